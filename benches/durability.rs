@@ -96,7 +96,7 @@ fn fuzzed_target(name: &str, folder: &Path) -> String {
     }
 }
 
-/// Returns the folder in which Cargo puts the results of builds.
+/// Returns the folder where Cargo puts build results.
 fn target_folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
         .parent()

@@ -105,7 +105,7 @@ fn server() -> (f64, &'static str) {
             let (server, model) = SimServer::serve(config(), address).await.expect("a free port");
             url_in.send(server.address()).expect("somebody waits");
             let before = processor_time();
-            // An error means that the sender of the channel was dropped. In this case, the server ends.
+            // If the sender of the channel was dropped, the result is an error, and the server ends.
             let _ = stopped.await;
             let after = processor_time();
             assert_eq!(lock(&model).books().statuses.get(&200), Some(&SERVED), "every request is answered");
@@ -159,7 +159,7 @@ fn answers(text: &[u8]) -> u64 {
     text.windows(END.len()).filter(|window| *window == END).count() as u64
 }
 
-/// Makes the model of the API give many answers, and prints how much the memory of the process grew.
+/// Makes the simulated API give many answers, and prints how much the memory of the process grew.
 fn soak() {
     let mut model = Model::new(config());
     let headers = headers();

@@ -1,10 +1,10 @@
-//! Decides what a failure of the connection means for the row and for the run.
+//! Decides what a connection failure means for the row and for the run.
 //!
-//! This module is pure: it reads no clock, file or socket. The module returns a verdict for every failure of the
-//! connection. The verdict does not depend on the provider, because providers differ only in their replies, and no
-//! whole reply came. If a reply came, the provider decides what it means ([`crate::provider::Provider::judge`]).
+//! This module is pure: it reads no clock, file or socket. The module returns a verdict for every connection failure.
+//! The verdict does not depend on the provider, because providers differ only in their replies, and no whole reply
+//! came. If a reply came, the provider decides what it means ([`crate::provider::Provider::judge`]).
 //!
-//! A connection can fail within the body of a reply. If the status of the reply is an error, callers finish the decoder
+//! A connection can also break in the middle of a reply. If the reply has an error status, callers finish the decoder
 //! and judge the error that it returns, because the status says more than the broken connection. If the status is 200,
 //! callers call [`on_wire`].
 

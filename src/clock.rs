@@ -1,8 +1,8 @@
-//! The time of a run: the instants that are passed to the core, and the clock that makes these instants.
+//! The instants that are passed to the core of a run, and the clock that makes them.
 //!
-//! The core computes with [`Instant`]. Scheduling uses only times of a [`RunClock`], which reads the machine's clocks.
-//! The core never sees a `RunClock`: callers pass `now`. `RunClock` uses tokio's time. So if tokio's time is paused, as
-//! in tests, a run uses virtual time.
+//! The core computes with [`Instant`]. These instants come from a [`RunClock`], which reads the machine's clocks. The
+//! core never sees a `RunClock`: callers pass `now`. `RunClock` uses tokio's time. So if tokio's time is paused, as in
+//! tests, a run uses virtual time.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ impl Instant {
         self.0 as f64 / 1e9
     }
 
-    /// Returns the time from `earlier` to this instant; zero when this instant is not later.
+    /// Returns the time from `earlier` to this instant; zero if this instant is not later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -60,9 +60,8 @@ impl std::ops::Add<Duration> for Instant {
 
 /// The clock of one run. A `RunClock` combines tokio's time with the wall-clock time at which the run started.
 ///
-/// Waiting never uses the wall clock. The wall time of an instant is computed: it is the wall time at the start plus
-/// the time that has passed on the monotonic clock. So a jump of the machine's clock does not stop a run and does not
-/// speed it up.
+/// Waiting never uses the wall clock. The wall-clock time of an instant is the wall-clock time at the start plus the
+/// time that has passed on the monotonic clock. So a jump of the wall clock neither stops a run nor speeds it up.
 #[derive(Clone, Copy, Debug)]
 pub struct RunClock {
     start: tokio::time::Instant,
@@ -75,13 +74,13 @@ impl RunClock {
         Self { start: tokio::time::Instant::now(), wall_start: jiff::Timestamp::now() }
     }
 
-    /// Starts a clock whose wall time begins at `wall_start`. Runs on virtual time need a fixed start, because they
-    /// must be reproducible.
+    /// Starts a clock whose wall-clock time begins at `wall_start`. Runs on virtual time need a fixed start, because
+    /// they must be reproducible.
     pub fn start_at(wall_start: jiff::Timestamp) -> Self {
         Self { start: tokio::time::Instant::now(), wall_start }
     }
 
-    /// Returns the present moment.
+    /// Returns the current instant.
     pub fn now(&self) -> Instant {
         let nanos = self.start.elapsed().as_nanos();
         Instant(u64::try_from(nanos).unwrap_or(u64::MAX))

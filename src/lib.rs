@@ -17,7 +17,7 @@
 //! The layers are `clock, domain, catalog` < `source, sink, plan, limiter, provider, answer` < `scheduler, classify,
 //! transport, journal, report` < `batches, runner, export, watch, sim` < `forecast` < `cli`. Each layer uses only the
 //! layers to its left. `sim` never uses `limiter` or `scheduler`, because `sim` is used to test them. `tests/layering`
-//! checks the rules about layers, and that no files use each other in a circle.
+//! checks the rules about layers, and that no files depend on each other in a cycle.
 //!
 //! # The steps of a row, from the input file to the line in the results
 //!
@@ -36,7 +36,7 @@
 //! | 6 | it waits in a bounded channel, as `Incoming` | `runner/input/feed.rs`: `feed`, `runner/input/row_sender.rs`: `RowSender::send` |
 //! | 7 | the loop receives it and puts it into the queue of its pool, or behind the row that writes its prefix to the prompt cache | `runner/rows.rs`: `on_incoming`, `scheduler/queue.rs`: `Scheduler::offer`, `scheduler/warm_up.rs`: `take_turn` |
 //! | | with --dedupe: it waits for an equal row that is on its way, or copies the answer of an equal row and continues at step 14 | `runner/equal.rs`: `EqualRows`, `runner/copying.rs`: `copy_due` |
-//! | | with --lane batch or auto: it waits until a request of its shape was answered online, is added to a chunk, and is submitted in a batch; when the batch has ended, its end is read and the row continues at step 14 | `batches/lane/filling.rs`: `Lane::offer`, `batches/lane/calls.rs`: `Lane::next_call`, `batches/lane/merging.rs`: `Lane::next_merged`, `runner/batch_rows.rs`: `merge_rows` |
+//! | | with --lane batch or auto: it waits until a request of its shape was answered online, is added to a chunk, and is submitted in a batch; when the batch has ended, its result is read and the row continues at step 14 | `batches/lane/filling.rs`: `Lane::offer`, `batches/lane/calls.rs`: `Lane::next_call`, `batches/lane/merging.rs`: `Lane::next_merged`, `runner/batch_rows.rs`: `merge_rows` |
 //! | 8 | it is sent when the window, the budget and all buckets of its pool allow it | `scheduler/poll.rs`: `Scheduler::poll`, `scheduler/endpoint/window.rs`: `Window`, `scheduler/budget.rs`: `Budget`, `limiter/pool.rs`: `Pool::reserve`; with a chain of providers, the next one may take it from the queue: `scheduler/pull.rs` |
 //! | 9 | a slot records that its request is in flight; the loop writes all new slots of a turn before it sends anything, but does not sync them | `runner/sending.rs`: `dispatch`, `runner/ledger.rs`: `Ledger::mark`, `journal/files/slots.rs`: `Slots::flush` |
 //! | 10 | a task is started for its request | `runner/attempts.rs`: `Attempts::start`, `runner/attempt.rs`: `Attempt::run` |
@@ -55,47 +55,47 @@
 //! |---|---|---|
 //! | an input format | a file in `source/` that implements `Rows`, or `Format` if its rows are lines or CSV records (`source/format.rs`); cells with columns get their meaning from `Header` (`source/header.rs`), and a file with typed columns is a `Table` (`source/table.rs`) | a name in `InputFormat` (`source/mod.rs`), how it is recognized in `source/sniff.rs` (`choose`, `by_extension`), an arm in `source/reader.rs` (`rows`); tests in `tests/inputs.rs` |
 //! | something that happens to a batch | `Record` (`batches/log.rs`), and what is true after it: `Replayed::apply`; what happens next: a file in `batches/lane/` | a call for it: `Call` (`batches/lane/call.rs`), made by `runner/batch_calls.rs`; tests in `tests/batches` |
-//! | a kind of compression | a file in `source/compression/` that unpacks it | a variant of `Compression` (`source/compression/mod.rs`) with its first bytes and its ending |
-//! | an ending of text files | `TEXT_ENDINGS` (`source/texts.rs`) | the list in `source/INPUTS.md` |
+//! | a kind of compression | a file in `source/compression/` that unpacks it | a variant of `Compression` (`source/compression/mod.rs`) with its first bytes and its file extension |
+//! | a file extension of text files | `TEXT_ENDINGS` (`source/texts.rs`) | the list in `source/INPUTS.md` |
 //! | a field of a result line | a member in `members_of_meta` (`sink/result.rs`) | the same place in the order of `journal/reading/fast_path.rs` (`parse_result`); if a resumed run needs it, `journal/reading/parse.rs`; if it comes with a reply, the same steps as for `request_id`: `read` (`provider/anthropic/headers.rs`), `HeadNews` (`provider/wire.rs`), cleaned of secrets in `Attempt::run` (`runner/attempt.rs`), `remember` (`scheduler/ends.rs`), `AttemptRecord` (`domain/outcome.rs`); the compiler names the places in between |
 //! | a member of the steps of a row | `write_step` (`sink/steps.rs`), for both kinds of lines | |
 //! | a field of an error line | a member in `error_line` (`sink/error.rs`) | if a resumed run needs it, `parse_error` in `journal/reading/parse.rs` |
 //! | another form of the results (CSV, text) | a module that reads the results back with `parse_result` (`journal/reading/parse.rs`) and writes that form | the JSON lines stay as they are: a resumed run reads them |
-//! | a status, error type or error code of the API | what it means: `by_status` (`provider/anthropic/judge.rs`); for an error type inside a stream `status_of` | a row in `tests/exchange/policy.rs`; a new name in `OF_A_PROVIDER` (`tests/layering/tables.rs`) |
+//! | a status, error type or error code of the API | what it means: `by_status` (`provider/anthropic/judge.rs`); for an error type inside a stream: `status_of` | a row in `tests/exchange/policy.rs`; a new name in `OF_A_PROVIDER` (`tests/layering/tables.rs`) |
 //! | a rule for retries or giving up | `on_fault` (`scheduler/faults.rs`) | the wait in `scheduler/backoff.rs`, a default number in `cli/config/defaults.rs` |
 //! | a class of failure | `ErrorClass` (`domain/error_class.rs`) | a hint in `sink/hint.rs`; the compiler names the other places |
 //! | a reason to stop the run | `HaltReason` (`domain/halt.rs`) | its words in `report/words.rs` (`halt_words`), its exit code in `cli/exit.rs` |
 //! | a kind of provider that speaks the Messages API | `ProviderKind` (`domain/provider_kind.rs`), and a table in `catalog/providers.toml` | what its errors mean: `provider/anthropic/platform/` (`finding`), with a row in `tests/exchange/platforms.rs` and an exchange in `fixtures/exchanges`; how it is simulated: `sim/model/platform/` |
-//! | a provider with another API | a folder in `provider/` that implements `Provider` (`provider/mod.rs`) | where it is chosen: `adapter` (`cli/parts.rs`); its names of headers and errors, and its folder, in `OF_A_PROVIDER` (`tests/layering/tables.rs`); how it is authorized: see there. Rows stay in the form of the Messages API, so `encode` translates |
+//! | a provider with another API | a folder in `provider/` that implements `Provider` (`provider/mod.rs`) | where it is chosen: `adapter` (`cli/parts.rs`); its names of headers and errors, and its folder, in `OF_A_PROVIDER` (`tests/layering/tables.rs`); how it is authorized: see "a way to authorize requests". Rows stay in the form of the Messages API, so `encode` translates them |
 //! | a key of a provider's table | `KEYS` and `set` (`cli/config/providers/table.rs`), its value in `cli/config/providers/values.rs` | its use: `cli/config/providers/resolve.rs`; what `providers` shows: `cli/providers/words.rs`, `cli/providers/document.rs` |
 //! | something that a provider can or can't do | `ProviderFeatures` (`domain/provider_features.rs`) | |
-//! | something that is changed in the requests for a provider | `RequestRules` (`domain/request_rules.rs`) | what is sent: `provider/anthropic/changes.rs`; what is refused and told: `plan/provider_rules.rs` |
+//! | something that is changed in the requests for a provider | `RequestRules` (`domain/request_rules.rs`) | what is sent: `provider/anthropic/changes.rs`; which rows are rejected, and the note for the user: `plan/provider_rules.rs` |
 //! | a case in which rows go to the next provider | `FallbackOn` and `FallbackCase` (`domain/fallback.rs`), `case_of_halt` and `case_of_failure` (`scheduler/fallback.rs`) | when a row moves: `scheduler/chain.rs`, `scheduler/pull.rs`; its words: `case_words` (`report/words.rs`) |
 //! | what is shown of each provider | `OfProvider` (`report/providers.rs`), its state: `report/provider_states.rs` | as JSON `report/json/providers.rs`, `fixtures/schemas/status.schema.json`; as text `cli/status/lines.rs` |
-//! | a rule for which answers may be in the same results | `Servers::conflict` (`journal/files/servers.rs`) | the note before the run: `cli/run/providers.rs` |
-//! | a call of the API for batches | `BatchCall` (`provider/batches.rs`), and its address in `provider/anthropic/batches.rs` (`address`) | what its answer says: a type in `provider/batches.rs`, read in `provider/anthropic/batches.rs`; a member that batches refuse: `provider/anthropic/not_in_batches.rs` (`refused`) |
+//! | a rule about which answers can be in the same results | `Servers::conflict` (`journal/files/servers.rs`) | the note before the run: `cli/run/providers.rs` |
+//! | a call of the API for batches | `BatchCall` (`provider/batches.rs`), and its address in `provider/anthropic/batches.rs` (`address`) | what its answer says: a type in `provider/batches.rs`, read in `provider/anthropic/batches.rs`; a member that the API rejects in batches: `provider/anthropic/not_in_batches.rs` (`refused`) |
 //! | a way to authorize requests | `Authorization` (`transport/authorization.rs`) | where the key comes from: `cli/config/authorization.rs`; tokens that expire: `Issuer` (`transport/renewing.rs`) |
 //! | a form in which commands print keys | `cli/config/printed.rs` | |
-//! | words of a server about a wrong clock | `WORDS` (`provider/clock_skew.rs`) | |
+//! | a server's words for a wrong clock | `WORDS` (`provider/clock_skew.rs`) | |
 //! | a model, a price | a table in `catalog/models.toml` | |
-//! | a vendor whose models are refused | `catalog/vendors.rs` | |
+//! | a vendor whose models are rejected | `catalog/vendors.rs` | |
 //! | a tier | `Tier` (`domain/limits.rs`) | its limits in `catalog/tiers.toml`, its row in `limiter/LIMITS.md` (`tests/readme/tiers.rs` compares them) |
 //! | something that a plan knows or shows | what is estimated: `forecast/sizes.rs` and `forecast/time.rs`; a change that is worth knowing: `forecast/options.rs` | as text `cli/plan/words.rs`, as JSON `cli/plan/document.rs` and `fixtures/schemas/plan.schema.json`, as advice `cli/plan/advice.rs` |
 //! | a check before a row is sent | `plan/checks.rs` | its message with the row's values in quotation marks or as numbers, so that equal faults count as one (`domain/alike.rs`) |
 //! | something that templates can do | `source/template.rs`, and a file in `source/template/` | a filter also in the list `KNOWN` (`source/template/filters.rs`) |
 //! | something that conditions on answers can see | `Facts` and `NAMES` (`source/template/condition.rs`) | |
-//! | a flag | a field in a group of `cli/args/groups/`, its name in the list `layered` at the end of that file | its value in `Config` (`cli/config.rs`), which `cli/parts.rs` passes to the part that uses it (for the connection `transport/http/config.rs`); a value with a form of its own has a parser in `cli/args/parsers.rs`; one of `FREE`, `CAPS` or `REFUSED` in `cli/config/folder.rs`; if `resume` uses it again, `cli/config/recorded.rs`. if it matters in the first minute, `cli/help/short.rs`. The environment variable and the key of the configuration file then exist without further code |
+//! | a flag | a field in a group of `cli/args/groups/`, its name in the list `layered` at the end of that file | its value in `Config` (`cli/config.rs`), which `cli/parts.rs` passes to the part that uses it (for the connection `transport/http/config.rs`); a value with a form of its own has a parser in `cli/args/parsers.rs`; one of `FREE`, `CAPS` or `REFUSED` in `cli/config/folder.rs`; if `resume` uses it again, `cli/config/recorded.rs`; if new users need it, `cli/help/short.rs`. The environment variable and the key of the configuration file then exist without further code |
 //! | the default of a setting | `cli/config/defaults.rs` | a setting without a default: `cli/configuration/examples.rs`; a setting that may be secret: `without_secret` (`cli/config/origins.rs`) |
 //! | a flag of another tool, or a parameter of the API, that users type | `cli/usage/flags.rs` | other errors of clap: `cli/usage/wrong.rs` |
-//! | a message about a wrong use | the place where the fault is found, in the form of `cli/message.rs` | a row in `tests/wrong_uses/table.rs` |
+//! | a message about wrong usage | the place where the fault is found, in the form of `cli/message.rs` | a row in `tests/wrong_uses/table.rs` |
 //! | values that a shell completes | `cli/completions/command.rs` | a line in `.ci/shells` |
 //! | a parameter that a rerun or `resume` replaces in the requests of rows | `OverrideArgs` (`cli/args/groups/rows.rs`) and `overrides` (`cli/config/rows.rs`) | `Overrides` (`plan/overrides.rs`); its words in `cli/run/rerun.rs` (`flags`), and its name in `OVERRIDES` (`cli/commands.rs`) |
 //! | a subcommand | `Command` (`cli/args.rs`) and a file in `cli/` | an arm in `cli/mod.rs`; its group in the help: `GROUPS` (`cli/help/short.rs`) |
 //! | a verb of `batches` | its arguments in `cli/args/batches.rs`, and a file in `cli/batches/` | an arm in `cli/batches/mod.rs`; a call outside of a run: `cli/batches/workspace.rs` |
-//! | a line of the summary | `summary` (`report/summary.rs`) | what it counts: `Stats::fold` (`report/stats.rs`); what no event carries yet: see an event; what only the end of a run knows: `summary_context` (`cli/run/summary.rs`); as JSON `report/json/summary.rs` and `fixtures/schemas/summary.schema.json` |
-//! | a line of the progress on a terminal | `lines` (`report/line.rs`), made of `report/parts.rs` | what the run does now: `report/now.rs`; a scene: `report/captures.rs` |
+//! | a line of the summary | `summary` (`report/summary.rs`) | what it counts: `Stats::fold` (`report/stats.rs`); what no event carries yet: see "an event"; what only the end of a run knows: `summary_context` (`cli/run/summary.rs`); as JSON `report/json/summary.rs` and `fixtures/schemas/summary.schema.json` |
+//! | a line of the progress display on a terminal | `lines` (`report/line.rs`), made of `report/parts.rs` | what the run does now: `report/now.rs`; a scene: `report/captures.rs` |
 //! | a reason why a run is not faster | `Reason` (`domain/reason.rs`) | its words: `doing_words` (`report/words.rs`) |
-//! | a way to mend an answer | `Purpose` (`domain/ask.rs`) | its name and its words in `report/tallies.rs` |
+//! | a way to correct an answer | `Purpose` (`domain/ask.rs`) | its name and its words in `report/tallies.rs` |
 //! | something that the state of a run shows | `Document` (`watch/status/document.rs`), read by `Shown` (`watch/status/read.rs`) | `fixtures/schemas/status.schema.json`; as text `cli/status/lines.rs` |
 //! | something in the history of a run | `Point` or `Note` (`watch/timeline.rs`), filled in `watch/collect.rs`, merged in `watch/merge.rs` | `fixtures/schemas/timeline.schema.json` |
 //! | something that the report shows | a field in `RunFacts` (`watch/facts.rs`), read in `watch/gather/` | a section in `watch/page/mod.rs`; a member of result lines also in `More` (`journal/reading/fast_path.rs`), `Details` (`journal/reading/record.rs`) and `journal/reading/details.rs` |
@@ -110,12 +110,12 @@
 //! | a fault of the simulator | `Fault` (`sim/faults/rule.rs`), read in `sim/faults/file.rs` | played by `sim/model/delivery.rs` (in a body) or `sim/model/admission.rs` (instead of one), for batches by `sim/model/batches/`; described in `sim/faults/mod.rs` |
 //! | something that can be scripted in the simulator's answers | `AnswerRule` (`sim/answers/rule.rs`), read in `sim/answers/file.rs` | made by `sim/model/scripted.rs`; described in `sim/answers/mod.rs` |
 //! | a way to select requests for faults and scripted answers | `Selection` (`sim/rules/selection.rs`) | read in `sim/rules/file.rs` |
-//! | a request that the simulated API refuses | `sim/model/validate/` | a row with its source in `sim/mod.rs` |
+//! | a request that the simulated API rejects | `sim/model/validate/` | a row with its source in `sim/mod.rs` |
 //! | a rule of the simulated API | `sim/model/` | a row with its source in `sim/mod.rs` |
 //! | a rule for the next request of a row | what is decided: `answer/policy.rs`; what is sent: `answer/follow_up.rs`, made from the request in `answer/base.rs` | a choice of the user: `answer/rules.rs`; one that the policy needs to see in an answer: `answer/seen.rs` |
 //! | a rule for answers that a row takes from another line | `answer/taken.rs` | whole runs: `tests/answers` |
-//! | a keyword of JSON Schema that the API takes or refuses | `answer/schema/adapt.rs`, and the lists in `answer/schema/keywords.rs` | |
-//! | a means to put a schema into a request | `Rung` (`answer/schema/rung.rs`): which models and requests allow it, and where the answer is; `answer/schema/request.rs`: how it is written | what a model accepts: `catalog/models.toml` |
+//! | a keyword of JSON Schema that the API accepts or rejects | `answer/schema/adapt.rs`, and the lists in `answer/schema/keywords.rs` | |
+//! | a way to put a schema into a request | `Rung` (`answer/schema/rung.rs`): which models and requests allow it, and where the answer is; `answer/schema/request.rs`: how it is written | what a model accepts: `catalog/models.toml` |
 //! | words about what is wrong with an answer | `answer/schema/finding.rs` | |
 //! | a rule of the prompt cache | which prefixes there are: `plan/prefix/levels.rs`; which of them are cached: `plan/prefix/decide.rs`, for a pipe `plan/prefix/stream.rs` | what is in the cache: `scheduler/warmth.rs`; who waits for whom: `scheduler/warm_up.rs`; how a mark is written: `provider/anthropic/request.rs`; the simulated cache: `sim/model/cache.rs` |
 //!

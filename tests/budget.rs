@@ -1,5 +1,5 @@
 //! Checks `--max-cost` against the charges of the simulated API, on virtual time. One to three runs write to the same
-//! results. Rows of several models, budgets, faults and kills are random.
+//! results. The rows (of several models), the budgets, the faults and the kills are random.
 //!
 //! The real loop, scheduler, planner and journal are used. Two promises are checked after each run:
 //!
@@ -100,7 +100,7 @@ struct Case {
     retry_for_s: u64,
 }
 
-/// The event that ends a run, if the run has not ended before.
+/// The event that ends a run, unless the run ends earlier.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum How {
     ByItself,
@@ -108,7 +108,7 @@ enum How {
     AbortedAfter(f64),
     /// The process dies after this time in seconds.
     DiesAfter(f64),
-    /// The process dies after this many changes to the disk.
+    /// The process dies after the given number of changes to the disk.
     DiesAtChange(u64),
 }
 
@@ -117,8 +117,7 @@ impl Case {
         let mut rng = Rng::with_seed(seed);
         let rows = rows(&mut rng);
         let total = rows.iter().fold(Money::ZERO, |sum, row| sum + most(row));
-        // The budget is enough for less than one row, for more than all rows, or for a number of rows between these
-        // two.
+        // The budget is enough for less than one row, for some of the rows, or for more than all rows.
         let share = [0.02, 0.1, 0.3, 0.6, 1.2, 3.0][rng.usize(..6)] * (0.5 + rng.f64());
         let budget = Money::from_dollars(total.dollars() * share);
         let faults = faults(&mut rng, seed);
@@ -170,7 +169,7 @@ impl Case {
         )
     }
 
-    /// Does all runs, one after the other, and checks both promises after each run.
+    /// Plays all runs, one after the other, and checks both promises after each run.
     fn check(&self, seen: &mut Seen) -> Result<(), String> {
         let mut disk = MemDisk::new();
         let (mut billed, mut slack) = (Money::ZERO, Money::ZERO);
@@ -247,7 +246,7 @@ impl Case {
         }
     }
 
-    /// Does one run. Returns `None` if the process dies.
+    /// Plays one run. Returns `None` if the process dies.
     async fn run_inside(&self, how: How, name: &str, disk: &MemDisk, model: SharedModel) -> Option<Finish> {
         let clock = RunClock::start_at(jiff::Timestamp::UNIX_EPOCH);
         if let How::DiesAtChange(change) = how {

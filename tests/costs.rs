@@ -1,6 +1,5 @@
-//! Checks the stated cost bounds. Before a request is sent, the program states a bound for its cost. The cost of every
-//! bill of the simulated API must be within this bound. The cost of every usage that is possible for the request must
-//! be within this bound too.
+//! Checks the stated cost bounds. Before the program sends a request, it states a bound for the cost. Every bill of the
+//! simulated API must be within this bound. So must the cost of every other usage that is possible for the request.
 //!
 //! There are two judges. The first judge is the simulator, which counts tokens with its own code. The test also
 //! multiplies this count, up to the highest possible count: one token for each byte. The second judge is the most
@@ -142,7 +141,7 @@ impl PlannedRow {
     }
 
     /// Returns the usage of two answers. The first request writes to the cache. The second request can read from the
-    /// cache. `skew` is the number of tokens that the API counts for one usual token of the simulator.
+    /// cache. `skew` is the number of tokens that the API counts for one token of the simulator.
     fn answers(&self, random: &mut fastrand::Rng, skew: f64) -> Vec<Usage> {
         let lengths = OutputLengths { per_max_token: 1.2 * random.f64(), ..OutputLengths::default() };
         let endings = Endings { tool_use: 0.5, stop_sequence: 0.3, refusal: 0.02 };
@@ -164,12 +163,12 @@ impl PlannedRow {
         answers
     }
 
-    /// Returns the largest factor by which the count of a real tokenizer can be higher than the count of the simulator.
-    /// A tokenizer makes at most one token for each byte, and a picture has a limited number of tokens.
+    /// Returns the largest possible ratio of a real tokenizer's count to the simulator's count. A tokenizer makes at
+    /// most one token for each byte, and a picture has a limited number of tokens.
     fn physical_skew(&self, tokens: u64) -> f64 {
         let Prompt { own_tokens, picture, .. } = self.prompt();
         let text = self.body.to_string();
-        // The simulator rounds the tokens of each part up.
+        // The simulator rounds up the token count of each part.
         let parts =
             text.matches(r#""type":"#).count() as u64 + self.body["messages"].as_array().map_or(0, Vec::len) as u64;
         let by_bytes = own_tokens.saturating_sub(parts + 2) as f64 / tokens.max(1) as f64;
@@ -212,7 +211,7 @@ fn planner(catalog: &Arc<Catalog>) -> Planner {
 }
 
 /// Plans a request. Returns `None` if the request has too many cache marks, or marks in the wrong order. The API
-/// refuses such requests.
+/// rejects such requests.
 fn planned(body: &Value, planner: &mut Planner) -> Option<Planned> {
     let members: BTreeMap<Box<str>, Box<RawValue>> =
         serde_json::from_str(&body.to_string()).expect("a request is an object");
@@ -423,8 +422,7 @@ fn tools(random: &mut fastrand::Rng, body: &mut Value) {
     }
 }
 
-/// Returns a prompt whose length, in tokens of the simulator, is near the length at which the prices of Haiku 5.5
-/// change.
+/// Returns a prompt near the length (in tokens of the simulator) at which the prices of Haiku 5.5 change.
 fn around_the_step(random: &mut fastrand::Rng) -> Value {
     let words = random.usize(99_900..100_100);
     json!([{"role": "user", "content": "a ".repeat(words)}])
@@ -449,7 +447,7 @@ fn messages(random: &mut fastrand::Rng) -> Value {
     turns.map(|(turn, content)| json!({"role": role(turn), "content": content})).collect::<Vec<_>>().into()
 }
 
-/// Returns the blocks of a content. If the content is a text, it becomes one block.
+/// Returns the content blocks of a message. A content that is a text becomes one block.
 fn blocks(content: &mut Value) -> &mut Vec<Value> {
     if content.is_string() {
         *content = json!([{"type": "text", "text": content.take()}]);
@@ -509,8 +507,9 @@ fn text(random: &mut fastrand::Rng) -> String {
 
 // ---- the most expensive usage ---------------------------------------------------------------------------------------
 
-/// The most that a request can use: one token for each byte of text, in each turn that the API can take. Usually only a
-/// prompt with cache marks can use the cache. A tool that the API runs can also use the cache without cache marks.
+/// The highest usage that a request can cause: one token for each byte of text, in each turn that the API can take.
+/// Usually only a prompt with cache marks can use the cache. A tool that the API runs can also use the cache without
+/// cache marks.
 struct Prompt {
     /// The number of tokens of the prompt itself.
     own_tokens: u64,
@@ -560,7 +559,7 @@ impl Prompt {
         }
     }
 
-    /// Returns a random usage with at most this many tokens of input.
+    /// Returns a random usage with at most `most_tokens` input tokens.
     fn usage(&self, most_tokens: u64, random: &mut fastrand::Rng) -> Usage {
         let input = if random.bool() { most_tokens } else { random.u64(0..=most_tokens) };
         let cached = if self.is_marked { [input, random.u64(0..=input)][random.usize(0..2)] } else { 0 };

@@ -1,7 +1,7 @@
 //! Tests the HTTP transport with real sockets on loopback: the requests that it sends, and every way in which a
 //! response can fail.
 //!
-//! Servers are threads that follow a script. A server that must stay silent waits until its client disconnects. So the
+//! Servers are threads that follow a script. A server that must stay silent waits until its client disconnects, so the
 //! only waits in a test are time limits that the test sets itself. Tests assert kinds of failure, never durations.
 
 mod exchange;
@@ -175,7 +175,7 @@ fn renewing(server: &Server, tokens: &Arc<Renewable>) -> HttpTransport {
     transport(config)
 }
 
-/// Starts a server that refuses the first token with this status.
+/// Starts a server that rejects the first token with this status.
 fn refusing_the_first_token(status: &'static str) -> Server {
     Server::start(move |stream, request| match request.contains("token-0-") {
         true => whole(stream, status, "", b"{\"refused\":true}"),
@@ -266,7 +266,7 @@ async fn futures_of<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Outpu
     running.into_iter().filter_map(|(_, output)| output).collect()
 }
 
-/// A request body that consists of this many letters.
+/// A request body that consists of a given number of letters.
 #[derive(Debug)]
 struct Letters(u64);
 
@@ -937,7 +937,7 @@ async fn a_certificate_of_an_unknown_authority_is_refused() {
     assert!(error.message.contains("certificate"), "{error}");
 }
 
-/// Runs only on Linux: the certificate verifiers of other systems refuse a simple test certificate.
+/// Runs only on Linux: the certificate verifiers of other systems reject a simple test certificate.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_certificate_that_the_user_gives_is_trusted() {
@@ -1036,7 +1036,7 @@ impl Server {
         config(&self.url())
     }
 
-    /// Returns the server and a config for it. This is for tests that change only the config.
+    /// Returns the server and a config for it, for tests that change only the config.
     fn config_after(self) -> (Self, HttpConfig) {
         let config = self.config();
         (self, config)
@@ -1116,7 +1116,7 @@ fn until_client_hangs_up(stream: &mut TcpStream) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A request body whose bytes follow a pattern. So the body needs no memory.
+/// A request body whose bytes follow a pattern, so that the body needs no memory.
 #[derive(Debug)]
 struct Pattern {
     bytes: u64,

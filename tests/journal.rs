@@ -30,7 +30,7 @@ const ERRORS: &str = "d/out.errors.jsonl";
 const ROWS: u64 = 12;
 /// The highest possible cost of a row in flight.
 const AT_MOST: Money = Money(7_000_000_000);
-/// The largest amount by which the real cost of each attempt in a line can exceed its known cost.
+/// How much the real cost of each attempt in a line can exceed its known cost, at most.
 const MAYBE_COST: Money = Money(2_000_000);
 
 // ---- every failed write, every death -------------------------------------------------------------------------------
@@ -508,7 +508,7 @@ fn changed(id: u64) -> Job {
     job
 }
 
-/// Asserts that no answer and no cost is lost. Runs the same command again, and asserts that each row then has one
+/// Asserts that all answers and costs are kept. Runs the same command again, and asserts that each row then has one
 /// line.
 fn check_changed(disk: &MemDisk, reported: &Reported, at: u64) {
     let found = all_keys(disk);
@@ -533,7 +533,7 @@ fn check_changed(disk: &MemDisk, reported: &Reported, at: u64) {
     assert_eq!(left_over, None, "at {at}");
 }
 
-/// Returns the cost of this many answers.
+/// Returns the cost of `answers` answers.
 fn spent(answers: u64) -> Money {
     Money(1_500_000).times(answers)
 }
@@ -750,7 +750,8 @@ fn a_clean_end_leaves_nothing_in_flight() {
     assert_eq!(disk.content("d/out.jsonl.run/inflight").map(|bytes| bytes.len()), Some(64));
 }
 
-// ---- what is refused ----------------------------------------------------------------------------------------------
+// ---- files that are rejected
+// ----------------------------------------------------------------------------------------------
 
 #[test]
 fn files_of_other_programs_are_refused_and_not_changed() {

@@ -93,8 +93,8 @@ proptest! {
                 }
                 Op::Clamp(most) => {
                     bucket.clamp(most, now);
-                    // The bucket shows only whole tokens. So after `clamp` has lowered the bucket, its real level can
-                    // be higher than `most` by a fraction of a token.
+                    // The bucket shows only whole tokens. After `clamp` has lowered the bucket, its real level can be
+                    // higher than `most` by a fraction of a token.
                     if model.level >= most as f64 + 1.0 {
                         model.level = most as f64;
                     }
@@ -190,7 +190,7 @@ proptest! {
         }
 
         let much_later = Instant::from_millis(millis + 3_600_000);
-        // All reservations are settled. So a response that reports full limits raises every level to its limit.
+        // All reservations are settled, so a response that reports full limits raises every level to its limit.
         let full = |limit: u32| LimitSignal { limit: Some(limit), remaining: Some(limit) };
         let signals = RateSignals {
             requests: full(600), input_tokens: full(100_000), output_tokens: full(20_000), ..RateSignals::default()

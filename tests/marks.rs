@@ -1,6 +1,6 @@
 //! Adds cache marks to random requests, and compares the sent request with the request of the row. Two differences are
 //! allowed: marks, and a list of blocks in place of a plain string with the same text. No mark is allowed in a place
-//! where the API refuses it.
+//! where the API rejects it.
 
 use std::sync::Arc;
 
@@ -195,7 +195,7 @@ fn params(members: Vec<(&str, String)>) -> Params {
     Params(members.into_iter().map(|(name, json)| (name.into(), raw(json))).collect())
 }
 
-/// Returns a text, and the same text as JSON without its quotation marks. The text has about this many words.
+/// Returns a text, and the same text as JSON without its quotation marks. The text has about `words` words.
 fn text(random: &mut Rng, words: usize) -> (String, String) {
     const PIECES: [&str; 22] = [
         "a",

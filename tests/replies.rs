@@ -351,7 +351,7 @@ fn odd_answers_are_kept_or_refused_as_the_table_says_both_plain_and_streamed() {
     assert!(of(Expected::Refused) > 600 && of(Expected::Paused) > 60, "{seen:?}");
 }
 
-/// Returns what happens to an answer: it is kept, it is refused, or it is not finished.
+/// Returns what the program does with an answer: it keeps the answer, rejects it, or treats it as unfinished.
 fn result_of(exchange: &Exchange, reply: &Reply) -> Expected {
     match exchange::provider().judge(&exchange.head, reply.clone(), &RateSignals::default()) {
         Verdict::Answered(message) => Expected::Kept(message.quality.name()),

@@ -99,7 +99,7 @@ fn json_shows_the_open_batches_and_what_became_of_them() {
     assert!(lines[lines.len() - 2]["batches"].is_null(), "at the end, no state is current");
 }
 
-/// Returns the events of a run that waits for a batch for this many seconds.
+/// Returns the events of a run that waits `seconds` seconds for a batch.
 fn in_batches(seconds: u64) -> Vec<RunEvent> {
     let mut events = vec![at(0, EventBody::Started { total: Some(250), already_done: 0 })];
     for second in 0..=seconds {

@@ -1,13 +1,13 @@
 //! Tests random runs with problems, on virtual time. The problems are rows that always fail, outages, limits that a
 //! gateway hides, models that do not exist, and endpoints that fail for ever.
 //!
-//! In all cases a run ends by itself and says why. Each good row is answered. If the run gives up the endpoint, a good
-//! row can be pending (not finished) instead. Each bad row is in the error log. `RUNS=2000 cargo test --test
-//! resilience` tries 2,000 runs.
+//! Every run ends by itself and says why. Each good row is answered. If the run gives up on the endpoint, a good row
+//! can also stay pending (not finished). Each bad row is in the error log. `RUNS=2000 cargo test --test resilience`
+//! tries 2,000 runs.
 //!
 //! An outage ends before the time of `--retry-for` is over, or it never ends. There is one known exception: of the
 //! first 2,000 runs, run 568 puts a good row into the error log. In that run, half of the rows get status 500 at every
-//! attempt. A gateway hides the limits, and refuses most of the other rows with the same status.
+//! attempt. A gateway hides the limits, and rejects most of the other rows with the same status.
 
 mod support;
 
@@ -84,7 +84,7 @@ impl Case {
         }
     }
 
-    /// Returns whether an outage never ends. If an outage never ends, the run should give up the endpoint.
+    /// Returns whether an outage never ends. If an outage never ends, the run should give up on the endpoint.
     fn is_dead(&self) -> bool {
         self.outages.iter().any(|outage| outage.until.is_none())
     }
@@ -207,7 +207,7 @@ fn check(case: &Case) -> Result<(), String> {
     is_within("good rows", &good, &(&answered | &pending))?;
     is_within("bad rows", &bad, &(&failed | &pending))?;
     is_within("rows of a missing model", &missing, &kept)?;
-    // If no row was answered, it is not known whether the rows or the endpoint failed.
+    // If no row was answered, the test can't know whether the rows or the endpoint caused the failures.
     if is_given_up && !case.is_dead() && !good.is_empty() {
         return Err(format!("given up after {} s", whole.elapsed.as_secs()));
     }

@@ -89,8 +89,8 @@ fn random_faults_lose_no_row() {
 fn if_streams_lack_their_start_or_their_end_every_row_is_answered_without_a_stream() {
     for kind in ["no_message_start", "no_message_stop"] {
         let is_plain_sound = kind == "no_message_start";
-        // An answer without its end is broken, both as a stream and as plain JSON. So the fault `no_message_stop`
-        // affects only the first requests. The later requests can be answered.
+        // An answer without its end is broken, both as a stream and as plain JSON. The fault `no_message_stop`
+        // therefore affects only the first requests, so that the later requests can be answered.
         let times = if is_plain_sound { "" } else { r#","until":"1ms""# };
         let faults = format!(r#"{{"rules":[{{"kind":"{kind}"{times}}}]}}"#);
         let faults = FaultPlan::parse(&faults, "faults.json").expect("the plan is well-formed");

@@ -17,7 +17,7 @@ const SEEDS: u64 = 3_000;
 const BUDGET: u128 = 20_000;
 const POOLS: [&str; 2] = ["haiku-4.5", "opus-4.x"];
 
-/// One endpoint with two pools (groups of models that share limits). The endpoint refuses and fails at random.
+/// One endpoint with two pools (groups of models that share limits). At random, the endpoint rejects requests or fails.
 struct OneEndpoint {
     held_until: BTreeMap<String, Instant>,
     pool_of_row: BTreeMap<u64, String>,

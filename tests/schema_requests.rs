@@ -57,7 +57,7 @@ fn bedrock_accepts_the_schema_without_structured_outputs_and_strict_tools() {
     }
 }
 
-/// Sends a request with the schema, and checks the answer. Returns the way in which the schema was sent.
+/// Sends a request with the schema, and checks the answer. Returns how the schema was sent.
 fn answered(model: &str, schema: &str, rest: &str) -> Rung {
     answered_by(ProviderKind::Anthropic, ProviderFeatures::ALL, model, schema, rest)
 }
@@ -73,7 +73,7 @@ fn answered_by(kind: ProviderKind, features: ProviderFeatures, model: &str, sche
     let found = rung.answer_json(&message).map(|json| schema.check(&json));
     match rung {
         Rung::Format | Rung::StrictTool | Rung::Tool => assert_eq!(found, Some(Ok(())), "{model}: {rung:?}"),
-        // The simulated API does not read prompts, so its answer is a text without meaning.
+        // The simulated API does not read prompts, so its answer is meaningless text.
         Rung::Instruction => assert!(found.is_some(), "{model}"),
     }
     rung

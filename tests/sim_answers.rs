@@ -1,4 +1,4 @@
-//! Scripted answers of the simulated API, and the requests that it refuses because of their content.
+//! Scripted answers of the simulated API, and the requests that it rejects because of their content.
 //!
 //! The tests call the API in the same process, without sockets and without waiting. `tests/sim_batches.rs` tests
 //! scripted answers in message batches.
@@ -11,9 +11,9 @@ use claude_batch::sim::presets;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 
-/// A model that accepts a beginning of the answer and a budget for thinking.
+/// A model that accepts the beginning of an answer (a prefill) and a budget for thinking.
 const MODEL: &str = "claude-haiku-4-5";
-/// A model that accepts no beginning of the answer and no budget for thinking.
+/// A model that accepts neither the beginning of an answer (a prefill) nor a budget for thinking.
 const LATER: &str = "claude-sonnet-4-6";
 
 #[test]
@@ -446,7 +446,7 @@ struct Api {
 }
 
 impl Api {
-    /// Returns the answer to a request. Panics if the request is refused.
+    /// Returns the answer to a request. Panics if the API rejects the request.
     fn ask(&mut self, body: &Value) -> Value {
         let (status, answer) = self.answer(body);
         assert_eq!(status, 200, "{body}: {}", String::from_utf8_lossy(&answer));
@@ -487,7 +487,7 @@ fn config() -> SimConfig {
     SimConfig::new(presets::models()).with_latency(Latency::ZERO).with_lengths(OutputLengths::fixed(20))
 }
 
-/// Returns the error message of a request that is refused with 400; `None` if the request is answered.
+/// Returns the error message of a request that the API rejects with 400; `None` if the request is answered.
 fn refusal(body: &Value) -> Option<String> {
     let (status, answer) = Api { model: Model::new(config()) }.answer(body);
     let answer: Value = serde_json::from_slice(&answer).expect("JSON");

@@ -1,4 +1,4 @@
-//! Tests `claude-batch simulate` as users start it: its output, its address, its end, and a whole run against it.
+//! Tests `claude-batch simulate` as users start it: its output, its address, how it stops, and a whole run against it.
 #![cfg(all(feature = "sim", unix))]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -250,7 +250,7 @@ impl Simulator {
         (status, serde_json::from_str(body).expect("JSON"))
     }
 
-    /// Ends the simulator with a signal. Returns the lines on standard output, and the end of the simulator.
+    /// Stops the simulator with a signal. Returns the lines on standard output, and how the simulator ended.
     fn stop(mut self, signal: &str) -> (Vec<String>, End) {
         let id = self.child.id().to_string();
         let status = Command::new("kill").args([&format!("-{signal}"), &id]).status().expect("kill is there");
@@ -265,7 +265,7 @@ impl Simulator {
 
 impl Drop for Simulator {
     fn drop(&mut self) {
-        // If a test has failed, the simulator is running at this point, so this function ends it.
+        // If a test has failed, the simulator is still running at this point, so this function stops it.
         let _ = self.child.kill();
     }
 }

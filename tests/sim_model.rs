@@ -130,8 +130,8 @@ proptest! {
             let gone = Duration::from_millis(gone_ms);
             let (begin, left) = (now, now + gone);
             api.finish(arrival.ticket, Ending::Left, left);
-            // When the client disconnects, the simulator finishes the current token immediately. So the simulator
-            // produces tokens at a constant rate only until that moment.
+            // When the client disconnects, the simulator finishes the current token immediately. The simulator
+            // therefore produces tokens at a constant rate only until that moment.
             let even = (gone.as_secs_f64() * f64::from(tokens_per_second)).min(f64::from(tokens));
             let end = begin + Duration::from_secs_f64(even / f64::from(tokens_per_second));
             let produced = (api.books().billed.output_tokens - charged) as f64;

@@ -191,7 +191,7 @@ fn close(ledger: JournalLedger) {
     ledger.close(InputRead::Part, false).expect("the disk works");
 }
 
-/// Returns the number of answers that a next run would find. Does not change the disk.
+/// Returns the number of answers that the next run would find. Does not change the disk.
 fn spent(disk: &MemDisk) -> u128 {
     open(&disk.after_death(), "looks").1.totals.spend.0 / COST
 }
@@ -226,7 +226,7 @@ fn answer(number: u64) -> String {
     format!(r#"{{"id":"msg_{number}","content":[]}}"#)
 }
 
-/// Returns a row that is not finished and has this many answers.
+/// Returns a row that is not finished and has `answers` answers.
 fn step(job: Job, answers: u64) -> Outcome {
     failed(job, answers)
 }

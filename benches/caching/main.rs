@@ -1,5 +1,5 @@
-//! Measures what prompt caching costs and saves. Whole runs are played on virtual time and compared with the cheapest
-//! plan.
+//! Measures what prompt caching costs and saves. The benchmark plays whole runs on virtual time and compares their cost
+//! with the cost of the cheapest plan.
 //!
 //! `cargo bench --bench caching` prints the table of results and writes `benches/CACHING.md`. These arguments are
 //! possible after `--`:

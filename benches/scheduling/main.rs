@@ -49,7 +49,7 @@ fn main() {
     }
 }
 
-/// Runs every seed. Returns the results in the order of the seeds.
+/// Runs the scenario with every seed. Returns the results in the order of the seeds.
 fn run_seeds(scenario: &Scenario, rows: usize, seeds: u64) -> Vec<Measures> {
     let next = Mutex::new(1..=seeds);
     let done = Mutex::new(std::collections::BTreeMap::new());

@@ -1,4 +1,5 @@
-//! Measures how many rows per second the scheduler sends, and how many ended rows per second it handles, on one core.
+//! Measures how many rows per second the scheduler sends, and how many finished rows per second it handles, on one
+//! core.
 
 use std::time::Instant as WallInstant;
 
@@ -11,8 +12,8 @@ use crate::support;
 
 const ROWS: u64 = 200_000;
 
-/// Returns two rates: how many rows per second the scheduler sends, and how many ended rows per second it handles.
-/// Limits are set in all dimensions, and all rows are in flight at the same time.
+/// Returns two rates: how many rows per second the scheduler sends, and how many finished rows per second it handles.
+/// Limits are set in all dimensions, and all rows are in flight at once.
 pub fn measure() -> (f64, f64) {
     let limits = RateLimits::new(u32::MAX, u32::MAX, u32::MAX);
     let mut scheduler = Scheduler::new(support::config(limits, Window::fixed(ROWS as usize), 1));

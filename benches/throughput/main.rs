@@ -1,10 +1,10 @@
 //! Benchmarks of whole runs. The benchmarks compare the speed of the program with the speed of a bare loop over the
-//! same HTTP client. They also measure how much memory the program needs.
+//! same HTTP client. The benchmarks also measure how much memory the program needs.
 //!
-//! `cargo bench --bench throughput` runs all parts. All parts take about ten minutes and need 12 GB for temporary
-//! files. Names select some parts: `cargo bench --bench throughput -- loop version`. The two sides of a comparison run
-//! one after the other, several times, each in a separate process. The output shows medians. The benchmark runs only on
-//! Linux, because CPU time and memory are read from `/proc`.
+//! `cargo bench --bench throughput` runs all parts. All parts together take a quarter of an hour and need up to 12 GB
+//! for temporary files. To run only some parts, name them: `cargo bench --bench throughput -- loop version`. The two
+//! sides of a comparison run one after the other, several times, each in a separate process. The output shows medians.
+//! The benchmark runs only on Linux, because CPU time and memory are read from `/proc`.
 
 mod client;
 mod files;
@@ -33,7 +33,7 @@ use server::Server;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The number of times that each side of a comparison is repeated.
+/// How many times each side of a comparison is run.
 const TIMES: usize = 5;
 /// The number of requests in flight.
 const AT_ONCE: &str = "256";
@@ -266,8 +266,8 @@ fn report_rows(what: &str, seen: &Seen, text: &str) {
     );
 }
 
-/// Runs ten million small rows from a file, answered in this process. After that, a second run finds that all rows are
-/// finished.
+/// Runs ten million small rows from a file, and answers them in this process. After that, a second run finds that all
+/// rows are finished.
 fn rows_and_resume(folder: &Path) -> io::Result<()> {
     const ROWS: u64 = 10_000_000;
     let input = folder.join("rows.jsonl");

@@ -1,6 +1,5 @@
-//! Makes the base of a follow-up (another request for the same row). The base is the first request for the row, with
-//! three changes. The base has the model, the `max_tokens` and the form of the schema that were used for the last
-//! answer.
+//! Makes the base of a follow-up (another request for the same row). The base is the first request for the row, but its
+//! model, its `max_tokens` and the form of its schema come from the request for the last answer.
 
 use super::Form;
 use super::follow_up::{self, Base, params_of};
@@ -10,9 +9,9 @@ use crate::catalog::Catalog;
 use crate::domain::{Merged, Params, ProviderFeatures, Request, Rung};
 
 impl Look<'_> {
-    /// Returns the first request for the row, with the model, the `max_tokens` and the form of the schema of the last
-    /// answer. The last answer can differ from the first request in these values, for example if an earlier run got the
-    /// answer from another model.
+    /// Returns the first request for the row, with the model, the `max_tokens` and the form of the schema that were
+    /// used for the last answer. These values can differ from those of the first request, for example if an earlier run
+    /// got the last answer from another model.
     pub(super) fn base(&self) -> Option<Base> {
         let mut base = self.first_with(&self.last.model, self.last.rung)?;
         let is_first = base.rung == self.ask.rung;
@@ -46,7 +45,7 @@ impl Look<'_> {
         serde_json::from_str(params_of(self.first())?.get("max_tokens")?).ok()
     }
 
-    /// Returns the first request with another model, the `max_tokens` of the last answer, and the schema in another
+    /// Returns the first request with another model, the `max_tokens` of the last attempt, and the schema in another
     /// form. If the form of the schema can't be changed, the schema stays as it is.
     fn first_with(&self, model: &str, rung: Option<Rung>) -> Option<Base> {
         let (mut params, mut own_rung) = (params_of(self.first())?, self.ask.rung);
@@ -64,9 +63,8 @@ impl Look<'_> {
         Some(Base { params, rung: own_rung, request: None })
     }
 
-    /// Returns the first request without the schema: the row's own request, with the parameters that flags of `resume`
-    /// replaced. Returns `None` if a part of the first request would be lost: adding the schema to the result must give
-    /// the first request again.
+    /// Returns the first request without the schema: the row's own request, with the parameters that the flags of
+    /// `resume` changed. Returns `None` if adding the schema to the result would not give the first request again.
     fn without_schema(&self, first: &Params) -> Option<Params> {
         let Form::Schema(schema) = &self.rules.form else { return None };
         let mut own = params_of(&self.job.request)?;
@@ -85,7 +83,7 @@ impl Look<'_> {
     }
 }
 
-/// Puts a schema into a request, in the best way that both the model of the request and the provider support.
+/// Puts a schema into a request, in the best way that the model and the provider support.
 pub fn shaped(schema: &Schema, catalog: &Catalog, features: ProviderFeatures, params: Merged<'_>) -> (Params, Rung) {
     let name = params.get("model").and_then(|json| serde_json::from_str::<String>(json).ok());
     let rung = Rung::of(schema, name.and_then(|name| catalog.model(&name)), features, params);

@@ -1,7 +1,7 @@
 //! Makes follow-ups: the requests that are sent for a row after an answer that was not accepted.
 //!
-//! Each follow-up is made from the first request for the row and the last answer, never from other follow-ups. So a run
-//! that was killed can continue with only the last answer, and a conversation does not get longer with each try.
+//! Each follow-up is made from the first request for the row and the last answer, never from other follow-ups. So a
+//! killed run needs only the last answer to continue, and the conversation does not grow with each try.
 
 use serde_json::value::RawValue;
 
@@ -12,9 +12,9 @@ use crate::domain::{Params, Request, Rung};
 /// The base of a follow-up: the request from which the follow-up is made.
 pub(super) struct Base {
     pub(super) params: Params,
-    /// The way in which the schema is put into the parameters; `None` without a schema.
+    /// How the schema is put into the parameters; `None` without a schema.
     pub(super) rung: Option<Rung>,
-    /// The first request of the conversation; `None` if the base becomes the first request itself.
+    /// The first request of the conversation; `None` if the base becomes the first request.
     pub(super) request: Option<Box<Request>>,
 }
 
@@ -35,7 +35,7 @@ pub(super) fn set_number(params: &mut Params, name: &str, number: u32) {
     params.set(name, raw(number.to_string()));
 }
 
-/// Sets a parameter to a text.
+/// Sets a parameter to a string.
 pub(super) fn set_text(params: &mut Params, name: &str, text: &str) {
     params.set(name, raw(serde_json::Value::from(text).to_string()));
 }
@@ -66,17 +66,16 @@ pub(super) fn go_on(mut params: Params, seen: &Seen<'_>) -> Option<Params> {
 }
 
 /// Returns the part of a truncated text that the model can continue. Blanks at the end are left out, because the API
-/// refuses them.
+/// rejects them.
 pub(super) fn kept_text<'s>(seen: &'s Seen<'_>) -> Option<&'s str> {
     let text = seen.text.trim_end();
     let is_text = seen.last_kind == "text" && seen.tool_calls.is_empty();
-    // A text that the model continues can't contain citations.
+    // The model can't continue a text that contains citations.
     (is_text && !seen.has_citations && !text.is_empty()).then_some(text)
 }
 
-/// Returns whether a message of the assistant can be added to the request, so that the model continues this message.
-/// Such a message is not possible with thinking, tools or a format. It is also not possible if the request already ends
-/// with a message of the assistant.
+/// Returns whether an assistant message can be added to the request, so that the model continues this message. The API
+/// does not allow this with thinking, tools or a format, or if the request already ends with an assistant message.
 ///
 /// Source: API documentation, "Prefill Claude's response", "Structured outputs" (2026).
 pub(super) fn is_open_to_prefill(params: &Params) -> bool {
@@ -90,7 +89,7 @@ pub(super) fn is_open_to_prefill(params: &Params) -> bool {
 }
 
 /// Adds the blocks of a paused answer, so that the API continues the answer. Returns `None` if the answer has no
-/// blocks, because the API refuses a message without content.
+/// blocks, because the API rejects a message without content.
 pub(super) fn unpause(mut params: Params, seen: &Seen<'_>) -> Option<Params> {
     if seen.sendable.is_empty() {
         return None;
@@ -99,7 +98,7 @@ pub(super) fn unpause(mut params: Params, seen: &Seen<'_>) -> Option<Params> {
     Some(params)
 }
 
-/// Returns the content of the last message of a request if this message is from the assistant. The answer to such a
+/// Returns the content of the last message of a request if this message is from the assistant. The answer to the
 /// request continues this content.
 pub(super) fn continued(request: &Request) -> Option<Box<RawValue>> {
     #[derive(serde::Deserialize)]

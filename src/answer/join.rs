@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use super::seen::Seen;
 use crate::domain::{Message, Params};
 
-/// Returns the message with the last part of an answer, and puts the text of the earlier parts in front of its text.
+/// Returns the message that has the last part of an answer, with the text of the earlier parts in front of its text.
 pub(super) fn with_text(before: &str, message: &Message) -> Option<Message> {
     let seen = Seen::of(message);
     let text = serde_json::Value::from(format!("{before}{}", seen.text));
@@ -14,7 +14,7 @@ pub(super) fn with_text(before: &str, message: &Message) -> Option<Message> {
     with_content(&blocks.collect::<Vec<_>>().join(","), message)
 }
 
-/// Returns the message with the last part of an answer, and puts the blocks of the earlier parts in front of its
+/// Returns the message that has the last part of an answer, with the blocks of the earlier parts in front of its
 /// blocks. `before` has the earlier blocks as a JSON list.
 pub(super) fn with_blocks(before: &str, message: &Message) -> Option<Message> {
     let before = before.trim().strip_prefix('[')?.strip_suffix(']')?.trim();

@@ -1,4 +1,4 @@
-//! Checks an answer. The check decides whether the answer is accepted, and what happens to its row.
+//! Checks an answer, and decides whether it is accepted and what happens to its row.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -14,8 +14,8 @@ use crate::domain::{
 };
 
 /// A function that makes a request from parameters: it estimates the tokens of the request, and finds its limits and
-/// its cost. The given pool is the pool of the row's last request, because the next request is sent to the same
-/// provider. The error is a message for people.
+/// its cost. Its [`PoolId`] is the pool of the row's last request, because the next request goes to the same provider.
+/// The error is a message for the user.
 pub type Measure = Box<dyn FnMut(&Params, Option<Rung>, Purpose, &PoolId) -> Result<Ask, String> + Send>;
 
 /// An answer that is being checked, with all known facts about its row.
@@ -106,7 +106,7 @@ impl Look<'_> {
         Wrong { class: ErrorClass::Truncated, words }
     }
 
-    /// Decides that a follow-up is sent. If no follow-up is allowed or possible any more, the row fails.
+    /// Makes a follow-up. If another follow-up is not allowed or not possible, the row fails.
     pub(super) fn follow_up(
         &self,
         message: &Message,

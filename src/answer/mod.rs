@@ -2,8 +2,8 @@
 //!
 //! A policy is pure: it takes values and returns a decision. A [`Policy`] sees a row, the last request for the row, the
 //! result of that request, and the earlier attempts. A policy uses no queues, limits or files. The scheduler sends the
-//! request that a policy returns, when limits and budget allow the request. The journal keeps one line for the row,
-//! with the usage and cost of all its attempts.
+//! request that a policy returns as soon as limits and budget allow it. The journal keeps one line for the row, with
+//! the usage and cost of all its attempts.
 //!
 //! [`schema`] checks answers against a JSON schema, and puts the schema into requests.
 //!
@@ -37,15 +37,14 @@ pub enum Came<'a> {
     Answer(&'a Message),
     /// An answer that the API paused. A paused answer is incomplete, so another request must continue it.
     Pause(&'a Message),
-    /// A failure. The request failed, and would fail again if it were sent again unchanged.
+    /// A failure. The request failed, and would fail again if it were sent unchanged.
     Failure {
         /// The class of the failure.
         class: ErrorClass,
         /// The last failure.
         failure: &'a Failure,
     },
-    /// The request has no result, because the endpoint of the request has stopped: nothing more is sent there in this
-    /// run.
+    /// The request has no result, because its endpoint has stopped: this run sends nothing more there.
     Halt(&'a HaltReason),
 }
 

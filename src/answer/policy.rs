@@ -1,5 +1,5 @@
-//! The policy that applies the user's rules for answers. The policy decides about each answer: the answer is kept, the
-//! row fails, or another request is sent.
+//! The policy that applies the user's rules for answers. For each answer, the policy decides whether the answer is
+//! kept, the row fails, or another request is sent.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use super::{Came, Form, OnInvalid, OnRefusal, OnTruncate, Policy, Rules, Then};
 use crate::catalog::Catalog;
 use crate::domain::{Ask, ErrorClass, Message, Purpose, Quality};
 
-/// The factor by which `max_tokens` of the first request is multiplied to get a longer answer. A small factor is
-/// enough, because most truncated answers are only a little too long.
+/// The `max_tokens` of the request for a longer answer is that of the first request, multiplied by this factor. A small
+/// factor is enough, because most truncated answers are only a little too long.
 const MORE_ROOM: u32 = 4;
 
 /// Returns the policy of a run.
@@ -28,8 +28,7 @@ pub fn policy(rules: Rules, catalog: Arc<Catalog>, measure: Measure) -> Policy {
     })
 }
 
-/// Returns whether a rule can apply to the answer. No rule applies to most answers, so the policy does not have to read
-/// them.
+/// Returns whether a rule can apply to the answer. Most answers are not read at all, because no rule can apply to them.
 fn needs_look(rules: &Rules, ask: &Ask, message: &Message) -> bool {
     let is_part = matches!(ask.purpose, Purpose::Continue | Purpose::Unpause);
     is_part
@@ -37,7 +36,7 @@ fn needs_look(rules: &Rules, ask: &Ask, message: &Message) -> bool {
             Quality::Ok => !matches!(rules.form, Form::Any) || !rules.conditions.is_empty(),
             Quality::Truncated => rules.on_truncate != OnTruncate::Keep,
             Quality::Refused => rules.on_refusal != OnRefusal::Keep,
-            // The answer is possibly a paused answer from an earlier run.
+            // The answer may be a paused answer from an earlier run.
             Quality::Unknown => true,
         }
 }
@@ -93,7 +92,7 @@ impl Look<'_> {
         }
     }
 
-    /// Asks again with a higher `max_tokens`. The row fails if its `max_tokens` is already as high as wanted, so
+    /// Sends the request again with a higher `max_tokens`. If `max_tokens` is already that high, the row fails, so
     /// `max_tokens` is raised only once.
     fn grow(&self, message: &Message, cut: Cut, wanted: Option<u32>) -> Then {
         let most = self.catalog.model(&self.last.model).map_or(u32::MAX, |model| model.max_output_tokens);

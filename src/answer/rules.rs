@@ -7,15 +7,15 @@ use crate::domain::{Job, ProviderFeatures, Usage};
 pub struct Rules {
     /// The form that every answer must have.
     pub form: Form,
-    /// The further conditions on answers. Each condition can say in words why an answer does not meet it.
+    /// The further conditions on answers. Each condition can say why an answer does not meet it.
     pub conditions: Vec<Condition>,
     /// The action after an answer that does not have the form or does not meet a condition.
     pub on_invalid: OnInvalid,
     /// The action after a truncated answer.
     pub on_truncate: OnTruncate,
-    /// The action after a refusal of the model.
+    /// The action after the model refuses to answer.
     pub on_refusal: OnRefusal,
-    /// The highest number of requests for a row after its first answer.
+    /// How many more requests a row may have after its first answer.
     pub max_follow_ups: u32,
     /// The features of the provider. These features decide how a schema is put into a request to another model.
     pub features: ProviderFeatures,
@@ -24,18 +24,18 @@ pub struct Rules {
 /// A condition on an answer. If the answer does not meet the condition, the function returns a text that says why.
 pub type Condition = Box<dyn Fn(&Answer<'_>) -> Result<(), String> + Send>;
 
-/// The facts about an answer that a condition can use.
+/// The parts of an answer that a condition can use.
 pub struct Answer<'a> {
     /// The row.
     pub job: &'a Job,
     /// The text of the answer.
     pub text: &'a str,
     /// The part of the answer that should be JSON. This is the input of the tool call if the schema was sent as a tool,
-    /// and otherwise the text without a code block around it. It is possible that this part is not JSON.
+    /// and otherwise the text without a code block around it. This part is not always JSON.
     pub json: &'a str,
-    /// The usage of all answers to the row together.
+    /// The total usage of all answers to the row.
     pub usage: Usage,
-    /// The API's reason why the answer ended.
+    /// The reason that the API gives for the end of the answer.
     pub stop_reason: Option<&'a str>,
     /// The model to which the request was sent.
     pub model: &'a str,
@@ -76,7 +76,7 @@ impl OnInvalid {
     /// Every choice.
     pub const ALL: [Self; 4] = [Self::Repair, Self::Retry, Self::Fail, Self::Keep];
 
-    /// Returns the name of the action as the user types it.
+    /// Returns the name of the action, as the user types it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Repair => "repair",
@@ -118,14 +118,14 @@ impl OnTruncate {
     }
 }
 
-/// The action after a refusal of the model (`--on-refusal`).
+/// The action after the model refuses to answer (`--on-refusal`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OnRefusal {
     /// The refusal is kept as the answer.
     Keep,
     /// The row fails.
     Fail,
-    /// The request is sent to another model, but only one time.
+    /// The request is sent to another model, but only once.
     Model(String),
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Seen<'a> {
     pub(super) sendable: Vec<&'a RawValue>,
     /// The text of all text blocks together.
     pub(super) text: String,
-    /// The ids of the tool calls that the caller has to answer.
+    /// The ids of the tool calls that need a result from the client.
     pub(super) tool_calls: Vec<Cow<'a, str>>,
     /// The names of the tools that are called.
     pub(super) tool_names: Vec<Cow<'a, str>>,
@@ -25,9 +25,9 @@ pub(super) struct Seen<'a> {
     pub(super) has_citations: bool,
     /// The type of the last content block.
     pub(super) last_kind: Cow<'a, str>,
-    /// The API's reason why the answer ended.
+    /// The reason that the API gives for the end of the answer.
     pub(super) stop_reason: Option<Cow<'a, str>>,
-    /// Whether the answer has a block that is not thinking and not a blank text.
+    /// Whether the answer has a block other than thinking and blank text.
     has_words: bool,
     /// The number of output tokens that the model used for thinking.
     thinking_tokens: u64,
@@ -78,14 +78,14 @@ struct Block<'a> {
     citations: Option<&'a RawValue>,
 }
 
-/// The value of `stop_reason` in an answer that the API paused.
+/// The `stop_reason` of an answer that the API paused.
 const PAUSED: &str = "pause_turn";
-/// The value of `stop_reason` in an answer that ended at the end of the context window.
+/// The `stop_reason` of an answer that filled the context window.
 const WINDOW: &str = "model_context_window_exceeded";
 
 impl<'a> Seen<'a> {
-    /// Reads a message. The provider's code has checked that the message is an object with a list of blocks. For all
-    /// other values, the result is empty.
+    /// Reads a message. The provider's code has checked that the message is an object with a list of blocks. For any
+    /// other value, the result is empty.
     pub(super) fn of(message: &'a Message) -> Self {
         let Ok(Body { content, stop_reason, usage }) = serde_json::from_slice::<Body<'a>>(&message.json) else {
             return Self::default();
@@ -125,7 +125,7 @@ impl<'a> Seen<'a> {
         self.stop_reason.as_deref() == Some(PAUSED)
     }
 
-    /// Returns whether the answer can be sent back to the model with a message about it. The API refuses an answer that
+    /// Returns whether the answer can be sent back to the model with a message about it. The API rejects an answer that
     /// has no content or consists of thinking only.
     pub(super) fn can_be_discussed(&self) -> bool {
         self.has_words

@@ -5,8 +5,8 @@ use crate::domain::{Ask, AttemptRecord, Job, Rung, StoredAnswer};
 
 /// Returns whether the policy for answers keeps an existing answer as the answer of this row, without another request.
 ///
-/// The line of the answer does not always say how the schema was put into its request. So the JSON is taken from the
-/// input of the tool for answers, or from the text if that tool was not called.
+/// The line of the answer does not always say how the schema was put into the request. So the JSON is taken from the
+/// input of the tool that `--schema` adds, or from the text if that tool was not called.
 pub(crate) fn accepts(policy: &Policy, job: &Job, ask: &Ask, stored: &StoredAnswer) -> bool {
     let is_call = Rung::Tool.answer_json(&stored.message.json).is_some();
     let rung = if is_call { Rung::Tool } else { Rung::Instruction };
@@ -14,7 +14,7 @@ pub(crate) fn accepts(policy: &Policy, job: &Job, ask: &Ask, stored: &StoredAnsw
     matches!(policy(job, ask, Came::Answer(&stored.message), &attempts), Then::Keep)
 }
 
-/// Returns a record of the request that got the answer. Facts that are not in the results stay empty.
+/// Returns a record of the request that got the answer. Fields that the results do not have stay empty.
 fn attempt(ask: &Ask, stored: &StoredAnswer, rung: Rung) -> AttemptRecord {
     AttemptRecord {
         usage: stored.used,

@@ -59,7 +59,7 @@ impl Did {
 }
 
 impl Row {
-    /// Makes a row with these parameters, in addition to its model, its `max_tokens` and its messages.
+    /// Makes a row with a model, `max_tokens`, messages and these parameters.
     fn new(model: &str, rules: fn(&mut Rules), params: &str) -> Self {
         let own = format!(
             r#"{{"model":"{model}","max_tokens":100,"messages":[ {{"role":"user","content":"Hi  \u0041"}} ]{}{}"#,
@@ -133,8 +133,8 @@ impl Row {
         }
     }
 
-    /// Changes the row to the state that a later run finds. Its request is the first request again, and its attempts
-    /// are known.
+    /// Changes the row to the state in which a later run finds it: its request is the first request again, and its
+    /// attempts are known.
     fn restarted(mut self) -> Self {
         let first = Self::of_request(str::from_utf8(self.job.request.json()).expect("JSON"), self.rules);
         self.ask = first.ask;

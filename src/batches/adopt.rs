@@ -3,7 +3,7 @@
 //! The results become a chunk (a group of rows with one batch) with new ids. The run does not wait for a batch of this
 //! chunk, because its results are already on disk. After this, the batch lane treats the chunk like every other chunk,
 //! and each row gets exactly one line, even after a crash. The chunk contains only rows with an answer. The other rows
-//! cost nothing, and the next run sends these rows.
+//! cost nothing, and the next run sends them.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -49,7 +49,7 @@ impl Index {
     /// Reads the downloaded results of a batch, and makes an index of them.
     ///
     /// # Errors
-    /// A failure of the disk.
+    /// Returns an error if the disk fails.
     pub(crate) fn read(disk: &dyn Disk, path: PathBuf, api: &dyn BatchApi) -> Result<Self, DiskFailure> {
         let open = || disk.open(&path, OpenMode::Read).map_err(DiskFailure::of("open", &path));
         let (file, mut results) = (open()?, Results::open(open()?));
@@ -84,7 +84,7 @@ impl Index {
         self.ours.get(&row).or_else(of_name).copied()
     }
 
-    /// Returns the message of the answer to a row, if there is an answer.
+    /// Returns the message that answers a row, if the results contain one.
     fn message(&self, planned: &Planned, api: &dyn BatchApi) -> Result<Option<Bytes>, DiskFailure> {
         let job = &planned.job;
         let Some(Place { at, len }) = self.place(job.row, &job.identity) else { return Ok(None) };
@@ -118,7 +118,7 @@ pub(crate) struct Adoption {
 }
 
 impl Adoption {
-    /// Creates an empty chunk of rows, with a nonce that only this chunk has.
+    /// Creates an empty chunk of rows, with a nonce of its own.
     ///
     /// # Errors
     /// [`BatchesError`]
@@ -139,7 +139,7 @@ impl Adoption {
     /// Adds a row to the chunk if the results have an answer to it.
     ///
     /// # Errors
-    /// A failure of the disk.
+    /// Returns an error if the disk fails.
     pub(crate) fn take(&mut self, planned: &Planned, index: &Index, api: &dyn BatchApi) -> Result<(), DiskFailure> {
         let Some(message) = index.message(planned, api)? else { return Ok(()) };
         let at_most = planned.ask.expense.map_or(Money::ZERO, |expense| expense.most_in_batch);
@@ -162,7 +162,7 @@ impl Adoption {
     /// Makes the chunk durable if it has rows. Returns the number of rows in the chunk.
     ///
     /// # Errors
-    /// A failure of the disk.
+    /// Returns an error if the disk fails.
     pub(crate) fn finish(mut self, batch: &Batch, at: jiff::Timestamp) -> Result<u32, DiskFailure> {
         let (rows, at_most) = (self.chunk.count(), pico(self.chunk.at_most()));
         if rows == 0 {

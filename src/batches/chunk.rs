@@ -1,10 +1,10 @@
 //! The files of a chunk. A chunk is a group of rows that are submitted together as one batch.
 //!
 //! A chunk has two files in the folder of batches. `<number>.body.json` is the body of the request that creates the
-//! batch, byte for byte, so it is sent from the disk. `<number>.rows.jsonl` has a line for each row. This line says
-//! where the row's request is in the body. It also contains everything that is needed to write the row's line in the
-//! results. Both files are synced before the chunk is submitted. The files are removed when every row has a line or was
-//! sent again.
+//! batch, byte for byte, and is sent from the disk. `<number>.rows.jsonl` has a line for each row. This line says where
+//! the row's request is in the body, and contains everything that is needed to write the row's line in the results.
+//! Both files are synced before the chunk is submitted. The files are removed when every row has a line or was sent
+//! again.
 //!
 //! Answers come hours later, in any order, and perhaps to another process. So rows are read back one by one from these
 //! files, and are not kept in memory.
@@ -50,7 +50,8 @@ pub(crate) struct ChunkRow {
 }
 
 impl ChunkRow {
-    /// Returns the request that was sent for the row, with the facts that are needed for the row's line and cost.
+    /// Returns the request that was sent for the row, with everything that is needed to write the row's line and to
+    /// compute its cost.
     pub(crate) fn ask(&self, route: &Arc<PoolId>) -> Ask {
         let request = self.sent.clone();
         let params = str::from_utf8(request.json()).ok().and_then(Params::of_object).unwrap_or_default();
@@ -74,7 +75,7 @@ impl ChunkRow {
     }
 }
 
-/// A row in the form in which it is written as a line.
+/// A row, as it is written to the file of rows.
 #[derive(Serialize, Deserialize)]
 struct RowLine<'a> {
     #[serde(borrow)]
@@ -98,7 +99,7 @@ struct RowLine<'a> {
     model: Cow<'a, str>,
     template: u64,
     estimated_input: u32,
-    /// The highest number of output tokens; 0 in a line of an earlier version.
+    /// The highest number of output tokens; 0 if an earlier version wrote the line.
     #[serde(default)]
     max_tokens: u32,
     /// The row's own request, if another request was submitted for the row.
@@ -169,7 +170,7 @@ impl ChunkWriter {
     /// that died before it submitted them.
     ///
     /// # Errors
-    /// A failure of the disk.
+    /// Returns an error if the disk fails.
     pub(crate) fn create(disk: &dyn Disk, folder: &Path, number: u32, nonce: &str) -> Result<Self, DiskFailure> {
         let mut body = Growing::create(disk, body_path(folder, number))?;
         let rows = Growing::create(disk, rows_path(folder, number))?;
@@ -181,7 +182,7 @@ impl ChunkWriter {
     /// highest possible cost of its answer.
     ///
     /// # Errors
-    /// A failure of the disk. After a failure, the chunk can't be used any more.
+    /// Returns an error if the disk fails. After a failure, the chunk can't be used any more.
     pub(crate) fn push(&mut self, planned: &Planned, tries: u32, at_most: Money) -> Result<(), DiskFailure> {
         let Planned { job, ask } = planned;
         let request = ask.request.json();
@@ -249,7 +250,7 @@ impl ChunkWriter {
     /// Makes the files of the chunk durable, and opens them for reading.
     ///
     /// # Errors
-    /// A failure of the disk.
+    /// Returns an error if the disk fails.
     pub(crate) fn finish(mut self, disk: &Arc<dyn Disk>, folder: &Path) -> Result<Arc<ChunkFiles>, DiskFailure> {
         self.body.buffer.extend_from_slice(TAIL);
         self.body.finish()?;
@@ -274,7 +275,7 @@ pub(crate) struct ChunkFiles {
     disk: Arc<dyn Disk>,
     body_path: PathBuf,
     rows_path: PathBuf,
-    /// The files of the body and of the rows, while they are used. There can be thousands of open batches, so files
+    /// The files of the body and of the rows, while they are in use. There can be thousands of open batches, so files
     /// that are not used are closed.
     open: Mutex<Option<[Arc<dyn DiskFile>; 2]>>,
     /// The offset at which each line of the rows begins, and the offset at which the last line ends.
@@ -291,8 +292,7 @@ impl ChunkFiles {
     /// Opens the files of a chunk with `count` rows.
     ///
     /// # Errors
-    /// A failure of the disk. The same error is returned if the file has another number of rows, or if a line is too
-    /// long.
+    /// Returns an error if the disk fails, if the file does not have `count` rows, or if a line is too long.
     pub(crate) fn open(
         disk: &Arc<dyn Disk>,
         folder: &Path,
@@ -338,13 +338,13 @@ impl ChunkFiles {
     /// Passes the identity of each row of the chunk to `each`.
     ///
     /// # Errors
-    /// A failure of the disk. The same error is returned if a line can't be parsed.
+    /// Returns an error if the disk fails, or if a line can't be parsed.
     pub(crate) fn identities(&self, mut each: impl FnMut(RowId, &Identity)) -> Result<(), DiskFailure> {
         let [_, rows] = self.files()?;
         let mut text = Vec::new();
         let mut item = 0;
         while item + 1 < self.lines.len() {
-            // Each step reads all lines that fit into the buffer, but at least one line.
+            // Each step reads as many lines as fit into the buffer, but at least one line.
             let from = self.lines[item];
             let fits = |to: &u64| to - from <= BUFFER_BYTES as u64;
             let count = self.lines[item + 1..].iter().take_while(|to| fits(to)).count().max(1);
@@ -368,10 +368,10 @@ impl ChunkFiles {
     /// Reads a row of the chunk. The job of the row gets the number `id`.
     ///
     /// # Errors
-    /// A failure of the disk. The same error is returned if the line can't be parsed.
+    /// Returns an error if the disk fails, or if the line can't be parsed.
     ///
     /// # Panics
-    /// If the chunk has no row with the number `item`.
+    /// Panics if the chunk has no row with the number `item`.
     pub(crate) fn row(&self, item: u32, id: JobId) -> Result<ChunkRow, DiskFailure> {
         let [body, rows] = self.files()?;
         let (from, to) = (self.lines[item as usize], self.lines[item as usize + 1]);
@@ -420,7 +420,7 @@ impl BodySource for ChunkBody {
 /// Removes the files of a chunk of rows.
 ///
 /// # Errors
-/// A failure of the disk.
+/// Returns an error if the disk fails.
 pub(crate) fn remove_files(disk: &dyn Disk, folder: &Path, number: u32) -> Result<(), DiskFailure> {
     [body_path(folder, number), rows_path(folder, number), results_path(folder, number)]
         .iter()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::domain::{Ask, PoolId, RateLimits, Usage};
 
-/// The expected number of output tokens of an answer, as long as no answer has come.
+/// The expected number of output tokens of an answer, until the first answer comes.
 const FIRST_OUTPUT: f64 = 256.0;
 /// The number of answers that are enough for a good mean length. With fewer answers, longer prompts and answers are
 /// expected: the mean length is multiplied by [`UNSURE`].
@@ -14,7 +14,7 @@ const ENOUGH: f64 = 30.0;
 /// The factor by which expected lengths are increased while few answers have come.
 const UNSURE: f64 = 1.25;
 
-/// Sums over the rows of one pool (rows that share their limits).
+/// Sums over the rows of one pool (the rows that share their limits).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Sums {
     rows: f64,
@@ -23,7 +23,7 @@ struct Sums {
     max_tokens: f64,
 }
 
-/// The requests and tokens that rows would use of each pool's limits, if they were sent online.
+/// How many requests and tokens of each pool's limits some rows would use if they were sent online.
 #[derive(Clone, Debug, Default)]
 pub struct Demand(BTreeMap<Arc<PoolId>, Sums>);
 
@@ -51,7 +51,7 @@ impl Demand {
         }
     }
 
-    /// Adds a share of the demand of other rows.
+    /// Adds a share of another demand.
     pub(crate) fn add_share(&mut self, other: &Self, share: f64) {
         for (pool, sums) in &other.0 {
             self.add_rows(pool, sums.rows * share, sums.input * share, sums.max_tokens * share);
@@ -63,8 +63,7 @@ impl Demand {
         self.0.values().map(|sums| sums.rows).sum()
     }
 
-    /// Returns the time after which the limits have admitted all rows. The pools work at the same time, so the slowest
-    /// pool decides.
+    /// Returns how long the limits take to admit all rows. The pools work in parallel, so the slowest pool decides.
     pub(crate) fn time(&self, lengths: &Lengths, limits_of: &dyn Fn(&PoolId) -> RateLimits) -> Duration {
         let minutes = |(pool, sums): (&Arc<PoolId>, &Sums)| {
             let RateLimits { rpm, itpm, otpm } = limits_of(pool);

@@ -1,4 +1,4 @@
-//! The errors of the files of the batch lane.
+//! Errors in the files of the batch lane.
 
 use std::path::PathBuf;
 

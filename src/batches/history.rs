@@ -12,9 +12,9 @@ use crate::journal::Disk;
 /// The state of a chunk (the rows of one batch).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// The answers of the chunk are not collected, and the API possibly has a batch of the chunk.
+    /// The answers to the chunk's rows have not been collected, and the API may have a batch of these rows.
     Open,
-    /// Every row of the chunk has a line, or was sent again in another way.
+    /// Every row of the chunk has a line in the results or the error log, or was sent again.
     Collected,
     /// The answers of the chunk are lost, and its rows were sent again.
     Lost,
@@ -29,8 +29,8 @@ pub(crate) struct Chapter {
     pub(crate) fate: Fate,
 }
 
-/// Returns every chunk that was submitted and not refused, in the order of their numbers. Returns `None` if the run has
-/// no log of batches. Changes nothing.
+/// Returns every chunk that was submitted and that the API did not reject, in the order of their numbers. Returns
+/// `None` if the run has no log of batches. Changes nothing.
 ///
 /// # Errors
 /// [`BatchesError`]

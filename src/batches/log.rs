@@ -3,9 +3,9 @@
 //!
 //! The log is the file `log.jsonl` in the folder `<results>.batches/`. Each change is one line, which is synced before
 //! the run continues. So the log is right even after a crash. Before a chunk is submitted, its intent (the record that
-//! it is about to be submitted) is written to the log. So a chunk with an intent possibly exists as a batch, and a
-//! chunk without an intent certainly does not. If the log is lost, money is lost, because the log contains the ids of
-//! batches that are paid for.
+//! it is about to be submitted) is written to the log. So a chunk with an intent may exist as a batch, and a chunk
+//! without an intent certainly does not. If the log is lost, money is lost, because the log contains the ids of batches
+//! that are paid for.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ const VERSION: u32 = 1;
 /// MB.
 const MOST_BYTES: u64 = 256 << 20;
 
-/// A change in the form in which it is written to the log.
+/// A change, as it is written to the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Record {
@@ -83,7 +83,7 @@ pub(crate) enum Record {
         /// The time at which the API gave up the rows that it had not sent to the model.
         expires_at: jiff::Timestamp,
     },
-    /// The chunk was refused, so no batch exists. If the chunk is submitted again, another `Intent` follows.
+    /// The submission of the chunk created no batch. If the chunk is submitted again, another `Intent` follows.
     Refused {
         /// The number of the chunk.
         chunk: u32,
@@ -100,7 +100,7 @@ pub(crate) enum Record {
         /// The number of the chunk.
         chunk: u32,
     },
-    /// Every row of the chunk has a line, or is sent again in another way.
+    /// Every row of the chunk has a line in the results or the error log, or is sent again.
     Collected {
         /// The number of the chunk.
         chunk: u32,
@@ -137,7 +137,7 @@ struct Line<T> {
     record: T,
 }
 
-/// A submitted chunk of rows, as the log describes it. Perhaps the API has a batch of this chunk.
+/// A submitted chunk of rows, as the log describes it. The API may have a batch of this chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Submitted {
     pub(crate) chunk: u32,
@@ -170,14 +170,14 @@ pub(crate) struct Known {
     pub(crate) is_found: bool,
 }
 
-/// The facts that a log of batches contains.
+/// What a log of batches says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Replayed {
     /// The number of the next chunk.
     pub(crate) next_chunk: u32,
     /// The numbers of all chunks in the log.
     pub(crate) numbers: BTreeSet<u32>,
-    /// The open chunks: their batches possibly exist at the API, and are not collected.
+    /// The open chunks: their batches may exist at the API, and have not been collected.
     pub(crate) open: BTreeMap<u32, Submitted>,
     /// The number of chunks that were collected.
     pub(crate) collected: u32,
@@ -275,7 +275,7 @@ impl BatchLog {
         if end < bytes.len() as u64 {
             file.truncate(end).map_err(DiskFailure::of("cut", &path))?;
         }
-        // Perhaps a run died after it wrote the last line and before the line was synced. Later steps remove files
+        // A run may have died after it wrote the last line and before the line was synced. Later steps remove files
         // because of the lines in the log, so the lines are synced first.
         if end > 0 {
             file.sync().map_err(DiskFailure::of("sync", &path))?;
@@ -286,7 +286,7 @@ impl BatchLog {
     /// Appends a change to the log, and waits until the change is durable.
     ///
     /// # Errors
-    /// A failure of the disk. After a failure, it is not known whether the line is in the file.
+    /// Returns an error if the disk fails. After a failure, it is not known whether the line is in the file.
     pub(crate) fn append(&mut self, record: Record) -> Result<(), DiskFailure> {
         let mut line = serde_json::to_vec(&Line { v: VERSION, record }).expect("a record can be written as JSON");
         line.push(b'\n');
@@ -341,12 +341,12 @@ fn records(bytes: &[u8], path: &Path, mut each: impl FnMut(Record)) -> Result<u6
     }
     let mut end = 0;
     for (at, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
-        // If a line has no line break, the program died while it wrote this line. So nothing depends on the line.
+        // If a line has no line break, the program died while it wrote the line, so nothing depends on it.
         let Some(text) = line.strip_suffix(b"\n") else { break };
         let Line { v, record } = match serde_json::from_slice::<Line<Record>>(text) {
             Ok(line) => line,
-            // After a loss of power, the last line can be damaged, and a damaged line is ignored. But a line that is
-            // valid JSON of another form is a record of a later version.
+            // After a power failure, the last line can be damaged, and it is then ignored. But a last line that is
+            // valid JSON is a record of a later version.
             Err(_) if end + line.len() as u64 == bytes.len() as u64 && !is_json(text) => break,
             Err(error) => return Err(damaged(at + 1, error.to_string())),
         };

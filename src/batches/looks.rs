@@ -1,10 +1,10 @@
 //! Decides when the run checks the state of its batches. One call lists all batches, so the number of calls does not
 //! depend on the number of batches.
 //!
-//! After a submission, the run checks after 1, 2, 4, 8 and 16 seconds, and then every 30 seconds. So the run collects
-//! short batches soon, and soon finds out whether a submission with a lost reply created a batch. Ten minutes after the
-//! submission, the run checks every minute, and after two hours every five minutes. Most batches end within an hour,
-//! and results are read only at the end of a batch.
+//! After a submission, the run checks after 1, 2, 4, 8 and 16 seconds, and then every 30 seconds. So the run quickly
+//! collects short batches, and quickly finds out whether a submission with a lost reply created a batch. Ten minutes
+//! after the submission, the run checks every minute, and after two hours every five minutes. Most batches end within
+//! an hour, and results are read only at the end of a batch.
 //!
 //! Source: API documentation, "Batch processing" (2026-09-20), whose examples check every minute.
 
@@ -31,7 +31,7 @@ impl Looks {
     }
 
     /// Starts the schedule again with short waits. The lane does this after it has submitted or cancelled a batch, or
-    /// when it is unclear which batch has the rows of a chunk.
+    /// when it is unclear whether a submission created a batch.
     pub(crate) fn begin_again(&mut self, now: Instant) {
         self.since = now;
         self.next = now + wait_after(Duration::ZERO);
@@ -48,8 +48,8 @@ impl Looks {
         self.next = now + wait_after(now.since(self.since));
     }
 
-    /// Notes that a check has failed. `retry_after` is the time that the API wants the run to wait before the next
-    /// check. Returns the time since the checks began to fail.
+    /// Notes that a check has failed. `retry_after` is how long the API asks the run to wait before the next check.
+    /// Returns the time since the checks began to fail.
     pub(crate) fn on_failed(&mut self, retry_after: Option<Duration>, now: Instant) -> Duration {
         self.failed = self.failed.saturating_add(1);
         let backoff = Duration::from_secs(2 << self.failed.min(7));

@@ -5,7 +5,7 @@
 //! results of a batch are written to the same results file and error log as answers that come online.
 //!
 //! The API can't be told that two submissions are the same. So the lane does not submit a chunk again if a batch of the
-//! chunk possibly exists:
+//! chunk may exist:
 //! - Before a submission, the rows of the chunk and the intent to submit it are made durable in `<results>.batches/`
 //!   (`chunk`, `log`).
 //! - If a reply is lost, the list of batches shows whether the batch exists. Until this is known, no other chunk is
@@ -19,7 +19,7 @@
 //! | `ids.rs` | the ids of rows inside a batch |
 //! | `chunk.rs` | the files of a chunk: its rows, and the body that is submitted |
 //! | `log.rs` | the log of what was submitted and what became of it |
-//! | `history.rs` | what the log says about every batch, the collected ones included |
+//! | `history.rs` | what the log says about every batch, including collected batches |
 //! | `open.rs` | opens the files, and finds what earlier runs left open |
 //! | `adopt.rs` | takes over the results of a batch that no log knows |
 //! | `shape.rs` | which requests are sent online first, to see whether the API accepts their shape |
@@ -27,13 +27,13 @@
 //! | `looks.rs` | when the state of batches is checked |
 //! | `lane/` | [`Lane`]: the state machine that brings rows from the loop into batches and back |
 //!
-//! The run's loop makes the API calls (`runner/batch_calls.rs`). The provider decides the form in which batches are
-//! sent and received.
+//! The run's loop makes the API calls (`runner/batch_calls.rs`). The provider decides the format of the requests and
+//! replies.
 //!
-//! The chunks have files in a separate folder, and are not in one file beside the results. The reason is that answers
-//! come hours later, perhaps to another process. Their rows must be found again without the input and without keeping
-//! all rows in memory. If this folder is deleted while batches are open, answers that were paid for are lost. So it is
-//! not part of the run folder.
+//! The chunks have their own files in a separate folder, because answers come hours later, perhaps to another process.
+//! The row of an answer must be found without the input, and without keeping all rows in memory. If this folder is
+//! deleted while batches are open, answers that were paid for are lost. So the folder of chunks is not part of the run
+//! folder.
 
 mod adopt;
 mod chunk;

@@ -66,7 +66,7 @@ impl Opened {
     /// batches.
     ///
     /// # Errors
-    /// A failure of the disk.
+    /// Returns an error if the disk fails.
     pub(crate) fn forget(&mut self) -> Result<u64, DiskFailure> {
         let forgotten = std::mem::take(&mut self.replayed.open);
         self.files.clear();
@@ -79,10 +79,10 @@ impl Opened {
         Ok(forgotten.len() as u64)
     }
 
-    /// Returns the rows of all open batches. These rows must not be sent in another way.
+    /// Returns the rows of all open batches. These rows must not be sent again.
     ///
     /// # Errors
-    /// A failure of the disk.
+    /// Returns an error if the disk fails.
     pub fn rows(&self) -> Result<HashSet<RowId>, DiskFailure> {
         Ok(self.rows_and_names()?.0)
     }
@@ -90,7 +90,7 @@ impl Opened {
     /// Returns the rows of all open batches. Also returns the rows that have a label, by the hash of the label.
     ///
     /// # Errors
-    /// A failure of the disk.
+    /// Returns an error if the disk fails.
     pub(crate) fn rows_and_names(&self) -> Result<(HashSet<RowId>, HashMap<u64, RowId>), DiskFailure> {
         let (mut rows, mut names) = (HashSet::new(), HashMap::new());
         for files in &self.files {
@@ -114,7 +114,7 @@ impl Opened {
     /// earlier runs.
     ///
     /// # Errors
-    /// A failure of the disk.
+    /// Returns an error if the disk fails.
     pub(crate) fn rows_without_line(&self, done: &DoneSet) -> Result<u64, DiskFailure> {
         let mut rows = 0;
         for files in &self.files {
@@ -150,7 +150,7 @@ fn files_of(disk: &Arc<dyn Disk>, folder: &Path, replayed: &Replayed) -> Result<
 /// Creates the folder of batches and its log.
 ///
 /// # Errors
-/// A failure of the disk. The same error is returned if there is a log that can't be used.
+/// Returns an error if the disk fails, or if there is a log that can't be used.
 pub(super) fn created(disk: &dyn Disk, folder: &Path) -> Result<(BatchLog, Replayed), DiskFailure> {
     BatchLog::open(disk, folder).map_err(|error| match error {
         BatchesError::Disk(failure) => failure,

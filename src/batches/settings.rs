@@ -7,7 +7,7 @@ use crate::domain::LaneChoice;
 /// The settings of the batch lane.
 #[derive(Clone, Debug)]
 pub struct LaneSettings {
-    /// The choice (`--lane`) that says which rows are put into batches.
+    /// Which rows are put into batches (`--lane`).
     pub choice: LaneChoice,
     /// The time before which every row should be answered; `None` without `--deadline`.
     pub deadline: Option<Instant>,
@@ -22,8 +22,7 @@ pub struct LaneSettings {
     pub queue: u64,
     /// Whether the run ends as soon as all batches are submitted.
     pub detach: bool,
-    /// The number of times that a row is put into another batch, after a fault of the server or after its batch
-    /// expired.
+    /// How many times a row is put into another batch after a server fault or after its batch expired.
     pub max_retries: u32,
     /// A random text of 8 letters and digits, which is part of the id of each row in a batch. This text proves that a
     /// batch belongs to this run.

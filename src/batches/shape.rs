@@ -1,12 +1,13 @@
 //! Finds the shape (the kind of parameters) of each request, and sends the first request of each shape online.
 //!
-//! In a batch, the API checks the parameters of a request late, and shows an error only when the whole batch has ended.
-//! So the first request of each shape is sent online, as an ordinary row. Other rows of this shape are put into batches
-//! only after the first request was answered. If the first request fails, the next row of this shape is sent online,
-//! and so on, until the `--halt` rule ends the run.
+//! The API reports errors in the parameters of a batch request only when the whole batch has ended. So the first
+//! request of each shape is sent online, as an ordinary row. Other rows of this shape are put into batches only after
+//! the first request was answered. If the first request fails, the next row of this shape is sent online, and so on,
+//! until the `--halt` rule ends the run.
 //!
-//! A shape is the model, the names of the parameters, and the values of some parameters. These are the parameters that
-//! the API checks most: tools, schemas and thinking. Texts, numbers and lengths are not part of a shape.
+//! A shape is the model, the names of the parameters, and the values of some parameters. The values belong to the
+//! parameters that the API checks most: tools, schemas and thinking. Texts, numbers and lengths are not part of a
+//! shape.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -15,13 +16,13 @@ use crate::domain::{JobId, Planned, Request};
 
 /// The parameters whose values are part of a shape.
 const CHECKED: [&[u8]; 5] = [b"tools", b"tool_choice", b"output_config", b"thinking", b"mcp_servers"];
-/// The largest number of shapes with the same model and the same names of parameters. If there are more, their values
-/// are ignored. Without this limit, a run in which each row has its own tools would send all its rows online.
+/// The largest number of shapes with the same model and the same parameter names. If there are more, their values are
+/// ignored. Without this limit, a run in which each row has its own tools would send all its rows online.
 const MOST_VALUES: usize = 32;
-/// The largest number of rows that wait for the first answer of their shape, and the largest number of their bytes.
+/// How many rows can wait for the first answer of their shape, and how many bytes these rows can have together.
 const MOST_WAITING: (usize, usize) = (512, 16 << 20);
 
-/// The decision of the batch lane about a row.
+/// What the batch lane does with a row.
 #[derive(Debug)]
 pub(crate) enum Trial {
     /// The row can go into a batch.
@@ -36,7 +37,7 @@ pub(crate) enum Trial {
 #[derive(Debug, Default)]
 pub(crate) struct Trials {
     proven: HashSet<String>,
-    /// The values of the shapes with the same model and the same names of parameters.
+    /// The shapes that have the same model and the same parameter names, with their different parameter values.
     values: HashMap<String, HashSet<String>>,
     in_flight: HashMap<JobId, String>,
     waiting: VecDeque<(String, Planned)>,

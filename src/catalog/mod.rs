@@ -1,9 +1,9 @@
-//! The catalog: the models, prices and tiers of the API, each with the date on which they were checked.
+//! The catalog: the models, prices and tiers of the API, each with the date of its last check.
 //!
 //! The catalog contains the facts from the API's documentation that this program needs. These facts are in
 //! `models.toml`, `tiers.toml`, `providers.toml`, `fields.rs` and `vendors.rs`, each with its date and source. The
 //! catalog reads no file and no clock, and knows nothing about requests. Callers pass the text of a price file. A model
-//! can have retired after the data were checked. To find this out, callers pass today's date to `Model::is_retired_on`.
+//! can retire after the data were checked, so callers pass today's date to `Model::is_retired_on`.
 //!
 //! Invariants:
 //! - The class, the ids and the prices of every model come from the data files.
@@ -11,8 +11,8 @@
 //! - The price steps of a model are sorted by prompt length, and the first step begins at 0 tokens.
 //! - The cost of an unknown model is unknown (`None`). The catalog never guesses a cost.
 //!
-//! The limits in the catalog are used only until the first response. Then the limits in the headers of responses
-//! replace the limits of the catalog.
+//! The limits in the catalog are used only until the first response. From then on, the limits in the response headers
+//! are used.
 
 mod data;
 mod fields;
@@ -52,13 +52,13 @@ pub struct Catalog {
     price_file: Option<OfPriceFile>,
 }
 
-/// The name and the date of a price file, and the models for which it has prices.
+/// The name and date of a price file, and the models in it.
 #[derive(Clone, Debug)]
 pub(crate) struct OfPriceFile {
     /// The name of the file; `price file` if the name is not known.
     pub(crate) name: String,
     pub(crate) date: Option<String>,
-    /// The ids of the models for which the file has prices.
+    /// The ids of the models in the file.
     pub(crate) models: Vec<String>,
 }
 
@@ -142,7 +142,7 @@ impl Catalog {
         self
     }
 
-    /// Returns the default model, which is used when no model is named in the row or by a flag.
+    /// Returns the default model, which is used if neither the row nor a flag names a model.
     pub(crate) fn default_model(&self) -> &str {
         &self.default_model
     }
@@ -214,8 +214,8 @@ impl Catalog {
         Prices::new(self.steps(speed, model)?, self.web_search)
     }
 
-    /// Returns the highest cost that an answer within `bound` can have, at the prices of all models and speeds in the
-    /// catalog. Callers use this cost for requests that the API may pass to another model.
+    /// Returns the highest cost that an answer within `bound` can have, at the highest prices of any model and speed in
+    /// the catalog. Callers use this cost for requests that the API may pass to another model.
     pub(crate) fn most_of_any(&self, terms: Terms, bound: &UsageBound) -> Money {
         let of_any = self.models.iter().flat_map(|model| [&model.prices, &model.fast_prices]);
         let most = of_any.filter_map(|steps| Some(Prices::new(steps, self.web_search)?.most(terms, bound)));

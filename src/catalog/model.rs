@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::price::PriceStep;
 use crate::domain::{ModelClass, Speed};
 
-/// The tokenizer of a model, which cuts text into tokens.
+/// The tokenizer of a model, which splits text into tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenizerFamily {
@@ -85,8 +85,8 @@ pub struct ToolPrompt {
 }
 
 impl ToolPrompt {
-    /// The lengths that are assumed for a model without published figures. The assumed lengths are the figures of
-    /// models 4.5 and 4.6. Most models have one of two pairs of figures, and this is the larger pair.
+    /// The lengths that are assumed for a model without published figures. Most models have one of two published pairs
+    /// of lengths. The assumed lengths are the larger pair, which models 4.5 and 4.6 have.
     pub(crate) const UNPUBLISHED: Self = Self { auto: 496, forced: 588 };
 }
 
@@ -111,21 +111,22 @@ pub struct Model {
     pub line: Line,
     /// The class of models that share limits with this model.
     pub class: ModelClass,
-    /// The date on which the model was released. If the model's id contains a date, the two dates are the same.
+    /// The model's release date. If the model's id contains a date, the two dates are the same.
     pub released: Date,
     /// The stage of the model's life on the day when the catalog was checked.
     pub lifecycle: Lifecycle,
-    /// The date on which the model was or will be retired; `None` if unknown.
+    /// The model's retirement date, past or future; `None` if unknown.
     pub retires: Option<Date>,
     /// The size of the model's context window, in tokens. No prompt can be longer than the context window.
     pub context_tokens: u32,
     /// The largest `max_tokens` that the model accepts.
     pub max_output_tokens: u32,
-    /// The tokenizer, which cuts the model's text into tokens.
+    /// The model's tokenizer.
     pub family: TokenizerFamily,
-    /// Whether the API answers with 400 if a request to this model changes the default value of a sampling parameter.
+    /// Whether the API rejects requests to this model (status 400) that change a sampling parameter from its default
+    /// value.
     pub rejects_sampling: bool,
-    /// Whether the API can make the model follow a JSON schema, by `output_config.format` and by `strict` tools.
+    /// Whether the API can make the model follow a JSON schema, through `output_config.format` and `strict` tools.
     /// Source: API documentation, "Structured outputs" (2026), and `capabilities.structured_outputs` of the Models API,
     /// as quoted in public reports (2026): Sonnet 4.5, Opus 4.1 and all later models.
     pub structured_outputs: bool,
@@ -156,8 +157,8 @@ impl Model {
         self.lifecycle == Lifecycle::Retired
     }
 
-    /// Returns whether the model is retired on `date`. The catalog can list a model as served, with a date on which it
-    /// will retire. So the date in the catalog is compared with `date` as well.
+    /// Returns whether the model is retired on `date`. A model that the catalog lists as served can have a retirement
+    /// date, so this date is compared with `date` as well.
     pub(crate) fn is_retired_on(&self, date: Date) -> bool {
         self.is_retired() || self.retires.is_some_and(|retires| retires <= date)
     }

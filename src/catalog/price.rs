@@ -10,7 +10,7 @@ use crate::domain::{Caching, Lane, Money, Terms, Usage, UsageBound};
 pub struct PriceStep {
     /// The prompt length above which the step applies, in tokens. Cached tokens are part of the length.
     pub above_prompt_tokens: u64,
-    /// The price of input that is not written to a cache and not read from a cache.
+    /// The price of input that is neither written to a cache nor read from one.
     pub input: Money,
     /// Output tokens.
     pub output: Money,
@@ -45,7 +45,7 @@ impl PriceStep {
 
     /// Returns the highest price that one input token can cost.
     ///
-    /// Without cache marks, a prompt is not written to a cache and not read from a cache.
+    /// Without cache marks, a prompt is neither written to a cache nor read from one.
     fn dearest_input(&self, caching: Caching) -> Money {
         match caching {
             Caching::None => self.input,
@@ -58,9 +58,9 @@ impl PriceStep {
 /// Returns what tokens cost on `terms`, if they cost `money` on standard terms.
 ///
 /// In a batch, all tokens cost half: input, output, cache writes and cache reads. The higher price of requests that
-/// must run in the United States is halved too. Callers add web searches after this function, at the full price,
-/// because searches are not tokens. The documentation does not say whether searches cost less in a batch. With the full
-/// price, a cost can be too high, but the bound on a cost is never too low.
+/// must run in the United States is halved too. Callers add the full price of web searches to the result, because
+/// searches are not tokens. The documentation does not say whether searches cost less in a batch. At the full price, a
+/// computed cost can be too high, but an upper bound is never too low.
 ///
 /// Source: API documentation, "Batch processing" and "Pricing" (2026-09-20).
 fn on(terms: Terms, money: Money) -> Money {
@@ -79,7 +79,7 @@ pub struct Prices {
 }
 
 impl Prices {
-    /// Returns the prices with these price steps; `None` if there is no step. Callers pass the steps sorted by prompt
+    /// Returns prices with these price steps; `None` if `steps` is empty. Callers pass the steps sorted by prompt
     /// length.
     pub(super) fn new(steps: &[PriceStep], web_search: Money) -> Option<Self> {
         (!steps.is_empty()).then(|| Self { steps: steps.to_vec(), web_search })

@@ -1,4 +1,4 @@
-//! Reads the price file, a file of the user with prices that override the prices of the catalog.
+//! Reads the price file, in which users set prices that override the catalog's prices.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::domain::Money;
 
 /// The highest price that is accepted, in dollars. A higher price is certainly a mistake.
 const MOST_DOLLARS: f64 = 1e6;
-/// The number of characters of a wrong text that a message shows.
+/// How many characters of a wrong text a message shows.
 const SHOWN_CHARS: usize = 40;
 
 /// The reason why a price file can't be used.
@@ -30,7 +30,7 @@ pub enum CatalogError {
     Missing {
         /// The line of the entry, counted from 1.
         line: usize,
-        /// The words with which the message names the entry.
+        /// How the message names the entry.
         entry: String,
         /// The name of the missing member.
         member: &'static str,
@@ -44,7 +44,7 @@ pub enum CatalogError {
         line: usize,
         /// The name of the member with the wrong value.
         member: &'static str,
-        /// The words with which the message names the entry of the value; empty if the value is outside all entries.
+        /// How the message names the entry that contains the value; empty if the value is outside all entries.
         of: String,
         /// The value, as written in the file.
         found: String,
@@ -119,7 +119,7 @@ struct Entry {
     step: PriceStep,
 }
 
-/// Reads the text of a price file. `id_of` returns the id of the model with a given name. So a model can have entries
+/// Reads the text of a price file. `id_of` returns the id of the model with a given name, so a model can have entries
 /// under several of its names.
 ///
 /// Cache prices that the file leaves out are computed from the input price. Cache writes cost 1.25 times the input
@@ -327,7 +327,7 @@ impl<'de> Deserialize<'de> for Entries {
     }
 }
 
-/// A value in the file, with its type and as it is written.
+/// A value in the file: its type, and its text as written.
 #[derive(Clone, Debug, PartialEq)]
 enum Found {
     Whole(i128),
@@ -335,7 +335,7 @@ enum Found {
     Text(String),
     Truth(bool),
     List,
-    /// The value is a table or a date. The parser does not show which of them it is.
+    /// The value is a table or a date; the parser does not show which.
     Other,
 }
 

@@ -22,7 +22,7 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Preset {
     kind: String,
-    /// The name of the provider that people see.
+    /// The display name of the provider.
     pub(crate) title: String,
     /// The default address of the provider; `None` if the user must give the address. Names in braces are places: parts
     /// that depend on the user, for example `{region}`.
@@ -42,7 +42,7 @@ pub(crate) struct Preset {
     /// The header that contains the key; `None` if the header depends on the environment variable from which the key
     /// came.
     pub(crate) auth: Option<KeyHeader>,
-    /// Further headers of requests. The values of these headers can contain the names of places in braces.
+    /// Other headers of requests to the provider. Their values can contain the names of places in braces.
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
     /// The places in addresses and headers: parts that depend on the user, for example the region.
@@ -51,14 +51,14 @@ pub(crate) struct Preset {
     /// The prefix that the provider puts before the names of Claude models.
     #[serde(default)]
     pub(crate) model_prefix: String,
-    /// The provider's names of models, without the prefix. The keys are the names of the models at the Claude API.
-    /// Models that are not in this map have the same name at the provider.
+    /// The provider's model names without the prefix, by the Claude API's name for the same model. A model that is not
+    /// in this map has the same name at the provider.
     #[serde(default)]
     pub(crate) models: BTreeMap<String, String>,
     /// The JSON members that are left out of requests to the provider.
     #[serde(default)]
     pub(crate) drop: Vec<String>,
-    /// The JSON members of requests that the provider refuses.
+    /// The JSON members that the provider rejects in a request.
     #[serde(default)]
     pub(crate) refuse: Vec<String>,
     /// The features that the provider does not have.
@@ -67,7 +67,7 @@ pub(crate) struct Preset {
     /// Whether the provider has the tiers of the Claude API.
     #[serde(default)]
     tiers: bool,
-    /// The factor by which prices are multiplied if the prefix of the model names does not begin with `global.`.
+    /// The price factor for model names whose prefix does not begin with `global.`.
     #[serde(default = "one")]
     pub(crate) regional_prices: f64,
 }
@@ -135,8 +135,8 @@ impl Preset {
         features
     }
 
-    /// Returns whether one of the `texts` contains a place. The user does not need to set a place that is in none of
-    /// the texts.
+    /// Returns whether one of the `texts` contains the place. The user needs to set only the places that occur in a
+    /// text.
     pub(crate) fn needs(place: &PlaceFacts, texts: &[&str]) -> bool {
         texts.iter().any(|text| text.contains(&placeholder(&place.name)))
     }

@@ -11,19 +11,19 @@ pub struct TierTable {
     pub tier: Tier,
     /// The date of the copy of the documentation from which the numbers were taken, for example `2026-10-08`.
     pub date: String,
-    /// The page on which the table was published, and the time for which the table was valid.
+    /// The page on which the table was published, and when the table was valid.
     pub source: String,
     /// The deposits, in dollars, that an organization needed in order to reach the tier. `None` for the current tiers,
     /// which depend on usage history.
     pub deposit_usd: Option<u32>,
     /// The number of dollars that an organization of this tier can spend in a calendar month.
     pub monthly_cap_usd: u32,
-    /// The limit of requests per minute to `count_tokens`. Requests to `count_tokens` use nothing of the limits for
-    /// messages.
+    /// The limit of requests per minute to `count_tokens`. Requests to `count_tokens` do not count towards the limits
+    /// for messages.
     pub count_tokens_rpm: u32,
     /// The limit of requests per minute to the batch endpoints.
     pub batch_rpm: u32,
-    /// The number of batch requests that are allowed to wait for processing.
+    /// How many batch requests can wait for processing.
     pub batch_queue: u32,
     rows: Vec<(ModelClass, RateLimits)>,
 }
@@ -56,7 +56,8 @@ impl TierTable {
         self.rows().find(|(own, _)| *own == class).map(|(_, limits)| limits)
     }
 
-    /// Returns the lowest limit on requests, input tokens and output tokens among the rows that `is_live` accepts.
+    /// Returns the lowest limits on requests, input tokens and output tokens, among the rows whose class `is_live`
+    /// accepts.
     pub(super) fn strictest(&self, is_live: impl Fn(&ModelClass) -> bool) -> RateLimits {
         let live = self.rows().filter(|(class, _)| is_live(class)).map(|(_, limits)| limits);
         live.reduce(|a, b| RateLimits { rpm: a.rpm.min(b.rpm), itpm: a.itpm.min(b.itpm), otpm: a.otpm.min(b.otpm) })
@@ -69,6 +70,7 @@ impl TierTable {
 pub struct TierLimits {
     /// The limits.
     pub limits: RateLimits,
-    /// True if the tier has no row for the class. Then `limits` has the lowest limits among the rows of served models.
+    /// Whether the tier has no row for the class, so that `limits` are the lowest limits among the rows of served
+    /// models.
     pub substituted: bool,
 }

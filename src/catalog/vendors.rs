@@ -1,14 +1,13 @@
-//! Recognizes models of other vendors by the beginnings of their names.
+//! Recognizes models of other vendors by the prefixes of their names.
 //!
 //! Files that were made for other services can name models of other vendors. The Claude API serves none of these
-//! models, so a row with such a name would certainly fail. A gateway can serve models of other vendors. So the name of
-//! a model proves nothing about a request to a gateway.
+//! models, so a row that names one would certainly fail. A gateway can serve models of other vendors, so a model name
+//! proves nothing about a request to a gateway.
 //!
-//! Source: the lists of models of these vendors (October 2026). No Claude model can have a name with one of the
-//! beginnings in this list.
+//! Source: the lists of models of these vendors (October 2026). No Claude model has a name with one of these prefixes.
 
-/// The vendors, each with the beginnings of its model names. Names such as `o1` are checked separately, because they
-/// are so short.
+/// The vendors, each with the prefixes of its model names. Names such as `o1` are checked separately, because they are
+/// so short.
 const VENDORS: [(&str, &[&str]); 9] = [
     ("OpenAI", &["gpt-", "chatgpt-", "text-embedding-", "text-davinci", "davinci-", "dall-e", "whisper-", "tts-"]),
     ("Google", &["gemini-", "gemma-", "gemma2", "text-bison", "learnlm"]),
@@ -34,8 +33,7 @@ const VENDORS: [(&str, &[&str]); 9] = [
     ("Amazon", &["amazon.", "nova-micro", "nova-lite", "nova-pro", "titan-"]),
 ];
 
-/// Returns the vendor of a model, if the name certainly does not belong to a Claude model. Returns `None` for every
-/// other name.
+/// Returns the vendor of a model whose name certainly belongs to another vendor. Returns `None` for every other name.
 pub(crate) fn vendor_of(model: &str) -> Option<&'static str> {
     let name = model.to_ascii_lowercase();
     if name.contains("claude") {

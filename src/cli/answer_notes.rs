@@ -1,5 +1,5 @@
-//! Makes the notes before a run about its answers: how a schema is sent, and how many more requests the rules for
-//! answers can send.
+//! Makes the notes about answers that are printed before a run: how a schema is sent, and how many extra requests the
+//! rules for answers can cause.
 
 use std::collections::BTreeMap;
 
@@ -27,8 +27,7 @@ pub(super) fn notes<'m>(
     notes
 }
 
-/// Returns notes that say how the schema is sent to each model in `models`, and what is changed in the schema for the
-/// API.
+/// Returns notes that say how the schema is sent to each model in `models`, and how the schema is changed for the API.
 pub(super) fn schema_notes<'m>(
     config: &AnswerConfig,
     params: &Params,
@@ -61,7 +60,7 @@ pub(super) fn schema_notes<'m>(
     sent.into_iter().chain(changed).collect()
 }
 
-/// Returns a note that says how many more requests a row can have; `None` if the rules send no more requests.
+/// Returns a note that says how many extra requests the rules can send for a row; `None` if they send none.
 fn follow_up_note(config: &AnswerConfig) -> Option<String> {
     let after_invalid = config.is_checked()
         && match config.on_invalid {

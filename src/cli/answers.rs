@@ -19,8 +19,8 @@ pub(crate) fn shaping(config: &AnswerConfig, catalog: &Arc<Catalog>, features: P
 }
 
 /// Returns the policy for answers. `planners` has a planner for each provider, with the name of the provider. A planner
-/// estimates the requests that follow an answer. For a provider without a planner, the first planner is used. If
-/// `can_send` is false, no request follows an answer. `features` are the features that all providers of the run have.
+/// estimates the follow-up requests after an answer. A provider without a planner uses the first one. If `can_send` is
+/// false, no follow-up requests are sent. `features` are the features that all providers of the run have.
 ///
 /// # Panics
 /// Panics if `planners` is empty.
@@ -63,7 +63,7 @@ fn rules_of(config: &AnswerConfig) -> Rules {
     }
 }
 
-/// Returns a condition of the user as a rule of the policy.
+/// Returns the policy rule for a condition that the user set.
 fn rule(condition: Condition) -> answer::Condition {
     Box::new(move |answer| {
         let row = if condition.uses_row() { row_of(answer.job) } else { String::new() };

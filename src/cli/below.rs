@@ -1,14 +1,14 @@
-//! Finds the folders of runs below a folder.
+//! Finds run folders below a folder.
 
 use std::path::{Path, PathBuf};
 
 /// The highest number of files and folders that are searched.
 const MOST_ENTRIES: usize = 20_000;
-/// The depth of the search: how many levels of folders below the first folder are entered.
+/// The depth of the search: how many levels of folders are entered below the first folder.
 const DEEPEST: usize = 4;
 
-/// Returns the folders below a folder whose names have this extension. The search ends after a fixed number of files
-/// and folders, and at a fixed depth. Hidden folders and links are not entered.
+/// Returns the folders with this extension that are in `below`, at any level. The search stops after a fixed number of
+/// files and folders, and at a fixed depth. It does not enter hidden folders and links.
 pub(super) fn folders_below(below: &Path, extension: &str) -> Vec<PathBuf> {
     let (mut found, mut looked_at) = (Vec::new(), 0);
     let mut folders = vec![(below.to_owned(), 0)];

@@ -88,7 +88,7 @@ impl Commands {
         shell::printed(self.typed_again())
     }
 
-    /// Returns the command that continues the run and also tries failed rows again.
+    /// Returns the command that continues the run and also retries failed rows.
     pub(crate) fn again_with_failed(&self) -> PrintedCommand {
         let (mut flags, rest) = without(self.typed_again(), "--retry-failed");
         flags.push("--retry-failed".into());
@@ -182,22 +182,22 @@ impl Commands {
         shell::printed(["results".into(), shell::file(results)].into_iter().chain(carried))
     }
 
-    /// Returns the command `batches` with this verb for the batches of a run. The typed flags for calls of the API are
+    /// Returns the command that applies a verb of `batches` to the batches of a run. The typed flags for API calls are
     /// copied.
     pub(crate) fn batches(&self, verb: &str, results: &Path) -> String {
         let args = ["batches".into(), verb.into(), shell::file(results)];
         shell::ours(args.into_iter().chain(self.carried_for_calls()))
     }
 
-    /// Returns the command that runs the inputs again with the same results file. The other flags of the run are not
-    /// known.
+    /// Returns the command that runs the inputs again with the same results file. The command has no other flags,
+    /// because the run's other flags are not known.
     pub(crate) fn run_again(&self, inputs: &[String], results: &Path, lane: &str) -> String {
         let inputs = inputs.iter().map(|input| shell::file(Path::new(input)));
         let flags = ["-o".into(), shell::file(results), "--lane".into(), lane.into()];
         shell::ours(["run".into()].into_iter().chain(inputs).chain(flags).chain(self.carried_for_calls()))
     }
 
-    /// Returns the typed flags that calls of the API need, in their long form.
+    /// Returns the typed flags that API calls need, in their long form.
     fn carried_for_calls(&self) -> Vec<OsString> {
         self.carried(&ApiArgs::augment_args(Command::new("batches")))
     }

@@ -1,12 +1,12 @@
 //! The settings of a run. The sources of a setting, in order of priority, are: flag, environment, profile, file,
 //! default.
 //!
-//! [`Config::of_run`] checks every value, and reads every file whose path is in a setting. All errors of this module
-//! end with exit code 2, before anything is sent.
+//! [`Config::of_run`] checks every value, and reads every file whose path is in a setting. On each error of this
+//! module, the program exits with code 2 before it sends anything.
 //!
 //! The origin of a setting decides how much the program trusts it. Flags, the environment, the user's own file and a
 //! file given with `--config` come from the user. A `claude-batch.toml` in the working folder may come from another
-//! person's repository. A file in the working folder can only contain the settings on a list (`folder.rs`). Before the
+//! person's repository. A file in the working folder can contain only the settings on a list (`folder.rs`). Before the
 //! run, a note says which settings this file contains.
 
 pub mod address;
@@ -103,7 +103,7 @@ pub struct Config {
     pub dialect: Dialect,
     /// Whether answers are streamed from the API.
     pub stream: StreamMode,
-    /// The place to which results are written; `None` for a file next to the input.
+    /// Where results are written; `None` for a file next to the input.
     pub output: Option<OutputArg>,
     /// The form of the output.
     pub form: FormConfig,
@@ -133,7 +133,7 @@ pub struct Config {
     pub retry_for: Duration,
     /// The longest time that one request can take.
     pub timeout: Duration,
-    /// The longest time within an answer in which nothing is received.
+    /// How long the server can stay silent within an answer.
     pub idle_timeout: Duration,
     /// Whether an attempt that may have been billed is retried.
     pub retry_ambiguous: bool,
@@ -141,7 +141,7 @@ pub struct Config {
     pub halt: HaltRule,
     /// How long the run waits for requests in flight after a signal; `None` for the default of each signal.
     pub grace: Option<Duration>,
-    /// The budget: the highest cost of all runs together that write to the same results file.
+    /// The budget: the highest total cost of all runs that write to the same results file.
     pub max_cost: Option<Money>,
     /// Whether the user set `max_cost`. If not, a file in the working folder may have set `max_cost`.
     pub has_own_max_cost: bool,
@@ -164,7 +164,7 @@ pub struct Config {
     pub dry_run: bool,
     /// Whether an expensive run starts without asking.
     pub yes: bool,
-    /// The rules for answers: what an answer must be, and what happens after an answer that breaks the rules.
+    /// The rules for answers: which answers are valid, and what happens after an answer that breaks a rule.
     pub answers: AnswerConfig,
     /// The kinds of answers whose rows are sent again.
     pub rerun: Vec<Quality>,
@@ -253,7 +253,7 @@ impl Config {
         self.providers().try_for_each(ProviderConfig::check_complete)
     }
 
-    /// Checks the targets to which notices are sent. Only commands that run rows send notices.
+    /// Checks the targets of notices. Only commands that run rows send notices.
     fn with_notices(mut self, world: &World) -> Result<Self> {
         let keys = &self.provider.key_variables;
         let warnings = self.watch.find_targets(self.max_cost.is_some(), self.allow_http, keys, world)?;
@@ -491,7 +491,7 @@ fn check_simulation(simulate: bool, named: &Settings) -> Result<()> {
     }
 }
 
-/// Reads a file for the simulator. In a run without the simulator, the file of the simulator is not read.
+/// Reads a file for the simulator. In a run without the simulator, the file is not read.
 fn simulated_file(flag: &str, path: Option<PathBuf>, simulate: bool, world: &World) -> Result<Option<TextFile>> {
     named_file(flag, path.filter(|_| simulate), world)
 }

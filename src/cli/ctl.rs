@@ -19,10 +19,9 @@ use crate::journal::{Disk, FileKind, Owners, RealDisk, with_suffix};
 use crate::report::text::escape;
 use crate::watch::ctl::{Answer, Caller, Posted, Request, Verb, random_id};
 
-/// The longest time that the command waits for each of three things: that the run accepts requests, that the run takes
-/// an earlier request, and that the run answers.
+/// How long the command waits, each time, for the run to accept requests, to take an earlier request, and to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The time between two looks at the run folder.
+/// How often the command looks at the run folder.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Sends the request that the user typed to the run, and prints the answer.
@@ -86,7 +85,7 @@ fn folder_of(run: &Path, disk: &dyn Disk) -> Result<PathBuf> {
 /// A call of `ctl` to a run.
 struct Call<'a> {
     caller: Caller<'a>,
-    /// The path with which the user named the run, for messages.
+    /// The path that the user typed to name the run, for messages.
     run: &'a str,
 }
 
@@ -154,7 +153,7 @@ impl Call<'_> {
     }
 
     /// Waits for the answer to a request. Returns `None` if the process id in the run folder has changed: the old id
-    /// was the id of a killed process, and a new process has just begun the run.
+    /// belonged to a killed process, and a new process has just begun the run.
     fn answer_to(&self, request: &Request) -> Result<Option<Answer>> {
         let until = Instant::now() + PATIENCE;
         loop {

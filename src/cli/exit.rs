@@ -24,7 +24,7 @@ pub const TABLE: &str = "  \
                  finished
 After codes 4 to 7 and after interruptions, the same command resumes the run.";
 
-/// The error that a signal asked the program to end before a run had begun.
+/// The error for a signal that stops the program before a run begins.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted before anything was sent; to start again, run the same command")]
 pub(crate) struct Interrupted(pub i32);

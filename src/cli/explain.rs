@@ -137,7 +137,7 @@ pub(crate) fn explain(reason: &HaltReason, place: &Place) -> String {
     }
 }
 
-/// Explains that a proxy refuses requests. The text names the variable that sets the proxy, but not the value of the
+/// Explains that a proxy rejects requests. The text names the variable that sets the proxy, but not the value of the
 /// variable, which may contain a password.
 fn proxy(failure: &Failure, place: &Place) -> String {
     let next = place.next.words();

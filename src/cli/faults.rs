@@ -24,8 +24,8 @@ pub(super) fn in_one_line(faults: &Alike<String>) -> String {
     format!("{which}: {}{others}", words(most))
 }
 
-/// Returns the lines about rows that can't be sent, which are printed before a run. If all faulty rows have the same
-/// fault, returns one line. Otherwise returns a line with the number of rows, and a line for each fault.
+/// Returns the lines about rows that can't be sent, which are printed before a run. Returns one line if all faulty rows
+/// have the same fault; otherwise returns a line with the number of rows, and a line for each fault.
 pub(super) fn before_a_run(survey: &Survey) -> Vec<String> {
     let groups = survey.faults.by_size();
     let said = format!("{} can't be sent and will be in the error log", plural(survey.unusable, "row", "rows"));
@@ -40,7 +40,7 @@ pub(super) fn before_a_run(survey: &Survey) -> Vec<String> {
 }
 
 /// Returns the lines of `check` about rows that can't be sent: first each fault with its number of rows, and then the
-/// broken rows one by one. If every row has a different fault, the rows are left out.
+/// broken rows one by one. If every row has a different fault, the list of rows is left out.
 pub(super) fn listed(survey: &Survey) -> Vec<String> {
     let groups = survey.faults.by_size();
     let mut lines: Vec<String> = groups.iter().map(|group| words(group)).collect();

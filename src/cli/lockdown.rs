@@ -4,7 +4,7 @@ use secrecy::SecretString;
 
 use super::config::Config;
 
-/// The length, in bytes, from which on a header value is treated as a secret. Shorter header values are names and
+/// The shortest length, in bytes, of a header value that is treated as a secret. Shorter header values are names and
 /// switches. If short values were hidden, messages of servers would be hard to read.
 const SHORTEST_HEADER: usize = 12;
 
@@ -17,7 +17,7 @@ pub(super) fn begin() {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, setrlimit};
-        // If the system refuses, the program continues without protection of its memory.
+        // If the system does not allow this, the program continues with unprotected memory.
         let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     }
     #[cfg(any(target_os = "linux", target_os = "android"))]

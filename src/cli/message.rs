@@ -20,7 +20,7 @@ use self::typed::Typed;
 use crate::domain::shortened_to;
 use crate::report::text::escape;
 
-/// The highest number of characters that a message shows of a value.
+/// How many characters of a value a message shows at most.
 const SHOWN: usize = 40;
 
 /// Returns a message in several lines, for people. Line breaks and control characters in `text` are escaped.
@@ -63,8 +63,8 @@ pub(crate) fn has_remedy(text: &str) -> bool {
     breaks(text, true).or_else(|| breaks(text, false)).map_or_else(|| text.contains("; "), closed)
 }
 
-/// Adds a closing quotation mark if one is missing, because the end of the text was cut off. Otherwise the words after
-/// the text would look like a part of it.
+/// Adds a closing quotation mark if one is missing, because the end of the text was cut off. Without the quotation
+/// mark, the words after the text would look like a part of it.
 pub(crate) fn closed(text: String) -> String {
     if breaks(&text, false).is_some() { text } else { text + "\"" }
 }
@@ -80,7 +80,7 @@ pub(crate) fn without_codes(text: &str) -> String {
     shown
 }
 
-/// Returns names as a choice: `a, b or c`.
+/// Returns names joined as a choice: `a, b or c`.
 pub(crate) fn choice(names: &[impl AsRef<str>]) -> String {
     match names {
         [] => String::new(),

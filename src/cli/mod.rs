@@ -93,7 +93,7 @@ fn obey(cli: &Cli) -> Result<Exit> {
     }
 }
 
-/// Prints the error that ended the program: where, what was found, what to do. Returns the exit code.
+/// Prints the error that stopped the program: where, what was found, what to do. Returns the exit code.
 fn fail(error: &anyhow::Error) -> Exit {
     say::err(&message::lines(&explained(error)));
     exit_of(error)

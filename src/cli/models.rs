@@ -1,10 +1,10 @@
-//! Makes messages about the models of a run's rows. The messages are printed before the run, and are about three kinds
-//! of models: models that `--map-model` replaces, models that the catalog does not know, and models of other vendors.
+//! Makes messages about the models of a run's rows. The messages are printed before the run. The messages are about
+//! models that `--map-model` replaces, models that the catalog does not know, and models of other vendors.
 //!
-//! A name that the catalog does not know may belong to a newer model or to a gateway. So rows with an unknown name are
-//! sent, and one warning for each name says how many rows have it. A run is refused only if a model certainly belongs
-//! to another vendor and requests go to the Claude API itself. Rows with a model of another vendor would certainly fail
-//! at the API.
+//! A name that the catalog does not know may belong to a newer model or to a gateway. So rows with an unknown model are
+//! sent, and one warning for each unknown name says how many rows have it. The program rejects a run only if a model
+//! certainly belongs to another vendor and requests go to the Claude API itself. Rows with a model of another vendor
+//! would certainly fail at the API.
 
 use std::collections::BTreeMap;
 
@@ -78,7 +78,7 @@ fn names(rows: u64) -> (String, &'static str) {
     (plural(rows, "row", "rows"), if rows == 1 { "names" } else { "name" })
 }
 
-/// Returns the reason for refusing a run whose rows name models of other vendors; `None` if the run is not refused.
+/// Returns why the program rejects a run whose rows name models of other vendors; `None` if it accepts the run.
 pub(super) fn refusal(config: &Config, survey: &Survey) -> Option<String> {
     if !parts::is_api(config) {
         return None;
@@ -102,15 +102,14 @@ fn words_of_foreign(model: &str, vendor: &str, rows: u64) -> String {
     format!("{} ({vendor}, {rows})", escape(model))
 }
 
-/// Returns the reason for refusing a row with this model; `None` if the model does not certainly belong to another
-/// vendor.
+/// Returns why the program rejects a row with this model; `None` if the model may be a Claude model.
 pub(super) fn refusal_of_row(model: &str) -> Option<String> {
     let vendor = vendor_of(model)?;
     Some(format!("{model:?} is a model of {vendor}, which the API does not serve; {}", remedy([model])))
 }
 
-/// Refuses a flag that names a family of models (`-m haiku`) instead of a model. With a gateway, such a flag is
-/// allowed, because a model of a gateway can have the name of a family.
+/// Rejects a flag that names a model family (`-m haiku`) instead of a model. With a gateway, such a flag is allowed,
+/// because a model of a gateway can have the name of a family.
 ///
 /// # Errors
 /// Fails if a flag names a family. The message names the flag and the models of the family.

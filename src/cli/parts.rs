@@ -35,7 +35,7 @@ const WIDEST: usize = 1_000;
 const OTHER_FILES: usize = 64;
 /// The divisor of the system's limit on open files: an eighth of this limit is reserved for uses other than
 /// connections. The reserve also covers the additional connections that the HTTP client's pool opens. With 4,000
-/// requests in parallel and a limit of 4,096 files, a run had 83 failures to connect.
+/// requests in parallel and a limit of 4,096 files, a run had 83 failed connections.
 const SHARE_OF_OTHERS: usize = 8;
 
 /// Returns the inputs that a run reads, and the options for reading them.
@@ -122,7 +122,7 @@ pub(crate) fn paths(config: &Config, projection: Option<&Projection>, run: &str)
     Ok(paths)
 }
 
-/// Refuses the path of an output if the next run would read that file as an input.
+/// Rejects the path of an output if the next run would read that file as an input.
 pub(crate) fn check_not_input(config: &Config, path: &Path) -> Result<()> {
     for input in &config.inputs {
         if let InputArg::Texts(texts) = input
@@ -221,7 +221,7 @@ pub(crate) fn headroom(config: &Config) -> Headroom {
 }
 
 /// Returns the concurrency window, which limits the number of requests in flight. The system's limit on open files also
-/// limits it: each request in flight needs `files` open files.
+/// limits the window: each request in flight needs `files` open files.
 pub(crate) fn window(config: &Config, files: usize) -> Result<Window> {
     let limit = open_files();
     let most = limit.saturating_sub(OTHER_FILES.max(limit / SHARE_OF_OTHERS)) / files;
@@ -237,7 +237,7 @@ pub(crate) fn window(config: &Config, files: usize) -> Result<Window> {
     }
 }
 
-/// Raises the limit on open files to the highest value that is allowed, and returns it.
+/// Raises the limit on open files to the highest allowed value, and returns it.
 #[cfg(unix)]
 fn open_files() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -257,9 +257,9 @@ fn open_files() -> usize {
     usize::MAX
 }
 
-/// Returns a function that gives the first limits of a pool. The limits in the provider's table come first. Limits that
-/// are not in the table come from the tier, for the first provider. For other providers that report limits in headers,
-/// missing limits come from the strictest preset.
+/// Returns a function that gives the initial limits of a pool. The limits in the provider's table have priority. For
+/// the first provider, limits that are missing from the table come from the tier. For other providers that report
+/// limits in headers, missing limits come from `Tier::Auto`.
 pub(crate) fn limits_of(config: &Config, catalog: &Arc<Catalog>) -> LimitsOf {
     let (catalog, tier) = (catalog.clone(), config.tier);
     let preset = |provider: &ProviderConfig| {
@@ -375,7 +375,7 @@ fn shape(request: &RequestDefaults, dialect: &Dialect) -> RequestShape {
     }
 }
 
-/// Returns an id for a run: the time at which it began, and a random part.
+/// Returns an id for a run: its start time and a random part.
 pub(crate) fn run_id() -> String {
     let now = jiff::Timestamp::now();
     format!("{}-{:06x}", now.strftime("%Y%m%dT%H%M%SZ"), fastrand::u32(..) & 0xff_ffff)

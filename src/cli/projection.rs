@@ -16,7 +16,7 @@ use crate::export::{
 use crate::journal::{Disk, LineKind, RecordedOutput, RunPaths, line_kind, with_suffix};
 use crate::report::text::escape;
 
-/// The place to which a projection is written.
+/// Where a projection is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     /// A file, with its path.
@@ -28,13 +28,13 @@ pub(crate) enum Target {
 /// A projection: an output that is made from the results.
 #[derive(Clone, Debug)]
 pub(crate) struct Projection {
-    /// The place to which the output is written.
+    /// Where the output is written.
     pub(crate) target: Target,
     /// The form, fields and order of the output.
     pub(crate) request: Request,
 }
 
-/// The end of the name of the results file of a run with a projection.
+/// The suffix of the results file's name, for a run with a projection.
 const RESULTS: &str = ".results.jsonl";
 
 impl Projection {
@@ -118,7 +118,7 @@ impl Projection {
                 let out = packed(say::results(), Compression::None).map_err(ExportError::Output)?;
                 match project(disk, runs, &self.request, out) {
                     // A closed standard output is not a failure: the program that reads it has read enough and has
-                    // ended.
+                    // exited.
                     Err(ExportError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
                         Ok(Made::default())
                     }
@@ -154,8 +154,8 @@ impl Projection {
         Some(RecordedOutput { name, settings })
     }
 
-    /// Returns the projection for the command `results`, which uses earlier runs. `target` is the place to which the
-    /// output is written, and `include` says which rows the user asked for.
+    /// Returns the projection for the command `results`, which uses earlier runs. `target` says where the output is
+    /// written, and `include` says which rows the user asked for.
     ///
     /// # Errors
     /// Fails if the name of the output does not fit its format.
@@ -177,7 +177,7 @@ impl Projection {
 
 /// Returns the form and the order of an output. By default, tables and texts are in the order of the input if the input
 /// can be read again. A run (`is_run`) copies a pipe if a table needs its columns, so a table with columns of the input
-/// is also in the order of the input. Whole lines are in the order in which rows were done.
+/// is also in the order of the input. Whole lines are in the order in which the rows finished.
 fn request(config: &FormConfig, form: Form, include: Option<Include>, is_seekable: bool, is_run: bool) -> Request {
     let by_default = match form.format {
         OutputFormat::Jsonl => Order::Done,

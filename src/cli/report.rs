@@ -1,7 +1,7 @@
 //! The command `report`, and the report at the end of a long run.
 //!
-//! The report is one HTML page. The command makes the report from the files of the run, which it does not change or
-//! lock. So the command works at any time: during a run, after a run, and after a run was killed.
+//! The report is one HTML page. The command makes the report from the files of the run, and neither changes nor locks
+//! them. So `report` works at any time: during a run, after a run, and after a run was killed.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -99,8 +99,8 @@ fn default_path(files: &Files, disk: &dyn Disk) -> Option<PathBuf> {
     }
 }
 
-/// Checks that the report would not replace a file that is read, or a file of a run. In a run folder, the report is
-/// only allowed to replace an earlier report.
+/// Checks that the report would not replace a file that is read, or a file of a run. In a run folder, the report can
+/// replace only an earlier report.
 fn check(output: &Path, files: &Files, disk: &dyn Disk) -> Result<()> {
     let folder = files.results.as_deref().map(|results| with_suffix(results, ".run"));
     let manifest = folder.as_deref().and_then(|folder| read_manifest(folder, disk).ok().flatten());

@@ -1,7 +1,7 @@
 //! Finds the results that `--reuse` names, and decides which of their answers can be used.
 //!
-//! Answers are taken only from the server of this run. The run folder of a results file says from which server its
-//! answers come. Without a run folder, the server is not known, and is treated as another server. `--reuse-any-origin`
+//! Answers are taken only from the server of this run. The run folder of a results file says which server its answers
+//! come from. Without a run folder, the server is not known, and is treated as another server. `--reuse-any-origin`
 //! allows answers of other servers. But `--reuse-any-origin` never mixes real answers with answers of the simulator.
 
 use std::collections::HashSet;
@@ -32,7 +32,7 @@ pub(super) struct Taker<'a> {
     pub(super) origin: &'a str,
     /// Whether the run also takes answers of other servers.
     pub(super) any_origin: bool,
-    /// The folder in which relative paths start.
+    /// The folder from which relative paths start.
     pub(super) working_folder: &'a Path,
 }
 
@@ -40,8 +40,8 @@ pub(super) struct Taker<'a> {
 /// used.
 ///
 /// # Errors
-/// Fails if a path leads to no results, only to results that can't be used, to the results of this run, or to a file
-/// that can't be read. The message names the path and says what to do.
+/// Fails if a path leads to no usable results, to the results of this run, or to a file that can't be read. The message
+/// names the path and says what to do.
 pub(super) fn read_stored(
     named: &[PathBuf],
     taker: &Taker<'_>,
@@ -53,8 +53,8 @@ pub(super) fn read_stored(
             let refusal = error.downcast_ref::<DiskFailure>().and_then(DiskFailure::refusal);
             match refusal {
                 Some(refusal) => anyhow!("--reuse {}: it {refusal}", path.display()),
-                // A new error is made from the text, because for every cause, the exit code must be the code for a
-                // mistake in the command.
+                // A new error is made from the text, so that every cause leads to the exit code for a mistake in the
+                // command.
                 None => match format!("{error:#}") {
                     words if words.starts_with(&path.display().to_string()) => anyhow!("--reuse: {words}"),
                     words => anyhow!("--reuse {}: {words}", path.display()),
@@ -108,7 +108,7 @@ enum Unused {
     OtherServer(String),
     /// The server of the answers is not known.
     Unknown,
-    /// The reason for which the program must not read the file.
+    /// The program must not read the file; the value is the reason.
     Refused(String),
 }
 
@@ -246,7 +246,8 @@ impl Taker<'_> {
         }
     }
 
-    /// Returns the files directly in a folder whose names are possible for results files, sorted by name.
+    /// Returns the files in a folder (without its subfolders) that could be results files by their names, sorted by
+    /// name.
     fn listed(&self, folder: &Path) -> Result<Vec<PathBuf>> {
         let entries = std::fs::read_dir(self.working_folder.join(folder)).context("can't read the folder")?;
         let mut paths = Vec::new();
@@ -295,7 +296,7 @@ impl Taker<'_> {
     }
 }
 
-/// Refuses a results file in a folder where every user can replace files.
+/// Rejects a results file in a folder where every user can replace files.
 fn check_folder(results: &Path, disk: &dyn Disk) -> Result<()> {
     let folder = folder_of(results);
     Ok(disk.is_folder(folder).map(drop).map_err(DiskFailure::of("look at", results))?)

@@ -19,13 +19,13 @@ use crate::report::harmless::OnTerminal;
 use crate::report::progress::terminal_width;
 use crate::report::text::{escape, escape_lines};
 
-/// The characters with which an API key begins.
+/// The prefix of an API key.
 const KEY_BEGINS: &str = "sk-ant-";
-/// The lowest number of characters after the beginning of a key. A shorter text is not a key, but part of a sentence
-/// about keys.
+/// The lowest number of characters after the prefix of a key. A shorter text is not a key, but part of a sentence about
+/// keys.
 const KEY_REST: usize = 8;
 
-/// The error that standard output could not be written.
+/// A failed write to standard output.
 #[derive(Debug, thiserror::Error)]
 #[error("can't write to standard output")]
 pub(crate) struct OutputFailure(#[source] io::Error);
@@ -113,8 +113,7 @@ fn notification(text: &str) -> String {
     format!("\u{1b}]9;{}\u{7}", harmless(&escape(text)))
 }
 
-/// Makes the messages of panics print through this module. `secrets` are hidden, because the message of a panic may
-/// quote data.
+/// Makes panic messages print through this module. `secrets` are hidden, because a panic message may quote data.
 pub(crate) fn panics(secrets: impl Fn() -> Vec<Arc<Secrets>> + Send + Sync + 'static) {
     std::panic::set_hook(Box::new(move |panic| {
         let mut words = panic_words(panic);
@@ -141,8 +140,8 @@ pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
     if shown.contains(KEY_BEGINS) { Cow::Owned(without_keys(&shown)) } else { shown }
 }
 
-/// Hides text that looks like a key. Otherwise an error message would repeat a key that the user typed in the wrong
-/// place.
+/// Hides text that looks like a key, because otherwise an error message would repeat a key that the user typed in the
+/// wrong place.
 fn without_keys(text: &str) -> String {
     let mut parts = text.split(KEY_BEGINS);
     let mut shown = parts.next().unwrap_or_default().to_owned();

@@ -37,7 +37,7 @@ const PIECE_BYTES: usize = 128 << 10;
 /// The origin that runs record for answers of the simulator.
 pub(crate) const SIMULATOR: &str = "simulator";
 
-/// A request that was refused or failed.
+/// A request that the server rejected or that failed.
 #[derive(Debug)]
 pub(crate) struct Stopped {
     /// What happened, and what the user can do.
@@ -127,7 +127,7 @@ impl Server {
     /// Sends a request and returns the whole response.
     ///
     /// # Errors
-    /// Returns the failure of the connection. Secrets are removed from the message of the failure.
+    /// Returns the connection failure, with secrets removed from its message.
     pub(crate) fn send(&self, request: WireRequest) -> Result<Response, WireError> {
         let transport = self.transport.clone();
         let received = self.thread.run(async move { receive(&transport, request).await });
@@ -141,8 +141,8 @@ impl Server {
     /// the returned response is empty.
     ///
     /// # Errors
-    /// Returns the failure of the connection. Returns an inner `Err` if the file can't be written. Secrets are removed
-    /// from the message of the failure.
+    /// Returns the connection failure, with secrets removed from its message. Returns an inner `Err` if the file can't
+    /// be written.
     pub(crate) fn download(
         &self,
         request: WireRequest,

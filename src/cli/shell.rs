@@ -3,9 +3,9 @@
 //!
 //! A word that consists of letters, digits and `-_./=:,@%+` stays unchanged. Most words with other characters are put
 //! in single quotes. A word with a control character, an unusual blank or bytes that are not UTF-8 is written as
-//! `$'…'`, with octal numbers for those bytes. bash, zsh, ksh and shells that follow POSIX 2024 understand this form.
-//! An older shell reads a word in this form as a different name, but does not run another command. On Windows, double
-//! quotes are enough, because file names can't contain control characters or quotes.
+//! `$'…'`, with octal numbers for those bytes. Shells such as bash, zsh and ksh, and all that follow POSIX 2024,
+//! understand this form. An older shell reads a word in this form as a different name, but does not run another
+//! command. On Windows, double quotes are enough, because file names can't contain control characters or quotes.
 //!
 //! The value of a `--header` may be a secret, and so may an address of `--notify` and the arguments of a command. In a
 //! printed command, [`HIDDEN`] replaces such values. The program does not accept [`HIDDEN`] as a value.
@@ -44,7 +44,7 @@ pub(crate) fn file(path: &Path) -> OsString {
     }
 }
 
-/// Returns a word in the form in which a user can paste it: in quotes if a shell needs them.
+/// Returns a word as a user can paste it: in quotes if a shell needs them.
 pub(crate) fn quoted(word: impl AsRef<OsStr>) -> String {
     let word = word.as_ref();
     if cfg!(windows) { double_quoted(&word.to_string_lossy()) } else { posix(word.as_encoded_bytes()) }
@@ -101,7 +101,7 @@ fn in_numbers(word: &[u8]) -> String {
 /// The flags whose values may be secret.
 const SECRET_FLAGS: [&str; 3] = ["--header", "--notify", "--api-key-cmd"];
 
-/// Returns the arguments with hidden secret values. Arguments after `--` are not flags, so they are not changed.
+/// Returns the arguments with their secret values hidden. Arguments after `--` are not flags, so they are not changed.
 pub(crate) fn without_secrets(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut shown = Vec::new();
     // The secret flag whose value is the next argument.
@@ -155,7 +155,7 @@ fn is_program(command: &str) -> bool {
     program(command) == Some(command.trim())
 }
 
-/// Returns a header with its name and a hidden value.
+/// Returns a header with its value hidden.
 fn hidden(header: &[u8]) -> String {
     let text = String::from_utf8_lossy(header);
     text.split_once(':').map_or_else(|| HIDDEN.to_owned(), |(name, _)| format!("{name}: {HIDDEN}"))

@@ -70,7 +70,7 @@ impl Drop for Simulator {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // The result is ignored: if the simulator panicked, the message of the panic has already been printed.
+            // The result is ignored: if the simulator panicked, the panic message has already been printed.
             let _ = thread.join();
         }
     }

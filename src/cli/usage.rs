@@ -18,7 +18,7 @@ use super::{help, message};
 
 pub(crate) use wrong::value;
 
-/// The program's name in help and messages, also if its file has another name.
+/// The program's name in help and messages, even if its file has another name.
 const NAME: &str = "claude-batch";
 
 /// Parses the command line, and returns the command to run.

@@ -1,7 +1,7 @@
 //! Groups equal faults of many rows. Each group has a count and an example.
 
-/// The highest number of groups. The first faults that differ each get a group. Rows with further faults are counted
-/// together in one number.
+/// The highest number of groups. Each of the first `MOST` different faults gets a group. Rows with other faults are
+/// counted together in one number.
 const MOST: usize = 20;
 
 /// The number of bytes that are compared, from the start of each message. Only messages that list names have more

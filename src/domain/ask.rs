@@ -18,7 +18,7 @@ pub struct Ask {
     pub request: Request,
     /// The model, as written in `request`.
     pub model: Arc<str>,
-    /// The terms of the request. They decide its price.
+    /// The terms of the request, for example its speed of service. The terms decide the price.
     pub terms: Terms,
     /// The route. Provider and account identify the endpoint. The whole id names the pool: the limits that apply to the
     /// request at this endpoint.
@@ -39,11 +39,11 @@ pub struct Ask {
     pub template: u64,
     /// The length of the request body in bytes, before the provider's code adds anything to the body.
     pub body_bytes: u32,
-    /// The purpose for which the request is sent.
+    /// Why the request is sent.
     pub purpose: Purpose,
     /// The first request for the row; `None` if this `Ask` is the first request.
     pub base: Option<Box<Request>>,
-    /// The way in which the schema for the answer is put into the request; `None` without a schema.
+    /// How the schema for the answer is put into the request; `None` without a schema.
     pub rung: Option<Rung>,
     /// The prefixes of the request that the prompt cache can keep; `None` if there is no such prefix.
     pub prefixes: Option<Arc<Prefixes>>,

@@ -66,7 +66,7 @@ impl Cost {
 /// Units: tokens. Source: API reference, `usage` of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Usage {
-    /// Input tokens that were not written to a cache and not read from a cache.
+    /// Input tokens that were neither written to a cache nor read from one.
     #[serde(default)]
     pub input_tokens: u64,
     /// Input tokens written to the cache for five minutes.
@@ -145,7 +145,7 @@ impl AddAssign for Usage {
 }
 
 /// The caching that a request asks for: the longest lifetime of its cache marks. Writing to a cache costs more than
-/// plain input, and the price depends on this time.
+/// plain input, and the price depends on the lifetime.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Caching {
     /// The request does not ask to cache anything.
@@ -179,10 +179,10 @@ pub struct Expense {
     /// The price of one output token, for a prompt of the likely length.
     pub output_token: Money,
     /// The highest cost of one paid answer. If the connection breaks during an answer and the request is sent again,
-    /// the next answer is paid in addition.
+    /// the second answer is paid for as well.
     pub most: Money,
-    /// The highest cost of one paid answer from a batch. Batches refuse the parameter `fallbacks`, so the prices of
-    /// fallback models are not included.
+    /// The highest cost of one paid answer from a batch. A request in a batch can't have the parameter `fallbacks`, so
+    /// the prices of fallback models are not included.
     pub most_in_batch: Money,
 }
 

@@ -7,7 +7,7 @@ use std::fmt;
 pub enum ErrorClass {
     /// The row can't be sent: for example, it is not JSON, has no prompt, or repeats a label.
     InvalidInput,
-    /// A rate limit refused the row for longer than `--retry-for`.
+    /// The API rate-limited the row for longer than `--retry-for`.
     RateLimit,
     /// The service was overloaded for longer than `--retry-for`.
     Overloaded,
@@ -17,7 +17,7 @@ pub enum ErrorClass {
     Timeout,
     /// The connection failed.
     Network,
-    /// The API refused the request.
+    /// The API rejected the request as invalid.
     InvalidRequest,
     /// The request is too large.
     TooLarge,
@@ -27,7 +27,7 @@ pub enum ErrorClass {
     Billing,
     /// The model refused to answer.
     Refused,
-    /// The answer ended at `max_tokens` or at the end of the model's context window.
+    /// The answer stopped at `max_tokens` or at the end of the model's context window.
     Truncated,
     /// The status was 200, but the body is not a whole answer.
     InvalidOutput,

@@ -1,4 +1,4 @@
-//! The events of a run. Every report of the run (progress line, log, JSON) is made from these events only.
+//! The events of a run. Every report of the run (progress line, log, JSON) is made only from these events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub struct PoolStatus {
     /// The level of each bucket, divided by the limit per minute, from 0 to 1; `None` if there is no limit. The buckets
     /// are in the order of [`Dimension::ALL`].
     pub level: [Option<f64>; 3],
-    /// The time until the pool is no longer held; `None` when the pool is not held. A 429 holds a pool: nothing is sent
+    /// How long the pool will still be held; `None` when the pool is not held. A 429 holds a pool: nothing is sent
     /// through the pool for some time.
     pub held_for: Option<Duration>,
     /// The number of rows that wait until the limits of the pool allow their requests.
@@ -68,7 +68,8 @@ pub struct Crossing {
     pub dimension: Dimension,
     /// The threshold, in percent of the limit.
     pub threshold: u8,
-    /// The use of the limit in the last five minutes, divided by the amount that the limit allowed in these minutes.
+    /// The use of the limit in the last five minutes, divided by the amount that the limit allowed in the same five
+    /// minutes.
     pub share: f64,
     /// Whether the use has risen above the threshold.
     pub is_above: bool,
@@ -96,7 +97,7 @@ impl SteeredBy {
     }
 }
 
-/// A row that failed and is not tried again. Reports show such rows as examples.
+/// A row that failed and is not tried again. Reports show failed rows as examples.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedRow {
     /// The label of the row, or, if the row has no label, its file and line.
@@ -179,8 +180,8 @@ pub struct BatchesEnd {
     pub left: u64,
     /// The number of rows in these batches that have no line in the results.
     pub left_rows: u64,
-    /// The numbers of rows that were sent online because batches do not accept them: one number for each parameter that
-    /// batches refuse.
+    /// How many rows were sent online because batches do not accept one of their parameters: one number for each such
+    /// parameter.
     pub refused: Vec<(String, u64)>,
 }
 
@@ -328,9 +329,9 @@ pub enum EventBody {
     /// The run begins to send rows of one provider to the next provider of the chain. One event is sent for this
     /// change, not one event for each row.
     Diverted {
-        /// The provider from which the rows come.
+        /// The provider that the rows come from.
         from: Arc<str>,
-        /// The provider to which the rows are sent.
+        /// The provider that the rows are sent to.
         to: Arc<str>,
         /// The reason why the rows are sent to the next provider.
         why: FallbackCase,

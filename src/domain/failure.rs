@@ -8,7 +8,7 @@ use super::{Usage, WireErrorKind};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamFault {
     /// The stream does not look like a stream of the API: events are missing, out of order or unreadable. The server is
-    /// probably not the Claude API, so its next streams will fail in the same way.
+    /// probably not the Claude API, so its next streams will fail as well.
     Foreign,
     /// The stream ended without an error, but before its last event.
     Cut,
@@ -27,7 +27,7 @@ pub struct Failure {
     pub code: Option<String>,
     /// A message for people, with a length of at most 4 KiB.
     pub message: String,
-    /// The header `request-id`. The support of the API asks for this id.
+    /// The header `request-id`. The API's support team asks for this id.
     pub request_id: Option<String>,
     /// The usage that the response to the attempt reported; zero if the response reported none. For example, a stream
     /// can report usage and then end too early.
@@ -48,6 +48,6 @@ pub enum LimitKind {
     /// The rate of requests rose too fast. The run holds the pool: the run sends nothing through the pool for some
     /// time, and then raises the rate slowly.
     Acceleration,
-    /// Too many requests were open at the same time. The run lowers the number of requests that it keeps in flight.
+    /// Too many requests were open at once. The run lowers the number of requests that it keeps in flight.
     Concurrency,
 }

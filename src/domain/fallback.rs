@@ -36,8 +36,8 @@ impl FallbackCase {
 /// The cases in which the request of a row is sent to the next provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FallbackOn {
-    /// The longest time that a row waits because the limits of its provider are used up. A row that would wait longer
-    /// is sent to the next provider. The value is `None` if rows wait without a time limit.
+    /// How long a row can wait because the limits of its provider are used up. A row that would wait longer is sent to
+    /// the next provider. The value is `None` if rows wait without a time limit.
     pub limit: Option<Duration>,
     /// The provider was overloaded at two attempts of the row, or the run sends nothing to the provider because all
     /// requests fail there.
@@ -67,8 +67,8 @@ impl FallbackOn {
 }
 
 impl Default for FallbackOn {
-    /// Returns every case except refusals. The case of limits applies to rows that would wait for more than five
-    /// minutes.
+    /// Returns every case except refusals. If the limits are used up, a row is sent to the next provider only if it
+    /// would wait for more than five minutes.
     fn default() -> Self {
         Self {
             limit: Some(Duration::from_secs(5 * 60)),

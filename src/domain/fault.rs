@@ -13,10 +13,10 @@ pub enum WireErrorKind {
     Connect,
     /// The proxy can't be reached, or does not connect to the server.
     Proxy,
-    /// The proxy asks for a user name and a password, or refuses the name and the password that were sent (407).
+    /// The proxy asks for a user name and a password, or rejects the name and the password that were sent (407).
     ProxyAuth,
-    /// The connection is not safe. A certificate is not valid, the TLS handshake fails, or the address of a name can't
-    /// belong to the API.
+    /// The connection is not safe. A certificate is not valid, the TLS handshake fails, or the name resolves to an
+    /// address that can't belong to the API.
     Tls,
     /// The whole request took longer than `--timeout`.
     Timeout,
@@ -63,7 +63,7 @@ pub enum WriteTarget {
     StandardOutput,
 }
 
-/// The kinds of faults of a target of lines.
+/// The kinds of faults that a target of lines can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteCause {
     /// The disk is full, or a quota or size limit is reached.

@@ -35,7 +35,7 @@ pub enum HaltReason {
     },
     /// The endpoint can't be reached, or every request to it fails.
     Endpoint(Failure),
-    /// The API refuses to create batches, or does not have them.
+    /// The API rejects every request to create a batch, or has no batches.
     Batches(Failure),
     /// The open batches belong to one organization or workspace, and the key belongs to another one.
     OtherWorkspace,

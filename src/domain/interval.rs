@@ -7,7 +7,7 @@ use std::ops::{Add, AddAssign};
 pub struct Interval<T> {
     /// The lowest value.
     pub low: T,
-    /// The likely value. The likely value is never below `low`, and never above `high`.
+    /// The likely value. The likely value is at least `low` and at most `high`.
     pub likely: T,
     /// The highest value.
     pub high: T,

@@ -48,13 +48,13 @@ pub struct Job {
 }
 
 impl Job {
-    /// Returns the number of bytes of the job's texts: the label, the request, and the fields that are not sent.
+    /// Returns how many bytes the job's texts have: the label, the request, and the fields that are not sent.
     pub fn bytes(&self) -> usize {
         self.custom_id.len() + self.request.json().len() + self.extra.bytes()
     }
 }
 
-/// A job with the request that is sent for the job next. The scheduler queues such pairs.
+/// A job with its next request. The scheduler queues these pairs of job and request.
 #[derive(Clone, Debug)]
 pub struct Planned {
     /// The job.
@@ -64,7 +64,7 @@ pub struct Planned {
 }
 
 impl Planned {
-    /// Returns the number of bytes of the texts of the job and the ask. The first ask of a row shares the bytes of its
+    /// Returns how many bytes the texts of the job and the ask have. The first ask of a row shares the bytes of its
     /// job.
     pub fn bytes(&self) -> usize {
         let (of_job, of_ask) = (self.job.request.json(), self.ask.request.json());

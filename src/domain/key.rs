@@ -5,7 +5,7 @@ use std::fmt;
 /// A hash of a job's request, 128 bits long. Two rows with the same key have the same request.
 ///
 /// A key is shown as `k1:` and 32 hexadecimal digits. [`crate::plan::key`] computes the key from the API version, the
-/// sorted beta headers, the model and the parameters. White space between the JSON values does not count.
+/// sorted beta headers, the model and the parameters. White space between the JSON values does not change the key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobKey(pub [u8; 16]);
 
@@ -47,7 +47,7 @@ impl JobKey {
     }
 }
 
-/// The facts by which a later run recognizes a row.
+/// The identity by which a later run recognizes a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// The user gave the row a label. The label and the key together identify the row.
@@ -55,7 +55,7 @@ pub enum Identity {
     /// The user gave the row no label. The row's key and its number among equal rows identify the row. Equal rows are
     /// numbered from 0, in input order.
     ///
-    /// A later run recognizes such a row also after the user has inserted a line above it.
+    /// A later run recognizes an unnamed row even after the user has inserted a line above it.
     Nth(u32),
 }
 

@@ -1,4 +1,4 @@
-//! The two lanes in which a request can be sent, online or in a batch, and the choice of the user.
+//! The two lanes in which a request can be sent (online or in a batch), and which of them the user allows.
 
 /// The lane of a request: the request is sent alone, or as part of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -26,9 +26,9 @@ pub enum LaneChoice {
     /// The run uses only the online lane.
     #[default]
     Online,
-    /// Batches. The run uses batches. Only rows that batches refuse are sent online.
+    /// Batches. The run uses batches. Only rows that batches do not accept are sent online.
     Batch,
-    /// The run uses batches. It sends a row online if the row would be late in a batch.
+    /// The run uses batches, but sends a row online if the row would be late in a batch.
     Auto,
 }
 
@@ -36,7 +36,7 @@ impl LaneChoice {
     /// Every choice.
     pub const ALL: [Self; 3] = [Self::Online, Self::Batch, Self::Auto];
 
-    /// Returns the name of the choice as the user types it.
+    /// Returns the value of `--lane` as the user types it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Online => "online",

@@ -1,8 +1,8 @@
-//! The share of its limits that a run has used.
+//! How much of its limits a run has used.
 
 use super::{Dimension, PoolId};
 
-/// The share of the limits of one pool (a set of limits) that a run has used.
+/// How much of the limits of one pool (a set of limits) a run has used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitUse {
     /// The pool.

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use super::Dimension;
 
-/// The choice of the user that decides the limits at the start of a run: a usage tier of the organization, or one of
-/// two other starts.
+/// The value of `--tier`, which decides the limits at the start of a run: a usage tier of the organization, `auto` or
+/// `none`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tier {
     /// The tier is not known. The run begins with the limits of the lowest tier in use, and adopts the limits that
     /// responses report.
     Auto,
-    /// The program sets no limits itself. The limits that response headers report apply.
+    /// The program sets no limits itself. The run uses the limits that response headers report.
     None,
     /// Tier 1, a name that the API used until 2026-06-25.
     One,
@@ -189,7 +189,7 @@ impl LearnedPool {
 /// The limit of one dimension, as the headers of one response report it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LimitSignal {
-    /// The limit per minute. Some proxies send a value above four billion for "no limit". Such a value becomes `None`.
+    /// The limit per minute. A value above four billion becomes `None`, because some proxies send one for "no limit".
     pub limit: Option<u32>,
     /// The amount of the limit that is left. The server rounds numbers of tokens to the nearest thousand. Numbers of
     /// requests are exact.
@@ -209,8 +209,8 @@ pub struct RateSignals {
     pub output_tokens: LimitSignal,
     /// The limit on input and output tokens together. The Claude API repeats in this header the token limit that is
     /// closest to being used up. The Claude API also sends its separate limits for input and for output. Some other
-    /// servers send only this limit. Such a server counts the input and `max_tokens` of a request when it admits the
-    /// request.
+    /// servers send only this limit. Servers with only this limit count the input and `max_tokens` of a request when
+    /// they admit the request.
     pub all_tokens: LimitSignal,
     /// The wait that the server asks for in `retry-after-ms` or `retry-after`. If both are valid, the longer wait is
     /// used. The value is `None` when both are missing or invalid.

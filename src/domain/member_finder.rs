@@ -1,7 +1,7 @@
 //! Finds members of a request by their paths, in the text of the request.
 //!
 //! [`MemberPath`] describes the form of a path. A path that begins with `**.` finds a member anywhere in the request,
-//! for example `**.cache_control`. Such a path finds nothing inside values that belong to the user (see [`OWN`]).
+//! for example `**.cache_control`. A path with `**.` finds nothing inside values that belong to the user (see [`OWN`]).
 
 use std::ops::Range;
 
@@ -19,8 +19,8 @@ enum Step {
     Name(Box<str>),
     /// This step leads to each element of a list.
     Each,
-    /// This step leads to some elements of a list: they have a member with this name, and its value is a text that
-    /// begins with the second text.
+    /// This step selects elements of a list: the member with the first name must be a text that begins with the second
+    /// text.
     EachWith(Box<str>, Box<str>),
     /// The steps after this step can begin at every depth of the request.
     Anywhere,
@@ -60,7 +60,7 @@ impl MemberFinder {
         let mut search = Search { paths: &self.paths, json, found: Vec::new() };
         let all = (0..self.paths.len()).map(|path| Place { path, step: 0 }).collect::<Vec<_>>();
         let mut cursor = Cursor::new(json);
-        // The braces of the request always stay, also when all of its members are found.
+        // The braces of the request always stay, even when all of its members are found.
         if !all.is_empty() && search.value(&mut cursor, &all, 0).is_none() {
             return Vec::new();
         }
@@ -126,8 +126,8 @@ struct Items {
     has_kept: bool,
     /// The path of the first item that was found.
     first_found: Option<usize>,
-    /// An item that was found, if no item before it stays. The text is cut from this item to the start of the next
-    /// item.
+    /// The last item that was found, if all items before it are removed as well. The text from this item to the start
+    /// of the next item is removed.
     leading: Option<(usize, usize)>,
 }
 
@@ -218,8 +218,8 @@ impl<'a> Search<'a> {
         self.after(places, |step| matches!(step, Step::Name(wanted) if is(wanted)), !OWN.iter().any(|own| is(own)))
     }
 
-    /// Does the same as [`Self::after_name`] for an element of a list. `element` is the text from the start of the
-    /// element.
+    /// Does the same as [`Self::after_name`] for an element of a list. `element` is the rest of the text, from the
+    /// start of the element.
     fn after_element(&self, places: &[Place], element: &[u8]) -> (Option<usize>, Vec<Place>) {
         let meets = |step: &Step| match step {
             Step::Each => true,

@@ -1,4 +1,4 @@
-//! An answer: the bytes that the API sent, and the facts that were read from them.
+//! An answer: the bytes that the API sent, and what the program read from them.
 
 use std::ops::Range;
 
@@ -6,21 +6,21 @@ use bytes::Bytes;
 
 use super::Usage;
 
-/// The name of the tool that takes the answer. If a schema is sent as the schema of a tool, the answer is the input of
-/// the call of this tool.
+/// The name of the tool that takes the answer. If the answer's schema is sent as the schema of this tool, the answer is
+/// the input of the call to the tool.
 pub const ANSWER_TOOL: &str = "structured_answer";
 
-/// The quality of an answer: the way in which it ended. Answers of every quality are kept, and the answers of each
-/// quality are counted.
+/// The quality of an answer: how it ended. Answers of every quality are kept, and the answers of each quality are
+/// counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Quality {
-    /// The answer is complete: the model ended it.
+    /// The answer is complete: the model stopped by itself.
     Ok,
-    /// The answer ended at `max_tokens` or at the end of the model's context window.
+    /// The answer stopped at `max_tokens` or at the end of the model's context window.
     Truncated,
     /// The model refused to answer.
     Refused,
-    /// The answer ended for a reason that this program does not know.
+    /// The answer stopped for a reason that this program does not know.
     Unknown,
 }
 
@@ -39,7 +39,7 @@ impl Quality {
     }
 }
 
-/// An answer: the API's own bytes, and the facts that were read from them.
+/// An answer: the API's own bytes, and what the program read from them.
 #[derive(Clone, Debug)]
 pub struct Message {
     /// The message of the API as one JSON object on one line. These are the API's own bytes or, for a stream, the
@@ -49,7 +49,7 @@ pub struct Message {
     pub usage: Usage,
     /// The quality of the answer.
     pub quality: Quality,
-    /// The range of the content in [`Message::json`]. The content holds the words of the model, and every byte of the
+    /// The range of the content in [`Message::json`]. The content is what the model wrote, and every byte of the
     /// content is kept.
     pub content: Range<usize>,
 }
@@ -63,7 +63,7 @@ impl Message {
         self.quality == Quality::Refused && self.usage.output_tokens == 0
     }
 
-    /// Returns the API's reason why the answer ended. This method parses the message, so call it only for the few
+    /// Returns the API's reason why the answer stopped. This method parses the message, so call it only for the few
     /// answers that are shown.
     pub fn stop_reason(&self) -> Option<String> {
         #[derive(serde::Deserialize)]

@@ -1,6 +1,6 @@
 //! The basic types of the program: jobs, costs, limits, outcomes, events.
 //!
-//! This module contains plain data and the rules for these data. The module uses no file, socket, clock or protocol.
+//! This module contains plain data and the rules for this data. The module uses no file, socket, clock or protocol.
 //! Every other module is allowed to use `domain`. `domain` uses no other module, except for [`crate::clock::Instant`].
 
 mod alike;

@@ -8,11 +8,11 @@ use crate::clock::Instant;
 /// One attempt, as recorded in the outcome of a job.
 #[derive(Clone, Debug)]
 pub struct AttemptRecord {
-    /// The time at which the request was sent.
+    /// When the request was sent.
     pub started_at: Instant,
-    /// The time at which the attempt ended.
+    /// When the attempt ended.
     pub ended_at: Instant,
-    /// The time at which the headers of the response came; `None` if no headers came, or if the time is not known.
+    /// When the headers of the response came; `None` if no headers came, or if the time is not known.
     pub head_at: Option<Instant>,
     /// The class of the failure; `None` if the request was answered.
     pub failed: Option<ErrorClass>,
@@ -30,9 +30,9 @@ pub struct AttemptRecord {
     pub without_cache: Option<Money>,
     /// `request-id`.
     pub request_id: Option<String>,
-    /// The purpose for which the request was sent.
+    /// Why the request was sent.
     pub purpose: Purpose,
-    /// The way in which the schema for the answer was put into the request; `None` without a schema.
+    /// How the schema for the answer was put into the request; `None` without a schema.
     pub rung: Option<Rung>,
     /// The highest number of output tokens that the request allowed for the answer.
     pub max_tokens: u32,
@@ -84,7 +84,7 @@ impl AttemptRecord {
         }
     }
 
-    /// Returns the record of a request that was sent as `ask` says. Its times, usage, cost and failure are empty.
+    /// Returns the record of the request in `ask`. Its times, usage, cost and failure are empty.
     pub(crate) fn of(ask: &Ask) -> Self {
         Self {
             purpose: ask.purpose,
@@ -116,7 +116,7 @@ impl AttemptRecord {
     }
 }
 
-/// The end of a job: an answer or a failure.
+/// How a job ended: with an answer or with a failure.
 #[derive(Clone, Debug)]
 pub enum Ended {
     /// The job has an answer.
@@ -139,7 +139,7 @@ pub struct Outcome {
     pub job: Box<Job>,
     /// The attempts for the job, oldest first. The list is empty for a row that was never sent.
     pub attempts: Vec<AttemptRecord>,
-    /// The end of the job: an answer or a failure.
+    /// How the job ended: with an answer or with a failure.
     pub ended: Ended,
 }
 
@@ -154,7 +154,7 @@ impl Outcome {
         self.attempts.iter().fold(Money::ZERO, |sum, attempt| sum + attempt.maybe_cost)
     }
 
-    /// Returns the attempts that are not in a line of the error log already.
+    /// Returns the attempts that are not yet in a line of the error log.
     pub(crate) fn unrecorded(&self) -> impl Iterator<Item = &AttemptRecord> + Clone {
         self.attempts.iter().filter(|attempt| !attempt.is_recorded)
     }

@@ -12,8 +12,8 @@ use super::json::{write_json_str, write_on_one_line};
 /// Request parameters: names and raw JSON values, in the order in which they were written.
 ///
 /// Values are never changed: no code parses a value and writes it again. The API gets the same bytes as in the input:
-/// the spelling of numbers, the order of keys and the escapes do not change. Prompt caching needs these equal bytes,
-/// because equal prefixes must have equal bytes. No name is in the list twice.
+/// the spelling of numbers, the order of keys and the escapes do not change. Prompt caching works only if equal
+/// prefixes have equal bytes. No name is in the list twice.
 #[derive(Clone, Debug, Default)]
 pub struct Params(pub Vec<(Box<str>, Box<RawValue>)>);
 
@@ -28,7 +28,7 @@ impl Params {
     /// `check` returns an error, reading ends.
     ///
     /// # Errors
-    /// Returns an error if the text is not an object, or if `check` refuses a member.
+    /// Returns an error if the text is not an object, or if `check` rejects a member.
     pub(crate) fn of_object_if(
         json: &str,
         check: impl FnMut(&Self, &str) -> Result<(), String>,

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::{Caching, Money};
 
-/// The choice of the user whether, and for how long, shared prefixes are cached.
+/// The user's choice of whether shared prefixes are cached, and for how long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PromptCache {
     /// Prefixes are cached where this saves money. The program chooses between five minutes and an hour.
@@ -33,7 +33,7 @@ impl PromptCache {
     /// Every setting.
     pub const ALL: [Self; 4] = [Self::Auto, Self::Off, Self::FiveMinutes, Self::Hour];
 
-    /// Returns the name of the choice as the user types it.
+    /// Returns the name of this cache setting as the user types it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -55,7 +55,7 @@ impl fmt::Debug for PrefixId {
     }
 }
 
-/// The place in a request at which a prefix ends. All positions are bytes of the request's JSON text.
+/// The place in a request at which a prefix ends. All positions are byte offsets in the request's JSON text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MarkPlace {
     /// The prefix ends with an object: a tool or a content block.
@@ -106,8 +106,8 @@ pub struct Prefixes {
     pub levels: Vec<Level>,
     /// The shortest prefix that the model caches, in tokens.
     pub least_tokens: u32,
-    /// The two amounts by which cache marks raise the highest cost of an answer: with marks for five minutes, and with
-    /// marks for an hour.
+    /// How much cache marks raise the highest cost of an answer: with marks for five minutes, and with marks for an
+    /// hour.
     pub extra_most: [Money; 2],
 }
 
@@ -117,7 +117,7 @@ impl Prefixes {
     /// The largest number of marks in one request. Source: API documentation, "Prompt caching" (2026-08-22).
     pub const MOST_MARKS: usize = 4;
 
-    /// Returns whether the row has cache marks of its own. Such a row gets no other marks.
+    /// Returns whether the row has cache marks of its own. A row with marks of its own gets no other marks.
     pub(crate) fn are_own(&self) -> bool {
         self.levels.iter().any(|level| level.place == MarkPlace::Own)
     }

@@ -1,4 +1,4 @@
-//! Requests, in the form in which the program keeps and sends them.
+//! Requests, as the program keeps and sends them.
 
 use bytes::Bytes;
 
@@ -56,11 +56,11 @@ impl Default for Request {
 pub struct Terms {
     /// The speed of service that the request asks for.
     pub speed: Speed,
-    /// Whether the request asks to be served in the United States only, which costs 1.1 times as much.
+    /// Whether the request asks to be served only in the United States, which costs 1.1 times as much.
     pub is_us_only: bool,
     /// Whether the request is sent alone or in a batch, where tokens cost half as much.
     pub lane: Lane,
-    /// Whether batches refuse the request. Such a request can only be sent online.
+    /// Whether the request can be sent only online, because batches do not accept it.
     pub is_online_only: bool,
 }
 
@@ -78,15 +78,15 @@ impl Terms {
         }
     }
 
-    /// Returns the same terms with the lane of a batch.
+    /// Returns the same terms, but for a request in a batch.
     #[must_use]
     pub fn in_batch(self) -> Self {
         Self { lane: Lane::Batch, ..self }
     }
 }
 
-/// Returns whether batches refuse a request with these parameters. The parameter `stream` does not matter here, because
-/// a request in a batch is sent without `stream`.
+/// Returns whether batches do not accept a request with these parameters. The parameter `stream` is ignored here,
+/// because it is left out of requests in batches.
 ///
 /// Source: API documentation, "Batch processing" (2026-09-20); the official Python client 2.10.0 (`billing_policy`).
 fn is_online_only(params: Merged<'_>) -> bool {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-/// The rules by which requests are changed for a provider. Rows and their keys do not change.
+/// Rules that change requests for a provider. Rows and their keys do not change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestRules {
     /// Pairs of model names: the name in the rows, and the provider's name of the same model.
@@ -12,12 +12,12 @@ pub struct RequestRules {
     pub model_prefix: Arc<str>,
     /// The members that are left out of requests. The run reports that it leaves these members out.
     pub drop: Vec<MemberPath>,
-    /// The members that the provider refuses. A row with such a member is not sent.
+    /// The members that the provider rejects. A row with such a member is not sent.
     pub refuse: Vec<MemberPath>,
 }
 
 impl RequestRules {
-    /// Returns whether the rules are empty: no request is changed, and no request is refused.
+    /// Returns whether the rules are empty: every request is sent unchanged.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -37,7 +37,7 @@ impl RequestRules {
 /// The path of a member in a request: names with dots between them. `[]` after a name means each element of a list, for
 /// example `output_config.format` or `tools[].strict`. A condition can select elements: `tools[type=web_search]` means
 /// the whole elements with a `type` that begins with this text. A path that begins with `**.` finds the member
-/// anywhere, for example `**.cache_control`. Such a path finds nothing inside the inputs and schemas of tools.
+/// anywhere, for example `**.cache_control`. A path with `**.` finds nothing inside the inputs and schemas of tools.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MemberPath(pub Arc<str>);
 

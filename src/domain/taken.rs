@@ -48,7 +48,7 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// Returns the number of bytes of the texts of the row and of the answer.
+    /// Returns how many bytes the texts of the row and of the answer have.
     pub fn bytes(&self) -> usize {
         self.job.bytes() + self.answer.message.json.len()
     }
@@ -58,8 +58,8 @@ impl Taken {
 /// (`req_…`).
 ///
 /// The simulator writes a number of 128 bits as 22 letters and digits, the lowest digit first. The lower half of the
-/// number is a serial number, which is small. An id of the API looks like an id of the simulator with a probability of
-/// about one in ten million.
+/// number is a serial number, which is small. The probability that an id of the API looks like an id of the simulator
+/// is about one in ten million.
 pub(crate) fn is_simulated_id(id: &str) -> bool {
     const MOST_SERIALS: u64 = 1 << 40;
     let Some(digits) = id.strip_prefix("msg_01").or_else(|| id.strip_prefix("req_01")) else { return false };

@@ -1,10 +1,10 @@
-//! The verdict on one attempt: what its end means for the row and the run.
+//! The verdict on one attempt: what the attempt means for the row and the run.
 
 use std::time::Duration;
 
 use super::{ErrorClass, Failure, HaltReason, LimitKind, Message, Usage};
 
-/// The verdict on one attempt: what its end means for the row and the run.
+/// The verdict on one attempt: what the attempt means for the row and the run.
 #[derive(Clone, Debug)]
 pub enum Verdict {
     /// The request was answered.
@@ -17,11 +17,11 @@ pub enum Verdict {
         /// The failure.
         failure: Failure,
     },
-    /// The API refused the request because of a limit. The attempt does not use up a try of the row.
+    /// The API rejected the request because of a limit. The attempt does not use up a try of the row.
     Limited {
         /// The kind of limit.
         kind: LimitKind,
-        /// The time that the pool must wait before the next request; `None` when the server names no time.
+        /// How long the pool must wait before the next request; `None` when the server names no time.
         retry_after: Option<Duration>,
         /// The failure.
         failure: Failure,
@@ -39,18 +39,18 @@ pub enum Verdict {
     },
     /// The attempt failed, but another try can succeed. This attempt uses up a try of the row.
     Transient {
-        /// The class with which the row fails if no try is left.
+        /// The error class of the row if no try is left.
         class: ErrorClass,
         /// The wait that the server asks for; `None` when the server names no time.
         retry_after: Option<Duration>,
-        /// Whether the API has possibly billed the request, because it has possibly run the request.
+        /// Whether the API has possibly billed the request, because the model has possibly begun to answer it.
         maybe_paid: bool,
         /// The failure.
         failure: Failure,
     },
     /// This row can't succeed until somebody changes the row.
     Rejected {
-        /// The class with which the row fails.
+        /// The error class of the failed row.
         class: ErrorClass,
         /// The failure.
         failure: Failure,

@@ -3,8 +3,8 @@
 use super::Value;
 use super::line::{value, within};
 
-/// Returns the JSON of an answer; `None` if the answer is not JSON. Models often put white space and the marks of a
-/// code block around JSON. Such white space and marks are ignored if they are around the whole answer.
+/// Returns the JSON of an answer; `None` if the answer is not JSON. Models often put white space or code fences around
+/// JSON. White space and fences around the whole answer are ignored.
 pub(super) fn json_of(answer: &str) -> Option<&[u8]> {
     let json = unfenced(answer.trim()).as_bytes();
     serde_json::from_slice::<serde::de::IgnoredAny>(json).ok().map(|_| json)
@@ -29,7 +29,7 @@ fn compact(json: &str) -> String {
     json.chars().filter(is_kept).collect()
 }
 
-/// Returns the content of a code block, if the whole text is a code block.
+/// Returns the content of the code block if the whole text is one code block.
 fn unfenced(text: &str) -> &str {
     let Some(inside) = text.strip_prefix("```").and_then(|text| text.strip_suffix("```")) else { return text };
     let language = inside.get(..4).filter(|start| start.eq_ignore_ascii_case("json"));

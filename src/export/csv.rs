@@ -1,7 +1,7 @@
 //! CSV and TSV. In `export`, only this module uses the csv crate.
 //!
 //! If a cell begins with `=`, `+`, `-` or `@`, a spreadsheet runs it as a formula. The author of a row can make the
-//! model write such an answer. So this module writes a `'` in front of text that looks like a formula. A spreadsheet
+//! model write such a formula. So this module writes a `'` in front of text that looks like a formula. A spreadsheet
 //! then shows the cell as text. Plain numbers are left as they are. With `--raw-cells`, no `'` is added.
 
 use std::io;
@@ -10,7 +10,7 @@ use super::output::Output;
 use super::{Column, TableWriter, Value};
 
 /// The characters with which a formula can begin, and the characters that a spreadsheet removes before it looks for a
-/// formula. The last four characters are full-width forms.
+/// formula. The last four are full-width characters.
 const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
 /// Writes records.

@@ -1,5 +1,4 @@
-//! The reasons why a projection (an output made from results) can't be made. Making a projection never changes the
-//! journal.
+//! The reasons why a projection (an output made from results) can't be made. The journal stays unchanged in every case.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,7 +6,7 @@ use std::path::PathBuf;
 use crate::journal::{DiskFailure, JournalError};
 use crate::source::SourceError;
 
-/// The reason why a projection can't be made.
+/// The reason why a projection (an output made from results) can't be made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExportError {
     /// A file can't be read or written.
@@ -41,7 +40,7 @@ pub(crate) enum ExportError {
          --order done --fields id,text,error"
     )]
     NoInput {
-        /// The reason why the output needs the input.
+        /// Why the output needs the input.
         why: &'static str,
         /// The results.
         results: String,
@@ -75,8 +74,8 @@ pub(crate) enum ExportError {
 }
 
 impl ExportError {
-    /// Returns whether a file or standard output could not be used. For such an error, the command line itself is
-    /// correct.
+    /// Returns whether the reason is that a file or standard output could not be used. The command line is correct in
+    /// this case.
     pub(crate) fn is_of_output(&self) -> bool {
         match self {
             Self::Disk(_) | Self::Output(_) | Self::Temporary(_) | Self::Journal(JournalError::Disk(_)) => true,

@@ -1,8 +1,8 @@
 //! Fields: parts of a row's line or of its input that become columns.
 //!
-//! A field is a dotted path. Most fields are short names for a longer path in a line of the results file. The line of a
-//! failed row has other members. So a short name has two paths: one for the line of an answer, and one for the line of
-//! a failure.
+//! A field is a dotted path. Most fields are short names for a longer path in a line of the results file. The lines of
+//! answers and of failures have different members. So a short name has two paths: one in the line of an answer, and one
+//! in the line of a failure.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::source::nearest;
 /// A field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// The field as it was typed. This is also the name of the field's column.
+    /// The field as the user typed it, which is also the name of its column.
     pub(crate) name: String,
     /// The place of the field's value.
     pub(crate) of: Of,
@@ -27,7 +27,7 @@ pub(crate) enum Of {
     Text,
     /// A path in an answer that is JSON.
     Json(Path),
-    /// A column of the input. If the row is JSON, a path in the line of the input.
+    /// A column of the input. For a JSON row, a path in the row.
     Input(String),
     /// The quality of the answer; `failed` for a failed row.
     Quality,
@@ -49,8 +49,8 @@ pub(crate) enum Of {
 pub(crate) type Path = Vec<String>;
 
 /// Short names for members of `meta` and of `error`. Each entry has the short name, the path in the line of an answer,
-/// the path in the line of a failure, and the kind of the values. If one kind of line has no such member, the path for
-/// this kind is empty.
+/// the path in the line of a failure, and the kind of the values. If the lines of answers or of failures have no such
+/// member, their path is empty.
 const SHORT: [(&str, &str, &str, ColumnKind); 20] = [
     ("model", "meta.model", "params.model", ColumnKind::Text),
     ("provider", "meta.provider", "error.provider", ColumnKind::Text),
@@ -107,13 +107,13 @@ const OF_ERROR: [&str; 19] = [
     "steps",
 ];
 
-/// Names of fields that have no path.
+/// The names of fields without a path.
 const ALONE: [&str; 7] = ["id", "custom_id", "text", "json", "quality", "steps", "mended"];
 
-/// The prefixes of fields that are a path in a line or in the input.
+/// The prefixes of fields that are paths in a line or in the input.
 const BEGINNINGS: [&str; 6] = ["json.", "input.", "message.", "meta.", "params.", "error."];
 
-/// The error for the name of a field that does not exist.
+/// The error for a field name that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UnknownField {
     name: String,
@@ -151,8 +151,8 @@ impl Field {
         Self { name: column.to_owned(), of: Of::Input(column.to_owned()) }
     }
 
-    /// Returns the field of a member of answers that are JSON. The column of the field has the name of the member. If
-    /// another column already has that name, the column is called `json.MEMBER`.
+    /// Returns the field of a member of answers that are JSON. The field's column has the name of the member. If
+    /// another column already has that name, the field's column is called `json.MEMBER`.
     pub(crate) fn of_json(member: &str, is_taken: bool) -> Self {
         let name = if is_taken { format!("json.{member}") } else { member.to_owned() };
         Self { name, of: Of::Json(vec![member.to_owned()]) }

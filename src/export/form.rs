@@ -1,5 +1,5 @@
-//! The form of an output: its format and its compression. They come from the name of the output, or from the format
-//! that the user asked for.
+//! The form of an output: its format and its compression. The form comes from the name of the output, or from the
+//! format that the user asked for.
 
 use std::path::Path;
 
@@ -19,10 +19,10 @@ pub enum OutputFormat {
 }
 
 impl OutputFormat {
-    /// Every format, in the order in which help lists them.
+    /// All formats, in the order of the help text.
     pub const ALL: [Self; 5] = [Self::Jsonl, Self::Csv, Self::Tsv, Self::Text, Self::Parquet];
 
-    /// Returns the name of the format, as it is typed on the command line.
+    /// Returns the name of the format, as the user types it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Jsonl => "jsonl",
@@ -45,7 +45,7 @@ impl OutputFormat {
     }
 }
 
-/// The kind of compression of an output.
+/// The compression of an output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Compression {
     /// No compression.
@@ -79,7 +79,7 @@ pub(crate) enum FormError {
         /// The format that the user asked for.
         asked: &'static str,
     },
-    /// The extension is one of a format that this program can't write.
+    /// The extension belongs to a format that this program can't write.
     #[error("{name}: this program does not write {extension} files; choose .csv, .tsv, .txt, .jsonl or .parquet")]
     Unknown {
         /// The path of the output, as the user gave it.
@@ -97,8 +97,8 @@ pub(crate) enum FormError {
     },
 }
 
-/// Extensions of formats that this program can't write. An output with such an extension is refused, because the user
-/// expects that format.
+/// Extensions of formats that this program can't write. The program rejects an output with one of these extensions,
+/// because the user expects that format in the file.
 const NOT_WRITTEN: [&str; 18] = [
     "arrow", "avro", "db", "doc", "docx", "feather", "html", "ods", "odt", "orc", "pdf", "sql", "sqlite", "xls",
     "xlsx", "xml", "yaml", "yml",
@@ -106,7 +106,7 @@ const NOT_WRITTEN: [&str; 18] = [
 
 impl Form {
     /// Returns the form of the output at `path`. `asked` is the format that the user asked for. Returns `None` if the
-    /// path and the user give no format. The output is then plain JSON lines.
+    /// path and the user give no format. In this case, the output is plain JSON lines.
     ///
     /// # Errors
     /// Any [`FormError`].

@@ -44,7 +44,7 @@ impl RowKind {
     /// Every kind.
     pub const ALL: [Self; 5] = [Self::Ok, Self::Truncated, Self::Refused, Self::Invalid, Self::Failed];
 
-    /// Returns the name of this kind of row, as it is typed on the command line.
+    /// Returns the name of this kind of row, as the user types it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -76,8 +76,8 @@ impl Include {
 }
 
 /// The place of a line in the journal. A place has 1 bit for the file, 2 bits for the quality of an answer or the kind
-/// of a failure, and the offset of the line's first byte. When places are sorted, places in the error log come before
-/// places in the results file.
+/// of a failure, and the offset of the line's first byte. Places in the error log sort before places in the results
+/// file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place(u64);
 
@@ -153,8 +153,8 @@ impl JournalFiles {
             Some((_, Err(error))) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Some((path, Err(error))) => Err(DiskFailure::of("open", path)(error)),
         };
-        // The error log is opened first. While a run is in progress, a row is removed from the error log only after its
-        // answer was written. With this order, no row is missed.
+        // The error log is opened first, so that no row is missed: a run removes a row from the error log only after
+        // the row's answer was written.
         let errors = open(errors)?;
         match (open(results)?, results) {
             (None, Some(path)) => Err(ExportError::NoResults { path: path.to_owned() }),
@@ -177,7 +177,7 @@ pub(crate) struct Index {
     /// Labels with their places, sorted by label. Each label has one entry.
     entries: Vec<(u64, Place)>,
     /// `begins[v]` is the index of the first entry whose label has the value `v` in its first bits. Labels are hashes,
-    /// so about eight entries share each value. The search for a label then reads only one or two places of memory.
+    /// so about eight entries share each value. So the search for a label reads memory in only one or two places.
     begins: Vec<u32>,
     /// One bit for each entry: whether its row was found in the input.
     found: Vec<u64>,
@@ -215,8 +215,8 @@ impl Index {
 
     fn of(mut entries: Vec<(u64, Place)>) -> Self {
         entries.shrink_to_fit();
-        // The lines of each row are sorted, and the last line is kept. In this order, failures come before answers. The
-        // order of answers must depend on the offset, not on the quality.
+        // The lines of each row are sorted: failures before answers, and answers by their offset, not by their quality.
+        // The last line of each row is kept.
         entries.sort_unstable_by_key(|(label, place)| (*label, place.log() == Log::Results, place.offset()));
         entries.dedup_by(|later, kept| {
             let is_same = later.0 == kept.0;
@@ -243,8 +243,8 @@ impl Index {
         Some(range.start + found)
     }
 
-    /// Reads the memory around the entries of these labels. So [`Index::find`] does not have to wait for this memory
-    /// later. No read depends on another read, so the processor can do several of them at the same time.
+    /// Reads the memory around the entries of these labels, so that [`Index::find`] does not have to wait for it later.
+    /// No read depends on another one, so the processor can do several reads at once.
     pub(crate) fn fetch(&self, labels: impl Iterator<Item = u64>) {
         let Some(last) = self.begins.len().checked_sub(1) else { return };
         let begins = |label: u64| self.begins[(label >> shift(last)) as usize] as usize;
@@ -282,9 +282,9 @@ impl Index {
     }
 }
 
-/// Returns, for each value of the first bits of a label, the index where its entries begin. The last index is the end
-/// of all entries. The list is empty if there are few entries, or more entries than 32 bits can count. If the list is
-/// empty, a search goes through all entries.
+/// Returns, for each value of the first bits of a label, the index where its entries begin. The last element is the
+/// number of all entries. The list is empty if there are few entries, or more entries than 32 bits can count. If the
+/// list is empty, a search goes through all entries.
 fn begins(entries: &[(u64, Place)]) -> Vec<u32> {
     let values = (entries.len() / SHARING).next_power_of_two();
     if values < 2 || u32::try_from(entries.len()).is_err() {
@@ -302,8 +302,8 @@ fn begins(entries: &[(u64, Place)]) -> Vec<u32> {
     begins
 }
 
-/// Returns the number of bits by which a label must be shifted to keep only its first bits. The bits that are kept can
-/// have `values` different values.
+/// Returns how many bits a label must be shifted to the right, so that the remaining bits can have `values` different
+/// values.
 fn shift(values: usize) -> u32 {
     u64::BITS - values.trailing_zeros()
 }

@@ -1,8 +1,8 @@
 //! Reads the input of a run again: the identity of each row, and the cells of its columns.
 //!
 //! If a row has its own label, it is recognized by the label. A row without a label is recognized by its request: a
-//! planner with the run's settings makes the request again. Without a planner, such a row is recognized by its file and
-//! line. The file and the line are enough if the input has not changed.
+//! planner with the run's settings makes the request again. Without a planner, a row without a label is recognized by
+//! its file and line, which is enough if the input has not changed.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ pub(crate) struct RunInput {
     pub(crate) inputs: Vec<Input>,
     /// The settings with which the run read the inputs.
     pub(crate) options: Options,
-    /// Makes a planner with the settings of the run.
+    /// A function that makes a planner with the settings of the run, if the settings are known.
     pub(crate) planner: Option<Box<dyn Fn() -> Planner>>,
 }
 
-/// The label and the place of a row, by which its line in the journal can be found.
+/// The label and the place of a row, which are used to find its line in the journal.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownRow {
     /// The label of the row's identity; `None` for a row that can't be read.
@@ -34,7 +34,7 @@ pub(crate) struct KnownRow {
 }
 
 impl KnownRow {
-    /// Calls `find` with the label of the row. If the result is `None`, calls `find` with a second label, which is made
+    /// Calls `find` with the label of the row. If the result is `None`, calls `find` again with a label that is made
     /// from the input and the line. The journal uses the second label if the row was broken, or if an earlier row had
     /// the same label.
     pub(crate) fn found<T>(&self, mut find: impl FnMut(u64) -> Option<T>) -> Option<T> {
@@ -56,14 +56,14 @@ pub(crate) struct InputLine<'a> {
 /// A column or member that the output needs.
 pub(crate) struct Wanted {
     name: String,
-    /// The names in the path of the member, for a JSON row.
+    /// For a JSON row, the names in the path of the member.
     path: Vec<String>,
     /// The position of the column in the header of the current input.
     at: Option<usize>,
 }
 
 impl InputLine<'_> {
-    /// Returns the cells that the output needs, in order.
+    /// Returns the cells that the output needs, in the order of its columns.
     pub(crate) fn cells(&self) -> impl Iterator<Item = Value<'_>> {
         self.wanted.iter().map(|wanted| match &self.input {
             None => Value::Missing,
@@ -83,12 +83,12 @@ impl InputLine<'_> {
 }
 
 impl RunInput {
-    /// Returns the property that identifies the rows of this input in the journal.
+    /// Returns what identifies the rows of this input in the journal.
     pub(crate) fn known_by(&self) -> KnownBy {
         if self.planner.is_some() { KnownBy::Identity } else { KnownBy::Label }
     }
 
-    /// Returns the columns of all headers, without repetitions. The list is empty if no input has a header.
+    /// Returns the columns of all headers, each column once. The list is empty if no input has a header.
     ///
     /// # Errors
     /// [`ExportError::Source`].
@@ -112,7 +112,7 @@ impl RunInput {
     /// [`ExportError::Source`].
     pub(crate) fn all_columns(&self) -> Result<Option<Vec<String>>, ExportError> {
         for input in &self.inputs {
-            // A pipe can be read only once, and the run itself has to read it.
+            // A pipe can be read only once, and the run needs to read it.
             if !source::is_seekable(input)
                 || source::open(input, &self.options.clone().without_prompts())?.header().is_none()
             {
@@ -147,7 +147,8 @@ impl RunInput {
                 let item = match item {
                     Item::Row(row) if (row.custom_id.is_none() || row.error.is_some()) && rows.begin_planning() => {
                         reader = rows.open(input)?;
-                        // All rows before this row have labels of their own, so the planner does not need these rows.
+                        // The planner does not need the rows before this row, because they all have labels of their
+                        // own.
                         match reader.nth(read).transpose()? {
                             Some(item) => item,
                             None => break,
@@ -164,8 +165,8 @@ impl RunInput {
     }
 }
 
-/// Returns the next row. If the input is damaged, only the rows before the damage are returned. The run also used only
-/// the rows before the damage.
+/// Returns the next row. If the input is damaged, only the rows before the damage are returned, because the run also
+/// used only these.
 fn next(reader: &mut Reader) -> Result<Option<Item>, ExportError> {
     match reader.next().transpose() {
         Err(SourceError::Damaged { .. }) => Ok(None),
@@ -178,8 +179,8 @@ struct Rows<'a> {
     input: &'a RunInput,
     /// Whether the cells of rows are needed.
     keeps_input: bool,
-    /// The planner. A planner is slow, because it makes the whole request of each row. So this field is `None` until a
-    /// row needs the planner.
+    /// The planner. A planner is slow, because it makes the whole request of each row, so this is `None` until a row
+    /// needs the planner.
     planner: Option<Planner>,
     index: u64,
 }
@@ -194,8 +195,8 @@ impl Rows<'_> {
         Ok(source::open(input, &options)?)
     }
 
-    /// Makes the planner if it does not exist yet and the run has a function that makes it. Returns whether this call
-    /// made the planner.
+    /// Makes the planner if it does not exist yet and the settings of the run are known. Returns whether this call made
+    /// the planner.
     fn begin_planning(&mut self) -> bool {
         match (&self.planner, &self.input.planner) {
             (None, Some(make)) => {

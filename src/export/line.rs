@@ -10,8 +10,8 @@ use crate::domain::json::{Cursor, DEEPEST, inside_quotes, unescaped};
 /// The members of a line that are needed. All other members are skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needed {
-    /// The message that the API sent. The whole message is needed for all of its fields except the text, because the
-    /// text is always read.
+    /// The message that the API sent. The message is needed for all of its fields except the text, because the text is
+    /// always read.
     pub(crate) message: bool,
     /// The member `meta`, which this program wrote.
     pub(crate) meta: bool,
@@ -52,10 +52,9 @@ impl<'a> Line<'a> {
         Self::read(line, needed).0
     }
 
-    /// Reads the line of an answer at the beginning of a text, which can contain more lines after it. Reading stops
-    /// when all needed members are found, before the end of the line. Returns `None` if the needed members can't be
-    /// found in this way. For example, one of the members is missing, or is at the end of the line. If the result is
-    /// `None`, use [`Line::parse`].
+    /// Reads the line of an answer at the beginning of a text. More lines can follow in the text. Reading stops when
+    /// all needed members are found, before the end of the line. Returns `None` if this does not work, for example
+    /// because a needed member is missing or is at the end of the line. In this case, use [`Line::parse`].
     pub(crate) fn parse_beginning(text: &'a [u8], needed: Needed) -> Option<Self> {
         if needed != Needed::default() {
             return None;
@@ -69,7 +68,7 @@ impl<'a> Line<'a> {
         let mut has_all = false;
         let mut found = Self::default();
         let mut at = Cursor::new(line);
-        // The result of reading is ignored, because it is also `None` if reading stopped early.
+        // The result is ignored, because it is `None` even if reading stopped early on purpose.
         let _ = at.object(|at, name| {
             match name {
                 b"custom_id" => found.custom_id = at.value(DEEPEST)?,
@@ -78,7 +77,7 @@ impl<'a> Line<'a> {
                         b"message" => found.read_message(at, line, needed),
                         _ => at.skip_value(DEEPEST),
                     })?;
-                    // After the member `result`, this program writes only the member `meta`.
+                    // This program writes only the member `meta` after the member `result`.
                     has_all = found.is_answer && !needed.meta && !found.custom_id.is_empty();
                     if has_all {
                         return None;
@@ -140,8 +139,8 @@ impl<'a> Line<'a> {
         self.is_answer
     }
 
-    /// Returns the label of the row. For a broken row, returns its label if the label could be read. For a broken row
-    /// without a known label, returns the row's place in the input.
+    /// Returns the label of the row. For a broken row whose label could not be read, returns the row's place in the
+    /// input.
     pub(crate) fn id(&self) -> Value<'a> {
         if self.custom_id != b"null" {
             return value(self.custom_id);
@@ -156,7 +155,7 @@ impl<'a> Line<'a> {
         Value::Text(format!("{}:{}", part("source"), part("line")).into())
     }
 
-    /// Returns how many requests for the row were answered. For a failed row, this number is known only if there were
+    /// Returns how many requests for the row were answered. For a failed row, the number is known only if there were
     /// several requests.
     pub(crate) fn steps(&self) -> Value<'a> {
         let count = match self.list_of_steps() {
@@ -171,7 +170,7 @@ impl<'a> Line<'a> {
 
     /// Returns the purpose of the last request that was answered, if the row has several answers.
     pub(crate) fn mended(&self) -> Value<'a> {
-        // A row with one answer has `steps` too, if another provider was asked before.
+        // A row with only one answer also has `steps` if another provider was asked before.
         let answered = self.list_of_steps().map(answered).filter(|answered| answered.count > 1 || !answered.has_others);
         let last = answered.and_then(|answered| answered.last);
         last.and_then(|step| member(step, "purpose")).map_or(Value::Missing, value)
@@ -182,8 +181,8 @@ impl<'a> Line<'a> {
             .filter(|steps| steps.first() == Some(&b'['))
     }
 
-    /// Returns the value at a path that begins with a member of the line. The path of the message of an answer begins
-    /// with `result.message`.
+    /// Returns the value at a path that begins with a member of the line. For an answer, the path to the API's message
+    /// begins with `result.message`.
     pub(crate) fn at(&self, path: &Path) -> Value<'a> {
         let (from, rest) = match path.split_first() {
             Some((first, rest)) if first == "meta" => (self.meta, rest),

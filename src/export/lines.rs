@@ -1,7 +1,7 @@
 //! Reads lines of the journal by their places.
 //!
-//! Rows are finished in nearly the same order in which they were read. So the next line is nearly always close to the
-//! previous lines. If a few pages of each file are kept in memory, each page is read only about once.
+//! Rows finish in nearly the order in which they were read. So the next line is nearly always close to the previous
+//! lines. A few pages of each file are kept in memory, so that each page is read only about once.
 
 use std::io;
 
@@ -39,8 +39,8 @@ impl<'f> Lines<'f> {
 }
 
 impl Lines<'_> {
-    /// Returns the bytes in memory from the beginning of a line on. Often these bytes contain the whole line and more
-    /// lines after it.
+    /// Returns the bytes that are in memory from the beginning of a line on: often the whole line and more lines after
+    /// it.
     ///
     /// # Errors
     /// The errors of the operating system.
@@ -58,7 +58,7 @@ impl Lines<'_> {
 /// The pages of a file that are in memory.
 struct Pages<'f> {
     file: Option<&'f dyn DiskFile>,
-    /// The index of each page in this list is its number in the file modulo [`PAGES`].
+    /// The index of a page in this list is its number in the file modulo [`PAGES`].
     pages: Vec<Page>,
     /// The last line that was on more than one page.
     joined: Vec<u8>,

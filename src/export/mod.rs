@@ -51,7 +51,7 @@ pub(crate) use output::{packed, whole_file};
 pub use project::Order;
 pub(crate) use project::{Made, Request, Run, project};
 
-/// One cell of a table.
+/// A cell of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value<'a> {
     /// The cell is empty, because the row has no such field.

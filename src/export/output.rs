@@ -2,7 +2,7 @@
 //!
 //! The file is first written under another name in the same folder, and locked. When the file is complete, it is synced
 //! and renamed. If a crash leaves an unfinished file, the next command overwrites it. While one command writes an
-//! output, a second command for the same output is refused.
+//! output, a second command for the same output ends with an error.
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -110,8 +110,8 @@ impl Write for Appended {
 /// only when the new file is complete and on disk.
 ///
 /// # Errors
-/// [`ExportError::Busy`], [`ExportError::Disk`], and the errors of `fill`. After an error, there is no new file at
-/// `path`.
+/// [`ExportError::Busy`], [`ExportError::Disk`], and the errors of `fill`. After an error, the file at `path` is
+/// unchanged, unless only the folder could not be synced.
 pub(crate) fn whole_file<T>(
     disk: &dyn Disk,
     path: &Path,

@@ -1,8 +1,8 @@
 //! Parquet output.
 //!
 //! Rows are collected until they fill a row group. The columns of a full row group are compressed and written one after
-//! another. A row group has at most [`GROUP_BYTES`] of values and [`GROUP_ROWS`] rows, so a longer table needs no more
-//! memory. Text is written as UTF-8, a missing value as null, and an empty text as an empty text.
+//! another. A row group is full when its values take [`GROUP_BYTES`] bytes or it has [`GROUP_ROWS`] rows, so a longer
+//! table needs no more memory. Text is written as UTF-8, a missing value as null, and an empty text as an empty string.
 
 use std::io;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use parquet::schema::types::Type;
 use super::output::Output;
 use super::{Column, ColumnKind, TableWriter, Value};
 
-/// How many bytes of values fill a row group. The last row of a row group can make the group larger than this.
+/// A row group is full when its values take this many bytes. The last row can make the group larger.
 const GROUP_BYTES: usize = 16 << 20;
 
-/// How many rows a row group can have. This limit is needed because missing values take no bytes.
+/// The largest number of rows in a row group. This limit is needed because missing values take no bytes.
 const GROUP_ROWS: usize = 128 * 1024;
 
 /// Starts a Parquet file.
@@ -42,7 +42,7 @@ pub(crate) fn writer(out: Box<dyn Output>, columns: &[Column]) -> io::Result<Box
 struct Parquet {
     file: SerializedFileWriter<Box<dyn Output>>,
     columns: Vec<CollectedColumn>,
-    /// How many rows were collected for the next row group, and the bytes of their values.
+    /// How many rows were collected for the next row group, and how many bytes their values take.
     rows: usize,
     bytes: usize,
 }

@@ -25,7 +25,7 @@ pub enum Order {
     /// The order of completion: answers in the order of the results file, and then failures in the order of the error
     /// log.
     Done,
-    /// The order of the input.
+    /// The order of the rows in the input.
     Input,
 }
 
@@ -33,7 +33,7 @@ impl Order {
     /// Every order.
     pub const ALL: [Self; 2] = [Self::Done, Self::Input];
 
-    /// Returns the name of the order, as it is typed on the command line.
+    /// Returns the name of the order, as the user types it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -51,10 +51,10 @@ pub(crate) struct Request {
     pub(crate) fields: Option<Vec<Field>>,
     /// The order of the output's rows.
     pub(crate) order: Order,
-    /// The kinds of rows that are written; `None` for the default. By default, all rows are written if the output is
-    /// made from cells, and only answers are written if lines are copied.
+    /// The kinds of rows that are written; `None` for the default. By default, an output made from cells has all rows,
+    /// and an output of copied lines has only answers.
     pub(crate) include: Option<Include>,
-    /// Whether cells that look like formulas stay as they are.
+    /// Whether cells that look like formulas are written unchanged.
     pub(crate) raw_cells: bool,
     /// Whether texts end in a NUL byte.
     pub(crate) null: bool,
@@ -83,7 +83,7 @@ pub(crate) struct Made {
 }
 
 impl Request {
-    /// Checks, before anything is sent or read, that this build can make the output.
+    /// Checks that this build can make the output, before anything is sent or read.
     ///
     /// # Errors
     /// [`ExportError::OneField`], [`ExportError::NoTables`].
@@ -186,9 +186,8 @@ pub(crate) fn project(
 }
 
 /// Returns the fields of an output. By default, a table has the columns of the inputs, the text and the error. If the
-/// inputs have no columns, the table has the label instead of these columns. If the members of answers are known, a
-/// column for each member replaces the text. If the members are known only for some runs, the table has the members and
-/// the text.
+/// inputs have no columns, the table has the label instead. If the members of answers are known, a column for each
+/// member replaces the text. If they are known only for some of the runs, the table has the members and the text.
 fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
     if let Some(fields) = &request.fields {
         return Ok(fields.clone());
@@ -212,8 +211,7 @@ fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
         fields.insert(0, own(&label, Of::Id));
         columns.push(label);
     }
-    // The columns of the input keep their names. So a column that this program adds gets another name if its name is
-    // taken.
+    // The columns of the input keep their names, so an added column gets another name if its name is taken.
     let mut members: Vec<&String> = Vec::new();
     for member in runs.iter().flat_map(|run| &run.json_fields) {
         if members.contains(&member) {
@@ -234,10 +232,10 @@ fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
     Ok(fields)
 }
 
-/// How many labels are looked up in the index together.
+/// How many labels are looked up in the index in one go.
 const AT_ONCE: usize = 256;
 
-/// Returns a name that no column of the input has.
+/// Returns the name, with as many `_` in front of it as it takes to differ from all columns.
 fn free_name(name: &str, columns: &[String]) -> String {
     let mut name = name.to_owned();
     while columns.contains(&name) {
@@ -253,7 +251,7 @@ struct RowWriter<'f> {
     wanted: Vec<String>,
     /// The members of a line that are needed for the fields.
     needed: Needed,
-    /// Whether one of the fields is a value in an answer that is JSON.
+    /// Whether a field is a value in an answer that is JSON.
     reads_json: bool,
     kind: Kind,
     rows: u64,
@@ -332,7 +330,7 @@ impl<'f> RowWriter<'f> {
     }
 
     /// Writes the rows of a run in the order of its input, if no columns of the input are needed. Many labels are
-    /// looked up together, because a single lookup mostly waits until the memory is read.
+    /// looked up in one go, because a single lookup mostly waits for memory.
     fn in_order_of_input(
         &mut self,
         input: &RunInput,

@@ -1,8 +1,8 @@
 //! Sorts records that do not all fit into memory.
 //!
-//! Records are collected up to a size, sorted, and written to a temporary file. Such a sorted part of the file is
-//! called a run, as in books about sorting. A run of the program is something else. At the end, the runs are merged.
-//! The temporary file has no name, so nothing is left after a crash.
+//! Records are collected up to a size, sorted, and written to a temporary file. Each sorted part of the file is called
+//! a run, as in books about sorting (this has nothing to do with a run of the program). At the end, the runs are
+//! merged. The temporary file has no name, so nothing is left after a crash.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,7 +11,7 @@ use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 
 /// How many bytes of records are collected in memory before they are sorted and written.
 const RUN_BYTES: usize = 32 << 20;
-/// How many bytes of a run (a sorted part of the file) are read at a time while runs are merged.
+/// How many bytes of a run (a sorted part of the file) are read at a time during the merge.
 const READ_BYTES: usize = 64 << 10;
 
 /// Collects records with their keys, and returns them sorted.

@@ -1,8 +1,8 @@
 //! Estimates what a run costs if its rows are sent in batches, and how long this run takes.
 //!
-//! Batches are not simulated, because their time depends on how busy the service is. The times of batches come from the
-//! API documentation. The forecast assumes that batches read nothing from a prompt cache. The reason is that the API
-//! promises no hit rate for batches, and that batches share no cache with online requests.
+//! Batches are not simulated, because their time depends on how busy the API is. The times of batches come from the API
+//! documentation. The forecast assumes that batches read nothing from a prompt cache, because the API promises no hit
+//! rate for batches, and batches share no cache with online requests.
 //!
 //! Source: API documentation, "Batch processing" (2026-09-20).
 
@@ -23,28 +23,28 @@ const ALL_END: Duration = Duration::from_secs(24 * 3_600);
 /// The forecast of a run whose rows are sent in batches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InBatches {
-    /// The tokens and the cost of all rows. Rows that batches refuse have the full price.
+    /// The tokens and the cost of all rows. Rows that batches do not accept have the full price.
     pub totals: Totals,
     /// The tokens and the cost by model, in the order of the models' names.
     pub by_model: Vec<(String, Totals)>,
     /// The number of rows in batches.
     pub rows: u64,
-    /// The number of rows that batches refuse.
+    /// The number of rows that batches do not accept.
     pub online_rows: u64,
-    /// The number of rounds: how many times the queue for batches is filled. The rows of a round are submitted when the
-    /// rows of the previous round are done.
+    /// The number of rounds: how many times the queue for batches is filled. The rows of a round are submitted after
+    /// all rows of the previous round are done.
     pub rounds: u64,
-    /// The time of the run. The likely time is an hour for each round, and the highest time is a day for each round.
+    /// The time of the run. Each round probably takes an hour, and at most a day.
     pub time: Interval<Duration>,
-    /// The lowest hit rates with which a prompt cache in batches saves money: for a cache of five minutes, and for a
-    /// cache of an hour. These rates are computed for the model with the most input tokens; `None` if the prices of
-    /// this model are not known.
+    /// The hit rates above which a prompt cache saves money in batches: for a cache of five minutes, and for a cache of
+    /// an hour. These rates are computed for the model with the most input tokens; `None` if the prices of this model
+    /// are not known.
     pub break_even: Option<[f64; 2]>,
 }
 
 impl Question<'_> {
-    /// Returns the forecast of the run in batches; `None` if batches refuse all rows. `queue` is the highest number of
-    /// rows in batches at one time; `None` if it is not known.
+    /// Returns the forecast of the run in batches; `None` if batches accept none of the rows. `queue` is the largest
+    /// number of rows that can be in batches at once; `None` if it is not known.
     pub(crate) fn in_batches(&self, queue: Option<u32>) -> Option<InBatches> {
         let is_in_batch = |group: &&Group| !group.terms.is_online_only;
         let rows: u64 = self.load.groups().iter().filter(is_in_batch).map(|group| group.rows).sum();
@@ -90,7 +90,7 @@ impl Question<'_> {
 
     /// Returns the two values of `InBatches::break_even` for a group. A cached prefix costs `hits × read + (1 − hits) ×
     /// write` for each row, as a share of the price of plain input. This share is less than 1 if `hits` is above
-    /// `(write − 1) / (write − read)`. In a batch, all prices are half, so the result is the same.
+    /// `(write − 1) / (write − read)`. In a batch, all prices are halved, so the result is the same.
     fn break_even(&self, group: &Group) -> Option<[f64; 2]> {
         let [minutes, hour, read] = self.catalog.prices(Speed::Standard, &group.model)?.cache_rates()?;
         let from = |write: f64| if write > read { ((write - 1.0) / (write - read)).clamp(0.0, 1.0) } else { 1.0 };
@@ -99,7 +99,7 @@ impl Question<'_> {
 }
 
 impl InBatches {
-    /// Returns the change of an online run to the batch lane.
+    /// Returns batches as a suggested change for an online run.
     pub(crate) fn alternative(&self) -> Alternative {
         let Totals { cost, at_most, .. } = self.totals;
         Alternative { change: Change::Lane(Lane::Batch), cost, at_most, time: self.time }
@@ -107,10 +107,10 @@ impl InBatches {
 }
 
 impl Forecast {
-    /// Returns the forecast of a run in batches, made from this forecast of an online run.
+    /// Changes this forecast of an online run into a forecast of a run in batches.
     ///
-    /// `left` is the time to the deadline, if rows that would be late are sent online. A run with such rows can cost as
-    /// much as an online run. If an online run probably meets the deadline, the run in batches probably meets it too.
+    /// `left` is the time to the deadline, if late rows are sent online instead. In that case, the run can cost as much
+    /// as an online run. If an online run probably meets the deadline, the run in batches probably meets it too.
     pub(crate) fn in_batches(&self, batches: &InBatches, left: Option<Duration>) -> Self {
         let (mut totals, mut time) = (batches.totals.clone(), batches.time);
         if let Some(left) = left.filter(|left| *left < time.high) {
@@ -126,8 +126,8 @@ impl Forecast {
                 time = Interval { low: time.low, likely: time.likely.min(left), high: online.high.max(left) };
             }
         }
-        // If the program is killed, no batch is paid twice, because the ids of batches are on disk. So `max_in_flight`
-        // is 0.
+        // `max_in_flight` is 0: if the program is killed, no batch is paid twice, because the ids of batches are on
+        // disk.
         let time = RunTime { time, bound_by: Vec::new(), played_rows: self.time.played_rows, max_in_flight: 0 };
         Self { lane: Lane::Batch, totals, by_model: batches.by_model.clone(), time, ..self.clone() }
     }

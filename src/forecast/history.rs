@@ -1,9 +1,9 @@
-//! Facts from earlier results: how long answers are, how the estimate of the input compares to the real input, and how
-//! much time answers take.
+//! What the program knows from earlier results: how long answers are, how the real input compares to its estimate, and
+//! how long answers take.
 //!
 //! Answers are stored by template and by model. If a row's template has no answers yet, the answers of the row's model
-//! are used. Results of all origins are used, including results of the simulator. Memory is bounded: of many answers,
-//! only a random part is stored.
+//! are used. All results are used, even those of the simulator. Memory is bounded: if there are many answers, only a
+//! random part is stored.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use crate::domain::Usage;
 
-/// The largest number of answers that are kept for one template, and for one model.
+/// The largest number of answers that are stored per template, and per model.
 const KEPT: usize = 512;
-/// The largest number of templates, and of models, with stored answers. Answers of any other template or model are
+/// The largest number of templates with stored answers, and of models. Answers of any further template or model are
 /// ignored.
 const MOST_GROUPS: usize = 1024;
 
@@ -22,22 +22,22 @@ const MOST_GROUPS: usize = 1024;
 pub struct PastAnswer<'a> {
     /// The id of the row's model in the catalog, or the name that the row asked for.
     pub model: Cow<'a, str>,
-    /// The number of the row's template; `None` in lines that the first versions wrote.
+    /// The number of the row's template; `None` in lines that early versions of the program wrote.
     pub template: Option<u64>,
-    /// The row's estimated input tokens; `None` in lines that the first versions wrote.
+    /// The row's estimated input tokens; `None` in lines that early versions of the program wrote.
     pub estimated_input: Option<u32>,
-    /// The tokens that the row used.
+    /// The tokens that the answer used.
     pub usage: Usage,
     /// The cost of the row's prompt and searches, divided by the cost of the prompt without a cache; `None` without a
     /// price.
     pub price_share: Option<f64>,
     /// The time from the request to the answer; `None` if the row was sent more than once.
     pub latency: Option<Duration>,
-    /// Whether the answer was cut at `max_tokens`.
+    /// Whether the answer was truncated at `max_tokens`.
     pub is_truncated: bool,
 }
 
-/// The figures of an answer that are stored.
+/// The stored figures of an answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Seen {
     /// The estimated input tokens of the row; 0 if they are not known.
@@ -55,7 +55,7 @@ pub(super) struct Seen {
     pub(super) is_truncated: bool,
 }
 
-/// The answers to one template or of one model.
+/// The answers to one template, or the answers of one model.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Answers {
     pub(super) kept: Vec<Seen>,
@@ -121,7 +121,7 @@ impl History {
 }
 
 impl Answers {
-    /// Adds an answer. If there are too many answers, each answer has the same chance to be stored.
+    /// Adds an answer. If there are too many answers, each one has the same chance to be stored.
     fn add(&mut self, seen: Seen, rng: &mut fastrand::Rng) {
         self.count += 1;
         if self.kept.len() < KEPT {
@@ -138,7 +138,7 @@ impl Answers {
 pub(super) mod tests {
     use super::*;
 
-    /// Returns an answer to a template, given by a model.
+    /// Returns an answer of a model to a template.
     pub(in crate::forecast) fn past(template: u64, estimated: u32, input: u64, output: u64) -> PastAnswer<'static> {
         PastAnswer {
             model: "claude-haiku-4-5-20251001".into(),

@@ -28,12 +28,12 @@
 //! Invariants:
 //! - An interval shows how uncertain a figure is. A single number is never shown without its interval.
 //! - The cost of a model without a price is unknown. The rows of such a model are counted separately.
-//! - The same rows, history and counts give the same forecast.
-//! - A forecast of any number of rows takes bounded time and memory.
+//! - The same rows, history and counts always give the same forecast.
+//! - However many rows there are, a forecast takes bounded time and memory.
 //!
 //! Rejected:
-//! - Dividing the tokens by the limits: this method ignores bursts, latency, the number of requests at once, and rows
-//!   of several models that wait for each other.
+//! - Dividing the tokens by the limits: this method ignores bursts, latency, the number of concurrent requests, and
+//!   rows of several models that wait for each other.
 //! - Simulating all rows: a million rows would take seconds, and the result would differ by less than a percent.
 //! - Simulating fewer rows with proportionally lower limits: response headers round tokens to thousands, so a limit of
 //!   a few hundred tokens behaves differently from the real limits.

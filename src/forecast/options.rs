@@ -1,5 +1,5 @@
 //! Changes that would alter a forecast: other tiers, another model of the same line, another `max_tokens`. Each change
-//! is computed in the same way as the forecast itself: the rows are simulated again.
+//! is computed like the forecast itself: the rows are simulated again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use crate::catalog::{Model, TokenizerFamily};
 use crate::domain::{Interval, Lane, Money, PoolId, RateLimits, Tier, Usage};
 use crate::plan::{Group, Sampled};
 
-/// The highest number of models in the rows for which another model is suggested.
+/// The largest number of models that get a suggestion for another model.
 const MODELS: usize = 3;
-/// No other model is suggested for a model with rows that cost less than this share of the whole run.
+/// No other model is suggested for a model whose rows cost less than this share of the whole run.
 const WORTH_IT: f64 = 0.05;
 /// How many tokens the new tokenizer makes for each token of the old tokenizer. Source: Models overview (2026-08,
-/// "about 30 % more"); measurements of third parties, 1.00 to 1.46 by language (April 2026).
+/// "about 30 % more"); third-party measurements, 1.00 to 1.46 by language (April 2026).
 const NEW_PER_OLD: Interval<f64> = Interval { low: 1.05, likely: 1.28, high: 1.46 };
 /// If the share of truncated answers is not above this number, `max_tokens` is high enough.
 const FEW: f64 = 0.02;
@@ -55,9 +55,9 @@ pub enum Change {
     },
     /// Another `max_tokens`.
     MaxTokens {
-        /// The new value of `max_tokens`.
+        /// The suggested `max_tokens`.
         to: u32,
-        /// The mean `max_tokens` of the rows without the change.
+        /// The mean `max_tokens` of the rows before the change.
         from: u32,
     },
 }
@@ -66,8 +66,8 @@ pub enum Change {
 pub type TierLimits<'a> = (Tier, &'a dyn Fn(&PoolId) -> RateLimits);
 
 impl Question<'_> {
-    /// Returns the changes that would alter the forecast `base`. `tiers` are the other tiers. `today` excludes models
-    /// that have retired.
+    /// Returns the changes that would alter the forecast `base`. `tiers` are the other tiers. Models that have retired
+    /// by `today` are not suggested.
     pub(crate) fn alternatives(&self, base: &Forecast, tiers: &[TierLimits<'_>], today: Date) -> Vec<Alternative> {
         if self.load.rows() == 0 {
             return Vec::new();
@@ -158,7 +158,7 @@ impl Question<'_> {
         Alternative { change, cost, at_most, time: like(base, time) }
     }
 
-    /// Returns the group with another model. The cost of the group's prompts is computed from their mean length.
+    /// Returns the group with another model. The cost of the prompts in the group is computed from their mean length.
     fn group_with(&self, group: &Group, to: &Model, name: &Arc<str>) -> Group {
         let pool = PoolId { class: to.class.clone(), ..PoolId::clone(&group.pool) };
         let mut changed = Group {
@@ -182,9 +182,9 @@ impl Question<'_> {
         changed
     }
 
-    /// Returns another `max_tokens` that the user should know about. If many answers were cut, this is twice the
-    /// present value. If few answers were cut, this is a value that no earlier answer reached. The result is `None` if
-    /// that value is half of the present value or more.
+    /// Returns a better `max_tokens`. If many answers were truncated, it is twice the present value. If few answers
+    /// were truncated, it is a value that no earlier answer reached, or `None` if that value is at least half of the
+    /// present value.
     fn other_max_tokens(&self, base: &Forecast, sizes: &[Sizes]) -> Option<u32> {
         let rows = self.load.rows();
         let present = (self.load.groups().iter().map(|group| group.max_tokens).sum::<u64>() / rows.max(1)) as u32;
@@ -217,8 +217,8 @@ impl Question<'_> {
         let with = |(group, sizes): (&Group, &Sizes)| {
             let mut sizes = sizes.clone();
             if is_more(group) {
-                // With the new limit, the answers that were cut get longer. The exact length is not known, only that it
-                // is not above the new limit.
+                // With the new limit, the truncated answers get longer. How long is not known, but they stay within the
+                // new limit.
                 let longer = truncated * (f64::from(to) - of_row(group));
                 sizes.output.mean += longer / 2.0;
                 sizes.output.errors.0 += longer / 2.0;
@@ -266,8 +266,7 @@ fn price(model: &Model) -> Money {
     model.prices.first().map_or(Money::ZERO, |step| step.input + step.output)
 }
 
-/// Returns an interval around another likely time. The ends of the interval have the same ratio to the likely time as
-/// in the forecast.
+/// Returns the time interval of the forecast, scaled to another likely time.
 fn like(base: &Forecast, likely: Duration) -> Interval<Duration> {
     let time = base.time.time;
     let share = |end: Duration| end.as_secs_f64() / time.likely.as_secs_f64().max(1e-9);

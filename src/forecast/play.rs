@@ -1,8 +1,8 @@
-//! Plays a run, which means that it simulates the run on virtual time. In a plain loop, the real scheduler sends calls
-//! to the simulated API.
+//! Plays a run, which means that it simulates the run on virtual time. A plain loop passes the calls of the real
+//! scheduler to the simulated API.
 //!
 //! A simulated run has no requests, no replies and no tasks. A call is only a set of sizes and times. The scheduler
-//! gets the same headers and usages as in a real run, and learns from them.
+//! gets the same kinds of headers and usage as in a real run, and learns from them.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -26,7 +26,7 @@ use crate::sim::presets;
 pub(super) struct Row {
     /// The position of the row's pool in [`Server::pools`].
     pub(super) pool: usize,
-    /// Its template.
+    /// The row's template.
     pub(super) template: u64,
     /// The row's estimated input tokens, which the scheduler knows.
     pub(super) estimated: u32,
@@ -54,7 +54,7 @@ pub(super) struct Played {
     pub(super) reasons: Vec<(Reason, f64)>,
     /// The largest number of calls that were in flight at once.
     pub(super) max_in_flight: usize,
-    /// The number of calls that the server refused.
+    /// How many calls the server rejected.
     #[cfg(test)]
     pub(super) refused: u64,
 }
@@ -88,7 +88,7 @@ pub(super) fn play(rows: &[Row], server: &Server, config: Config) -> Played {
     }
 }
 
-/// The time that the server takes to refuse a call.
+/// How long the server takes to reject a call.
 const REFUSED_AFTER: Duration = Duration::from_millis(60);
 
 /// Something that will happen in the simulated run.
@@ -186,7 +186,7 @@ impl<'a> Game<'a> {
         self.events.push(Reverse((at, self.events_so_far, event)));
     }
 
-    /// Waits until the next event, but not longer than `until`. Returns `false` if no event will come.
+    /// Waits for the next event, or until `until` if that is earlier. Returns `false` if there is nothing to wait for.
     fn wait(&mut self, until: Instant) -> bool {
         let next = self.events.peek().map_or(Instant::NEVER, |Reverse((at, ..))| *at);
         let at = until.min(next);
@@ -366,7 +366,7 @@ pub(super) mod tests {
         limits: RateLimits,
         burst_secs: u64,
         rows: usize,
-        /// The mean number of input tokens, and the spread of its logarithm.
+        /// The mean number of input tokens, and the spread of the logarithm of this number.
         input: (f64, f64),
         /// The mean number of output tokens.
         output: f64,
@@ -375,8 +375,8 @@ pub(super) mod tests {
     }
 
     impl Scattered {
-        /// Simulates the run. Returns two numbers: the run's time divided by the least time that the limits allow, and
-        /// the share of calls that were refused.
+        /// Simulates the run. Returns two numbers: the run's time divided by the shortest time that the limits allow,
+        /// and the share of rejected calls.
         fn play(&self, seed: u64) -> (f64, f64) {
             let mut rng = fastrand::Rng::with_seed(seed);
             let rows: Vec<Row> = (0..self.rows).map(|_| self.row(&mut rng)).collect();

@@ -7,14 +7,14 @@ use std::time::Duration;
 use crate::catalog::Line;
 use crate::domain::Interval;
 
-/// The assumed output tokens of an answer, before `max_tokens` cuts it: the lowest and the likely value. The lowest
-/// value is the length of a label, and the highest value is `max_tokens` itself. Source: a choice of our own; answers
-/// to classification have under 10 tokens, and a paragraph has about 200.
+/// The assumed output tokens of an answer that `max_tokens` does not truncate: the lowest and the likely value. The
+/// lowest value is the length of a label, such as `positive`. The highest value is `max_tokens`. Source: our own
+/// estimate; a classification answer has fewer than 10 tokens, and a paragraph has about 200.
 const OUTPUT: (u32, u32) = (8, 256);
-/// The spread of the logarithm of the lengths of answers.
+/// The spread of the logarithm of the answer length.
 pub(super) const SPREAD: f64 = 0.6;
 
-/// Returns the output tokens that are assumed for an answer.
+/// Returns the assumed output tokens of an answer.
 pub(super) fn output(max_tokens: u32) -> Interval<u32> {
     let (low, likely) = OUTPUT;
     Interval { low: low.min(max_tokens), likely: likely.min(max_tokens), high: max_tokens }
@@ -27,12 +27,12 @@ pub(super) struct Speed {
     pub(super) first_token: Duration,
     /// The time for each output token.
     pub(super) token: Duration,
-    /// How much real times differ from the expected time: the mean of |ln(real time / expected time)|.
+    /// How much the real times differ from the expected times: the mean of |ln(real time / expected time)|.
     pub(super) spread: f64,
 }
 
-/// Returns the speed that is assumed for a model of this line. Source: a choice of our own, close to the speeds that
-/// users report for these lines (2026-11, unconfirmed).
+/// Returns the assumed speed of a model of this line. Source: our own estimate, close to the speeds that users report
+/// for these lines (2026-11, unconfirmed).
 pub(super) fn speed(line: Option<Line>) -> Speed {
     let (first_token, per_second) = match line {
         Some(Line::Haiku) => (600, 120),

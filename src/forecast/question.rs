@@ -28,7 +28,7 @@ pub struct Question<'a> {
 /// The forecast of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forecast {
-    /// The lane of all rows, except for rows that batches refuse.
+    /// The lane of all rows, except for rows that batches do not accept.
     pub lane: Lane,
     /// The tokens and the cost of all rows.
     pub totals: Totals,
@@ -46,7 +46,7 @@ pub struct Forecast {
 }
 
 impl<'a> Question<'a> {
-    /// Returns the forecast of the run.
+    /// Answers the question: returns the forecast of the run.
     pub fn forecast(&self) -> Forecast {
         let sizes = self.sizes();
         let (totals, by_model) = self.totals(&sizes);
@@ -107,7 +107,7 @@ impl Forecast {
             rows: self.totals.rows,
             cost: self.totals.cost,
             at_most: self.totals.at_most,
-            // The time of a run in batches is not known, because the API only promises a day.
+            // The time of a run in batches is not known, because the API only promises that a batch ends within a day.
             time: (self.totals.rows > 0 && self.lane == Lane::Online).then_some(self.time.time),
         }
     }
@@ -287,7 +287,7 @@ pub(super) mod tests {
         assert_eq!((all.played_rows > 4_500, part.played_rows), (true, 4_000));
         let ratio = part.time.likely.as_secs_f64() / all.time.likely.as_secs_f64();
         assert!((0.97..1.03).contains(&ratio), "{ratio}: {part:?} {all:?}");
-        // There are 12,000 rows with a limit of 1,000 requests per minute. The first 1,000 rows can be sent at once.
+        // There are 12,000 rows and a limit of 1,000 requests per minute. The first 1,000 rows can be sent immediately.
         assert!(all.time.contains(Duration::from_secs(690)), "{all:?}");
         assert_eq!(all.bound_by[0].0, Reason::Limit(crate::domain::Dimension::Requests));
     }
@@ -321,7 +321,7 @@ pub(super) mod tests {
         assert!(tier.time.likely < base.time.time.likely / 3, "{tier:?}");
         let model = of(&|change| matches!(change, Change::Model { to, .. } if to == "claude-opus-5-5"));
         let (cost, before) = (model.cost.expect("a price"), base.totals.cost.expect("a price"));
-        // The other model costs four fifths for input and output, and has the same tokenizer.
+        // The other model costs four fifths as much, for input and for output, and has the same tokenizer.
         let ratio = cost.likely.dollars() / before.likely.dollars();
         assert!((0.79..0.81).contains(&ratio), "{ratio}");
         let shorter = of(&|change| matches!(change, Change::MaxTokens { .. }));

@@ -9,13 +9,13 @@ use crate::catalog::Catalog;
 use crate::domain::Interval;
 use crate::plan::{Group, Load};
 
-/// A group has its own figures if there are at least this many answers or counts. With fewer answers or counts, the
-/// figures of the group's model are used.
+/// The number of answers or counts from which a group has its own figures. With fewer, the figures of the group's model
+/// are used.
 const ENOUGH: usize = 5;
 /// The token counts of the API are estimates: the real input of an answer differs by at most about this share. Source:
 /// API documentation, "Token counting" (2026-08-22; "a small amount").
 const COUNTING_ERROR: f64 = 0.01;
-/// The smallest error of an estimate. If all rows of a sample have the same value, other rows can still differ by about
+/// The smallest error of an estimate. Even if all rows of a sample have the same value, other rows can differ by about
 /// this share.
 const LEAST_ERROR: f64 = 0.01;
 /// The factor by which the mean length of answers can differ between templates of the same model.
@@ -28,7 +28,7 @@ pub enum Basis {
     Counts,
     /// The estimate comes from earlier answers to the same template.
     Template,
-    /// The estimate comes from earlier answers of the same model to other templates.
+    /// The estimate comes from the model's earlier answers to other templates.
     Model,
     /// The estimate comes only from the text of the row and from assumptions that the plan shows.
     Assumption,
@@ -44,12 +44,12 @@ pub type Counts = Vec<(usize, u32, u64)>;
 pub(super) struct Quantity {
     /// The likely mean of the quantity.
     pub(super) mean: f64,
-    /// How far the real mean can be below `mean` and above `mean`.
+    /// How far the real mean can be below `mean`, and how far above.
     pub(super) errors: (f64, f64),
     /// The source of the estimate.
     pub(super) basis: Basis,
-    /// Quantities with the same source have the same error. `None` means that the error can have the same cause as the
-    /// error of every other quantity.
+    /// A number for the sample behind the quantity. Quantities from the same sample have the same error. `None` for an
+    /// assumption, whose error can have the same cause as any other error.
     pub(super) source: Option<u64>,
 }
 
@@ -61,11 +61,11 @@ pub(super) struct Sizes {
     /// The part of the real input that counts against the input limit, from 0 to 1.
     pub(super) limited_share: f64,
     /// The real cost of prompts and searches, divided by the cost of the prompts without a cache. `None` if this share
-    /// is not known; the interval of the group's cost is then used.
+    /// is not known: then the interval of the group's cost is used.
     pub(super) price_share: Option<f64>,
     /// The output tokens of an answer.
     pub(super) output: Quantity,
-    /// The additional output tokens for each estimated input token, if answers to longer prompts are longer.
+    /// How many output tokens each estimated input token adds, if longer prompts get longer answers.
     pub(super) output_slope: f64,
     /// The mean estimated input tokens of the group's rows.
     pub(super) mean_estimated: f64,
@@ -94,7 +94,7 @@ fn grouped(counts: &Counts, key: impl Fn(usize) -> u64) -> HashMap<u64, Vec<(f64
     groups
 }
 
-/// The earlier answers that are used for a group, and their source.
+/// The earlier answers that are used for a group, and how well they match it.
 struct Known<'a> {
     answers: Option<&'a Answers>,
     basis: Basis,
@@ -126,14 +126,14 @@ impl<'a> Known<'a> {
             let sum: f64 = kept.iter().map(|seen| f64::from(seen.prompt) * f64::from(of(seen))).sum();
             (weight > 0.0).then(|| sum / weight)
         };
-        // Earlier runs possibly used the cache in another way, so the plan of this run has priority. If no row has a
-        // cache mark, nothing is read from the cache, even if earlier answers read from it.
+        // Earlier runs may have used the cache differently, so the marks that are planned for this run decide. If no
+        // row has a cache mark, nothing is read from the cache, even if earlier answers read from it.
         let planned = group.caching;
         let is_marked = planned.is_some() || group.own_marks > 0;
         let price = share(|seen| seen.price_share).map(|price| if is_marked { price } else { price.max(1.0) });
         let expected =
             |seen: &Seen| (output.mean + output_slope * (f64::from(seen.estimated) - mean_estimated)).max(1.0);
-        // Truncated answers make the mean of the lengths too low. `factor` corrects this mean.
+        // Truncated answers make the mean length too low. `factor` corrects this.
         let max_tokens = group.max_tokens as f64 / group.rows.max(1) as f64;
         let factor = Truncated::of(kept, max_tokens).factor();
         Sizes {
@@ -167,7 +167,7 @@ impl<'a> Known<'a> {
         Quantity { mean: likely, errors: (likely - low, high - likely), basis: Basis::Assumption, source: None }
     }
 
-    /// Returns the mean length of answers in tokens, and how much longer answers get with each estimated input token.
+    /// Returns the mean length of answers in tokens, and how many tokens each estimated input token adds to an answer.
     fn output(&self, group: &Group, kept: &[Seen], mean_estimated: f64) -> (Quantity, f64) {
         let max_tokens = group.max_tokens as f64 / group.rows.max(1) as f64;
         let truncated = Truncated::of(kept, max_tokens);
@@ -211,18 +211,18 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Estimates the mean length from earlier answers. Some of these answers were cut by a smaller `max_tokens` than the
-/// rows have now, so they only show the lowest possible length. An answer that was cut at the present `max_tokens` or
+/// Estimates the mean length from earlier answers. If an answer was truncated because its `max_tokens` was smaller than
+/// that of the rows now, its length is only a lower bound. An answer that was truncated at the present `max_tokens` or
 /// above is as long as it would be now.
 struct Truncated {
-    /// The number of answers, and the number of answers that were cut too early.
+    /// The number of answers, and how many of them were truncated too early.
     answers: usize,
     cut: usize,
-    /// The mean length of the answers as they were received.
+    /// The mean length of the received answers.
     seen: f64,
-    /// The likely mean length of the answers without cuts.
+    /// The likely mean length if no answer had been truncated too early.
     likely: f64,
-    /// The mean length if each answer that was cut too early had reached `max_tokens`.
+    /// The mean length if each answer that was truncated too early had reached the present `max_tokens`.
     most: f64,
 }
 
@@ -235,22 +235,24 @@ impl Truncated {
         let (all, too_short) = (kept.iter().fold(0.0, sum), kept.iter().filter(early).fold(0.0, sum));
         let seen = all / number;
         let most = seen + (cut as f64 * max_tokens - too_short) / number;
-        // Source: the usual estimate of the mean of an exponential distribution, if some of the values are cut.
+        // Source: the usual estimate of the mean of an exponential distribution from a sample in which some values are
+        // truncated.
         let likely = (all / (answers - cut).max(1) as f64).clamp(seen, most.max(seen));
         Self { answers, cut, seen, likely, most }
     }
 
-    /// Returns whether more than half of the answers were cut too early. Such answers say little about the length.
+    /// Returns whether more than half of the answers were truncated too early, so that they say little about the
+    /// length.
     fn is_most(&self) -> bool {
         2 * self.cut > self.answers
     }
 
-    /// Returns the likely mean length without cuts, divided by the mean length of the received answers.
+    /// Returns the likely mean length without truncation, divided by the mean length of the received answers.
     fn factor(&self) -> f64 {
         if self.seen > 0.0 { self.likely / self.seen } else { 1.0 }
     }
 
-    /// Returns the assumed length of answers, which is never below the mean length of the received answers.
+    /// Returns the assumed length of answers, which is at least the mean length of the received answers.
     fn assumed(&self, max_tokens: f64) -> Quantity {
         let known = prior::output(max_tokens as u32).map(|tokens| f64::from(tokens).max(self.seen.min(max_tokens)));
         let errors = (known.likely - known.low, known.high - known.likely);
@@ -259,8 +261,8 @@ impl Truncated {
 }
 
 impl Quantity {
-    /// Limits the errors to an interval that is known without a sample. If the mean is outside this interval, the
-    /// interval is wrong, and the errors are not changed.
+    /// Narrows the errors to an interval that is known without a sample. If the mean is outside this interval, the
+    /// interval is wrong, and the errors stay unchanged.
     fn within(mut self, known: Interval<f64>) -> Self {
         if (known.low..=known.high).contains(&self.mean) {
             let (below, above) = self.errors;
@@ -275,7 +277,7 @@ impl Quantity {
     }
 }
 
-/// Returns a number for a name. This number is only compared with other numbers of the same plan.
+/// Returns a number for a name. The number is compared only with other numbers of the same plan.
 fn hash(name: &str) -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();

@@ -11,9 +11,9 @@ pub(super) struct Sampled {
     pub(super) error: f64,
 }
 
-/// Returns the factor by which a standard error is multiplied for an interval of 95 %, if the sample has `n` values.
-/// This factor is a little above the quantile of Student's distribution. The reason is that the lengths of answers are
-/// not spread evenly around their mean: a few answers are much longer.
+/// Returns the factor that turns the standard error of a sample of `n` values into half of a 95 % interval. The factor
+/// is a little above the quantile of Student's distribution, because answer lengths are skewed: a few answers are much
+/// longer than the mean.
 fn quantile(n: usize) -> f64 {
     1.96 + 4.0 / (n.max(2) - 1) as f64
 }
@@ -43,8 +43,8 @@ pub(super) fn ratio(pairs: &[(f64, f64)], rows: u64) -> Option<Sampled> {
     Some(Sampled { mean: ratio, error: error(squares / (n - 1) as f64, n, rows) / mean_x })
 }
 
-/// Estimates the mean of `y` for rows that have a known mean of `x` (`mean_x`), if `y` rises with `x`. Returns this
-/// mean and the slope. Returns `None` if the sample is too small, or if it does not show clearly that `y` rises.
+/// Estimates the mean of `y` for rows whose mean of `x` is known (`mean_x`), if `y` rises with `x`. Returns this mean
+/// and the slope. Returns `None` if the sample is too small, or if it is not clear that `y` rises.
 pub(super) fn regression(pairs: &[(f64, f64)], mean_x: f64, rows: u64) -> Option<(Sampled, f64)> {
     const LEAST: usize = 20;
     /// The slope has to be this many times its standard error.
@@ -67,16 +67,16 @@ pub(super) fn regression(pairs: &[(f64, f64)], mean_x: f64, rows: u64) -> Option
         return None;
     }
     let mean = (y + slope * (mean_x - x)).max(0.0);
-    // The lengths of long answers differ more than the lengths of short answers, in proportion to the length.
+    // Long answers differ more in length than short answers, in proportion to the length.
     let scale = if y > 0.0 { (mean / y).max(1.0) } else { 1.0 };
     let variance_of_mean =
         scale * scale * variance * (1.0 / count + 1.0 / rows.max(1) as f64 + (mean_x - x).powi(2) / xx);
     Some((Sampled { mean, error: quantile(n - 1) * variance_of_mean.sqrt() }, slope))
 }
 
-/// Returns how much higher than in the sample the mean of `y` can be for rows with the mean `mean_x`. This function is
-/// for samples that are too small or too uniform to show whether `y` rises with `x`. The result is negative if `mean_x`
-/// is below the mean `x` of the sample.
+/// Returns how far the mean of `y` can be above the sample's mean, for rows whose `x` has the mean `mean_x`. This
+/// function is for samples that are too small or too uniform to show whether `y` rises with `x`. The result is negative
+/// if `mean_x` is below the mean `x` of the sample.
 pub(super) fn unseen_slope(pairs: &[(f64, f64)], mean_x: f64) -> f64 {
     let count = pairs.len() as f64;
     if pairs.len() < 3 {
@@ -91,13 +91,13 @@ pub(super) fn unseen_slope(pairs: &[(f64, f64)], mean_x: f64) -> f64 {
     slope * (mean_x - x)
 }
 
-/// Returns the largest likely difference between the mean of `rows` rows and the mean of a sample of `n` rows.
+/// Returns the largest likely difference between the mean of all `rows` rows and the mean of a sample of `n` of them.
 /// `variance` is the variance of the rows' values.
 fn error(variance: f64, n: usize, rows: u64) -> f64 {
     quantile(n) * (variance * (1.0 / n as f64 + 1.0 / rows.max(1) as f64)).sqrt()
 }
 
-/// Fits `y = a + b·x` to pairs `(x, y)`, with `a` and `b` of at least zero. Returns `a`, `b` and the mean of `|ln(y /
+/// Fits `y = a + b·x` to pairs `(x, y)`, with `a` and `b` at least zero. Returns `a`, `b` and the mean of `|ln(y /
 /// fit)|`.
 pub(super) fn line(pairs: &[(f64, f64)]) -> Option<(f64, f64, f64)> {
     let n = pairs.len() as f64;

@@ -2,15 +2,14 @@
 //! this "playing" the rows.
 //!
 //! # Method
-//! A random part of the rows is simulated: enough rows for [`PLAYED_MINUTES`] minutes at the limits, and at most
-//! [`Setting::most_rows`] rows. The time of the other rows is computed from the steady part of the simulated run. The
-//! steady part is the time in which the second half of the rows ended, without the last rows. The time is computed for
-//! each pool (model class with its own limits). The time of the slowest pool is the time of the run. The steady rate
-//! comes from thousands of rows, so its error is about one percent. The assumptions about sizes, speeds and bursts
-//! cause larger errors. So the run is also simulated with the lowest and with the highest sizes, and these two times
-//! give the interval.
+//! Only some rows, drawn at random, are simulated: enough rows for [`PLAYED_MINUTES`] minutes at the limits, and at
+//! most [`Setting::most_rows`] rows. The time of the other rows is computed from the steady part of the simulated run,
+//! in which the second half of the rows ended, without the last rows. Each pool (model class with its own limits) gets
+//! a time, and the time of the slowest pool is the time of the run. The steady rate comes from thousands of rows, so
+//! its error is about one percent. The assumptions about sizes, speeds and bursts cause larger errors. So the run is
+//! simulated again with the lowest and with the highest sizes, and these two times give the interval.
 //!
-//! The burst that a server accepts is not published. If earlier runs did not find this burst, the run is simulated
+//! How large a burst the server accepts is not published. If earlier runs have not found this out, the run is simulated
 //! twice: with a burst of a whole minute and with a burst of a second. The likely time is the mean of both times.
 //!
 //! The simulation does not include other clients of the same organization, faults and overloads of the API, limits on
@@ -33,13 +32,12 @@ use crate::scheduler::{Config, LimitsOf};
 use crate::sim::config::{Burst, Bursts};
 use crate::sim::model::SizedCall;
 
-/// Enough rows are simulated for this many minutes at the limits.
+/// The time that the simulated rows take at the limits, in minutes.
 const PLAYED_MINUTES: f64 = 5.0;
-/// At least this many rows are simulated, or all rows if there are fewer.
+/// The smallest number of rows that are simulated, if there are enough rows.
 const LEAST_ROWS: usize = 3_000;
-/// A real server differs from the simulated server. So the low end of the interval is this share below the lowest
-/// simulated time, and the high end is this share above the highest simulated time. Source: the results in
-/// `benches/PLAN.md`.
+/// The interval reaches from this share below the lowest simulated time to this share above the highest one, because a
+/// real server differs from the simulated server. Source: the results in `benches/PLAN.md`.
 const MARGIN: f64 = 0.03;
 /// The error of an assumed speed: if no speed is known, the real speed can be higher or lower by up to this factor.
 const SPEED_FACTOR: f64 = 2.0;
@@ -48,19 +46,19 @@ const SPEED_FACTOR: f64 = 2.0;
 pub struct Setting<'a> {
     /// The limits of each pool.
     pub limits_of: &'a dyn Fn(&PoolId) -> RateLimits,
-    /// Makes the settings of the scheduler. The argument is the limits that the scheduler knows at the start.
+    /// Makes the settings of the scheduler from the limits that the scheduler knows at the start.
     pub scheduler: &'a dyn Fn(LimitsOf) -> Config,
-    /// The part of each limit that can be used in one burst, if earlier runs have found it.
+    /// The part of each limit that can be used in one burst, if earlier runs have found this out.
     pub bursts: Option<Bursts>,
     /// The highest number of rows that are simulated.
     pub most_rows: usize,
 }
 
-/// Returns the bursts that earlier runs have found. The size of a burst is given as a time: in this time, the limit
-/// allows the burst again. Returns `None` if earlier runs have not found the bursts of the pool with the most rows.
+/// Returns the bursts that earlier runs have found. The size of a burst is given as the time after which the limit
+/// allows another such burst. Returns `None` if earlier runs have not found the bursts of the pool with the most rows.
 pub fn known_bursts(learned: &[LearnedPool], load: &Load) -> Option<Bursts> {
-    /// A burst of at least this share of a minute's limit is treated as a burst of a whole minute, because response
-    /// headers round tokens.
+    /// The share of a minute's limit from which a burst counts as a burst of a whole minute. This share is below 1
+    /// because response headers round tokens.
     const NEARLY: f64 = 0.97;
     let largest = load.groups().iter().max_by_key(|group| group.rows)?;
     let found = learned.iter().find(|known| known.is_of(&largest.pool))?;
@@ -71,7 +69,7 @@ pub fn known_bursts(learned: &[LearnedPool], load: &Load) -> Option<Bursts> {
     };
     let [requests, input_tokens, output_tokens] = Dimension::ALL.map(burst);
     let known = [requests, input_tokens, output_tokens].into_iter().flatten().next()?;
-    // A server is assumed to treat all its limits in the same way.
+    // The server is assumed to treat all its limits alike.
     let or_known = |burst: Option<Burst>| burst.unwrap_or(known);
     Some(Bursts {
         requests: or_known(requests),
@@ -150,7 +148,7 @@ impl Timing<'_> {
         }
     }
 
-    /// Returns a part of the rows that is large enough to find the steady rate of the slowest pool.
+    /// Returns a part of the rows that is large enough for a steady rate in the slowest pool.
     fn rows_to_play(&self, pools: &Pools) -> Vec<Sampled> {
         let minutes = |pool: usize| {
             let needs = self.needs_of(pool, pools);
@@ -165,8 +163,8 @@ impl Timing<'_> {
         let wanted = (self.load.rows() as f64 * share) as usize;
         let mut rows = self.load.part_of_sample(wanted.max(LEAST_ROWS).min(self.setting.most_rows));
         if (rows.len() as u64) < self.load.rows() {
-            // The time of all rows is computed from the steady part of the simulated run. So this part must not depend
-            // on the order of the input.
+            // The rows are shuffled, because the steady part of the simulated run must not depend on the order of the
+            // input.
             rows.sort_unstable_by_key(|row| row.hash.rotate_left(32));
         }
         rows
@@ -284,8 +282,7 @@ impl Pools {
     }
 }
 
-/// Returns the run of all rows, computed from a run of a part of the rows. `rows` is the number of all rows of each
-/// pool.
+/// Extends the simulated run of some rows to all rows. `rows` has the number of rows of each pool.
 fn whole_run(played: Played, rows: &[u64]) -> Played {
     let mut time = played.time;
     for (pool, &all) in rows.iter().enumerate() {
@@ -316,7 +313,7 @@ fn whole_run(played: Played, rows: &[u64]) -> Played {
     Played { time, reasons, ..played }
 }
 
-/// Returns a random number of the normal distribution (the method of Box and Muller).
+/// Returns a normally distributed random number (the method of Box and Muller).
 fn normal(random: &mut fastrand::Rng) -> f64 {
     (-2.0 * (1.0 - random.f64()).ln()).sqrt() * (std::f64::consts::TAU * random.f64()).cos()
 }

@@ -1,8 +1,7 @@
 //! The tokens and the cost of many rows, as intervals.
 //!
-//! Errors that come from different samples are independent of each other. Independent errors are added as the root of
-//! the sum of their squares. Errors of assumptions are simply added, because all assumptions can be wrong in the same
-//! direction.
+//! Errors from different samples are independent of each other, so they are added as the root of the sum of their
+//! squares. Errors of assumptions are simply added, because all assumptions can be wrong in the same direction.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +9,11 @@ use super::sizes::{Quantity, Sizes};
 use crate::domain::{Interval, Money};
 use crate::plan::Group;
 
-/// With this many answers or more, the interval of a total is made narrower: at most [`WIDEST`] of the likely value to
-/// each side. But the interval never becomes narrower than an interval with a probability of 90 %.
+/// How many answers it takes to narrow the interval of a total to [`WIDEST`] of the likely value on each side. The
+/// interval is never made narrower than a 90 % interval.
 const MANY: u64 = 50;
 const WIDEST: f64 = 0.15;
-/// Half the width of an interval with a probability of 90 %, divided by half the width of an interval of 95 %.
+/// The width of a 90 % interval, divided by the width of a 95 % interval.
 const TO_90_PERCENT: f64 = 1.645 / 1.96;
 
 /// A total with its errors.
@@ -25,12 +24,12 @@ struct Sum {
     by_source: BTreeMap<(u8, u64), (f64, f64)>,
     /// The errors of assumptions, below and above the likely value.
     assumed: (f64, f64),
-    /// The lowest possible total: the interval never goes below it.
+    /// The lowest possible total.
     least: f64,
 }
 
 impl Sum {
-    /// Adds a quantity multiplied by `weight`. `kind` distinguishes quantities of different kinds.
+    /// Adds a quantity multiplied by `weight`. `kind` tells input from output.
     fn add(&mut self, quantity: &Quantity, weight: f64, kind: u8) {
         self.likely += quantity.mean * weight;
         let (below, above) = quantity.errors;
@@ -43,7 +42,7 @@ impl Sum {
         }
     }
 
-    /// Adds another sum with its errors. The lower bound of the other sum is ignored.
+    /// Adds another sum with its errors. The other sum's lowest possible total is ignored.
     fn join(&mut self, other: Self) {
         self.likely += other.likely;
         self.assumed.0 += other.assumed.0;
@@ -72,7 +71,7 @@ impl Sum {
     }
 }
 
-/// The tokens and the cost of a part of the rows.
+/// The tokens and the cost of all rows, or of the rows of one model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Totals {
     /// The number of rows.
@@ -85,8 +84,8 @@ pub struct Totals {
     pub output_tokens: Interval<u64>,
     /// The cost of the rows that have a price; `None` if no row has a price.
     pub cost: Option<Interval<Money>>,
-    /// The highest possible cost, with one paid answer to each row that has a price; `None` if no row has a price, or
-    /// if this cost is not known.
+    /// The highest possible cost, with one paid answer to each row that has a price; `None` if no row has a price or if
+    /// there is no upper bound.
     pub at_most: Option<Money>,
 }
 
@@ -112,8 +111,7 @@ pub(super) fn totals<'a>(groups: impl Iterator<Item = (&'a Group, &'a Sizes)>, a
             None => {
                 prompts.add(&sizes.input, in_cost.likely, INPUT);
                 // Cache marks (`cache_control`) in the rows can make the prompts cheaper or more expensive. Without
-                // such marks, the interval of the cost is only the interval of the tokens, which the line above has
-                // added.
+                // such marks, the cost is as uncertain as the tokens, which the line above has added.
                 let tokens = group.input_tokens.map(|tokens| tokens as f64 / group.input_tokens.likely.max(1) as f64);
                 prompts.assumed.0 += (in_cost.likely * tokens.low - in_cost.low).max(0.0);
                 prompts.assumed.1 += (in_cost.high - in_cost.likely * tokens.high).max(0.0);

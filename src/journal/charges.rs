@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 
 use crate::domain::{Money, Usage};
 
-/// The charges that a line records. A sum that would overflow stays at the largest number.
+/// The charges that a line records. Sums saturate instead of overflowing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Charges {
     /// Tokens used.
@@ -14,7 +14,7 @@ pub(crate) struct Charges {
     pub(crate) spend: Money,
     /// The number of attempts that may have been billed although no answer was kept.
     pub(crate) maybe_paid: u64,
-    /// The highest amount that these attempts may have cost in addition to `spend`.
+    /// The most that these attempts may have cost in addition to `spend`.
     pub(crate) maybe_spend: Money,
 }
 

@@ -12,14 +12,14 @@ use crate::domain::ErrorClass;
 /// Whether a run read its whole input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputRead {
-    /// The run read the input to the end. Entries for broken or rejected rows are removed if this run did not write
-    /// them again.
+    /// The run read the input to the end. If this run did not write an earlier entry for a broken or rejected row
+    /// again, the entry is removed.
     Whole,
     /// The run did not read the input to the end, or it read an error log.
     Part,
 }
 
-/// The facts that the journal reports when it is closed.
+/// What the journal reports when it is closed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Closed {
     /// The number of entries in the error log by error class, including the entries of earlier runs.
@@ -27,16 +27,16 @@ pub struct Closed {
 }
 
 impl Journal {
-    /// Ends the run. Makes all lines durable, and removes the lines that no longer count from both files. Empties the
-    /// slots (the records of requests in flight), and writes the learned limits. A failure to write the limits is not
-    /// an error.
+    /// Ends the run. Makes all lines durable, and removes the lines that no longer count from the results and the error
+    /// log. Empties the slots (the records of requests in flight), and writes the learned limits. A failure to write
+    /// the limits is not an error.
     ///
     /// With `keeps_slots`, the slots stay filled, as they do when the process dies. Set `keeps_slots` if requests were
     /// aborted: such requests may have been billed, so the next run counts them.
     ///
     /// # Errors
-    /// [`JournalError::Disk`]. Even after an error, lines that were reported as durable stay durable. The slots are
-    /// kept, so that the next run counts the requests that were in flight.
+    /// [`JournalError::Disk`]. Lines that were reported as durable stay durable. The slots are kept, so that the next
+    /// run counts the requests that were in flight.
     pub fn close(mut self, input: InputRead, keeps_slots: bool) -> Result<Closed, JournalError> {
         self.accept()?;
         let Self {
@@ -85,9 +85,9 @@ impl Journal {
     }
 }
 
-/// Removes an error log that has no bytes. The log is still locked, so no other
-/// run can write to it. If another run already opened the log, that run sees that the name no longer leads to its file,
-/// and creates a new log. A log that can't be removed stays, which does no harm.
+/// Removes an empty error log. The log is still locked, so no other run can write to it. If another run already opened
+/// the log, that run sees that the name no longer leads to its file, and creates a new log. If the log can't be removed,
+/// it stays, which does no harm.
 fn remove_empty_log(disk: &dyn Disk, log: &Output) {
     if log.file.size().is_ok_and(|size| size == 0) && log.file.is_at(&log.path).unwrap_or(false) {
         let _ = disk.remove(&log.path);

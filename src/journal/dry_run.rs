@@ -1,5 +1,5 @@
-//! Reads the files that a real run would find, for a dry run. A dry run is refused in the same cases as the real run,
-//! and changes nothing.
+//! Reads the files that a real run would find, for a dry run. A dry run fails in the same cases as the real run, and
+//! changes nothing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,11 +23,11 @@ pub(crate) struct Inspected {
 }
 
 impl Journal {
-    /// Reads the files that a run would open, without locking or changing them. `inputs`, `start` and `rerun` are the
-    /// same as for the run itself. `given` is the manifest that describes the run.
+    /// Reads the files that a run would open, without locking or changing them. `inputs`, `start` and `rerun` have the
+    /// same values as in the real run. `given` is the manifest that describes the run.
     ///
     /// # Errors
-    /// The errors of [`Journal::open`], except errors that occur only while files are written.
+    /// The errors of [`Journal::open`], except write errors.
     pub(crate) fn inspect(
         disk: Arc<dyn Disk>,
         paths: &RunPaths,

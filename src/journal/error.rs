@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::disk::{DiskFailure, Refusal};
 use crate::domain::{WriteCause, WriteFault, WriteTarget};
 
-/// The reason why a journal can't be opened or written. In each case, files of other programs are unchanged.
+/// The reason why a journal can't be opened or written. None of these errors changes a file of another program.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// There are several inputs and no output.
@@ -56,7 +56,7 @@ pub enum JournalError {
         /// The path.
         path: PathBuf,
     },
-    /// Each time the path of an output is checked, it leads to a different file.
+    /// The path of an output led to a different file at each attempt to open and lock it.
     #[error("another program keeps replacing {}; stop it, or name another file", path.display())]
     Unsteady {
         /// The path.
@@ -114,9 +114,9 @@ pub enum JournalError {
     OtherOrigin {
         /// The results file.
         path: PathBuf,
-        /// The provider whose address has changed; `None` if one run uses the simulator and the other does not.
+        /// The provider whose address has changed; `None` if only one of the two runs uses the simulator.
         provider: Option<String>,
-        /// The origin of these results.
+        /// The origin of the results.
         theirs: String,
         /// The origin of this run.
         ours: String,
@@ -147,9 +147,9 @@ pub enum JournalError {
         path: PathBuf,
         /// The number of the line, counted from 1.
         line: u64,
-        /// The name of the results file that the log contains.
+        /// The name that the log gives to its results file.
         found: String,
-        /// The reason why this name is refused, such as `the name of a device`.
+        /// The reason why this name is rejected, such as `the name of a device`.
         what: &'static str,
     },
     /// A manifest can't be read.
@@ -160,7 +160,7 @@ pub enum JournalError {
     Manifest {
         /// The manifest.
         path: PathBuf,
-        /// The fault of the manifest, and its place in the file.
+        /// What is wrong with the manifest, and where in the file.
         fault: String,
     },
     /// Another run uses the output.
@@ -190,7 +190,7 @@ pub enum JournalError {
 }
 
 impl From<DiskFailure> for JournalError {
-    /// Makes an error from a [`DiskFailure`]. If this program is not allowed to use the file, the error is a refusal.
+    /// Makes an error from a [`DiskFailure`]. If this program is not allowed to use the file, the error is `Refused`.
     fn from(failure: DiskFailure) -> Self {
         match failure.refusal().cloned() {
             Some(refusal) => Self::Refused { path: failure.path, refusal },
@@ -208,10 +208,10 @@ impl From<&JournalError> for WriteFault {
     }
 }
 
-/// The largest number of characters that a message shows of a text from a file.
+/// The maximum number of characters that `quoted` shows.
 const SHOWN_CHARS: usize = 100;
 
-/// Puts a text from a file into quotes and escapes it. A long text is shortened.
+/// Quotes and escapes a text from a file. A long text is shortened.
 pub(crate) fn quoted(text: &str) -> String {
     let mut shown: String = text.chars().take(SHOWN_CHARS).collect();
     if shown.len() < text.len() {
@@ -220,8 +220,7 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("{shown:?}")
 }
 
-/// Returns the advice for a provider with a changed address. It says how the user can put the answers of the provider
-/// into the same results.
+/// Returns the advice for a provider with a changed address: how to put its answers into the same results anyway.
 fn moved(provider: &str) -> String {
     let name = quoted(provider);
     format!(

@@ -1,4 +1,4 @@
-//! Holds the locks of a run without opening its journal. While the locks are held, no run with these results can begin.
+//! Takes the locks of a run without opening its journal, so that no run with these results can begin.
 
 use std::path::Path;
 

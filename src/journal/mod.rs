@@ -1,23 +1,23 @@
-//! The journal: a row that is done stays done.
+//! The journal makes sure that a done row stays done.
 //!
 //! The journal consists of the results file, the error log and the run folder `<results>.run/` (manifest, lock,
-//! in-flight slots, learned limits). This module does everything with these files, from the first check of their names
-//! to the last sync. The journal knows nothing about scheduling. It knows the identity of a request, but not its
+//! in-flight slots, learned limits). This module does all work on these files, from the first check of their names to
+//! the last sync. The journal knows nothing about scheduling. The journal identifies requests, but does not know their
 //! content. The lines are made in [`crate::sink`].
 //!
 //! | folder or file | content |
 //! |---|---|
-//! | `disk/` | a trait for a small file system; the real file system and one in memory; the rules that decide which files are used |
+//! | `disk/` | a trait for a small file system; the real disk and one in memory; the rules that say which files may be used |
 //! | `files/` | the files of a run: names, checks, locks, manifest, in-flight slots |
 //! | `reading/` | reads lines back: records, the set of done rows, failures that still count, sums |
 //! | `rewriting/` | repairs damaged files, and removes lines that no longer count |
 //! | `writing/` | appends lines and makes them durable |
 //! | `mod.rs`, `open.rs`, `close.rs` | [`Journal`], which receives lines and slots; how it is opened and closed |
 //! | `recovery.rs` | finds, checks and repairs the files of earlier runs, and adds up the sums of these runs |
-//! | `hold.rs` | the locks of a run, for commands that are no runs |
+//! | `hold.rs` | the locks of a run, for commands that are not runs |
 //! | `dry_run.rs` | reads the same files for a dry run, without changing anything |
 //! | `stored.rs`, `taken.rs` | an index of the answers in earlier results; the lines of rows that take such an answer |
-//! | `start.rs`, `error.rs`, `charges.rs` | the ways in which a run begins, the errors, the charges of a line |
+//! | `start.rs`, `error.rs`, `charges.rs` | how a run begins, the errors, the charges of a line |
 //!
 //! **From an outcome to the disk**
 //!
@@ -44,7 +44,7 @@
 //!
 //! Invariants:
 //! - A row is done when its line is synced. A row is not reported as done before its line is synced ([`Commit::UpTo`]).
-//! - A run only appends to its files. There are two exceptions. Repair can shorten a file. Repair, compaction and the
+//! - A run only appends to its files, with two exceptions: repair can shorten a file, and repair, compaction and the
 //!   removal of superseded answers can replace a whole file. Files of other programs are never changed. Foreign bytes
 //!   at the end of a file are copied to another file before they are removed.
 //! - A run uses only files that belong to its user. Each file is checked after it is opened (`disk/trust.rs`). A run
@@ -55,9 +55,9 @@
 //!
 //! Rejected:
 //! - A database instead of a results file: a file that every tool can read is worth more than the indexes of a
-//!   database. Writing such a file is also faster.
-//! - One file for both results and errors: people want to look at only results or at only errors.
-//! - Syncing the slots (the records of requests in flight) to the disk: each request would need a sync of its own.
+//!   database. Writing a plain file is also faster.
+//! - One file for both results and errors: people want to look at the results alone or at the errors alone.
+//! - Syncing the slots (the records of requests in flight) to the disk: this would cost one more sync for each request.
 
 mod charges;
 mod close;
@@ -123,8 +123,8 @@ pub struct Journal {
     paths: RunPaths,
     context: RecordContext,
     manifest: Manifest,
-    /// The manifest of this run, as long as the run does not use it yet. During this time, `manifest` is the manifest
-    /// of the previous run.
+    /// The manifest of this run, until the run begins to use it. Until then, `manifest` is the manifest of the previous
+    /// run.
     given: Option<Manifest>,
     slots: Slots,
     unresolved: Unresolved,
@@ -133,15 +133,15 @@ pub struct Journal {
     errors_end: u64,
     /// The length of the results file in bytes, including the lines that still wait to be written.
     results_end: u64,
-    /// The offset in the results file where the line of this run's last answer begins.
+    /// The offset in the results file at which the line of this run's last answer begins.
     last_result: u64,
-    /// The private file for answers that later rows may need. It is used only if there is no results file.
+    /// The private file for answers that later rows may need, used only without a results file.
     private: Option<PrivateFile>,
     /// A buffer for a line that is made before it is appended.
     line: Vec<u8>,
     writer: Writer,
     outputs: Outputs,
-    /// The limits that the run learned. They are written to the run folder at the end of the run.
+    /// The limits that the run learned, which are written to the run folder at its end.
     learned: Option<LearnedLimits>,
     /// Whether the error log is removed at the end of the run if the log is empty. An empty log is removed in three
     /// cases: this run created the log, the log has the default name for these results, or results go to standard
@@ -151,10 +151,10 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Appends the line of a job's outcome. Returns the log to which the line belongs.
+    /// Appends the line of a job's outcome. Returns the log that the line belongs to.
     ///
-    /// The row is done when a commit with `seq` or a higher number is reported. The numbers of successive calls must
-    /// never decrease.
+    /// The row is done when a commit with `seq` or a higher number is reported. `seq` must never decrease from one call
+    /// to the next.
     ///
     /// # Errors
     /// [`JournalError::Disk`] with the failure that stopped the writer.
@@ -191,8 +191,8 @@ impl Journal {
         }
     }
 
-    /// Appends the line of a row that is not finished. The last answer of the row was not accepted, and a request with
-    /// `purpose` is sent next. A later line of the row replaces this line and contains its charges.
+    /// Appends the line of a row that is not finished. The row's last answer was not accepted, and the next request for
+    /// it has this `purpose`. A later line of the row replaces this line and contains its charges.
     ///
     /// # Errors
     /// [`JournalError::Disk`] with the failure that stopped the writer.
@@ -203,7 +203,7 @@ impl Journal {
         self.append_error(step.job.row, *class, EntryKind::Unfinished, seq)
     }
 
-    /// Returns whether the latest line of a row says that the row is not finished.
+    /// Returns whether a row is not finished, according to its latest line.
     pub(crate) fn has_unfinished(&self, row: RowId) -> bool {
         self.unresolved.has_unfinished(row)
     }
@@ -231,9 +231,9 @@ impl Journal {
         self.append_error(RowId::named(&rejected.custom_id, None), rejected.class, EntryKind::Rejected, seq)
     }
 
-    /// Fills a slot, which records that a request of the job is in flight. `at_most` is the highest amount that all
-    /// requests of the job can cost together. The next [`Journal::flush`] writes the slot. The request must not be sent
-    /// before this flush.
+    /// Fills a slot, which records that a request of the job is in flight. `at_most` is the most that all requests of
+    /// the job together can cost. The next [`Journal::flush`] writes the slot. The request must not be sent before this
+    /// flush.
     pub fn mark(&mut self, job: &Job, at_most: Money) -> Slot {
         self.slots.mark(job.row, at_most)
     }
@@ -243,8 +243,8 @@ impl Journal {
         self.slots.mark_again(slot, job.row, at_most)
     }
 
-    /// Empties a slot whose request has ended although its row has no line. The next [`Journal::flush`] writes the
-    /// change.
+    /// Empties the slot of a row that has neither a request in flight nor a line. The next [`Journal::flush`] writes
+    /// the change.
     pub fn clear(&mut self, slot: Slot) {
         self.slots.clear(slot);
     }
@@ -263,13 +263,13 @@ impl Journal {
     /// call must not be sent. If lines can't be written, this function returns no error: the failure is reported as
     /// [`Commit::Failed`].
     pub fn flush(&mut self) -> Result<(), JournalError> {
-        // A failure to write lines is reported only once, as `Commit::Failed`.
+        // A failure to write lines is reported only as `Commit::Failed`.
         let _ = self.writer.flush();
         Ok(self.slots.flush()?)
     }
 
-    /// Adds money to the sums that later runs read, and makes the sums durable. This function is for money that no line
-    /// records.
+    /// Adds money to the sums that later runs read, and makes the sums durable. Use this function for money that no
+    /// line records.
     ///
     /// # Errors
     /// [`JournalError::Disk`].
@@ -278,25 +278,25 @@ impl Journal {
         Ok(self.manifest.carry(&*self.disk, folder.as_deref(), Charges { spend, ..Charges::default() })?)
     }
 
-    /// Makes lines durable as soon as possible, from this call on. The run calls this function when it only waits for
-    /// its lines to become durable.
+    /// Makes lines durable as soon as possible from now on. The run calls this function when it is only waiting for its
+    /// lines to become durable.
     pub(crate) fn hurry(&mut self) {
         self.writer.hurry();
     }
 
-    /// Returns how many bytes were appended and are not yet durable. The caller should send no requests while this
-    /// number is large.
+    /// Returns how many appended bytes are not yet durable. The caller should send no requests while the number is
+    /// large.
     pub(crate) fn backlog_bytes(&self) -> usize {
         self.writer.backlog_bytes()
     }
 
-    /// Returns how many appended bytes are possibly not written yet. This number can be large if standard output has a
-    /// slow reader.
+    /// Returns how many appended bytes may not be written yet. The number can be large if the reader of standard output
+    /// is slow.
     pub(crate) fn unwritten_bytes(&self) -> usize {
         self.writer.unwritten_bytes()
     }
 
-    /// Writes the rows of the error log that still count to a file in the run folder. Returns the path of this file.
+    /// Writes the failed rows whose entry still counts to a file in the run folder. Returns the path of this file.
     ///
     /// `resume` reads this file, because the error log itself gets new entries during the run. If `only` is not empty,
     /// only rows of these error classes are written. Rows that could not be read are left out.
@@ -310,7 +310,7 @@ impl Journal {
         Ok(path)
     }
 
-    /// Does the same as [`Journal::write_resume_input`], but writes to `path`. This function is used when results go to
+    /// Does the same as [`Journal::write_resume_input`], but writes to `path`. Use this function if results go to
     /// standard output.
     ///
     /// # Errors
@@ -343,7 +343,7 @@ impl Journal {
     }
 }
 
-/// Returns the path of the file in the run folder from which `resume` reads its rows.
+/// Returns the path of the file in the run folder that `resume` reads its rows from.
 fn resume_input_in(folder: &Path) -> PathBuf {
     folder.join("resume.jsonl")
 }

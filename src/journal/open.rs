@@ -1,4 +1,4 @@
-//! Opens a journal: finds the files by their names, and returns a journal that is ready for lines.
+//! Opens a journal: finds its files, and returns a journal that is ready for new lines.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -26,7 +26,7 @@ pub struct JournalOptions {
     pub disk: Arc<dyn Disk>,
     /// The paths of the files of the run.
     pub paths: RunPaths,
-    /// The inputs that are files. They must not include an output.
+    /// The inputs that are files; none of them is an output.
     pub inputs: Vec<PathBuf>,
     /// Id of this run: unique, ASCII, at most 48 bytes, fit for a file name.
     pub run: Arc<str>,
@@ -36,14 +36,13 @@ pub struct JournalOptions {
     pub price_date: Option<Arc<str>>,
     /// Origin, inputs and settings of the run. This module sets the other members of the manifest.
     pub manifest: Manifest,
-    /// The way in which the run begins: a new run, a continued run, or `resume`.
+    /// How the run begins: as a new run, as a resumed run, or with `resume`.
     pub start: Start,
-    /// The qualities of the answers that are asked for again. [`Recovered::reruns`] contains the rows with a latest
-    /// answer of one of these qualities.
+    /// A row is sent again if its latest answer has one of these qualities. [`Recovered::reruns`] contains these rows.
     pub rerun: Vec<Quality>,
-    /// The rule that says when lines are synced.
+    /// When lines are synced.
     pub fsync: Fsync,
-    /// The choice of the thread that writes and syncs.
+    /// Which threads write and sync.
     pub threading: Threading,
     /// Standard output, which is used only by a run without a results file.
     pub stdout: Option<Box<dyn Write + Send>>,
@@ -116,9 +115,9 @@ impl Journal {
     }
 
     /// Makes the manifest describe this run, with its input, its settings and its output. Until this call, the manifest
-    /// describes the previous run. Call this function when it is certain that the rows of this run belong to the
-    /// answers of the previous run. A refused run must not change the manifest, because the manifest says how the rows
-    /// of these answers were read.
+    /// describes the previous run. Call this function only when it is certain that the rows of this run belong to the
+    /// answers of the previous run. A run that does not start must not change the manifest, because the manifest says
+    /// how the rows of these answers were read.
     ///
     /// # Errors
     /// [`JournalError::Disk`].
@@ -133,7 +132,7 @@ impl Journal {
     }
 }
 
-/// Returns the manifest with which the run begins. If this manifest still describes the previous run, also returns the
+/// Returns the manifest that the run begins with. If this manifest still describes the previous run, also returns the
 /// manifest that describes this run.
 fn next_manifest(
     given: Manifest,
@@ -145,14 +144,14 @@ fn next_manifest(
     let before = recovered.manifest.as_ref();
     let (given, later) = match (before.cloned(), start) {
         // The rows of an error log contain their own parameters. So `resume` does not change these parts of the
-        // manifest. They still describe the input and the output of the run that created the results file.
+        // manifest: they still describe the run that created the results file.
         (Some(before), Start::Resume) => (described_as(before, given), None),
         (Some(before), Start::Continue | Start::Fresh) => {
             let settings = before.settings.clone();
             (Manifest { settings, ..described_as(before, given.clone()) }, Some(given))
         }
-        // There are answers, but no manifest says how their rows were read. With `resume`, the settings for reading the
-        // rows are also unknown.
+        // Without a manifest, it is not known how the rows of earlier runs were read. This matters for `resume`, and
+        // for a run that finds answers.
         (None, Start::Resume) => (without_rows(given), None),
         (None, Start::Continue) if !recovered.done.is_empty() => (without_rows(given.clone()), Some(given)),
         (None, Start::Continue | Start::Fresh) => (given, None),
@@ -189,7 +188,7 @@ fn described_as(like: Manifest, manifest: Manifest) -> Manifest {
     Manifest { inputs, shape, rows, output, ..manifest }
 }
 
-/// Returns the targets of the lines, and the offsets at which the results and the error log end.
+/// Returns where the lines are written, and the lengths of the results file and the error log.
 fn targets(
     outputs: &Outputs,
     fsync: Fsync,

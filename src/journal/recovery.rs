@@ -1,4 +1,4 @@
-//! Recovery reads the files that earlier runs left, and repairs them. Each run begins with its recovery.
+//! Recovery reads the files that earlier runs left, and repairs them. Each run begins with a recovery.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use super::rewriting::{Superseded, repair};
 use super::start::Start;
 use crate::domain::{ErrorClass, Money, Quality, RowId};
 
-/// The facts that recovery found in the files of earlier runs.
+/// What recovery found in the files of earlier runs.
 #[derive(Clone, Debug, Default)]
 pub struct Recovered {
     /// The state of each row after the earlier runs.
@@ -34,11 +34,11 @@ pub struct Recovered {
     /// The number of rows without a line that were in flight when the last run died. Their requests may have been
     /// billed. `totals.maybe_paid` counts each of these rows once.
     pub dead_in_flight: u64,
-    /// The highest amount that the rows in flight can have cost. `totals.maybe_spend` includes this amount.
+    /// The most that the rows in flight can have cost. `totals.maybe_spend` includes this amount.
     pub dead_at_most: Money,
-    /// Rows whose last answer was not accepted, and for which another request was to be sent.
+    /// Rows whose last answer was not accepted, and that need another request.
     pub unfinished: HashMap<RowId, UnfinishedRow>,
-    /// The repairs that were made, described in sentences for people.
+    /// Messages for the user about the repairs that were made.
     pub notes: Vec<String>,
     /// The manifest of the last run. `resume` takes settings from it.
     pub manifest: Option<Manifest>,
@@ -57,7 +57,7 @@ pub(crate) struct Recovery<'a> {
 
 /// The files that exist when a run begins.
 pub(super) struct Existing {
-    /// Whether the run folder has a manifest, which means that a run of this program has used it.
+    /// Whether the run folder has a manifest, which shows that a run of this program has used it.
     is_known: bool,
     /// The lock of the run folder; `None` in a dry run, or if results go to standard output.
     pub(crate) lock: Option<Lock>,
@@ -70,12 +70,12 @@ impl<'a> Recovery<'a> {
         Self { disk, paths, run, access, rerun: &[], recovered: Recovered::default() }
     }
 
-    /// Makes recovery look for rows with answers of these qualities. These rows are to be run again.
+    /// Makes recovery collect the rows with answers of these qualities, which are to be run again.
     pub(crate) fn with_rerun(self, rerun: &'a [Quality]) -> Self {
         Self { rerun, ..self }
     }
 
-    /// Finds and locks the existing files, and refuses files that must not be used. Changes no file.
+    /// Finds and locks the existing files, and rejects files that must not be used. Changes no file.
     pub(crate) fn find(
         &mut self,
         inputs: &[PathBuf],
@@ -95,8 +95,8 @@ impl<'a> Recovery<'a> {
         Ok(Existing { is_known, lock, outputs, unclosed })
     }
 
-    /// Reads the results and the error log without repairing them. Returns the facts about earlier runs, and the
-    /// failures that still count.
+    /// Reads the results and the error log without repairing them. Returns what it found, and the failures that still
+    /// count.
     pub(crate) fn read(mut self, existing: &Existing, start: Start) -> Result<(Recovered, Unresolved), JournalError> {
         let contents = self.read_both(existing, start)?;
         let (unresolved, _) = self.sum_up(contents);
@@ -131,13 +131,13 @@ impl<'a> Recovery<'a> {
         Ok(Some(lock))
     }
 
-    /// Reads the manifest and the slots. The slots are ignored if an earlier run counted them, or if `--fresh` renames
-    /// the earlier results.
+    /// Reads the manifest and the slots. The slots are ignored if an earlier run already counted them, or if `--fresh`
+    /// renames the earlier results.
     fn read_folder(&mut self, servers: &Servers, start: Start) -> Result<UnclosedRun, JournalError> {
         let Some(folder) = self.paths.folder() else { return Ok(UnclosedRun::default()) };
         let mut unclosed = slots::read_unclosed(self.disk, &folder)?;
         let manifest = match start {
-            // The manifest is renamed and not used, so its format does not matter.
+            // With `--fresh`, the manifest is only renamed, so its format does not matter.
             Start::Fresh => None,
             Start::Resume => read_manifest(&folder, self.disk)?,
             Start::Continue => self.read_or_note(&folder)?,
@@ -154,8 +154,8 @@ impl<'a> Recovery<'a> {
     }
 
     /// Reads the manifest for a run that takes all settings from the command line. If the manifest is damaged, the run
-    /// can't check whether the results come from the same server, and can't count the cost of removed lines. A note
-    /// says this.
+    /// can't check whether the results come from the same server or count the cost of removed lines, and adds a note
+    /// about it.
     fn read_or_note(&mut self, folder: &Path) -> Result<Option<Manifest>, JournalError> {
         match read_manifest(folder, self.disk) {
             Err(JournalError::Manifest { path, fault }) => {
@@ -171,7 +171,7 @@ impl<'a> Recovery<'a> {
     }
 
     /// Renames the files of earlier runs in this order: error log, results, manifest. If the process dies between two
-    /// of these steps, the results file has either its old name or its new name.
+    /// of these steps, each file has either its old name or its new name.
     ///
     /// Only files that this run has locked are renamed. An error log that belongs to other results is not renamed.
     pub(crate) fn set_aside(&mut self, found: ExistingOutputs) -> Result<(), JournalError> {
@@ -261,8 +261,8 @@ impl<'a> Recovery<'a> {
     }
 }
 
-/// Returns the rows in flight, each with the highest amount that it can have cost. A row can have two slots, if the
-/// slot of an answered request was not emptied before the next request was sent.
+/// Returns the rows in flight, each with the most that it can have cost. A row has two slots if the slot of an answered
+/// request was not emptied before the next request was sent.
 fn in_flight(unclosed: &UnclosedRun) -> HashMap<RowId, Money> {
     let mut rows = HashMap::new();
     for &(row, at_most) in &unclosed.rows {
@@ -272,7 +272,7 @@ fn in_flight(unclosed: &UnclosedRun) -> HashMap<RowId, Money> {
     rows
 }
 
-/// Refuses results that must not be mixed with answers of this run.
+/// Returns an error if the results must not be mixed with answers of this run.
 fn check_origin(paths: &RunPaths, theirs: &Servers, ours: &Servers) -> Result<(), JournalError> {
     match (&paths.results, theirs.conflict(ours)) {
         (Some(path), Some(Conflict { provider, theirs, ours })) => {

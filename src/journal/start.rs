@@ -1,6 +1,6 @@
-//! The ways in which a run can begin.
+//! How a run begins.
 
-/// The ways in which a run can begin.
+/// How a run begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Start {
     /// Resumes where the last run stopped. If there was no earlier run, begins a new run.
@@ -9,6 +9,6 @@ pub enum Start {
     /// Begins a new run (`--fresh`). Files of earlier runs are renamed to `<name>.old-<run>`, where `<run>` is the id
     /// of this run. They are never removed, because they contain answers that were paid for.
     Fresh,
-    /// Runs the rows of an error log again, with `resume`. The log is compacted first.
+    /// Runs the rows of an error log again (`resume`). The log is compacted first.
     Resume,
 }

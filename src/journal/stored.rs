@@ -1,11 +1,11 @@
 //! An index of answers in results files, by the key of their request.
 //!
-//! The index needs 16 bytes for each line. These bytes contain half of the key and the place of the line. When an
-//! answer is used, its line is read again and the whole key is compared. If several lines have the same key, only the
-//! last line in the order of the files is used.
+//! The index needs 16 bytes for each line: half of the key, and the place of the line. When an answer is used, its line
+//! is read again and the whole key is compared. If several lines have the same key, only the last line in the order of
+//! the files is used.
 //!
-//! The index has the same form as the set of done rows ([`DoneSet`]), because both are sets of pairs of numbers. The
-//! files are also read in the same way.
+//! The index is stored like the set of done rows ([`DoneSet`]), because both are sets of pairs of numbers. The files
+//! are read on several threads, as for that set.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -16,16 +16,16 @@ use super::reading::{AnsweredRows, DoneSet, Line, Parsed, parse_result, parse_st
 use crate::domain::{JobKey, Quality, RowId, StoredAnswer};
 use crate::plan::{Repeats, half};
 
-/// The number of bits of a place that contain the offset of the line. The other bits contain the number of the file.
+/// How many bits of a place contain the offset of the line. The other bits contain the file number.
 const OFFSET_BITS: u32 = 48;
 
-/// The largest number of files that an index can have.
+/// The maximum number of files in an index.
 pub(crate) const MOST_FILES: usize = 1 << (64 - OFFSET_BITS);
 
-/// The answers of a results file that can be used.
+/// Which answers of a results file can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Usable {
-    /// Every complete answer (not truncated and not refused). The file comes from the server of this run.
+    /// Every complete answer (neither truncated nor refused). The file comes from the server of this run.
     OwnServer,
     /// Every complete answer that is not from the simulator. The file comes from another server.
     OtherServer,
@@ -33,7 +33,7 @@ pub enum Usable {
     Simulated,
 }
 
-/// A results file, and the choice of its answers that can be used.
+/// A results file, and which of its answers can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredFile {
     /// The path of the results file.
@@ -48,8 +48,8 @@ pub struct StoredAnswers {
     places: DoneSet,
 }
 
-/// The pairs of numbers that were found in one block of a file. `end` is the offset at which the last line of the block
-/// ends.
+/// What was found in one block of a file: pairs of half a key and a place. `end` is the offset at which the last line
+/// of the block ends.
 #[derive(Default)]
 struct Found {
     pairs: Vec<RowId>,
@@ -77,7 +77,7 @@ impl StoredAnswers {
         Ok(index.finish())
     }
 
-    /// Reads the answers that earlier runs wrote to the results file of this run, if other rows can have the same keys.
+    /// Reads the answers in this run's results file that other rows can take, because they can have the same key.
     /// Truncated and refused answers are also read. `repeats` are the keys that occur more than once; `None` if they
     /// are not known.
     ///
@@ -89,14 +89,14 @@ impl StoredAnswers {
         Ok(index.finish())
     }
 
-    /// Returns whether there is probably an answer to the request with this key. `true` is wrong only with a
-    /// probability of one in trillions.
+    /// Returns whether there is probably an answer to the request with this key. The probability that `true` is wrong
+    /// is one in trillions.
     pub(crate) fn contains(&self, key: JobKey) -> bool {
         self.place(key).is_some()
     }
 
-    /// Returns the offset of the line with the answer to this request, for an index of one file. The caller must
-    /// compare the whole key with the key in the line.
+    /// In an index of one file, returns the offset of the line with the answer to this request. The caller must compare
+    /// the whole key with the key in the line.
     pub(crate) fn offset(&self, key: JobKey) -> Option<u64> {
         self.place(key).map(|(_, offset)| offset)
     }
@@ -111,7 +111,7 @@ impl StoredAnswers {
         (stored.answer.key == key).then_some(stored.answer)
     }
 
-    /// Returns the number of answers with different keys.
+    /// Returns the number of answers; each has a different key.
     pub fn len(&self) -> usize {
         self.places.len()
     }
@@ -127,7 +127,7 @@ impl StoredAnswers {
     }
 }
 
-/// An index of answers to which files are still added.
+/// An index that is still being made from files.
 #[derive(Default)]
 struct Index {
     files: Vec<Box<dyn DiskFile>>,
@@ -164,7 +164,7 @@ impl Index {
             self.pairs.expect(before + u64::try_from(expected).unwrap_or(lines));
             found.pairs.into_iter().for_each(|pair| self.pairs.push(pair));
         };
-        // The argument `true` says that the file belongs to this program. This is certain if the file has records, and
+        // The argument `true` says that the file belongs to this program. This is certain for a file with records, and
         // the index takes nothing from a file without records.
         scan(&*file, path, true, read, take)?;
         self.lines += lines;

@@ -1,7 +1,7 @@
-//! Writes the lines of rows that take their answer from another line, and reads answers of this run back.
+//! Writes the lines of rows that take their answer from another line, and reads back answers of this run.
 //!
 //! With a results file, an answer is read back from that file. Without a results file, answers that later rows may need
-//! are also written to a private file. This file has no name and vanishes when the process ends.
+//! are also written to a private file. The private file has no name and vanishes when the process ends.
 
 use super::Journal;
 use super::disk::DiskFile;
@@ -13,8 +13,7 @@ use crate::domain::{Outcome, StoredAnswer, Taken};
 use crate::sink::{self, Log};
 
 impl Journal {
-    /// Appends the line of a row that takes its answer from another line. `now` is the time that is written into the
-    /// line.
+    /// Appends the line of a row that takes its answer from another line. The line gets the time `now`.
     ///
     /// # Errors
     /// [`JournalError::Disk`] with the failure that stopped the writer.
@@ -29,16 +28,16 @@ impl Journal {
         Ok(())
     }
 
-    /// Sets the private file in which answers are kept if there is no results file. The file must be empty.
+    /// Sets the private file that keeps the answers if there is no results file. The file must be empty.
     pub(crate) fn keep_answers_in(&mut self, file: Box<dyn DiskFile>) {
         self.private = Some(PrivateFile::new(file));
     }
 
-    /// Makes sure that the last appended answer can be read later. Returns the place of this answer.
+    /// Makes sure that the last appended answer can be read later, and returns its place.
     ///
     /// # Errors
-    /// [`JournalError::Disk`] if the private file can't be written. [`JournalError::NoFolder`] if there is no results
-    /// file and no private file.
+    /// [`JournalError::Disk`] if the private file can't be written. [`JournalError::NoFolder`] if there is neither a
+    /// results file nor a private file.
     pub(crate) fn keep_answer(&mut self, outcome: &Outcome) -> Result<u64, JournalError> {
         if self.outputs.results.is_some() {
             return Ok(self.last_result);
@@ -50,8 +49,7 @@ impl Journal {
         Ok(private.append(line)?)
     }
 
-    /// Passes the waiting lines to the system, so that these lines can be read. A failure is reported as a failed
-    /// commit.
+    /// Writes the waiting lines, so that they can be read. A failure is reported as a failed commit.
     pub(crate) fn flush_lines(&mut self) {
         let _ = self.writer.flush();
     }

@@ -6,12 +6,12 @@ use crate::domain::{Cost, Dimension};
 /// A pool's answer to the question whether a request can be sent now.
 #[derive(Debug)]
 pub enum Admission {
-    /// The request can be sent now. When the request ends, `Pool::settle` must replace the reservation by the real
+    /// The request can be sent now. When the request ends, `Pool::settle` must replace the reservation with the real
     /// usage.
     Granted(Reservation),
     /// The request must wait.
     Wait {
-        /// The instant at which to ask the pool again.
+        /// When to ask the pool again.
         until: Instant,
         /// The dimension that has no room; `None` while the pool is held (must send nothing).
         on: Option<Dimension>,

@@ -1,7 +1,7 @@
 //! A token bucket for one dimension of a limit. Callers can also correct the level of this bucket.
 //!
 //! The crate `governor` decides whether tokens can be taken; its algorithm is GCRA (generic cell rate algorithm). This
-//! file owns the state with which `governor` decides. Because the state of the bucket is in this file, the file can
+//! file owns the state that `governor` uses to decide. Because the state of the bucket is in this file, this file can
 //! return tokens, lower or raise the level, and rescale it. A level below zero is a debt: the bucket grants nothing
 //! until it has refilled above zero. No other file uses `governor`.
 //!
@@ -73,13 +73,14 @@ impl Bucket {
         i64::from(self.burst) - i64::try_from(ahead.div_ceil(self.interval_nanos)).unwrap_or(i64::MAX)
     }
 
-    /// Takes `n` tokens, or returns the instant at which to try again.
+    /// Takes `n` tokens, or returns when to try again.
     ///
     /// If `n` is above the burst, the tokens are taken when the bucket is full. After a request above the burst, the
-    /// bucket is in debt. So even such a large request is sent, and the next requests wait until the debt is repaid.
+    /// bucket is in debt. So even a request above the burst is sent, and the next requests wait until the debt is
+    /// repaid.
     ///
     /// # Errors
-    /// Returns the instant at which `n` tokens can be taken, if nothing else is taken before.
+    /// Returns when `n` tokens can be taken if nothing else is taken first.
     pub fn take(&mut self, n: u32, now: Instant) -> Result<(), Instant> {
         let Some(cells) = NonZeroU32::new(n) else { return Ok(()) };
         if n > self.burst {
@@ -108,14 +109,14 @@ impl Bucket {
         self.arrival.set(self.arrival.get().saturating_sub(self.worth(u64::from(n))));
     }
 
-    /// Takes `n` tokens that a request has already used. The bucket can go into debt by this.
+    /// Takes `n` tokens that a request has already used. This can put the bucket into debt.
     pub fn debit(&mut self, n: u32, now: Instant) {
         let from = self.arrival.get().max(now.as_nanos());
         self.arrival.set(from.saturating_add(self.worth(u64::from(n))));
     }
 
-    /// Lowers the level of the bucket to at most `most`; never raises the level. Returns the number of tokens by which
-    /// the level was lowered.
+    /// Lowers the level of the bucket to at most `most`; never raises the level. Returns how many tokens were taken
+    /// away.
     pub fn clamp(&mut self, most: i64, now: Instant) -> i64 {
         let level = self.level(now);
         if level <= most {
@@ -126,9 +127,9 @@ impl Bucket {
     }
 
     /// Raises the level towards `target`, by at most `step`, and raises the burst with it. Never lowers the level or
-    /// the burst. Returns the number of tokens by which the level was raised.
+    /// the burst. Returns how many tokens were added.
     ///
-    /// The burst never exceeds the limit of one minute.
+    /// The burst never exceeds one minute's limit.
     pub fn raise(&mut self, target: i64, step: i64, now: Instant) -> i64 {
         let level = self.level(now);
         let raised = target.min(level.saturating_add(step)).min(i64::from(self.limit_per_minute));
@@ -152,8 +153,8 @@ impl Bucket {
         self.set_level(level.min(i64::from(self.burst)), now);
     }
 
-    /// Changes the limit per minute. The number of missing tokens (burst minus level) stays the same. Only the time to
-    /// refill the missing tokens changes.
+    /// Changes the limit per minute. The number of missing tokens (burst minus level) stays the same. Only the time
+    /// until the missing tokens are refilled changes.
     pub fn set_limit(&mut self, limit_per_minute: u32, now: Instant) {
         self.limit_per_minute = limit_per_minute.max(1);
         self.burst = self.burst.min(self.limit_per_minute);
@@ -240,7 +241,7 @@ impl StateStore for Arrival {
     }
 }
 
-/// A clock for governor that shows the time to which it was last set.
+/// A clock for governor that always shows the time that it was last set to.
 #[derive(Debug, Default)]
 struct GivenClock(AtomicU64);
 

@@ -58,12 +58,13 @@ pub(super) struct DimensionState {
     raise_credit: f64,
     /// The amount that is reserved for requests that the server has not counted yet.
     uncounted: i64,
-    /// The time that the server needs to produce answers. The time of answers is measured only for output tokens.
+    /// How long the server takes to produce answers. Only the dimension of output tokens measures how long answers
+    /// take.
     production: Production,
     /// The amount that has counted against the limit since the start of the run.
     pub(super) used: Used,
     no_raise_until: Instant,
-    /// The instant at which the state of this dimension was created.
+    /// When the state of this dimension was created.
     began: Instant,
 }
 
@@ -168,15 +169,15 @@ impl DimensionState {
         }
     }
 
-    /// Call this when the response head of a request has come, because the server has then counted the request and its
-    /// input.
+    /// Call this when the response head of a request has come, because by then the server has counted the request and
+    /// its input.
     pub(super) fn on_head(&mut self, cost: Cost) {
         if self.dimension != Dimension::OutputTokens {
             self.uncounted -= i64::from(self.amount(cost));
         }
     }
 
-    /// Call this when a request has ended, because the server has then counted its output. If no response head came
+    /// Call this when a request has ended, because by then the server has counted its output. If no response head came
     /// before, the server has also counted the request and its input.
     pub(super) fn on_end(&mut self, cost: Cost, head_seen: bool) {
         if !head_seen || self.dimension == Dimension::OutputTokens {
@@ -189,7 +190,7 @@ impl DimensionState {
         self.used.count(self.amount(used));
     }
 
-    /// Replaces the amount that a request reserved by the amount that it used. `took` is the time from sending the
+    /// Replaces the amount that a request reserved with the amount that it used. `took` is the time from sending the
     /// request to the end of the answer.
     pub(super) fn settle(&mut self, reserved: Cost, used: Cost, took: Duration, now: Instant) {
         let (reserved, used) = (self.amount(reserved), self.amount(used));
@@ -286,8 +287,8 @@ impl DimensionState {
 
 /// Returns the first burst of a bucket: the amount that the limit allows per second, but at least 1.
 ///
-/// The server can enforce limits over spans as short as a second, so a larger burst could be refused. Source: API
-/// documentation, "Rate limits" (2026-08-22).
+/// The server can enforce limits over spans as short as a second, so the server could reject a larger burst. Source:
+/// API documentation, "Rate limits" (2026-08-22).
 fn first_burst(limit_per_minute: u32) -> u32 {
     (limit_per_minute / 60).max(1)
 }

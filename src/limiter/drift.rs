@@ -21,7 +21,7 @@ use crate::clock::Instant;
 const TIME_CONSTANT_SECS: f64 = 10.0;
 /// The largest share of a limit that is left to other clients. The run always uses the rest of the limit.
 const MOST: f64 = 0.9;
-/// The time in which the share falls to 1/e of its value if there are no new differences.
+/// How long the share takes to fall to 1/e of its value if there are no new differences.
 const FADE: Duration = Duration::from_secs(60);
 /// A share below this value is noise and counts as zero.
 const NOISE: f64 = 0.01;

@@ -8,15 +8,15 @@
 //!      because a refusal does not say which of them was reached.
 //!
 //! When a limit was found, the pool first sends slightly less than the limit, and then raises its rate. Near the limit
-//! the rate rises slowly. The longer nothing is refused, the faster the rate rises after that. If the limit that was
-//! found is too low, or the gateway has raised its limit, the pool finds the higher limit within two minutes. The rate
-//! follows the curve of TCP CUBIC (RFC 9438), which is flat around the rate of the last refusal.
+//! the rate rises slowly. The longer no request is rejected, the faster the rate rises after that. If the limit that
+//! was found is too low, or the gateway has raised its limit, the pool finds the higher limit within two minutes. The
+//! rate follows the curve of TCP CUBIC (RFC 9438), which is flat around the rate of the last refusal.
 //!
 //! A hidden limit can cause faults, but faults can also have other causes. If the share of faults falls when the pool
 //! sends less, the cause is a limit. For this reason, a trial begins when more than a fifth of the attempts meet a
 //! fault. During a trial, the pool sends only as much as the server accepted before. If the share of faults does not
-//! fall to half of its value, the pool returns to the earlier rate. After a trial without success, the pool starts no
-//! trial for five minutes.
+//! fall to half of its value, the pool returns to the earlier rate. After a failed trial, the pool waits five minutes
+//! before it starts another.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -34,17 +34,18 @@ const LONGEST: Duration = Duration::from_secs(60);
 const FIRST: f64 = 0.98;
 const FLAT: f64 = 1.03;
 const FLAT_AFTER: Duration = Duration::from_secs(20);
-/// If nothing was refused for [`FLAT_AFTER`], the next limit that is found is at least this share of the present rate.
+/// If no request was rejected for [`FLAT_AFTER`], the next limit that is found is at least the current rate multiplied
+/// by `HELD`.
 const HELD: f64 = 0.94;
 /// The number that each fault adds to a running sum. Each accepted request subtracts 1 from the sum, so the sum grows
 /// when more than a fifth of the attempts meet a fault. A trial begins when the sum reaches `EXCESS`.
 const FAULT: u32 = 4;
 const EXCESS: u32 = 8 * FAULT;
-/// When the running sum is at least this high, faults are treated as possible refusals.
+/// When the running sum is at least `DOUBT`, faults are treated as possible refusals.
 const DOUBT: u32 = 2 * FAULT;
 /// The number of attempts after which a trial ends with a decision.
 const TRIED: u32 = 20;
-/// The time without trials after a trial in which the share of faults did not fall enough.
+/// How long the pool waits before the next trial if a trial did not lower the share of faults enough.
 const PAUSE: Duration = Duration::from_secs(300);
 
 /// What is known about a hidden limit.
@@ -89,8 +90,8 @@ struct Faults {
     /// The running sum: a fault adds [`FAULT`], and an accepted request subtracts 1. The sum grows when more than a
     /// fifth of the attempts meet a fault.
     excess: u32,
-    /// The start of the current trouble, which is the time of its first fault. The next fields are the time of its last
-    /// fault, the requests that were accepted since its start, and the number of its faults.
+    /// The start of the current trouble: the time of its first fault. The next fields are the time of the last fault,
+    /// the requests that were accepted since the start of the trouble, and the number of faults.
     since: Option<Instant>,
     last_at: Instant,
     accepted: Accepted,
@@ -184,7 +185,7 @@ impl Hidden {
         }
     }
 
-    /// Call this when it is certain that the present faults are not refusals. A call has no effect if the faults are
+    /// Call this when it is certain that the current faults are not refusals. A call has no effect if the faults are
     /// already known to be refusals.
     pub(super) fn on_proof_of_room(&mut self, now: Instant) {
         if self.faults.trial.is_some() {
@@ -194,7 +195,7 @@ impl Hidden {
         }
     }
 
-    /// Returns whether the present faults could be hidden refusals. Faults could be hidden refusals if they are known
+    /// Returns whether the current faults could be hidden refusals. Faults could be hidden refusals if they are known
     /// to be refusals, if a trial is running, or if there are many faults.
     pub(super) fn may_be_refusing(&self, now: Instant) -> bool {
         let Faults { excess, trial, are_refusals, no_trial_until, .. } = &self.faults;
@@ -255,7 +256,7 @@ mod tests {
     const ONE: Cost = Cost { requests: 1, input_tokens: 100, output_tokens: 10 };
 
     /// Simulates a client that sends as often as `hidden` allows. The simulated server accepts `limit` requests per
-    /// minute with a burst of one. Returns how many requests the server accepted and how many it refused.
+    /// minute with a burst of one. Returns how many requests the server accepted and how many it rejected.
     fn play(hidden: &mut Hidden, mut limit: impl FnMut(u64) -> f64, as_faults: bool, seconds: u64) -> (u64, u64) {
         let (mut level, mut accepted, mut refused) = (1.0_f64, 0, 0);
         let (mut next, mut held_until) = (0.0, 0.0);

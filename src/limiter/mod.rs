@@ -1,8 +1,8 @@
 //! Rate limits: buckets and pools of buckets. When a request ends, its real usage replaces its reservation.
 //!
 //! This module is pure: callers pass `now`. This module owns the arithmetic of limits: it reserves amounts, replaces
-//! them by the real usage, corrects levels, changes limits, and makes pools wait. This module knows nothing of queues,
-//! concurrency windows, retries or the wire format.
+//! them with the real usage, corrects levels, changes limits, and makes pools wait. This module knows nothing of
+//! queues, concurrency windows, retries or the wire format.
 //!
 //! A [`Bucket`] is a token bucket. The crate `governor` decides which requests the bucket grants; its algorithm is
 //! GCRA. A `DimensionState` (`dimension`) is a bucket, together with what was learned about the server's own bucket. A

@@ -14,8 +14,8 @@
 //! input, and keeps the reservation when it ends. If a server does give tokens back, its response headers report more
 //! than this program counts, and raise the level.
 //!
-//! Rejected: a fourth dimension for a limit on input and output together. All code that names dimensions would need it:
-//! flags, presets, reports, and headers. No server reports such a limit in headers of its own.
+//! Rejected: a fourth dimension for a limit on input and output together. All code that names dimensions would need to
+//! know it: flags, presets, reports, and headers. No server reports such a limit in headers of its own.
 
 mod learned;
 
@@ -32,11 +32,11 @@ use super::hidden::Hidden;
 
 /// The number of response heads that count as the first response heads of a pool.
 const FIRST_HEADS: u32 = 8;
-/// The number of answers without headers about limits after which a proxy is assumed to hide such headers.
+/// After `HIDDEN_AFTER` answers without limit headers, the program assumes that a proxy hides these headers.
 const HIDDEN_AFTER: u32 = 20;
-/// The longest hold (time without sending) when the server does not say how long to wait.
+/// The longest hold (time without sending) after a refusal that names no time to wait.
 pub(crate) const LONGEST_UNSAID_HOLD: Duration = Duration::from_secs(60);
-/// A hold of this length or more counts as trouble, because the server's buckets fill up during such a hold.
+/// A hold of at least `LONG_HOLD` counts as trouble, because the server's buckets fill up during the hold.
 const LONG_HOLD: Duration = Duration::from_secs(10);
 /// The share of the limits that is left unused after a 429. `HEADROOM_AFTER_LIMIT` is for a rate limit, and
 /// `HEADROOM_AFTER_ACCELERATION` is for an acceleration limit (the rate rose too fast).
@@ -52,12 +52,12 @@ pub struct Pool {
     id: PoolId,
     dimensions: [DimensionState; 3],
     held_until: Instant,
-    /// The number of consecutive holds without a length from the server.
+    /// The number of consecutive holds for which the server named no length.
     refusals_in_a_row: u32,
     /// The limit that the server does not report; it is learned from refusals.
     hidden: Hidden,
     unused: UnusedShare,
-    /// The instant at which the rates of the buckets were last set.
+    /// When the rates of the buckets were last set.
     paced_at: Instant,
     heads_seen: u32,
     has_seen_limits: bool,
@@ -157,8 +157,7 @@ impl Pool {
         }
     }
 
-    /// Returns the instant at which the last hold (time without sending) ends. If the pool is not held, the returned
-    /// instant is in the past.
+    /// Returns when the last hold (time without sending) ends. If the pool is not held, this instant is in the past.
     pub fn held_until(&self) -> Instant {
         self.held_until
     }
@@ -195,7 +194,7 @@ impl Pool {
         Admission::Granted(Reservation { cost, taken_at: now })
     }
 
-    /// Ends a request: replaces the amount that it reserved by the amount that it used.
+    /// Ends a request: replaces the amount that it reserved with the amount that it used.
     ///
     /// `head_seen` says whether [`Pool::observe`] was called for the request before.
     pub fn settle(&mut self, reservation: Reservation, used: Cost, head_seen: bool, now: Instant) {
@@ -213,7 +212,7 @@ impl Pool {
     ///
     /// Call this once for each request, before the body of the response is read. The level of each bucket is clamped
     /// (lowered) to the remaining amount. A level is raised towards a target: the remaining amount, minus the cost of
-    /// requests that are not included in the response head.
+    /// requests that the response head does not include yet.
     pub fn observe(&mut self, cost: Cost, signals: &RateSignals, was_admitted: bool, now: Instant) -> bool {
         self.dimensions.iter_mut().for_each(|dimension| dimension.on_head(cost));
         self.heads_seen = self.heads_seen.saturating_add(1);
@@ -300,11 +299,11 @@ impl Pool {
         self.open_headroom(HEADROOM_AFTER_ACCELERATION, now);
     }
 
-    /// Holds the pool: it sends nothing before `until`. `refused` is the cost of the request that was refused. A call
+    /// Holds the pool: it sends nothing before `until`. `refused` is the cost of the request that was rejected. A call
     /// never shortens a hold.
     ///
-    /// The server says when it can accept the refused request. The server does not say whether it can accept other
-    /// requests at that time. So the levels are set to the amount that the refused request needs, and later response
+    /// The server says when it can accept the rejected request. The server does not say whether it can accept other
+    /// requests at that time. So the levels are set to the amount that the rejected request needs, and later response
     /// heads raise the levels. If the levels stayed high, all waiting rows would be sent in one burst, and would use
     /// everything that was refilled during the hold.
     pub fn hold_until(&mut self, until: Instant, refused: Cost, now: Instant) {
@@ -315,9 +314,9 @@ impl Pool {
         }
     }
 
-    /// Returns the length of a hold (time without sending) for which the server gives no length. The hold is at least 1
-    /// s. If a limit was learned, the hold is at least the time in which this limit allows one and a half requests. The
-    /// length doubles with each consecutive refusal, up to 60 s.
+    /// Returns how long to hold the pool (send nothing) if the server does not say how long to wait. The hold is at
+    /// least 1 s. If a limit was learned, the hold is at least the time in which this limit allows one and a half
+    /// requests. The length doubles with each consecutive refusal, up to 60 s.
     pub(crate) fn next_unsaid_hold(&mut self) -> Duration {
         let exponent = self.refusals_in_a_row.min(6);
         self.refusals_in_a_row += 1;
@@ -326,7 +325,7 @@ impl Pool {
         Duration::from_secs_f64(fits.max(1.0)).saturating_mul(1 << exponent).min(LONGEST_UNSAID_HOLD)
     }
 
-    /// Returns whether the server has refused several requests in a row, so that holds become longer.
+    /// Returns whether the server has rejected several requests in a row, so that holds become longer.
     pub(crate) fn is_refused_in_a_row(&self) -> bool {
         self.refusals_in_a_row > 1
     }
@@ -375,10 +374,10 @@ impl Pool {
     }
 }
 
-/// Returns two amounts in input tokens, for a limit on input and output together. The first is the amount that a
-/// request used. The second is the part of its reservation that it keeps. The used amount is the sum of the request's
-/// input and output tokens. A server with a limit on the sum gives nothing back, so the request keeps its whole
-/// reservation. A refused request keeps nothing of its reservation.
+/// Returns two amounts in input tokens, for a limit on input and output together. The first amount is what a request
+/// used. The second amount is the part of its reservation that the request keeps. The used amount is the sum of the
+/// request's input and output tokens. A server with a limit on the sum gives nothing back, so the request keeps its
+/// whole reservation. A rejected request keeps nothing of its reservation.
 fn together(reserved: Cost, used: Cost) -> (Cost, Cost) {
     let kept = if used.input_tokens > 0 { used.input_tokens.max(reserved.input_tokens) } else { 0 };
     let both = used.input_tokens.saturating_add(used.output_tokens);

@@ -21,7 +21,8 @@ pub(super) struct Production {
 }
 
 impl Production {
-    /// Adds an answer with `output_tokens` tokens that took the time `took` from the request to its end.
+    /// Adds an answer with `output_tokens` tokens. `took` is the time from sending the request to the end of the
+    /// answer.
     pub(super) fn note(&mut self, output_tokens: u32, took: Duration) {
         self.answers += 1;
         self.tokens += f64::from(output_tokens);

@@ -3,7 +3,7 @@
 //!
 //! The bound for the input tokens is the number of bytes of the input, because no tokenizer makes more tokens than
 //! bytes. The bound also includes the hidden prompts that the API adds for tools and output formats. The context window
-//! of the model is a bound too, because the API refuses a longer prompt and does not bill it. If the API runs tools or
+//! of the model is a bound too, because the API rejects a longer prompt and does not bill it. If the API runs tools or
 //! asks servers, it can call the model several times for one request (turns). Each turn can read a whole context window
 //! again and write it to a cache.
 //!
@@ -18,16 +18,16 @@ use crate::domain::{Caching, Merged, UsageBound};
 /// An upper bound for the tokens of a hidden prompt. The largest published hidden prompt for tools has 804 tokens.
 /// Hidden prompts for output formats are not published.
 const MOST_HIDDEN_TOKENS: u64 = 1000;
-/// The largest number of turns (calls of the model) of a request. The API takes ten turns before it ends the answer
+/// The largest number of turns (calls of the model) of a request. The API takes ten turns before it pauses the answer
 /// with `pause_turn`, and one more turn is counted for the last answer.
 ///
 /// Source: API documentation, "Server tools", a limit of ten iterations (2026-08).
 const MOST_TURNS: u64 = 11;
-/// The number of tokens of the shortest tool call: a name and a query, in the format of a call.
+/// The number of tokens of the shortest tool call, which has at least a name and a query.
 const LEAST_CALL_TOKENS: u64 = 16;
-/// The largest context window of any model. The program uses this size for a model that is not in the catalog.
+/// The largest context window of any model, which is assumed for a model that is not in the catalog.
 const LARGEST_WINDOW: u64 = 1_000_000;
-/// The beginnings of the tool types that the API defines but the client runs.
+/// The prefixes of the tool types that the API defines but the client runs.
 const RUN_BY_CLIENT: [&[u8]; 4] = [b"bash_", b"text_editor_", b"computer_", b"memory_"];
 /// The members of a request that allow the API to call the model several times (take several turns).
 const SERVED: [&str; 3] = ["mcp_servers", "thread", "compaction"];
@@ -38,7 +38,7 @@ pub(super) struct Bound {
     pub usage: UsageBound,
     /// The bound for an answer from a batch. The bound in a batch differs from `usage` only if the API runs tools.
     pub usage_in_batch: UsageBound,
-    /// Whether the API is allowed to ask up to [`FALLBACKS`] other models when this model refuses.
+    /// Whether the API is allowed to ask up to [`FALLBACKS`] other models if this model refuses to answer.
     pub may_fall_back: bool,
 }
 
@@ -64,9 +64,9 @@ pub(super) fn bound(params: Merged<'_>, estimate: &Estimate, model: Option<&Mode
         };
         UsageBound { input_tokens, caching, output_tokens, web_searches: tools.searches(output_tokens) }
     };
-    // For a request in a batch, the API takes more turns on its own than online, and the largest number is not
-    // published. The number of turns is limited by the output tokens, because each tool call uses output tokens.
-    // Source: API documentation, "Batch processing" (2026-09-20).
+    // For a request in a batch, the API takes more turns on its own than online. The largest number is not published,
+    // but the output tokens limit it, because each tool call uses some of them. Source: API documentation, "Batch
+    // processing" (2026-09-20).
     let usage_in_batch = within(MOST_TURNS.max(most_calls(output_tokens).saturating_add(1)));
     Bound { usage: within(MOST_TURNS), usage_in_batch, may_fall_back: has(params, "fallbacks") }
 }
@@ -81,8 +81,8 @@ fn has(params: Merged<'_>, name: &str) -> bool {
     params.get(name).is_some_and(|value| value != "null")
 }
 
-/// Returns whether a member possibly contains this word. An escape can hide the word, so the result is also true for a
-/// member with escapes.
+/// Returns whether a member may contain this string. Escapes can hide the string, so the function returns true for
+/// every member with escapes.
 fn says(params: Merged<'_>, name: &str, word: &str) -> bool {
     params.get(name).is_some_and(|value| value.contains(word) || value.contains('\\'))
 }
@@ -161,11 +161,11 @@ struct Tool<'a> {
 }
 
 impl<'a> Tool<'a> {
-    /// The most expensive tool. A value that can't be read is treated as this tool, because the value can be any tool.
+    /// The most expensive tool. A value that can't be read is treated as this tool, because it could be any tool.
     const ANY: Tool<'static> = Tool { kind: Some(b"\\"), max_uses: None };
 
-    /// Reads a tool. Returns `None` when the tool is nested too deep, or when a member name has escapes. A name with
-    /// escapes can be any name.
+    /// Reads a tool. Returns `None` if the tool is nested too deep, or if a member name has escapes, because such a
+    /// name can be any name.
     fn of(tool: &'a [u8]) -> Option<Self> {
         let mut own = Self { kind: None, max_uses: None };
         if !tool.starts_with(b"{") {

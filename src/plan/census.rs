@@ -1,9 +1,9 @@
 //! A first pass over the input, which finds the keys and labels that occur more than once.
 //!
 //! The collection of keys and the collection of labels need eight bytes for each row. A key is a hash, so only its
-//! first half is stored. If the first halves of two keys are equal by chance, a row is counted unnecessarily, and
-//! nothing else goes wrong. A label is stored as a hash. Two labels with the same hash are possibly equal, so a second
-//! pass compares the labels themselves.
+//! first half is stored. If the first halves of two keys are equal by chance, a row gets a number that it does not
+//! need, and nothing else goes wrong. A label is stored as a hash. Two labels with the same hash may be equal, so a
+//! second pass compares the labels themselves.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -32,8 +32,7 @@ impl KeyCensus {
 pub struct Repeats(Vec<u64>);
 
 impl Repeats {
-    /// Returns whether a key probably occurs more than once. If the result is `false`, the key certainly occurs at most
-    /// once.
+    /// Returns whether a key probably occurs more than once. If the result is `false`, the key certainly does not.
     pub fn contains(&self, key: JobKey) -> bool {
         self.has_half(half(key))
     }
@@ -54,14 +53,12 @@ impl Repeats {
     }
 }
 
-/// Finds equal rows: they have the same request as an earlier row.
+/// Finds equal rows: rows with the same request as an earlier row.
 #[derive(Debug)]
 pub(crate) enum RequestCensus {
-    /// A census of this kind counts the equal rows after all rows were added. The census needs eight bytes for each
-    /// row.
+    /// Counts the equal rows after all rows were added, with eight bytes of memory per row.
     Counting(Vec<u64>),
-    /// A census of this kind recognizes an equal row when the row is added. The census needs up to 16 bytes for each
-    /// row.
+    /// Recognizes an equal row when it is added, with up to 16 bytes of memory per row.
     Recognizing {
         /// The hashes of the requests that were added so far.
         seen: Seen,
@@ -71,12 +68,12 @@ pub(crate) enum RequestCensus {
 }
 
 impl RequestCensus {
-    /// Returns a census that counts equal rows only at the end.
+    /// Returns a census that counts the equal rows after all rows were added.
     pub(crate) fn counting() -> Self {
         Self::Counting(Vec::new())
     }
 
-    /// Returns a census that recognizes a row when it is added.
+    /// Returns a census that recognizes an equal row when it is added.
     pub(crate) fn recognizing() -> Self {
         Self::Recognizing { seen: Seen::default(), again: Vec::new() }
     }
@@ -97,7 +94,7 @@ impl RequestCensus {
     }
 
     /// Returns the number of rows that have the same request as an earlier row, and the keys of these requests. A
-    /// census that only counts returns no keys.
+    /// counting census returns no keys.
     pub(crate) fn finish(self) -> (u64, Repeats) {
         match self {
             Self::Counting(mut keys) => {
@@ -171,8 +168,8 @@ pub fn is_suspect(label: &str, suspects: &[u64]) -> bool {
     suspects.binary_search(&label_hash(label)).is_ok()
 }
 
-/// Returns the first label that really repeats an earlier label. Two labels are compared only if their hash is among
-/// the sorted `suspects`.
+/// Returns the first label that repeats an earlier label. Two labels are compared only if their hash is among the
+/// sorted `suspects`.
 pub(crate) fn first_duplicate<L: AsRef<str>>(
     labels: impl IntoIterator<Item = (L, Origin)>,
     suspects: &[u64],
@@ -197,7 +194,7 @@ fn label_hash(label: &str) -> u64 {
     hasher.finish()
 }
 
-/// Returns the hashes that occur more than once, sorted and without repeats.
+/// Returns the hashes that occur more than once, sorted, each once.
 fn repeated(mut hashes: Vec<u64>) -> Vec<u64> {
     hashes.sort_unstable();
     let mut twice: Vec<u64> = hashes.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();

@@ -1,7 +1,6 @@
-//! Finds rows that certainly can't work, before anything is sent.
+//! Finds rows that are certain to fail, before anything is sent.
 //!
-//! Only rows that are certain to fail are rejected. Every other row is sent, because only the API knows what it
-//! accepts, and it accepts more over time.
+//! Every other row is sent, because only the API knows what it accepts, and it accepts more over time.
 
 use std::fmt::Write;
 
@@ -20,7 +19,7 @@ const MAX_MESSAGES: u32 = 100_000;
 /// The longest model name that is accepted, in bytes. All existing model names are several times shorter.
 const MAX_MODEL_BYTES: usize = 256;
 
-/// The fault of a row that can't work.
+/// The fault of a row that is certain to fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub class: ErrorClass,
@@ -43,7 +42,7 @@ pub(super) fn model_name(params: Merged<'_>) -> Result<String, Fault> {
     })
 }
 
-/// Returns the fault of a row that names a new model although the run already has the largest number of models.
+/// Returns the fault of a row whose model would be one more than a run can have.
 pub(super) fn too_many_models(name: &str, most: usize) -> Fault {
     invalid(format!("model is {}, but a run can have at most {most} different models", excerpt(Some(name))))
 }
@@ -66,7 +65,7 @@ pub(super) fn columns(conditions: &[Condition], extra: &Params) -> Result<(), Fa
 
 /// Reads `max_tokens`. The value 0 is allowed, because a request with `max_tokens` 0 fills the prompt cache.
 ///
-/// `may_exceed` is true when a beta raises the model's cap.
+/// `may_exceed` says whether a beta raises the highest `max_tokens` of the model.
 pub(super) fn max_tokens(params: Merged<'_>, model: Option<&Model>, may_exceed: bool) -> Result<u32, Fault> {
     let given = params.get_u64("max_tokens").ok_or_else(|| {
         let found = excerpt(params.get("max_tokens"));
@@ -100,7 +99,7 @@ pub(super) fn messages(params: Merged<'_>, estimate: &Estimate) -> Result<(), Fa
     }
 }
 
-/// Checks that a request has no member that the provider refuses. The finder `refused` searches for these members.
+/// Checks that a request has no member that the provider rejects. The finder `refused` searches for these members.
 pub(super) fn refused(
     provider: &str,
     rules: &RequestRules,
@@ -142,13 +141,13 @@ pub(super) fn window(params: Merged<'_>, estimate: &Estimate, model: Option<&Mod
     )))
 }
 
-/// Returns the first characters of a value for a message.
+/// Returns the first characters of a value, for an error message.
 fn excerpt(value: Option<&str>) -> String {
     const CHARS: usize = 40;
     let Some(value) = value else { return "missing".to_owned() };
     let mut shown: String = value.chars().take(CHARS).collect();
     if shown.len() < value.len() {
-        // The result is ignored, because writing to a string can't fail.
+        // The result is ignored, because writing to a `String` can't fail.
         _ = write!(shown, "…");
     }
     shown

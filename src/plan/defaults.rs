@@ -1,4 +1,4 @@
-//! The parameters that a request gets from flags, in the order in which they are sent.
+//! The parameters from flags, in the order in which they are sent.
 
 use super::RequestDefaults;
 use crate::catalog::Catalog;

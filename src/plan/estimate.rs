@@ -1,9 +1,9 @@
 //! Estimates the input tokens of a request from its raw text.
 //!
 //! The estimate reads `messages`, `system`, `tools` and `output_config` once. The tokens of pictures and documents
-//! depend on their kind and size, never on the length of their base64 text. Reading the same members with smaller
-//! weights gives the lowest possible number of tokens. The reading also collects the figures for the upper bound
-//! ([`super::bound`]).
+//! depend on their kind and size, never on the length of their base64 text. The lowest possible number of tokens comes
+//! from the same members with smaller weights. The figures for the upper bound ([`super::bound`]) are collected along
+//! the way.
 //!
 //! An estimate never gets smaller when text is appended to a message.
 
@@ -16,7 +16,7 @@ use crate::domain::{Caching, Interval, Merged};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Estimate {
     /// Input tokens, including cached ones. The member `likely` is the estimate. The real number is probably between
-    /// `low` and `high`, but it can be outside. A true upper bound is [`Estimate::most_tokens`].
+    /// `low` and `high`, but this is not certain. A true upper bound is [`Estimate::most_tokens`].
     pub tokens: Interval<u32>,
     /// The number of elements of the list `messages`.
     pub messages: u32,
@@ -24,7 +24,7 @@ pub struct Estimate {
     /// and documents have their highest possible number of tokens. Hidden prompts, and texts that the API fetches, are
     /// not included.
     pub most_tokens: u64,
-    /// The longest time for which the request asks to cache a part of itself.
+    /// The longest lifetime of the cache marks in the request.
     pub caching: Caching,
 }
 
@@ -383,7 +383,7 @@ pub(super) mod tests {
             let (head, tail) = (of_content(&quoted(&head)), of_content(&quoted(&tail)));
 
             // A cut inside a word or a series of similar characters changes the sum of the two estimates by at most one
-            // token. Rounding adds a difference of at most one more token.
+            // token, and rounding by at most one more.
             prop_assert!(both >= head);
             prop_assert!((i64::from(head + tail - 7) - i64::from(both)).abs() <= 2);
         }

@@ -25,7 +25,7 @@ impl Vision {
     }
 
     /// Returns the number of tokens of a picture. After the API has scaled the picture down, each square of 28 by 28
-    /// pixels is one token. A square that the picture covers only in part is counted too.
+    /// pixels is one token. A square that the picture covers only partly counts as one token too.
     pub(super) fn tokens(&self, width: u32, height: u32) -> u32 {
         let longest = u64::from(width.max(height)).max(1);
         let edge = u64::from(self.longest_edge_px).min(longest);
@@ -35,7 +35,7 @@ impl Vision {
     }
 }
 
-/// Returns the width and the height of a PNG, GIF, WebP or JPEG picture; `None` when they can't be read.
+/// Returns the width and the height of a PNG, GIF, WebP or JPEG picture; `None` if they can't be read.
 fn dimensions(base64: &[u8]) -> Option<(u32, u32)> {
     // An escape in the base64 text would shift all characters after it. A picture with escapes is not measured: such
     // pictures are rare, because few encoders escape base64.
@@ -68,7 +68,7 @@ fn webp(bytes: &Base64) -> Option<(u32, u32)> {
 /// Returns the width and the height from the frame header of a JPEG. The segments before the frame header are skipped.
 fn jpeg(bytes: &Base64) -> Option<(u32, u32)> {
     let mut at = 2;
-    // The loop ends after this number of segments. No real picture has so many segments before its frame header.
+    // The number of segments is limited, but no real picture has this many before its frame header.
     for _ in 0..1000 {
         if bytes.at(at)? != 0xff {
             return None;

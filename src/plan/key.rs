@@ -26,11 +26,11 @@ pub struct Dialect {
 ///   space outside strings. The parameter `stream` is left out, because it only says how the answer is sent.
 ///
 /// So three differences do not change the key: another order of the parameters, other white space between values, and a
-/// value from a flag instead of from the row. Every other difference changes the key, also the spelling of a number or
-/// of an escape.
+/// value from a flag instead of from the row. Every other difference changes the key, even another spelling of a number
+/// or an escape.
 ///
 /// The key of a request must never change between versions of this program. If it did, finished rows would be sent and
-/// paid for again. If the rule for keys ever changes, the prefix `k1` must be changed at the same time.
+/// paid for again. If the rule for keys ever changes, the prefix `k1` must change with it.
 pub fn key(dialect: &Dialect, params: &Params) -> JobKey {
     KeyMaker::new(dialect).key(params.0.iter().map(|(name, value)| (&**name, value.get())))
 }
@@ -39,12 +39,12 @@ pub fn key(dialect: &Dialect, params: &Params) -> JobKey {
 /// copied.
 const GATHERED: usize = 4096;
 
-/// Makes keys for one dialect. The hashed texts of all keys have the same beginning, which is hashed only one time. The
+/// Makes keys for one dialect. The hashed texts of all keys have the same beginning, which is hashed only once. The
 /// memory for the rest is reused.
 pub(super) struct KeyMaker {
     begun: Context,
-    /// The text that has not been hashed yet. Text is collected here, because hashing a few long pieces is faster than
-    /// hashing many short pieces.
+    /// The text that has not been hashed yet. Text is collected here, because a few long pieces are hashed faster than
+    /// many short ones.
     text: Vec<u8>,
 }
 
@@ -104,8 +104,8 @@ fn prelude(dialect: &Dialect) -> Vec<u8> {
     out
 }
 
-/// Passes valid JSON text to `pass` without the white space outside strings. Pieces are long, because a piece ends only
-/// where white space is left out.
+/// Passes valid JSON text to `pass` in pieces, without the white space outside strings. A piece ends only where white
+/// space is left out.
 fn without_white_space(json: &[u8], mut pass: impl FnMut(&[u8])) {
     let (mut start, mut at) = (0, 0);
     while let Some(byte) = json.get(at) {
@@ -145,7 +145,7 @@ mod tests {
         };
         let odd = r#"{"a\"b":[1.50, "x \" y", {"k" : null}],"é":"\u00e9 中"}"#;
 
-        // These keys must never change. If they change, every finished row is sent and paid for again.
+        // These keys must never change. If they changed, every finished row would be sent and paid for again.
         assert_eq!(key_of(ROW).to_string(), "k1:9703fd6fda1b2dd191062e675dce56a0");
         assert_eq!(key(&betas, &params(ROW)).to_string(), "k1:854b965603132f596979a22f1e7d67b0");
         assert_eq!(key_of(odd).to_string(), "k1:196dc6ab0d7e6f047b66fd8f8a045c58");

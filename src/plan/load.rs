@@ -1,13 +1,13 @@
 //! The load of a run: the rows to be sent, summed up by template, and a sample of these rows.
 //!
 //! The size of a load does not depend on the number of rows. A load has at most [`MOST_TEMPLATES`] groups with one
-//! template each. The rows of further templates share groups: one group for each pair of a model and terms. The sample
-//! has at most [`SAMPLED`] rows. A row is in the sample if a hash of its number is below a threshold. When the sample
-//! is full, the threshold is halved. So every row is in the sample with the same probability, and the rows of the
-//! sample keep their order. The same input always gives the same sample.
+//! template each. The rows of further templates share one group for each pair of model and terms. The sample has at
+//! most [`SAMPLED`] rows. A row is in the sample if a hash of its number is below a threshold. When the sample is full,
+//! the threshold is halved. So every row is in the sample with the same probability, and the rows of the sample keep
+//! their order. The same input always gives the same sample.
 //!
-//! The load also contains some requests, so that the API can count their tokens. These requests are from random rows.
-//! Each model has a few of these requests, also a model that few rows name.
+//! The load also contains the requests of some random rows, so that the API can count their tokens. Each model has a
+//! few of these requests, even if only few rows name it.
 
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
@@ -19,9 +19,9 @@ use crate::domain::{Caching, Interval, Money, Planned, PoolId, Request, Terms};
 const MOST_TEMPLATES: usize = 1024;
 /// The largest number of rows in the sample.
 const SAMPLED: usize = 1 << 15;
-/// The smallest number of requests of each model that are kept for counting their tokens, if there are enough places.
+/// The smallest number of requests per model that are kept for counting their tokens, if there is room.
 const OF_EACH_MODEL: usize = 5;
-/// The largest number of bytes that the requests kept for counting their tokens have together.
+/// The largest total size of the requests that are kept for counting their tokens, in bytes.
 const REQUEST_BYTES: usize = 64 << 20;
 
 /// The rows that a run has to send.
@@ -40,8 +40,8 @@ pub struct Load {
 /// The rows of one template.
 #[derive(Clone, Debug)]
 pub struct Group {
-    /// The number of the template: see [`crate::domain::Ask::template`]. The value is `None` if the group has the rows
-    /// of several templates.
+    /// The number of the template (see [`crate::domain::Ask::template`]); `None` if the group has the rows of several
+    /// templates.
     pub template: Option<u64>,
     /// The model.
     pub model: Arc<str>,
@@ -57,7 +57,7 @@ pub struct Group {
     pub input_tokens: Interval<u64>,
     /// The cost of the prompts of all rows that have a price.
     pub input_cost: Interval<Money>,
-    /// The sum, over all rows, of the price of one output token.
+    /// The price of one output token, added up over all rows.
     pub output_token: Money,
     /// The sum of `max_tokens` of all rows.
     pub max_tokens: u64,
@@ -69,8 +69,8 @@ pub struct Group {
     pub own_marks: u64,
     /// The number of rows to which the program can add cache marks.
     pub markable: u64,
-    /// The two amounts by which `most` is higher if the program adds cache marks to all markable rows: with marks for
-    /// five minutes, and with marks for an hour.
+    /// How much higher `most` is if the program adds cache marks to all markable rows: with marks for five minutes, and
+    /// with marks for an hour.
     pub extra_most: [Money; 2],
     /// The expected effect of the prompt cache; `None` if no caching is planned.
     pub caching: Option<CachedShares>,
@@ -79,12 +79,12 @@ pub struct Group {
 /// The expected effect of the prompt cache on the rows of a group.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CachedShares {
-    /// The share of the input tokens that are not read from the cache, from 0 to 1. Tokens that are not read from the
-    /// cache count against the input limit.
+    /// The share of the input tokens that count against the input limit because they are not read from the cache, from
+    /// 0 to 1.
     pub limited: f64,
     /// The cost of the prompts, divided by their cost without a cache.
     pub price: f64,
-    /// The amount by which the cache marks raise the highest cost. [`Group::most`] includes this amount.
+    /// How much the cache marks raise the highest cost. [`Group::most`] includes this amount.
     pub extra_most: Money,
 }
 
@@ -97,7 +97,7 @@ pub struct Sampled {
     pub input_tokens: u32,
     /// The highest number of output tokens that the row's request allows.
     pub max_tokens: u32,
-    /// A random number that belongs to the row. The same input gives the same number in each run.
+    /// A random-looking number for the row, which is the same in each run on the same input.
     pub hash: u64,
 }
 
@@ -105,7 +105,7 @@ pub struct Sampled {
 #[derive(Clone, Debug)]
 struct Sample {
     rows: Vec<Sampled>,
-    /// The highest hash that a row of the sample can have. Rows with a higher hash are not in the sample.
+    /// The highest hash of a row in the sample. Rows with a higher hash are left out.
     threshold: u64,
 }
 
@@ -121,7 +121,7 @@ impl Default for Sample {
 struct Requests {
     wanted: usize,
     bytes: usize,
-    /// The number of all kept requests.
+    /// The number of kept requests of all models.
     count: usize,
     by_model: BTreeMap<Arc<str>, BinaryHeap<Kept>>,
 }
@@ -198,8 +198,8 @@ impl Load {
         group
     }
 
-    /// Sets the expected effect of the prompt cache on each group. `rates` returns the cache prices for the group at a
-    /// position.
+    /// Sets the expected effect of the prompt cache on each group. `rates` takes the position of a group and returns
+    /// its cache prices.
     ///
     /// Rows of several templates can share a prefix, and the plan counts the tokens of the prefix in the group of the
     /// first row. So all groups with the same model and terms get the same shares. Groups without markable rows get no
@@ -227,8 +227,8 @@ impl Load {
 
     /// Returns the load with the figures for a run without a prompt cache.
     pub(crate) fn without_caching(&self) -> Self {
-        // A forecast takes missing shares from earlier answers, and these have possibly used a cache. So the shares are
-        // set here.
+        // The shares are set here because a forecast would otherwise take them from earlier answers, which may have
+        // used a cache.
         let plain = CachedShares { limited: 1.0, price: 1.0, extra_most: Money::ZERO };
         let of = |group: &Group| Group {
             most: group.most.less(group.caching.map_or(Money::ZERO, |planned| planned.extra_most)),
@@ -239,7 +239,7 @@ impl Load {
     }
 
     /// Returns the load with the figures for a run in batches: at half the price, and without cache marks that the
-    /// program adds. Rows that batches refuse stay online.
+    /// program adds. Rows that batches do not accept stay online.
     pub(crate) fn in_batches(&self) -> Self {
         let plain = CachedShares { limited: 1.0, price: 1.0, extra_most: Money::ZERO };
         let in_batch = |group: &Group| Group {
@@ -247,8 +247,8 @@ impl Load {
             input_cost: group.input_cost.map(Money::half),
             output_token: group.output_token.half(),
             most: group.most_in_batch,
-            // Prompts in batches are counted as plain input, also if earlier answers were read from a cache. It is not
-            // known whether a batch can read cache entries of earlier requests.
+            // Prompts in batches are counted as plain input, even if the prompts of earlier answers were read from a
+            // cache. It is not known whether a batch can read cache entries of earlier requests.
             caching: Some(plain),
             ..group.clone()
         };
@@ -280,8 +280,8 @@ impl Load {
         self.last
     }
 
-    /// Returns the same rows with changed groups and a changed sample. Each group keeps its position. The requests that
-    /// were kept for counting are dropped.
+    /// Returns a load with changed groups and a changed sample. Each group keeps its position. The requests that were
+    /// kept for counting are dropped.
     pub(crate) fn changed(&self, group: impl Fn(&Group) -> Group, row: impl Fn(&Sampled) -> Sampled) -> Self {
         Self {
             groups: self.groups.iter().map(group).collect(),
@@ -344,8 +344,8 @@ struct Expected {
     input_tokens: f64,
     /// The tokens that are read from the cache.
     read: f64,
-    /// The saved cost, as a number of tokens of plain input. Reading a token from the cache adds the saved part of its
-    /// price. Writing a token to the cache subtracts the extra part of its price.
+    /// The saved cost, in tokens of plain input. Reads from the cache add what they save, and writes to the cache
+    /// subtract what they cost extra.
     saved: f64,
     lifetime: Caching,
 }
@@ -408,13 +408,13 @@ impl Requests {
         let last = || self.by_model.values().filter_map(|of_model| of_model.peek()).map(|kept| kept.hash).max();
         match self.by_model.get(model) {
             _ if self.count < self.wanted => true,
-            // If there are fewer places than models, the models that came first have the places.
+            // If there is not enough room for all models, the models that came first are kept.
             None => self.by_model.len() < self.wanted,
             Some(of_model) => of_model.len() < self.share() || last().is_some_and(|last| hash < last),
         }
     }
 
-    /// Returns the number of requests that each model keeps, also if other models have requests with lower hashes.
+    /// Returns how many requests each model keeps, even if other models have requests with lower hashes.
     fn share(&self) -> usize {
         (self.wanted / self.by_model.len().max(1)).clamp(1, OF_EACH_MODEL)
     }
@@ -476,7 +476,7 @@ pub(crate) mod tests {
         load
     }
 
-    /// Returns a row with this prompt and these further members.
+    /// Returns a row with this prompt and more members.
     pub(crate) fn row(text: &str, rest: &str) -> String {
         format!(r#"{{"messages":[{{"role":"user","content":"{text}"}}],"max_tokens":100{rest}}}"#)
     }

@@ -1,10 +1,10 @@
 //! Checks the cache marks (`cache_control`) that are part of a row's request.
 //!
-//! The API refuses a request with more than four marks. It also refuses a request in which a mark for an hour comes
-//! after a mark for five minutes. This module counts only marks that the API certainly counts. These are marks on
-//! tools, on blocks of the system prompt, on content blocks, and on blocks inside a tool result. A mark at the top
-//! level of the request makes the API mark the last block, so this mark is counted too. The lifetime of a mark at the
-//! top level is not checked, because the place where the API puts the mark is not known.
+//! The API rejects a request with more than four marks. It also rejects a request in which a mark for an hour comes
+//! after a mark for five minutes. This module counts only marks that the API certainly counts: on tools, on blocks of
+//! the system prompt, on content blocks, and on blocks inside a tool result. A mark at the top level of the request
+//! makes the API mark the last block, so this mark is counted too. The lifetime of a mark at the top level is not
+//! checked, because the place where the API puts the mark is not known.
 //!
 //! Source: API documentation, "Prompt caching" (2026-09).
 
@@ -19,7 +19,7 @@ use crate::domain::{Caching, Merged};
 /// The largest number of cache marks in a request.
 const MOST_MARKS: usize = 4;
 
-/// The depth to which nested lists of blocks are read. The depth 2 includes the blocks inside a tool result.
+/// How many levels of nested lists of blocks are read. The second level is the blocks inside a tool result.
 const MOST_DEPTH: u32 = 2;
 
 /// Checks the number and the order of the cache marks of a request.
@@ -84,7 +84,7 @@ impl Marks {
     fn of(params: Merged<'_>) -> Self {
         let mut marks = Self::default();
         let value = |name: &str| Cursor::new(params.get(name).unwrap_or("null").as_bytes());
-        // If a value can't be read, its marks are not counted, because it is not certain that the API counts them.
+        // If a value can't be read, its marks are not counted, because the API may not count them either.
         let _ = marks.list(&mut value("tools"), MOST_DEPTH - 1, &Place::Tool);
         let _ = marks.list(&mut value("system"), MOST_DEPTH - 1, &Place::System);
         let _ = marks.messages(&mut value("messages"));
@@ -102,7 +102,7 @@ impl Marks {
         })
     }
 
-    /// Finds the marks of a list of tools or blocks. `depth` is the number of levels of nested lists that are read.
+    /// Finds the marks of a list of tools or blocks. `depth` is how many levels of nested lists are read.
     fn list(&mut self, cursor: &mut Cursor<'_>, depth: u32, place: &dyn Fn(usize) -> Place) -> Option<()> {
         let mut number = 0;
         array(cursor, |cursor| {
@@ -144,12 +144,12 @@ fn read(mark: &[u8]) -> Option<Option<Caching>> {
     })
 }
 
-/// Reads the elements of an array. A value that is not an array is skipped.
+/// Reads the elements of an array, and skips any other value.
 fn array<'a>(cursor: &mut Cursor<'a>, element: impl FnMut(&mut Cursor<'a>) -> Option<()>) -> Option<()> {
     if cursor.peek()? == b'[' { cursor.array(element) } else { cursor.skip_value(DEEPEST) }
 }
 
-/// Reads the members of an object. A value that is not an object is skipped.
+/// Reads the members of an object, and skips any other value.
 fn object<'a>(cursor: &mut Cursor<'a>, member: impl FnMut(&mut Cursor<'a>, &'a [u8]) -> Option<()>) -> Option<()> {
     if cursor.peek()? == b'{' { cursor.object(member) } else { cursor.skip_value(DEEPEST) }
 }

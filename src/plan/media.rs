@@ -7,8 +7,8 @@ use crate::domain::json::{Cursor, DEEPEST, inside_quotes};
 
 /// The likely number of bytes of a PDF page. A page of text has 20 to 50 kB, and a scanned page has 100 kB or more.
 const PDF_PAGE_BYTES: usize = 60_000;
-/// The highest and the lowest number of bytes of a PDF page: of a scanned page and of a page of plain text. These two
-/// numbers give the interval for the number of pages.
+/// The numbers of bytes of a scanned PDF page (the highest) and of a page of plain text (the lowest). These two sizes
+/// give the interval for the number of pages.
 const DENSE_PAGE_BYTES: usize = 500_000;
 const LIGHT_PAGE_BYTES: usize = 10_000;
 /// The largest number of pages in a PDF that the API accepts. Source: API documentation, "PDF support" (2026-08-22).
@@ -17,7 +17,7 @@ const MOST_PDF_PAGES: usize = 600;
 const MOST_PAGE_TEXT_TOKENS: u64 = 3000;
 /// The smallest number of text tokens in a PDF page. Source: API documentation, "PDF support" (2026-08-22).
 const LEAST_PAGE_TEXT_TOKENS: u64 = 1500;
-/// The number of tokens of a small picture, which is the lowest estimate for a picture of unknown size.
+/// The tokens of a small picture. This is the lowest estimate for a picture of unknown size.
 const LEAST_PICTURE_TOKENS: u64 = 100;
 /// The assumed number of pages of a document that is given only by its address or id.
 const REMOTE_PAGES: Interval<usize> = Interval { low: 1, likely: 10, high: 100 };
@@ -28,7 +28,7 @@ impl Walk<'_> {
         let vision = &self.scale.vision;
         let most = u64::from(vision.max_tokens);
         self.media += match data.and_then(|data| vision.tokens_of(data)).map(u64::from) {
-            // The published rule for pictures is exact, but it does not say exactly how the API scales a picture down.
+            // The published rule for pictures is exact, except for how the API scales a picture down.
             Some(tokens) => {
                 Interval { low: tokens * 9 / 10, likely: tokens, high: (tokens * 11).div_ceil(10).min(most) }
             }

@@ -1,7 +1,7 @@
 //! Planning: a row becomes a job with a key, a pool and an estimated cost, or is rejected before anything is sent.
 //!
 //! Pure. This module merges rows with the flags, identifies rows, estimates their cost, and computes upper bounds for
-//! the cost. The module uses no clock, no files and no limits of the run.
+//! the cost. This module does not use the clock, files or the limits of the run.
 //!
 //! Invariants:
 //! - A row's own parameters override flags, and keep their bytes and order. Parameters that come only from flags or
@@ -9,8 +9,8 @@
 //!   parameters of `--param` in their order. The parameters never contain `stream`, because the runner decides whether
 //!   an answer is streamed.
 //! - A key never changes between versions of this program ([`key()`]).
-//! - Only requests that certainly can't work are rejected. All other requests are sent. For a request that will
-//!   probably fail, the user gets a `Notice`.
+//! - Only requests that are certain to fail are rejected. All other requests are sent. For a request that will probably
+//!   fail, the user gets a `Notice`.
 //!
 //! Rejected:
 //! - Parsing each row into a tree of values: this would take three times the memory and ten times the time of reading
@@ -68,14 +68,13 @@ use crate::domain::{ErrorClass, Identity, JobKey, Origin, Params, Request};
 pub struct RequestDefaults {
     /// `--model`. Without this flag, the default model of the catalog is used.
     pub model: Option<String>,
-    /// `--system`, if its value is a text. A list of blocks is in `params` instead.
+    /// `--system`, if its value is a plain text. A list of blocks is in `params` instead.
     pub system: Option<String>,
     /// `--max-tokens`.
     pub max_tokens: Option<u32>,
     /// The parameters of `--param`, in the order in which they were given.
     pub params: Params,
-    /// `--map-model`. This flag also changes the model of rows that name a model themselves. The other flags do not
-    /// change such rows.
+    /// `--map-model`. Unlike the other flags, it also changes the model of rows that name a model themselves.
     pub model_map: ModelMap,
 }
 
@@ -95,7 +94,7 @@ pub struct Rejected {
     pub origin: Origin,
     /// The position of the row in its input, counted from 0.
     pub index: u64,
-    /// The key of the row, computed from its request.
+    /// The key of the row, a hash of its request.
     pub key: JobKey,
     /// The identity by which a later run recognizes the row.
     pub identity: Identity,
@@ -106,7 +105,7 @@ pub struct Rejected {
     pub extra: Params,
     /// The class of the failure: `InvalidInput` or `TooLarge`.
     pub class: ErrorClass,
-    /// A message that says what is wrong, gives the numbers, and says what to do.
+    /// A message with the fault, the numbers, and what to do.
     pub message: String,
 }
 

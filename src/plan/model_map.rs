@@ -1,18 +1,18 @@
 //! Applies `--map-model`: rows that name one model are sent to another model.
 //!
 //! The model of a row is replaced first, before the row is identified and measured. So the row's pool, price and key
-//! belong to the new model. All other parameters of the row stay as they are written.
+//! belong to the new model. All other parameters of the row keep their bytes.
 
 use crate::domain::json::string_value;
 use crate::domain::{Merged, Params};
 
-/// The models that are replaced, each with its replacement. A model occurs only once in this list.
+/// The models that are replaced, each with its replacement. Each model has at most one replacement.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModelMap(pub Vec<(String, String)>);
 
 impl ModelMap {
-    /// Replaces the model of a row. Returns the position of the used pair (model and replacement). If the row names no
-    /// model, the default model is replaced.
+    /// Replaces the model of a row. Returns the position of the pair (model and replacement) that was used. If the row
+    /// names no model, the default model is replaced.
     pub(super) fn apply(&self, defaults: &Params, own: &mut Params) -> Option<usize> {
         if self.0.is_empty() {
             return None;

@@ -1,5 +1,5 @@
-//! The models that rows have named, and the facts about each model that planning needs. A row that names the same model
-//! as the row before needs no hash of the name.
+//! The models that rows have named, and what planning needs to know about each model. If a row names the same model as
+//! the row before, the name is not hashed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,11 +14,10 @@ use crate::catalog::{Catalog, Model, Prices, TokenizerFamily, ToolPrompt};
 use crate::domain::{Merged, Money, Params, PoolId, Speed, Terms, UsageBound};
 
 /// The largest number of models in a run. The number is limited because each model has its own limits, statistics and
-/// warnings. If rows name more models than this, the values in the rows are certainly not names of models.
+/// warnings. If rows name more models than this, the values are certainly not model names.
 const MAX_MODELS: usize = 1_000;
 
-/// The facts about each model. The facts are found by the JSON text of the model's name, so no memory is allocated for
-/// a row.
+/// The models, by the JSON text of their names, so that no memory is allocated for a row.
 #[derive(Debug)]
 pub(super) struct Models {
     catalog: Arc<Catalog>,
@@ -53,7 +52,7 @@ impl Models {
 pub(super) struct Known {
     /// The name of the model as JSON text.
     written: Box<str>,
-    /// The name of the model. All rows of the model share this text, because copying it for each row would be slower.
+    /// The name of the model. All rows of the model share this text, because a copy for each row would be slower.
     pub name: Arc<str>,
     /// The model's entry in the catalog; `None` if the catalog does not have the model.
     pub model: Option<Model>,
@@ -90,8 +89,8 @@ impl Known {
         }
     }
 
-    /// Returns the highest cost that an answer with this usage can have from a model of the catalog. This cost is used
-    /// for requests that the API is allowed to pass to another model.
+    /// Returns the highest cost that an answer with this usage can have from a model of the catalog. The caller needs
+    /// this cost for requests that the API is allowed to pass to another model.
     pub(super) fn most_of_any(&self, terms: Terms, usage: &UsageBound) -> Money {
         self.catalog.most_of_any(terms, usage)
     }
@@ -113,7 +112,7 @@ impl Models {
         }
     }
 
-    /// Sets today's date. With this date, models that have retired after the catalog was made are recognized.
+    /// Sets today's date. The date shows which models have retired since the catalog was made.
     pub(super) fn tell_date(&mut self, today: Date) {
         self.today = Some(today);
     }
@@ -126,7 +125,7 @@ impl Models {
     /// Returns the model that a row names.
     ///
     /// # Errors
-    /// Returns a [`Fault`] when the model is missing or is not a string.
+    /// Returns a [`Fault`] if the model is missing or is not a string.
     pub(super) fn meant(&mut self, params: Merged<'_>) -> Result<&Known, Fault> {
         let written = params.get("model").unwrap_or_default();
         if self.known.get(self.last).is_none_or(|known| &*known.written != written) {
@@ -147,7 +146,7 @@ impl Models {
         Ok(known)
     }
 
-    /// Returns the name of a model that no row has named before.
+    /// Checks and returns the name of a model that no row has named before.
     fn fresh_name(&self, params: Merged<'_>) -> Result<String, Fault> {
         let name = checks::model_name(params)?;
         match self.known.len() < MAX_MODELS {
@@ -170,7 +169,7 @@ impl Models {
             written: written.into(),
             pools: [Speed::Standard, Speed::Fast].map(|speed| Arc::new(pool(speed))),
             prices: [Speed::Standard, Speed::Fast].map(|speed| self.catalog.prices(speed, &name)),
-            // For a model that is not in the catalog, the program uses the figures that give the higher estimate.
+            // A model that is not in the catalog gets the figures with the higher estimate.
             family: model.as_ref().map_or(TokenizerFamily::New, |model| model.family),
             tool_prompt: model.as_ref().map_or(ToolPrompt::UNPUBLISHED, |model| model.tool_prompt),
             cache_min_tokens: model
@@ -197,8 +196,8 @@ impl Models {
     }
 }
 
-/// Returns a sampling parameter of the request that a model without sampling parameters would refuse. Such a model
-/// accepts only the default value of a sampling parameter.
+/// Returns a sampling parameter of the request whose value is not the default. Models without sampling parameters
+/// accept only the default.
 fn refused_sampling(params: Merged<'_>) -> Option<&'static str> {
     ["temperature", "top_p", "top_k"].into_iter().find(|name| match params.get(name) {
         Some("null") | None => false,

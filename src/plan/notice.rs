@@ -1,4 +1,4 @@
-//! Notices: problems that a request will probably have. The problems are not certain, so the request is not rejected.
+//! Notices: problems that a request will probably have. As they are not certain, the request is not rejected.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use super::unknown::UnknownModel;
 use crate::domain::{MemberPath, quoted, shortened};
 
-/// A notice: a fact that the user should know. The program prints each notice once, before or while rows are sent.
+/// Something that the user should know. The program prints each notice once, before or while rows are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
     /// The model is not in the catalog.
@@ -27,7 +27,8 @@ pub(crate) enum Notice {
         /// The day on which the model will retire.
         on: Date,
     },
-    /// The model answers with 400 if this sampling parameter differs from its default.
+    /// The API answers 400, because this model does not accept a sampling parameter with a value other than the
+    /// default.
     Sampling {
         /// The name of the model.
         model: Arc<str>,

@@ -1,23 +1,23 @@
-//! Parameters that replace parameters of a row in its request. The row keeps its own request and its key.
+//! Parameters that replace parameters of a row in the request that is sent. The row keeps its own request and its key.
 //!
 //! `--rerun` and `resume` use these parameters. For example, a row with a truncated answer is sent again with a larger
-//! `max_tokens`. A later run must recognize it as the same row, so its key does not change.
+//! `max_tokens`. A later run must recognize the row, so its key does not change.
 
 use super::RequestDefaults;
 use super::defaults::named;
 use crate::domain::json::raw_value;
 use crate::domain::{Merged, Params};
 
-/// Parameters that replace parameters of a row in its request.
+/// Parameters that replace parameters of a row in the request that is sent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overrides(Params);
 
-/// The choice of the rows: their requests get the overrides.
+/// The rows whose requests get the overrides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Overridden {
     /// All rows.
     All,
-    /// Only rows that are sent again because their answer was truncated or refused.
+    /// Only rows that are sent again because their answer was truncated or was a refusal.
     #[default]
     Reruns,
 }

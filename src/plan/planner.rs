@@ -44,12 +44,12 @@ pub struct Planner {
     repeats: Option<Repeats>,
     /// The keys of the unnamed rows that were identified so far.
     seen: Seen,
-    /// The number of repeats of each key that occurred more than once. The first row with the key is not counted.
+    /// For each key that has occurred more than once, how many times it occurred after its first row.
     again: HashMap<u64, u32>,
     prefixes: PrefixFinder,
     /// The function that changes the request of each row before the request is sent.
     shaping: Option<Shaping>,
-    /// The parameters that replace parameters of rows, and the setting that says in which rows.
+    /// The parameters that replace parameters of rows, and the rows in which they do.
     overrides: (Overrides, Overridden),
     /// The conditions that each answer must meet.
     conditions: Vec<Condition>,
@@ -57,7 +57,7 @@ pub struct Planner {
     rules: Option<ProviderRules>,
 }
 
-/// A function that changes the request that is sent for a row. The row keeps its own request and its key.
+/// A function that changes the request of a row before it is sent. The row keeps its own request and its key.
 pub type Shaping = Arc<dyn Fn(Merged<'_>) -> Shaped + Send + Sync>;
 
 /// A request that was changed before it is sent.
@@ -65,11 +65,11 @@ pub type Shaping = Arc<dyn Fn(Merged<'_>) -> Shaped + Send + Sync>;
 pub struct Shaped {
     /// The parameters that are sent.
     pub params: Params,
-    /// The way in which the schema for the answer was put into the parameters; `None` without a schema.
+    /// How the schema for the answer was put into the parameters; `None` without a schema.
     pub rung: Option<Rung>,
 }
 
-/// The result of measuring a row that has no fault.
+/// What is known about a row without a fault after it was measured.
 struct Measured {
     model: Arc<str>,
     pool: Arc<PoolId>,
@@ -89,7 +89,7 @@ pub struct Identified {
     pub id: JobId,
     /// The label of the row: the label that the user gave, or `<source>:<line>`.
     pub custom_id: String,
-    /// The key of the row, computed from its request.
+    /// The key of the row, a hash of its request.
     pub key: JobKey,
     /// The identity by which a later run recognizes the row.
     pub identity: Identity,
@@ -108,7 +108,7 @@ pub struct Identified {
 /// The parts of an entry in an error log that identify a row: its number among equal rows, and its position in the
 /// input.
 ///
-/// Each part is parsed separately, so a wrong value in one part does not make the other part unreadable.
+/// Each part is parsed separately, so a wrong value in one does not make the other unreadable.
 #[derive(Default, Deserialize)]
 struct ErrorMark<'a> {
     #[serde(borrow)]
@@ -155,8 +155,9 @@ impl Planner {
         }
     }
 
-    /// Makes the planner reject each row with a member that the provider refuses, and note each member that is left out
-    /// of requests. `provider` is the name of the provider. The planner itself changes no request for the provider.
+    /// Makes the planner reject each row with a member that the provider rejects, and add a notice for each member that
+    /// is left out of requests. `provider` is the name of the provider. The planner does not remove these members
+    /// itself.
     pub(crate) fn with_rules(mut self, provider: Arc<str>, rules: Arc<RequestRules>) -> Self {
         self.rules = ProviderRules::new(provider, rules);
         self
@@ -168,47 +169,44 @@ impl Planner {
         self
     }
 
-    /// Makes the planner replace parameters in the requests of these rows. The parameters are replaced before a
-    /// [`Shaping`] changes the requests.
+    /// Makes the planner replace parameters in the requests of these rows, before a [`Shaping`] changes the requests.
     pub(crate) fn with_overrides(mut self, overrides: Overrides, of: Overridden) -> Self {
         self.overrides = (overrides, of);
         self
     }
 
-    /// Makes the planner reject each row that does not have all columns that conditions on its answer need.
+    /// Makes the planner reject each row that lacks a column that a condition on its answer needs.
     pub(crate) fn with_conditions(mut self, conditions: Vec<Condition>) -> Self {
         self.conditions = conditions;
         self
     }
 
-    /// Makes the planner find all prefixes of each row that can be cached. The survey of the input before a run needs
-    /// all prefixes.
+    /// Makes the planner find all prefixes of each row that can be cached, for the survey of the input before a run.
     pub fn finding_prefixes(mut self, fixed_starts: &[String]) -> Self {
         self.prefixes = PrefixFinder::of_survey(fixed_starts);
         self
     }
 
-    /// Makes the planner find only the prefixes that `plan` marks. The run needs only these prefixes.
+    /// Makes the planner find only the prefixes that `plan` marks, for the run itself.
     pub fn with_caching(mut self, plan: Arc<CachePlan>, fixed_starts: &[String]) -> Self {
         self.prefixes = PrefixFinder::of_run(plan, fixed_starts);
         self
     }
 
-    /// Makes the planner count only the keys that a first pass found more than once. Counting only these keys needs
-    /// little memory.
+    /// Makes the planner count only the keys that a first pass found more than once, which saves memory.
     pub fn with_repeats(mut self, repeats: Repeats) -> Self {
         self.repeats = Some(repeats);
         self
     }
 
-    /// Turns off notices about models that the catalog does not know. A caller that counts the rows of each model does
-    /// not need these notices.
+    /// Turns off notices about models that the catalog does not know. Callers that count the rows of each model
+    /// themselves do not need these notices.
     pub(crate) fn without_unknown_models(mut self) -> Self {
         self.models.tells_unknown = false;
         self
     }
 
-    /// Sets today's date. With this date, the planner recognizes models that have retired after the catalog was made.
+    /// Sets today's date. The date shows which models have retired since the catalog was made.
     pub(crate) fn with_today(mut self, today: Date) -> Self {
         self.models.tell_date(today);
         self
@@ -217,12 +215,12 @@ impl Planner {
     /// Turns a row into a job.
     ///
     /// A row's own parameters override the defaults. A named row is identified by its label and key. An unnamed row is
-    /// identified by its key and the number of equal rows before it. An entry of an error log that was made from an
-    /// unnamed row has the member `occurrence`. This entry keeps its label, but it is identified like the unnamed row.
-    /// If an entry has the member `index`, it keeps this index.
+    /// identified by its key and the number of equal rows before it. An entry of an error log with the member
+    /// `occurrence` was made from an unnamed row. It keeps its label, but is identified like the unnamed row. If an
+    /// entry has the member `index`, it keeps this index.
     ///
     /// # Errors
-    /// Returns [`Rejected`] when the row certainly can't work:
+    /// Returns [`Rejected`] if the row is certain to fail:
     /// - The row has no messages, or too many messages.
     /// - The model of the row is not a string.
     /// - The parameter `max_tokens` is not a number, or is above the limit of the model.
@@ -230,14 +228,14 @@ impl Planner {
     /// - The prompt of the row is certainly longer than the model's context window.
     /// - The row has more than four cache marks, or a mark for an hour after a mark for five minutes.
     /// - The row does not have a column that a condition on its answer needs.
-    /// - The row has a member that the provider refuses.
+    /// - The row has a member that the provider rejects.
     pub fn plan(&mut self, row: Row, id: JobId) -> Result<Planned, Box<Rejected>> {
         let identified = self.identify(row, id);
         self.measure(identified)
     }
 
-    /// Finds the identity of a row, which takes half of the time of planning. A row that an earlier run has finished
-    /// does not need the other half.
+    /// Finds the identity of a row, which is half of the work of planning. A row that an earlier run has finished does
+    /// not need the other half.
     pub(crate) fn identify(&mut self, mut row: Row, id: JobId) -> Identified {
         self.mapped = self.model_map.apply(&self.defaults, &mut row.params);
         let key = self.key_of(&row);
@@ -259,9 +257,8 @@ impl Planner {
         self.measure_with(identified, is_overridden)
     }
 
-    /// Makes the job of a row that is run again because its answer was truncated or refused. The new request is only
-    /// sent online. The result of a batch is matched to its row by the row's identity, and this row has an answer
-    /// already.
+    /// Makes the job of a row that is run again because its answer was truncated or was a refusal. The new request is
+    /// only sent online. Results of a batch are matched to rows by identity, and this row already has an answer.
     ///
     /// # Errors
     /// The errors are the same as for [`Planner::plan`].
@@ -321,7 +318,7 @@ impl Planner {
     /// Returns the request with these parameters, to be sent for `purpose`.
     ///
     /// # Errors
-    /// Returns a message that says why the request can't work.
+    /// Returns a message that says why the request is certain to fail.
     pub fn ask_for(&mut self, params: &Params, rung: Option<Rung>, purpose: Purpose) -> Result<Ask, String> {
         let ask = self.ask_of(params.into(), Request::of(params), purpose).map_err(|fault| fault.message)?;
         Ok(Ask { rung, ..ask })
@@ -358,8 +355,7 @@ impl Planner {
         })
     }
 
-    /// Makes the first request of a job again, from the job's own request. The method is for rows that were kept on
-    /// disk.
+    /// Makes the first request of a job again from the job's own request, for rows that were kept on disk.
     ///
     /// # Errors
     /// The errors are the same as for [`Planner::plan`].
@@ -375,10 +371,10 @@ impl Planner {
 
     /// Returns the request of a row for another provider. The request is made from the row's own request. If `model` is
     /// given, it replaces the model of the row, and `max_tokens` is lowered to the limit of this model. `is_rerun` says
-    /// whether the row is sent again because its answer was truncated or refused.
+    /// whether the row is sent again because its answer was truncated or was a refusal.
     ///
     /// # Errors
-    /// Returns a message that says why the request can't work at the other provider.
+    /// Returns a message that says why the request is certain to fail at the other provider.
     pub(crate) fn ask_elsewhere(&mut self, job: &Job, model: Option<&str>, is_rerun: bool) -> Result<Ask, String> {
         let mut params = raw_members(job.request.json());
         if is_rerun || self.overrides.1 == Overridden::All {
@@ -392,7 +388,7 @@ impl Planner {
         Ok(Ask { purpose: Purpose::Fallback, ..ask })
     }
 
-    /// Returns the key that a row will have. A first pass over the input needs only this key.
+    /// Returns the key that a row will have, for a first pass over the input.
     pub fn key_of(&mut self, row: &Row) -> JobKey {
         self.keys.key(Merged::new(&self.defaults, &row.params).iter())
     }
@@ -428,7 +424,7 @@ impl Planner {
     }
 }
 
-/// Finds the cost and the pool of a row, and checks that the row can work.
+/// Finds the cost and the pool of a row, and checks that the row is not certain to fail.
 fn measured(
     params: Merged<'_>,
     body_bytes: usize,
@@ -470,7 +466,7 @@ fn measured(
     })
 }
 
-/// Returns the members of a request that this program wrote.
+/// Reads the members of a request that this program wrote.
 fn raw_members(json: &[u8]) -> Params {
     str::from_utf8(json).ok().and_then(Params::of_object).unwrap_or_default()
 }
@@ -983,7 +979,7 @@ mod tests {
         }
     }
 
-    /// Returns two lists of the members of a map: one in the order of the map, and one in a random order.
+    /// Returns the members of a map twice: in the order of the map, and in a random order.
     trait ShuffleMembers {
         fn prop_shuffle_members(self) -> impl Strategy<Value = (Members, Members)>;
     }

@@ -6,7 +6,7 @@ use super::models::Known;
 use crate::catalog::Prices;
 use crate::domain::{Caching, Expense, Interval, Merged, Money, Terms, Usage, UsageBound};
 
-/// All facts on which the cost of an answer depends, except the caching of the prompt.
+/// Everything that the cost of an answer depends on, except the caching of the prompt.
 pub(super) struct Pricing<'a> {
     prices: &'a Prices,
     terms: Terms,
@@ -16,7 +16,7 @@ pub(super) struct Pricing<'a> {
 }
 
 impl<'a> Pricing<'a> {
-    /// Returns the pricing of a request; `None` when the model has no price.
+    /// Returns the pricing of a request; `None` if the model has no price.
     pub(super) fn of(
         params: Merged<'_>,
         estimate: &Estimate,
@@ -60,7 +60,7 @@ impl<'a> Pricing<'a> {
         self.prices.most(self.terms, &usage) + others
     }
 
-    /// Returns the highest cost of an answer from a batch. No other model can answer, because batches refuse
+    /// Returns the highest cost of an answer from a batch. No other model can answer, because batches do not accept
     /// `fallbacks`.
     fn most_in_batch(&self, caching: Caching) -> Money {
         let bound = self.bound.usage_in_batch;

@@ -7,7 +7,7 @@ use super::checks::{self, Fault};
 use super::notice::Notice;
 use crate::domain::{MemberFinder, RequestRules};
 
-/// The rules of a provider that concern the planning of rows.
+/// The rules of a provider that the planner applies to rows.
 #[derive(Debug)]
 pub(super) struct ProviderRules {
     /// The name of the provider.
@@ -20,7 +20,7 @@ pub(super) struct ProviderRules {
 }
 
 impl ProviderRules {
-    /// Returns the rules of a provider with this name; `None` if no member has to be checked.
+    /// Returns the rules of the provider with this name; `None` if the provider accepts all members.
     pub(super) fn new(provider: Arc<str>, rules: Arc<RequestRules>) -> Option<Self> {
         let (refused, dropped) = (MemberFinder::new(&rules.refuse), MemberFinder::new(&rules.drop));
         let told = vec![false; rules.drop.len()];
@@ -28,11 +28,11 @@ impl ProviderRules {
         (!is_empty).then_some(Self { provider, rules, refused, dropped, told })
     }
 
-    /// Checks that a request has no member that the provider refuses. When a member that is left out of requests occurs
-    /// for the first time, a notice is added.
+    /// Checks that a request has no member that the provider rejects. Adds a notice when a member that is left out of
+    /// requests occurs for the first time.
     ///
     /// # Errors
-    /// Returns a fault if the provider refuses a member of the request.
+    /// Returns a fault if the provider rejects a member of the request.
     pub(super) fn check(&mut self, request: &[u8], notices: &mut Vec<Notice>) -> Result<(), Fault> {
         checks::refused(&self.provider, &self.rules, &self.refused, request)?;
         if self.told.iter().all(|told| *told) {

@@ -1,9 +1,9 @@
 //! A set of hashes that needs little memory, for inputs that are read once.
 //!
-//! The set consists of many small sets. Some bits of a hash choose its small set. A set that grows needs memory for its
-//! old and its new table, but only one small set grows at a time. With ten million rows, a single large set would need
-//! 227 MB during its growth. The small sets together need at most 152 MB. The values are used as hashes without further
-//! hashing, so an attacker must not be able to choose them.
+//! The set consists of many small sets. Some bits of a hash choose its small set. While a set grows, it needs memory
+//! for its old and its new table, but only one small set grows at a time. With ten million rows, a single large set
+//! would need 227 MB while it grows. The small sets together need at most 152 MB. The values are used as hashes without
+//! further hashing, so an attacker must not be able to choose them.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -23,7 +23,7 @@ impl Default for Seen {
 impl Seen {
     /// Adds a hash; returns whether it is new to the set.
     pub fn insert(&mut self, hash: u64) -> bool {
-        // The bits in the middle choose the set, because the tables inside use the lowest and the highest bits.
+        // The middle bits choose the set, because the tables in the sets use the lowest and the highest bits.
         self.0[(hash >> 32) as usize % SHARDS].insert(hash)
     }
 
@@ -38,8 +38,8 @@ impl Seen {
     }
 }
 
-/// A map from 64-bit hashes to numbers. Like [`Seen`], the map consists of many small maps, so little memory is needed
-/// when it grows.
+/// A map from 64-bit hashes to numbers. Like [`Seen`], the map consists of many small maps, so it needs little extra
+/// memory when it grows.
 #[derive(Debug)]
 pub(crate) struct NumberOf(Vec<HashMap<u64, u64, BuildHasherDefault<AsItIs>>>);
 

@@ -1,13 +1,13 @@
 //! Templates: groups of rows whose answers have a similar length.
 //!
-//! The number of a template is written to the result lines. From these lines, later runs learn the usual length of a
-//! template's answers. So the number of a template must never change between versions of this program.
+//! The number of a template is written to the result lines. From the result lines, later runs learn the usual length of
+//! a template's answers. So the number of a template must never change between versions of this program.
 
 use ring::digest::{Context, SHA256};
 
 use crate::domain::Merged;
 
-/// The names of the parameters that have the same value in all rows of a template.
+/// The parameters that have the same value in all rows of a template.
 const SHARED: [&str; 7] = ["model", "max_tokens", "system", "tools", "tool_choice", "output_config", "thinking"];
 
 /// Finds the template that a row belongs to. All rows must have the same defaults.
@@ -22,8 +22,8 @@ pub(super) struct Templates {
 impl Templates {
     /// Returns the number of a row's template. Rows with the same values of the shared parameters have the same number.
     ///
-    /// The number is the beginning of a SHA-256 hash. The hash covers each shared parameter that a row has. From each
-    /// parameter, it takes the name, the length of the value in eight bytes, and the value as it is written.
+    /// The number is the beginning of a SHA-256 hash. For each shared parameter that the row has, the hash covers the
+    /// name, the length of the value in eight bytes, and the value as it is written.
     pub(super) fn mark(&mut self, params: Merged<'_>) -> u64 {
         let is_own = |(name, last): (&str, &Option<Box<str>>)| params.own(name) == last.as_deref();
         match &self.last {

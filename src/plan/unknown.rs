@@ -12,7 +12,7 @@ use crate::source::nearest_names;
 pub struct UnknownModel {
     /// Its name.
     pub name: String,
-    /// The vendor, if the model is certainly from another vendor.
+    /// The other vendor, if the model is certainly not from Anthropic.
     pub vendor: Option<&'static str>,
     /// Up to three served models with similar names, the nearest first.
     nearest: Vec<String>,
@@ -29,7 +29,7 @@ impl UnknownModel {
             return None;
         }
         let served = catalog.models().iter().filter(|model| !model.is_retired());
-        // Models are shown by their names without a date, because people know these names.
+        // Models are shown by their names without a date, because these are the names that people know.
         let names = served.map(|model| model.aliases.first().unwrap_or(&model.id));
         let nearest = if vendor.is_some() { Vec::new() } else { nearest_names(name, names.map(|name| &**name)) };
         Some(Self { name: name.to_owned(), vendor, nearest: nearest.into_iter().map(str::to_owned).collect() })

@@ -6,21 +6,19 @@ use super::weights::{self, Class, Weighed, Weights, weigh, weigh_escaped, weigh_
 use crate::domain::json::{Cursor, DEEPEST, inside_quotes};
 use crate::domain::{Caching, Interval};
 
-/// The depth to which blocks inside blocks are read. The API nests three levels. Deeper content is counted as plain
+/// How many levels of blocks inside blocks are read. The API nests three levels. Deeper content is counted as plain
 /// text.
 const MOST_DEPTH: u32 = 8;
-/// The number of bytes that are counted for the tokens that the API adds around a whole request. The API also adds
-/// tokens around each message. These tokens are fewer than the bytes of JSON around the message, so no bytes are added
-/// for them.
+/// How many bytes are counted for the tokens that the API adds around a whole request. The tokens that the API adds
+/// around each message are fewer than the bytes of JSON around the message, so they need no extra bytes.
 pub(super) const BYTES_AROUND: u64 = 16;
-/// The real number of tokens of a text compared with its weight (the estimated tokens): the lowest, likely and highest
-/// ratio, in thousandths. ASCII text is mostly Latin prose, code and data. Wide text is text in other scripts, and
-/// accented letters.
+/// The ratio of a text's real tokens to its weight (the estimated tokens): lowest, likely and highest, in thousandths.
+/// ASCII text is mostly Latin prose, code and data. Wide text is text in other scripts, and accented letters.
 ///
-/// No tokenizer is published. To check the weights, two counts were compared on texts of ten languages, code, JSON and
-/// tables of numbers. One count used these weights. The other count cut the text into runs of letters, digits and
+/// No tokenizer is published. To check the weights, two counts were compared on texts in ten languages, code, JSON and
+/// tables of numbers. One count used these weights. The other count split the text into runs of letters, digits and
 /// punctuation. The ratio of the two counts was 0.52 to 1.35 for ASCII texts and 0.46 to 1.44 for other texts.
-/// Measurements of third parties (April 2026) differ from each other by a fifth.
+/// Third-party measurements (April 2026) differ from each other by a fifth.
 const ASCII_TEXT: Interval<u64> = Interval { low: 550, likely: 1000, high: 1500 };
 const WIDE_TEXT: Interval<u64> = Interval { low: 500, likely: 1000, high: 1500 };
 /// The tokens that the API adds for each message.
@@ -72,17 +70,17 @@ pub(super) struct Walk<'s> {
     /// The tokens of all pictures and documents.
     pub media: Interval<u64>,
     pub messages: u32,
-    /// The number of bytes of everything that can be part of a prompt. Escapes are counted as they are written.
+    /// The total size of everything that can be part of a prompt, in bytes. Escapes are counted as they are written.
     pub bytes: u64,
-    /// The part of `bytes` that is not text: the data of pictures and documents, and the extra bytes of escapes. An
-    /// escape is longer than its text.
+    /// The part of `bytes` that is not text: the data of pictures and documents, and the extra bytes of escapes (an
+    /// escape is longer than its character).
     pub left_out: u64,
     /// The highest possible number of tokens of all pictures and documents.
     pub most_media_tokens: u64,
     pub caching: Caching,
     /// Whether the API accepts a cache mark on the text or block that was read last.
     can_be_marked: bool,
-    /// The parts of the prompt, in the order of the members in the JSON text; `None` if they are not collected.
+    /// The parts of the prompt, in the order of the members in the JSON text; `None` if the parts are not collected.
     pub parts: Option<Vec<Part>>,
 }
 
@@ -160,8 +158,8 @@ impl<'s> Walk<'s> {
                 _ => Some(()),
             };
             if is_read.is_none() {
-                // The value is nested too deep to be read. So its whole text is counted as it is written. The value is
-                // treated like a value with a cache mark for an hour.
+                // The value is nested too deep to be read. So its whole text is counted as it is written, and it is
+                // treated as if it had a cache mark for an hour.
                 (walk.text, walk.wide, walk.media, walk.left_out) = (text, wide, media, left_out);
                 walk.verbatim(value);
                 walk.caching = Caching::Hour;
@@ -171,7 +169,7 @@ impl<'s> Walk<'s> {
         walk
     }
 
-    /// Notes a cache mark: the API can write everything before the mark to a cache.
+    /// Notes a cache mark, because the API can write everything before the mark to a cache.
     fn mark(&mut self, value: &[u8]) {
         self.caching = self.caching.max(lifetime(value));
     }
@@ -233,7 +231,7 @@ impl<'s> Walk<'s> {
         })
     }
 
-    /// Reads all tools, which together are one part of the prompt.
+    /// Reads all tools, which form one part of the prompt.
     fn all_tools(&mut self, value: &[u8]) -> Option<()> {
         let (text, caching) = (self.text, std::mem::take(&mut self.caching));
         self.verbatim(value);
@@ -263,8 +261,7 @@ impl<'s> Walk<'s> {
             return self.content(cursor, depth);
         }
         let first = cursor.peek()?;
-        // A string can become a block only if it is written in place of the whole list. A string inside the list is not
-        // valid.
+        // A string can become a block only if it stands for the whole list. A string inside the list is not valid.
         let can_be_block = first == b'{' || (first == b'"' && depth == MOST_DEPTH);
         let (start, text, media) = (cursor.position(), self.text, self.media.likely);
         let caching = std::mem::take(&mut self.caching);
@@ -285,9 +282,8 @@ impl<'s> Walk<'s> {
         Some(())
     }
 
-    /// Reads the marks of tools, and the position of the closing brace of the last tool that can have a mark. Some
-    /// tools are loaded only when they are needed. Such tools are not part of the prompt, and the API refuses marks on
-    /// them.
+    /// Reads the marks of tools, and the position of the closing brace of the last tool that can have a mark. Tools
+    /// that are loaded only when they are needed are not part of the prompt, and the API rejects marks on them.
     fn tools(&mut self, cursor: &mut Cursor<'_>, last_brace: &mut Option<usize>) -> Option<()> {
         if cursor.peek()? != b'[' {
             return Some(());
@@ -332,8 +328,7 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// Adds the tokens of the parts of a block that the model sees. The model does not see ids, cache marks and
-    /// signatures.
+    /// Adds the tokens of a block, except for the parts that the model does not see: ids, cache marks and signatures.
     fn block(&mut self, cursor: &mut Cursor<'_>, depth: u32) -> Option<()> {
         let left_out_before = self.left_out;
         let mut kind = &b""[..];
@@ -363,11 +358,11 @@ impl<'s> Walk<'s> {
             }
             Some(())
         })?;
-        // Blocks inside a block end before the outer block, so the outermost block sets these flags last.
+        // Inner blocks end before the outer block, so the outermost block sets these flags last.
         let is_thinking = matches!(kind, b"thinking" | b"redacted_thinking" | b"") || kind.contains(&b'\\');
         self.can_be_marked = !has_mark && !is_empty && !is_thinking;
         if !matches!(kind, b"text" | b"tool_result" | b"image" | b"document") {
-            // The model possibly sees a block of another kind as it is written, so all of its bytes are counted.
+            // The model may see a block of another kind as it is written, so all of its bytes are counted.
             self.left_out = left_out_before;
         }
         match (source, kind) {
@@ -399,9 +394,9 @@ impl<'s> Walk<'s> {
     }
 }
 
-/// Returns whether a text contains nothing but blanks. The text can contain escapes of JSON.
+/// Returns whether a text consists of blanks. The text can contain JSON escapes.
 pub(super) fn is_blank(text: &[u8]) -> bool {
-    // For nearly every text, the loop ends at the first byte.
+    // For most texts, the loop stops at the first byte.
     let mut at = 0;
     while let Some(&byte) = text.get(at) {
         let rest = &text[at..];
@@ -440,7 +435,7 @@ fn first_char(text: &[u8]) -> Option<char> {
 fn lifetime(mark: &[u8]) -> Caching {
     match mark {
         b"null" => Caching::None,
-        // An escape can hide the lifetime, so the longer lifetime is assumed.
+        // The lifetime may be written with escapes, so the longer lifetime is assumed.
         mark if has(mark, b"1h") || mark.contains(&b'\\') => Caching::Hour,
         _ => Caching::FiveMinutes,
     }
@@ -453,7 +448,7 @@ fn has(text: &[u8], part: &[u8]) -> bool {
 /// Returns the value of an object's first member with this name.
 pub(super) fn member<'a>(object: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
     let mut found = None;
-    // The reading ends where the member is found, so the result of `object` is ignored.
+    // The walk stops at the member, so the result of `object` is ignored.
     let _ = Cursor::new(object).object(|cursor, name| {
         let value = cursor.value(DEEPEST)?;
         found = (name == wanted).then_some(value);

@@ -1,24 +1,24 @@
 //! The weight of each byte of text, in tokens. The weight depends on the byte and on the class of the byte before it.
 //!
-//! No tokenizer is published, so tokens are estimated by statistics. The start of a word has the weight of most of a
-//! token, and each further letter has the weight of a small part of a token. In a series of blanks, digits or
-//! punctuation, each byte after the first weighs less. In other scripts, the first UTF-8 byte of each character has the
-//! weight of the whole character. So the weight needs only pairs of bytes, and one fast look-up in a table for each
-//! byte. The weights are fitted to published ratios. Latin prose has about 3.3 characters per token with the old
-//! tokenizer, and 2.6 with the new tokenizer. Code has about 2.8 characters per token. Chinese and Japanese have about
-//! 1.0 characters per token. The estimates are more often too high than too low. A run corrects its estimates after
-//! some tens of answers, with the usage that the API reports.
+//! No tokenizer is published, so tokens are estimated by statistics. The start of a word weighs most of a token, and
+//! each further letter a small part of a token. In a series of blanks, digits or punctuation, each byte after the first
+//! weighs less. In other scripts, the first UTF-8 byte of each character has the weight of the whole character. So the
+//! weight depends only on pairs of bytes, and each byte needs one fast table look-up. The weights are fitted to
+//! published ratios. Latin prose has about 3.3 characters per token with the old tokenizer, and 2.6 with the new
+//! tokenizer. Code has about 2.8 characters per token. Chinese and Japanese have about 1.0 characters per token. The
+//! estimates are more often too high than too low. After a few dozen answers, a run corrects its estimates with the
+//! usage that the API reports.
 //!
-//! Source: API documentation, glossary, "Models overview" and "Token counting" (2026-08-22); measurements of third
-//! parties (April 2026).
+//! Source: API documentation, glossary, "Models overview" and "Token counting" (2026-08-22); third-party measurements
+//! (April 2026).
 
 use crate::domain::json::special;
 
 /// The weight of each pair of a byte and the byte before it, in thousandths of a token.
 pub(super) struct Weights {
     by_class: &'static Table,
-    /// For each byte, the row of the table with the weights for the next byte. Looking up this row is faster than
-    /// computing the class of the byte.
+    /// For each byte, the row of the table with the weights for the next byte. A look-up here is faster than computing
+    /// the class of the byte.
     after: [&'static [u16; 256]; 256],
 }
 
@@ -28,12 +28,12 @@ type Table = [[u16; 256]; CLASSES];
 /// The weights for the old tokenizer.
 pub(super) static OLD: Weights = Weights::by(&OLD_TABLE);
 static OLD_TABLE: Table = build(Kind::Old);
-/// The weights for the new tokenizer. Compared with the old tokenizer, the new tokenizer makes about 1.28 times the
-/// number of tokens for ASCII, and 1.04 times the number for other scripts.
+/// The weights for the new tokenizer. The new tokenizer makes about 1.28 times as many tokens as the old one for ASCII,
+/// and 1.04 times as many for other scripts.
 pub(super) static NEW: Weights = Weights::by(&NEW_TABLE);
 static NEW_TABLE: Table = build(Kind::New);
-/// The weights for a lower bound: no real text has fewer tokens. Six bytes are one token. A blank after a blank, and a
-/// sign after a sign, have the weight zero.
+/// The weights for a lower bound: no real text has fewer tokens. Six bytes are one token. A blank after a blank weighs
+/// nothing, and so does a sign after a sign.
 pub(super) static FLOOR: Weights = Weights::by(&FLOOR_TABLE);
 static FLOOR_TABLE: Table = build(Kind::Floor);
 
@@ -49,12 +49,12 @@ impl Weights {
     }
 }
 
-/// Returns the weight of UTF-8 text. `previous` is the class of the byte before the text. The function sets it to the
-/// class of the last byte of the text.
+/// Returns the weight of UTF-8 text. `previous` is the class of the byte before the text. The function sets `previous`
+/// to the class of the last byte of the text.
 pub(super) fn weigh(weights: &Weights, text: &[u8], previous: &mut Class) -> u64 {
     let mut sum = 0_u64;
     let mut row = &weights.by_class[*previous as usize];
-    // The text is read in pieces of 65,536 bytes. The sum of a piece then fits into 32 bits, because 65,535 × 65,536 is
+    // The text is read in pieces of 65,536 bytes, so that the sum of a piece fits into 32 bits: 65,535 × 65,536 is
     // below 2³².
     for piece in text.chunks(1 << 16) {
         let mut part = 0_u32;
@@ -95,8 +95,8 @@ pub(super) fn weigh_escaped(weights: &Weights, body: &[u8], previous: &mut Class
             *previous = if lead.is_ascii() { CLASS_OF[usize::from(lead)] } else { Class::Inner };
             rest = &rest[taken..];
         } else {
-            // A string can't contain an unescaped quote. If the text has an unescaped quote all the same, the quote is
-            // weighed like other punctuation.
+            // A JSON string has no unescaped quotes. If there is one all the same, it is weighed like other
+            // punctuation.
             let run = special(rest, 1).unwrap_or(rest.len());
             sum.weight += weigh(weights, &rest[..run], previous);
             sum.wide += weigh_wide(weights, &rest[..run]);
@@ -106,8 +106,8 @@ pub(super) fn weigh_escaped(weights: &Weights, body: &[u8], previous: &mut Class
     sum
 }
 
-/// Returns the part of a text's weight that comes from characters outside ASCII. Each of these characters has the
-/// weight that it has after a letter.
+/// Returns the part of a text's weight that comes from characters outside ASCII. Each character is weighed as if it
+/// came after a letter.
 pub(super) fn weigh_wide(weights: &Weights, text: &[u8]) -> u64 {
     if text.is_ascii() {
         return 0;
@@ -116,8 +116,8 @@ pub(super) fn weigh_wide(weights: &Weights, text: &[u8]) -> u64 {
     text.iter().filter(|byte| !byte.is_ascii()).map(|&byte| u64::from(after_letter[usize::from(byte)])).sum()
 }
 
-/// Returns the largest number of UTF-8 bytes that an escape can decode to, given the first decoded byte. Half of a
-/// surrogate pair that occurs without the other half is counted as a character of three bytes.
+/// Returns the largest number of UTF-8 bytes that an escape can decode to, given the first decoded byte. Half a
+/// surrogate pair counts as a character of three bytes.
 fn most_bytes(lead: u8) -> u64 {
     match lead {
         0..0x80 => 1,
@@ -144,8 +144,7 @@ fn decode_escape(text: &[u8]) -> (u8, usize) {
     }
 }
 
-/// Returns the first UTF-8 byte of a UTF-16 unit. For the second half of a surrogate pair, returns a byte that only
-/// continues a character.
+/// Returns the first UTF-8 byte of a UTF-16 unit. For the second half of a surrogate pair, returns a continuation byte.
 fn lead_byte(unit: u16) -> u8 {
     match unit {
         0..0x80 => unit as u8,
@@ -168,9 +167,9 @@ pub(super) enum Class {
     Upper,
     Digit,
     Sign,
-    /// The first byte of a character with several bytes.
+    /// The first byte of a multi-byte character.
     Lead,
-    /// A further byte of a character with several bytes.
+    /// A continuation byte of a multi-byte character.
     Inner,
 }
 
@@ -246,21 +245,22 @@ const fn old(previous: Class, byte: u8) -> u16 {
     }
 }
 
-/// Returns the weight of a character with several bytes, given its first byte. The character is an accented letter, a
-/// letter of another alphabet, or a character of one of the scripts that the function lists.
+/// Returns the weight of a multi-byte character, given its first byte. The first byte shows to which script or block
+/// the character belongs.
 const fn lead(byte: u8, accented: u16, letter: u16) -> u16 {
     match byte {
         0xc3..=0xcd => accented,
         0xce..=0xdf => letter,
         // The first byte 0xc2 is used for signs of the Latin-1 block.
         0xc2 => 700,
-        // The byte 0xe0 is used for Indic scripts and Thai. The byte 0xe1 is used for Georgian, Ethiopic, Khmer and
-        // letters with Vietnamese accents.
+        // The first byte 0xe0 is used for Indic scripts and Thai, and 0xe1 for Georgian, Ethiopic, Khmer and letters
+        // with Vietnamese accents.
         0xe0 => 800,
         0xe1 => 700,
         // The first byte 0xe2 is used for typographic signs and symbols.
         0xe2 => 800,
-        // The byte 0xe3 is used for Kana, and 0xe4 to 0xe9 for Han. Hangul and full-width forms have the weight 1000.
+        // The first byte 0xe3 is used for Kana, and 0xe4 to 0xe9 for Han. The weight 1000 is for Hangul and full-width
+        // forms.
         0xe3 => 900,
         0xe4..=0xe9 => 1050,
         0xf0..=0xff => 2200,
@@ -276,8 +276,7 @@ const fn floor(previous: Class, byte: u8) -> u16 {
     }
 }
 
-/// Returns the number of UTF-8 bytes of a character with this first byte. Returns zero for a byte that is not a first
-/// byte.
+/// Returns the number of UTF-8 bytes of a character with this first byte, and zero for a continuation byte.
 const fn utf8_len(byte: u8) -> u16 {
     match byte {
         0..0x80 => 1,

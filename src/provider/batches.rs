@@ -118,11 +118,11 @@ pub struct BatchPage {
 pub struct BatchLine<'a> {
     /// The id that this program gave the request when it created the batch.
     pub custom_id: Cow<'a, str>,
-    /// The way in which the request ended.
+    /// How the request ended.
     pub end: BatchEnd,
 }
 
-/// The way in which a request of a batch ended.
+/// How a request of a batch ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BatchEnd {
     /// The request was answered. The value is the message, in the API's own bytes.
@@ -164,7 +164,7 @@ pub trait BatchApi: Send + Sync {
     /// Returns an error if the line is not a result, or if the request ended in a way that this program does not know.
     fn read_line<'l>(&self, line: &'l Bytes) -> Result<BatchLine<'l>, String>;
 
-    /// Returns what the end of a request means for its row. Answers and errors have the same verdict as outside a
+    /// Returns what the outcome of a request means for its row. Answers and errors have the same verdict as outside a
     /// batch, except that an error in a batch was never billed. `asked` is the request.
     ///
     /// Returns `None` for [`BatchEnd::Canceled`] and [`BatchEnd::Expired`], because a canceled or expired request never
@@ -175,8 +175,8 @@ pub trait BatchApi: Send + Sync {
     /// call has failed if its status is not 200 to 299. `body` is the part of the body that arrived. `now` returns
     /// wall-clock time.
     ///
-    /// The verdict is the same as for a message, with one exception: [`Verdict::Transient`] for the status 404. The API
-    /// can answer 404 for some minutes although the batch exists.
+    /// The verdict is the same as for a message, with one exception: [`Verdict::Transient`] for status 404. The API can
+    /// answer 404 for some minutes although the batch exists.
     fn judge_call(&self, head: &ReplyHead, body: &[u8], now: &dyn Fn() -> Timestamp) -> (HeadNews, Verdict);
 
     /// Returns the organization and the workspace to which the key belongs; `None` if the headers of the answer do not

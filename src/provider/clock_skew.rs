@@ -1,7 +1,7 @@
-//! Finds out whether a server refused a request because the clock of this machine is wrong.
+//! Finds out whether a server rejected a request because the clock of this machine is wrong.
 //!
-//! A signature contains a time, and is valid only for some minutes before and after that time. So signatures from a
-//! machine with a wrong clock are refused. The message of the refusal seldom names the clock. The `date` header of a
+//! A signature contains a time, and is valid only for some minutes before and after that time. So a server rejects
+//! signatures from a machine with a wrong clock, but its error message seldom names the clock. The `date` header of a
 //! response has the time of the server.
 
 use http::header::DATE;
@@ -14,7 +14,7 @@ use crate::domain::{Failure, HaltReason, Verdict};
 /// The allowed difference between the clocks of this machine and of the server. AWS accepts signatures for five minutes
 /// before and after their time. Source: AWS, "Troubleshoot AWS Signature Version 4" (2026-11-26).
 const ALLOWED: SignedDuration = SignedDuration::from_mins(5);
-/// The words of AWS in a message about the wrong time of a signature. Different services use different words.
+/// The words in AWS messages about a wrong signature time. Different services use different words.
 const WORDS: [&str; 5] = [
     "signature expired",
     "signature not yet current",
@@ -34,7 +34,7 @@ pub(crate) fn explain_refusal(head: &ReplyHead, verdict: &mut Verdict, now: Time
     }
 }
 
-/// Returns the failure in the verdict on a refused request.
+/// Returns the failure in the verdict on a rejected request.
 fn failure_of(verdict: &mut Verdict) -> Option<&mut Failure> {
     match verdict {
         Verdict::Rejected { failure, .. } | Verdict::Transient { failure, .. } | Verdict::Forbidden(failure) => {
@@ -53,8 +53,8 @@ fn failure_of(verdict: &mut Verdict) -> Option<&mut Failure> {
     }
 }
 
-/// Returns a sentence about a wrong clock, if a wrong clock explains a refusal (a response with status 400, 401 or
-/// 403). `message` is the message of the server, and `now` is the time on this machine.
+/// Returns a sentence about a wrong clock, if a wrong clock explains why the server rejected the request (with status
+/// 400, 401 or 403). `message` is the message of the server, and `now` is the time on this machine.
 ///
 /// If the status is 401 or 403, a `date` header with another time is enough. If the status is 400, the message must be
 /// about the time of a signature.

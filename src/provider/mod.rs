@@ -66,7 +66,7 @@ pub trait Decoder: Send {
     }
 
     /// Returns the usage that the response has reported before its end; `None` if it has not reported a usage. A
-    /// response that has reported a usage has begun. After that, other requests can read the prefixes that this request
+    /// response that has reported a usage has begun, so other requests can now read the prefixes that this request
     /// wrote to the prompt cache.
     fn first_usage(&self) -> Option<Usage> {
         None

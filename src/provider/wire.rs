@@ -1,4 +1,4 @@
-//! HTTP requests in the form in which they are sent, and the heads (status and headers) of their responses.
+//! HTTP requests as they are sent, and the heads (status and headers) of their responses.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,7 +11,7 @@ use http::{HeaderMap, Method};
 
 use crate::domain::{PoolId, RateSignals};
 
-/// An HTTP request in the form in which it is sent. The path in the request is relative to the address of the endpoint.
+/// An HTTP request as it is sent. The path in the request is relative to the address of the endpoint.
 #[derive(Clone, Debug)]
 pub struct WireRequest {
     /// The route. The provider and the account of the route identify the endpoint.
@@ -27,11 +27,11 @@ pub struct WireRequest {
     pub body: Body,
     /// Whether the request asks for a stream of events.
     pub is_stream: bool,
-    /// The limits of size and time for the response.
+    /// The size and time limits for the response.
     pub transfer: Transfer,
 }
 
-/// The limits of size and time for a response.
+/// The size and time limits for a response.
 ///
 /// The pause between two pieces of the body is limited for both kinds of response (`Usual` and `Bulk`). The size of an
 /// error's body is always limited.
@@ -40,15 +40,15 @@ pub enum Transfer {
     /// The response is an answer of usual size. One time limit applies to the request and the answer together.
     #[default]
     Usual,
-    /// The body of the response is large. There is no limit on the size of a large body, and none on the time that it
-    /// takes. The time limit applies only until the head of the response (status and headers) has arrived.
+    /// The body of the response is large. There is no limit on the size of a large body, or on how long it takes. The
+    /// time limit applies only until the head of the response (status and headers) has arrived.
     Bulk,
 }
 
-/// The body of a request. A body is of one of two kinds. The first kind is the row's request, byte for byte, with texts
-/// that are inserted when the body is sent. The second kind is a source from which the body is read when it is sent.
+/// The body of a request. A body is either the row's request, byte for byte, with texts that are inserted during
+/// sending, or a source that is read during sending.
 ///
-/// The row's bytes are shared and never changed. So a retry copies nothing, and equal prefixes stay equal. Each
+/// The row's bytes are shared and never changed, so a retry copies nothing, and equal prefixes stay equal. Each
 /// insertion (`stream`, a cache mark) is a splice. Bytes and splices are joined when the request is sent.
 #[derive(Clone, Debug, Default)]
 pub struct Body {
@@ -255,7 +255,7 @@ impl ReplyHead {
 pub struct HeadNews {
     /// The rate signals: what the headers say about limits.
     pub signals: RateSignals,
-    /// The provider's id of the request, which users can name in questions to the provider's support.
+    /// The provider's id of the request, which users can quote to the provider's support.
     pub request_id: Option<String>,
 }
 

@@ -6,13 +6,13 @@
 //! |---|---|
 //! | the limit on requests slowed the run down | larger rows, or the Message Batches API |
 //! | a limit on tokens slowed the run down | shorter prompts, prompts that share more of their beginning, or shorter answers; otherwise a higher tier |
-//! | requests were refused or delayed, but on average the run used little of its limits | a steadier rate |
+//! | the server refused or delayed requests, but on average the run used little of its limits | a steadier rate |
 //! | the use of a limit is critical, even if the run waited for another reason | the same as if this limit had slowed the run down |
-//! | the run waited for any other reason | what helps against that reason |
+//! | the run waited for any other reason | a change that helps against that reason |
 //!
-//! A higher limit makes a run faster only until the run reaches another limit. This module computes how much faster the
-//! run would be until it reaches the other limit. The factor is computed from the shares of the limits that the run
-//! used. If there are several pools, it uses the pool that used the largest share of the limit.
+//! A higher limit makes a run faster only until the run reaches another limit. This module computes how many times
+//! faster the run would be at the other limit, from the shares of both limits that the run used. If there are several
+//! pools, it takes the pool that used the largest share of the limit.
 
 use std::time::Duration;
 
@@ -23,19 +23,17 @@ use super::text::{percent, plural};
 use super::use_of_limits::Level;
 use crate::domain::{Dimension, LimitUse, Reason};
 
-/// A run that is shorter than this gets no advice, because the start takes most of its time.
+/// Shorter runs get no advice, because the start takes most of their time.
 const SHORTEST: Duration = Duration::from_secs(10);
-/// The smallest share of the run's time for which a reason must have slowed the run down. For a smaller share, there is
-/// no advice about the reason.
+/// The advice is about a reason only if the reason slowed the run down for at least this share of the run's time.
 const WORTH_IT: f64 = 0.2;
-/// The smallest factor by which a single higher limit must make the run faster. With a smaller gain, the advice is a
-/// higher tier, because another limit would slow the run down almost immediately.
+/// If a single higher limit would make the run less than this many times faster, the advice is a higher tier, because
+/// another limit would slow the run down almost immediately.
 const NOTHING_GAINED: f64 = 1.05;
-/// The largest share of a limit that is called little use. If the run used no limit more than this, the advice assumes
-/// that the limits did not slow it down.
+/// If the run used at most this share of each limit, the advice assumes that the limits did not slow it down.
 const LITTLE_USED: f64 = 0.5;
-/// The smallest share of refused requests for which the advice is about refusals. A few refusals are normal in a run
-/// that begins with a limit that is too high.
+/// The advice is about refused requests only if the server refused at least this share of the requests. A few refusals
+/// are normal in a run that begins with a limit that is too high.
 const MANY_REFUSED: f64 = 0.05;
 
 /// Returns what would have made the run faster, as text that follows the word "with". Returns `None` if there is no
@@ -61,7 +59,7 @@ pub(super) fn advice(stats: &Stats, ending: &Ending, fixed_window: Option<usize>
     }
 }
 
-/// Returns the advice for a run that was slowed down by something other than a limit.
+/// Returns the advice for a run that something other than a limit slowed down.
 fn reason_advice(reason: Reason, fixed_window: Option<usize>) -> Option<String> {
     Some(match reason {
         Reason::Limit(dimension) => remedy(dimension).to_owned(),
@@ -110,8 +108,8 @@ fn most_used_of(uses: &[LimitUse], dimension: Dimension) -> Option<Used<'_>> {
     uses.iter().filter_map(of).max_by(|a, b| a.share.total_cmp(&b.share))
 }
 
-/// Returns the number of requests that were refused because of a limit per minute, or because the request rate rose too
-/// fast.
+/// Returns the number of requests that the server refused because of a limit per minute, or because the request rate
+/// rose too fast.
 fn refused(stats: &Stats) -> u64 {
     let of = |cause| stats.retried.get(&cause).copied().unwrap_or(0);
     of(RetryCause::Rate) + of(RetryCause::Acceleration)
@@ -128,11 +126,11 @@ fn smoothing(stats: &Stats, used: &Used<'_>) -> String {
     )
 }
 
-/// Returns the advice for a run that was slowed down by the limit `bound` for this share of its time.
+/// Returns the advice for a run that the limit `bound` slowed down for this share of its time.
 fn limit_advice(uses: &[LimitUse], bound: Dimension, share_of_time: f64) -> String {
     let Some(used) = most_used_of(uses, bound) else { return remedy(bound).to_owned() };
-    // A limit that slows a run down is used up. If the run itself used much less than the limit, another client used
-    // the rest.
+    // A limit slows a run down only when it is used up. If the run itself used much less than the limit, another client
+    // used the rest.
     if used.share < share_of_time * LITTLE_USED {
         return format!(
             "the limits for itself: rows waited for the limit, although the run used only {} of {}. Other clients may \
@@ -176,8 +174,8 @@ fn besides(bound: Dimension) -> &'static str {
     }
 }
 
-/// Returns the limit that the run would reach next if the limit `bound` were higher. Also returns how many times as
-/// fast the run would then be.
+/// Returns the limit that the run would reach next if the limit `bound` were higher. Also returns how many times faster
+/// the run would be at that limit.
 fn next_limit(bound: &Used<'_>) -> Option<(f64, Dimension)> {
     let others = Dimension::ALL.into_iter().filter(|&dimension| dimension != bound.dimension);
     let next = others.filter_map(|dimension| Some((bound.pool.share(dimension)?, dimension)));

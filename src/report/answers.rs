@@ -1,8 +1,8 @@
 //! Counts answers by their quality: ok, truncated, refused or invalid.
 //!
-//! A truncated or refused answer can be kept, and then its row is answered. If such an answer is not accepted, its row
-//! failed. The live lines count kept and failed answers together, because people look at these numbers to see whether
-//! the prompt works. The summary counts kept and failed answers separately, because they are in separate files.
+//! If a truncated answer or a refusal is kept, its row counts as answered. If it is not accepted, its row counts as
+//! failed. The live lines count both kinds together, because people look at these numbers to see whether the prompt
+//! works. The summary counts kept answers and failed rows separately, because they are in separate files.
 
 use super::stats::Stats;
 use super::tallies::MendedRows;
@@ -54,7 +54,7 @@ impl Answers {
     }
 
     /// Returns the number of ok answers as text, such as `940 ok (31 repaired, 12 grown)`. Returns `None` if all
-    /// answers are ok and no answer was mended, because the number of finished rows then says the same.
+    /// answers are ok and no answer was mended, because the number of finished rows already says this.
     pub(super) fn ok_words(&self, mended: &MendedRows) -> Option<String> {
         let mended = mended.words();
         let is_told = mended.is_some() || self.not_ok() > 0;
@@ -69,8 +69,8 @@ pub(super) mod tests {
     use super::*;
     use crate::domain::{EventBody, FailedRow, Money, Purpose, Usage};
 
-    /// Returns the event of a row whose first answer was not accepted. A later request with this purpose got the
-    /// accepted answer.
+    /// Returns the event of a row whose first answer was not accepted, and whose accepted answer came from a later
+    /// request with this purpose.
     pub(crate) fn mended(by: Purpose) -> EventBody {
         match succeeded(Quality::Ok) {
             EventBody::Succeeded {

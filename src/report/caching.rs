@@ -14,8 +14,8 @@ pub(crate) struct CacheUse {
     pub written_5m: u64,
     /// Tokens written to the cache with a lifetime of an hour.
     pub written_1h: u64,
-    /// The cost of all rows, and their cost without a cache. `None` if the rows that used the cache have no known
-    /// price.
+    /// The cost of all rows, and their cost without a cache. `None` if no price is known for the rows that used the
+    /// cache.
     pub money: Option<(Money, Money)>,
 }
 
@@ -30,7 +30,8 @@ impl CacheUse {
         self.read as f64 / self.read.saturating_add(self.written()).max(1) as f64
     }
 
-    /// Returns the dollars that the cache saved. The number is negative if the writes cost more than the reads saved.
+    /// Returns the dollars that the cache saved. The result is negative if the cache writes cost more than the cache
+    /// reads saved.
     pub(crate) fn saved_dollars(&self) -> Option<f64> {
         self.money.map(|(spent, without)| without.dollars() - spent.dollars())
     }

@@ -2,8 +2,8 @@
 //! widths, with and without colours, and as plain lines. The snapshots are in `fixtures/captures`, one file for each
 //! scene.
 //!
-//! After a change, make the snapshots again with `INSTA_UPDATE=always cargo test --lib report::captures`, and look at
-//! each snapshot.
+//! After a change of the output, make the snapshots again with `INSTA_UPDATE=always cargo test --lib report::captures`,
+//! and look at each snapshot.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -172,8 +172,8 @@ fn each_kind_of_end() {
     insta_scene("end-pipe-closed", &calm().end(121, Some(HaltReason::Disk(pipe)), closed));
 }
 
-/// A scene of a test: the events of a run up to one moment. If the scene also shows the summary, the scene also
-/// contains the end of the run.
+/// A scene of a test: the events of a run up to one moment. If the scene also shows the summary, it contains the end of
+/// the run as well.
 #[derive(Clone)]
 struct Scene {
     events: Vec<RunEvent>,
@@ -241,8 +241,8 @@ impl Scene {
         stats
     }
 
-    /// Returns the text on a terminal of this width at the moment of the scene. If the scene has an end, the text after
-    /// the end follows.
+    /// Returns what a terminal of this width shows at the moment of the scene. If the scene contains the end of the
+    /// run, the text that is printed after the run follows.
     fn screen(&self, columns: usize, is_colored: bool) -> String {
         let terminal = Arc::new(Mutex::new(Terminal::with_scrollback(columns, ROWS, None).expect("a size")));
         let size = Box::new(move || Size { columns, rows: ROWS });
@@ -253,8 +253,8 @@ impl Scene {
             stats.fold(event);
             view.show(event, &stats);
         }
-        // A view draws at most ten times per second. The last events of a scene have the same time, so they are only
-        // visible after another drawing.
+        // A view draws at most ten times per second, and the last events of a scene have the same time, so they are
+        // visible only after another drawing.
         view.redraw(&stats);
         let mut shown = visible(&terminal);
         if let Some((end, context)) = &self.end {
@@ -301,7 +301,7 @@ fn insta_scene(name: &str, scene: &Scene) {
     settings.bind(|| insta::assert_snapshot!(name, shown));
 }
 
-/// Returns the text with readable marks in place of its colours.
+/// Returns the text with readable tags in place of its colours.
 fn marked(text: &str) -> String {
     const MARKS: [(&str, &str); 6] = [
         ("\x1b[1m\x1b[31m", "<red bold>"),

@@ -7,7 +7,7 @@ use super::tallies::FailedRows;
 use super::text::{count, escape, plural};
 use crate::domain::{ErrorClass, FailedRow, Group, HaltReason};
 
-/// The largest number of classes of failures that are shown with an example.
+/// How many error classes are shown with an example.
 const SHOWN: usize = 5;
 
 /// Returns the error classes of the failed rows of this run. The class with the most rows comes first.
@@ -17,13 +17,13 @@ pub(crate) fn by_size(stats: &Stats) -> Vec<(ErrorClass, &FailedRows)> {
     classes
 }
 
-/// The largest number of different faults that are shown for an error class.
+/// How many different faults are shown for one error class.
 const FAULTS: usize = 3;
 
 /// Returns a line for each error class of this run, the largest class first, such as `3 server: row r7, 500, "Internal
 /// server error"`. A line has the number of failed rows and an example. If rows of a class failed for several reasons,
-/// each reason has a line. Only the five largest classes are shown in this way, and the other classes are only counted.
-/// The class that stopped the run has no example, because the reason for the stop shows one.
+/// each reason has a line. Only the five largest classes have such lines, and the other classes are only counted. If
+/// failures of a class stopped the run, this class has no example here, because the message about the stop shows one.
 pub(crate) fn reasons(stats: &Stats) -> Vec<String> {
     let classes = by_size(stats);
     let (shown, rest) = classes.split_at(classes.len().min(SHOWN));
@@ -51,8 +51,8 @@ fn of_class(class: ErrorClass, failed: &FailedRows) -> Vec<String> {
     reasons
 }
 
-/// Returns whether failures of a class stopped the run. If they did, an example of these failures is shown with the
-/// reason for the stop.
+/// Returns whether failures of a class stopped the run. If they did, the message about the stop shows an example of
+/// these failures.
 fn stopped_the_run(class: ErrorClass, stats: &Stats) -> bool {
     let halt = stats.ending.as_ref().and_then(|ending| ending.halt.as_ref());
     matches!(halt, Some(HaltReason::AllFail { class: all, .. }) if *all == class)
@@ -65,7 +65,7 @@ fn words(row: &FailedRow) -> String {
 }
 
 /// Returns the error classes of an error log in which some rows may succeed unchanged. `log` has the number of rows of
-/// each class. For rows of earlier runs, only the error class is known.
+/// each class. Of rows that failed in earlier runs, only the error class is known.
 pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<ErrorClass> {
     let may_pass = |(class, rows): (&ErrorClass, &u64)| {
         let own = stats.failed.get(class);
@@ -75,9 +75,9 @@ pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> 
     log.iter().filter(|(_, rows)| **rows > 0).filter(|entry| may_pass(*entry)).map(|(class, _)| *class).collect()
 }
 
-/// Returns the error class of the rows that are most worth asking for again with other settings. A truncated answer can
-/// get a larger `max_tokens`, and an unusable answer can be better the next time. Of these two classes, the result is
-/// the class with more rows in the log. Returns `None` if there are no such rows. Refusals are left out, because the
+/// Returns the error class whose rows are most worth asking again with other settings. A truncated answer can get a
+/// larger `max_tokens`, and an unusable answer can be better the next time. If the log has rows of both classes, the
+/// result is the class with more rows. Returns `None` if there are no such rows. Refusals are left out, because the
 /// model would most likely refuse again.
 pub(crate) fn worth_asking_again(log: &BTreeMap<ErrorClass, u64>) -> Option<ErrorClass> {
     let rows = |class: &ErrorClass| log.get(class).copied().unwrap_or(0);
@@ -128,7 +128,7 @@ fn change(class: ErrorClass) -> &'static str {
 /// Returns the line about failed rows that `--quiet` prints. The line has the number of failed rows, the most common
 /// error class with an example, and the path of the log. `None` if no row failed.
 pub(crate) fn in_one_line(log: &BTreeMap<ErrorClass, u64>, stats: &Stats, errors: &str) -> Option<String> {
-    // Canceled rows are left out, because they are pending and did not fail.
+    // Cancelled rows are left out, because they are pending, not failed.
     let failed = || log.iter().filter(|(class, rows)| **class != ErrorClass::Canceled && **rows > 0);
     let (class, most) = failed().max_by_key(|(class, rows)| (**rows, std::cmp::Reverse(**class)))?;
     let all: u64 = failed().map(|(_, rows)| rows).sum();

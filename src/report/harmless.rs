@@ -1,4 +1,5 @@
-//! Writes JSON that is safe on a terminal: control characters are written as `\uXXXX`, which does not change a value.
+//! Writes JSON that is safe on a terminal: control characters are written as `\uXXXX`, which does not change the
+//! values.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};

@@ -5,8 +5,8 @@ use super::summary_context::SummaryContext;
 use super::text::{count, duration, plural};
 use super::words::halt_words;
 
-/// A placeholder for a blank that must not become a line break. When the summary is broken into lines, the placeholder
-/// becomes a blank.
+/// A placeholder for a blank at which no line may be broken. It becomes a blank after the summary was broken into
+/// lines.
 pub(super) const FIXED_BLANK: &str = "\u{a0}";
 
 /// Returns the first line, such as `finished after 14 s: 318 answered` or `stopped (interrupted) after 1 min 32 s: 137
@@ -25,7 +25,7 @@ pub(super) fn headline(stats: &Stats, context: &SummaryContext) -> String {
 }
 
 /// Returns the numbers of answered, failed and pending rows over all runs on this file. If there were earlier runs, the
-/// number of rows that this run answered follows in brackets.
+/// number of rows that this run answered is added in brackets.
 fn counts(stats: &Stats, context: &SummaryContext) -> String {
     let (own, before) = (stats.succeeded_total(), answered_before(stats, context));
     let is_part = before > 0 || pending(stats) > 0;

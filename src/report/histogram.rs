@@ -1,4 +1,4 @@
-//! A histogram of durations, for percentiles. The memory of a histogram does not grow with the number of durations.
+//! A histogram of durations, for percentiles. The size of a histogram does not grow with the number of durations.
 //!
 //! Buckets for longer durations are wider: the range between two powers of two is divided into 16 buckets. So the error
 //! of a percentile is at most 3 % of its value.
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The number of buckets between two powers of two, as a number of bits.
+/// The number of buckets between two powers of two is 2 to the power of this number.
 const BITS: u32 = 4;
 
 /// A histogram: the number of durations in each bucket. Buckets are ranges of milliseconds. In a file, a histogram is a
@@ -28,7 +28,7 @@ impl Histogram {
         *self.0.entry(bucket(millis)).or_default() += 1;
     }
 
-    /// Adds the numbers of another histogram to this histogram.
+    /// Adds the durations of another histogram to this one.
     pub(crate) fn merge(&mut self, other: &Self) {
         for (bucket, count) in &other.0 {
             let own = self.0.entry(*bucket).or_default();

@@ -4,8 +4,8 @@
 //!
 //! Characters that could control a terminal are written as `\uXXXX`, because people look at these lines too.
 //!
-//! There are no events about single rows, because the results file and the error log contain the rows. Within a
-//! version, members can be added, but the meaning of a member never changes.
+//! There are no events about single rows, because the results file and the error log contain the rows. Within one
+//! version of the format, members can be added, but the meaning of a member never changes.
 
 mod batches;
 mod cache;

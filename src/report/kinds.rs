@@ -7,7 +7,7 @@ use super::summary_context::SummaryContext;
 use super::text::{ListRow, count, escape};
 use crate::domain::{Quality, shortened_to};
 
-/// The largest number of characters of a label that are shown. The end of a longer label is rarely useful.
+/// How many characters of a label are shown. The end of a longer label is rarely useful.
 const LONGEST_LABEL: usize = 40;
 
 /// Returns a row of the summary's list for each kind of answer. If all answers are ok, there is no row, because the

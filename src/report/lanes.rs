@@ -5,8 +5,8 @@ use super::tallies::BatchRows;
 use super::text::{count, escape, plural};
 use crate::domain::Money;
 
-/// Returns the number of rows answered in batches and online, and the parameters that batches refused. Returns no lines
-/// for a run without batches.
+/// Returns lines with the number of rows answered in batches and online, and with the parameters that batches do not
+/// accept. Returns no lines for a run without batches.
 pub(super) fn lines(stats: &Stats) -> Vec<String> {
     let BatchRows { rows, saved } = stats.batch_rows;
     let mut lines = Vec::new();

@@ -1,7 +1,7 @@
 //! The use of limits on the live lines: the share of each limit that was used in the last five minutes.
 //!
-//! The live lines use the same words as the summary. In the first seconds of a run, its use of limits is not known yet.
-//! In these seconds, the live lines show the limits themselves.
+//! The live lines use the same words as the summary. In the first seconds of a run, its use of limits is not known yet,
+//! so the live lines show the limits themselves.
 
 use super::notes::limits_words;
 use super::parts::{Part, Tone, line_width};
@@ -21,7 +21,8 @@ type Used = (Dimension, f64);
 pub(super) fn by_use<'a>(stats: &Stats, pools: impl Iterator<Item = &'a PoolStatus>) -> Vec<&'a PoolStatus> {
     let mut pools: Vec<_> =
         pools.filter(|pool| Dimension::ALL.iter().any(|own| pool.limits.of(*own).is_some())).collect();
-    // Pools with the same whole percentage are sorted by name, so small changes of the use do not change their order.
+    // Pools with the same whole percentage are sorted by name, so that small changes of the use do not change their
+    // order.
     pools.sort_by_key(|pool| (std::cmp::Reverse(most(&used(stats, pool))), pool.pool.to_string()));
     pools
 }
@@ -55,8 +56,7 @@ pub(super) fn pool_parts(stats: &Stats, pool: &PoolStatus, named: bool, columns:
     parts
 }
 
-/// Returns the parts about the use of a pool's limits. As long as nothing is known about this use, the parts show the
-/// limits themselves.
+/// Returns the parts about the use of a pool's limits. Until this use is known, the parts show the limits themselves.
 pub(super) fn use_parts(stats: &Stats, pool: &PoolStatus, reason: Option<Reason>, columns: usize) -> Vec<Part> {
     let mut used = used(stats, pool);
     if used.is_empty() {

@@ -1,11 +1,11 @@
 //! The live block: lines that show the state of a run, fitted to the size of a terminal. This module is pure, so every
 //! size can be tested.
 //!
-//! Each line begins with a label if the terminal is wide enough. The column of labels is as wide as in the summary.
-//! When the summary replaces the live block, the same things are therefore in the same places. If the terminal has few
-//! rows, the least important lines are left out.
+//! Each line begins with a label if the terminal is wide enough. The column of labels is as wide as in the summary, so
+//! nothing moves sideways when the summary replaces the live block. If the terminal has few rows, the least important
+//! lines are left out.
 //!
-//! This module sets the position and the width of the progress bar. The code that draws the lines fills the bar.
+//! This module sets the position and the width of the progress bar. The code that draws the lines fills in the bar.
 
 use super::answers::Answers;
 use super::limits_line::{by_use, pool_parts, use_parts};
@@ -80,8 +80,8 @@ fn most_lines(rows: usize) -> usize {
     (rows / 2).max(rows.saturating_sub(1).min(3)).max(1)
 }
 
-/// Returns all lines, in the order in which they are shown. The block has room for `most` lines, so this makes no more
-/// lines for pools than fit.
+/// Returns all lines, in the order in which they are shown. The block has room for `most` lines, so pools whose lines
+/// would not fit are left out.
 fn lines(stats: &Stats, columns: usize, has_labels: bool, most: usize) -> Vec<Line> {
     let line = |rank, label, parts| Line { rank, label, parts };
     let mut above = vec![line(10, "rows", rows_parts(stats)), line(8, "time", time_parts(stats))];
@@ -161,7 +161,7 @@ fn rows_parts(stats: &Stats) -> Vec<Part> {
 /// 12 grown) · 3 truncated, 2 refused · 1 failed`.
 fn answers_parts(stats: &Stats) -> Vec<Part> {
     let answers = Answers::of(stats);
-    // On a narrow terminal, the first part is left out before other parts of the line are shortened.
+    // On a narrow terminal, the count of ok answers is left out before other parts of the line are shortened.
     let ok = answers.ok_words(&stats.mended).map(|words| Part::optional(1, words));
     let not_ok = answers
         .not_ok_words()
@@ -281,7 +281,7 @@ fn cost_parts(stats: &Stats) -> Vec<Part> {
     };
     let projected = projected_cost(stats)
         .map(|range| Part::new(8, format!("{range} expected in total"), format!("{range} expected")));
-    // On a narrow terminal, this part is left out before other parts are shortened.
+    // On a narrow terminal, this part of the line is left out before other parts are shortened.
     let cache = stats.caching().map(|used| Part::optional(0, format!("cache hit rate {}", percent(used.hit_rate()))));
     [Some(spent), projected, cache].into_iter().flatten().collect()
 }
@@ -590,8 +590,8 @@ pub(super) mod tests {
         stats
     }
 
-    /// Returns the status of a pool after a run of this many seconds. Since the start of the run, the pool has used
-    /// these shares of its limits.
+    /// Returns the status of a pool after a run of this many seconds. Up to then, the pool has used these shares of its
+    /// limits.
     pub(crate) fn used(class: &str, shares: [f64; 3], seconds: u64) -> PoolStatus {
         let idle = pool(class, [Some(0.02), Some(0.5), Some(0.01)]);
         let allowed = Dimension::ALL.map(|own| idle.limits.of(own).map(|limit| u64::from(limit) * seconds / 60));

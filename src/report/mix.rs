@@ -1,8 +1,8 @@
 //! The mix of models in a run: compares the cost of the remaining rows with the cost of the finished rows. The two
 //! costs differ if the remaining rows are for other models.
 //!
-//! Each model has limits of its own. So the rows of one model can be done early, and their cost says little about the
-//! rows of other models.
+//! Each model has its own limits, so the rows of one model can be done early, and their cost says little about the rows
+//! of other models.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ impl Mix {
         let finished: u64 = self.models.values().map(|rows| rows.finished).sum();
         let of_all = self.models.values().map(|rows| rows.cost).sum::<f64>() / finished.max(1) as f64;
         let (cost, rows) = self.models.values().fold((0.0, 0), |(cost, sum), rows| {
-            // A row of a model without answers is assumed to cost as much as the mean of all finished rows.
+            // If a model has no answers yet, each of its rows is assumed to cost the mean of all finished rows.
             let each = if rows.finished == 0 { of_all } else { rows.cost / rows.finished as f64 };
             (cost + rows_of(rows) as f64 * each, sum + rows_of(rows))
         });

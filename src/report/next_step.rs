@@ -39,12 +39,12 @@ impl NextKind {
     }
 }
 
-/// Returns the command that the user should probably type next; `None` if there is none. A command for pending rows
-/// comes first, then a command for failed rows that may succeed, then a command for truncated answers. If nothing is
-/// left to do, the command shows the answers.
+/// Returns the command that the user should probably type next; `None` if there is none. If rows are pending, the
+/// command resumes the run. Otherwise, it runs failed rows again if they may succeed, or asks again for truncated
+/// answers. If nothing is left to do, it shows the answers.
 pub(super) fn next_step<'a>(stats: &Stats, context: &'a SummaryContext) -> Option<NextStep<'a>> {
     let is_stopped = pending(stats) > 0;
-    // After a stopped run from a pipe, the command takes the pending rows from the error log.
+    // If the input was a pipe and the run was stopped, the command takes the pending rows from the error log.
     let of_pipe = context.resume_command.as_ref().filter(|_| context.results.is_none());
     let has_truncated = stats.succeeded_as(Quality::Truncated) > 0;
     let has_answers = stats.succeeded_total() + stats.already_done() > context.failed_before;

@@ -1,6 +1,6 @@
 //! Notes: lines about single events, above the progress of the run.
 //!
-//! A hold is a wait of a pool after a 429. If a limit is set far too high, holds are frequent. So the notes show a hold
+//! A hold is a wait of a pool after a 429. If a limit is set far too high, holds are frequent, so the notes show holds
 //! of the same pool at most once every ten seconds. The counters include all holds.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use crate::domain::{
     ErrorClass, EventBody, FailedRow, HaltReason, LimitKind, Outage, PoolId, RateLimits, RetriedRow, RunEvent,
 };
 
-/// The amount of messages that are printed (`-q`, `-v`).
+/// How many messages are printed (`-q`, `-v`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     /// Only errors.
@@ -33,20 +33,19 @@ const LONGEST_LABEL: usize = 40;
 #[derive(Debug)]
 pub(crate) struct Notes {
     verbosity: Verbosity,
-    /// Whether the run has several providers. In a run with several providers, the notes name the provider.
+    /// Whether the run has several providers. If so, the notes name the provider.
     has_several: bool,
     told_at: BTreeMap<PoolId, Timestamp>,
-    /// The last note about an outage: the description of the outage, the time of the note, and the length of the outage
-    /// at that time.
+    /// The last note about an outage: its text, its time, and how long the outage had lasted at that time.
     outage: Option<(String, Timestamp, Duration)>,
-    /// The name of the provider with this outage, as the beginning of a note. Empty in a run with one provider.
+    /// The name of the provider with this outage, as the beginning of a note; empty in a run with one provider.
     failing: String,
 }
 
 impl Notes {
     const PAUSE: Duration = Duration::from_secs(10);
 
-    /// Returns a `Notes` that prints this amount of messages.
+    /// Returns a `Notes` with this level of messages.
     pub(crate) fn new(verbosity: Verbosity) -> Self {
         Self { verbosity, has_several: false, told_at: BTreeMap::new(), outage: None, failing: String::new() }
     }
@@ -114,8 +113,8 @@ impl Notes {
         }
     }
 
-    /// Returns a note at the start of an outage, after a change of its fault, and at its end. The length of the outage
-    /// and the time of the next try are on the progress line.
+    /// Returns a note when an outage begins, when its fault changes, and when it ends. The progress line shows how long
+    /// the outage has lasted and when the next try is.
     fn outage(&mut self, outage: Option<&Outage>, now: Timestamp) -> Option<String> {
         let Some(outage) = outage else {
             let (_, told, lasted) = self.outage.take()?;
@@ -196,7 +195,7 @@ fn fault(status: Option<u16>, class: ErrorClass) -> String {
     status.map_or_else(|| class.to_string(), |status| format!("{status} {class}"))
 }
 
-/// Returns the label of a row, shortened to leave room for the rest of the note on a line of a terminal.
+/// Returns the label of a row, shortened so that the whole note fits on one line of a terminal.
 fn name(label: &str) -> String {
     shorten(&escape(label), LONGEST_LABEL).into_owned()
 }

@@ -1,4 +1,4 @@
-//! Texts that say what a run does at this moment, and why it is not faster.
+//! Texts that say what a run is doing now, and why it is not faster.
 
 use super::open_batches;
 use super::outlook::Outlook;
@@ -9,7 +9,7 @@ use super::text::{count, countdown, escape};
 use super::words::{doing_words, outage_words, short_outage};
 use crate::domain::{Dimension, Reason};
 
-/// A text that says what a run does at this moment.
+/// A text that says what a run is doing now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Now {
     /// The long form of the text, such as `limited by output tokens per minute`.
@@ -25,7 +25,7 @@ impl Now {
         Self { long: long.into(), short: short.into(), tone }
     }
 
-    /// Returns the text about what a run does now. Returns `None` before the first status of the run.
+    /// Returns the text about what a run is doing now. Returns `None` before the first status of the run.
     pub(super) fn of(stats: &Stats) -> Option<Self> {
         let standing = stats.standing.as_ref()?;
         if stats.is_stopping {
@@ -73,7 +73,7 @@ fn held(standing: &Standing, has_several: bool) -> Option<Now> {
     Some(Now::new(Tone::Notable, format!("{name}held by the server (429), {left} left"), format!("held, {left} left")))
 }
 
-/// Returns the text for the reason why no more requests are sent.
+/// Returns the text for the reason why the run is not sending more requests.
 fn by_reason(reason: Reason) -> Now {
     let (tone, short) = match reason {
         Reason::Limit(Dimension::Requests) => (Tone::Main, "limited by requests"),

@@ -1,4 +1,4 @@
-//! Opens the report that the user asked for. A report consists of the counters and a view, which shows them.
+//! Opens the report that the user asked for. A report consists of the counters of the run and the views that show them.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::view::{Reporter, View};
 use super::{json, plain, progress, quiet};
 use crate::domain::{EventBody, RunEvent};
 
-/// The form of the progress of a run (`--progress`).
+/// How the progress of a run is shown (`--progress`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProgressKind {
     /// Live lines on a terminal that can redraw lines, and plain lines on all other outputs.
@@ -28,11 +28,11 @@ pub enum ProgressKind {
     None,
 }
 
-/// The options of a view, which shows the progress of a run.
+/// The options of a view that shows the progress of a run.
 pub struct ViewOptions {
     /// The kind of view that was asked for.
     pub kind: ProgressKind,
-    /// The amount of messages that are printed.
+    /// How many messages are printed.
     pub verbosity: Verbosity,
     /// Whether the output is a terminal that can redraw lines.
     pub is_terminal: bool,
@@ -81,8 +81,8 @@ impl Report {
 }
 
 impl Reporter for Report {
-    /// Passes an event to the views. Asks the views for warnings only after a status event. There are several status
-    /// events per second, so warnings are shown soon.
+    /// Passes an event to the views. Asks the views for warnings only after a status event, because there are several
+    /// of them per second.
     fn on_event(&mut self, event: &RunEvent) {
         self.pass(event);
         if !matches!(event.body, EventBody::Status { .. }) {
@@ -103,7 +103,7 @@ impl Reporter for Report {
 
     fn finish(&mut self) {
         self.views.iter_mut().for_each(|view| view.close());
-        // A view possibly failed to close its file. The other views show a warning about this, and all views are closed
+        // If a view could not close its file, the other views show a warning about this, and all views are closed
         // again.
         let warnings = self.take_warnings();
         let Some((at, run)) = self.last.clone().filter(|_| !warnings.is_empty()) else { return };

@@ -1,7 +1,8 @@
 //! Texts about the open batches of a run.
 //!
-//! While a batch is processed, the API shows no answers and no numbers of answered requests. So nothing is known about
-//! the progress inside a batch. The end of the open batches is not predicted from batches that have ended.
+//! While a batch is processed, the API shows neither its answers nor how many of its requests are answered. So nothing
+//! is known about the progress inside a batch. The texts do not predict the end of the open batches from batches that
+//! have ended.
 
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use crate::domain::BatchesStatus;
 /// The time within which most batches end. Source: API documentation, "Batch processing" (2026-09-20).
 const MOST_END: Duration = Duration::from_secs(3_600);
 
-/// A part of the live line: its rank, its long form, and its short form. The parts with the lowest rank are shortened
-/// and left out first.
+/// A part of the live line about batches: its rank, its long form, and its short form. The parts with the lowest rank
+/// are shortened and left out first.
 pub(super) type Piece = (u8, String, String);
 
 /// Returns the state of the batches as text that follows the words "waiting for".
@@ -37,7 +38,8 @@ pub(super) fn words(batches: &BatchesStatus) -> String {
         parts.push(if batches.open == 1 { "it is being cancelled" } else { "some are being cancelled" }.to_owned());
     }
     if parts.is_empty() {
-        // The API checks the requests of a batch late, so the run first sends one request of each kind online.
+        // The API reports errors in the requests of a batch only when the batch ends, so the run first sends one
+        // request of each kind online.
         parts.push("a first answer, before the other rows go into batches".to_owned());
     }
     parts.join("; ")

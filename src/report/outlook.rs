@@ -1,9 +1,9 @@
 //! Estimates when a run will be done. If there is no estimate, this module says what the run waits for.
 //!
-//! The time left is shown as long as rows finish regularly. The time left includes known delays: rate limits, waits
-//! after a 429, and the next retry of rows. Between two finished rows, the time left counts down. When it reaches zero,
-//! or when no row has finished for an unusually long time, the report shows what the run waits for instead. So the
-//! shown time left never stops at the same value. While batches are open, no time left is shown.
+//! The time left is shown as long as rows finish regularly. It includes known delays: rate limits, waits after a 429,
+//! and the next retry of rows. Between two finished rows, it counts down. When it reaches zero, or when no row has
+//! finished for an unusually long time, the report shows what the run waits for instead. So the displayed time left
+//! never gets stuck at one value. While batches are open, no time left is shown.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(crate) enum Outlook {
     Left(Duration),
     /// Batches are open. All answers of a batch come together, at an unknown time.
     Batches(BatchesStatus),
-    /// The run waits: no row finishes at the moment, or the pace so far says nothing about the remaining rows.
+    /// The run waits: currently no row finishes, or the pace so far says nothing about the remaining rows.
     Waiting {
         /// The reason for the wait, as a name for scripts.
         reason: Reason,
@@ -49,7 +49,7 @@ impl Outlook {
         }
     }
 
-    /// Returns the outlook in few words, such as `12 min` or `waiting 42 s`.
+    /// Returns the outlook in short, such as `12 min` or `waiting 42 s`.
     pub(crate) fn short_words(&self) -> Option<String> {
         match self {
             Self::Unknown => None,
@@ -121,14 +121,14 @@ impl Stats {
     }
 
     /// Returns how many seconds the remaining rows will take at the recent rate; zero or less if the run should already
-    /// be over. The result is at least as long as each of these times:
+    /// be over. The result is at least each of these times:
     /// - the time that the rate limits require for the remaining rows, because the recent rate is far too high after a
     ///   burst at the start
-    /// - the time for which rows have to wait after a 429 or another failure
+    /// - how long rows have to wait after a 429 or another failure
     ///
-    /// Returns `None` on a pipe, in the first five seconds, and before ten rows have finished. An earlier estimate
-    /// would be several times too long, because at the start few requests are in flight and the first answers have not
-    /// arrived yet.
+    /// Returns `None` if the input is a pipe, in the first five seconds, and before ten rows have finished. An earlier
+    /// estimate would be several times too long, because at the start few requests are in flight and the first answers
+    /// have not arrived yet.
     fn seconds_left(&self, idle: Duration) -> Option<f64> {
         const ROWS: u64 = 10;
         let remaining = self.remaining_to_send()?;
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
     use crate::domain::{Backoffs, Dimension, EventBody, PoolStatus, Quality, RateLimits, RunEvent};
 
-    /// A table of every reason that can slow a run down, with the text for what the run then waits for.
+    /// Every reason that can slow a run down, with the text that says what the run waits for.
     const REASONS: [(Reason, &str); 16] = [
         (Reason::Memory, "memory for rows"),
         (Reason::Limit(Dimension::Requests), "the limit on requests per minute"),

@@ -7,15 +7,15 @@ use jiff::Timestamp;
 
 use crate::domain::{Dimension, PoolStatus, Reason, Usage};
 
-/// The numbers of recently finished rows and of their tokens, by second.
+/// The recently finished rows and their tokens, by second.
 ///
 /// "Recently" means the last minute. If fewer than 20 rows finished in the last minute, "recently" means the time in
 /// which the last 20 rows finished. A mean over the whole run would stay wrong for hours after a change of a limit. A
 /// fixed minute would be too short for rows that take several minutes.
 ///
-/// The mean size of a row is taken over the whole run, because limits don't change the size of rows. A mean over a
-/// single minute would vary by a tenth just by chance. If a token limit slows the run down, the number of tokens per
-/// minute is steady. So the time left is then computed from the recent tokens and the mean size of a row.
+/// The mean size of a row is taken over the whole run, because limits don't change the size of rows. By chance alone, a
+/// mean over a single minute would vary by a tenth. If a token limit slows the run down, the number of tokens per
+/// minute is steady, so the time left is computed from the recent tokens and the mean size of a row.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pace {
     slots: VecDeque<Slot>,
@@ -31,9 +31,9 @@ pub(super) struct Pace {
     latencies: (Duration, u32),
     /// The longest latency of an answer.
     pub(super) longest: Duration,
-    /// The last known number of requests in flight, and the time at which this number was noted.
+    /// The last known number of requests in flight, and when this number was noted.
     in_flight: Option<(Timestamp, usize)>,
-    /// The time in flight of all requests together, in seconds.
+    /// How long requests were in flight, in seconds, summed over all requests.
     request_seconds: f64,
 }
 
@@ -77,8 +77,8 @@ impl Pace {
 
     /// Returns the mean size of the recent rows divided by the mean size of all rows of the run. The size of a row is
     /// its number of tokens that count against the limit that slows the run down. If no token limit slows the run down,
-    /// the result is 1. The product of the result and the number of recent rows is a number of rows of mean size. This
-    /// many rows of mean size would have finished in the same time.
+    /// the result is 1. Multiplied by the number of recent rows, the result is how many rows of mean size would have
+    /// finished in the same time.
     pub(super) fn size_of_last(&self, reason: Option<Reason>) -> f64 {
         let of = |at: usize| {
             let (last, all) =
@@ -93,8 +93,8 @@ impl Pace {
         if size.is_finite() && size > 0.0 { size } else { 1.0 }
     }
 
-    /// Returns the shortest time, in seconds, in which the limits of these pools allow this many rows. `size` is the
-    /// size of these rows in tokens, relative to the mean size of the finished rows.
+    /// Returns the shortest time, in seconds, in which the limits of these pools allow `rows` rows. `size` is the size
+    /// of these rows in tokens, relative to the mean size of the finished rows.
     ///
     /// Each pool has limits of its own, and the result is the time of the slowest pool. The rows are assumed to be
     /// spread over the pools in the same proportion as the rows that are ready to send.
@@ -126,8 +126,8 @@ impl Pace {
         self.in_flight = Some((at, requests));
     }
 
-    /// Returns how many times as long the remaining answers will take, compared with the answers so far; at least 1.
-    /// The remaining answers are longer because long answers come last. The factor is largest at the start of a run.
+    /// Returns how many times longer the remaining answers will take than the answers so far; at least 1. The remaining
+    /// answers take longer, because long answers come last. This effect is largest at the start of a run.
     ///
     /// The mean latency of all answers is estimated as the time in flight of all requests, divided by the number of
     /// answers. A request in flight is assumed to take this mean latency in addition to the time that it has already

@@ -9,7 +9,7 @@ use super::text::{shorten, width};
 
 /// The style of a part on a terminal with colours.
 ///
-/// The colours are readable on a dark and on a light background. The text alone says everything, so colours add no
+/// The colours are readable on dark and light backgrounds. The text alone says everything, so the colours add no
 /// information.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Tone {
@@ -45,10 +45,9 @@ impl Tone {
 /// A part of a line that is shortened or left out as a whole.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
-    /// The text that is shown. The text is the long form at first, and the short form after the part was shortened.
+    /// The text that is shown. This is the long form, or after the part was shortened, the short form.
     pub(super) text: String,
-    /// The short form of the text. If the short form is empty, the part is left out when parts of its rank are
-    /// shortened.
+    /// The short form of the text. If it is empty, the part is left out when parts of its rank are shortened.
     short: String,
     /// The rank of the part. The parts with the lowest rank are shortened and left out first.
     rank: u8,
@@ -87,7 +86,7 @@ impl Part {
         Self { tone, ..self }
     }
 
-    /// Returns the part with this rank and without a short form: it is left out when parts of this rank are shortened.
+    /// Returns the part with this rank and no short form, so it is left out when parts of this rank are shortened.
     pub(super) fn optional_at(self, rank: u8) -> Self {
         Self { rank, short: String::new(), ..self }
     }
@@ -113,8 +112,8 @@ pub(super) fn fit(parts: &mut Vec<Part>, columns: usize) {
     }
     while line_width(parts) > columns && parts.len() > 1 {
         let lowest = parts.iter().map(|part| part.rank).min().unwrap_or(0);
-        // If several parts have the same rank, the last part is left out first, because people read a line from its
-        // start.
+        // If several parts have the same rank, the last part is left out first, because people read the start of a line
+        // first.
         let Some(at) = parts.iter().rposition(|part| part.rank == lowest) else { return };
         parts.remove(at);
     }

@@ -1,4 +1,4 @@
-//! Plain lines of progress, for logs and other output that can't be redrawn. A line comes after 1, 10, 30 and 60
+//! Plain lines of progress, for logs and other output that can't be redrawn. A line is printed after 1, 10, 30 and 60
 //! seconds, then every minute, and after an hour every five minutes. So the user soon sees that a run works, and the
 //! log of a long run stays short.
 //!
@@ -20,7 +20,7 @@ use super::text::{count, duration, escape, plural, rough_duration, short_count};
 use super::view::View;
 use crate::domain::{EventBody, Reason, RunEvent};
 
-/// The width of lines in columns, if the width of the log is not known.
+/// The width of lines, in columns, if the width of the log is not known.
 const USUAL_WIDTH: usize = 120;
 /// The smallest width of lines, in columns.
 const LEAST_WIDTH: usize = 20;
@@ -43,8 +43,8 @@ impl Plain {
     }
 }
 
-/// Returns the time of the next line, after a line at the time `elapsed`. Both times are counted from the start of the
-/// run.
+/// Returns when the next line is printed, after a line at the time `elapsed`. Both times are counted from the start of
+/// the run.
 fn due_after(elapsed: Duration) -> Duration {
     const FIRST: [u64; 3] = [1, 10, 30];
     const MINUTE: u64 = 60;
@@ -79,7 +79,7 @@ pub(crate) fn line(stats: &Stats) -> String {
     line_within(stats, usize::MAX)
 }
 
-/// Returns the state of a run as one line of text that is at most `columns` wide.
+/// Returns the state of a run as one line of text, at most `columns` wide.
 fn line_within(stats: &Stats, columns: usize) -> String {
     let mut parts = vec![Part::fixed(10, duration(stats.elapsed()))];
     parts.extend(
@@ -189,8 +189,8 @@ fn cost_parts(stats: &Stats) -> Vec<Part> {
     [spent].into_iter().chain(projected).collect()
 }
 
-/// Returns the time left by the plan, such as `10–14 min left by the plan`. Returns `None` if there is no plan, or if
-/// the time left can already be estimated from the finished rows.
+/// Returns the time left according to the plan, such as `10–14 min left by the plan`. Returns `None` if there is no
+/// plan, or if the time left can already be estimated from the finished rows.
 pub(super) fn left_by_plan(stats: &Stats) -> Option<String> {
     let range = stats.projected_time_left().filter(|_| stats.outlook() == Outlook::Unknown)?;
     Some(format!("{} left by the plan", time_range(range)))

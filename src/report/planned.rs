@@ -1,8 +1,8 @@
-//! Compares the plan that was made before the first request with the real cost and the real duration of the run.
+//! Compares the real cost and duration of a run with the plan that was made before its first request.
 //!
-//! Only a run that finished its rows is compared with its plan. The cost and time of a part of a run say little: short
-//! rows finish first, and few rows finish at the start and at the end. So the summary of a run that stopped early shows
-//! the plan without a comparison.
+//! Only a run that finished its rows is compared with its plan. The cost and time of a part of a run say little,
+//! because short rows finish first, and few rows finish at the start and at the end. So the summary of a run that
+//! stopped early shows only the plan.
 
 use super::ranges::{money_range, time_range};
 use super::stats::Stats;
@@ -74,7 +74,7 @@ fn compared(stats: &Stats) -> Option<Compared> {
     Some(Compared { cost, time, rows: forecast.rows, done, is_judged })
 }
 
-/// The position of a real value: below, in or above its planned range.
+/// Whether a real value is below, in or above its planned range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// The real value is below the range.

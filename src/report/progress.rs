@@ -2,23 +2,23 @@
 //! of the terminal.
 //!
 //! The content of the lines comes from [`super::line`]. Each drawing fits the lines to the current size of the
-//! terminal. The crate indicatif renders the lines with their bar; `progress/bar.rs` says why indicatif's own repaint
-//! is not used. The lines are drawn at most ten times per second. The time between drawings is measured with the times
-//! of the events.
+//! terminal. The crate indicatif renders the lines with their bar. `progress/bar.rs` says why indicatif does not
+//! repaint them itself. The lines are drawn at most ten times per second. The times of the events decide when the next
+//! drawing is due.
 //!
 //! The cursor stays at the start of the first line, and a drawing begins by erasing everything from the cursor on. So a
-//! drawing is correct after every change of the terminal's size. When the width changes, some terminals wrap the lines
-//! again, and other terminals cut the lines off. In both cases, the cursor stays with its text. The alternative would
-//! be to leave the cursor after the last line. A drawing would then have to move the cursor up by the number of rows
-//! that the lines fill. After a change of size this number is unknown. If the cursor moved up too far, the drawing
-//! would erase other text above the lines.
+//! drawing is correct even after the terminal has changed its size. When the width changes, some terminals wrap the
+//! lines again, and others cut them off. In both cases, the cursor stays with its text. If the cursor stayed after the
+//! last line, each drawing would have to move it up by the number of rows that the lines fill. After a change of size,
+//! this number is unknown, and a drawing that begins too far up would erase other text above the lines.
 //!
-//! While a block is drawn, the terminal does not wrap lines. If the size changes at that moment, lines are cut off, but
-//! each line still fills one row. Each line ends with a line break, so no terminal joins two lines into one. A drawing
-//! is a single write, so other output can't be mixed into it.
+//! Line wrapping is turned off while a block is drawn. If the size changes at that moment, lines are cut off, but each
+//! line still fills one row. Each line ends with a line break, so no terminal joins two lines into one. A drawing is a
+//! single write, so other output can't be mixed into it.
 //!
 //! A line that was scrolled away can't be erased. On some terminals, a change of size can scroll away the line of the
-//! cursor. If this line is in the first row, the lines below it are wrapped again and push it off the screen.
+//! cursor. This happens if the cursor is in the first row, and the lines below it are wrapped again and push its line
+//! off the screen.
 
 mod bar;
 
@@ -37,8 +37,8 @@ use super::view::View;
 use crate::domain::{EventBody, RunEvent};
 
 /// The control sequence that erases the block: everything from the start of the cursor's row to the end of the screen.
-/// The sequence begins with a blank. Without the blank, the erasure of a block at the start of the first row would look
-/// like clearing the screen. Some terminals would then save the cleared text in their scroll-back.
+/// The sequence begins with a blank. Without the blank, erasing a block at the start of the first row would look like
+/// clearing the screen, and some terminals would save the cleared text in their scroll-back.
 const TAKE_BACK: &str = "\r \x1b[J\r";
 
 /// The size of a terminal in characters.
@@ -75,7 +75,7 @@ impl Progress {
         Self::new(Box::new(size), verbosity, is_colored, writer)
     }
 
-    /// Returns a view that is drawn on a given terminal. `size` returns the size of the terminal, and is called for each
+    /// Returns a view that is drawn on a given terminal. `size` returns the size of the terminal; it is called for each
     /// drawing.
     pub(crate) fn new(
         size: Box<dyn Fn() -> Size + Send>,
@@ -87,7 +87,7 @@ impl Progress {
         Self { size, is_colored, notes, bar, writer, drawn_at: None, is_shown: false }
     }
 
-    /// Draws the live lines again immediately, without a minimum time since the last drawing.
+    /// Draws the live lines again immediately, however short the time since the last drawing is.
     #[cfg(test)]
     pub(in crate::report) fn redraw(&mut self, stats: &Stats) {
         self.draw(None, stats);
@@ -158,7 +158,7 @@ impl Drop for Progress {
 }
 
 /// Returns whether the terminal of standard error can erase lines. Dumb terminals and old Windows consoles can't erase
-/// lines. On newer Windows consoles, the call of this function turns the feature on.
+/// lines. On newer Windows consoles, calling this function turns the feature on.
 pub(crate) fn can_redraw() -> bool {
     !console::is_dumb() && (!cfg!(windows) || Term::stderr().features().colors_supported())
 }

@@ -1,17 +1,17 @@
-//! Estimates the cost of the whole run and the time of its end, as intervals.
+//! Estimates the cost of the whole run and when it ends, as intervals.
 //!
-//! The cost so far is known. Only the cost of the remaining rows is estimated. At first, their mean cost is taken from
-//! the forecast. The more rows have finished, the more weight the mean of the finished rows gets. Both means are
-//! weighted by their precision. Rows in flight are on average longer than finished rows. So the finished rows get less
-//! weight at first, as long as most rows are in flight. For the same reason, the upper end of the interval is raised:
-//! see [`super::pace::Pace::longer_than_seen`]. Both means are computed for the models of the remaining rows: see
+//! The cost so far is known. Only the cost of the remaining rows is estimated. At first, the mean cost of a remaining
+//! row comes from the forecast. The more rows have finished, the more weight the mean of the finished rows gets. Both
+//! means are weighted by their precision. Rows in flight are on average longer than finished rows. So while most rows
+//! are in flight, the finished rows get less weight. For the same reason, the upper end of the interval is raised: see
+//! [`super::pace::Pace::longer_than_seen`]. Both means are computed for the models of the remaining rows: see
 //! [`super::mix`].
 //!
-//! The likely end of the run comes from the [`Outlook`], and `projection/time.rs` adds the uncertainty. As long as
-//! there is no outlook, the likely end comes from the forecast.
+//! The likely end of the run comes from the [`Outlook`], and `projection/time.rs` adds the uncertainty. Until there is
+//! an outlook, the likely end comes from the forecast.
 //!
-//! An interval that is a little too wide is better than an interval without the real value. So an interval from the
-//! finished rows is made wider than random differences alone would require.
+//! An interval that is a little too wide is better than one that does not contain the real value. So an interval that
+//! comes from the finished rows is made wider than random differences alone would require.
 
 mod time;
 
@@ -27,17 +27,17 @@ use crate::domain::{Interval, Money, Reason, RunForecast};
 /// is inside the interval with a probability of 90 %.
 const DEVIATIONS: f64 = 1.645;
 /// The distance from the middle to the ends of an interval that is estimated from finished rows, in standard
-/// deviations. This distance is larger than `DEVIATIONS`, because finished rows are never quite a random sample.
+/// deviations. It is larger than `DEVIATIONS`, because finished rows are never quite a random sample.
 const DEVIATIONS_OF_ROWS: f64 = 2.5;
 /// The low end of the cost of the remaining rows is at least this share of their likely cost.
 const LEAST_COST: f64 = 0.1;
-/// The largest factor by which the remaining answers are assumed to be longer than the answers so far.
+/// The remaining answers are assumed to be at most this many times longer than the answers so far.
 const MOST_LONGER: f64 = 6.0;
 /// The smallest standard deviation of a forecast, as a share of its value.
 const MOST_EXACT: f64 = 0.01;
 /// The number of finished rows before the first estimate of a run without a forecast.
 const ROWS: u64 = 10;
-/// Until this many rows have finished, an interval includes the whole interval of the forecast.
+/// Until this number of rows has finished, an interval includes the whole interval of the forecast.
 const ENOUGH_ROWS: u64 = 20;
 
 /// The estimated mean of a value over the remaining rows, with a standard deviation for lower values and another for
@@ -113,8 +113,8 @@ impl Guess {
 
 impl Stats {
     /// Returns the expected cost of all rows of this run, including the finished rows. The interval never begins below
-    /// the cost so far. Returns `None` on a pipe, if a price is unknown, before anything is known, and when the run
-    /// stops early. Also returns `None` while the run waits for its last answers, because the last answers are often
+    /// the cost so far. Returns `None` if the input is a pipe, if a price is unknown, before anything is known, and
+    /// when the run stops early. Also returns `None` while the run waits for its last answers, because these are often
     /// the longest.
     pub(crate) fn projected_cost(&self) -> Option<Interval<Money>> {
         let left = self.left_to_send()?;
@@ -154,7 +154,7 @@ impl Stats {
         })
     }
 
-    /// Returns how many times as long the remaining answers can be, compared with the answers so far; at least 1.
+    /// Returns how many times longer the remaining answers can be than the answers so far; at least 1.
     fn longer_than_seen(&self, left: u64) -> f64 {
         if self.rows_so_far.cost.count() < ROWS { 1.0 } else { self.pace.longer_than_seen(left).min(MOST_LONGER) }
     }
@@ -164,8 +164,8 @@ impl Stats {
         self.rows_so_far.cost.times(self.mix.left_to_finished())
     }
 
-    /// Returns the expected time of the end of the run. Returns `None` on a pipe, while the run waits, before anything
-    /// is known, and when the run stops early.
+    /// Returns when the run is expected to end. Returns `None` if the input is a pipe, while the run waits, before
+    /// anything is known, and when the run stops early.
     pub(crate) fn projected_end(&self) -> Option<Interval<Timestamp>> {
         let now = self.last_at?;
         let after = |span: Duration| now.checked_add(jiff::SignedDuration::try_from(span).ok()?).ok();
@@ -174,7 +174,7 @@ impl Stats {
     }
 
     /// Returns the number of rows that are still to be sent. If there is a forecast, rows that can't be sent are left
-    /// out. Returns `None` on a pipe, and when the run stops early.
+    /// out. Returns `None` if the input is a pipe, and when the run stops early.
     fn left_to_send(&self) -> Option<u64> {
         let left = self.remaining().filter(|_| self.total.is_some() && !self.is_stopping)?;
         let planned = self.forecast.map(|forecast| forecast.rows.saturating_sub(self.rows_so_far.cost.count()));
@@ -435,7 +435,7 @@ mod tests {
         stats
     }
 
-    /// Adds finished rows, two per second. `dollars` returns the cost of the row with a given number.
+    /// Adds finished rows, two per second. `dollars` returns the cost of a row by its number.
     fn finish(stats: &mut Stats, rows: u64, mut dollars: impl FnMut(u64) -> f64) {
         for _ in 0..rows {
             let row = stats.finished();

@@ -1,4 +1,4 @@
-//! The state of each provider of a run at this moment.
+//! The current state of each provider of a run.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,19 +10,19 @@ use super::text::{duration, escape};
 use super::words::{case_words, outage_words, short_outage};
 use crate::domain::{FallbackCase, Outage, PoolStatus};
 
-/// The state of a provider at this moment.
+/// The current state of a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// The provider gets no requests for the rest of the run. The fields of this variant are the provider that gets the
-    /// rows, and the reason.
+    /// The provider gets no requests for the rest of the run. The fields are the provider that gets its rows, and the
+    /// reason.
     Stopped(Arc<str>, Cow<'static, str>),
     /// All requests to the provider fail.
     Failing(Box<Outage>),
-    /// The rows of the provider go to another provider for some time. The fields of this variant are the other
-    /// provider, and the reason.
+    /// The rows of the provider go to another provider for some time. The fields are the other provider, and the
+    /// reason.
     Diverted(Arc<str>, FallbackCase),
-    /// All active pools of the provider wait after a 429. The field of this variant is the time until the first pool
-    /// sends again.
+    /// All active pools of the provider wait after a 429. The value is the time until the first of these pools sends
+    /// again.
     Held(Duration),
     /// The provider gets requests.
     Sending,

@@ -1,7 +1,7 @@
-//! Counters of each provider of a run, and the provider that gets its rows.
+//! The counters of each provider of a run, and which provider gets its rows.
 //!
-//! A row and its cost are counted for the provider of the last request of the row. If another provider billed an
-//! earlier attempt of the row, this small cost is counted for the wrong provider.
+//! A row and its cost are counted for the provider of the row's last request. If another provider billed an earlier
+//! attempt, this small cost is counted for the wrong provider.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -26,12 +26,12 @@ pub(crate) struct OfProvider {
     pub(crate) unpriced: u64,
     /// The number of attempts that were tried again after a 429.
     pub(crate) limited: u64,
-    /// The number of times that a pool of this provider had to wait after a 429.
+    /// How many times a pool of this provider had to wait after a 429.
     pub(crate) holds: u64,
-    /// The number of times that the run began to send the rows of this provider to another provider, by the reason.
+    /// How many times the run began to send the rows of this provider to another provider, by the reason.
     pub(crate) left: BTreeMap<FallbackCase, u64>,
-    /// The provider that gets the rows of this provider at the moment, and the reason. `None` if this provider gets its
-    /// own rows.
+    /// The provider that currently gets the rows of this provider, and the reason. `None` if this provider gets its own
+    /// rows.
     pub(crate) diverted: Option<(Arc<str>, FallbackCase)>,
     /// The reason why the run sends no more requests to this provider. `None` as long as the run sends requests to this
     /// provider.
@@ -41,8 +41,8 @@ pub(crate) struct OfProvider {
 /// The counters of all providers of a run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Providers {
-    /// The providers in the order in which they are tried. Providers that were not announced and only occur in events
-    /// come last.
+    /// The providers in the order in which they are tried, and then the providers that were not announced and occur
+    /// only in events.
     own: Vec<OfProvider>,
     /// The index of the provider of the last event. The next event is usually about the same provider.
     last: usize,

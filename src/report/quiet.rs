@@ -8,7 +8,7 @@ use super::stats::Stats;
 use super::view::View;
 use crate::domain::RunEvent;
 
-/// A view that shows nothing. The reason for a stop of the run is not shown here, because it is printed after the run.
+/// A view that shows nothing. If the run stops early, the reason is printed after the run and not by this view.
 #[derive(Debug)]
 pub struct Silent;
 

@@ -1,4 +1,4 @@
-//! Texts of intervals of money and of time.
+//! Formats intervals of money and of time.
 
 use std::time::Duration;
 

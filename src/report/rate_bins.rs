@@ -1,7 +1,7 @@
 //! Counts the finished rows in each part of a run, for the small chart of the rate in the summary.
 //!
 //! A part of the run is called a bin here. When all bins are in use, each pair of neighbouring bins becomes one bin of
-//! twice the width. So the memory does not grow with the run.
+//! twice the width, so the number of bins does not grow with the run.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use super::pace::between;
 
-/// The largest number of bins, which are the columns of the chart. A chart of this width and the labels of the summary
-/// fit into 40 columns.
+/// The largest number of bins. Each bin is one column of the chart, and a chart of this width fits into 40 columns
+/// together with the labels of the summary.
 const MOST: usize = 24;
 /// The smallest number of bins of a chart. A chart with fewer bins would be useless.
 const FEWEST: usize = 5;

@@ -1,5 +1,5 @@
-//! Computes the mean of a series of values and the precision of this mean. With them, the cost and the time of the
-//! remaining rows are estimated from the finished rows.
+//! Computes the mean of a series of values and the precision of this mean, to estimate the cost and the time of the
+//! remaining rows from the finished rows.
 
 use jiff::Timestamp;
 
@@ -9,9 +9,9 @@ use crate::domain::Money;
 /// A series of values in the order in which they come, such as the cost of each finished row.
 ///
 /// The values are not always in random order: the rows of a file can be sorted by length. So the variance is computed
-/// from the means of blocks of consecutive values, and not from single values. This computation is the method of batch
-/// means. When there are 32 blocks, neighbouring blocks are merged in pairs. So a series uses constant memory, and
-/// adding a value takes constant time on average.
+/// from the means of blocks of consecutive values, and not from single values. This is the method of batch means. When
+/// there are 32 blocks, neighbouring blocks are merged in pairs. So a series uses constant memory, and adding a value
+/// takes constant time on average.
 #[derive(Clone, Debug)]
 pub(super) struct Spread {
     /// The sums of the full blocks.
@@ -61,11 +61,11 @@ impl Spread {
         self.sum / self.count.max(1) as f64
     }
 
-    /// Returns the variance of one value. To get the variance of the mean of many consecutive values, divide the result
-    /// by the number of values.
+    /// Returns the variance of one value. Divided by the number of values, it is the variance of the mean of many
+    /// consecutive values.
     ///
-    /// `guess` is a standard deviation that was plausible before the first value. As long as there are few values,
-    /// `guess` has more weight than the values. Without `guess`, the variance after two equal values would be zero.
+    /// `guess` is a standard deviation that was plausible before the first value. While there are few values, `guess`
+    /// has more weight than the values. Without `guess`, the variance after two equal values would be zero.
     pub(super) fn variance(&self, guess: f64) -> f64 {
         let (blocks, size) = (self.blocks.len() as f64, self.per_block as f64);
         let mean = self.blocks.iter().sum::<f64>() / (blocks * size).max(1.0);
@@ -86,10 +86,9 @@ impl Spread {
         Self { blocks, per_block: self.per_block, open: (0.0, 0), sum, count }
     }
 
-    /// Returns the drift of the values. To compute the drift, the difference between the means of the later and the
-    /// earlier half is squared. The part that chance can explain is then subtracted. `variance` is the variance of one
-    /// value. If the values drift, more values do not make their mean a better prediction of later values. In this
-    /// case, the drift is the variance that remains.
+    /// Returns the drift of the values: the squared difference between the means of the later and the earlier half,
+    /// without the part that chance can explain. `variance` is the variance of one value. If the values drift, more
+    /// values do not make their mean a better prediction of later values, and the drift is the variance that remains.
     pub(super) fn drift(&self, variance: f64) -> f64 {
         let half = self.blocks.len() / 2;
         if half == 0 {
@@ -123,8 +122,8 @@ impl RowsSoFar {
         self.last_at = Some(at);
     }
 
-    /// Adds only the cost of a finished row. This method is for rows of batches, because their time says nothing about
-    /// the remaining rows.
+    /// Adds only the cost of a finished row. This is for rows in batches, whose time says nothing about the remaining
+    /// rows.
     pub(super) fn add_cost(&mut self, cost: Option<Money>) {
         self.cost.add(cost.unwrap_or(Money::ZERO).dollars());
     }

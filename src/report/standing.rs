@@ -9,9 +9,9 @@ use crate::domain::{Backoffs, BatchesEnd, HaltReason, LimitUse, PoolStatus, Reas
 pub struct Standing {
     /// The number of requests in flight.
     pub in_flight: usize,
-    /// The number of requests that are allowed in flight at the moment.
+    /// How many requests are currently allowed in flight.
     pub window: usize,
-    /// The reason why no more requests are sent at the moment.
+    /// The reason why the run is not sending more requests.
     pub reason: Reason,
     /// The rows that wait for their next try.
     pub backoffs: Backoffs,
@@ -41,7 +41,7 @@ fn room(pool: &PoolStatus) -> f64 {
     pool.level.iter().flatten().copied().fold(f64::INFINITY, f64::min)
 }
 
-/// The end of the run: its reason and its final values.
+/// How the run ended: the reason and the final values.
 #[derive(Clone, Debug)]
 pub struct Ending {
     /// The number of rows that were read and are pending.

@@ -1,8 +1,8 @@
-//! The counters of a run. The counters are computed only from the events of the run. Every view and the summary read
-//! these counters.
+//! The counters of a run, which are computed only from the events of the run. Every view and the summary read these
+//! counters.
 //!
 //! This module reads no clock: the current time is the time of the last event. A row is counted after its line was
-//! written to disk, so the counters are equal to the numbers of lines in the files.
+//! written to disk, so the counters agree with the files.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ use crate::domain::{
 /// The counters of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
-    /// The number of rows in the input; `None` on a pipe.
+    /// The number of rows in the input; `None` if the input is a pipe.
     pub total: Option<u64>,
     /// Attempts sent.
     pub sent: u64,
@@ -57,11 +57,11 @@ pub struct Stats {
     pub batches: Option<BatchesStatus>,
     /// The current outage of a provider; `None` if there is no outage.
     pub outage: Option<Outage>,
-    /// The forecast of the cost and the time, made before the first request; `None` on a pipe.
+    /// The forecast of the cost and the time, made before the first request; `None` if the input is a pipe.
     pub forecast: Option<RunForecast>,
     /// The new value of `--max-cost` after a change during the run. The outer `None` means that there was no change.
     pub(crate) new_max_cost: Option<Option<Money>>,
-    /// The end of the run; `None` while the run lasts.
+    /// How the run ended; `None` while the run lasts.
     pub ending: Option<Ending>,
     /// Whether the run starts no more requests.
     pub is_draining: bool,
@@ -93,8 +93,8 @@ impl Stats {
     /// Adds one event to the counters.
     pub fn fold(&mut self, event: &RunEvent) {
         self.started_at.get_or_insert(event.at);
-        // Events are in order, but the clock of the computer can be set back. The time of the last event never goes
-        // back here.
+        // Events are in order, but the clock of the computer can be set back. Even then, the time of the last event
+        // does not go back here.
         self.last_at = self.last_at.max(Some(event.at));
         match &event.body {
             EventBody::Started { total, already_done } => {
@@ -247,8 +247,8 @@ impl Stats {
         self.retried.values().sum()
     }
 
-    /// Returns the number of rows that earlier runs finished: the larger of the number known at the start and the
-    /// number of skipped rows.
+    /// Returns how many rows earlier runs finished: the number that was known at the start, or the number of skipped
+    /// rows if it is larger.
     pub(crate) fn already_done(&self) -> u64 {
         self.skipped.max(self.already_done.min(self.total.unwrap_or(u64::MAX)))
     }
@@ -258,7 +258,7 @@ impl Stats {
         self.already_done() + self.succeeded_total() + self.failed_total()
     }
 
-    /// Returns the number of remaining rows; `None` on a pipe while the run lasts.
+    /// Returns the number of remaining rows; `None` while the run lasts if the input is a pipe.
     pub(crate) fn remaining(&self) -> Option<u64> {
         match (self.total, &self.ending) {
             (Some(total), _) => Some(total.saturating_sub(self.finished())),
@@ -267,7 +267,7 @@ impl Stats {
         }
     }
 
-    /// Returns the finished share of the input, from 0 to 1; `None` on a pipe.
+    /// Returns the finished share of the input, from 0 to 1; `None` if the input is a pipe.
     pub(crate) fn share(&self) -> Option<f64> {
         let total = self.total.filter(|total| *total > 0)?;
         Some((self.finished() as f64 / total as f64).min(1.0))
@@ -288,7 +288,7 @@ impl Stats {
         }
     }
 
-    /// Returns the open batches, if the run only waits for batches at the moment.
+    /// Returns the open batches, if the run currently waits only for batches.
     pub(crate) fn waits_for_batches(&self) -> Option<&BatchesStatus> {
         let standing = self.standing.as_ref()?;
         self.batches.as_ref().filter(|_| standing.reason == Reason::Batches && standing.in_flight == 0)
@@ -307,8 +307,8 @@ impl Stats {
         self.pace.per_second(start, last).map(|rate| rate * 60.0)
     }
 
-    /// Returns the finished rows per minute over the whole run, without rows that took their answer from another line.
-    /// Returns `None` if no row finished, or if the run took less than a second.
+    /// Returns the finished rows per minute over the whole run. Rows that took their answer from another line are left
+    /// out. Returns `None` if no row finished, or if the run took less than a second.
     pub(crate) fn mean_rows_per_minute(&self) -> Option<f64> {
         let rows = (self.succeeded_total() + self.failed_total()).saturating_sub(self.taken.rows());
         let secs = self.elapsed().as_secs_f64();
@@ -536,7 +536,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Returns the event of an answer with 100 input tokens and 10 output tokens, which cost one cent.
+    /// Returns the event of an answer that has 100 input tokens and 10 output tokens and costs one cent.
     pub(crate) fn succeeded(quality: Quality) -> EventBody {
         EventBody::Succeeded {
             row: "r1".into(),
@@ -552,7 +552,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Returns the event of an answer in a batch, which cost one cent.
+    /// Returns the event of an answer that came in a batch and costs one cent.
     pub(crate) fn in_batch() -> EventBody {
         let EventBody::Succeeded { model, quality, usage, cost, without_cache, .. } = succeeded(Quality::Ok) else {
             unreachable!()

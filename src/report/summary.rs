@@ -1,8 +1,9 @@
-//! The summary at the end of a run. The summary says what happened, what the run cost and what slowed it down. The
-//! summary also says where the answers are, and which command the user should probably type next.
+//! The summary at the end of a run. It says what happened, what the run cost, what slowed it down, where the answers
+//! are, and which command the user should probably type next.
 //!
-//! The summary is plain text, made from [`Stats`] and from facts that only the caller knows ([`SummaryContext`]). Rows
-//! without information are left out. `json/summary.rs` makes the summary as JSON from the same facts.
+//! The summary is plain text, made from [`Stats`] and from facts that only the caller knows ([`SummaryContext`]). The
+//! summary leaves out list rows that would say nothing. `json/summary.rs` makes the summary as JSON from the same
+//! facts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -50,13 +51,13 @@ pub(crate) fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -
     format!("{first}\n{}", list(&rows, columns))
 }
 
-/// Returns a list row for each value. Only the first row shows the label.
+/// Returns a list row for each value. The label is shown only in the first row.
 fn labelled(label: &'static str, values: Vec<String>) -> impl Iterator<Item = ListRow> {
     values.into_iter().enumerate().map(move |(at, value)| ListRow::text(if at == 0 { label } else { "" }, value))
 }
 
 /// Returns how many answers each provider gave in all runs: `1,204 by openrouter, 96 by anthropic`. Returns `None` if
-/// all answers came from the same provider, and if earlier runs have no answers.
+/// all answers came from the same provider, or if earlier runs have no answers.
 fn by_all_runs(stats: &Stats, context: &SummaryContext) -> Option<String> {
     let mut counts: BTreeMap<&str, u64> = context.answers_by.iter().map(|(name, rows)| (&**name, *rows)).collect();
     let has_earlier = counts.values().any(|rows| *rows > 0);
@@ -67,7 +68,7 @@ fn by_all_runs(stats: &Stats, context: &SummaryContext) -> Option<String> {
     (has_earlier && counts.len() > 1).then(|| by_size(counts.into_iter().map(by)))
 }
 
-/// Returns the rows about the speed of the run, the latency of the answers, and the things that the run waited for.
+/// Returns the rows about the speed of the run, the latency of the answers, and what slowed the run down.
 fn pace(stats: &Stats, ending: &Ending, context: &SummaryContext) -> Vec<ListRow> {
     let mut rows = Vec::new();
     if let Some(rate) = stats.mean_rows_per_minute() {
@@ -76,7 +77,7 @@ fn pace(stats: &Stats, ending: &Ending, context: &SummaryContext) -> Vec<ListRow
             0 => String::new(),
             most => format!(", at most {} in flight", count(most)),
         };
-        // After a run with batches, there is no chart. All answers of a batch come at the same moment, and a chart of
+        // After a run with batches, there is no chart, because all answers of a batch come at once, and a chart of only
         // the other rows would be misleading.
         let chart =
             stats.rate_bins.sparkline(ending.elapsed).filter(|_| context.has_chart && stats.batch_rows.rows == 0);
@@ -100,7 +101,7 @@ fn latencies(stats: &Stats) -> Option<String> {
     let of = |share| stats.latencies.percentile(share).map(|found| latency(found.min(slowest)));
     let slowest = Some(slowest).filter(|slowest| !slowest.is_zero())?;
     let (half, most, slowest) = (of(0.5)?, of(0.95)?, latency(slowest));
-    // After only a few answers, all three values can be the same.
+    // If there were only a few answers, all three values can be the same.
     Some(if half == slowest { half } else { format!("half within {half}, 95% within {most}, slowest {slowest}") })
 }
 

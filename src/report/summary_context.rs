@@ -1,10 +1,10 @@
-//! The facts that the summary needs in addition to the events of the run.
+//! What the summary needs in addition to the events of the run.
 
 use std::collections::BTreeMap;
 
 use crate::domain::{ErrorClass, Money, Usage};
 
-/// The form of the summary at the end of a run (`--summary`).
+/// The format of the summary at the end of a run (`--summary`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SummaryKind {
     /// Text for people.
@@ -16,7 +16,7 @@ pub enum SummaryKind {
     None,
 }
 
-/// The facts that the summary needs in addition to the events of the run.
+/// What the summary needs in addition to the events of the run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SummaryContext {
     /// The path of the results file; `None` if the results were written to standard output.
@@ -27,8 +27,8 @@ pub(crate) struct SummaryContext {
     pub output: Option<String>,
     /// The number of rows in the error log, by error class. Rows of earlier runs are included.
     pub failed_in_log: BTreeMap<ErrorClass, u64>,
-    /// The command that runs failed rows again. The command selects rows that may succeed unchanged. If there are no
-    /// such rows, it selects rows whose answers may be better with other settings. `None` if there is no such command.
+    /// The command that runs failed rows again: those that may succeed unchanged, or if there are none, those whose
+    /// answers may be better with other settings. `None` if there is nothing to run again.
     pub resume_command: Option<PrintedCommand>,
     /// The command that asks again for truncated answers, with a larger `max_tokens`.
     pub longer_command: Option<PrintedCommand>,
@@ -46,8 +46,8 @@ pub(crate) struct SummaryContext {
     /// The number of attempts of the previous run that were possibly billed without a kept answer. The number is 0 if
     /// the previous run was not cut short.
     pub maybe_paid_before: u64,
-    /// The number of attempts of all earlier runs that were possibly billed without a kept answer. Attempts in
-    /// `maybe_paid_before` are left out. Only attempts that are recorded in the files of those runs are counted.
+    /// The number of attempts of all earlier runs that were possibly billed without a kept answer, as far as the files
+    /// of these runs record them. Attempts in `maybe_paid_before` are left out.
     pub maybe_paid_earlier: u64,
     /// The number of rows that failed in earlier runs.
     pub failed_before: u64,
@@ -83,7 +83,7 @@ impl From<&str> for PrintedCommand {
     }
 }
 
-/// The tokens and the cost of the earlier runs that wrote to the same results file.
+/// The tokens and the cost of earlier runs with the same results file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EarlierRuns {
     /// The tokens.

@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use super::text::count;
 use crate::domain::{Alike, ErrorClass, FailedRow, LimitKind, Money, Purpose, TakenFrom, Usage};
 
-/// The cause of a retry of an attempt.
+/// Why an attempt was retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RetryCause {
     /// A 429 because a limit per minute was used up.
     Rate,
     /// A 429 because the request rate rose too fast.
     Acceleration,
-    /// A 429 because of too many requests at the same time.
+    /// A 429 because too many requests were in flight.
     Concurrency,
     /// Another failure.
     Class(ErrorClass),
@@ -49,7 +49,8 @@ pub struct FailedRows {
     pub retryable: u64,
     /// The highest `max_tokens` in the last requests of these rows; 0 if no request was sent.
     pub max_tokens: u32,
-    /// The different faults of these rows. Each fault has a number of rows, and the first row that failed with it.
+    /// The different faults of these rows. Each fault has the number of its rows, and the first row that failed with
+    /// it.
     pub faults: Alike<FailedRow>,
 }
 
@@ -68,8 +69,8 @@ impl FailedRows {
     }
 }
 
-/// The numbers of mended rows: the first answer was not accepted, and a later request got an accepted answer. Each
-/// purpose of a later request has its own number.
+/// The number of mended rows for each purpose of a later request. A row is mended if its first answer was not accepted,
+/// and a later request got an accepted answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MendedRows(BTreeMap<Purpose, u64>);
 
@@ -79,12 +80,12 @@ impl MendedRows {
         *self.0.entry(purpose).or_default() += 1;
     }
 
-    /// Returns the number of rows, for all purposes together.
+    /// Returns the number of mended rows, for all purposes together.
     pub(crate) fn rows(&self) -> u64 {
         self.0.values().sum()
     }
 
-    /// Returns the number of rows for each purpose. The keys are the names of the purposes for scripts.
+    /// Returns the number of mended rows for each purpose. The keys are the names of the purposes for scripts.
     pub(crate) fn by_name(&self) -> BTreeMap<&'static str, u64> {
         self.0.iter().map(|(purpose, rows)| (name(*purpose), *rows)).collect()
     }
@@ -110,7 +111,7 @@ fn name(purpose: Purpose) -> &'static str {
     }
 }
 
-/// Returns the words for a purpose, for people.
+/// Returns the text for a purpose, as shown to people.
 fn words(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::Unpause => "continued after a pause",
@@ -164,7 +165,7 @@ pub(super) struct BatchRows {
     /// Their number.
     pub(super) rows: u64,
     /// The money saved, compared with the price of these rows online. Rows without a known price are left out. Rows
-    /// with web searches are also left out, because a search costs the same in a batch and online.
+    /// with web searches are also left out, because a search costs as much in a batch as online.
     pub(super) saved: Money,
 }
 

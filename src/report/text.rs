@@ -21,7 +21,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Returns `text` with an escape in place of each character that could control a terminal.
 ///
-/// Control characters and line breaks become escapes such as `\n` and `\u{1b}`. All other text stays unchanged.
+/// Control characters and line breaks become escapes such as `\n` and `\u{1b}`. Harmless text stays unchanged.
 pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     escape_where(text, is_steering)
 }
@@ -74,7 +74,7 @@ pub(crate) fn shorten(text: &str, columns: usize) -> Cow<'_, str> {
         }
         shown.push(char);
     }
-    // The width of the whole text is checked again, because a variation selector can make the character before it
+    // The width of the shortened text is checked again, because a variation selector can make the character before it
     // wider.
     while !shown.is_empty() && width(&shown) >= columns {
         shown.pop();
@@ -178,7 +178,7 @@ pub(crate) struct ListRow {
     fit: Fit,
 }
 
-/// The treatment of a value that is wider than its column.
+/// What happens to a value that is wider than its column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fit {
     /// The value is wrapped at blanks.
@@ -208,8 +208,8 @@ impl ListRow {
 
 /// Returns the list rows as aligned lines of at most `columns`. Each line ends with a line break.
 ///
-/// All lines of a long value begin in the same column. A path or a command that does not fit next to its label is
-/// printed on a line of its own. The terminal can wrap this line.
+/// All lines of a long value begin in the same column. A path or a command that does not fit next to its label gets its
+/// own line, which the terminal can wrap.
 pub(crate) fn list(rows: &[ListRow], columns: usize) -> String {
     let indent = rows.iter().map(|row| width(row.label)).max().unwrap_or(0) + 2;
     let room = columns.saturating_sub(indent).max(16);

@@ -1,5 +1,5 @@
 //! The tokens and the cost in the summary. If earlier runs worked on the same file, the sums over all runs come first,
-//! and the sums of this run follow.
+//! followed by the sums of this run.
 
 use super::stats::Stats;
 use super::summary_context::SummaryContext;

@@ -1,16 +1,15 @@
 //! The use of each limit over the last five minutes, and the moments at which it crosses 80 and 95 %.
 //!
-//! The use is the amount that counted against a limit, divided by the amount that the limit allowed in the same time.
-//! The use is not the level of a bucket, because the buckets of a run that uses its limits well are nearly empty. Both
-//! amounts are differences of sums since the start of the run. So if a limit changes, each of its values is used only
-//! for the time in which it applied.
+//! The use of a limit is the amount that counted against it, divided by the amount that it allowed in the same time.
+//! The level of the limit's bucket would not show the use, because the buckets of a run that uses its limits well are
+//! nearly empty. Both amounts are differences of sums since the start of the run. So if a limit changes, each of its
+//! values is used only for the time in which it applied.
 //!
-//! At the start, a server can accept the requests of a whole minute immediately. This burst is part of the use that is
-//! shown. The first minute of a run is left out for the thresholds, because a run with a short burst is not yet near
-//! its limits.
+//! At the start, a server can accept the requests of a whole minute immediately. The shown use includes this burst. The
+//! thresholds do not apply in the first minute of a run, because a run with a short burst is not yet near its limits.
 //!
-//! The tracker takes a sample per second and keeps the samples of five minutes. So the memory of the tracker does not
-//! grow with the run. The tracker reads no clock: it uses the times of the events, which never go back.
+//! The tracker takes a sample per second and keeps the samples of five minutes, so its size does not grow with the run.
+//! The tracker reads no clock: it uses the times of the events, which never go back.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -21,12 +20,11 @@ use crate::domain::{Dimension, PoolId, PoolStatus, RateLimits};
 
 /// The time over which the mean use is computed.
 const WINDOW: Duration = Duration::from_secs(300);
-/// One minute: the time over which the highest use is measured, and the length of the burst at the start of a run.
+/// The highest use is measured over this time, and the burst at the start of a run can last this long.
 const MINUTE: Duration = Duration::from_secs(60);
 /// The time between two samples.
 const EVERY: Duration = Duration::from_secs(1);
-/// The time at the start of a run for which no use is computed. So early in a run, a single request could be the whole
-/// use.
+/// At the start of a run, no use is computed for this long, because a single request could be the whole use.
 const SHORTEST: Duration = Duration::from_secs(10);
 /// The thresholds in percent of a limit. The tracker reports when the use crosses a threshold.
 const THRESHOLDS: [u8; 2] = [80, 95];
@@ -41,7 +39,7 @@ const MOST_POOLS: usize = 100;
 pub(crate) struct RecentUse {
     /// The mean use of the limit. The mean use is 1 if the whole limit was used, and more than 1 after a burst.
     pub(crate) average: f64,
-    /// The use of the minute with the highest use; `None` if the run is younger than a minute.
+    /// The use in the minute with the highest use; `None` if the run is younger than a minute.
     pub(crate) highest: Option<f64>,
     /// The level of the mean use; `None` if the run is younger than a minute.
     pub(crate) level: Option<Level>,
@@ -61,7 +59,7 @@ struct Tracked {
     pool: PoolId,
     limits: RateLimits,
     /// The samples of the last five minutes, the oldest first. The first sample can be a little older, because the use
-    /// over five minutes is computed from this sample on.
+    /// over five minutes is counted from this sample.
     samples: VecDeque<Sample>,
     /// The last sample in the first minute of the run.
     after_start: Sample,
@@ -121,7 +119,7 @@ impl Tracker {
 
 impl Tracked {
     fn new(status: &PoolStatus) -> Self {
-        // All sums start at zero at the start of the run.
+        // At the start of the run, all sums are zero.
         let start = Sample { allowed: status.allowed.map(|allowed| allowed.map(|_| 0.0)), ..Sample::default() };
         Self {
             pool: status.pool.clone(),
@@ -160,7 +158,7 @@ impl Tracked {
         }
     }
 
-    /// Returns the use of the minute with the highest use.
+    /// Returns the use in the minute with the highest use.
     fn highest(&self, dimension: Dimension) -> Option<f64> {
         let mut first = 0;
         let uses = self.samples.iter().filter_map(|last| {

@@ -1,13 +1,12 @@
 //! Computes which share of each limit a run used, for the summary.
 //!
 //! The use of a limit is the amount that counted against the limit, divided by the amount that the limit allowed. The
-//! allowed amount is the limit per minute times the minutes of the run. The use is not the level of a bucket, because
-//! the buckets of a run that uses its limits well are nearly empty.
+//! allowed amount is the limit per minute times the minutes of the run. The level of the limit's bucket would not show
+//! the use, because the buckets of a run that uses its limits well are nearly empty.
 //!
 //! A server can accept the requests of a whole minute immediately. So in a run of a few seconds, the use can be far
-//! above 100 %. A use of far above 100 % says little. So the summary shows no use after a run of less than ten seconds.
-//! After a run of less than a minute, the summary shows the use without a level such as "high" or "critical". A use
-//! above 100 % is called a burst.
+//! above 100 %, which says little. The summary shows no use after a run of less than ten seconds, and no level such as
+//! "high" or "critical" after a run of less than a minute. A use above 100 % is called a burst.
 
 use std::time::Duration;
 
@@ -56,7 +55,7 @@ impl Level {
     }
 }
 
-/// The smallest use of a limit that is shown. A pool that used less of each of its limits has no line of its own.
+/// A pool that used less than this share of each of its limits has no line of its own.
 const LITTLE: f64 = 0.1;
 
 /// Returns a line for each pool that used much of a limit, such as
@@ -174,7 +173,7 @@ pub(crate) mod tests {
         assert_eq!(lines(&[long], MINUTE), ["used 130% of requests (critical, with a burst)"]);
     }
 
-    /// Returns the use of limits in a run of this many seconds, during which the limits did not change.
+    /// Returns the use of limits in a run of `seconds` seconds, during which the limits did not change.
     pub(crate) fn limit_use(class: &str, counted: [u64; 3], limits: RateLimits, seconds: u64) -> LimitUse {
         let allowed = Dimension::ALL.map(|dimension| limits.of(dimension).map(|limit| u64::from(limit) * seconds / 60));
         LimitUse { pool: pool(class, [None; 3]).pool, counted, allowed }

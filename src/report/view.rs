@@ -35,7 +35,7 @@ impl Reporter for Stats {
     }
 }
 
-/// A form of the output of a run, such as live lines or JSON.
+/// A kind of output of a run, such as live lines or JSON.
 pub trait View: Send {
     /// Shows this event, or the state of the run after it. `stats` already includes the event.
     fn show(&mut self, event: &RunEvent, stats: &Stats);
@@ -43,12 +43,11 @@ pub trait View: Send {
     /// Shows the state of the run when the user asks for it.
     fn answer(&mut self, stats: &Stats);
 
-    /// Ends the view: removes live lines from the terminal, and closes files. Callers are allowed to call this several
-    /// times.
+    /// Ends the view: removes live lines from the terminal, and closes files. Callers can call this several times.
     fn close(&mut self) {}
 
-    /// Returns the new warnings of this view for the user. All views then show these warnings. The default
-    /// implementation returns no warnings.
+    /// Returns the new warnings of this view for the user. All views show these warnings. The default implementation
+    /// returns no warnings.
     fn take_warnings(&mut self) -> Vec<String> {
         Vec::new()
     }

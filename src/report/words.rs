@@ -9,7 +9,7 @@ use crate::domain::{
     Dimension, Failure, FallbackCase, HaltReason, Outage, Reason, WireErrorKind, WriteFault, WriteTarget, shortened,
 };
 
-/// Returns a short text that says why a run stopped. The text is used as a part of a line.
+/// Returns a short text that says why a run stopped, as a part of a line.
 pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
     match reason {
         HaltReason::Key(_) => "the key was refused".into(),
@@ -36,7 +36,7 @@ pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
     }
 }
 
-/// Returns the text for what a run does while this reason slows it down. The text can follow a share of the run's time:
+/// Returns what a run is doing while this reason slows it down, as text. The text can follow a share of the run's time:
 /// `74% waiting for the last answers`.
 pub(crate) fn doing_words(reason: Reason) -> &'static str {
     match reason {
@@ -94,8 +94,7 @@ pub(super) fn short_outage(outage: &Outage) -> String {
     format!("{status} for {}{next}", duration(outage.lasted))
 }
 
-/// Returns whether a reason to use another provider is a state of the whole provider. All other reasons are about
-/// single rows.
+/// Returns whether a reason to use another provider concerns the whole provider, and not only single rows.
 pub(super) fn is_about_provider(why: FallbackCase) -> bool {
     match why {
         FallbackCase::Limit | FallbackCase::Overload | FallbackCase::Endpoint | FallbackCase::Account => true,
@@ -119,7 +118,7 @@ pub(crate) fn case_words(why: FallbackCase) -> &'static str {
 /// bedrock`.
 pub(crate) fn diverted_words(from: &str, to: &str, why: FallbackCase) -> String {
     match why {
-        // The reason is left out here, because another note says why the provider stopped.
+        // The reason is left out, because another note says why the provider stopped.
         FallbackCase::Account => format!("{from}: its rows go to {to}"),
         why if is_about_provider(why) => format!("{from}: {}; its rows go to {to}", case_words(why)),
         why => format!("{from}: {}; such rows go to {to}", case_words(why)),

@@ -1,4 +1,4 @@
-//! Memory for answers: this file limits how many bytes of answers are in memory at the same time.
+//! Memory for answers: this file limits how many bytes of answers are in memory at once.
 //!
 //! An answer can be tens of megabytes long, and a broken or hostile server can make every answer that long. For this
 //! reason, the bytes of all answers in memory are added up. The limit for the sum is [`SHARED_BYTES`]. With many
@@ -6,9 +6,9 @@
 //!
 //! Below the limit, every answer is read when it comes, so slow streams of long answers don't wait for each other.
 //! Above the limit, only one answer continues to be read, even if it is very large. The answer that continues is called
-//! exempt, because the limit does not apply to it. All answers except the exempt one are not read until memory is free.
-//! The servers of the waiting answers stop sending, because the buffers of the network fill up. In this way, even
-//! answers of the largest size succeed, one after the other.
+//! exempt, because the limit does not apply to it. All other answers wait until memory is free. The servers of the
+//! waiting answers stop sending, because the buffers of the network fill up. In this way, even answers of the largest
+//! size succeed, one after the other.
 //!
 //! - Ordinary answers are not counted, because the first [`FREE_BYTES`] of each answer are free.
 //! - An answer keeps its share of the memory until its line has been passed to the operating system. So lines that wait
@@ -25,8 +25,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// The number of bytes of answers that can be in memory before answers wait for each other. With this value, a run with
-/// 16 requests in flight needs at most 64 MB, even if the server is hostile. With a value of 8, 16 or 32 MiB, the run
+/// How many bytes of answers can be in memory before answers wait for each other. With this value, a run with 16
+/// requests in flight needs at most 64 MB, even if the server is hostile. With a value of 8, 16 or 32 MiB, the run
 /// needs more. The 64 MB contain one answer of 32 MiB, the 4 MiB of this constant, and the bytes that the client reads
 /// ahead.
 const SHARED_BYTES: usize = 4 << 20;
@@ -45,7 +45,7 @@ pub(super) struct AnswerMemory {
     taken: AtomicUsize,
     /// The number of requests in flight.
     in_flight: AtomicUsize,
-    /// Whether an answer is exempt, that is, it is read even when the limit is reached.
+    /// Whether an answer is exempt: an exempt answer is read even when the limit is reached.
     is_exemption_given: AtomicBool,
     waiting: AtomicUsize,
     freed: Notify,
@@ -56,7 +56,7 @@ pub(super) struct AnswerShare {
     memory: Arc<AnswerMemory>,
     /// The number of bytes that are counted for this answer.
     taken: usize,
-    /// Whether this answer is exempt, that is, it is read even when the limit is reached.
+    /// Whether this answer is exempt: an exempt answer is read even when the limit is reached.
     is_exempt: bool,
     is_in_flight: bool,
 }

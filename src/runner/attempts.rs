@@ -25,7 +25,7 @@ pub(super) struct Attempts<T> {
 }
 
 impl<T: Transport> Attempts<T> {
-    /// Returns a value without attempts. Each attempt will send its reports to `reports`.
+    /// Returns an `Attempts` with no attempt in flight. Each attempt will send its reports to `reports`.
     pub(super) fn new(routes: Routes<T>, clock: RunClock, reports: UnboundedSender<Report>) -> Self {
         Self { routes, clock, reports, memory: Arc::default(), tasks: Vec::new() }
     }

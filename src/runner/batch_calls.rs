@@ -1,4 +1,4 @@
-//! The calls of the API for batches, each in a task of its own. The end of each task is reported, even if the task is
+//! The calls to the Batches API, each in a task of its own. The end of each task is reported, even if the task is
 //! aborted or panics.
 
 use std::collections::HashSet;
@@ -17,7 +17,7 @@ use crate::journal::{Disk, DiskFailure, OpenMode};
 use crate::provider::{Batch, BatchApi, BatchCall, Provider};
 use crate::transport::{Exchange, Transport, WireError};
 
-/// The highest number of pages that one check of the list of batches reads, which is enough for a million batches.
+/// The highest number of pages that one check of the list of batches reads. This is enough for a million batches.
 const MOST_PAGES: u32 = 1_000;
 /// The highest number of batches that one check of the list keeps.
 const MOST_FOUND: usize = 200_000;
@@ -29,14 +29,14 @@ const PIECE_BYTES: usize = 128 << 10;
 /// The end of a call, and the workspace of the API key, if a reply named it.
 pub(super) type Reported = (Came, Option<String>);
 
-/// Makes the calls of the API for batches.
+/// Makes the calls to the Batches API.
 pub(super) struct BatchCalls<T> {
     caller: Arc<Caller<T>>,
     came: UnboundedSender<Reported>,
     tasks: Vec<AbortHandle>,
 }
 
-/// Everything that a call of the API for batches needs.
+/// Everything that a call to the Batches API needs.
 struct Caller<T> {
     transport: Arc<T>,
     provider: Arc<dyn Provider>,
@@ -49,7 +49,7 @@ struct Caller<T> {
 }
 
 impl<T: Transport> BatchCalls<T> {
-    /// Returns a value without calls. The end of each call will be sent to `came`.
+    /// Returns a `BatchCalls` with no call in flight. The end of each call will be sent to `came`.
     pub(super) fn new(
         transport: Arc<T>,
         provider: Arc<dyn Provider>,
@@ -133,8 +133,8 @@ impl<T: Transport> Caller<T> {
         self.provider.batches().ok_or_else(|| fault_of("the provider has no batches"))
     }
 
-    /// Submits a batch. If the reply says so, or if there was no connection, it is certain that no batch was created. A
-    /// server that answers 501 does not have the call for creating batches.
+    /// Submits a batch. The result says whether a batch was possibly created. It is certain that no batch was created
+    /// if the reply says so, or if there was no connection. A server that answers 501 can't create batches.
     async fn create(&self, body: Arc<ChunkBody>) -> CreateEnd {
         let sent = match self.send(BatchCall::Create(body)).await {
             Ok(sent) => sent,
@@ -210,7 +210,7 @@ impl<T: Transport> Caller<T> {
         }
     }
 
-    /// Sends a call of the API for batches. The error also says whether the call possibly reached the server.
+    /// Sends a call to the Batches API. The error also says whether the call possibly reached the server.
     async fn send(&self, call: BatchCall<'_>) -> Result<T::Exchange, (CallFault, bool)> {
         let api = self.api().map_err(|fault| (fault, false))?;
         let request = api.encode(call, &self.route).map_err(|why| (fault_of(&why), false))?;

@@ -1,5 +1,5 @@
 //! The batch lane (the part of a run that sends rows in batches) in the loop. This file passes rows and replies to the
-//! batch lane, and makes the calls of the API that the lane wants.
+//! batch lane, and makes the API calls that the lane wants.
 
 use super::batch_calls::Reported;
 use super::equal::EqualRows;
@@ -20,7 +20,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             Some(lane) => {
                 let api = self.provider.batches();
                 match api.and_then(|api| api.refused_in_batches(&planned.ask.request)) {
-                    // A row that is sent only online is run again, or its parameters were replaced.
+                    // Two kinds of rows are sent only online: rows that are run again, and rows whose parameters were
+                    // replaced.
                     None if planned.ask.terms.is_online_only => {
                         lane.lane.pass_by(&planned.ask);
                         Some(planned)
@@ -44,7 +45,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Handles the end of a call of the API for batches.
+    /// Handles the end of a call to the Batches API.
     pub(super) fn on_came(&mut self, (came, workspace): Reported) {
         let now = self.clock.now();
         if let Some(lane) = &mut self.lane {
@@ -54,8 +55,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Does everything that the batch lane can do at this time. Returns the instant at which the lane must be called
-    /// again; `None` if the lane has nothing more to do.
+    /// Does everything that the batch lane can do now. Returns when the lane must be called again; `None` if the lane
+    /// has nothing more to do.
     pub(super) fn serve_lane(&mut self) -> Option<Instant> {
         self.lane.as_ref()?;
         let now = self.clock.now();

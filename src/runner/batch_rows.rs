@@ -1,4 +1,4 @@
-//! Writes the lines of rows in batches, after the ends of these rows were read from the results of the batch.
+//! Writes the lines of rows in batches, after the results of these rows were read.
 
 use super::ledger::Ledger;
 use super::run::Run;
@@ -13,7 +13,7 @@ use crate::report::Reporter;
 use crate::scheduler::AnsweredRow;
 use crate::transport::Transport;
 
-/// The highest number of rows of batches that one iteration of the loop handles.
+/// How many rows of batches one iteration of the loop can handle.
 const ROWS_AT_ONCE: usize = 256;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
@@ -78,7 +78,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 self.note_again(&merged, Why::Fault);
             }
             // The verdict is about the account at the time when the server processed the batch. The next request of the
-            // row will show the present state of the account.
+            // row will show the current state of the account.
             Verdict::Halt(_) => self.note_again(&merged, Why::Fault),
         }
     }
@@ -187,7 +187,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 }
 
-/// What the end of a request in a batch shows about the answer.
+/// What the result of a request in a batch says about the answer.
 struct Answered {
     failed: Option<ErrorClass>,
     quality: Option<Quality>,

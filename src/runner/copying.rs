@@ -37,8 +37,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Continues a row that an earlier run left unfinished, and returns `None`. Rows that are equal to this row wait
-    /// for its answer. A row that no earlier run left unfinished is returned.
+    /// If an earlier run left this row unfinished, continues the row and returns `None`; otherwise returns the row.
+    /// Rows that are equal to a continued row wait for its answer.
     fn finish_or_return(&mut self, planned: Planned) -> Option<Planned> {
         if self.unfinished.is_empty() {
             return Some(planned);
@@ -59,8 +59,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 
     /// Returns whether the run must continue because rows still wait for the answer of an equal row. After a halt, the
-    /// run does not wait for rows that could copy an answer: these rows stay pending. The same is true if open batches
-    /// are left to a later run.
+    /// run does not wait for rows that could copy an answer: these rows stay pending. If open batches are left to a
+    /// later run, the run does not wait for these rows either.
     pub(super) fn has_rows_to_copy(&self) -> bool {
         let are_left = self.lane.as_ref().is_some_and(|lane| lane.lane.left_open().0 > 0);
         self.scheduler.halted().is_none() && !are_left && self.equal.as_ref().is_some_and(|equal| !equal.is_empty())
@@ -121,8 +121,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                     equal.last = Some((place, answer.clone()));
                     self.write_taken(Taken { job: planned.job, answer, from: TakenFrom::EqualRow });
                 }
-                // This row can't copy the answer. Either the line belongs to another key with the same half, or it
-                // can't be read any more, or this row is not allowed to use its answer.
+                // This row can't copy the answer: the line belongs to another key with the same half, the line can't be
+                // read any more, or the row is not allowed to use its answer.
                 None => {
                     if let Some(planned) = equal.lead_or_park(planned) {
                         self.send_row(planned);

@@ -1,11 +1,11 @@
-//! Handles signals during the preparation of a run: while its input is read for the first time, its files are opened,
-//! and its key is fetched.
+//! Handles signals while a run is prepared: its input is read for the first time, its files are opened, and its key is
+//! fetched.
 //!
 //! The preparation runs on the program's main thread. From time to time, the preparation checks whether it should end
-//! ([`Progress`]). At the same time another thread receives the signals, in the runtime that the loop will use later.
-//! The signals have the same meaning as during the run. The first signal that asks the program to stop ends the
-//! preparation at the next row, because no request is in flight. A second signal that asks for an end, or the end of
-//! the grace period (the time allowed for ending), ends the program immediately.
+//! ([`Progress`]). Meanwhile, another thread receives the signals, in the runtime that the loop will use later. The
+//! signals have the same meaning as during the run. The first signal that asks the program to stop ends the preparation
+//! at the next row, because no request is in flight. A second stop signal, or the end of the grace period (the time
+//! allowed for ending), ends the program immediately.
 
 use std::io;
 use std::sync::Arc;
@@ -69,12 +69,12 @@ pub(crate) struct EarlySignals {
 }
 
 impl EarlySignals {
-    /// Starts to catch signals. `grace` is the longest time that the preparation is allowed to need for ending after a
-    /// signal. `grace` replaces the default of each signal. The first signal that asks for an end is recorded in
-    /// `progress`. `on_heard` is called for all other signals.
+    /// Starts to catch signals. `grace` limits how long the preparation can take to end after a signal. `grace`
+    /// replaces the default of each signal. The first signal that asks for an end is recorded in `progress`. `on_heard`
+    /// is called for all other signals.
     ///
     /// # Errors
-    /// Returns the operating system's error if it refuses a signal handler or a thread.
+    /// Returns the operating system's error if a signal handler can't be installed or a thread can't be started.
     pub(crate) fn start(
         grace: Option<Duration>,
         progress: Arc<Progress>,

@@ -21,8 +21,8 @@ use crate::domain::{JobKey, Planned, StoredAnswer};
 use crate::journal::StoredAnswers;
 use crate::plan::{NumberOf, Repeats, half};
 
-/// The largest number of parked rows (rows that wait for an equal row). With this number of parked rows, the loop
-/// accepts no more rows. If all rows are equal, this number of rows copies the first answer at the same time.
+/// The largest number of parked rows (rows that wait for an equal row). When `MOST_ROWS` rows are parked, the loop
+/// accepts no more rows. If all rows are equal, up to `MOST_ROWS` rows copy the first answer at once.
 const MOST_ROWS: usize = 10_000;
 /// The largest size of the parked rows, in bytes.
 const MOST_BYTES: usize = 16 << 20;
@@ -52,8 +52,8 @@ pub struct EqualRows {
 }
 
 impl EqualRows {
-    /// Returns a value without rows. `repeats` contains the keys that more than one row has; `None` if these keys are
-    /// not known. `earlier` contains the answers that earlier runs wrote to the same results file.
+    /// Returns an `EqualRows` without rows. `repeats` contains the keys that more than one row has; `None` if these
+    /// keys are not known. `earlier` contains the answers that earlier runs wrote to the same results file.
     pub fn new(repeats: Option<Repeats>, earlier: Option<StoredAnswers>) -> Self {
         Self { repeats, earlier, ..Self::default() }
     }
@@ -74,8 +74,8 @@ impl EqualRows {
         }
     }
 
-    /// Accepts a row that is run again because its answer was truncated or refused. A row that is run again copies only
-    /// an answer of this run. Returns the row if it must be sent.
+    /// Accepts a row that is run again because its answer was truncated, or because the model refused to answer. A row
+    /// that is run again copies only an answer of this run. Returns the row if it must be sent.
     pub(super) fn admit_rerun(&mut self, planned: Planned) -> Option<Planned> {
         match self.places.get(half(planned.job.key)) {
             Some(place) => {

@@ -1,4 +1,4 @@
-//! Passes events to the reporter, with the time at which each happened.
+//! Passes events to the reporter, with the time of each event.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ impl<R: Reporter> Events<R> {
         Self { reporter, clock, run, last: (Instant::ZERO, clock.wall(Instant::ZERO)) }
     }
 
-    /// Reports an event that happens at the present time.
+    /// Reports an event that happens now.
     pub(super) fn show(&mut self, body: EventBody) {
         self.show_at(body, self.clock.now());
     }

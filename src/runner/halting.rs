@@ -8,7 +8,7 @@ use crate::report::Reporter;
 use crate::transport::Transport;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
-    /// Handles an interrupt from outside of the run, such as a signal.
+    /// Handles an interrupt from outside the run, such as a signal.
     pub(super) fn on_interrupt(&mut self, interrupt: Interrupt) {
         match interrupt {
             Interrupt::Status => {
@@ -36,7 +36,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.lane.iter().for_each(|lane| lane.calls.abort());
     }
 
-    /// If the run has halted, reports the halt once and accepts no more rows.
+    /// If the run has halted, reports the halt (the first time only) and accepts no more rows.
     pub(super) fn note_halt(&mut self) {
         if self.is_draining {
             return;

@@ -40,7 +40,7 @@ pub trait Ledger {
     fn clear(&mut self, ticket: Ticket);
 
     /// Records that a request has ended without a line, and that the row was billed or possibly billed. The mark of the
-    /// row stays. If another request is sent for the row, this request uses the same mark.
+    /// row stays. If another request is sent for the row, that request uses the same mark.
     fn keep(&mut self, ticket: Ticket, job: JobId);
 
     /// Writes the line of a finished row. The mark of the row stays until the line is on disk.

@@ -7,17 +7,17 @@ use crate::domain::{HaltReason, Job};
 use crate::report::Reporter;
 use crate::transport::Transport;
 
-/// The size of the lines that wait for the disk, in bytes, from which the run sends no more requests. At forty thousand
+/// The run sends no more requests while `BACKLOG_BYTES` bytes of lines or more wait for the disk. At forty thousand
 /// rows per second, a run reaches this limit a fifth of a second after the disk stops writing. At the usual rate limits
 /// of an account, it takes hours to reach this limit. The lines that wait are lost if the power fails. Lines for
 /// standard output wait in memory.
 pub(super) const BACKLOG_BYTES: usize = 8 << 20;
-/// The size of the rows that wait for their lines, in bytes, from which the run sends no more requests. Rows are kept
-/// until their lines are on disk. A limit on rows in memory is needed because a row can be a thousand times as long as
-/// its answer.
+/// The run sends no more requests while `UNSYNCED_BYTES` bytes of rows or more wait for their lines to be on disk. Rows
+/// are kept until their lines are on disk. A limit on rows in memory is needed because a row can be a thousand times as
+/// long as its answer.
 pub(super) const UNSYNCED_BYTES: usize = 8 << 20;
-/// The size of the lines that can be in memory, in bytes. If the lines in memory are larger than this, a large answer
-/// keeps its share of the memory for answers until its line is written.
+/// If more than `UNWRITTEN_BYTES` bytes of lines are in memory, a large answer keeps its share of the memory for
+/// answers until its line is written.
 const UNWRITTEN_BYTES: usize = 4 << 20;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {

@@ -16,7 +16,7 @@
 //!   for all answers in flight.
 //! - `input` reads and plans rows on a thread of its own.
 //! - `orders` and `steering` pause, continue and end a run, and change its settings.
-//! - `early`, `signals` and `thread` handle signals, and the thread on which the loop runs.
+//! - `early` and `signals` handle signals, and `thread` provides the thread on which the loop runs.
 //!
 //! Invariants:
 //! - A row is reported as done only after the line with its answer or failure is on disk.

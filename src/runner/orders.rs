@@ -32,7 +32,7 @@ pub struct Steer {
     pub applied: Applied,
 }
 
-/// A function that is called once, when an order was applied or refused. The argument of the function is the message
+/// A function that is called once, when an order was applied or rejected. The argument of the function is the message
 /// for the person who gave the order.
 pub struct Applied(Option<OnApplied>);
 

@@ -90,7 +90,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.offer_answered(AnsweredRow { planned, attempts, message, paused: None }, now);
     }
 
-    /// Accepts a row with a last answer that is already known.
+    /// Accepts a row whose last answer is already known.
     pub(super) fn offer_answered(&mut self, answered: AnsweredRow, now: Instant) {
         match self.scheduler.offer_answered(answered, now) {
             Next::Finished(outcome) => self.write_unsent(*outcome),

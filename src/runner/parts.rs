@@ -17,9 +17,10 @@ use crate::domain::{HaltReason, Job, LearnedPool, Money, RowId};
 use crate::journal::UnfinishedRow;
 use crate::scheduler::Scheduler;
 
-/// The parts of which a run is made.
+/// The parts that a run is made of.
 pub struct Parts<T, L, R> {
-    /// The servers of the run: what makes the requests for each endpoint, and what sends them.
+    /// The routes of the run: for each endpoint, the provider that makes the requests and the transport that sends
+    /// them.
     pub routes: Routes<T>,
     /// The scheduler, without rows.
     pub scheduler: Scheduler,
@@ -32,7 +33,7 @@ pub struct Parts<T, L, R> {
     /// The batch lane, which sends rows in batches and collects the batches of earlier runs. The value is `None` if
     /// there is nothing to collect and every row is sent online.
     pub lane: Option<LaneParts>,
-    /// The rows with a last answer that an earlier run did not accept, together with that answer.
+    /// The rows whose last answer an earlier run did not accept, together with that answer.
     pub unfinished: HashMap<RowId, UnfinishedRow>,
     /// The rows with equal requests that copy answers; `None` if every equal row is sent.
     pub equal: Option<EqualRows>,
@@ -44,10 +45,10 @@ pub struct Parts<T, L, R> {
     pub clock: RunClock,
     /// The id of the run.
     pub run: Arc<str>,
-    /// The longest time that requests in flight have after an interrupt that asks for an end. `None` means the default
+    /// How long requests in flight can continue after an interrupt that asks the run to stop. `None` means the default
     /// of each signal: no time limit after Ctrl-C, and 30 seconds after other signals.
     pub grace: Option<Duration>,
-    /// Whether rows that this run does not answer are kept for the caller, instead of only being counted.
+    /// Whether rows that this run does not answer are kept for the caller, and not only counted.
     pub keep_pending: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The servers of a run: what makes the requests for each endpoint, and what sends them.
+//! The routes of a run: for each endpoint, the provider that makes the requests and the transport that sends them.
 
 use std::sync::Arc;
 

@@ -11,15 +11,15 @@ use crate::report::Reporter;
 use crate::transport::Transport;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
-    /// Returns whether the loop wants more rows at present.
+    /// Returns whether the loop wants more rows now.
     pub(super) fn wants_rows(&self) -> bool {
         let has_room = self.equal.as_ref().is_none_or(|equal| !equal.is_full());
         let lane_has_room = self.lane.as_ref().is_none_or(|lane| lane.lane.wants_rows());
         self.is_input_open && has_room && lane_has_room && self.scheduler.wants() > 0 && !self.is_backed_up()
     }
 
-    /// Moves rows from the channel to the scheduler as long as the loop wants rows. When the rows were moved, copies
-    /// the answers for equal rows that can be copied.
+    /// Moves rows from the channel to the scheduler as long as the loop wants rows. After that, copies the answers that
+    /// equal rows can copy.
     pub(super) fn take_rows(&mut self, feed: &mut mpsc::Receiver<Incoming>) {
         while self.wants_rows() {
             match feed.try_recv() {
@@ -51,8 +51,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             Some(Incoming::Recognized(text)) => self.events.show(EventBody::Noted(text)),
             Some(Incoming::Warning(text)) => self.events.show(EventBody::Warned(text)),
             Some(Incoming::Failed(message, has_begun)) => {
-                // The reason of the failure is shown only once, at the end of the run. In the summary at the end, users
-                // who have turned warnings off see it as well.
+                // The reason why the input failed is shown only once, in the summary at the end of the run. Even users
+                // who have turned warnings off see it there.
                 if has_begun == HasBegun::Yes {
                     let text = "the input broke off: the run finishes the rows that were read before".to_owned();
                     self.events.show(EventBody::Warned(text));

@@ -26,7 +26,7 @@ pub(super) struct Run<T, L, R> {
     pub(super) lane: Option<RunLane<T>>,
     pub(super) scheduler: Scheduler,
     pub(super) ledger: L,
-    /// The rows with a last answer that an earlier run did not accept, together with that answer.
+    /// The rows whose last answer an earlier run did not accept, together with that answer.
     pub(super) unfinished: HashMap<RowId, UnfinishedRow>,
     /// The rows with equal requests that copy answers; `None` if every equal row is sent.
     pub(super) equal: Option<EqualRows>,
@@ -47,7 +47,7 @@ pub(super) struct Run<T, L, R> {
     /// Whether the reporter was told of an outage whose end has not been reported.
     pub(super) has_outage: bool,
     pub(super) interrupts_seen: u32,
-    /// The time at which requests in flight are aborted; `None` if no time is set.
+    /// When requests in flight are aborted; `None` if no time is set.
     pub(super) abort_at: Option<tokio::time::Instant>,
     pub(super) finish: Finish,
 }

@@ -9,8 +9,8 @@ use crate::scheduler::{Step, Ticket};
 use crate::transport::Transport;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
-    /// Sends all requests that the scheduler allows now. Returns the instant at which this must be called again, even
-    /// if nothing happens until then; `None` when all rows have ended.
+    /// Sends all requests that the scheduler allows now. Returns when this must be called again even if nothing has
+    /// happened; `None` when all rows have ended.
     pub(super) fn dispatch(&mut self) -> Option<Instant> {
         let now = self.clock.now();
         let until = loop {
@@ -82,8 +82,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.events.show_at(EventBody::Sent { row, pool }, now);
     }
 
-    /// Ends an attempt that can't be marked in the ledger. The request of the attempt is not sent. Without a mark, a
-    /// run after a crash would not know that the request was possibly billed.
+    /// Ends an attempt that can't be marked in the ledger. The request of the attempt is not sent. Without a mark, the
+    /// next run after a crash would not know that the request was possibly billed.
     fn refuse(&mut self, ticket: Ticket, fault: WriteFault, now: Instant) {
         self.on_end(ticket, Verdict::Halt(HaltReason::Disk(fault)), None, now);
     }

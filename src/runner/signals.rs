@@ -1,10 +1,10 @@
 //! Interrupts from the operating system (signals).
 //!
-//! [`Signals::install`] is called before the program reads its input. From the call of [`Signals::install`] on, the
-//! signals are caught. Most signals end a program that does not catch them. If several signals of one kind come before
-//! the run receives the next signal, only one of them is kept. If the hang-up signal was already ignored when the
-//! program started, for example because of `nohup`, it stays ignored. A signal can be seen as ignored only if the
-//! operating system shows which signals are ignored.
+//! The program calls [`Signals::install`] before it reads its input, and catches signals from then on. Most signals end
+//! a program that does not catch them. If several signals of one kind come before the run receives the next signal,
+//! only one of them is kept. If the hang-up signal was already ignored when the program started, for example because of
+//! `nohup`, it stays ignored. The program recognizes an ignored signal only if the operating system shows which signals
+//! are ignored.
 
 use std::future::poll_fn;
 use std::io;
@@ -25,7 +25,7 @@ pub(crate) const INT: i32 = 2;
 /// The number of the signal that is sent when the terminal is closed.
 #[cfg(unix)]
 const HUP: i32 = 1;
-/// The time that requests in flight have after TERM or HUP.
+/// How long requests in flight can continue after TERM or HUP.
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
 
 /// A request to the run from outside.
@@ -68,7 +68,7 @@ impl Signals {
     /// Starts to catch signals. Call this inside a runtime. Signals are received as long as that runtime runs.
     ///
     /// # Errors
-    /// Returns the operating system's error if it refuses a signal handler.
+    /// Returns the operating system's error if a signal handler can't be installed.
     #[cfg(unix)]
     pub(crate) fn install() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
@@ -90,7 +90,7 @@ impl Signals {
     /// Starts to catch Ctrl-C. Call this inside a runtime. Ctrl-C is received as long as that runtime runs.
     ///
     /// # Errors
-    /// Returns the operating system's error if it refuses a signal handler.
+    /// Returns the operating system's error if the signal handler can't be installed.
     #[cfg(windows)]
     pub(crate) fn install() -> io::Result<Self> {
         let ctrl_c = tokio::signal::windows::ctrl_c()?;

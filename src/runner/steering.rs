@@ -25,7 +25,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 
     /// Applies an order of a user to the run. Returns the settings that now apply, or the reason why the order is
-    /// refused.
+    /// rejected.
     fn apply(&mut self, order: Order, message: String) -> Result<String, String> {
         let now = self.clock.now();
         let is_ending = self.scheduler.halted().is_some();

@@ -81,7 +81,7 @@ async fn whole(mut row: impl FnMut() -> Incoming, line_bytes: usize) -> (u64, Fi
     tokio::time::sleep(Duration::from_secs(60)).await;
     let while_stalled = written.load(Ordering::Relaxed);
     while !run.is_finished() {
-        // It is possible that the run of the test has already ended.
+        // The run has possibly ended already.
         let _ = commits_in.send(Commit::UpTo(written.load(Ordering::Relaxed)));
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

@@ -25,7 +25,7 @@ use crate::transport::Transport;
 
 /// The time between two reports of the run's state to the reporter.
 const STATUS_EVERY: Duration = Duration::from_millis(100);
-/// The number of reports of attempts after which the scheduler is polled again, even if more reports wait.
+/// After `REPORTS` reports of attempts, the scheduler is polled again, even if more reports wait.
 const REPORTS: usize = 256;
 
 /// The channels on which the loop receives messages.
@@ -78,7 +78,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     async fn take_turns(&mut self, channels: &mut Channels) {
         let mut ticks = interval(STATUS_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        // The settings of `--schedule` for the start apply before the first row is sent.
+        // The settings that `--schedule` names for the start of the run apply before the first row is sent.
         while let Ok(interrupt) = channels.interrupts.try_recv() {
             self.on_interrupt(interrupt);
         }

@@ -42,7 +42,7 @@ impl UnsyncedLines {
         }
     }
 
-    /// Removes the first line if it is on disk, that is, if its number is not above `seq`. Returns the event of this
+    /// Removes the first line if it is on disk, that is, if its number is at most `seq`. Returns the event of this
     /// line.
     pub(super) fn pop(&mut self, seq: u64) -> Option<EventBody> {
         self.synced_seq = self.synced_seq.max(seq);

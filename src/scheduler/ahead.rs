@@ -11,10 +11,10 @@
 //! well, and can exceed the limit.
 //!
 //! All pools share the bytes for rows. If a pool must wait or has low limits, its rows can use up all the bytes. If all
-//! bytes are used up, no more rows are read. A pool with rows later in the input then has nothing to send. Such a
-//! state, in which no rows are read, ends by itself. Each row ends with an answer, a failure or the halt of its
-//! endpoint. When a row has ended, another row is read. If all rows of one pool come before all rows of another pool,
-//! the input is read from several places in turn (`order`). Rows of both pools then come alternately.
+//! bytes are used up, no more rows are read. A pool with rows later in the input then has nothing to send. Reading
+//! starts again by itself. Each row ends with an answer, a failure or the halt of its endpoint, and then another row is
+//! read. If all rows of one pool come before all rows of another pool, the input is read from several places in turn
+//! (`order`). Rows of both pools then come alternately.
 //!
 //! Rejected: a share of the bytes for each pool. The reader reads rows in the order of the input, so it can't skip the
 //! rows of one pool to reach another pool.
@@ -24,9 +24,9 @@ use crate::domain::Planned;
 use super::entry::Entry;
 use super::state::Scheduler;
 
-/// With one pool, the scheduler wants at least this many waiting rows.
+/// The smallest number of waiting rows that the scheduler wants with one pool.
 const LOOKAHEAD: usize = 64;
-/// With several pools, the scheduler wants at least this many waiting rows.
+/// The smallest number of waiting rows that the scheduler wants with several pools.
 const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
 /// Rows behind gates (`gate`) wait until another row has written their prefix to the prompt cache. The highest number
 /// of rows behind gates that are left out when the waiting rows are counted.
@@ -34,15 +34,14 @@ const MOST_BEHIND_GATES: usize = 8192;
 /// The number of rows that the scheduler keeps ready to probe (test) an endpoint that fails. Only rows that have not
 /// failed are counted.
 const PROBES: usize = 4;
-/// When the rows that wait or are in flight have this many bytes, no more rows are read. In addition, the reader of the
-/// input holds up to a third of this number, so all rows together have up to 64 MiB. 48 MiB are 250 rows of 200 kB, or
-/// 12 million tokens. This number of tokens is more than twice the uncached input that the highest tier accepts in a
-/// minute.
+/// When the rows that wait or are in flight have `MOST_BYTES` bytes, no more rows are read. The reader of the input can
+/// hold another third of `MOST_BYTES`, so all rows together have up to 64 MiB. 48 MiB are 250 rows of 200 kB, or 12
+/// million tokens. That is more than twice the uncached input that the highest tier accepts in a minute.
 const MOST_BYTES: usize = 48 << 20;
 
 impl Scheduler {
-    /// Returns how many more rows the scheduler wants. Callers can offer more rows than this number, but the additional
-    /// rows cost memory.
+    /// Returns how many more rows the scheduler wants. Callers can offer more rows than the result says, but the
+    /// additional rows cost memory.
     pub(crate) fn wants(&self) -> usize {
         if self.is_input_closed || self.halted.is_some() || self.is_full() {
             return 0;
@@ -210,7 +209,7 @@ mod tests {
                     scheduler.close_input();
                 }
                 assert_eq!(scheduler.row_bytes, counted(&scheduler), "seed {seed}");
-                // A new request of a row counts in addition to the size of the row.
+                // A new request of a row counts on top of the size of the row.
                 assert!(scheduler.row_bytes <= MOST_BYTES + largest || asks_more, "seed {seed}");
                 in_flight.extend(dispatched(&mut scheduler, now));
                 random.shuffle(&mut in_flight);

@@ -1,5 +1,5 @@
-//! Decides what happens to the endpoint and to the row after an answer, or after a refusal of the request (status 403
-//! or 404).
+//! Decides what happens to the endpoint and to the row after an answer, or after the API has rejected the request with
+//! status 403 or 404.
 
 use std::sync::Arc;
 
@@ -51,8 +51,8 @@ impl Scheduler {
         }
     }
 
-    /// Records that the endpoint processed a request. The kind of the result does not matter. `had_failed` says whether
-    /// the row had met a fault before this answer.
+    /// Records that the endpoint processed a request. It does not matter whether the row was answered or failed.
+    /// `had_failed` says whether the row had met a fault before this answer.
     pub(super) fn on_works(&mut self, had_failed: bool, end: &End) {
         let endpoint = &mut self.endpoints[end.endpoint];
         endpoint.tally.answer(had_failed, end.sent_at);
@@ -61,7 +61,7 @@ impl Scheduler {
         self.on_reply(end);
     }
 
-    /// Records that the endpoint replied, even if it refused the request because of a limit.
+    /// Records that the endpoint replied, even if it rejected the request because of a limit.
     pub(super) fn on_reply(&mut self, end: &End) {
         let endpoint = &mut self.endpoints[end.endpoint];
         let was_failing = endpoint.health.on_answer(end.now);

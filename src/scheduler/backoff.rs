@@ -17,8 +17,8 @@ pub(super) struct Backoff {
     most: Duration,
 }
 
-/// The shortest delay after the first delay, as a share of its ceiling. The previous ceiling is half of the present
-/// ceiling, so this delay is a tenth longer than the previous ceiling.
+/// The shortest possible delay, except for the first delay, as a share of its ceiling. The previous ceiling is half of
+/// this ceiling, so the delay is at least a tenth longer than the previous ceiling.
 const LEAST_SHARE: f64 = 0.55;
 
 impl Backoff {
@@ -29,8 +29,8 @@ impl Backoff {
     /// The delays after all other overload, and after refusals because too many requests are in flight.
     pub(super) const OVERLOADED: Self = Self { base: Duration::from_secs(1), most: Duration::from_secs(60) };
 
-    /// The delays of a row that was refused before, if the server does not say how long to wait. The delay of a row
-    /// that was refused before begins when the hold of the pool (its wait after a refusal) ends.
+    /// The delays of a row that the API has rejected before, if the server does not say how long to wait. Each of these
+    /// delays begins when the hold of the pool (its wait after a refusal) ends.
     pub(super) const REFUSED_AGAIN: Self = Self { base: Duration::from_secs(1), most: Duration::from_secs(30) };
 
     /// Returns `delay`, or the longest delay of this backoff if `delay` is longer.
@@ -39,7 +39,7 @@ impl Backoff {
     }
 
     /// Returns the delay before the next try, after `tries` tries have failed. The delay is never shorter than the wait
-    /// for which the server asks.
+    /// that the server asks for.
     pub(super) fn delay(&self, tries: u32, asked: Option<Duration>, rng: &mut fastrand::Rng) -> Duration {
         let ceiling = self.base.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(self.most);
         let floor = if tries > 1 { LEAST_SHARE } else { 0.0 };
@@ -51,14 +51,14 @@ impl Backoff {
     }
 }
 
-/// Adds jitter (a random time) to a hold. A hold is the time after a refusal in which a pool sends nothing. Jitter
-/// makes the hold longer by at most a tenth, and by at most 5 s. Jitter never makes the hold shorter.
+/// Adds jitter (a random time) to a hold. During a hold, which follows a refusal, a pool sends nothing. Jitter makes
+/// the hold longer by at most a tenth, and by at most 5 s. Jitter never makes the hold shorter.
 pub(super) fn jittered_hold(wait: Duration, rng: &mut fastrand::Rng) -> Duration {
     wait + wait.mul_f64(0.1 * rng.f64()).min(Duration::from_secs(5))
 }
 
-/// Adds jitter (a random time) to a hold after a refusal without a waiting time. The result is never longer than
-/// [`LONGEST_UNSAID_HOLD`].
+/// Adds jitter (a random time) to a hold after a refusal that does not say how long to wait. The result is never longer
+/// than [`LONGEST_UNSAID_HOLD`].
 pub(super) fn jittered_unsaid_hold(wait: Duration, rng: &mut fastrand::Rng) -> Duration {
     jittered_hold(wait, rng).min(LONGEST_UNSAID_HOLD)
 }

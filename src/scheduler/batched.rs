@@ -1,5 +1,5 @@
-//! Rows that are sent in batches. The scheduler does not send the rows of batches. But it counts the money and the
-//! failures of batches together with the money and the failures of the rows that it sends.
+//! Rows that are sent in batches. The scheduler does not send the rows of batches. But the scheduler counts the money
+//! and the failures of batches together with those of the rows that it sends.
 
 use std::time::Duration;
 
@@ -50,9 +50,9 @@ impl Scheduler {
         }
     }
 
-    /// Handles the reason why the calls for batches must stop. All batches are at the first endpoint of the chain. If
-    /// the chain sends rows to the next endpoint because of a failed call for batches, only the first endpoint stops.
-    /// If rows can't be sent to the next endpoint, the whole run stops.
+    /// Stops the endpoint of the batches, or the whole run, after a failed call for batches. All batches are at the
+    /// first endpoint of the chain. If the chain sends rows to the next endpoint because of a failed call for batches,
+    /// only the first endpoint stops. If rows can't be sent to the next endpoint, the whole run stops.
     pub(crate) fn halt_batches(&mut self, reason: HaltReason, now: Instant) {
         let leads_on = case_of_halt(&reason).is_some_and(|case| self.falls_back(case));
         match leads_on && self.next_endpoint(0).is_some() {

@@ -32,8 +32,8 @@ pub struct Budget {
 pub enum Room {
     /// The budget has room, and the highest cost of the request is now reserved.
     Yes,
-    /// The budget has no room at present. The budget can have room later, because a request in flight can cost less
-    /// than was reserved for it.
+    /// The budget has no room now. The budget can have room later, because a request in flight can cost less than was
+    /// reserved for it.
     Later,
     /// The budget has no room. The text says which limit stops the request, and how much of the limit is left.
     Never(String),

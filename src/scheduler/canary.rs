@@ -7,19 +7,19 @@
 //! is probed (tested) with a canary and a row alternately. The canary has a prompt of one word and `max_tokens` 1, and
 //! goes to the model of a row that failed. The result of the canary has one of three meanings:
 //!
-//! - The canary is answered: the endpoint works. If a row fails after that, the row is the cause.
-//! - The canary fails in the same way as the rows: the endpoint fails. As long as the endpoint fails, a fault does not
-//!   use up a try of its row.
-//! - The canary fails in another way, or is rejected: this shows nothing, because some gateways accept only certain
-//!   requests.
+//! - If the canary is answered, the endpoint works. If a row fails after that, the row is the cause.
+//! - If the canary fails in the same way as the rows, the whole endpoint fails. As long as the endpoint fails, a fault
+//!   does not use up a try of its row.
+//! - If the canary fails in another way, or is rejected, the result shows nothing, because some gateways accept only
+//!   certain requests.
 //!
-//! A gateway that hides its limits can also refuse requests with 500. After a short pause, a gateway with hidden limits
-//! has room again, and can answer the canary. So with such a gateway, an answered canary does not prove that the rows
-//! are the cause. For this reason, one row is sent alone after each of three canaries. The rows are the cause only if
-//! all three rows fail.
+//! A gateway that hides its limits can also reject requests with status 500. After a short pause, a gateway with hidden
+//! limits has room again, and can answer the canary. So with such a gateway, an answered canary does not prove that the
+//! rows are the cause. For this reason, one row is sent alone after each of three canaries. The rows are the cause only
+//! if all three rows fail.
 //!
-//! An answered canary costs about a thousandth of a cent. The limits and the budget apply to a canary in the same way
-//! as to a row. When the limits or the budget have no room, the canary is not sent. No line is written for a canary.
+//! An answered canary costs about a thousandth of a cent. The limits and the budget apply to a canary, as they apply to
+//! a row. When the limits or the budget have no room, the canary is not sent. No line is written for a canary.
 //!
 //! Rejected: probing a failing endpoint with good rows that were kept back from other parts of the input. At the end of
 //! a run, no rows were left for this purpose. So an outage at the end of a run put good rows into the error log.
@@ -37,10 +37,10 @@ use super::state::Scheduler;
 use super::step::Step;
 use super::warmth::Plan;
 
-/// The longest time after which the canary's pool is checked again if it has no room.
+/// If the canary's pool has no room, it is checked again after `ASK_AGAIN` at the latest.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// After each answered canary, one row is sent alone. If this many rows that were sent alone have failed, the faults
-/// are not hidden refusals (refusals that look like faults).
+/// After each answered canary, one row is sent alone. If `PROOF` rows that were sent alone have failed, the faults are
+/// not hidden refusals (refusals that look like faults).
 const PROOF: u32 = 3;
 
 impl Scheduler {
@@ -70,7 +70,7 @@ impl Scheduler {
         Some(Step::Canary { ticket: self.board(flight) })
     }
 
-    /// Returns the instant at which the next canary (a test request) is due.
+    /// Returns when the next canary (a test request) is due.
     pub(super) fn next_canary(&self) -> Instant {
         (0..self.endpoints.len()).filter_map(|at| self.canary_due(at)).min().unwrap_or(Instant::NEVER)
     }
@@ -191,7 +191,7 @@ mod tests {
         play_rows(rows, |_, planned| planned, config, row, canary)
     }
 
-    /// Simulates a run in the same way as [`play`]. `made` is called to change each row before it is offered.
+    /// Simulates a run, as [`play`] does. `made` is called to change each row before it is offered.
     fn play_rows(
         rows: usize,
         made: impl Fn(usize, Planned) -> Planned,

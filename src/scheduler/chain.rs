@@ -21,9 +21,9 @@ use super::flights::End;
 use super::state::Scheduler;
 use super::step::Next;
 
-/// The shortest time for which reporters show that rows are sent to the next endpoint, after a single row has moved.
+/// After a row has moved, reporters show for at least `SHOWN` that rows are sent to the next endpoint.
 const SHOWN: Duration = Duration::from_secs(60);
-/// A row moves to the next endpoint after this many answers that report an overload of the server.
+/// How many answers that report an overload make a row move to the next endpoint.
 const OVERLOADS: u32 = 2;
 
 /// Why a row leaves its endpoint after an attempt.
@@ -48,7 +48,7 @@ impl Scheduler {
         self.config.fallback.as_ref().is_some_and(|fallback| fallback.on.has(case))
     }
 
-    /// Returns the longest time that a row is allowed to wait because of limits before it moves to another endpoint.
+    /// Returns how long a row is allowed to wait because of limits before it moves to another endpoint.
     pub(super) fn longest_wait(&self) -> Option<Duration> {
         self.config.fallback.as_ref()?.on.limit
     }
@@ -58,7 +58,7 @@ impl Scheduler {
         (from + 1..self.chain_len()).find(|at| self.endpoints[*at].halted.is_none())
     }
 
-    /// Returns whether there is an endpoint that has not halted and to which rows of the input can be sent.
+    /// Returns whether an endpoint is left that has not halted and can get rows of the input.
     pub(super) fn is_endpoint_left(&self) -> bool {
         if self.config.fallback.is_none() {
             return self.endpoints.iter().any(|endpoint| endpoint.halted.is_none());
@@ -152,8 +152,8 @@ impl Scheduler {
         (is_long(end.now.since(since)) || is_long(at.since(end.now))).then_some(FallbackCase::Limit)
     }
 
-    /// Returns whether it is allowed to send a row again. The user can forbid this for rows with a last attempt that
-    /// was possibly billed.
+    /// Returns whether a row may be sent again. The user can forbid this for rows whose last attempt was possibly
+    /// billed.
     pub(super) fn may_send_again(&self, entry: &Entry) -> bool {
         self.config.retry_ambiguous || !entry.attempts.last().is_some_and(|attempt| attempt.maybe_paid)
     }

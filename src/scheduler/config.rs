@@ -24,7 +24,7 @@ pub enum StreamMode {
     Off,
 }
 
-/// A function that computes the limits with which a pool begins.
+/// A function that computes the limits that a pool begins with.
 pub type LimitsOf = Box<dyn Fn(&PoolId) -> RateLimits + Send>;
 /// A function that computes the cost of an attempt from its usage; `None` for a model without a price.
 pub type RealCost = Box<dyn Fn(&Ask, &Usage) -> Option<Money> + Send>;
@@ -43,12 +43,12 @@ pub struct Config {
     /// the list contains another endpoint. With `fallback`, this list is the chain: rows go to the first endpoint, then
     /// to the next.
     pub endpoints: Vec<EndpointId>,
-    /// The concurrency window (the number of requests that are allowed in flight) with which each endpoint begins.
+    /// The first concurrency window (the number of requests that are allowed in flight) of each endpoint.
     pub window: Window,
-    /// The number of times that a row is tried again after faults of the server or the connection.
+    /// How many times a row is tried again after faults of the server or the connection.
     pub max_retries: u32,
-    /// The longest time that a row waits because of limits and overload. The run also waits at most for this time for
-    /// an endpoint that fails.
+    /// How long a row can wait because of limits and overload. The same limit applies to how long the run waits for a
+    /// failing endpoint.
     pub retry_for: Duration,
     /// Whether the endpoint answered rows of this input in an earlier run.
     pub has_worked_before: bool,

@@ -1,4 +1,4 @@
-//! Handles the two reports of callers about an attempt: its response head (the status line and headers), and its end.
+//! Handles the two reports about an attempt: its response head (the status line and headers), and its end.
 
 use std::time::Duration;
 
@@ -165,8 +165,9 @@ impl Scheduler {
 /// amounts are one request and no tokens. If no answer came but the server possibly processed the request, the amounts
 /// are one request, its input and a part of its output.
 ///
-/// An answer can break off at every point, so the output that it used is not known. Half of the predicted output counts
-/// as used. If none of the output counted, the row would be sent again too early, and the output limit would refuse it.
+/// An answer can break off at any point, so the output that it used is not known. Half of the predicted output counts
+/// as used. If none of the output counted, the row would be sent again too early, and the server would reject it
+/// because of the output limit.
 fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     let small = |tokens: u64| u32::try_from(tokens).unwrap_or(u32::MAX);
     match verdict {

@@ -25,7 +25,7 @@ pub(super) struct Entry {
     pub(super) maybe_refused: u32,
     /// The start of the row's first try that ended with a wait for another try.
     pub(super) waiting_since: Option<Instant>,
-    /// The number of times that the row was refused or met a fault. When a failing endpoint is probed (tested), rows
+    /// How many times the API rejected the row or the row met a fault. When a failing endpoint is probed (tested), rows
     /// with a low number are sent first.
     pub(super) turns: u32,
     /// The endpoint's counts of answers and faults at the row's last fault.
@@ -40,9 +40,9 @@ pub(super) struct Entry {
     pub(super) leads: Marks,
     /// Whether the row's request is sent without cache marks.
     pub(super) is_unmarked: bool,
-    /// Whether the row is sent without cache marks as a test, because the server refused it with marks.
+    /// Whether the row is sent without cache marks as a test, because the server rejected it with marks.
     pub(super) tests_marks: bool,
-    /// The message with which the server refused the row's request with cache marks.
+    /// The server's message when it rejected the row's request with cache marks.
     pub(super) refused_marks: Option<String>,
 }
 
@@ -80,7 +80,7 @@ impl Entry {
         self.unrecorded().any(|attempt| attempt.maybe_paid || attempt.failed.is_none())
     }
 
-    /// Returns the attempts of the row that are in no line of the results and no line of the error log.
+    /// Returns the attempts of the row that are not yet in a line of the results or of the error log.
     fn unrecorded(&self) -> impl Iterator<Item = &AttemptRecord> {
         self.attempts.iter().filter(|attempt| !attempt.is_recorded)
     }

@@ -18,7 +18,7 @@ pub struct Fallback {
     pub ask_for: AskFor,
 }
 
-/// Returns the case of `--fallback-on` to which the halt of an endpoint belongs; `None` if the reason of the halt
+/// Returns the case of `--fallback-on` that the halt of an endpoint belongs to; `None` if the reason of the halt
 /// concerns the whole run.
 pub(super) fn case_of_halt(reason: &HaltReason) -> Option<FallbackCase> {
     match reason {

@@ -32,14 +32,14 @@ use super::step::Next;
 
 /// The delay of a retry when the endpoint has no retries left.
 const QUOTA_WAIT: Duration = Duration::from_secs(30);
-/// If the faults of a row are possibly hidden refusals, only one of this many faults uses up a try.
+/// If the faults of a row are possibly hidden refusals, only one of `MAYBE_REFUSED_A_TRY` faults uses up a try.
 const MAYBE_REFUSED_A_TRY: u32 = 8;
-/// The shortest time that the run waits for the endpoint after all remaining rows have failed. If the run's time so
-/// far, divided by `END_PATIENCE_PART`, is longer, the run waits for that time.
+/// The shortest time that the run waits for the endpoint after all remaining rows have failed. The run waits longer if
+/// its time so far, divided by `END_PATIENCE_PART`, is longer.
 const END_PATIENCE: Duration = Duration::from_secs(90);
 const END_PATIENCE_PART: u32 = 10;
 
-/// A fault: the failure and its class, the wait for which the server asks, and whether the attempt was possibly billed.
+/// A fault: the failure and its class, the wait that the server asks for, and whether the attempt was possibly billed.
 pub(super) struct Fault {
     pub(super) class: ErrorClass,
     pub(super) retry_after: Option<Duration>,
@@ -181,12 +181,12 @@ impl Scheduler {
         (!is_over).then_some(at.min(bound))
     }
 
-    /// Returns the instant at which the allowed wait of a row ends.
+    /// Returns when the allowed wait of a row ends.
     pub(super) fn bound(&self, entry: &mut Entry, end: &End) -> Instant {
         self.waits_since(entry, end) + self.config.retry_for
     }
 
-    /// Returns the instant from which the wait of a row is counted.
+    /// Returns when the counted wait of a row began.
     pub(super) fn waits_since(&self, entry: &mut Entry, end: &End) -> Instant {
         let since = *entry.waiting_since.get_or_insert(end.sent_at);
         since.max(self.endpoints[end.endpoint].health.recovered_at()).max(self.pause.ended_at)

@@ -59,7 +59,7 @@ impl Flight {
 /// The content of a response head (the status line and headers). The content is kept until the attempt ends.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Head {
-    /// The instant at which the response head came.
+    /// When the response head came.
     pub(super) at: Instant,
     pub(super) signals: RateSignals,
     pub(super) limit_changed: bool,

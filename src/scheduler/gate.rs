@@ -52,7 +52,7 @@ impl Gates {
         first
     }
 
-    /// Returns the prefixes of all gates behind which rows wait.
+    /// Returns the prefixes of all gates that have waiting rows.
     #[cfg(test)]
     pub(super) fn closed(&self) -> impl Iterator<Item = Key> {
         self.closed.keys().copied()
@@ -63,8 +63,8 @@ impl Gates {
         self.closed.values().flatten().map(|entry| &**entry)
     }
 
-    /// Removes and returns the rows behind gates for which `is_wanted` returns true. The gates of the rows that were
-    /// not taken stay closed.
+    /// Removes each waiting row that `is_wanted` accepts from its gate, and returns these rows. The gates of the other
+    /// rows stay closed.
     pub(super) fn take(&mut self, mut is_wanted: impl FnMut(&Entry) -> bool) -> Vec<Box<Entry>> {
         let mut taken = Vec::new();
         for behind in self.closed.values_mut() {

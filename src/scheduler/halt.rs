@@ -15,10 +15,10 @@ pub enum HaltRule {
     AllAlike,
     /// The run never stops because rows fail.
     Never,
-    /// The run stops when this many rows have failed.
+    /// The run stops when the given number of rows has failed.
     Failures(u64),
-    /// The run stops when more than this share (0 to 1) of the finished rows has failed. The share of failed rows is
-    /// not checked before twenty rows are finished.
+    /// The run stops when more than the given share (0 to 1) of the finished rows has failed. The share of failed rows
+    /// is not checked before twenty rows are finished.
     Share(f64),
 }
 
@@ -74,7 +74,7 @@ impl Halt {
     }
 }
 
-/// Returns whether the cause of a failure is outside of the row, in the server or the connection.
+/// Returns whether the cause of a failure is the server or the connection, not the row.
 fn is_outside(class: ErrorClass) -> bool {
     use ErrorClass::{Network, Overloaded, RateLimit, Server, Timeout};
     matches!(class, Network | Overloaded | RateLimit | Server | Timeout)

@@ -1,11 +1,10 @@
 //! The order in which the rows of a file are read.
 //!
 //! A file can have phases, for example if its rows are sorted by length. In each phase, one limit slows the run down,
-//! and the other limits are not used fully. For example, a file with three phases took 2.05 times as long as the
-//! shortest possible time. With the same rows in mixed order, the run took 1.00 times the shortest possible time. For
-//! this reason, the program first reads the input once, at little cost, to gather the sizes of its rows ([`Sizes`]).
-//! [`Sizes::advise`] computes how much time is saved if the file is read from several places, one row from each in
-//! turn.
+//! and the other limits are not used fully. For example, a run over a file with three phases took 2.05 times the
+//! shortest possible time. With the same rows in mixed order, a run took 1.00 times that time. For this reason, the
+//! program first reads the input once, at little cost, to gather the sizes of its rows ([`Sizes`]). [`Sizes::advise`]
+//! computes how much time is saved if the file is read from several places, one row from each in turn.
 //!
 //! Different models can also cause phases. While all rows of one model are sent, the limits of the other models are not
 //! used.
@@ -14,8 +13,8 @@
 //! and sizes as costs. The memory that this module needs is limited, however long the input is.
 //!
 //! The order of the file is kept unless it takes at least 1.05 times as long as another order. The order of the file
-//! has two advantages. Rows that share a prompt prefix are often next to each other, so the prompt cache can be used.
-//! Also, people like to see their file answered from the first row to the last.
+//! has two advantages. First, rows that share a prompt prefix are often next to each other, so the prompt cache can be
+//! used. Second, people like to see their file answered from the first row to the last.
 //!
 //! Rejected:
 //! - A random order of the rows needs a seek for each row.
@@ -32,8 +31,8 @@ const PLACES: usize = 64;
 /// The smallest gain for which another order is used. The gain is the time in the order of the file, divided by the
 /// time in the other order.
 const WORTH_IT: f64 = 1.05;
-/// Phases that take less than this many seconds do not matter, because the token buckets compensate for them. For this
-/// reason, the time of a run is computed in spans of at least this length.
+/// Phases that take less than `SPAN_SECS` seconds do not matter, because the token buckets compensate for them. For
+/// this reason, the time of a run is computed in spans of at least `SPAN_SECS`.
 const SPAN_SECS: f64 = 120.0;
 /// The assumed shares of `max_tokens` that answers really use. Before the first answer nobody knows which share is
 /// right, so the gain is computed for each share.

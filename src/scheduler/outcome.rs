@@ -9,7 +9,7 @@ use super::flights::End;
 use super::state::Scheduler;
 use super::step::Next;
 
-/// A row with a last answer that is already known, from an earlier run or a batch.
+/// A row whose last answer is already known, from an earlier run or a batch.
 #[derive(Debug)]
 pub(crate) struct AnsweredRow {
     /// The row.
@@ -100,8 +100,8 @@ impl Scheduler {
         Next::FollowUp { step: Box::new(step), purpose }
     }
 
-    /// Accepts a row with a last answer that is already known, from an earlier run or a batch. Returns what happens to
-    /// the row.
+    /// Accepts a row whose last answer is already known, from an earlier run or a batch. Returns what happens to the
+    /// row.
     pub(crate) fn offer_answered(&mut self, answered: AnsweredRow, now: Instant) -> Next {
         let AnsweredRow { planned, attempts, message, paused } = answered;
         let mut entry = self.count_in(planned);

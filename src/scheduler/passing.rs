@@ -3,7 +3,7 @@
 //! A row that needs a large part of a minute's tokens waits until its bucket contains these tokens. A big row can wait
 //! for up to a minute. During the wait of the big row, the small rows behind it can use a quarter of the refill. So the
 //! big row waits for at most four thirds of the refill time of its tokens. Small rows are sent at a quarter of the
-//! limit or more. The limit is used fully with and without passing, so the run does not take longer.
+//! limit or more. Passing does not make the run longer, because the limit is used fully either way.
 //!
 //! The tokens of passing rows are counted from the instant at which the big row first had to wait. In this way, the
 //! wait of the big row is limited, however many rows pass it.
@@ -14,7 +14,7 @@
 //! Rejected:
 //! - If small rows got half of the refill, a big row would wait until its bucket has refilled twice, plus a short time
 //!   for the headroom.
-//! - Rows can't pass with tokens that the big row does not need, because a big row that waits needs all tokens.
+//! - Rows can't pass with spare tokens, because a big row that waits needs all tokens.
 //! - With a queue for each size of rows, the order of the answers would be very different from the order of the input.
 
 use std::time::Duration;
@@ -29,7 +29,7 @@ use super::warmth::Plan;
 
 /// The share of the refill that rows behind a big row can use.
 const SHARE: f64 = 0.25;
-/// A row is big if its tokens take longer than this many seconds to refill.
+/// A row is big if its tokens take longer than `BIG_SECONDS` to refill.
 const BIG_SECONDS: f64 = 5.0;
 /// A row is allowed to pass if it needs at most a quarter of the tokens that the big row needs.
 const SMALL_PART: u32 = 4;
@@ -37,7 +37,7 @@ const SMALL_PART: u32 = 4;
 const REACH: usize = 64;
 
 impl Passing {
-    /// Returns the instant at which the rows behind the big row can take `more` additional tokens.
+    /// Returns when the rows behind the big row can take `more` additional tokens.
     fn free_at(&self, more: u32, per_second: f64) -> Instant {
         let due = (self.taken + u64::from(more)) as f64 / (per_second * SHARE);
         self.since + Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX)
@@ -59,7 +59,7 @@ impl Scheduler {
     /// Looks for a row that is allowed to pass the first row of a pool's queue. The first row needs `cost` and waits
     /// for `dimension` until `until`. Returns two values. The first value contains the place of a row that is allowed
     /// to pass, its use of the prompt cache, and its reservation. The first value is `None` if no row is allowed to
-    /// pass. The second value is the instant at which to call this again.
+    /// pass. The second value says when to call this again.
     pub(super) fn who_passes(
         &mut self,
         pool: usize,

@@ -5,9 +5,9 @@ use crate::clock::Instant;
 /// Whether a run is paused, and since when.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pause {
-    /// The instant at which the current pause began; `None` if the run is not paused.
+    /// When the current pause began; `None` if the run is not paused.
     pub(super) since: Option<Instant>,
-    /// The instant at which the last pause ended.
+    /// When the last pause ended.
     pub(super) ended_at: Instant,
 }
 

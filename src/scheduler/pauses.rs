@@ -18,8 +18,8 @@ impl Scheduler {
         self.pause.is_on()
     }
 
-    /// Pauses the run, or continues a paused run. The time of a pause is not included in the waits of rows or in the
-    /// time for which an endpoint fails. `--max-time` includes the time of pauses.
+    /// Pauses the run, or continues a paused run. A pause counts neither as a wait of rows nor as time in which an
+    /// endpoint fails. A pause does count for `--max-time`.
     pub(crate) fn set_paused(&mut self, is_paused: bool, now: Instant) {
         let since = self.pause.since.take();
         if is_paused {

@@ -109,8 +109,8 @@ impl Scheduler {
         Step::Wait { until, reason }
     }
 
-    /// Finds the endpoints that have ready rows and to which requests can be sent. If there is no endpoint to which a
-    /// request can be sent, returns the instant until which to wait, and the reason.
+    /// Finds the endpoints that have ready rows and can get requests. If no endpoint can get a request now, returns
+    /// until when to wait, and the reason.
     fn check_endpoints(&mut self, now: Instant) -> Option<(Instant, Reason)> {
         let next_wake = self.later.first_at();
         let is_only = self.endpoints.len() == 1;
@@ -132,7 +132,7 @@ impl Scheduler {
     }
 
     /// Sends the first row of a pool, or a smaller row that is allowed to pass it. If neither row can be sent now,
-    /// returns the instant until which to wait, and the reason.
+    /// returns until when to wait, and the reason.
     fn start(&mut self, pool: usize, now: Instant) -> Result<Step, (Instant, Reason)> {
         let is_probe = self.endpoints[self.pools[pool].endpoint].health.is_failing();
         let (first, plan) = loop {
@@ -170,7 +170,7 @@ impl Scheduler {
         }
     }
 
-    /// Sends the row at the place `at` of a pool's queue. The pool has room for the row, but possibly the budget has no
+    /// Sends the row at position `at` in a pool's queue. The pool has room for the row, but possibly the budget has no
     /// room.
     fn send(
         &mut self,
@@ -182,7 +182,7 @@ impl Scheduler {
     ) -> Result<Step, (Instant, Reason)> {
         let state = &mut self.pools[pool];
         // In a run with a budget, every row has a price. Money is reserved even in a run without a budget, because the
-        // user can set a budget when requests are in flight.
+        // user can set a budget while requests are in flight.
         let money = state.ready[at].planned.ask.expense.map_or(Money::ZERO, |expense| expense.most);
         match self.config.budget.reserve(money) {
             Room::Yes => {}
@@ -216,7 +216,7 @@ impl Scheduler {
         Ok(Step::Dispatch { ticket: self.board(flight), stream })
     }
 
-    /// Returns how the row at the place `at` of a pool's queue uses the prompt cache. If the row has to wait behind a
+    /// Returns how the row at position `at` in a pool's queue uses the prompt cache. If the row has to wait behind a
     /// gate (for a prefix that another row writes), moves the row there and returns `None`.
     pub(super) fn plan_at(&mut self, pool: usize, at: usize, now: Instant) -> Option<Plan> {
         let state = &mut self.pools[pool];

@@ -17,7 +17,7 @@ const PROBED: usize = 1024;
 ///
 /// Source: official SDKs, `3600 * max_tokens / 128000 > 600` (2026-11-20).
 const STREAM_ABOVE: u32 = 21_333;
-/// The first rows of a pool are streamed until this many response heads (status lines and headers) have come. The
+/// The first rows of a pool are streamed, until `STREAM_FIRST` response heads (status lines and headers) have come. The
 /// response head of a stream comes early, so the run learns the limits early.
 const STREAM_FIRST: u32 = 48;
 
@@ -25,7 +25,7 @@ const STREAM_FIRST: u32 = 48;
 #[derive(Debug)]
 pub(super) struct PoolState {
     pub(super) pool: Pool,
-    /// The index of the endpoint to which the pool belongs.
+    /// The index of the endpoint that the pool belongs to.
     pub(super) endpoint: usize,
     pub(super) ready: VecDeque<Box<Entry>>,
     pub(super) prediction: Prediction,
@@ -77,8 +77,8 @@ impl PoolState {
         cost
     }
 
-    /// Returns the place of the row that is sent as the next probe of a failing endpoint. The probe is the first of the
-    /// rows that were refused or met a fault the fewest times.
+    /// Returns the position of the row that is sent as the next probe of a failing endpoint. The probe is the first of
+    /// the rows with the fewest rejections and faults.
     pub(super) fn next_probe(&self) -> usize {
         let places = self.ready.iter().take(PROBED).enumerate();
         places.min_by_key(|(_, entry)| entry.turns).map_or(0, |(place, _)| place)

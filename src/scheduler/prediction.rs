@@ -31,7 +31,7 @@ const FIRST_OUTPUT: u32 = 256;
 const ENOUGH: u32 = 10;
 /// After every `FADE` answers, the weight of all answers so far is halved.
 const FADE: u32 = 500;
-/// The initial ratio weighs as much as real answers with this many input tokens.
+/// The weight of the initial ratio, in input tokens of real answers.
 const PRIOR_TOKENS: f64 = 500.0;
 
 /// What has been learned from the answers of one pool.

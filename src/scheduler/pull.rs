@@ -24,7 +24,7 @@ const REACH: usize = 1024;
 enum Takes {
     /// The endpoint can take the row now.
     Now,
-    /// The endpoint can take the row soon. The caller must ask this endpoint again at this instant or earlier.
+    /// The endpoint can take the row soon. The caller must ask this endpoint again at this instant at the latest.
     Soon(Instant),
     /// The endpoint can't take the row, because it is closed as well. The endpoint can perhaps take the row from this
     /// instant on.
@@ -143,7 +143,7 @@ impl Scheduler {
         if is_any_closed { Taker::Later } else { Taker::Never(why) }
     }
 
-    /// Returns the place of the first row in a queue that is allowed to move to another endpoint.
+    /// Returns the position in a queue of the first row that is allowed to move to another endpoint.
     fn movable(&self, pool: usize) -> Option<usize> {
         self.pools[pool].ready.iter().take(REACH).position(|entry| !entry.must_stay)
     }
@@ -187,7 +187,7 @@ impl Scheduler {
         }
     }
 
-    /// Removes and returns the row at a place of a pool's queue.
+    /// Removes and returns the row at a position in a pool's queue.
     fn take_at(&mut self, pool: usize, place: usize) -> Box<Entry> {
         let state = &mut self.pools[pool];
         if place == 0 {

@@ -12,8 +12,8 @@ use super::fallback::case_of_halt;
 use super::pool::PoolState;
 use super::state::Scheduler;
 
-/// The highest number of rows that are sent before a row that was refused several times. With this limit, rows with
-/// many refusals take turns.
+/// How many other rows can be sent before a row that the API rejected several times. With this limit, rows with many
+/// rejections take turns.
 const REACH: usize = 8;
 
 impl Scheduler {
@@ -38,7 +38,7 @@ impl Scheduler {
         self.queue(entry, now, |_, _| 0);
     }
 
-    /// Queues a row at the front of its pool. If the row was refused or met a fault at least twice, up to [`REACH`]
+    /// Queues a row at the front of its pool. If the row was rejected or met a fault at least twice, up to [`REACH`]
     /// rows stay in front of it. The rows that stay in front failed less often and do not need more tokens. So rows
     /// that fail often take turns.
     pub(super) fn queue_in_turn(&mut self, entry: Box<Entry>, now: Instant) {
@@ -49,9 +49,9 @@ impl Scheduler {
         });
     }
 
-    /// Queues a row in its pool, at the place that `place` returns. A row that must wait for its prefix is put behind a
-    /// gate instead of into the queue. A row that this run can't answer is set aside. Returns whether the row was put
-    /// into the queue of its pool.
+    /// Queues a row in its pool, at the position that `place` returns. A row that must wait for its prefix is put
+    /// behind a gate instead of into the queue. A row that this run can't answer is set aside. Returns whether the row
+    /// was put into the queue of its pool.
     pub(super) fn queue(
         &mut self,
         entry: Box<Entry>,

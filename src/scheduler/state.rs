@@ -1,8 +1,8 @@
 //! The state of a scheduler, and the methods that read it.
 //!
-//! The behaviour of the scheduler is in the files that use this file. Rows are accepted (`ahead`), queued (`queue`) and
-//! sent (`poll`). Attempts end (`ends`), are refused (`refusals`) or meet faults (`faults`). Endpoints and runs halt
-//! (`halts`).
+//! The behaviour of the scheduler is in the files that use this file. `ahead` accepts rows, `queue` queues them, and
+//! `poll` sends them. `ends` handles the ends of attempts, `refusals` handles refusals, and `faults` handles faults.
+//! `halts` halts endpoints and runs.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -66,13 +66,13 @@ pub struct Scheduler {
     /// The part of the spent money that was spent on canaries (test requests to a failing endpoint).
     pub(super) canary_spend: Money,
     pub(super) events: Vec<EventBody>,
-    /// Whether the run has already warned that an answer ended for an unknown reason.
+    /// Whether the run has already warned that an answer stopped for an unknown reason.
     pub(super) is_unknown_end_told: bool,
     /// Whether the run has already said that the API does not cache a prefix.
     pub(super) is_uncached_told: bool,
-    /// The reason why nothing is sent at present, and the instant since which this is the case.
+    /// The reason why nothing is sent at present, and since when this is so.
     pub(super) bound_by: Option<(Reason, Instant)>,
-    /// The time for which each reason has delayed the run.
+    /// How long each reason has delayed the run.
     pub(super) bound_for: BTreeMap<Reason, Duration>,
     pub(super) rng: fastrand::Rng,
 }
@@ -192,7 +192,7 @@ impl Scheduler {
         self.endpoints.iter().map(|endpoint| endpoint.in_flight).sum()
     }
 
-    /// Returns the highest number of requests that were in flight at the same time during the run.
+    /// Returns the largest number of requests that were in flight at once during the run.
     pub fn max_in_flight(&self) -> usize {
         self.max_in_flight
     }

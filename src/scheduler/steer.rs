@@ -57,7 +57,7 @@ impl Scheduler {
         self.config.budget.max_cost
     }
 
-    /// Replaces the limits that the user has set, in all pools, including pools that are opened later.
+    /// Replaces the limits that the user has set, in all pools, including pools that get their first row later.
     ///
     /// The new limits apply from the next row that is sent. Requests in flight do not change. No limit is raised above
     /// the limit that the server last reported, and no hold (wait after a refusal) is shortened.
@@ -80,7 +80,7 @@ impl Scheduler {
     }
 
     /// Replaces the bounds of the concurrency windows of all endpoints. A fixed size replaces the learned size. If the
-    /// new size is not fixed, the learned size is kept, but not above the new largest size.
+    /// new size is not fixed, the learned size is kept, up to the new largest size.
     ///
     /// If the window becomes smaller, nothing more is sent until enough requests have ended. No request in flight is
     /// canceled.

@@ -25,7 +25,7 @@ pub enum Step {
     },
     /// Poll again at `until`, or after the next event.
     Wait {
-        /// The instant at which to poll again.
+        /// When to poll again.
         until: Instant,
         /// The reason why nothing more is sent at present.
         reason: Reason,
@@ -45,7 +45,7 @@ pub enum Next {
         row: Box<RetriedRow>,
         /// The class of the failure.
         class: ErrorClass,
-        /// The kind of limit that refused the attempt, if a limit was the reason.
+        /// The kind of limit that the attempt met, if a limit was the reason.
         limit: Option<LimitKind>,
         /// Whether the attempt was possibly billed.
         maybe_paid: bool,
@@ -62,8 +62,8 @@ pub enum Next {
     /// The answer was not accepted, and another request is sent for the row. In a run that has halted, the row is left
     /// for a later run instead.
     FollowUp {
-        /// The row and its attempts so far, in the form of a failed row. A line for this failed row must be in the
-        /// error log before the request is sent.
+        /// The row and its attempts so far, as a failed row. A line for this failed row must be in the error log before
+        /// the request is sent.
         step: Box<Outcome>,
         /// The purpose of the new request.
         purpose: Purpose,

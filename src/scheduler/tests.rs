@@ -259,8 +259,8 @@ fn rows_that_fail_for_good_at_the_end_do_not_look_like_an_outage() {
     assert_eq!(scheduler.halted(), None);
 }
 
-/// Simulates a run in which every request ends in the same way. Returns the instant at which the run halted, and how
-/// many rows it left pending.
+/// Simulates a run in which every request has the same result. Returns when the run halted, and how many rows it left
+/// pending.
 fn all_meet(verdict: impl Fn() -> Verdict, retry_for: Duration) -> (Instant, usize) {
     let mut scheduler = scheduler_with(50, Config { retry_for, ..config(RateLimits::NONE, 20) });
     let mut now = Instant::ZERO;
@@ -305,7 +305,7 @@ fn a_row_does_not_fail_when_a_failed_connection_takes_longer_than_the_row_may_wa
     let (mut now, mut pending) = (Instant::ZERO, 0);
     while scheduler.halted().is_none() {
         let tickets = dispatched(&mut scheduler, now);
-        // To resolve the name of a server can take this long.
+        // Resolving the name of a server can take this long.
         now = now + Duration::from_millis(1_500);
         for ticket in tickets {
             let next = scheduler.on_end(ticket, refused(), now);
@@ -639,7 +639,7 @@ fn two_attempts_below_a_price_step_are_not_priced_as_one_prompt_above_it() {
         120_000,
         "together, the two prompts are above the price step of 100,000 tokens"
     );
-    // The prompts are two prompts of 60,000 tokens each, at $0.10 per million.
+    // There are two prompts of 60,000 tokens each, at $0.10 per million tokens.
     assert_eq!(outcome.cost(), Some(Money::from_dollars(0.012)));
 }
 

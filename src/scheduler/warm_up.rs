@@ -47,7 +47,7 @@ impl Scheduler {
         let Some(flight) = self.flights.get_mut(ticket) else { return };
         let (plan, sent_at, pool) = (flight.plan, flight.sent_at, flight.pool);
         // The usage shows nothing about prefixes in two cases. First, the request has no cache marks, for example
-        // because it repeats a request that was refused with marks. Second, the usage is empty, because some gateways
+        // because it repeats a request that was rejected with marks. Second, the usage is empty, because some gateways
         // report it only at the end of a stream. If the usage shows nothing, the row stays the leader of its prefixes
         // until its answer is complete.
         if plan.marks.is_empty() || usage.prompt_tokens() == 0 {
@@ -62,7 +62,7 @@ impl Scheduler {
     }
 
     /// Decides whether a row is sent now, leads a prefix (writes it to the prompt cache) or waits. A row that leads is
-    /// recorded as the leader. For a row that waits, the error contains the gate behind which it waits.
+    /// recorded as the leader. If the row waits, the error contains its gate.
     pub(super) fn take_turn(&mut self, entry: &mut Entry, endpoint: usize, now: Instant) -> Result<Plan, Key> {
         let Some(prefixes) = &entry.planned.ask.prefixes else { return Ok(Plan::default()) };
         let is_own = prefixes.are_own();
@@ -70,8 +70,8 @@ impl Scheduler {
             return Ok(Plan::default());
         }
         if !entry.leads.is_empty() {
-            // A leader possibly waited long for its limits. So a leader also writes the shorter prefixes that have
-            // become cold (are no longer in the cache) in this time.
+            // While a leader waits for its limits, shorter prefixes can become cold (leave the cache). The leader then
+            // writes these prefixes as well.
             let cold = self.warmth.cold_before(endpoint, prefixes, entry.leads, now);
             self.warmth.lead(endpoint, prefixes, cold, now);
             entry.leads = entry.leads.and(cold);
@@ -118,7 +118,7 @@ impl Scheduler {
             self.warmth.note_warm(endpoint, prefixes, leads, sent_at);
         } else {
             self.warmth.note_uncached(endpoint, prefixes, leads);
-            // Marks that are part of a row's own request are sent in all cases.
+            // Marks that are part of a row's own request are always sent.
             if !prefixes.are_own() {
                 self.tell_uncached(prefixes, leads, model);
             }
@@ -194,7 +194,7 @@ impl Scheduler {
         }
     }
 
-    /// Handles a row that was refused with cache marks and answered without them.
+    /// Handles a row that was rejected with cache marks and answered without them.
     fn note_refused_marks(&mut self, entry: &mut Entry, prefixes: &Prefixes, endpoint: usize, now: Instant) {
         let refused = self.endpoints[endpoint].marking.on_refused(entry.leads.is_empty());
         let (is_new, what, from_now_on) = match refused {
@@ -214,7 +214,7 @@ impl Scheduler {
         }
     }
 
-    /// Prepares a refused row to be sent again without cache marks, if the marks are a possible cause of the refusal.
+    /// Prepares a rejected row to be sent again without cache marks, if the marks possibly caused the rejection.
     /// Returns whether the row must be sent again.
     pub(super) fn retries_unmarked(
         &mut self,

@@ -4,11 +4,11 @@
 //! - *cold*: the prefix is not in the cache.
 //! - *warming*: a row *leads* the prefix, that is, the row's request is sent first and writes the prefix to the cache.
 //! - *warm*: the prefix is in the cache. The response to the leader has begun, and its usage shows that the prefix was
-//!   written or read. (If the prefix was read, an earlier run has written it.) A warm prefix becomes cold when it was
-//!   not used for its lifetime.
-//! - *uncached*: requests do not mark the prefix any more. A prefix becomes uncached if the usage shows that it was not
-//!   written and not read, so the API does not cache it. A prefix also becomes uncached if the server refuses marks on
-//!   it.
+//!   written or read. (If the prefix was read, an earlier run has written it.) A warm prefix becomes cold if it is not
+//!   used during its lifetime.
+//! - *uncached*: requests do not mark the prefix any more. A prefix becomes uncached if the usage shows that the API
+//!   neither wrote it to the cache nor read it from there. A prefix also becomes uncached if the server refuses marks
+//!   on it.
 //!
 //! The states are kept separately for each endpoint, because accounts do not share caches.
 
@@ -21,12 +21,13 @@ use crate::domain::{Caching, Level, MarkPlace, Marks, PrefixId, Prefixes};
 /// A prefix at one endpoint: the index of the endpoint, and the id of the prefix.
 pub(super) type Key = (usize, PrefixId);
 
-/// The time before the end of its lifetime from which a warm prefix is treated as cold. This safety margin is needed
-/// because a request takes some time to reach the API.
+/// How long before the end of its lifetime a warm prefix is treated as cold. This safety margin is needed because a
+/// request takes some time to reach the API.
 const RESERVE: Duration = Duration::from_secs(10);
-/// If a prefix was too short to be cached, all prefixes of at most this share of its estimated length are too short.
+/// A prefix is certainly too short to be cached if its estimated length is at most `SURELY_SHORTER` times that of a
+/// prefix that was too short.
 const SURELY_SHORTER: f64 = 0.97;
-/// If there are more states than this number, the states of cold prefixes are removed.
+/// If there are more states than `LEAST_PRUNED`, the states of cold prefixes are removed.
 const LEAST_PRUNED: usize = 1 << 16;
 
 /// What is known about a prefix at an endpoint. A cold prefix has no state.
@@ -104,15 +105,15 @@ impl Warmth {
         Turn::Lead { leads, plan: self.plan(prefixes, warm, leads) }
     }
 
-    /// Returns how the request of a row that leads (writes) the prefixes `leads` uses the cache.
+    /// Returns how a request uses the cache if its row leads (writes) the prefixes `leads`.
     pub(super) fn plan_of_leader(&self, endpoint: usize, prefixes: &Prefixes, leads: Marks, now: Instant) -> Plan {
         let is_warm =
             |level: &Level| matches!(self.states.get(&(endpoint, level.id)), Some(State::Warm(until)) if *until > now);
         self.plan(prefixes, prefixes.levels.iter().rposition(is_warm), leads)
     }
 
-    /// Returns the cold prefixes that a leader should write in addition: cold prefixes that are shorter than the
-    /// prefixes in `leads`. The number of additional prefixes is at most the number of unused marks.
+    /// Returns the cold prefixes that a leader should also write: those that are shorter than the prefixes in `leads`.
+    /// The number of additional prefixes is at most the number of unused marks.
     pub(super) fn cold_before(&self, endpoint: usize, prefixes: &Prefixes, leads: Marks, now: Instant) -> Marks {
         let is_cold = |level: &Level| match self.states.get(&(endpoint, level.id)) {
             Some(State::Warm(until)) => *until <= now,
@@ -219,7 +220,7 @@ impl Warmth {
     }
 }
 
-/// Returns the instant until which a prefix can be read if its last request was sent at `sent_at`.
+/// Returns until when a prefix can be read if its last request was sent at `sent_at`.
 fn ends(level: &Level, sent_at: Instant) -> Instant {
     let lifetime = match level.lifetime {
         Caching::Hour => Duration::from_secs(3_600),

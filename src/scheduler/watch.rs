@@ -8,7 +8,7 @@ use crate::domain::{Backoffs, EventBody, LearnedPool, LimitUse, Message, Outage,
 use super::pool::PoolState;
 use super::state::Scheduler;
 
-/// The time without an answer after which even a few faults are shown as an outage.
+/// How long answers must be missing before even a few faults are shown as an outage.
 const OUTAGE: Duration = Duration::from_secs(2);
 
 impl Scheduler {
@@ -20,7 +20,7 @@ impl Scheduler {
         }
     }
 
-    /// Warns the user if an answer ended for a reason that this version does not know. The user gets at most one such
+    /// Warns the user if an answer stopped for a reason that this version does not know. The user gets at most one such
     /// warning in a run.
     pub(super) fn tell_unknown_end(&mut self, message: &Message) {
         if message.quality != Quality::Unknown || std::mem::replace(&mut self.is_unknown_end_told, true) {

@@ -1,4 +1,4 @@
-//! The models that the simulator serves by default. The facts about each model decide what the simulator refuses and
+//! The models that the simulator serves by default. The properties of each model decide what the simulator rejects and
 //! what it charges.
 //!
 //! Source: API documentation, "Models overview", "Pricing", "Prompt caching", "Errors" (2026-08 to 2026-11). The models
@@ -13,9 +13,9 @@ use crate::domain::{ModelClass, Money, RateLimits};
 
 use super::config::{ModelTraits, SimModel, SimPrice};
 
-/// A row of the table of models. A row has id, alias, name, day of release, class, context window, longest answer,
-/// shortest cached prompt, prices, and traits. The prices are in dollars per million tokens: input, output, cache write
-/// for 5 minutes, cache write for 1 hour, cache read.
+/// A row of the model table: id, alias, name, release date, class, context window, longest answer, shortest cached
+/// prompt, prices and traits. The prices are in dollars per million tokens: input, output, cache write for 5 minutes,
+/// cache write for 1 hour, cache read.
 type Line = (
     &'static str,
     Option<&'static str>,
@@ -29,22 +29,22 @@ type Line = (
     ModelTraits,
 );
 
-/// The traits of models 4.6: a request can't end with an assistant message, and thinking can be `adaptive` or
+/// The traits of version 4.6 models: a request can't end with an assistant message, and thinking can be `adaptive` or
 /// `enabled`.
 const AT_4_6: ModelTraits =
     ModelTraits { allows_prefill: false, allows_thinking_adaptive: true, ..ModelTraits::UP_TO_4_5 };
-/// The traits of models 4.7 and later: thinking can't be `enabled`, and sampling parameters must have their default
-/// values.
+/// The traits of models from version 4.7 on: thinking can't be `enabled`, and sampling parameters must have their
+/// default values.
 const FROM_4_7: ModelTraits = ModelTraits { allows_sampling: false, allows_thinking_enabled: false, ..AT_4_6 };
 /// The traits of Fable 5 and Mythos 5: thinking can't be `disabled`.
 const ALWAYS_THINKING: ModelTraits = ModelTraits { allows_thinking_disabled: false, ..FROM_4_7 };
-/// The traits of Fable 5.1 and later and of Opus 5.5: thinking can't be `disabled`, and tools can't be forced.
+/// The traits of Opus 5.5, and of Fable from 5.1 on: thinking can't be `disabled`, and tools can't be forced.
 const NO_FORCED_TOOLS: ModelTraits = ModelTraits { allows_forced_tools: false, ..ALWAYS_THINKING };
-/// The traits of Sonnet 5.5: like models 4.7, but tools can't be forced.
+/// The traits of Sonnet 5.5: like version 4.7 models, but tools can't be forced.
 const SONNET_5_5: ModelTraits = ModelTraits { allows_forced_tools: false, ..FROM_4_7 };
 
-/// The models with a date of retirement. Source: API documentation, "Model deprecations" (2026-10), and the change log
-/// of the official SDKs (2026-11).
+/// The models with a retirement date. Source: API documentation, "Model deprecations" (2026-10), and the change log of
+/// the official SDKs (2026-11).
 const RETIRING: &[(&str, &str)] =
     &[("claude-sonnet-4-5-20250929", "2026-11-30T00:00:00Z"), ("claude-opus-4-5-20251101", "2027-01-22T00:00:00Z")];
 

@@ -1,12 +1,11 @@
-//! The simulated API as an HTTP server: serves the model of the API over sockets.
+//! The simulated API as an HTTP server.
 //!
-//! Only this part of the simulator uses the HTTP server library. The server can break its connections, because some
-//! faults require that. The server breaks a connection with a TCP reset, before the response head (status and headers)
-//! or inside the body. Clients can't make the server use more resources than [`Bounds`] allows. The server answers only
-//! programs on this machine; `guard` checks this.
+//! Only this part of the simulator uses the HTTP server library. For some faults, the server breaks a connection with a
+//! TCP reset, before the response head (status and headers) or inside the body. Clients can't make the server use more
+//! resources than [`Bounds`] allows. Only programs on this machine get answers; `guard` checks this.
 //!
-//! The server accepts connections in its own loop and uses no web framework. A web framework would offer no time limit
-//! for receiving the headers of a request. All requests go to one function, so no routing is needed.
+//! The server accepts connections in its own loop and uses no web framework. A framework would offer no time limit for
+//! receiving the headers of a request. Routing is not needed, because all requests go to one function.
 
 mod body;
 mod bounds;
@@ -47,16 +46,16 @@ use played::{Open, Played};
 
 pub use bounds::Bounds;
 
-/// The path at which the statistics can be read.
+/// The path of the statistics.
 const STATS: &str = "/__sim/stats";
-/// The path at which the state of all batches can be read.
+/// The path of the state of all batches.
 const BATCHES: &str = "/__sim/batches";
 
-/// The memory that a request in flight uses in addition to the bytes of its body and its answer.
+/// How much memory a request in flight uses besides its body and its answer.
 const REQUEST_BYTES: usize = 4 << 10;
-/// The memory that a piece of an answer uses in addition to its bytes.
+/// How much memory a piece of an answer uses besides its bytes.
 const STEP_BYTES: usize = 64;
-/// The pause after a connection could not be accepted, for example because too many files are open.
+/// The pause after a failure to accept a connection, for example because too many files are open.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// A running HTTP server of the simulated API.
@@ -69,7 +68,7 @@ pub struct SimServer {
 }
 
 impl SimServer {
-    /// Starts a server for the API with the settings `config`, and with a clock of its own.
+    /// Starts a server for an API with the settings `config`. The server has its own clock.
     ///
     /// # Errors
     /// Returns the system's error if the address can't be used.
@@ -79,8 +78,8 @@ impl SimServer {
         Ok((server, model))
     }
 
-    /// Starts a server for `model` at `address`. If the port is 0, the system chooses a free port. `clock` is the clock
-    /// of the model.
+    /// Starts a server for `model` at `address`. If the port is 0, the system chooses a free port. `clock` is the
+    /// model's clock.
     ///
     /// # Errors
     /// Returns the system's error if the address can't be used.
@@ -112,7 +111,7 @@ impl SimServer {
         });
         let stopped = stop.clone().cancelled_owned();
         let task = tokio::spawn(async move {
-            // When `stop` is called, the server stops immediately, without waiting for open calls.
+            // After a call of `stop`, the server stops immediately and does not wait for open calls.
             tokio::select! {
                 never = accept(listener, stage) => match never {},
                 () = stopped => {}
@@ -131,13 +130,13 @@ impl SimServer {
         self.address
     }
 
-    /// Stops the server, which then accepts no more connections.
+    /// Stops the server and waits until it accepts no more connections.
     ///
     /// # Errors
-    /// There are no errors at present, because a server ends only when `stop` is called.
+    /// At present, there are none, because a server runs until `stop` is called.
     pub async fn stop(self) -> io::Result<()> {
         self.stop.cancel();
-        // If the task of the server has panicked, the message of the panic has already been printed.
+        // If the server's task has panicked, the panic message has already been printed.
         let _ = self.task.await;
         Ok(())
     }
@@ -154,7 +153,7 @@ struct Stage {
     answers: Budget,
 }
 
-/// Accepts connections while fewer than the maximum number of connections are open.
+/// Accepts connections, up to the maximum number of open connections.
 async fn accept(listener: TcpListener, stage: Arc<Stage>) -> Infallible {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().max_buf_size(stage.bounds.head_bytes);
@@ -180,8 +179,8 @@ async fn attend(
     stage: Arc<Stage>,
     _place: OwnedSemaphorePermit,
 ) {
-    // Small pieces of a stream must be sent without delay. If the socket does not allow this setting, small pieces are
-    // sent later, which does no harm.
+    // Small pieces of a stream should be sent without delay. If the socket does not allow this setting, they are sent
+    // later, which does no harm.
     let _ = stream.set_nodelay(true);
     let (wire, quiet) = (Wire::new(), stage.bounds.quiet);
     let stream = Cuttable::new(stream, wire.clone());
@@ -208,7 +207,7 @@ async fn answer(
         }
         false => Err(Unread::NoRoom),
     };
-    // Other answers can have used up the memory while the body arrived, so the memory is checked again.
+    // Other answers may have used up the memory while the body arrived, so it is checked again.
     let held = held.and_then(|held| if stage.answers.has_room() { Ok(held) } else { Err(Unread::NoRoom) });
     let body = held.as_ref().map(|held| &held.bytes).map_err(|why| *why);
     if body.is_ok()
@@ -239,7 +238,7 @@ fn text(value: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec_pretty(value).unwrap_or_default()
 }
 
-/// Adds a `Host` header to an HTTP/2 request, which names the host in `:authority` instead.
+/// Adds a `Host` header to an HTTP/2 request, because HTTP/2 names the host in `:authority` instead.
 fn name_host(parts: &mut Parts) {
     let Some(host) = parts.uri.authority().and_then(|name| HeaderValue::from_str(name.as_str()).ok()) else { return };
     parts.headers.entry(HOST).or_insert(host);

@@ -1,8 +1,7 @@
-//! The simulated API without sockets: a transport to a model in the same process, on the clock of the run.
+//! The simulated API without sockets: a transport to a model in the same process, which uses the clock of the run.
 //!
-//! Responses arrive at the times that the model has planned. If the clock of tokio is paused, a whole run takes place
-//! in virtual time. Dropping an exchange, or the future of [`Transport::send`], tells the model that the client has
-//! left.
+//! Responses arrive at the times that the model has planned. If tokio's clock is paused, a whole run takes place in
+//! virtual time. Dropping an exchange, or the future of [`Transport::send`], tells the model that the client has left.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +22,7 @@ use super::model::{Arrival, Ending, Model, Request, Step, Ticket};
 /// A model that several tasks share.
 pub type SharedModel = Arc<Mutex<Model>>;
 
-/// Locks the model. The model can be used if another task has panicked while it held the lock, because each call leaves
+/// Locks the model. The model can still be used if a task has panicked while it had the lock, because each call leaves
 /// the model in a valid state.
 pub fn lock(model: &SharedModel) -> MutexGuard<'_, Model> {
     model.lock().unwrap_or_else(PoisonError::into_inner)
@@ -48,7 +47,7 @@ impl SimTransport {
         Self { model, clock, network, timeout: None, idle_timeout: None }
     }
 
-    /// Sets the time limit for a whole request, and the longest time without data.
+    /// Sets how long a whole request can take, and how long it can stay without data.
     #[must_use]
     pub fn with_timeouts(mut self, timeout: Option<Duration>, idle_timeout: Option<Duration>) -> Self {
         self.timeout = timeout;
@@ -73,8 +72,8 @@ impl SimTransport {
         lock(&self.model).arrive(&request, self.clock.now())
     }
 
-    /// Waits until data that is sent at `at` has reached the client. Returns an error if the client stops waiting
-    /// before the data arrives.
+    /// Waits until the data that is sent at `at` has reached the client. If the client stops waiting sooner, returns an
+    /// error.
     async fn wait(&self, at: Instant, patience: Patience) -> Result<(), WireError> {
         let at = if at == Instant::NEVER { at } else { at + self.network };
         let (limit, error) = patience.ends(self.clock.now());
@@ -166,7 +165,7 @@ impl SimExchange {
     }
 }
 
-/// The times until which a client waits.
+/// How long a client waits.
 #[derive(Clone, Copy, Debug)]
 struct Patience {
     end: Instant,
@@ -174,7 +173,7 @@ struct Patience {
 }
 
 impl Patience {
-    /// Returns the time when the client stops waiting, and the error with which it stops.
+    /// Returns when the client stops waiting, and the error that it then gets.
     fn ends(self, now: Instant) -> (Instant, WireError) {
         let idle = self.idle.map_or(Instant::NEVER, |idle| now + idle);
         let (kind, message) = if idle < self.end {
@@ -191,7 +190,7 @@ fn reset(place: &str) -> WireError {
     WireError { kind: WireErrorKind::Broken, maybe_sent: true, message }
 }
 
-/// A call that is in progress. When this value is dropped, the model is told that the call has ended.
+/// A call that is in progress. Dropping this value tells the model that the call has ended.
 #[derive(Debug)]
 pub(super) struct OpenCall {
     model: SharedModel,
@@ -201,7 +200,7 @@ pub(super) struct OpenCall {
 }
 
 impl OpenCall {
-    /// Returns a call in progress. If the call is dropped and `end` was not called, the client has left.
+    /// Returns a call in progress. If this value is dropped before `end` is called, the client has left.
     pub(super) fn new(model: SharedModel, clock: RunClock, ticket: Ticket) -> Self {
         Self { model, clock, ticket, is_over: false }
     }

@@ -1,5 +1,5 @@
 //! The lines of failed rows. Each line is a valid input row with an additional member `error`. If an answer came but
-//! was not accepted, the member `message` contains it. The lines of broken rows (rows that could not be read) are an
+//! was not accepted, the member `message` contains it. The line of a broken row (a row that could not be read) is an
 //! exception.
 
 use crate::clock::Instant;
@@ -12,8 +12,8 @@ use super::hint::hint;
 use super::json::{Object, name};
 use super::steps::{has_asked, write_asked};
 
-/// Names that have a meaning of their own in an error line. A member of the row that is not sent must not be written
-/// under one of these names.
+/// Names that have a meaning of their own in an error line. An extra member of the row must not be written under one of
+/// these names.
 const RESERVED: [&str; 11] =
     ["custom_id", "id", "params", "message", "error", "result", "method", "url", "body", "prompt", "messages"];
 
@@ -23,7 +23,7 @@ pub(super) struct Fault<'a> {
     pub(super) class: ErrorClass,
     /// The last failure of the row.
     pub(super) failure: &'a Failure,
-    /// Whether the row can succeed in another run without a change.
+    /// Whether the unchanged row can succeed in another run.
     pub(super) is_retryable: bool,
 }
 
@@ -33,12 +33,12 @@ pub(super) struct Fault<'a> {
 /// `message` is the message of an answer that was not accepted, byte for byte as the API sent it. Without such an
 /// answer, the line has no member `message`. `error` can have `schema` and `steps`, which [`super::steps`] describes.
 ///
-/// A later run identifies the row by `error.key`. If the row has no label, the later run also uses `error.occurrence`.
+/// A later run identifies the row by `error.key`, and also by `error.occurrence` if the row has no label.
 ///
-/// `error.provider` is the provider that the last request was sent to. A row that was not sent has no `error.provider`.
+/// `error.provider` is the provider that the last request was sent to. The line of a row that was not sent has no
+/// `error.provider`.
 ///
-/// `next` is the purpose of the request that is sent next, if the row is not finished. The line of such a row has
-/// `error.next`.
+/// If the row is not finished, `next` is the purpose of its next request, and the line has `error.next`.
 pub(super) fn error_line(
     outcome: &Outcome,
     fault: Fault<'_>,
@@ -89,9 +89,9 @@ pub(super) fn error_line(
 /// Appends the error line of a row that could not be read.
 ///
 /// The form of the line: `{"custom_id":null,"raw":"<at most 4
-/// KiB>","error":{"class":"invalid_input","source","line",…}}`. If the row's label could be read, the label is in
-/// `error.custom_id`. The member `custom_id` is always null, so the line is never confused with the line of a row with
-/// this label. `now` is the time at which the row was read.
+/// KiB>","error":{"class":"invalid_input","source","line",…}}`. If the row's label could be read, it is in
+/// `error.custom_id`. The member `custom_id` is always null, so the line can't be confused with that of a row with this
+/// label. `now` is the time at which the row was read.
 pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
     let mut line = Object::new(out);
     line.text(name!("custom_id"), None);
@@ -151,7 +151,7 @@ fn extra_members(line: &mut Object<'_>, extra: &Params) {
     }
 }
 
-/// Returns `name` with one or more leading underscores, which make the name unique.
+/// Returns `name` with as many leading underscores as make it unique.
 fn free_name(name: &str, extra: &Params) -> String {
     let mut free = format!("_{name}");
     while extra.get(&free).is_some() {

@@ -1,13 +1,13 @@
-//! Tells a person what to do about a failed row. This text is the member `hint` of the row's line in the error log.
+//! Tells people what to do about a failed row. The text is the member `hint` of the row's line in the error log.
 //!
 //! The hint agrees with the member `retryable` of that line. If the unchanged row can succeed in another run, the hint
 //! says to run `resume`. If the row can't succeed unchanged, the hint begins with the necessary change.
 
 use crate::domain::{ErrorClass, Failure};
 
-/// Returns the hint for a row that failed with this class and this failure.
+/// Returns the hint for a failed row.
 ///
-/// The hint begins in lower case and has no full stop at its end, because it is shown after a colon.
+/// The hint begins in lower case and ends without a full stop, because it is shown after a colon.
 pub(super) fn hint(class: ErrorClass, failure: &Failure, is_retryable: bool) -> &'static str {
     let of_answer = failure.answer.as_ref().and_then(|_| after_answer(class));
     match (is_retryable, of_answer) {
@@ -47,9 +47,8 @@ fn again(class: ErrorClass) -> &'static str {
     }
 }
 
-/// Returns two hints for a row whose answer was not accepted: one that applies if another request may get an accepted
-/// answer, and one that applies if not. The answer is in the same line. Returns `None` for a class in which there is
-/// never an answer.
+/// Returns two hints for a row whose answer was not accepted: one if another request may get an accepted answer, and
+/// one if not. The answer is in the same line as the hint. Returns `None` for classes of failures without an answer.
 fn after_answer(class: ErrorClass) -> Option<(&'static str, &'static str)> {
     match class {
         ErrorClass::Truncated => Some((

@@ -6,8 +6,8 @@ use std::io::Write;
 use crate::domain::json::{write_json_str, write_on_one_line};
 use crate::domain::{Money, Usage};
 
-/// The name of a member in its written form: a comma, the name in quotes, and a colon. The compiler builds this form.
-/// So each of the twenty-five names in a line is written in one step, which copies a constant number of bytes.
+/// The name of a member as it is written: a comma, the name in quotes, and a colon. The compiler puts these together,
+/// so writing one of the twenty-five names in a line copies a constant number of bytes.
 #[derive(Clone, Copy)]
 pub(super) struct Name(pub(super) &'static str);
 
@@ -21,7 +21,7 @@ pub(super) use name;
 
 /// A JSON object that is being written. [`Object::end`] closes it.
 ///
-/// Every member is written with a comma before it. At the end, the opening brace replaces the first comma.
+/// Every member is written with a comma before it. In the end, the opening brace replaces the first comma.
 pub(super) struct Object<'a> {
     out: &'a mut Vec<u8>,
     start: usize,
@@ -35,15 +35,14 @@ impl<'a> Object<'a> {
         Self { out, start }
     }
 
-    /// Writes the name of a member. Returns the buffer to which the value must be written.
+    /// Writes the name of a member, and returns the buffer for the value.
     #[inline(always)]
     pub(super) fn member(&mut self, name: Name) -> &mut Vec<u8> {
         self.out.extend_from_slice(name.0.as_bytes());
         self.out
     }
 
-    /// Writes the name of a member that does not come from this program. Returns the buffer to which the value must be
-    /// written.
+    /// Writes a member name that does not come from this program, and returns the buffer for the value.
     fn foreign_member(&mut self, name: &str) -> &mut Vec<u8> {
         self.out.push(b',');
         write_json_str(name, self.out);
@@ -97,8 +96,8 @@ impl<'a> Object<'a> {
         self.member(name).extend_from_slice(if truth { b"true" } else { b"false" });
     }
 
-    /// Writes a wall time in RFC 3339 with milliseconds, or `null`. All times have the same length, so they can be
-    /// sorted as text.
+    /// Writes a wall-clock time in RFC 3339 format with milliseconds, or `null`. All times have the same length, so
+    /// they can be sorted as text.
     #[inline]
     pub(super) fn time(&mut self, name: Name, time: Option<jiff::Timestamp>) {
         let out = self.member(name);
@@ -122,7 +121,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Writes the token usage as one object.
+    /// Writes the token usage as an object.
     #[inline]
     pub(super) fn usage(&mut self, name: Name, usage: &Usage) {
         let Usage {
@@ -149,7 +148,7 @@ impl<'a> Object<'a> {
         write_on_one_line(json, self.member(name));
     }
 
-    /// Writes a value that is already JSON, as [`Object::json`] does, but accepts every name.
+    /// Writes a value that is already JSON, like [`Object::json`], but accepts any name.
     pub(super) fn raw(&mut self, name: &str, json: &[u8]) {
         write_on_one_line(json, self.foreign_member(name));
     }
@@ -167,8 +166,8 @@ impl<'a> Object<'a> {
 
 /// Writes an amount as an exact decimal number of dollars, without an exponent and without trailing zeros.
 pub(crate) fn write_usd(money: Money, out: &mut Vec<u8>) {
-    // The amount of one row nearly always fits into 64 bits. A 128-bit division takes several times as long as a 64-bit
-    // division.
+    // The amount of one row nearly always fits into 64 bits, and a 128-bit division takes several times as long as a
+    // 64-bit division.
     let mut pico = match u64::try_from(money.0) {
         Ok(amount) => {
             push_number(out, amount / Money::PICO);
@@ -197,8 +196,8 @@ pub(crate) fn write_usd(money: Money, out: &mut Vec<u8>) {
 /// Reads an amount in the form that [`write_usd`] writes, or an amount with an exponent. Returns `None` for every other
 /// text.
 ///
-/// Digits after the twelfth decimal place (one pico-dollar) are cut off. Amounts with an exponent are accepted because
-/// other tools write them when they rewrite a file. Such amounts are rounded to the nearest pico-dollar.
+/// Digits after the twelfth decimal place (one pico-dollar) are dropped. Other tools can rewrite a file with exponents,
+/// so amounts with an exponent are accepted, too, and rounded to the nearest pico-dollar.
 pub(crate) fn parse_usd(text: &str) -> Option<Money> {
     let text = text.trim();
     if text.contains(['e', 'E']) {
@@ -216,8 +215,8 @@ pub(crate) fn parse_usd(text: &str) -> Option<Money> {
     Some(Money(dollars.checked_mul(Money::PICO.into())?.checked_add(pico.into())?))
 }
 
-/// Writes a number in decimal. The formatter of the standard library takes several times as long as this function, and
-/// a line has ten numbers.
+/// Writes a number in decimal. The standard library's formatter takes several times as long, and a line has ten
+/// numbers.
 fn push_number(out: &mut Vec<u8>, mut number: u64) {
     if number < 10 {
         return out.push(b'0' + number as u8);
@@ -235,7 +234,7 @@ fn push_number(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(&digits[at..]);
 }
 
-/// Writes a time in RFC 3339 with milliseconds.
+/// Writes a time in RFC 3339 format with milliseconds.
 fn push_time(out: &mut Vec<u8>, time: jiff::Timestamp) {
     let civil = jiff::tz::Offset::UTC.to_datetime(time);
     let Ok(year) = u16::try_from(civil.year()) else { return push(out, format_args!("{time:.3}")) };

@@ -1,6 +1,6 @@
 //! The lines of finished rows in the results file and in the error log.
 //!
-//! This module is pure, and makes bytes from rows. It decides the form of both kinds of lines. [`crate::journal`] is
+//! This module is pure: it makes bytes from rows, and decides what the lines look like. [`crate::journal`] is
 //! responsible for files, the order of lines and durability. The code for each kind of line has its own file, and
 //! `json.rs` writes the bytes.
 //!
@@ -11,9 +11,9 @@
 //!
 //! **Extra members.** A row can have members that are not sent. These extra members are at the top level of the row's
 //! error line, under their own names, as in an input row. So reading the line gives the same row again, even if the row
-//! fails many times. A CSV column can be called `message` or `error`, for example. Such a name already has a meaning in
-//! the lines of this program. So the extra member gets a leading underscore, even if this line does not use the name.
-//! Without the underscore, a reader could not know where the member comes from. A single member `extra` for all extra
+//! fails many times. The name of an extra member can already have a meaning in error lines, for example if a CSV column
+//! is called `message` or `error`. The extra member then gets a leading underscore, even if the line does not use the
+//! name itself. Otherwise, a reader could not know where the member comes from. A single member `extra` for all extra
 //! members was rejected, because it would be nested deeper after each failure.
 
 mod context;
@@ -32,7 +32,7 @@ pub use error::broken_line;
 pub(crate) use error::rejected_line;
 pub(crate) use json::parse_usd;
 
-/// The file to which a line belongs.
+/// The file that a line belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Log {
     /// The results file, which has the rows with an answer.
@@ -41,29 +41,29 @@ pub enum Log {
     Errors,
 }
 
-/// The smallest length in bytes of an answer that is not copied into its line. Such an answer is written separately, at
-/// its place in the line.
+/// From this length in bytes on, an answer is not copied into its line but written separately, at its place in the
+/// line.
 pub(crate) const LONG_BYTES: usize = 1 << 20;
 
-/// Appends the line of an answer without its message. Returns the position in `out` where the message belongs.
+/// Appends the line of an answer, but without the message. Returns the position in `out` where the message belongs.
 ///
-/// With the message at this position, the line is the same as the line from [`outcome_line`]. This is true because a
-/// message never contains a line break.
+/// With the message inserted there, the line is the same as the line from [`outcome_line`], because a message never
+/// contains a line break.
 pub fn line_around(outcome: &Outcome, message: &Message, context: &RecordContext, out: &mut Vec<u8>) -> usize {
     result::line_around(outcome, message, context, out)
 }
 
-/// Appends the line of a row that takes its answer from another line. The line is for the results file. `at` is the
-/// time that is written into the line.
+/// Appends the line of a row that takes its answer from another line. The line is for the results file, and gets the
+/// time `at`.
 pub(crate) fn taken_line(taken: &Taken, at: Instant, context: &RecordContext, out: &mut Vec<u8>) {
     result::taken_line(taken, at, context, out);
 }
 
-/// Appends the line of a row that is not finished. The last answer of the row was not accepted, and a request with
-/// `purpose` is sent next. The line is for the error log.
+/// Appends the line of a row that is not finished: its last answer was not accepted, and the next request for it has
+/// this `purpose`. The line is for the error log.
 ///
-/// The line has the form of the line of a failed row. It also has `error.next` (the name of the purpose), and it always
-/// has `error.steps`.
+/// The line is like that of a failed row, but also has `error.next` (the name of the purpose), and always has
+/// `error.steps`.
 pub(crate) fn step_line(step: &Outcome, purpose: Purpose, context: &RecordContext, out: &mut Vec<u8>) {
     if let Ended::Failed { class, failure, is_retryable } = &step.ended {
         let fault = error::Fault { class: *class, failure, is_retryable: *is_retryable };
@@ -71,7 +71,7 @@ pub(crate) fn step_line(step: &Outcome, purpose: Purpose, context: &RecordContex
     }
 }
 
-/// Appends the line of a finished row, and returns the file to which it belongs.
+/// Appends the line of a finished row, and returns the file that it belongs to.
 pub fn outcome_line(outcome: &Outcome, context: &RecordContext, out: &mut Vec<u8>) -> Log {
     match &outcome.ended {
         Ended::Succeeded(message) => {

@@ -7,16 +7,16 @@ use super::context::{LINE_VERSION, RecordContext};
 use super::json::{Object, name};
 use super::steps::{has_asked, write_asked};
 
-/// The number of bytes that a line usually needs in addition to its message. These bytes are reserved in one step, so
-/// the line does not move in memory while it grows.
+/// How many bytes a line usually needs besides its message. All memory for a line is reserved in one go, so that the
+/// line does not move while it grows.
 const ROOM: usize = 1024;
 
 /// Appends a result line.
 ///
-/// The form of the line: `{"custom_id","result":{"type":"succeeded","message":{…}},"meta":{"v",…}}`. Only lines of
-/// unnamed rows have `meta.occurrence`. Only lines of rows with a schema have `meta.schema`. Only lines of two kinds of
-/// rows have `meta.steps`: rows with several answers, and rows whose requests were sent to several providers.
-/// [`super::steps`] describes both members.
+/// The form of the line: `{"custom_id","result":{"type":"succeeded","message":{…}},"meta":{"v",…}}`. `meta.occurrence`
+/// is there only for unnamed rows, and `meta.schema` only for rows with a schema. `meta.steps` is there only for rows
+/// that had several answers or were sent to several providers. [`super::steps`] describes `meta.schema` and
+/// `meta.steps`.
 pub(super) fn result_line(outcome: &Outcome, message: &Message, context: &RecordContext, out: &mut Vec<u8>) {
     out.reserve(message.json.len() + ROOM);
     let meta = |meta: &mut Object<'_>| members_of_meta(meta, outcome, message, context);
@@ -31,11 +31,11 @@ pub(super) fn line_around(outcome: &Outcome, message: &Message, context: &Record
     at
 }
 
-/// Appends the line of a row that takes its answer from another line. `at` is the time at which the line is written.
+/// Appends the line of a row that takes its answer from another line. The line gets the time `at`.
 ///
-/// The line is a result line with no attempts, no usage and no cost, and with two more members. The first is
-/// `meta.copied_from` (the label of the equal row) or `meta.reused_from` (the run and the label of the earlier line).
-/// The second is `meta.saved_usd`: the amount that was paid for the answer, or null if this amount is not known.
+/// The line has no attempts, no usage and no cost, but two more members. One is `meta.copied_from` (the label of the
+/// equal row) or `meta.reused_from` (the run and the label of the earlier line). The other is `meta.saved_usd`: the
+/// amount that was paid for the answer, or null if this amount is not known.
 pub(super) fn taken_line(taken: &Taken, at: Instant, context: &RecordContext, out: &mut Vec<u8>) {
     let Taken { job, answer, .. } = taken;
     out.reserve(answer.message.json.len() + ROOM);
@@ -104,8 +104,8 @@ fn members_of_row(meta: &mut Object<'_>, job: &Job, context: &RecordContext) {
     }
 }
 
-/// Writes the members of `meta` for a row that took its answer from another line. Their names and their order are the
-/// same as for a row that was sent.
+/// Writes the members of `meta` for a row that took its answer from another line. Names and order are the same as for a
+/// row that was sent.
 fn members_of_taken(meta: &mut Object<'_>, taken: &Taken, at: Instant, context: &RecordContext) {
     let Taken { job, answer, from } = taken;
     members_of_row(meta, job, context);

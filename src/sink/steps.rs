@@ -1,32 +1,32 @@
-//! Writes the part of a line that describes the requests of a row. This part exists only if there were several
-//! requests, or if the answer had to match a schema.
+//! Writes the part of a line that describes the requests of a row. A line has this part only if the row had several
+//! requests or its answer had to match a schema.
 //!
 //! A row can have several answers: if an answer is not accepted, another request follows (see [`crate::answer`]). The
 //! requests of a row can also be sent to several providers. In both cases, the line of the row lists its requests in
-//! `steps`. This array has one object for each request that was answered, the oldest first:
+//! `steps`. `steps` has one object for each request that was answered, the oldest first:
 //!
 //! | member | meaning |
 //! |---|---|
 //! | `purpose` | why the request was sent: [`Purpose::name`] |
-//! | `provider` | the provider that it was sent to; missing if an earlier version sent it |
-//! | `model` | the model that it was for |
-//! | `max_tokens` | how many output tokens its answer could have |
-//! | `quality` | how good the answer was: [`Quality::name`](crate::domain::Quality::name); null if no answer came |
+//! | `provider` | the provider that the request was sent to; missing if an earlier version sent it |
+//! | `model` | the model that was asked |
+//! | `max_tokens` | the maximum number of output tokens |
+//! | `quality` | the quality of the answer: [`Quality::name`](crate::domain::Quality::name); null if no answer came |
 //! | `failed` | the class of the failure: [`ErrorClass::name`](crate::domain::ErrorClass::name), only if no answer came |
-//! | `lane` | `batch`, only if it was sent in a batch |
-//! | `usage`, `cost_usd` | what it used, and what this costs; the cost is null for a model without a price |
+//! | `lane` | `batch`, only if the request was sent in a batch |
+//! | `usage`, `cost_usd` | the tokens of the request, and their cost; the cost is null for a model without a price |
 //! | `request_id` | the API's id of the answer |
 //!
-//! Requests without an answer are not listed, with two exceptions. Both exceptions apply only if requests of the row
-//! were sent to several providers. For each provider that the row left, the last request is listed. If the row failed,
-//! its last request is also listed. So the sums of a row can be larger than the sums of its steps.
+//! Requests without an answer are not listed, with two exceptions if the row was sent to several providers. The last
+//! request to each provider that the row left is listed. If the row failed, its last request is listed too. So the sums
+//! of a row can be larger than the sums of its steps.
 //!
 use crate::domain::{AttemptRecord, Lane, Outcome, Purpose};
 
 use super::json::{Object, name};
 
-/// Returns false if [`write_asked`] certainly writes nothing for these attempts. This function is called for every
-/// line, so it makes only one short check: usual rows have a single attempt and no schema.
+/// Returns false if [`write_asked`] certainly writes nothing for these attempts. The check is short because it is made
+/// for every line: most rows have a single attempt and no schema.
 #[inline]
 pub(super) fn has_asked(attempts: &[AttemptRecord]) -> bool {
     match attempts {
@@ -36,12 +36,12 @@ pub(super) fn has_asked(attempts: &[AttemptRecord]) -> bool {
     }
 }
 
-/// Writes the member `schema` if the row has a schema, and `steps` if the row has several listed requests. Writes
-/// `next` if another request is sent next.
+/// Writes the member `schema` if the row has a schema, `steps` if several requests are listed, and `next` if the row
+/// needs another request.
 ///
-/// `schema` says how the last request asked for an answer that matches the schema. Its value is the name of a `Rung` (a
-/// means to put a schema into a request). With `next`, `steps` is always written, because a later run continues from
-/// these steps.
+/// `schema` says how the last request asked for an answer that matches the schema. The value of `schema` is the name of
+/// a `Rung` (a way to put a schema into a request). With `next`, `steps` is always written, because a later run
+/// continues from these steps.
 #[cold]
 #[inline(never)]
 pub(super) fn write_asked(object: &mut Object<'_>, outcome: &Outcome, next: Option<Purpose>) {
@@ -67,8 +67,7 @@ pub(super) fn write_asked(object: &mut Object<'_>, outcome: &Outcome, next: Opti
 
 /// Returns the attempts that are listed in `steps`.
 fn steps(attempts: &[AttemptRecord]) -> Vec<&AttemptRecord> {
-    // If an earlier version of the program sent the request, the provider of the attempt is not known, and its name is
-    // empty.
+    // If an earlier version of the program sent a request, its provider is not known and the name is empty.
     let known = attempts.iter().map(|attempt| &attempt.provider).filter(|provider| !provider.is_empty());
     let has_moved = known.clone().zip(known.skip(1)).any(|(one, next)| one != next);
     let is_last_there = |at: usize| attempts.get(at + 1).is_none_or(|next| next.provider != attempts[at].provider);

@@ -5,11 +5,11 @@ use super::template::Cell;
 /// A cell of an input, as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InputCell {
-    /// The cell has no value. A missing cell is not the same as an empty text. CSV cells are never missing.
+    /// The cell has no value. A missing cell is different from an empty text. CSV cells are never missing.
     Missing,
     /// Text.
     Text(Box<str>),
-    /// A number, true or false, an array or an object, as JSON text.
+    /// A number, a boolean, an array or an object, as JSON text.
     Json(Box<str>),
 }
 
@@ -24,14 +24,14 @@ impl InputCell {
     }
 }
 
-/// The content of a row in the input. Outputs that repeat the input's columns need this content.
+/// The content of a row in the input. Outputs with the columns of the input need this content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InputRow {
     /// The row's cells, in the order of [`Reader::header`](super::Reader::header). A broken row can have more or fewer
     /// cells than the header.
     Cells(Vec<InputCell>),
-    /// The row as JSON text: the line as it was written in the input. If the format has no JSON and no columns, the
-    /// text is an object with what is known about the row.
+    /// The row as JSON text: the line as it was written in the input. If the format has neither JSON nor columns, this
+    /// is an object with what is known about the row.
     Json(Box<str>),
 }
 

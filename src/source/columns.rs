@@ -11,7 +11,7 @@ const LOOKED_AT: usize = 100;
 /// The format and the columns of an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Recognized {
-    /// The format and the compression of the input, in words for messages.
+    /// The format and the compression of the input, as a text for messages.
     pub(crate) kind: String,
     /// The columns; `None` if the input has none, or if the template does not show which columns are sent.
     pub(crate) columns: Option<Columns>,
@@ -40,8 +40,8 @@ pub(crate) fn recognize(input: &Input, options: &Options) -> Result<Option<Recog
 /// Returns the columns of the first JSON rows. Without a template, only the members that are not sent are columns. All
 /// other members are request fields.
 fn of_rows(input: &Input, options: &Options) -> Result<Option<Columns>, SourceError> {
-    // The user's template is not filled in, because only the names of the columns are needed. `Template::plain` takes
-    // the place of the user's template.
+    // Only the names of the columns are needed, so `Template::plain` takes the place of the user's template, which is
+    // not filled in.
     let template = options.template.as_ref().map(|_| Template::plain());
     let plain = Options { template, system: None, ..options.clone() };
     let mut columns = Columns::default();

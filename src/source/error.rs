@@ -1,11 +1,11 @@
-//! Errors that concern a whole input.
+//! Faults of a whole input.
 
 use std::io;
 
 use super::compression::Damage;
 use crate::domain::quoted;
 
-/// A fault that concerns a whole input. A fault of one row is an [`Item::Broken`](super::Item::Broken).
+/// A fault of a whole input. A fault of one row is an [`Item::Broken`](super::Item::Broken).
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// There is no file with the name of the input.
@@ -31,8 +31,7 @@ pub enum SourceError {
     NoTexts {
         /// The folder or pattern, as the user gave it.
         name: String,
-        /// What is wrong with the folder or pattern. In the message, this text follows the name of the folder or
-        /// pattern.
+        /// What is wrong with the folder or pattern. The message shows this after the name of the folder or pattern.
         problem: String,
         /// Advice on what to do.
         remedy: String,
@@ -117,7 +116,7 @@ pub enum SourceError {
     Binary {
         /// The name of the input, as the user gave it.
         name: String,
-        /// The kind of data that the input seems to be, with an article.
+        /// What the input seems to be, with an article, such as `a PNG image`.
         what: &'static str,
         /// Advice on what to do.
         remedy: &'static str,
@@ -153,7 +152,7 @@ pub enum SourceError {
     JsonDocument {
         /// The name of the input, as the user gave it.
         name: String,
-        /// The kind of JSON that the input seems to be, with an article.
+        /// What kind of JSON the input seems to be, with an article.
         what: &'static str,
         /// The filter for `jq`, quoted for a shell.
         filter: &'static str,
@@ -174,10 +173,10 @@ pub enum SourceError {
         name: String,
         /// The line on which the header starts, from 1.
         line: u64,
-        /// What is wrong with the header. In the message, this text follows "the header".
+        /// What is wrong with the header. The message shows this after "the header".
         message: String,
     },
-    /// A sheet has no row with the names of its columns.
+    /// A sheet has no row with column names.
     #[error("{name}: the sheet {sheet} is empty; its first row must contain the names of the columns")]
     NoHeader {
         /// The name of the input, as the user gave it.
@@ -192,7 +191,7 @@ pub enum SourceError {
         name: String,
         /// The name of the sheet that the user asked for.
         sheet: String,
-        /// The existing sheets, with commas between them.
+        /// The existing sheets, separated by commas.
         sheets: String,
     },
     /// Two columns have the same name.
@@ -200,7 +199,7 @@ pub enum SourceError {
     DuplicateColumns {
         /// The name of the input, as the user gave it.
         name: String,
-        /// The repeated names, quoted, with commas between them.
+        /// The repeated names, quoted and separated by commas.
         columns: String,
     },
     /// The input has no prompt column, and there is no template.
@@ -211,7 +210,7 @@ pub enum SourceError {
     NoPromptColumn {
         /// The name of the input, as the user gave it.
         name: String,
-        /// The existing columns, with commas between them.
+        /// The existing columns, separated by commas.
         columns: String,
         /// A template expression that would work for this input.
         example: String,
@@ -223,7 +222,7 @@ pub enum SourceError {
         name: String,
         /// The name of the column that the user asked for.
         column: String,
-        /// The existing columns, with commas between them.
+        /// The existing columns, separated by commas.
         columns: String,
     },
     /// `--system` is a template and names a column that does not exist.
@@ -234,9 +233,9 @@ pub enum SourceError {
     SystemColumn {
         /// The name of the input, as the user gave it.
         name: String,
-        /// The missing names, quoted, with commas between them.
+        /// The missing names, quoted and separated by commas.
         missing: String,
-        /// The existing columns, with commas between them.
+        /// The existing columns, separated by commas.
         columns: String,
     },
     /// The template names a column that does not exist.
@@ -244,9 +243,9 @@ pub enum SourceError {
     TemplateColumn {
         /// The name of the input, as the user gave it.
         name: String,
-        /// The missing names, quoted, with commas between them.
+        /// The missing names, quoted and separated by commas.
         missing: String,
-        /// The existing columns, with commas between them.
+        /// The existing columns, separated by commas.
         columns: String,
     },
 }

@@ -1,8 +1,7 @@
 //! Names of request fields, and names that look like misspelt request fields.
 //!
-//! The list of the API's fields is used only for the short row shapes. The list decides whether a member is sent, or
-//! only kept with the row. Inside `params`, members with any name are sent, because the API gets new fields faster than
-//! this program.
+//! In the short row shapes, the list of the API's fields decides whether a member is sent or only kept with the row.
+//! Inside `params`, members with any name are sent, because the API gets new fields faster than this program.
 
 use std::collections::HashSet;
 
@@ -43,14 +42,14 @@ pub(super) fn meant_field(name: &str) -> Option<&'static str> {
     alias.or_else(|| REQUEST_FIELDS.into_iter().find(|field| is_near(&plain, &self::plain(field))))
 }
 
-/// The part of a row that contains the member whose name is checked.
+/// Where in a row the member is whose name is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Within {
     /// The member is in a row of a short shape, and is kept with the row.
     Row,
     /// The member is in `params`, and is sent.
     Params,
-    /// The row has `params`, but the member is outside of `params`. The member is kept with the row.
+    /// The row has `params`, but the member is outside of `params` and is kept with the row.
     OutsideParams,
 }
 
@@ -61,16 +60,16 @@ pub(super) struct Warnings {
     pending: Vec<String>,
 }
 
-/// The highest number of names that are checked for each kind of [`Within`]. If an input has more names than this
-/// limit, the names are data and not request fields.
+/// The highest number of names that are checked for each kind of [`Within`]. If an input has more names, they are data
+/// and not request fields.
 const MAX_CHECKED: usize = 1000;
 
 /// The names that were checked for one kind of [`Within`].
 #[derive(Debug, Default)]
 struct Checked {
     all: HashSet<Box<str>>,
-    /// The first names of `all`. Most inputs have so few names that `first` contains all of them. Comparing a name with
-    /// a few other names is faster than computing its hash.
+    /// The first names of `all`. For most inputs, these are all names. It is faster to compare a name with a few others
+    /// than to compute its hash.
     first: Vec<Box<str>>,
 }
 
@@ -80,7 +79,7 @@ impl Checked {
     /// Adds a name, and returns whether it was added. The name is not added if it was checked before, or if too many
     /// names were already checked.
     fn insert(&mut self, name: &str) -> bool {
-        // The search avoids an allocation for a name that was seen before.
+        // The name is searched first, so that nothing is allocated for a name that was seen before.
         if self.first.iter().any(|own| &**own == name) || self.all.len() >= MAX_CHECKED || self.all.contains(name) {
             return false;
         }

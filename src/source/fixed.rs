@@ -5,7 +5,7 @@ use super::template::{Template, missing_columns};
 use super::{Options, SourceError};
 
 /// Checks the templates and `--id` for an input called `input` that has only the columns `columns`. Returns the
-/// template of the system prompt, if there is also a template for the prompt.
+/// template of the system prompt if the prompt has a template too.
 ///
 /// # Errors
 /// [`SourceError::NoIdColumn`] if there is an `--id`, because no column contains labels. [`SourceError::TemplateColumn`]

@@ -30,19 +30,18 @@ pub(super) trait Rows: Send {
         false
     }
 
-    /// Returns where the next row begins. If blank lines come before this row, returns where the blank lines begin.
-    /// Returns `None` after the last row.
+    /// Returns where the next row begins, including blank lines before it; `None` after the last row.
     fn position(&mut self) -> Option<Position>;
 
     /// Returns the next row; `None` after the last. `name` is the name of the input. Warnings about doubtful member
     /// names are added to `warnings`.
     fn next(&mut self, name: &Arc<str>, warnings: &mut Warnings) -> Result<Option<Item>, SourceError>;
 
-    /// Continues at `position`, which was found when the input was read before. The current position must not be after
-    /// `position`.
+    /// Continues at `position`, which was found when the input was read before. `position` must not be before the
+    /// current position.
     ///
     /// # Errors
-    /// [`SourceError::Moved`] when no row begins at `position` any more.
+    /// [`SourceError::Moved`] if no row begins at `position` any more.
     fn seek(&mut self, position: Position, name: &Arc<str>) -> Result<(), SourceError> {
         loop {
             match self.position() {
@@ -72,8 +71,8 @@ pub(super) trait Format: Send {
     /// doubtful member names are added to `warnings`.
     fn read(&mut self, raw: &RawRow<'_>, warnings: &mut Warnings) -> Result<Option<Parts>, Fault>;
 
-    /// Returns the content of the row that was read last, for outputs. `raw` is the text of this row. If the row is
-    /// broken, returns only the part that could be read.
+    /// Returns the content of the row that was read last, for outputs. `raw` is the text of this row. Of a broken row,
+    /// returns only the part that could be read.
     fn input(&self, raw: &RawRow<'_>) -> Option<InputRow>;
 }
 

@@ -1,8 +1,8 @@
 //! Calls a parser from another crate, and turns its panics into errors.
 //!
 //! Parsers of binary formats can panic on a crafted or damaged file. Such a panic is a fault of the input, not of the
-//! program: the call returns an error, and the panic hook prints nothing. The sizes that a file claims must be checked
-//! before each call, because a failed allocation ends the program without a panic.
+//! program, so the call returns an error, and the panic hook prints nothing. The sizes that a file claims must be
+//! checked before each call, because a failed allocation aborts the program instead of causing a panic.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
@@ -16,7 +16,7 @@ static HOOK: Once = Once::new();
 
 /// Calls a parser, and returns the message of its panic as an error.
 ///
-/// After a panic the parser's objects must not be used again.
+/// After a panic, the parser's objects must not be used again.
 pub(super) fn guarded<T, E: From<String>>(call: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     HOOK.call_once(|| {
         let hook = take_hook();
@@ -32,7 +32,7 @@ pub(super) fn guarded<T, E: From<String>>(call: impl FnOnce() -> Result<T, E>) -
     result.unwrap_or_else(|panic| Err(E::from(format!("the file is damaged ({})", message(&*panic)))))
 }
 
-/// At most this many characters of a panic's message are shown.
+/// The largest number of characters that are shown of a panic's message.
 const SHOWN: usize = 120;
 
 fn message(panic: &(dyn std::any::Any + Send)) -> String {

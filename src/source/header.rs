@@ -1,7 +1,7 @@
 //! The columns of an input with a header, and what happens to them.
 //!
 //! Without a template, the columns `prompt`, `system`, `model`, `max_tokens` and the label column mean what their names
-//! say. If a cell in one of these columns is empty or missing, the row does not set the field. Other columns are kept
+//! say. If a cell in one of these columns is empty or missing, the row does not have that field. Other columns are kept
 //! with the row.
 //!
 //! With a template, every column is a variable. Only the label column keeps its own meaning. A column with another
@@ -22,7 +22,7 @@ use super::template::{Cell, Template, missing_columns};
 use super::{Options, SourceError, json, prompt};
 use crate::domain::Params;
 
-/// The columns of an input, and what they mean.
+/// The columns of an input, and what each column means.
 #[derive(Debug)]
 pub(super) struct Header {
     columns: Vec<Arc<str>>,
@@ -41,7 +41,7 @@ impl Header {
     /// Finds the columns whose names have a meaning.
     ///
     /// # Errors
-    /// A [`SourceError`] about the header as a whole.
+    /// A [`SourceError`] about the header.
     pub(super) fn new(columns: Vec<Arc<str>>, input: &str, options: &Options) -> Result<Self, SourceError> {
         let name = || input.to_owned();
         let list = |wrong: &[&str]| found_list(columns.iter().map(|column| &**column), wrong);
@@ -195,7 +195,7 @@ impl Header {
         Ok(Parts { params, extra: self.extra(record, &[self.label]), ..Parts::default() })
     }
 
-    /// Returns the cells with their names, as templates see them.
+    /// Returns the cells with the names of their columns, as templates see them.
     fn for_template<'r, R: Record + ?Sized>(&'r self, record: &'r R) -> Vec<(&'r str, Cell<'r>)> {
         self.columns.iter().zip(record.cells()).map(|(name, cell)| (&**name, cell.for_template())).collect()
     }
@@ -227,8 +227,8 @@ fn value(cell: CellRef<'_>) -> Box<RawValue> {
     }
 }
 
-/// Returns a cell as a JSON text or list. Any other value becomes text, because a column of numbers can be meant as
-/// text.
+/// Returns a cell as a JSON string, array or object. Any other value becomes a string, because a column of numbers can
+/// be meant as text.
 fn text_or_list(cell: CellRef<'_>) -> Box<RawValue> {
     match cell {
         CellRef::Json(text) if !matches!(json::kind(text), "an array" | "an object") => json::string_value(text),

@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 
 use super::{Input, SourceError};
 
-/// Metadata of an input file. The metadata shows whether the file has changed, so the file need not be read again.
+/// The length and the time of an input file, which show whether the file has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct InputIdentity {
     /// The length of the file, in bytes.
@@ -43,8 +43,8 @@ fn is_device(_: &fs::Metadata) -> bool {
     false
 }
 
-/// Returns whether an input can be read a second time. Regular files and lists of text files can be read twice, but
-/// pipes and devices can't.
+/// Returns whether an input can be read a second time. This works for regular files and lists of text files, but not
+/// for pipes and devices.
 pub fn is_seekable(input: &Input) -> bool {
     match input {
         Input::File(path) => fs::metadata(path).is_ok_and(|metadata| metadata.is_file()),

@@ -9,7 +9,7 @@ use super::texts::Texts;
 pub enum Input {
     /// A file, or something else with a path. A named pipe is read as a stream.
     File(PathBuf),
-    /// The text files of a folder, or the text files that match a pattern.
+    /// The text files of a folder or of a pattern.
     Texts(Texts),
     /// Standard input.
     Stdin,

@@ -1,8 +1,7 @@
 //! JSON lines: each line is a row, in one of five shapes (see [`super::shape`]).
 //!
-//! This module contains two rules for all lines. First, a line that is a JSON string is a prompt. Second, an entry of
-//! the error log is not a row if an earlier run wrote it for a broken row. The label of a broken line is kept if it
-//! could be read.
+//! Two rules apply to all lines. First, a line that is a JSON string is a prompt. Second, an error-log entry that an
+//! earlier run wrote for a broken row is not a row. The label of a broken line is kept if it could be read.
 
 use super::Options;
 use super::cells::InputRow;
@@ -21,7 +20,7 @@ use crate::domain::json::{Cursor, DEEPEST};
 pub(super) struct Jsonl {
     label: Label,
     template: Option<Template>,
-    /// The template of `--system`; it is set only if there is also a template for the prompt.
+    /// The template of `--system`; it is set only if the prompt has a template too.
     system: Option<Template>,
     /// Whether only the labels of rows are read.
     labels_only: bool,
@@ -93,8 +92,7 @@ impl Jsonl {
     }
 
     /// Returns the label of a usual row without parsing the row. A usual row is an object whose only label is
-    /// `custom_id` or `id`, and this label is a text without escapes. A row for which this function returns `None` can
-    /// still have a label.
+    /// `custom_id` or `id`, as a string without escapes. If the result is `None`, the row can still have a label.
     fn quick_label<'a>(&self, text: &'a str) -> Option<&'a str> {
         if self.label.asked.is_some() {
             return None;
@@ -106,8 +104,7 @@ impl Jsonl {
                 label = Some(at.plain_string().filter(|label| !label.is_empty() && label.len() < MAX_LABEL_BYTES)?);
                 Some(())
             }
-            // An object with `error` can be an entry of the error log instead of a row. So such an object must be
-            // parsed.
+            // An object with `error` must be parsed, because it can be an error-log entry instead of a row.
             b"custom_id" | b"id" | b"error" => None,
             _ => at.skip_value(DEEPEST),
         })?;
@@ -134,7 +131,7 @@ impl Jsonl {
 }
 
 /// Returns whether this is an error-log entry for a row that was broken in an earlier run: `{"custom_id", "raw",
-/// "error"}` without a request. Such an entry has nothing to send. The entry is not a broken row either.
+/// "error"}` without a request. Such an entry is neither sent nor counted as a broken row.
 fn is_entry_of_broken_row(object: &Object<'_>) -> bool {
     let begins_with = |name: &str, byte| object.get(name).is_some_and(|value| value.get().starts_with(byte));
     begins_with("raw", '"')

@@ -11,13 +11,13 @@ use super::template::{Cell, Template};
 use super::{Options, SourceError};
 use crate::domain::Params;
 
-/// The columns that a template can use. Each of these columns contains the whole line.
+/// The columns that a template can use. Each column contains the whole line.
 const COLUMNS: [&str; 2] = ["line", "prompt"];
 
 /// An input of plain lines.
 pub(super) struct Lines {
     template: Option<Template>,
-    /// The template of `--system`; it is set only if there is also a template for the prompt.
+    /// The template of `--system`; it is set only if the prompt has a template too.
     system: Option<Template>,
 }
 

@@ -1,14 +1,14 @@
 //! Inputs: reads rows from files and pipes.
 //!
-//! A [`Reader`] contains the `format::Rows` of its input. If the rows are lines or CSV records, these are a
-//! `split_rows::SplitRows`. The module `splitter` cuts a row out of the input, and the input's `format::Format`
-//! (`jsonl`, `csv` or `lines`) parses this row. To add a format, add a file and a match arm in the reader.
+//! A [`Reader`] contains the `format::Rows` of its input. For lines and CSV records, this is a `split_rows::SplitRows`:
+//! the module `splitter` cuts a row out of the input, and the input's `format::Format` (`jsonl`, `csv` or `lines`)
+//! parses the row. To add a format, add a file and a match arm in the reader.
 //!
 //! A row contains only what the input says. Defaults, keys and costs are added in [`crate::plan`]. Only one row is in
 //! memory at a time. If the row is longer than [`Options::max_line_bytes`], only a part of it is in memory.
 //!
-//! A fault of a whole input is a [`SourceError`]. Such a fault is found before the first row if possible. A fault of
-//! one row is an [`Item::Broken`] and affects only that row. If something is doubtful but usable, there is a warning.
+//! A fault of a whole input is a [`SourceError`], which is found before the first row if possible. A fault of one row
+//! is an [`Item::Broken`] and affects only that row. For something doubtful but usable, there is a warning.
 //! [`Reader::take_warnings`] returns each warning once.
 //!
 //! A row's `line` is the number of its first line, from 1. Blank lines are counted too. Byte offsets count every byte,
@@ -78,7 +78,7 @@ pub(crate) use self::texts::{Expanded, expand};
 /// One row as it was written.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// The place of the row in the input.
+    /// The file and line from which the row was read.
     pub origin: Origin,
     /// The user's label, if the row has one.
     pub custom_id: Option<String>,
@@ -88,15 +88,15 @@ pub struct Row {
     pub extra: Params,
     /// The `error` member of an error-log entry, raw.
     pub error: Option<Box<RawValue>>,
-    /// The content of the whole row, unchanged. This content is set only with [`Options::keeps_input`], for outputs
-    /// that contain columns of the input.
+    /// The content of the whole row, unchanged. It is set only with [`Options::keeps_input`], for outputs with columns
+    /// of the input.
     pub input: Option<InputRow>,
 }
 
 /// A row that can't be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokenRow {
-    /// The place of the row in the input.
+    /// The file and line from which the row was read.
     pub origin: Origin,
     /// The row's position among the rows of all inputs of a run, from 0. A reader knows only one input, so it always
     /// sets this to 0.
@@ -109,11 +109,11 @@ pub struct BrokenRow {
     pub byte_offset: u64,
     /// The row's text, at most the first 4 KiB.
     pub raw: Vec<u8>,
-    /// What is wrong with the row, and what to do. In messages, this text follows words like "line 7". So this text
-    /// begins in lower case and has no full stop.
+    /// What is wrong with the row, and what to do. Messages show it after words like "line 7", so it begins in lower
+    /// case and has no full stop.
     pub message: String,
-    /// The readable part of the row, unchanged. This part is set only with [`Options::keeps_input`], for outputs that
-    /// contain columns of the input.
+    /// The readable part of the row, unchanged. It is set only with [`Options::keeps_input`], for outputs with columns
+    /// of the input.
     pub input: Option<InputRow>,
 }
 
@@ -129,8 +129,8 @@ pub enum Item {
 /// The format of an input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum InputFormat {
-    /// The format is found from the extension of the file's name. If the extension does not show the format, it is
-    /// found from the first line.
+    /// The format is found from the extension of the file's name or, if the extension does not show it, from the first
+    /// line.
     #[default]
     Auto,
     /// JSON lines: one JSON value per line.
@@ -154,7 +154,7 @@ impl InputFormat {
     pub const ALL: [Self; 8] =
         [Self::Auto, Self::Jsonl, Self::Csv, Self::Tsv, Self::Lines, Self::Text, Self::Parquet, Self::Excel];
 
-    /// Returns the name of the format, as it is typed on the command line.
+    /// Returns the name of the format, as the user types it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -194,22 +194,22 @@ pub struct Options {
     pub sheet: Option<String>,
     /// `-t`: the template that makes the messages from columns or members.
     pub template: Option<Template>,
-    /// The text of `--system`, if it is a template. This template is filled in for each row that has columns. Rows of
-    /// formats with a header have columns. If there is a `template`, all rows have columns.
+    /// The text of `--system`, if it is a template. The template of `--system` is filled in for rows of formats with a
+    /// header and, if there is a `template`, for all rows.
     pub system: Option<Template>,
     /// The longest row that is accepted, in bytes. A longer row is broken, and is never in memory as a whole.
     pub max_line_bytes: usize,
     /// Whether [`Row::input`] is set, for outputs with the input's columns.
     pub keeps_input: bool,
-    /// Whether only the labels of rows are read. With this option, no parameters are read, and no prompts are made.
+    /// Whether only the labels of rows are read. If it is set, no parameters are read, and no prompts are made.
     pub labels_only: bool,
-    /// The file to which the bytes of a pipe are copied. The rows of the pipe can be read again from this file.
+    /// The file to which the bytes of a pipe are copied, so that its rows can be read again.
     pub spool: Option<PathBuf>,
 }
 
 impl Options {
-    /// Returns the fixed starts of the texts that templates fill in. A fixed start is what comes before the first
-    /// column, so it is the same in all rows.
+    /// Returns the fixed starts of the texts of templates. A fixed start is what comes before the first column, so it
+    /// is the same in all rows.
     pub fn fixed_starts(&self) -> Vec<String> {
         let templates = [&self.template, &self.system].into_iter().flatten();
         templates.flat_map(Template::fixed_starts).collect()
@@ -235,8 +235,8 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Returns options for reading only labels and columns. With these options, no prompts are made: no template is
-    /// filled in, and no column `prompt` is needed.
+    /// Returns options for reading only labels and columns. No prompts are made, so no template is filled in, and no
+    /// column `prompt` is needed.
     pub(crate) fn without_prompts(self) -> Self {
         Self { template: Some(Template::plain()), system: None, labels_only: true, ..self }
     }

@@ -1,10 +1,10 @@
-//! Names of columns and members in messages: long names are cut, and wrong names are compared with known ones.
+//! Names of columns and members in messages: long names are shortened, and wrong names are compared with known ones.
 
 /// How many column names a message shows.
 const SHOWN: usize = 30;
 
-/// Returns column names for a message: at most thirty names, each cut at [`LONGEST_NAME`], and quoted if it contains
-/// blanks.
+/// Returns column names for a message: at most thirty names, each shortened to [`LONGEST_NAME`], and quoted if it
+/// contains blanks.
 pub(super) fn name_list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let mut names = names.into_iter();
     let mut shown: Vec<String> = names.by_ref().take(SHOWN).map(short).collect();
@@ -30,7 +30,7 @@ pub(crate) fn found_list<'a>(names: impl IntoIterator<Item = &'a str>, wrong: &[
 /// are not checked for misspellings.
 pub(super) const LONGEST_NAME: usize = 40;
 
-/// Returns a name for a message: cut at [`LONGEST_NAME`], and quoted if it is not a plain word.
+/// Returns a name for a message: shortened to [`LONGEST_NAME`], and quoted if it is not a plain word.
 pub(super) fn short(name: &str) -> String {
     let cut: String = name.chars().take(LONGEST_NAME).collect();
     let dots = if cut.len() < name.len() { "…" } else { "" };
@@ -43,7 +43,7 @@ pub(super) fn is_misspelt(name: &str, of: &str) -> bool {
     name != of && name.len() <= LONGEST_NAME && is_near(&plain(name), &plain(of))
 }
 
-/// The highest number of names that are compared with a wrong name.
+/// The largest number of names that are compared with a wrong name.
 const MAX_COMPARED: usize = 200;
 
 /// Returns the name that was probably meant instead of a wrong name.
@@ -53,17 +53,17 @@ pub(crate) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) 
         names.into_iter().take(MAX_COMPARED).filter(|other| name.len() <= LONGEST_NAME && other.len() <= LONGEST_NAME);
     let near = names.map(|other| (edits(&wanted, &plain(other)), other));
     let (edits, nearest) = near.min_by_key(|(edits, _)| *edits)?;
-    // The given name is known to be wrong. So a known name is suggested if it differs from the given name by one edit,
-    // even if both names are short.
+    // The given name is known to be wrong, so a known name that differs by one edit is suggested even if both names are
+    // short.
     let is_close = || wanted.len() >= 3 && (edits <= 1 || plain(nearest).contains(&wanted));
     (is_near(&wanted, &plain(nearest)) || is_close()).then_some(nearest)
 }
 
-/// The highest number of similar names that are suggested.
+/// The largest number of similar names that are suggested.
 const MAX_SUGGESTED: usize = 3;
 
-/// Returns up to three known names that the user probably meant instead of a wrong name, with the most similar name
-/// first. A known name is also suggested if it contains the wrong name, is contained in it, or consists of the same
+/// Returns up to three known names that the user probably meant instead of a wrong name, the most similar first. A
+/// known name is also suggested if it contains the wrong name, is a part of the wrong name, or consists of the same
 /// words. For example, the wrong name `haiku` is a part of the names of some models.
 pub(crate) fn nearest_names<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Vec<&'n str> {
     let wanted = plain(name);

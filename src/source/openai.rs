@@ -1,9 +1,9 @@
 //! Rows of OpenAI batch files: `{"custom_id", "method", "url", "body"}`.
 //!
 //! This module converts a chat completion into a message request. If a parameter has no counterpart, the row is broken
-//! and the message says which parameter it is. If the parameter were dropped, the answer would wrongly look like an
-//! answer to the whole request. A parameter is left out if its value is a default that changes nothing. Texts stay the
-//! same, byte for byte. Source: OpenAI API reference, "Create chat completion" and "Batch" (2026).
+//! and the message names the parameter. If the parameter were left out, the answer would wrongly look like an answer to
+//! the whole request. A parameter is left out if its value is a default that changes nothing. Texts stay the same, byte
+//! for byte. Source: OpenAI API reference, "Create chat completion" and "Batch" (2026).
 
 use std::fmt::Write as _;
 
@@ -52,7 +52,7 @@ fn path(url: &str) -> &str {
     after_scheme.find('/').map_or(url, |at| &after_scheme[at..])
 }
 
-/// Parameters, each with the values that change nothing. A parameter with such a value is left out.
+/// Parameters, each with the values that change nothing and are left out.
 const NEUTRAL: [(&str, &[&str]); 17] = [
     ("n", &["1"]),
     ("logprobs", &["false"]),
@@ -73,8 +73,7 @@ const NEUTRAL: [(&str, &[&str]); 17] = [
     ("verbosity", &[r#""medium""#]),
 ];
 
-/// Parameters that only the other service uses, to organize requests. These parameters are kept with the row and not
-/// sent.
+/// Parameters with which the other service organizes requests. These parameters are kept with the row and not sent.
 const BOOKKEEPING: [&str; 4] = ["metadata", "prompt_cache_key", "safety_identifier", "stream_options"];
 
 fn chat(text: &str, members: &[Member<'_>]) -> Result<(Params, Params), Fault> {
@@ -152,7 +151,7 @@ fn chat_messages(text: &str, value: &RawValue, params: &mut Params) -> Result<()
     Ok(())
 }
 
-/// Returns the role and the content of a message in the new request.
+/// Returns the role and the content that a message has in the new request.
 fn chat_message<'a>(text: &str, raw: &'a RawValue) -> Result<(&'static str, &'a RawValue), Fault> {
     let members = json::members(raw).ok_or_else(|| fault(text, raw, "has a message that is not an object"))?;
     let (mut role, mut content) = (None, None);

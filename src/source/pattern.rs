@@ -10,11 +10,11 @@ pub(super) struct Pattern {
     parts: Vec<String>,
 }
 
-/// The indices of some parts of a pattern. The next name of a path below the root is compared with these parts.
+/// The parts of a pattern to compare with the next name of a path, as indices.
 pub(super) type Reached = Vec<usize>;
 
 impl Pattern {
-    /// Returns a path as a pattern; `None` when the path contains no `*` and no `?`.
+    /// Returns a path as a pattern; `None` if it contains neither `*` nor `?`.
     pub(super) fn of(path: &Path) -> Option<Self> {
         let components: Vec<Component<'_>> = path.components().collect();
         let is_pattern = |part: &Component<'_>| {
@@ -33,13 +33,13 @@ impl Pattern {
         Self { root: root.to_owned(), parts: vec!["**".to_owned(), "*".to_owned()] }
     }
 
-    /// Returns the parts with which a name directly in the root is compared.
+    /// Returns the parts to compare with a name directly in the root.
     pub(super) fn start(&self) -> Reached {
         self.with_skipped(vec![0])
     }
 
-    /// Returns the parts with which a name inside the folder `name` is compared. There are no parts if no file in this
-    /// folder can match.
+    /// Returns the parts to compare with a name inside the folder `name`, or no parts if no file in this folder can
+    /// match.
     pub(super) fn enter(&self, reached: &Reached, name: &str) -> Reached {
         let after = |&at: &usize| match &*self.parts[at] {
             "**" => Some(at),
@@ -57,7 +57,7 @@ impl Pattern {
         reached.iter().any(|&at| is_last(at) && fits_part(&self.parts[at]))
     }
 
-    /// Adds the part after each `**`, because `**` can also match no folder at all.
+    /// Adds the part after each `**`, because `**` can match zero folders.
     fn with_skipped(&self, mut reached: Reached) -> Reached {
         let mut at = 0;
         while let Some(&part) = reached.get(at) {
@@ -72,7 +72,7 @@ impl Pattern {
 }
 
 /// Returns whether a name matches a pattern. In a pattern, `*` is any number of bytes, and `?` is any single byte. The
-/// comparison needs linear space and quadratic time.
+/// comparison takes linear space and quadratic time.
 fn fits(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut pos) = (0, 0);
     // If the last `*` must match one more byte, matching continues at these places in the pattern and the name.

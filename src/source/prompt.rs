@@ -1,7 +1,7 @@
 //! Prompts: the `messages` of a request, and the checks of its content and size.
 //!
-//! This module also refuses requests that the API would certainly refuse: requests without a prompt, with an empty
-//! prompt, or with a body over the limit. All other checks are left to the API.
+//! This module rejects requests that the API would certainly reject: requests without a prompt, with an empty prompt,
+//! or with a body over the limit. All other checks are left to the API.
 
 use std::borrow::Cow;
 
@@ -22,8 +22,8 @@ pub(super) fn user_message(content: &RawValue) -> Box<RawValue> {
         role: &'static str,
         content: &'a RawValue,
     }
-    // The message is serialized from a value. If this function built JSON text, that text would have to be parsed again
-    // for each row.
+    // The message is serialized from a struct, because JSON text that is put together here would have to be parsed
+    // again for each row.
     to_raw_value(&[Message { role: "user", content }]).expect("values can always be written to memory")
 }
 
@@ -43,8 +43,7 @@ pub(super) fn templated_message(template: &Template, columns: &[(&str, Cell<'_>)
     }
 }
 
-/// Fills a template with a row and sets `system` to the result. If the row has its own `system`, this `system` is not
-/// changed.
+/// Fills a template with a row and sets `system` to the result. If the row has its own `system`, nothing is changed.
 pub(super) fn set_templated_system(
     params: &mut Params,
     system: Option<&Template>,
@@ -56,7 +55,8 @@ pub(super) fn set_templated_system(
     Ok(())
 }
 
-/// Returns the messages for a `prompt` member of the line `text`: a string, or a list of content blocks.
+/// Returns the messages for a `prompt` member of the line `text`. The member must be a string or a list of content
+/// blocks.
 pub(super) fn prompt_messages(text: &str, prompt: &RawValue) -> Result<Box<RawValue>, Fault> {
     let at = place_in(text, prompt.get());
     let json = prompt.get();
@@ -81,7 +81,7 @@ pub(super) fn prompt_messages(text: &str, prompt: &RawValue) -> Result<Box<RawVa
     }
 }
 
-/// Refuses a value of `messages` that contains no messages. `text` is the whole line.
+/// Rejects a row whose `messages` contains no messages. `text` is the whole line.
 pub(super) fn check_messages(text: &str, messages: &RawValue) -> Result<(), Fault> {
     if is_filled_array(messages.get().as_bytes()) {
         return Ok(());
@@ -94,7 +94,7 @@ pub(super) fn check_messages(text: &str, messages: &RawValue) -> Result<(), Faul
     Err(Fault::at(at, format!("has {found} as `messages`; it must be an array with something in it")))
 }
 
-/// Refuses parameters that are too large for any request.
+/// Rejects parameters that are too large for any request.
 pub(super) fn check_size(params: &Params) -> Result<(), Fault> {
     let bytes: usize = 2 + params.0.iter().map(|(name, value)| name.len() + value.get().len() + 4).sum::<usize>();
     if bytes > MAX_BODY_BYTES {

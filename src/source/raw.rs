@@ -1,5 +1,4 @@
-//! Raw rows, and what can be wrong with them. A raw row is the bytes of a line or of a CSV record, with their place in
-//! the input.
+//! Raw rows (the bytes of a line or of a CSV record, with their place in the input), and what can be wrong with them.
 
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use serde_json::value::RawValue;
 use super::BrokenRow;
 use crate::domain::{Origin, Params};
 
-/// The highest length of a broken row's text that is kept, in bytes.
+/// How much of a broken row's text is kept, in bytes.
 pub(crate) const KEPT_BYTES: usize = 4096;
 
 /// One row's text and place.
@@ -20,7 +19,8 @@ pub(super) struct RawRow<'a> {
     pub lines: u64,
     /// The offset of the row's first byte in the input.
     pub byte_offset: u64,
-    /// The row's text without the line end. If the row is longer than the limit, this is only its first [`KEPT_BYTES`].
+    /// The row's text without the line end. If the row is longer than the limit, these are only its first
+    /// [`KEPT_BYTES`] bytes.
     pub bytes: &'a [u8],
     /// How the row ended.
     pub end: End,
@@ -31,7 +31,7 @@ pub(super) struct RawRow<'a> {
 pub(super) enum End {
     /// The row is complete: it ended at a line end, or at the end of the input.
     Whole,
-    /// The row is longer than the limit, and the rest of the row was skipped. The number is the limit in bytes.
+    /// The row is longer than the limit (in bytes), and the rest was skipped.
     TooLong(usize),
     /// The input ended inside quotes.
     OpenQuote,
@@ -62,8 +62,8 @@ impl<'a> RawRow<'a> {
         })
     }
 
-    /// Returns the row's text as [`Self::text`] does. A NUL byte is a fault too, because in plain text it shows damage
-    /// or a file of another kind.
+    /// Returns the row's text like [`Self::text`], but a NUL byte is a fault too: in plain text, it shows damage or a
+    /// file of another kind.
     pub(super) fn plain_text(&self) -> Result<&'a str, Fault> {
         let text = self.text()?;
         match text.find('\0') {
@@ -91,7 +91,7 @@ impl<'a> RawRow<'a> {
         &self.bytes[..self.bytes.len().min(KEPT_BYTES)]
     }
 
-    /// Returns the place of the row in the input called `input`.
+    /// Returns the origin of the row (file and line). `input` is the name of its input.
     pub(super) fn origin(&self, input: &Arc<str>) -> Origin {
         Origin { source: input.clone(), line: self.line }
     }

@@ -42,8 +42,8 @@ pub fn open(input: &Input, options: &Options) -> Result<Reader, SourceError> {
 }
 
 fn open_file(path: &Path, options: &Options) -> Result<Reader, SourceError> {
-    // The path is checked before the file is opened. Without this check, some systems would open a folder, and other
-    // systems would refuse it without a clear reason.
+    // The path is checked before the file is opened, because some systems open folders, and others give an unclear
+    // error.
     identity(path)?;
     let file = File::open(path).map_err(|source| identity::open_error(path, source))?;
     let metadata = file.metadata().map_err(|source| identity::open_error(path, source))?;
@@ -60,7 +60,7 @@ fn open_file(path: &Path, options: &Options) -> Result<Reader, SourceError> {
 /// Opens a file as [`open`] does, and continues at a [`Reader::position`] that was found when the file was read before.
 ///
 /// # Errors
-/// Any [`SourceError`]; [`SourceError::Moved`] when no row begins at `position` any more.
+/// Any [`SourceError`]; [`SourceError::Moved`] if no row begins at `position` any more.
 pub fn open_at(path: &Path, options: &Options, position: Position) -> Result<Reader, SourceError> {
     let mut reader = open_file(path, options)?;
     reader.rows.seek(position, &reader.name)?;
@@ -81,18 +81,19 @@ enum Kind<'a> {
 /// The rows of one input, in order.
 pub struct Reader {
     rows: Box<dyn Rows>,
-    /// Whether reading has ended, after the last row or an error.
+    /// Whether there is nothing more to read, because the last row was returned or an error occurred.
     is_over: bool,
     name: Arc<str>,
     compression: Option<Compression>,
     warnings: Warnings,
     watched: Option<(PathBuf, InputIdentity)>,
-    /// The number of unusable rows so far, and the place and the fault of the first unusable row. `None` after the
-    /// first usable row.
+    /// How many unusable rows there were so far, and the place and the fault of the first one. `None` after the first
+    /// usable row.
     unusable: Option<(u64, Option<(String, String)>)>,
 }
 
-/// If an input begins with more broken rows than this, it is another kind of data, or the wrong format was chosen.
+/// The largest number of broken rows at the beginning of an input. If there are more, the input is another kind of
+/// data, or the wrong format was chosen.
 const MAX_UNUSABLE: u64 = 1_000;
 
 impl std::fmt::Debug for Reader {
@@ -174,26 +175,25 @@ impl Reader {
         self.rows.header()
     }
 
-    /// Returns where the next row begins. If blank lines come before this row, returns where the blank lines begin.
-    /// Returns `None` after the last row.
+    /// Returns where the next row begins, including blank lines before it; `None` after the last row.
     pub fn position(&mut self) -> Option<Position> {
         if self.is_over { None } else { self.rows.position() }
     }
 
-    /// Stops reading before the end of the input. Adds the warnings that are normally added at the end of the input.
+    /// Stops reading before the end of the input, and adds the warnings that are otherwise added at the end.
     pub fn end(&mut self) {
         self.is_over = true;
         self.check_unchanged();
     }
 
     /// Removes and returns the warnings that were added since the last call. The warnings are about names that look
-    /// misspelt (once per name). At the end of the input, a warning can also say that the file changed while it was
+    /// misspelt (once per name). At the end of the input, there can be a warning about a file that changed while it was
     /// read. Each warning begins with the input's name, is in lower case, and has no full stop.
     pub fn take_warnings(&mut self) -> Vec<String> {
         self.warnings.take().into_iter().map(|warning| format!("{}: {warning}", self.name)).collect()
     }
 
-    /// Refuses an input whose first rows are all broken.
+    /// Rejects an input whose first rows are all broken.
     fn refuse_unusable(&mut self, item: Item) -> Result<Item, SourceError> {
         let Some((count, first)) = &mut self.unusable else { return Ok(item) };
         match &item {
@@ -215,7 +215,7 @@ impl Reader {
         Ok(item)
     }
 
-    /// Warns when a file changed since it was opened.
+    /// Warns if the file has changed since it was opened.
     fn check_unchanged(&mut self) {
         let Some((path, before)) = self.watched.take() else {
             return;

@@ -1,4 +1,4 @@
-//! The shapes of a JSON row. The shape decides which members are sent and which are only kept.
+//! The shapes of JSON rows. The shape decides which members are sent and which are only kept.
 //!
 //! The shapes are:
 //! - `{"custom_id", "params": {…}}`: the shape of Message Batches. Entries of the error log have this shape too, with
@@ -11,9 +11,9 @@
 //! With a template, every member is a column, and the prompt comes from the template. A member that is a request field
 //! is also a parameter. The members `prompt`, `messages` and `params` are exceptions: they are only columns.
 //!
-//! Two members of a row, or of its `params`, must not have the same name. Parsers differ on which of the two values
-//! they use, and a paid answer to the wrong value is worse than an error entry. Names that are nested deeper are
-//! checked by the API.
+//! Two members of a row, or of its `params`, must not have the same name. Some parsers use the first value and others
+//! the last, and a paid answer to the wrong value is worse than an error entry. Names that are nested deeper are left
+//! to the API.
 
 use serde_json::value::RawValue;
 
@@ -26,7 +26,7 @@ use super::{openai, prompt};
 use crate::domain::json::is_filled_array;
 
 /// The longest label, in bytes, as the input contains it. The Message Batches API allows 64 characters. A longer label
-/// is certainly other data under a wrong name. Also, every line about the row would repeat the long label.
+/// is certainly other data under a wrong name, and every line about the row would repeat it.
 pub(super) const MAX_LABEL_BYTES: usize = 64 << 10;
 
 /// Returns the fault of a label that is too long.
@@ -51,7 +51,7 @@ impl Label {
     }
 
     fn is(&self, name: &str, object: &Object<'_>) -> bool {
-        // The name is compared first, because it would take too long to search the whole row for each member.
+        // The name is compared first, because a search through the whole row for each member would take too long.
         let may_be = match &self.asked {
             Some(asked) => asked == name,
             None => matches!(name, "custom_id" | "id"),
@@ -59,7 +59,7 @@ impl Label {
         may_be && self.member(object) == Some(name)
     }
 
-    /// Returns the label; `None` when the row has none.
+    /// Returns the label; `None` if the row has none.
     pub(super) fn of(&self, object: &Object<'_>) -> Result<Option<String>, Fault> {
         let Some(name) = self.member(object) else {
             return Ok(None);
@@ -81,7 +81,7 @@ impl Label {
     }
 }
 
-/// The JSON object of a line, and everything that is needed to decide what happens to its members.
+/// The JSON object of a line, with everything that decides what happens to its members.
 pub(super) struct Line<'r, 'a> {
     /// The text of the whole line.
     pub text: &'a str,
@@ -160,8 +160,8 @@ impl Line<'_, '_> {
             if name == "error" {
                 parts.error = (value.get() != "null").then(|| (*value).to_owned());
             } else if !self.label.is(name, self.object) {
-                // The names in an error-log entry were checked when the row was first read. Some of these names then
-                // got an underscore.
+                // The names in an error-log entry were checked when the row was first read. Since then, the error log
+                // has put an underscore in front of some of them.
                 if !is_entry {
                     self.warnings.check(name, Within::OutsideParams, self.line);
                 }
@@ -211,7 +211,7 @@ impl Line<'_, '_> {
     }
 }
 
-/// The place to which a member of a short row goes: the parameters, the kept members, or nowhere.
+/// Where a member of a short row goes: to the parameters, to the kept members, or nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Params,
@@ -236,11 +236,11 @@ fn is_entry(object: &Object<'_>) -> bool {
     object.get("error").is_some_and(|error| error.get().starts_with('{'))
 }
 
-/// Returns whether a row is an entry of the error log that contains an answer in `message`. This answer is the API's
-/// message that was not accepted. A member `message` with such an answer does not belong to the row.
+/// Returns whether a row is an entry of the error log whose `message` is the answer that was not accepted. Such a
+/// `message` does not belong to the row.
 ///
-/// A row can have a member `message` of its own. The error log gives such a member another name. Logs of earlier
-/// versions kept the name, so the value is checked too: the API's message is an object whose `type` is `message`.
+/// If a row has a `message` of its own, the error log gives this member another name. Logs of earlier versions kept the
+/// name, so the value is checked too: the API's message is an object whose `type` is `message`.
 fn has_answer(object: &Object<'_>) -> bool {
     let Some(message) = object.get("message") else { return false };
     let kind = || json::members(message)?.into_iter().find_map(|(name, kind)| (name == "type").then_some(kind));

@@ -1,7 +1,7 @@
 //! Finds the format of an input from its name and its first bytes.
 //!
-//! This module removes the byte order mark, refuses files that are not text, and chooses the format. This module reads
-//! no further than the first non-blank line. So each row of a pipe is used when it is written.
+//! This module removes the byte order mark, rejects files that are not text, and chooses the format. It reads no
+//! further than the first non-blank line, so that each row of a pipe is used as soon as it is written.
 
 use std::io::{self, Cursor, Read};
 
@@ -9,8 +9,8 @@ use super::compression::Compression;
 use super::texts::{TEXT_ENDINGS, ends_in};
 use super::{InputFormat, SourceError};
 
-/// How many bytes are searched for the end of the first line. The format of an input with a longer first line is chosen
-/// by the beginning of this line.
+/// How many bytes are searched for the end of the first line. If the first line is longer, its beginning decides the
+/// format.
 const HEAD_BYTES: usize = 64 << 10;
 
 /// UTF-8's byte order mark.
@@ -22,7 +22,7 @@ pub(super) struct Peeked {
     pub head: Vec<u8>,
     /// How many bytes were removed from the beginning of the input: the length of the byte order mark, or 0.
     pub skipped: u64,
-    /// The compression of the input. The other fields are about the unpacked bytes.
+    /// The compression of the input. The other fields describe the unpacked bytes.
     pub compression: Option<Compression>,
     rest: Box<dyn Read + Send>,
 }
@@ -93,8 +93,8 @@ fn has_first_line(head: &[u8]) -> bool {
     text.trim_ascii_start().contains(&b'\n') || head.first() == Some(&0)
 }
 
-/// Types of files that users often give by mistake. An entry contains the first bytes of such a file, the name of the
-/// type, and what to do.
+/// Types of files that users often give by mistake: the first bytes of such a file, the name of the type, and what to
+/// do.
 ///
 /// Source: the specifications of the formats.
 const MAGIC: [(&[u8], &str, &str); 14] = [
@@ -138,11 +138,11 @@ fn binary_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
     MAGIC.iter().find(|(magic, ..)| head.starts_with(magic)).map(|(_, what, remedy)| (*what, *remedy))
 }
 
-/// The control characters of an input are counted only if at least this many bytes were read.
+/// Control characters are counted only if at least this many bytes of the input were read.
 const MIN_BYTES_FOR_CONTROL: usize = 64;
 
-/// Finds any other binary data: more than one byte in twenty is a control character that text does not use. Random data
-/// has about one such byte in ten. Text in a single-byte encoding has almost no such byte.
+/// Recognizes other binary data, in which more than one byte in twenty is a control character that text does not use.
+/// In random data, about one byte in ten is such a character; in text with a single-byte encoding, almost none is.
 fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
     let is_control = |byte: &&u8| matches!(byte, 0..=8 | 14..=26 | 28..=31 | 127);
     let found = head.iter().filter(is_control).count();
@@ -150,11 +150,11 @@ fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
     (head.len() >= MIN_BYTES_FOR_CONTROL && found * 20 > head.len()).then_some((what, "give a file of prompts"))
 }
 
-/// Chooses the format. If the user named a format, it is used. If the user named no format, it is found from the
-/// extension of the name. If the extension is not enough, the format is found from the first line.
+/// Chooses the format: the format that the user named, or else the format of the name's extension. If the extension is
+/// not enough, the format is found from the first line.
 ///
-/// If nothing shows the format, the user must set it. A wrong guess would cost money: the lines of a text would be sent
-/// one by one, or all together as one prompt.
+/// If the format is still unknown, the user must set it. A wrong guess would cost money: the lines of a text would be
+/// sent one by one, or all together as one prompt.
 ///
 /// # Errors
 /// [`SourceError::UnknownFormat`], and [`SourceError::JsonDocument`] if the input is JSON, but not with one value per

@@ -1,12 +1,12 @@
 //! Cuts an input into raw rows: lines or CSV records.
 //!
-//! This module counts lines and bytes, and limits the length of a row. The meaning of a row does not matter to this
-//! module. A row that is too long is skipped and is never in memory as a whole. Only the first [`KEPT_BYTES`] of such a
-//! row are kept, for the error entry.
+//! This module counts lines and bytes, and limits the length of a row. It does not interpret the rows. A row that is
+//! too long is skipped and is never in memory as a whole. Only its first [`KEPT_BYTES`] bytes are kept, for the error
+//! entry.
 //!
 //! The splitter finds the end of a CSV record by the same rules as the CSV parser. So the length of every record is
 //! bounded, its raw text is kept, and a broken record does not affect the next record. The parser alone could not do
-//! this: it gives no raw text, and with an unclosed quote it would read the rest of the input into memory.
+//! this: it returns no raw text, and after an unclosed quote it would read the rest of the input into memory.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
@@ -16,23 +16,23 @@ use memchr::memchr;
 use super::raw::{End, KEPT_BYTES, RawRow};
 use super::{Position, SourceError};
 
-/// The memory that the row buffer keeps between rows, in bytes: the size of the read buffer. The limit is needed
-/// because a run can read a file alternately from up to 64 places, and each place has two buffers.
+/// How much memory the row buffer keeps between rows, in bytes: as much as the read buffer. The limit is needed because
+/// a run can read a file from up to 64 places in turn, and each place has two buffers.
 const KEPT_ROOM: usize = BUFFER_BYTES;
 
-/// How many bytes of one row are skipped before the whole input is refused. The rows of real files are at least a
-/// hundred times shorter than this limit. Without this limit, an endless line would be read for ever.
+/// How many bytes of one row are skipped before the whole input is rejected. Rows of real files are at least a hundred
+/// times shorter. Without this limit, an endless line would be read forever.
 const MAX_SKIPPED: u64 = 1 << 30;
 
-/// The size of the read buffer, in bytes: so large that the time for system calls does not matter.
+/// The size of the read buffer, in bytes. It is so large that the time for system calls does not matter.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// The rule for where a row ends.
+/// Where a row ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cut {
     /// A row ends at a line feed.
     Lines,
-    /// A row ends at a line feed outside of quotes. The byte is the separator of cells.
+    /// A row ends at a line feed outside of quotes. The byte is the cell separator.
     Records(u8),
 }
 
@@ -55,8 +55,7 @@ impl Splitter {
         Self { input, name, buffer: Vec::new(), cut, most_bytes, line: 1, offset: skipped }
     }
 
-    /// Returns the position where the next row begins. If blank lines come before this row, returns where the blank
-    /// lines begin.
+    /// Returns where the next row begins, including blank lines before it.
     pub(super) fn position(&self) -> Position {
         Position { line: self.line, byte_offset: self.offset }
     }
@@ -86,7 +85,7 @@ impl Splitter {
         }
     }
 
-    /// Frees the memory of the last row, because its text can be large and the next row can be read much later.
+    /// Frees the memory of the last row if its text was large, because the next row may be read much later.
     pub(super) fn free_row(&mut self) {
         if self.buffer.capacity() > KEPT_ROOM {
             self.buffer = Vec::new();
@@ -235,13 +234,13 @@ enum Quoting {
     Plain,
     /// The search is inside quotes, where a line end is an ordinary character.
     Quoted,
-    /// The search is after a quote inside quotes. If another quote follows, the two quotes mean one quote. If no other
-    /// quote follows, the first quote closes the field.
+    /// The search is after a quote inside quotes. If another quote follows, both stand for one quote; if not, the quote
+    /// closes the field.
     QuoteInQuoted,
 }
 
 impl Quoting {
-    /// Returns where in `chunk` the record ends, including its line end; `None` when the record continues in the next
+    /// Returns where in `chunk` the record ends, including its line end; `None` if the record continues in the next
     /// chunk.
     fn find_record_end(&mut self, chunk: &[u8], delimiter: u8) -> Option<usize> {
         let mut at = 0;

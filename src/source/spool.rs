@@ -1,4 +1,4 @@
-//! While a pipe is read, copies its bytes to a file. So the rows of the pipe can be read again.
+//! Copies the bytes of a pipe to a file while they are read, so that the rows can be read again.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -6,8 +6,7 @@ use std::path::Path;
 
 /// Returns a reader of `stream`. If `path` is given, the reader copies everything that it reads to that file.
 ///
-/// If the copy can't be written, it is removed and reading continues, because the rows are more important than the
-/// copy.
+/// If the copy can't be written, it is removed and reading continues, because the rows matter more than the copy.
 pub(super) fn copied(stream: impl Read + Send + 'static, path: Option<&Path>) -> Box<dyn Read + Send> {
     let Some(path) = path else { return Box::new(stream) };
     let copy = create(path).ok();
@@ -36,8 +35,8 @@ impl<R: Read> Read for Copied<R> {
             && copy.write_all(&buffer[..read]).is_err()
         {
             self.copy = None;
-            // If the copy can't be removed either, an incomplete copy stays. The rows that are missing in the copy will
-            // be missing in the output too.
+            // If the copy can't be removed either, it stays incomplete, and the output will lack the rows that the copy
+            // lacks.
             let _ = std::fs::remove_file(&self.path);
         }
         Ok(read)

@@ -1,4 +1,4 @@
-//! Rows of an input whose cells have types and whose columns have names: Parquet files and Excel sheets.
+//! Rows of a table with typed cells and named columns: a Parquet file or an Excel sheet.
 
 use std::sync::Arc;
 
@@ -18,11 +18,11 @@ use crate::domain::Origin;
 pub(super) struct Record {
     /// The row's number in the file or sheet, from 1.
     pub(super) line: u64,
-    /// The estimated number of bytes before the row in the input. Each row has a higher number than the row before.
+    /// The estimated number of bytes before the row in the input. The number increases from row to row.
     pub(super) byte_offset: u64,
     /// The cells of the row, one for each column.
     pub(super) cells: Vec<InputCell>,
-    /// Cells that could not be read. These cells are treated as missing. For each cell, the list has the index of its
+    /// The cells that could not be read and are treated as missing. For each cell, the list has the index of its
     /// column, and a message that is shown after the name of the column.
     pub(super) faults: Vec<(usize, String)>,
 }
@@ -38,7 +38,7 @@ pub(super) trait Table: Send {
     /// Returns the next row; `None` after the last.
     fn next(&mut self) -> Result<Option<Record>, SourceError>;
 
-    /// Continues at a position that was found when the table was read before. Returns whether a row begins at this
+    /// Continues at a position that was found when the table was read before. Returns `false` if no row begins at this
     /// position.
     fn seek(&mut self, position: Position) -> Result<bool, SourceError>;
 }
@@ -47,7 +47,7 @@ pub(super) trait Table: Send {
 pub(super) struct TableRows<T> {
     table: T,
     header: Header,
-    /// Whether each column is used. A column is used if it is sent or is the label.
+    /// For each column, whether it is sent or is the label.
     is_used: Vec<bool>,
     template: Option<Template>,
     keeps_input: bool,
@@ -76,7 +76,7 @@ impl<T: Table> TableRows<T> {
         })
     }
 
-    /// Returns a broken row for the error log: the beginning of a JSON object of its cells.
+    /// Returns the text of a broken row for the error log: its cells as a JSON object, shortened.
     fn raw(&self, cells: &[InputCell]) -> Vec<u8> {
         let cut = |text: &str| String::from_utf8_lossy(&text.as_bytes()[..text.len().min(KEPT_BYTES)]).into_owned();
         let mut raw = String::new();

@@ -1,28 +1,27 @@
-//! Templates: they make a prompt from a row's columns. Only this module uses minijinja.
+//! Templates, which make a prompt from a row's columns. Only this module uses minijinja.
 //!
-//! These are the rules for filling in a template. If a template names something that is not a column, this is an error,
-//! and the name never becomes an empty text. Text is inserted as it is, without escaping. A template sees only the row:
-//! no file and no environment. JSON's null becomes an empty text, as an empty CSV cell does. Other JSON values keep
-//! their types, so that `{% if %}` and `{% for %}` work on them. Such values are written as JSON.
+//! These rules apply when a template is filled in. A name that is not a column is an error and never becomes an empty
+//! text. Text is inserted as it is, without escaping. A template sees only the row: no file and no environment. JSON's
+//! null becomes an empty text, as an empty CSV cell does. Other JSON values keep their types, so that `{% if %}` and
+//! `{% for %}` work on them, and are written as JSON.
 //!
 //! A template is one text, or a list of messages ([`messages`]) whose texts are filled in one by one from the same row.
 //! A system prompt can be a template too ([`Template::of_system`]). Columns that contain JSON are handled by
 //! [`columns_as_json`].
 //!
-//! A template can come from a stranger, in the configuration file of a folder. So the cost of a template is limited:
+//! A template can come from a stranger, in the configuration file of a folder, so the cost of a template is limited:
 //! - The size and depth of the template's source are limited ([`shape`]).
 //! - Filling in the template for a row uses fuel (`error::FUEL`): every step, byte and item costs fuel. So endless
-//!   loops and strings that are doubled again and again end with an error. If the template is a list of messages, all
-//!   its texts share the fuel of the row.
+//!   loops, and strings that are doubled again and again, stop with an error. If the template is a list of messages,
+//!   all its texts share the fuel of the row.
 //! - Templates have no macros, no includes, no blocks, no recursive loops and no `namespace`. So a loop keeps no values
 //!   from one iteration to the next, and values are not nested deeper than the source and the JSON of the row.
 //!
-//! A template without a column would make the same prompt for every row, and the user would pay for each prompt. So
-//! such a template is refused before any row is read. A template with an unknown filter is refused too.
+//! A template without a column would make the same prompt for every row, and the user would pay for each one. So such a
+//! template is rejected before any row is read, and so is a template with an unknown filter.
 //!
-//! The fuel does not limit the size of a value that contains the same list many times. A chain of assignments can make
-//! such a value.
-//! A watchdog uses [`Template::pulse`] to notice when filling takes too long.
+//! The fuel does not limit the size of a value that contains the same list many times, which a chain of assignments can
+//! make. So a watchdog uses [`Template::pulse`] to notice if a template takes too long to fill in.
 
 mod columns_as_json;
 mod condition;
@@ -70,7 +69,7 @@ pub(super) enum Cell<'a> {
 /// Returns the part of a template's text that is the same for every row: what comes before the first tag.
 fn fixed_start(text: &str) -> Option<String> {
     let at = ["{{", "{%", "{#"].iter().filter_map(|tag| text.find(tag)).min()?;
-    // A tag with a minus sign removes the blanks before it.
+    // A tag that begins with a minus sign removes the blanks before it.
     let is_trimmed = text.as_bytes().get(at + 2) == Some(&b'-');
     let start = if is_trimmed { text[..at].trim_end() } else { &text[..at] };
     (!start.trim().is_empty()).then(|| start.to_owned())
@@ -139,8 +138,8 @@ impl fmt::Debug for Template {
 }
 
 impl Template {
-    /// Parses a template. A template is plain text with `{{column}}` and the other features of minijinja, except the
-    /// features that this module excludes. A template can also be a JSON list of messages that contain such texts.
+    /// Parses a template. A template is plain text with `{{column}}` and other features of minijinja, or a JSON list of
+    /// messages with such texts. The docs of this module say which features are excluded.
     ///
     /// # Errors
     /// [`TemplateError::Syntax`], [`TemplateError::Messages`], [`TemplateError::NoColumn`], [`TemplateError::NoSuch`].
@@ -155,10 +154,10 @@ impl Template {
         Ok(parsed)
     }
 
-    /// Parses a system prompt that can be a template. Returns `None` for plain text, which is sent byte for byte.
+    /// Parses a system prompt that may be a template. Returns `None` for plain text, which is sent byte for byte.
     ///
-    /// The text is a template if two things are true: it can be parsed, and it names a column or has a `{% raw %}`
-    /// block. All other texts are sent as they are, because braces are common in system prompts.
+    /// The text is a template if it can be parsed, and names a column or has a `{% raw %}` block. All other texts are
+    /// sent as they are, because braces are common in system prompts.
     ///
     /// # Errors
     /// [`TemplateError::NoSuch`] if the text names a column and uses an unknown filter or test.
@@ -169,8 +168,8 @@ impl Template {
         Self::or_plain(Form::System, text)
     }
 
-    /// Parses a system prompt that is a JSON array of content blocks; `None` when the blocks are sent as they are. The
-    /// rules for the texts of the blocks are the same as for [`Template::of_system`].
+    /// Parses a system prompt that is a JSON array of content blocks; `None` if the blocks are sent as they are. The
+    /// texts of the blocks follow the rules of [`Template::of_system`].
     ///
     /// # Errors
     /// The errors of [`Template::of_system`].
@@ -218,7 +217,7 @@ impl Template {
             let found = on_a_deep_stack(|| engine::add(&mut environment, Source { at, text }, &config));
             let found = found.map_err(explained)?;
             check_names(&environment, &uses).map_err(explained)?;
-            // If the template defines its own variable `row`, this name does not mean the columns.
+            // If the template defines its own variable `row`, the name `row` does not mean the columns.
             if found.contains(ROW) {
                 row_columns.extend(uses.row_columns);
                 is_whole_row |= uses.is_whole_row;
@@ -247,8 +246,8 @@ impl Template {
 
     /// Returns a number while a row is being filled in, and `None` at all other times. Each row has a different number.
     ///
-    /// The fuel of a row is used up after at most two seconds. So a row that takes much longer will never finish in a
-    /// useful time.
+    /// The fuel of a row lasts for at most two seconds, so a row that takes much longer will not finish in reasonable
+    /// time.
     pub(crate) fn pulse(&self) -> Option<u64> {
         let ended = self.inner.ended.load(Ordering::Acquire);
         let begun = self.inner.begun.load(Ordering::Acquire);
@@ -261,18 +260,17 @@ impl Template {
     }
 
     /// Returns the columns that the template names: first the columns that it names directly, then the columns that it
-    /// names through `row["…"]`. Both groups are sorted.
+    /// names through `row["…"]`. Each group is sorted.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.names().chain(self.inner.row_columns.iter().map(String::as_str))
     }
 
-    /// Returns whether the template uses `row` as a whole. If the template does this, any column can be part of the
-    /// prompt.
+    /// Returns whether the template uses `row` as a whole. If so, any column can be part of the prompt.
     pub(crate) fn is_of_whole_row(&self) -> bool {
         self.inner.is_whole_row
     }
 
-    /// Returns how many messages the template has; `None` when the template is one text.
+    /// Returns how many messages the template has; `None` if the template is one text.
     pub(crate) fn messages(&self) -> Option<usize> {
         match &self.inner.form {
             Form::Messages(messages) => Some(messages.count()),
@@ -351,7 +349,7 @@ impl Template {
     }
 }
 
-/// Runs the parser on a thread with enough stack for any source that is accepted.
+/// Runs the parser on a thread with enough stack for every accepted source.
 fn on_a_deep_stack<T: Send>(parse: impl FnOnce() -> Result<T, TemplateError> + Send) -> Result<T, TemplateError> {
     thread::scope(|scope| {
         let thread = thread::Builder::new().stack_size(shape::PARSER_STACK_BYTES).spawn_scoped(scope, parse);
@@ -390,7 +388,7 @@ fn with_remedy(error: TemplateError, text: &str) -> TemplateError {
     }
 }
 
-/// Returns the columns that are named in a template but missing in an input.
+/// Returns the columns that a template names but an input does not have.
 pub(super) fn missing_columns(template: &Template, has: impl Fn(&str) -> bool) -> Option<Vec<&str>> {
     let missing: Vec<&str> = template.names().filter(|name| !has(name)).collect();
     (!missing.is_empty()).then_some(missing)

@@ -21,7 +21,7 @@ const COLUMNS: [&str; 4] = ["text", "prompt", "path", "name"];
 /// The settings for turning a text into a row.
 pub(super) struct Text {
     template: Option<Template>,
-    /// The template of `--system`; it is set only if there is also a template for the prompt.
+    /// The template of `--system`; it is set only if the prompt has a template too.
     system: Option<Template>,
     most_bytes: usize,
     keeps_input: bool,
@@ -71,8 +71,8 @@ impl Text {
         let text = raw.plain_text()?;
         let columns: Vec<_> = COLUMNS.into_iter().zip([text, text, path, file_name(path)].map(Cell::Text)).collect();
         let messages = match &self.template {
-            // If the text were empty, the prompt would contain only the words of the template, and the user would pay
-            // for a useless answer.
+            // With an empty text, the prompt would be only the words of the template, and the user would pay for a
+            // useless answer.
             Some(_) if text.trim().is_empty() => return Err(Fault::new("has an empty prompt")),
             Some(template) => prompt::templated_message(template, &columns)?,
             None => prompt::text_message(text)?,

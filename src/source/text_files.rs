@@ -20,7 +20,7 @@ pub(super) struct TextFiles {
     text: Text,
     /// The index of the next file in the list.
     next: usize,
-    /// The total length of the files before the next file, plus one byte for each of these files.
+    /// The total length of the files before the next file, plus one byte per file.
     offset: u64,
 }
 

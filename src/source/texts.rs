@@ -15,22 +15,22 @@ use super::names::name_list;
 use super::pattern::{Pattern, Reached};
 use super::{InputFormat, SourceError};
 
-/// The endings of the names of text files.
+/// The extensions of text files.
 pub(crate) const TEXT_ENDINGS: [&str; 15] = [
     "txt", "text", "md", "markdown", "rst", "adoc", "asciidoc", "org", "tex", "html", "htm", "xml", "srt", "vtt", "eml",
 ];
 
-/// The endings of the names of files that contain rows.
+/// The extensions of files with rows.
 pub(super) const ROW_ENDINGS: [&str; 8] = ["jsonl", "ndjson", "json", "csv", "tsv", "tab", "parquet", "xlsx"];
 
-/// Returns whether a file name has one of these endings. The ending of a compressed file is ignored: `a.txt.gz` ends in
-/// `txt`.
+/// Returns whether a file name has one of these extensions. The extension of a compressed file is ignored: `a.txt.gz`
+/// counts as `txt`.
 pub(super) fn ends_in(name: &str, endings: &[&str]) -> bool {
     let ending = Compression::name_inside(name).rsplit_once('.').map(|(_, ending)| ending);
     ending.is_some_and(|ending| endings.iter().any(|known| ending.eq_ignore_ascii_case(known)))
 }
 
-/// The text files of a folder or a pattern; each file is a row. This value is cheap to clone.
+/// The text files of a folder or a pattern; each file is a row. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Texts {
     name: Arc<str>,
@@ -91,27 +91,27 @@ fn shown(root: &Path, label: &str) -> String {
     if root.is_empty() || root.ends_with('/') { format!("{root}{label}") } else { format!("{root}/{label}") }
 }
 
-/// The inputs that a path on the command line names.
+/// What a path on the command line stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Expanded {
-    /// The path is one file, or something else that is one input.
+    /// The path is a single input, such as a file or a pipe.
     Itself,
     /// The path names several files, and each of them is a separate input.
     Files(Vec<PathBuf>),
-    /// The path names text files, which together are one input.
+    /// The path names text files, which form one input.
     Texts(Texts),
 }
 
 /// Returns the inputs that a path on the command line names. A relative path starts at `working_folder`.
 ///
-/// A folder means the text files in it and in the folders below it. A pattern means the text files that match it. There
-/// are two exceptions. If no matching file is a text file, or if `format` is a format for files with rows, the pattern
-/// means all files that match it. Each of these files is then a separate input.
+/// A folder stands for the text files in it and in the folders below it, and a pattern for the text files that match
+/// it. But if no matching file is a text file, or if `format` is a format for files with rows, each matching file is a
+/// separate input.
 ///
 /// # Errors
 /// [`SourceError::NoMatch`], [`SourceError::NoTexts`], [`SourceError::FolderFormat`], [`SourceError::Open`].
 pub(crate) fn expand(path: &Path, working_folder: &Path, format: InputFormat) -> Result<Expanded, SourceError> {
-    // Collecting the components of the path removes a slash at its end.
+    // Collecting the components of the path removes a slash at the end.
     let path: &Path = &path.components().collect::<PathBuf>();
     let name = path.display().to_string();
     let typed = working_folder.join(path);
@@ -168,7 +168,7 @@ struct File {
     is_outside: bool,
 }
 
-/// The files that the search in a folder found.
+/// What the search in a folder found.
 struct Walked {
     /// The files that are read, in natural order.
     files: Vec<File>,
@@ -240,7 +240,7 @@ fn natural(one: &str, other: &str) -> Ordering {
     left.len().cmp(&right.len()).then_with(|| one.cmp(other))
 }
 
-/// Splits a text after the number at its beginning. Returns the number without its leading zeros, and the rest of the
+/// Splits off the number at the beginning of a text. Returns the number without leading zeros, and the rest of the
 /// text.
 fn number(text: &[u8]) -> (&[u8], &[u8]) {
     let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());

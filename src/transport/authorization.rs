@@ -1,10 +1,10 @@
 //! Authorizes requests with a fixed key, or with a token that expires. For a token that expires, the transport gets the
-//! current token before each request. If a server refuses a token, the transport asks once for another token, and sends
-//! the request again.
+//! current token before each request. If a server refuses a token, the transport asks for another token and sends the
+//! request one more time.
 //!
-//! This module keeps each sent credential, to remove it from the texts of servers. The transport itself stores each
-//! credential before it sends the request, so a source of tokens does not have to do it. Only the last few tokens are
-//! kept. Older tokens are not needed if an answer only repeats tokens that were sent between its request and its end.
+//! This module keeps the last few credentials that were sent, so that they can be removed from texts that servers send.
+//! The transport itself stores each credential before it sends the request, so a source of tokens does not have to do
+//! this. Earlier tokens are not needed, because a server would most likely repeat only recent tokens.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,8 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::credential::{Credential, UnusableKey};
 use crate::domain::Secrets;
 
-/// The number of credentials that are kept, to find them in texts that servers send. The current credential and the
-/// credentials before it are kept.
+/// How many credentials are kept, including the current one, to find them in texts that servers send.
 const KNOWN: usize = 8;
 
 /// The source of the credential of each request.
@@ -44,8 +43,8 @@ pub type Asked<'a> = Pin<Box<dyn Future<Output = Result<Arc<Credential>, String>
 pub trait CredentialSource: fmt::Debug + Send + Sync {
     /// Returns the current credential. As long as the credential does not change, each call must return the same `Arc`.
     ///
-    /// This function is called for each request, and several calls can run at the same time. The time of this call is
-    /// part of the time limit of the request.
+    /// This function is called for each request, and several calls can run in parallel. The time limit of the request
+    /// includes this call.
     ///
     /// # Errors
     /// Returns the reason why there is no credential, as a message for people. The message must not contain a secret.
@@ -56,8 +55,8 @@ pub trait CredentialSource: fmt::Debug + Send + Sync {
     /// credential if there is no other credential. If the refused credential was already replaced after it was sent,
     /// returns the current credential.
     ///
-    /// A server can refuse many requests at the same time. The calls for these requests must cause only one renewal
-    /// together.
+    /// A server can refuse the same credential in many requests. The calls of `renew` for these requests must cause
+    /// only one renewal together.
     ///
     /// # Errors
     /// Returns the reason why there is no other credential. The message must not contain a secret.
@@ -66,8 +65,8 @@ pub trait CredentialSource: fmt::Debug + Send + Sync {
         Box::pin(std::future::ready(Ok(same)))
     }
 
-    /// Returns secrets that are parts of the current credential in another form. A server can send such secrets back
-    /// too.
+    /// Returns secrets that are parts of the current credential in another form. A server can also send these secrets
+    /// back.
     fn also_secret(&self) -> Vec<SecretString> {
         Vec::new()
     }
@@ -144,7 +143,7 @@ impl Authorizer {
         self.header_of(credential).map_err(|error| error.to_string())
     }
 
-    /// Returns the secrets to remove from the texts of servers: the last sent credentials and the further secrets.
+    /// Returns the secrets to remove from texts that servers send: the last sent credentials and the further secrets.
     pub(super) fn secrets(&self) -> Arc<Secrets> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).secrets.clone()
     }
@@ -186,7 +185,7 @@ mod tests {
 
     use super::*;
 
-    /// A source that returns one token after the other. After the last token, the source always returns the last token.
+    /// A source that returns its tokens one after the other, and then the last token again and again.
     #[derive(Debug)]
     struct Tokens(Mutex<VecDeque<Arc<Credential>>>);
 

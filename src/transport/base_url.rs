@@ -1,8 +1,8 @@
 //! The base URL, which is checked before anything is sent to it.
 //!
-//! The program sends the key to this address, so dangerous addresses are refused. An address is refused if its scheme
-//! is not https or http, if it would send plain http over a network, or if it contains a password. The metadata
-//! services of clouds are also refused.
+//! The program sends the key to this address, so it rejects dangerous addresses. An address must not have a scheme
+//! other than https or http, send plain http over a network, contain a password, or belong to the metadata service of a
+//! cloud.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -52,7 +52,7 @@ impl fmt::Debug for BaseUrl {
     }
 }
 
-/// The reason why a base URL is refused. The messages never contain a password from the URL.
+/// The reason why a base URL is rejected. The messages never contain a password from the URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BaseUrlError {
     /// The text can't be parsed as a URL.
@@ -88,13 +88,13 @@ pub enum BaseUrlError {
         /// The host.
         host: String,
     },
-    /// The host is an address at which there can be no API. For example, the address does not belong to a single
-    /// machine, or a cloud uses it for its own service.
+    /// The host is an address at which there can be no API, for example because it does not belong to a single machine,
+    /// or because a cloud uses it for its own service.
     #[error("the base URL points at {host}, {why}, where no API can be; check it")]
     Unfit {
         /// The host.
         host: String,
-        /// The kind of unfit address.
+        /// The reason why there can be no API at the address.
         why: Unfit,
     },
 }

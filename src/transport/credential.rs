@@ -1,4 +1,4 @@
-//! The key of the API, and the headers in which it is sent.
+//! The API key, and the headers in which it is sent.
 //!
 //! The copies of the key in this file are overwritten with zeros when they are dropped. The HTTP client has its own
 //! copy in each header that it sends. This module can't overwrite the copies of the HTTP client.
@@ -18,7 +18,8 @@ pub enum Credential {
     ApiKeyTwice(SecretString),
     /// A token that is sent in the header `authorization: Bearer`.
     Bearer(SecretString),
-    /// No credential. Requests have no credential for a simulator, or for a proxy that adds its own key.
+    /// No credential. Requests have no credential, because they go to a simulator or through a proxy that adds its own
+    /// key.
     None,
 }
 
@@ -57,7 +58,7 @@ impl Credential {
         }
     }
 
-    /// Returns the key itself, for searching texts for the key.
+    /// Returns the key itself, so that texts can be searched for it.
     pub(crate) fn exposed(&self) -> Option<&str> {
         match self {
             Self::ApiKey(secret) | Self::ApiKeyTwice(secret) | Self::Bearer(secret) => Some(secret.expose_secret()),

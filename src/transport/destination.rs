@@ -2,9 +2,9 @@
 //! resolving a name.
 //!
 //! In a cloud, a machine can read its credentials at a link-local address, or in some clouds at another fixed address.
-//! This program sends no requests to these addresses. The reason is that the program can be part of a service in which
-//! strangers choose the URL. A stranger must not be able to read the credentials. Several forms of IPv6 addresses
-//! contain an IPv4 address. For such an address, the contained IPv4 address is checked.
+//! This program sends no requests to these addresses, because it can be part of a service in which strangers choose the
+//! URL. A stranger must not be able to read the credentials. If an IPv6 address contains an IPv4 address, the contained
+//! address is checked.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

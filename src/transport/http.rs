@@ -1,24 +1,24 @@
-//! Sends requests over HTTP.
+//! Sends requests to the API over HTTP.
 //!
 //! Only this module uses reqwest. This module manages connections, time limits and the limit on the size of a body.
 //!
-//! - One call of [`Transport::send`] sends one request, so the scheduler knows of every attempt. Requests are not
-//!   retried here, with one exception. If a server refuses a token that can be renewed (401, 403), the token is
-//!   renewed, and the request is sent once more. A refused request is not billed. Redirects are not followed, because
-//!   the key would also be sent to the other address.
+//! - One call of [`Transport::send`] sends one request, so the scheduler knows of every attempt. This module retries a
+//!   request only if a server refuses a token that can be renewed (401, 403): the token is renewed, and the request is
+//!   sent one more time. A refused request is not billed. Redirects are not followed, because the key would also be
+//!   sent to the other address.
 //! - There are two time limits. `timeout` is the limit for the whole request, from the call to the end of the response
 //!   body. `idle_timeout` is the limit for the wait between two pieces of the response body. `idle_timeout` starts when
 //!   the status line and headers of the response have arrived, because the wait for them can be long. Without
 //!   streaming, the server sends nothing until the whole answer is ready. With streaming, the headers come early, and
-//!   the server then sends pings while the model works. Large transfers have other time limits: see `upload.rs` for a
-//!   body that is read while it is sent, and [`Transfer::Bulk`] for a large response.
-//! - If no connection could be opened, nothing was sent. After a later failure, the server has possibly received the
-//!   request and billed it. An upload is an exception: if its last piece was not sent, the server can't have the whole
-//!   request.
+//!   the server sends pings while the model works. Large transfers have other time limits: see `upload.rs` for a body
+//!   that is read while it is sent, and [`Transfer::Bulk`] for a large response.
+//! - If no connection could be opened, nothing was sent. After any later failure, the server may have received the
+//!   request and billed it. An upload whose last piece was not sent is an exception, because the server can't have the
+//!   whole request.
 //! - The HTTP client does not choose the address of a connection: [`super::proxy_for`] chooses the proxy, and
 //!   `names.rs` resolves names and checks each address.
-//! - The response of a server is passed on unchanged. The caller must remove [`Transport::secrets`] from the texts of
-//!   the server.
+//! - The response of a server is passed on unchanged. The caller must remove [`Transport::secrets`] from texts that the
+//!   server sends.
 //!
 //! reqwest's own `read_timeout` is not used. The time limit of `read_timeout` starts with the request, so it would
 //! abort long requests without streaming.
@@ -69,7 +69,7 @@ pub use super::credential::Credential;
 /// The highest number of requests on one HTTP/2 connection. Servers allow 100 or more requests on a connection.
 /// Requests above the server's limit would wait in a queue, and this wait would be part of their time limits.
 const STREAMS_PER_CONNECTION: usize = 64;
-/// The largest number of bytes that are read from the body of an error response. Real error responses are shorter.
+/// How many bytes of the body of an error response are read. Real error responses are shorter.
 const MAX_ERROR_BYTES: usize = 128 * 1024;
 
 /// The transport that sends requests over HTTP.
@@ -95,7 +95,7 @@ impl fmt::Debug for HttpTransport {
 }
 
 impl HttpTransport {
-    /// Returns a transport with one HTTP client, or with several clients for HTTP/2. Sends nothing.
+    /// Returns a transport with one HTTP client, or for HTTP/2 with several clients. Sends nothing.
     ///
     /// # Errors
     /// Any `TransportError`.
@@ -235,8 +235,8 @@ impl HttpTransport {
         })
     }
 
-    /// Sends a request once more with another credential, after the server refused the first credential. If there is no
-    /// other credential, returns the response with the refusal.
+    /// Sends a request again with another credential, after the server refused the first credential. If there is no
+    /// other credential, returns the server's first response.
     async fn send_renewed(
         &self,
         request: WireRequest,
@@ -245,7 +245,7 @@ impl HttpTransport {
         deadline: Instant,
     ) -> Result<HttpExchange, WireError> {
         let deadline = match request.body.source() {
-            // The upload can have taken longer than the time limit of a usual request, so the limit starts again.
+            // The first upload can have taken longer than the usual time limit of a request, so the limit starts again.
             Some(_) => after(Instant::now(), self.timeout),
             None => deadline,
         };
@@ -264,8 +264,8 @@ impl Transport for HttpTransport {
 
     async fn send(&self, request: WireRequest) -> Result<HttpExchange, WireError> {
         let deadline = after(Instant::now(), self.timeout);
-        // The request is copied only if its credential can be renewed. The copy is in a box, because this future is
-        // moved and should be small.
+        // The request is copied only if its credential can be renewed. The copy is boxed, because this future is moved
+        // and should be small.
         let again = self.authorizer.can_renew().then(|| Box::new(request.clone()));
         let credential = self.credential(deadline).await?;
         let exchange = self.send_with(request, &credential, deadline).await?;

@@ -1,8 +1,8 @@
 //! Transports. A transport sends a request to a server and receives the response.
 //!
-//! This module manages connections and their time limits. This module contains no code for rows, rate limits or the
-//! meaning of a response. Only [`http`] uses the HTTP client. The simulator contains a second transport without
-//! sockets, for runs on virtual time.
+//! This module manages connections and their time limits. It knows nothing about rows, rate limits or the meaning of a
+//! response. Only [`http`] uses the HTTP client. The simulator contains a second transport without sockets, for runs on
+//! virtual time.
 
 mod authorization;
 mod base_url;

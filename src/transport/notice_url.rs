@@ -1,7 +1,7 @@
 //! Addresses to which notices about a run are sent.
 //!
 //! Such an address is a secret, because everyone who knows the address can send messages to its owner. So only the
-//! scheme and host are shown, also in the `Debug` form. The same addresses are allowed and refused as for a base URL.
+//! scheme and host are shown, even in the `Debug` form. The rules for allowed addresses are the same as for a base URL.
 
 use std::fmt;
 
@@ -46,7 +46,7 @@ impl fmt::Debug for NoticeUrl {
     }
 }
 
-/// The reason why an address for notices is refused. The messages contain at most the scheme, host and port of the
+/// The reason why an address for notices is rejected. The messages contain at most the scheme, host and port of the
 /// address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoticeUrlError {
@@ -68,7 +68,7 @@ pub(crate) enum NoticeUrlError {
     /// The URL has a user name or password.
     #[error("it holds a user name or password; take it out")]
     UserInfo,
-    /// The host is an address at which there can be no receiver of notices.
+    /// The host is an address at which nothing can receive notices.
     #[error("it points at {0}, where nothing receives notices; check it")]
     Unfit(Unfit),
 }
@@ -101,7 +101,7 @@ pub(crate) fn parse_notice_url(text: &str, allow_http: bool) -> Result<NoticeUrl
         | BaseUrlError::UserInfo
         | BaseUrlError::QueryOrFragment => NoticeUrlError::NotAUrl,
     })?;
-    // The fragment is removed, because it is not sent. The text of the parsed URL begins with the origin.
+    // The fragment is removed, because it is not sent. The text of the parsed URL always begins with the origin.
     let mut url = url;
     url.set_fragment(None);
     Ok(NoticeUrl { url: String::from(url).into(), base })

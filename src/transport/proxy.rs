@@ -1,8 +1,8 @@
-//! Chooses the proxy for a server from the usual environment variables. The proxy is chosen only once.
+//! Chooses the proxy for a server from the usual environment variables. A run chooses its proxy only once.
 //!
 //! The HTTP client does not read these variables. The HTTP client gets the [`Proxy`] that this module chooses. The
-//! address of this proxy is also shown to people. A proxy variable with an unusable value is an error. A direct
-//! connection would be wrong, because the user wants a proxy.
+//! address of this proxy is also shown to people. A proxy variable with an unusable value is an error. The user wants a
+//! proxy, so a direct connection would be wrong.
 //!
 //! - `HTTPS_PROXY` is used for an `https` server, and `HTTP_PROXY` for an `http` server. If the variable for the scheme
 //!   is not set, `ALL_PROXY` is used. The upper-case name of a variable is read first. If the variable with the
@@ -10,13 +10,13 @@
 //!   `http`.
 //! - `NO_PROXY` lists the servers that are reached directly: names (including their subdomains), addresses, networks,
 //!   or `*` for all servers.
-//! - If `REQUEST_METHOD` is set, no proxy variable is used, because the program is possibly a CGI program. In a CGI
-//!   program, `HTTP_PROXY` contains the header `Proxy:` of a request, and the request possibly comes from a stranger.
+//! - If `REQUEST_METHOD` is set, no proxy variable is used, because this program may be a CGI program. In a CGI
+//!   program, `HTTP_PROXY` contains the header `Proxy:` of a request, which a stranger may have sent.
 //! - A server on this machine is reached without a proxy.
 //! - On macOS and Windows, the settings of the system are used if no proxy variable is set.
 //!
-//! The crate hyper-util implements the rules of `NO_PROXY` and of the settings of macOS and Windows. reqwest uses the
-//! same crate.
+//! The crate hyper-util implements the rules of `NO_PROXY` and of the settings of macOS and Windows. The crate reqwest
+//! uses hyper-util too.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -29,7 +29,7 @@ use super::base_url::BaseUrl;
 use super::destination::{Unfit, unfit};
 use super::http::url::Url;
 
-/// A proxy. The `Debug` form of a proxy does not show its user name or password.
+/// A proxy. The `Debug` form shows neither the user name nor the password of the proxy.
 #[derive(Clone)]
 pub struct Proxy {
     address: String,
@@ -149,13 +149,13 @@ pub(crate) struct PassedOver {
 /// The reason why a variable that contains a proxy is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PassedOverWhy {
-    /// This program is possibly a CGI program, because `REQUEST_METHOD` is set.
+    /// `REQUEST_METHOD` is set, so this program may be a CGI program.
     Cgi,
     /// The server is this machine.
     Loopback,
     /// The server is in the list of `NO_PROXY`.
     Exempt,
-    /// The variable is for servers with the other scheme. For the scheme of this server, no variable is set.
+    /// The variable is for the other scheme, and no variable is set for the scheme of this server.
     OtherScheme,
 }
 
@@ -190,7 +190,7 @@ impl fmt::Display for PassedOver {
 }
 
 /// Returns an environment variable that contains a proxy, if [`proxy_for`] does not use it and returns no proxy.
-/// Returns `None` in all other cases.
+/// Returns `None` if the variable is used, or if there is none.
 pub(crate) fn passed_over<'a>(base_url: &BaseUrl, variable: impl Fn(&str) -> Option<&'a OsStr>) -> Option<PassedOver> {
     let (own, other) = if base_url.is_https() { (HTTPS, HTTP) } else { (HTTP, HTTPS) };
     let own_one = set(own, &variable).or_else(|| set(ALL, &variable));
@@ -208,8 +208,8 @@ pub(crate) fn passed_over<'a>(base_url: &BaseUrl, variable: impl Fn(&str) -> Opt
     (!is_used).then_some(PassedOver { variable: found.0, why, fault })
 }
 
-/// Returns the first of the two names of a variable that is set, with its value. Returns `None` if both names are
-/// unset, or if the value is empty.
+/// Returns the first of a variable's two names that is set, with the value. Returns `None` if neither name is set, or
+/// if the value is empty.
 fn set<'a>(names: Names, variable: &impl Fn(&str) -> Option<&'a OsStr>) -> Option<(&'static str, &'a OsStr)> {
     let found = names.into_iter().find_map(|name| variable(name).map(|value| (name, value)));
     found.filter(|(_, value)| !value.is_empty())

@@ -5,18 +5,18 @@
 //!
 //! - The current credential expires soon: within five minutes, or within a tenth of its life if that is shorter.
 //!   Requests use the current credential until the renewal has ended.
-//! - A server refuses the current credential. This case causes at most one renewal per minute, because a server can
-//!   have other reasons to refuse a request.
-//! - The current credential has expired. In this case, requests wait for the renewal.
+//! - A server refuses the current credential. Refusals cause at most one renewal per minute, because a server can have
+//!   other reasons to refuse a request.
+//! - The current credential has expired. Then requests wait for the renewal.
 //!
-//! The issuer is asked once for all requests that need the credential. The issuer runs on a thread of its own, because
-//! it can block, and because the runtime of the request can end first. If the issuer fails, the user gets one warning,
-//! and the current credential is used until it expires. After the credential has expired, each request fails with the
-//! reason. The issuer is asked again later.
+//! The issuer is asked once for all requests that need the credential. The issuer runs on its own thread, because it
+//! can block, and because the runtime of the request can end before the issuer has answered. If the issuer fails, the
+//! user gets one warning, and the current credential is used until it expires. After the credential has expired, each
+//! request fails with the reason. The issuer is asked again later.
 //!
-//! The life of a credential begins when the issuer is asked, and not when a slow issuer answers. The clock of this
-//! module can stop while the computer sleeps, so a credential can expire without a renewal. When a server then refuses
-//! the credential, the credential is renewed.
+//! The life of a credential is counted from the moment when the issuer is asked, not from its answer, which can come
+//! late. The clock of this module can stop while the computer sleeps, so a credential can expire without a renewal. It
+//! is then renewed when a server refuses it.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,9 +31,9 @@ use super::authorization::{Asked, CredentialSource};
 use super::credential::Credential;
 use crate::domain::Secrets;
 
-/// The longest time before the end of a credential at which it is renewed.
+/// A credential is renewed at most this long before its end.
 const MARGIN: Duration = Duration::from_secs(5 * 60);
-/// The shortest time between two renewals that follow refusals by a server.
+/// The shortest time between two renewals that are caused by a server's refusals.
 const BETWEEN_REFUSALS: Duration = Duration::from_secs(60);
 /// The longest wait after a failed renewal before the next renewal.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
@@ -42,14 +42,14 @@ const AFTER_FAILURE_AT_LEAST: Duration = Duration::from_secs(1);
 
 /// Makes credentials.
 pub(crate) trait Issuer: fmt::Debug + Send + Sync + 'static {
-    /// Returns a credential. The call is allowed to block for a while. An issuer can return the current credential
-    /// again if it is still valid for long.
+    /// Returns a credential. The call may block for a while. An issuer can return the current credential again if it
+    /// stays valid for a long time.
     ///
     /// # Errors
-    /// Returns the reason why there is no credential, as a message for people without secrets.
+    /// Returns the reason why there is no credential, as a message that contains no secrets.
     fn issue(&self) -> Result<Issued, String>;
 
-    /// Tells the user that the credential can't be renewed. There is only one such warning until a renewal succeeds
+    /// Tells the user that the credential can't be renewed. The user is told this only once until a renewal succeeds
     /// again.
     fn warn(&self, warning: &str);
 }
@@ -63,7 +63,7 @@ pub(crate) struct Issued {
     pub(crate) also_secret: Vec<SecretString>,
 }
 
-/// The time for which a credential can be used.
+/// How long a credential can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Life {
     /// This long.
@@ -147,8 +147,8 @@ impl Renewing {
     }
 
     /// Returns the current credential if the refused credential was already replaced. Returns the refused credential
-    /// again if a renewal can't begin yet. In all other cases, begins a renewal and returns the channel that notifies
-    /// requests of its end.
+    /// again if a renewal can't begin yet. Otherwise, begins a renewal and returns the channel that notifies requests
+    /// of its end.
     fn other(&self, refused: &Arc<Credential>, now: Instant) -> Result<Arc<Credential>, watch::Receiver<()>> {
         let mut state = self.0.lock();
         if !Arc::ptr_eq(&state.held.credential, refused) {
@@ -274,7 +274,7 @@ impl Held {
         Self { credential: Arc::new(credential), also_secret, due, end }
     }
 
-    /// Returns the new credential. If the earlier credential has the same key, the result has the new life but the
+    /// Returns the new credential. If the earlier credential has the same key, the result has the new life, but the
     /// `Arc` of the earlier credential.
     fn or_same(self, before: &Self) -> Self {
         let is_same = self.credential.exposed() == before.credential.exposed();

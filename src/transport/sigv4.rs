@@ -1,8 +1,8 @@
 //! Makes the bearer token of Amazon Bedrock from AWS credentials, without an AWS SDK.
 //!
-//! The token is a signed request in base64. The request was signed in advance with AWS Signature Version 4, and the
-//! signature is in its query. Everyone who has the token can send that request, so Bedrock can use it to find out who
-//! the caller is. This module sends nothing over the network. This module is pure: the caller passes the time.
+//! The token is a request in base64, signed in advance with AWS Signature Version 4. The signature is in the query of
+//! this request. Everyone who has the token can send that request, so Bedrock can use it to find out who the caller is.
+//! This module is pure: it sends nothing over the network, and the caller passes the time.
 //!
 //! Source: PyPI `aws-bedrock-token-generator` 1.1.0, `token_generator.py`, and PyPI `botocore` 1.44.8, `auth.py`
 //! (`SigV4QueryAuth`); `tests/judges/aws_token.py` compares this module with both packages.
@@ -35,7 +35,7 @@ pub struct AwsCredentials {
 }
 
 /// Returns the bearer token for a region. The token is valid from the time `at`, for `valid_for` in whole seconds, but
-/// at most for [`LONGEST`]. If the credentials expire earlier, the token also ends earlier.
+/// at most for [`LONGEST`]. If the credentials expire earlier, the token also expires earlier.
 pub fn bedrock_token(credentials: &AwsCredentials, region: &str, at: Timestamp, valid_for: Duration) -> SecretString {
     let time = at.strftime("%Y%m%dT%H%M%SZ").to_string();
     let scope = format!("{}/{region}/{SERVICE}/aws4_request", &time[..8]);

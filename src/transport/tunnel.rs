@@ -1,5 +1,5 @@
-//! Finds out why a tunnel through a proxy failed. The HTTP client wraps the error of the tunnel, and exports no name
-//! for the type of this error. So this module gets the type through a trait.
+//! Finds out why a tunnel through a proxy failed. The HTTP client wraps the tunnel's error, and exports no name for the
+//! type of this error. So this module gets the type through a trait.
 
 use std::error::Error as StdError;
 
@@ -8,7 +8,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use tower_service::Service;
 
-/// The error of a tunnel. The type of this error is the same for all connectors of the HTTP client.
+/// The error of a tunnel. All connectors of the HTTP client have the same error type.
 type TunnelError = <Tunnel<HttpConnector> as Service<Uri>>::Error;
 
 /// The reason why there is no tunnel through the proxy to the server.
@@ -22,13 +22,13 @@ pub(super) enum TunnelFault {
     Unreachable,
 }
 
-/// Returns whether a cause only wraps another cause and adds no information.
+/// Returns whether a cause of a failure only wraps another cause and adds no information.
 pub(super) fn is_wrapping(cause: &(dyn StdError + 'static)) -> bool {
     let is_failed_tunnel = matches!(cause.downcast_ref(), Some(TunnelError::ConnectFailed(_) | TunnelError::Io(_)));
     cause.source().is_some() && (is_failed_tunnel || cause.is::<hyper_util::client::legacy::Error>())
 }
 
-/// Returns the fault of the tunnel that this cause describes; `None` if the cause is not about a tunnel.
+/// Returns the tunnel fault that this cause describes; `None` if the cause is not about a tunnel.
 pub(super) fn tunnel_fault(cause: &(dyn StdError + 'static)) -> Option<TunnelFault> {
     Some(match cause.downcast_ref::<TunnelError>()? {
         TunnelError::ProxyAuthRequired => TunnelFault::Unauthorized,

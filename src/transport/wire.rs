@@ -8,14 +8,14 @@ use bytes::Bytes;
 use crate::domain::{Secrets, WireErrorKind};
 use crate::provider::{ReplyHead, WireRequest};
 
-/// A failure while a request is sent or its response is read.
+/// A failure to send a request or to read its response.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct WireError {
     /// The kind of the failure.
     pub kind: WireErrorKind,
-    /// Whether the server has possibly received the request and billed it. `false` means that the server certainly has
-    /// not received the request.
+    /// Whether the server may have received the request and billed it. `false` means that the server certainly has not
+    /// received the request.
     pub maybe_sent: bool,
     /// A message for people. The message can contain text from a server or a proxy.
     pub message: String,
@@ -32,8 +32,8 @@ pub trait Exchange: Send {
     /// Returns any [`WireError`]. The `maybe_sent` of this error is always true.
     fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, WireError>> + Send;
 
-    /// Waits until `room` is ready, and reads nothing in this time. The time limit for silence of the server does not
-    /// include this wait, but the time limit of the whole request includes it.
+    /// Waits until `room` is ready, and reads nothing in the meantime. The wait counts against the time limit of the
+    /// whole request, but not against the time limit for the server's silence.
     ///
     /// # Errors
     /// [`WireErrorKind::Timeout`].

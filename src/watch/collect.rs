@@ -15,7 +15,7 @@ use crate::report::notes::limit_name;
 use crate::report::text::{count, duration, percent};
 use crate::report::words::{diverted_words, fault_words, halt_words, returned_words, stopped_words};
 
-/// The largest number of notes in one interval of the timeline. Only a fault that happens again and again would cause
+/// The largest number of notes in one interval of the timeline. Only a fault that occurs again and again would cause
 /// more notes.
 const MOST_NOTES: usize = 20;
 /// The largest number of pools in one interval. Only a run with models that are not in the catalog can have more pools.
@@ -37,7 +37,7 @@ pub(crate) struct Tick {
 }
 
 impl Tick {
-    /// Adds the next time interval to this interval.
+    /// Adds the next time interval to this one.
     pub(crate) fn absorb(&mut self, next: Self) {
         self.point.absorb(&next.point);
         next.uses.iter().for_each(|(pool, used)| self.uses.entry(pool.clone()).or_default().absorb(used));
@@ -53,15 +53,14 @@ pub(crate) struct Collector {
     tick: Tick,
     cost: Money,
     bound: BTreeMap<&'static str, f64>,
-    /// The time in flight of all requests together, in seconds.
+    /// How long requests were in flight in this interval, in seconds, summed over all requests.
     in_flight: f64,
     /// The start of the current interval. `last_at` is the time of the last status event.
     begun_at: Option<Timestamp>,
     last_at: Option<Timestamp>,
     pools: Vec<Sums>,
     has_outage: bool,
-    /// Whether the run has several providers. In a run with several providers, the names of pools and the notes contain
-    /// the name of the provider.
+    /// Whether the run has several providers. If so, the names of pools and the notes contain the provider's name.
     has_several: bool,
 }
 
@@ -75,7 +74,8 @@ struct Sums {
 }
 
 impl Collector {
-    /// Adds an event. `now` is the time of the event, except that `now` never goes back if the clock is set back.
+    /// Adds an event. `now` is the time of the event, but never earlier than in the last call, even if the clock was
+    /// set back.
     pub(crate) fn on_event(&mut self, event: &RunEvent, now: Timestamp) {
         self.begun_at.get_or_insert(now);
         let point = &mut self.tick.point;
@@ -200,7 +200,8 @@ impl Collector {
 }
 
 impl Sums {
-    /// Returns the amounts that were used and allowed since the last call. Returns `None` if all amounts are zero.
+    /// Returns the amounts of the limits that were used and allowed since the last call. Returns `None` if all amounts
+    /// are zero.
     fn take(&mut self) -> Option<PoolUse> {
         let (counted, allowed) = self.now;
         let (counted_before, allowed_before) = std::mem::replace(&mut self.before, self.now);

@@ -10,16 +10,16 @@ use crate::domain::{ErrorClass, Money, Usage};
 use crate::journal::{FailureText, Totals};
 use crate::report::histogram::Histogram;
 
-/// The facts that the HTML report of a run shows.
+/// What the HTML report of a run shows.
 #[derive(Debug)]
 pub(crate) struct RunFacts {
     /// The name of the run for people: the path of its results file or of its error log.
     pub(crate) name: String,
-    /// The time when the facts were read.
+    /// The time when the files of the run were read.
     pub(crate) made_at: Timestamp,
-    /// The version of the program that reads the facts.
+    /// The version of the program that makes the report.
     pub(crate) tool: &'static str,
-    /// The state of the run: in progress, or the way in which it ended.
+    /// The state of the run: in progress, or how it ended.
     pub(crate) state: State,
     /// The settings of the run, as names and values. The settings are in the order in which the report shows them.
     pub(crate) asked: Vec<(String, String)>,
@@ -39,7 +39,7 @@ pub(crate) struct RunFacts {
     pub(crate) next: Vec<(String, String)>,
 }
 
-/// The state of a run: in progress, or the way in which it ended.
+/// The state of a run: in progress, or how it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// The run is in progress.
@@ -88,7 +88,7 @@ pub(crate) struct Answers {
     pub(crate) slowest: Top,
     /// The rows with the highest costs.
     pub(crate) dearest: Top,
-    /// The numbers of rows that ended in each time interval.
+    /// How many rows ended in each time interval.
     pub(crate) rate: Rate,
 }
 
@@ -112,7 +112,7 @@ pub(crate) struct ModelSum {
 pub(crate) struct Failures {
     /// The number of failed rows in each error class. The largest class comes first. Unfinished rows are left out.
     pub(crate) by_class: Vec<(ErrorClass, u64)>,
-    /// The number of unfinished rows. The run stopped before it sent the next request of these rows.
+    /// The number of unfinished rows. The run stopped before it sent the next request for these rows.
     pub(crate) unfinished: u64,
     /// Examples of failures for each error class.
     pub(crate) examples: Vec<FailureText>,
@@ -130,14 +130,14 @@ impl Failures {
     }
 }
 
-/// The largest number of rows in a list of the slowest or dearest rows.
+/// The largest number of rows in a list of the slowest or most expensive rows.
 const TOP_ROWS: usize = 10;
 
-/// A list of the rows with the highest values, such as the slowest or dearest rows.
+/// A list of the rows with the highest values, such as the slowest or most expensive rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Top(Vec<(u128, TopRow)>);
 
-/// A row in a list of the slowest or dearest rows.
+/// A row in a list of the slowest or most expensive rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TopRow {
     /// The shortened label of the row.
@@ -177,7 +177,7 @@ impl Top {
     }
 }
 
-/// The numbers of rows that ended in one time interval, and their tokens.
+/// How many rows ended in one time interval, with their tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ended {
     /// Answered rows.
@@ -205,11 +205,10 @@ impl Ended {
 /// The largest number of time intervals in a rate. If there are more intervals, they are merged in pairs.
 const MOST_PIECES: usize = 300;
 
-/// The numbers of rows that ended in each time interval. All intervals have the same length. Intervals in which no row
-/// ended are left out.
+/// How many rows ended in each time interval. All intervals have the same length, and empty intervals are left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rate {
-    /// The length of an interval, as an exponent: it is 2 to the power of this number, in seconds.
+    /// The length of an interval in seconds is 2 to the power of this number.
     doublings: u32,
     pieces: std::collections::BTreeMap<i64, Ended>,
     /// The interval of the last added rows, and its sums.
@@ -223,7 +222,7 @@ impl Default for Rate {
 }
 
 impl Rate {
-    /// Adds rows that ended in this second, in seconds after 1970.
+    /// Adds rows that ended in the second `second`, counted from 1970.
     #[inline]
     pub(crate) fn add(&mut self, second: i64, ended: Ended) {
         let piece = second >> self.doublings;
@@ -234,7 +233,7 @@ impl Rate {
         self.current.1.add(ended);
     }
 
-    /// Adds the numbers of another rate to this rate.
+    /// Adds the rows of another rate to this rate.
     pub(crate) fn merge(&mut self, mut other: Self) {
         self.put();
         other.put();

@@ -40,7 +40,7 @@ pub(crate) fn timeline_path(folder: &Path) -> PathBuf {
     folder.join("timeline.json")
 }
 
-/// Reads a JSON file. The member `v` of the file must be equal to `version`.
+/// Reads a JSON file. The file's member `v` must equal `version`.
 pub(crate) fn read<T: DeserializeOwned>(disk: &dyn Disk, path: &Path, version: u32) -> Found<T> {
     #[derive(Deserialize)]
     struct Version {

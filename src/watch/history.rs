@@ -8,15 +8,15 @@ use super::merge::{fits, is_apart, merge_down};
 use super::timeline::{MOST_NOTES, MOST_POINTS, MOST_RUNS, Note, Point, RunSpan, Timeline, VERSION, keep_last};
 use crate::journal::Disk;
 
-/// The largest number of pools in the file. The uses of further pools are left out.
+/// The largest number of pools in the file. Further pools are left out.
 const MOST_POOLS: usize = 20;
 
 /// The timeline of a run in progress.
 #[derive(Clone, Debug)]
 pub(crate) struct History {
     timeline: Timeline,
-    /// The longest time that a point of this run covers, in seconds. This time is one second at first, and is doubled
-    /// when there are too many points.
+    /// The longest time that a point of this run covers, in seconds. It is one second at first, and is doubled whenever
+    /// there are too many points.
     slot: f64,
 }
 
@@ -44,8 +44,8 @@ impl History {
         (Self::resumed(timeline), warning)
     }
 
-    /// Returns the history for a new run. Merges the points of earlier runs until they are at most half of all allowed
-    /// points. So the new run also begins with one point per second.
+    /// Returns the history for a new run. Merges the points of earlier runs until they take at most half of the allowed
+    /// points, so that the new run has room to begin with one point per second.
     fn resumed(mut timeline: Timeline) -> Self {
         timeline.v = VERSION;
         timeline.pools.truncate(MOST_POOLS);

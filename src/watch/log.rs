@@ -1,8 +1,8 @@
 //! The log of `--log FILE`: every event of a run, as JSON lines.
 //!
-//! The lines have the same form as the lines of `--progress json` (`report/json.rs`). Each line has the members `v`,
-//! `at` (RFC 3339), `run` and `type`. The log has all types of lines that `--progress json` has. The log also has lines
-//! about single rows:
+//! The lines have the same format as the lines of `--progress json` (`report/json.rs`). Each line has the members `v`,
+//! `at` (RFC 3339), `run` and `type`. The log has every type of line that `--progress json` has, and also lines about
+//! single rows:
 //!
 //! | `type` | when | further members |
 //! |---|---|---|
@@ -34,7 +34,7 @@ use crate::domain::{EventBody, RunEvent};
 use crate::journal::{Disk, DiskFailure};
 use crate::report::{Stats, View, json};
 
-/// The time between two lines about the state of the run. All lines are flushed at the same time.
+/// The time between two lines about the state of the run. When such a line is written, all lines are flushed.
 const EVERY: SignedDuration = SignedDuration::from_secs(1);
 
 /// A view that writes every event to a file.
@@ -49,7 +49,7 @@ impl LogView {
     /// Opens the log file at `path`.
     ///
     /// # Errors
-    /// Returns an error if the file can't be opened, if it must not be used, or if another run writes to it.
+    /// Returns an error if the file can't be opened or must not be used, or if another run writes to it.
     pub(crate) fn open(disk: Arc<dyn Disk>, path: PathBuf) -> Result<Self, DiskFailure> {
         Ok(Self { file: Some(LogFile::open(disk, path)?), due_at: None, warnings: Vec::new() })
     }

@@ -6,7 +6,7 @@ use super::timeline::{Point, PoolUse, RunSpan};
 use crate::report::json::rounded;
 
 impl Point {
-    /// Merges the next point into this point.
+    /// Merges the next point into this one.
     pub(crate) fn absorb(&mut self, next: &Self) {
         let seconds = self.s + next.s;
         if seconds > 0.0 {
@@ -51,13 +51,13 @@ impl PoolUse {
 /// Merges neighbouring points until there are at most `most` points. The shortest points are merged first. Points of
 /// different runs are not merged with each other.
 ///
-/// `slot` is the longest time that a merged point covers, in seconds. This function doubles `slot` until there are few
-/// enough points.
+/// `slot` is the longest time that a merged point covers, in seconds. This function doubles `slot` until at most `most`
+/// points are left.
 pub(super) fn merge_down(points: &mut Vec<Point>, runs: &[RunSpan], most: usize, slot: &mut f64) {
     while points.len() > most {
         *slot *= 2.0;
-        // `slot` becomes this large only if there are more runs than points. In that case, points of different runs are
-        // merged too.
+        // `slot` exceeds this bound only if there are more runs than points. Then points of different runs are merged
+        // too.
         let runs = if *slot > 1e12 { &[] } else { runs };
         let mut merged: Vec<Point> = Vec::with_capacity(points.len());
         for point in points.drain(..) {
@@ -70,8 +70,8 @@ pub(super) fn merge_down(points: &mut Vec<Point>, runs: &[RunSpan], most: usize,
     }
 }
 
-/// Returns whether two points together cover at most the time `slot`, in seconds. The sum is allowed to be half a
-/// second longer, because a point usually covers a little more than a second.
+/// Returns whether two points together cover at most `slot` seconds. Half a second more is allowed, because a point
+/// usually covers a little more than a second.
 pub(super) fn fits(last: &Point, next: &Point, slot: f64) -> bool {
     last.s + next.s <= slot + 0.5
 }

@@ -1,4 +1,4 @@
-//! Watching a run, during the run and afterwards, and steering a run in progress.
+//! Watching a run during the run and afterwards, and steering it while it is in progress.
 //!
 //! All of this works through files in the run folder, so no background process is needed. During a run, `status.json`
 //! and `timeline.json` in the run folder are replaced once a second. The commands `status` and `report` read these
@@ -12,11 +12,11 @@
 //! | `processes.rs` | ends a program that this program started |
 //! | `collect.rs` | counts what happened in a second, for the timeline |
 //! | `history.rs`, `merge.rs` | add to the timeline, and merge its older points |
-//! | `files.rs` | the files in the run folder, and how they are read |
-//! | `status/` | writes both files once a second, in a thread of its own |
+//! | `files.rs` | reads the files in the run folder |
+//! | `status/` | writes `status.json` and `timeline.json` once a second, in a thread of its own |
 //! | `ctl/` | the requests of the command `ctl`, and how a run answers them |
 //! | `schedule.rs` | the windows of `--schedule` |
-//! | `facts.rs` | what the report of a run shows |
+//! | `facts.rs` | the facts that the report of a run shows |
 //! | `gather/` | reads the facts of a run from its files |
 //! | `page/` | makes the report, one HTML page, from the facts |
 

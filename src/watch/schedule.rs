@@ -2,7 +2,7 @@
 //!
 //! A window is `DAYS FROM-TO SETTINGS`, such as `mon-fri 9:00-18:00 headroom=50%` or `22:00-6:00 pause`. This module is
 //! pure: the caller passes the local time, and the module says whether a window is open. So the module needs no special
-//! rules for changes of the clock, for a sleeping computer, and for summer time.
+//! rules for clock changes, a sleeping computer, or summer time.
 
 use jiff::civil::{DateTime, Weekday};
 
@@ -30,7 +30,7 @@ impl<S> Schedule<S> {
     /// Parses a time window. The function `setting` parses `NAME=VALUE`.
     ///
     /// # Errors
-    /// Returns a message with the wrong word and the words that are allowed.
+    /// Returns a message that names the wrong part of the window and what is allowed there.
     pub fn parse(text: &str, setting: impl Fn(&str) -> Result<S, String>) -> Result<Self, String> {
         let mut words = text.split_whitespace().peekable();
         let are_days = |word: &&str| word.starts_with(|char: char| char.is_alphabetic()) && !word.contains('=');

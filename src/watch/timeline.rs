@@ -26,7 +26,7 @@ pub(crate) struct Timeline {
     pub(crate) v: u32,
     /// The runs. The oldest run comes first.
     pub(crate) runs: Vec<RunSpan>,
-    /// The names of the pools. A point refers to a pool by its position in this list.
+    /// The names of the pools. Points refer to a pool by its position in this list.
     pub(crate) pools: Vec<String>,
     /// The points. The oldest point comes first.
     pub(crate) points: Vec<Point>,
@@ -53,7 +53,7 @@ pub(crate) struct RunSpan {
     pub(crate) has_ended: bool,
     /// The reason why the run was stopped, as text; `None` if all its rows were done.
     pub(crate) reason: Option<String>,
-    /// The number of rows in the input; `None` on a pipe.
+    /// The number of rows in the input; `None` if the input is a pipe.
     pub(crate) total: Option<u64>,
     /// The planned cost of the run, in dollars: low, likely and high. `None` if there was no plan.
     pub(crate) planned_usd: Option<[f64; 3]>,
@@ -90,13 +90,13 @@ pub(crate) struct Point {
     pub(crate) usd: f64,
     /// The mean number of requests in flight. This number is a mean and not a sum.
     pub(crate) in_flight: f64,
-    /// The time for which each reason slowed the run down, in seconds, by the name of the reason.
+    /// How long each reason slowed the run down, in seconds, by the name of the reason.
     pub(crate) bound: BTreeMap<String, f64>,
     /// The use of the limits of each pool, by the position of the pool in `Timeline::pools`.
     pub(crate) uses: BTreeMap<usize, PoolUse>,
 }
 
-/// The use of the limits of one pool on requests, uncached input tokens and output tokens.
+/// How much one pool used of its limits on requests, uncached input tokens and output tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct PoolUse {
     /// The amounts that counted against the limits.
@@ -116,7 +116,7 @@ pub(crate) struct Note {
     pub(crate) text: String,
 }
 
-/// Removes the first elements of a list that has more than `most` elements.
+/// Removes the first elements of a list until at most `most` elements are left.
 pub(super) fn keep_last<T>(list: &mut Vec<T>, most: usize) {
     list.drain(..list.len().saturating_sub(most));
 }

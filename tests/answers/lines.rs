@@ -1,4 +1,4 @@
-//! Reads the lines that runs wrote, and the money in these lines. This file shares no code with the journal.
+//! Reads the lines that runs wrote, and adds up their costs. This file shares no code with the journal.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ impl Lines {
         lines
     }
 
-    /// Returns the sum of the money in all lines.
+    /// Returns the total cost in all lines.
     pub fn money(&self) -> Money {
         let answered = self.answered.values().map(|line| money(&line["meta"]["cost_usd"]));
         let others = self.failed.values().chain(self.unfinished.values());
@@ -51,7 +51,7 @@ impl Lines {
     }
 }
 
-/// Returns the number of answers for which a row was charged. A line without `steps` is about one answer.
+/// Returns how many answers of a row were charged. A line without `steps` describes one answer.
 pub fn answers(line: &Value) -> u64 {
     let part = if line.get("meta").is_some() { &line["meta"] } else { &line["error"] };
     part["steps"].as_array().map_or(1, |steps| steps.len() as u64)

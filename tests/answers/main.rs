@@ -1,10 +1,9 @@
-//! Tests answers that do not meet the conditions of the user. Whole runs on virtual time use a simulated model. The
-//! model cuts off 5 % of its answers, refuses 1 % of the rows, and breaks the schema in 8 % of its answers.
+//! Tests answers that do not meet the user's conditions. Whole runs on virtual time use a simulated model. The model
+//! cuts off 5 % of its answers, refuses 1 % of the rows, and breaks the schema in 8 % of its answers.
 //!
 //! - The program never counts such an answer as `ok`. If the rules for answers are on, a run corrects every answer that
 //!   a further request can correct.
-//! - The lines, the sums with which a resumed run starts, and the records of the simulated API contain the same amounts
-//!   of money.
+//! - The result lines, the totals of a resumed run, and the records of the simulated API show the same costs.
 //! - Further requests for a row never make a run exceed its budget.
 
 mod lines;
@@ -177,8 +176,8 @@ fn equal_rows_copy_only_answers_that_are_accepted() {
             let answer: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {copy}"));
             assert!(answer["name"].is_string() && answer["score"].is_i64(), "{answer}");
         }
-        // A refusal costs nothing. A failed answer is not copied, so all rows of this kind are sent. The other rows get
-        // a second answer.
+        // A refusal costs nothing. A failed answer is not copied, so every row that fails is sent. The rows of the
+        // other kinds get a second answer.
         assert_eq!(world.books().await.billed_calls - before, 2 + 2 + 1 + 4 * 3);
         assert_money(world, &lines).await;
     });
@@ -216,7 +215,7 @@ fn class(lines: &Lines, label: &str) -> Option<ErrorClass> {
     Some(classes.into_iter().find(is_it).unwrap_or_else(|| panic!("{label} failed for another reason: {line}")))
 }
 
-/// Asserts that each row has ended as expected for its kind.
+/// Asserts that each row has the result that is expected for its kind.
 fn assert_fates(lines: &Lines, kinds: &BTreeMap<String, Kind>) {
     assert!(lines.unfinished.is_empty(), "{:?}", lines.unfinished);
     for (label, kind) in kinds {
@@ -234,8 +233,8 @@ fn assert_fates(lines: &Lines, kinds: &BTreeMap<String, Kind>) {
     }
 }
 
-/// Asserts that the lines, the sums that the next run will know, and the records of the API contain the same amounts of
-/// money.
+/// Asserts that the result lines, the totals that the next run will read, and the records of the API show the same
+/// costs.
 async fn assert_money(world: &World, lines: &Lines) {
     let (totals, books) = (world.recovered().totals, world.books().await);
     assert_eq!(

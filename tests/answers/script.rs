@@ -1,4 +1,4 @@
-//! The answers of the simulated model to each row, and how the row must end.
+//! Says what the simulated model answers to each row, and which result is expected for the row.
 
 use std::collections::BTreeMap;
 
@@ -54,7 +54,7 @@ use Kind::{
     RefusedThenBroken, ThreeFaults,
 };
 
-/// How a row must end.
+/// The expected result of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fate {
     /// The error class of the failure; `None` if the row is answered.
@@ -105,14 +105,14 @@ impl Kind {
         }
     }
 
-    /// Returns how a row ends if a run sends up to two follow-up requests to get a good answer.
+    /// Returns the expected result of a row if a run sends up to two follow-up requests to get a good answer.
     pub fn mended(self) -> Fate {
         let fate = |class, answers| Fate { class, answers };
         match self {
             Plain => fate(None, 1),
             Cut | Refused | RefusedLate | Broken | NoJson => fate(None, 2),
             CutThenBroken | RefusedThenBroken => fate(None, 3),
-            // Only one follow-up request raises `max_tokens`.
+            // `max_tokens` is raised in at most one follow-up request.
             AlwaysCut => fate(Some(ErrorClass::Truncated), 2),
             AlwaysRefused => fate(Some(ErrorClass::Refused), 2),
             AlwaysBroken | ThreeFaults => fate(Some(ErrorClass::InvalidOutput), 3),

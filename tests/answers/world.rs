@@ -36,9 +36,10 @@ use crate::support::{self, RESULTS, journal_options};
 pub enum Manner {
     /// Every answer is kept.
     Lax,
-    /// An answer that is not as required fails its row.
+    /// If an answer breaks a rule, its row fails.
     Strict,
-    /// A further request corrects the answer: with a higher `max_tokens`, with a repair, or with another model.
+    /// If an answer breaks a rule, the run sends another request: with a higher `max_tokens`, with a repair, or with
+    /// another model.
     Mending,
 }
 
@@ -147,7 +148,7 @@ fn rules(manner: Manner) -> Rules {
 }
 
 impl World {
-    /// Does a run of these rows. Returns `None` if the process dies.
+    /// Runs these rows. Returns `None` if the process dies.
     pub async fn run(&mut self, run: &Run, rows: &[Planned]) -> Option<Finish> {
         self.runs += 1;
         let name = format!("run-{}", self.runs);

@@ -12,8 +12,8 @@ use crate::page::{Seen, Size};
 use crate::seen::Kill;
 use crate::world::{NO_FAULTS, Run, play, play_under, row};
 
-/// A random case: the rows, the limits, the deadline and the speed of batches. In one case of three, batches end long
-/// before the deadline. In one case of three, batches end around the deadline. In one case of three, batches never end.
+/// A random case: the rows, the limits, the deadline and the speed of batches. In a third of the cases, batches end
+/// long before the deadline. In another third, batches end around the deadline. In the last third, batches never end.
 #[derive(Debug)]
 struct Case {
     rows: u64,
@@ -30,7 +30,7 @@ struct Case {
 pub struct Played {
     /// The time from the end of the run to the deadline, in seconds; negative if the run missed the deadline.
     pub left: f64,
-    /// The cost of the run, divided by the cost of the cheapest way.
+    /// The cost of the run, divided by the cost of the cheapest way to meet the deadline.
     pub cost: f64,
     /// The number of rows that were answered online.
     pub online: u64,
@@ -80,8 +80,8 @@ fn run(lane: LaneChoice, rows: u64) -> Run {
 }
 
 /// Returns the cost of the cheapest way to meet the deadline. The cheapest way is possible only for a client that knows
-/// in advance how fast each batch is. The client cancels the batches that are too slow, the slowest first, at the last
-/// possible moment. The client always uses the whole rate limit for online requests. One row is always sent online,
+/// in advance how fast each batch is. At the last possible moment, the client cancels the batches that are too slow,
+/// the slowest first. The client always uses the whole rate limit for online requests. One row is always sent online,
 /// because the run first checks that the API accepts a row.
 fn cheapest(seed: u64) -> f64 {
     let Case { rows, rpm, deadline, time, cancel } = case(seed);
@@ -190,7 +190,7 @@ pub fn rows_that_are_never_sent() {
     });
 }
 
-/// Returns the lines of this loop for `benches/BATCHES.md`.
+/// Runs this loop. Returns the results as lines for `benches/BATCHES.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let seeds = size.pick(9, 50);
     let played: Vec<Played> = (0..seeds).map(play_case).collect();

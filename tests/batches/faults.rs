@@ -1,5 +1,4 @@
-//! Single faults: of the API, of other clients, and of the user. Each function plays one fault and says what must be
-//! true.
+//! Single faults: of the API, of other clients, and of the user. Each function plays one fault and checks the result.
 
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use crate::world::{Ended, MOST_IN_BATCH, NO_FAULTS, Run, World, label, labels, l
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Returns the settings of batches that take this many seconds.
+/// Returns the settings of batches that each take `seconds` seconds.
 fn taking(seconds: u64) -> BatchConfig {
     BatchConfig { time: BatchTime::Fixed(Duration::from_secs(seconds)), ..quick() }
 }
@@ -122,8 +121,8 @@ pub fn a_collected_batch_is_not_mistaken_for_a_lost_batch() {
 }
 
 /// Somebody else creates batches of the same size at the same moment. The run can mistake a batch of somebody else for
-/// its own. The run never cancels the batch of somebody else, and drops it when it ends. The run then finds its own
-/// batch. If its own batch does not exist, the run submits the rows again.
+/// its own. The run never cancels such a batch, and forgets the batch after it has ended. After that, the run finds its
+/// own batch. If its own batch does not exist, the run submits the rows again.
 pub fn foreign_batches_of_the_same_size() {
     for (effect, told) in [("true", 0), ("false", 20)] {
         let faults = format!(
@@ -145,7 +144,7 @@ pub fn foreign_batches_of_the_same_size() {
 }
 
 /// Two batches of a run have the same size, and the run does not know whether they exist. The first batch does not
-/// exist, but the run mistook the batch of another client for it. The second batch exists, but the reply to its
+/// exist, but the run mistook another client's batch for its first batch. The second batch exists, but the reply to its
 /// creation is lost. The next batch that appears in the list is the second batch.
 pub fn two_unclear_batches() {
     let faults = r#"{"rules":[
@@ -159,14 +158,14 @@ pub fn two_unclear_batches() {
         let (ended, found) = run_to_end(world, &Run::of(0..41), "two unclear batches").await;
 
         assert_eq!((found.billed_again, found.overlaps, found.told), (0, 0, 20), "{ended:?} {:?}", log(world));
-        // The run mistook only the batch of the other client for its own batch. The run made this mistake at most once
-        // for each of its two batches.
+        // The batch of the other client is the only one that the run mistook for its own. The run made this mistake at
+        // most once for each of its two batches.
         assert!(recorded(world, "foreign") <= 2, "{:?}", log(world));
     });
 }
 
-/// Other clients create batches of the same size all the time, and replies are lost again and again. Some of the calls
-/// with a lost reply had an effect, and other such calls had no effect.
+/// All the time, other clients create batches of the same size, and replies are lost. Some of the calls whose reply is
+/// lost create a batch, and others do not.
 pub fn a_busy_workspace(seeds: u64) {
     for seed in 0..seeds {
         let faults = format!(
@@ -247,8 +246,8 @@ const TOO_LARGE: &str =
 const NOT_FOUND: &str = r#"{"type":"error","error":{"type":"not_found_error","message":"Not found"}}"#;
 const INVALID: &str = r#"{"type":"error","error":{"type":"invalid_request_error","message":"no batches for you"}}"#;
 
-/// The endpoint does not support batches. The run reports this and stops. With `--lane auto`, the run sends every row
-/// online instead.
+/// The endpoint does not support batches. The run reports this fact and stops. With `--lane auto`, the run sends every
+/// row online instead.
 pub fn an_endpoint_without_batches() {
     for (status, text) in [(404, NOT_FOUND), (405, NOT_FOUND), (501, NOT_FOUND), (400, INVALID)] {
         play(NO_FAULTS, quick(), async |world| {
@@ -272,9 +271,8 @@ pub fn an_endpoint_without_batches() {
 
 // ---- faults of batches that exist -----------------------------------------------------------------------------------
 
-/// For a long time, the run can't read the state of its batches, or can't download their results. After the longest
-/// time for which a run waits for an endpoint, the run reports the problem and ends. The batches stay open, and the
-/// same command collects them.
+/// For a long time, the run can't read the state of its batches, or can't download their results. After a limited wait
+/// for the endpoint, the run reports the problem and ends. The batches stay open, and the same command collects them.
 pub fn an_endpoint_that_is_down() {
     for call in [Call::List, Call::Results] {
         play(NO_FAULTS, quick(), async |world| {
@@ -293,7 +291,7 @@ pub fn an_endpoint_that_is_down() {
     }
 }
 
-/// The API answers 404 for batches that exist, for some time and at random.
+/// For some time and at random, the API answers 404 for batches that exist.
 pub fn batches_that_are_not_found() {
     let faults = r#"{"rules":[
         {"status":404,"calls":["retrieve","results"],"within":"45s"},
@@ -400,7 +398,7 @@ pub fn expired_batches() {
     });
 }
 
-/// Somebody cancels a batch when a part of its rows is answered. The run collects the answers, and sends the other rows
+/// Somebody cancels a batch after some of its rows are answered. The run collects the answers, and sends the other rows
 /// again.
 pub fn a_batch_that_somebody_cancels() {
     play(NO_FAULTS, taking(60), async |world| {
@@ -464,7 +462,7 @@ pub fn a_batch_that_is_deleted_after_it_was_collected_in_part(step: usize) {
 // ---- limits of the user ---------------------------------------------------------------------------------------------
 
 /// The budget is too small for the whole input. The run makes batches small enough to fit into the budget, and the
-/// charges never exceed the budget. After everything that was submitted is collected, the run stops and says why.
+/// charges never exceed the budget. After the run has collected everything that it submitted, it stops and says why.
 pub fn a_small_budget() {
     for rows_that_fit in [3_u128, 20, 33, 50] {
         play(NO_FAULTS, quick(), async |world| {
@@ -511,8 +509,8 @@ pub fn a_budget_over_several_runs() {
     }
 }
 
-/// A limit on requests also counts rows in batches. The run ends at this limit, also if some rows must be sent again,
-/// or if the API refuses a batch for some time.
+/// A limit on requests also counts rows in batches. The run ends at this limit, even if some rows must be sent again,
+/// or if the API rejects a batch for some time.
 pub fn a_limit_on_requests() {
     let expiring = r#"{"rules":[{"kind":"request_expired","contains":":5:","first_attempts_only":true}]}"#;
     for (faults, refusals) in [(NO_FAULTS, 0), (expiring, 0), (NO_FAULTS, 2)] {
@@ -534,7 +532,7 @@ pub fn a_limit_on_requests() {
     }
 }
 
-/// When a limit on time is reached, the run ends although batches are open. The batches stay open, and the same command
+/// When a time limit is reached, the run ends even if batches are open. The batches stay open, and the same command
 /// collects them.
 pub fn a_limit_on_time() {
     play(NO_FAULTS, taking(110), async |world| {
@@ -630,7 +628,7 @@ pub fn a_shape_whose_first_rows_fail() {
     });
 }
 
-/// One row in three has a parameter that batches refuse. The rows with this parameter are sent online.
+/// One row in three has a parameter that batches do not support. The rows with this parameter are sent online.
 pub fn rows_that_batches_refuse() {
     fn speedy(number: u64) -> Planned {
         let mut planned = row(number);
@@ -675,7 +673,7 @@ pub fn many_shapes() {
     });
 }
 
-/// Only one of several rows with equal requests is sent in a batch. The other rows copy the answer. Rows are also
+/// Only one of several rows with equal requests is sent in a batch. The other rows copy the answer. Answers are also
 /// copied in a run that ends as soon as everything is submitted.
 pub fn equal_rows() {
     fn of_twenty(number: u64) -> Planned {
@@ -714,7 +712,7 @@ pub fn equal_rows() {
     }
 }
 
-/// The result lines contain the cost of rows in batches: half of the online price.
+/// For rows in batches, the result lines state half of the online price.
 pub fn costs() {
     play(NO_FAULTS, quick(), async |world| {
         run_to_end(world, &Run::of(0..41), "costs").await;

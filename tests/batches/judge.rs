@@ -26,7 +26,7 @@ pub struct Submission {
 /// The counts that the judge found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// How many times a row was charged again.
+    /// How many charges there were for rows that had already been charged.
     pub billed_again: u64,
     /// The number of rows that were sent although an earlier batch with them was open or had answered them.
     pub overlaps: u64,
@@ -67,7 +67,7 @@ pub fn billed(world: &World) -> ByLabel {
     world.api().books().by_id.iter().map(|(id, books)| (id.clone(), books.calls)).collect()
 }
 
-/// Returns the records of the log of batches, without a last line that was cut off.
+/// Returns the records of the log of batches, without a half-written last line.
 pub fn log(world: &World) -> Vec<Value> {
     lines(&world.disk, &format!("{FOLDER}/log.jsonl"))
 }
@@ -141,7 +141,7 @@ pub fn assert_collected(world: &World, what: &str) {
     assert!(left.is_empty(), "{what}: files are left: {left:?}");
 }
 
-/// Asserts that at most this amount was charged. The batches of other clients do not count.
+/// Asserts that the API charged at most `most`. The batches of other clients do not count.
 pub fn assert_within(world: &World, most: Money, what: &str) {
     let api = world.api();
     let theirs = api.books().by_id.get("theirs").map_or(0.0, |theirs| theirs.usd);

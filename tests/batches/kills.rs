@@ -14,7 +14,7 @@ use crate::seen::Kill;
 use crate::support::ERRORS;
 use crate::world::{Run, World, labels, play, quick, row};
 
-/// The number of rows of a run. With one row online, there are three batches.
+/// The number of rows of a run. One row is sent online, and the other rows make three batches.
 pub const ROWS: u64 = 60;
 /// Of ten rows, one row fails once, one row is invalid once, and one row expires once. The reply to the second creation
 /// of a batch is lost although the batch exists.
@@ -88,7 +88,7 @@ pub fn undisturbed() -> (u64, u64) {
 }
 
 /// Kills a run at every `step`-th change of the disk. Only the first `cut` bytes of a write are written. With `power`,
-/// each death is a loss of power: some of the writes that were not synced are lost.
+/// each death is a power failure: some of the writes that were not synced are lost.
 pub fn at_changes(step: usize, cut: usize, power: Option<u64>) -> Deaths {
     let answers = answers(&run().rows, row);
     let mut all = Deaths::default();
@@ -195,7 +195,7 @@ pub fn in_a_row(sequences: u64, seed: u64) -> Deaths {
     all
 }
 
-/// Returns the lines of this loop for `benches/BATCHES.md`.
+/// Runs this loop. Returns the results as lines for `benches/BATCHES.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let mut changes = Deaths::default();
     for cut in [0, 1, 100, usize::MAX] {

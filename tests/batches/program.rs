@@ -22,8 +22,8 @@ pub struct Scale {
     pub batch_rows: usize,
     /// The time that a batch takes.
     pub batch_time: &'static str,
-    /// Whether the creation of a batch fails without effect, and whether rows expire. Each of these faults takes
-    /// minutes.
+    /// Whether the creation of a batch fails without effect, and whether rows expire. A test with one of these faults
+    /// takes minutes.
     pub is_slow: bool,
 }
 
@@ -238,7 +238,7 @@ fn judge(folder: &Path, simulator: &Simulator, scale: Scale, peak_mb: u64, begun
     }
 }
 
-/// Returns the lines of this loop for `benches/BATCHES.md`.
+/// Runs this loop. Returns the results as lines for `benches/BATCHES.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let Played { rows, batches, errored, expired, billed_again, peak_mb, seconds } =
         play(size.pick(Scale::SHORT, Scale::LONG));

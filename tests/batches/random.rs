@@ -108,7 +108,7 @@ impl Game {
             0..=8 => self.run(world, Start::Continue).await,
             9..=11 => self.run(world, Start::Resume).await,
             12 | 13 => self.cancel(world),
-            // After a deletion, the next run looks for the batch for ten minutes. So batches are deleted in only one
+            // After a deletion, the next run looks for the batch for ten minutes, so batches are deleted in only one
             // sequence of four.
             14 if self.deletes => self.delete(world),
             15 => self.change_input(),
@@ -240,7 +240,7 @@ impl Game {
     }
 }
 
-/// Returns the lines of this loop for `benches/BATCHES.md`.
+/// Runs this loop. Returns the results as lines for `benches/BATCHES.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let Sequences { sequences, commands, deaths, batches, billed_again, told } = sequences(0..size.pick(200, 5_000));
     vec![Seen::new(

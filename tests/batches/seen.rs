@@ -24,7 +24,7 @@ pub enum Kill {
     Change { at: u64, cut: usize },
     /// The run dies before it sends the call of a batch endpoint with this number.
     Before(u64),
-    /// The run dies after the API has done what this call asks for, and before the reply arrives.
+    /// The run dies after the API has carried out this call, but before the reply arrives.
     Unanswered(u64),
     /// The run dies when half of the reply to this call has arrived.
     Inside(u64),
@@ -51,15 +51,14 @@ pub struct Traffic {
     pub online: Vec<(Instant, String)>,
     /// The rows that the last run sent online.
     pub online_in_run: BTreeSet<String>,
-    /// The rows that a run sent online before it died, and for which it wrote no line.
+    /// The rows that a run sent online, but wrote no line for, before it died.
     pub died_online: Vec<String>,
     /// Whether the run is dead.
     pub is_dead: bool,
     /// Replies that a test has prepared: the kind of call, the status, the text, and how many calls get this reply. A
     /// call with a prepared reply never reaches the API.
     pub refusals: Vec<(Call, u16, &'static str, u64)>,
-    /// The number of coming calls that fail because no connection can be made. Only calls that create batches fail in
-    /// this way.
+    /// How many of the next calls that create batches fail because no connection can be made.
     pub unconnected: u64,
     /// Texts to replace in the results of batches: the old text and the new text.
     pub spoilt_results: Vec<(&'static str, &'static str)>,

@@ -42,12 +42,12 @@ use crate::support::{self, RESULTS, journal_options};
 pub const MODEL: &str = "claude-haiku-4-5";
 /// The number of tokens of each answer.
 const ANSWER_TOKENS: u32 = 30;
-/// The most tokens that a prompt or an answer can have, for the budget.
+/// The largest number of tokens of a prompt or an answer, which the budget assumes.
 const MOST_TOKENS: u128 = 100;
 
-/// The virtual time after which a run counts as a run that never ends.
+/// A run that takes longer, in virtual time, counts as a run that never ends.
 const LONGEST_RUN: Duration = Duration::from_secs(3 * 3600);
-/// The number of polls without progress of time after which a run counts as an endless loop.
+/// A run that is polled more often at the same virtual time counts as an endless loop.
 const MOST_POLLS: u64 = 20_000;
 
 /// The settings of a run.
@@ -66,7 +66,7 @@ pub struct Run {
     pub max_requests: Option<u64>,
     pub max_time: Option<Duration>,
     pub halt: HaltRule,
-    /// The time for which the run waits for an endpoint that does not work.
+    /// How long the run waits for an endpoint that does not work.
     pub retry_for: Duration,
     /// Whether the run sends only one of several rows with equal requests.
     pub dedupes: bool,
@@ -115,10 +115,10 @@ impl Run {
     }
 }
 
-/// The end of a run, and what the run reported.
+/// How a run ended, and what it reported.
 #[derive(Debug, Default)]
 pub struct Ended {
-    /// The end of the run according to its loop; `None` if the run died.
+    /// How the run ended, according to its loop; `None` if the run died.
     pub finish: Option<Finish>,
     /// The warnings and notes of the run.
     pub said: Vec<String>,
@@ -133,7 +133,7 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// Returns the end of the run according to its loop. Panics if the run died.
+    /// Returns how the run ended, according to its loop. Panics if the run died.
     pub fn finish(&self) -> &Finish {
         self.finish.as_ref().expect("the run did not die")
     }
@@ -194,7 +194,7 @@ pub fn play_under<T>(
 }
 
 /// Returns the settings of batches that take 10 to 40 seconds and expire after two minutes. A run shows its state ten
-/// times a second, so hours of virtual time would take long.
+/// times a second, so simulating hours of virtual time would take long.
 pub fn quick() -> BatchConfig {
     let time = BatchTime::Between(Duration::from_secs(10), Duration::from_secs(40));
     BatchConfig { time, expiry: Duration::from_secs(120), ..BatchConfig::default() }
@@ -446,19 +446,19 @@ impl World {
         call(&self.model, self.clock, method, path, body)
     }
 
-    /// Lets somebody else create a batch with this many requests after each of these times.
+    /// Lets another client create a batch of `rows` requests after each of the times in `after`.
     pub fn foreign(&self, rows: usize, after: &[Duration]) {
         for after in after.iter().copied() {
             let (model, clock) = (self.model.clone(), self.clock);
             tokio::spawn(async move {
                 tokio::time::sleep(after).await;
-                // If the API refuses the batch, only the other client is affected.
+                // If the API rejects the batch, only the other client is affected.
                 let _ = call(&model, clock, http::Method::POST, "", &foreign_body(rows));
             });
         }
     }
 
-    /// Lets somebody else create a batch with this many requests. Returns the id of the batch.
+    /// Lets another client create a batch of `rows` requests. Returns the id of the batch.
     pub fn create_foreign(&self, rows: usize) -> String {
         let created = self.call(http::Method::POST, "", &foreign_body(rows));
         created["id"].as_str().expect("it was created").to_owned()

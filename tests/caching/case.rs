@@ -73,7 +73,7 @@ pub struct Case {
     pub template: Option<String>,
     /// The limits of the server, which the client knows.
     pub limits: RateLimits,
-    /// The burst of the limits: the amount that the server allows at the same moment.
+    /// The burst of the limits: the amount that the server allows at once.
     pub burst: Burst,
     /// The number of requests that are in flight at once; `None` if the scheduler chooses it.
     pub at_once: Option<usize>,
@@ -186,7 +186,7 @@ impl Draft {
         self.message("user", &[(content, tokens)])
     }
 
-    /// Adds a message. Each pair is the content and the tokens of a block.
+    /// Adds a message. Each pair has the content and the number of tokens of a block.
     pub fn message(mut self, role: &str, blocks: &[(u64, u64)]) -> Self {
         let block = |(content, tokens): &(u64, u64)| json!({"type": "text", "text": words(*content, *tokens)});
         let content = match blocks {
@@ -229,7 +229,7 @@ pub fn template(start: (u64, u64)) -> String {
     format!("{} {{{{q}}}}", words(start.0, start.1))
 }
 
-/// Returns a text with this many tokens. It consists of words of two to six letters, and each word is one token.
+/// Returns a text of `tokens` tokens. The text consists of words of two to six letters, and each word is one token.
 pub fn words(content: u64, tokens: u64) -> String {
     // Long texts are kept in memory, because the next row usually needs the same text.
     thread_local!(static LAST: RefCell<HashMap<(u64, u64), String>> = RefCell::default());
@@ -255,7 +255,7 @@ fn fresh_words(content: u64, tokens: u64) -> String {
     text
 }
 
-/// Returns a number that identifies a content. Each pair of `kind` and `number` has a number of its own.
+/// Returns a number that identifies the content of a part. Each pair of `kind` and `number` has a number of its own.
 pub fn content(kind: u64, number: usize) -> u64 {
     kind << 40 | number as u64
 }

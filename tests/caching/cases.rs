@@ -201,8 +201,8 @@ fn one_prefix(size: Size) -> Case {
     Case { limits: TIER_2, burst: Burst::Time(Duration::from_secs(10)), ..case }
 }
 
-/// Rows that are sent slowly. If they were sent in the order of the input, each cache entry would expire before the
-/// next row with its prefix.
+/// Rows that are sent slowly. If these rows were sent in the order of the input, each cache entry would expire before
+/// the next row with its prefix.
 fn slow_groups(size: Size) -> Case {
     let (groups, of_group) = (20, rows(size, 15, 5));
     let row = move |number: usize| {

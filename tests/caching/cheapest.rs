@@ -57,7 +57,7 @@ impl Node {
 pub enum Begins {
     /// No prefix.
     Cold,
-    /// All prefixes that several rows have.
+    /// All prefixes that several rows share.
     Warm,
 }
 
@@ -151,7 +151,7 @@ struct Prices {
 
 impl Node {
     /// Adds the price of this prefix and of all longer prefixes. `before` is the length of the next shorter prefix.
-    /// `open` is the number of tokens at the end of that prefix that are not cached.
+    /// `open` is how many tokens at the end of the shorter prefix are not cached.
     fn price(&self, prices: &Prices, before: u64, open: u64, sum: &mut Cheapest) {
         let (length, own) = (before + self.tokens, open + self.tokens);
         sum.input += self.tokens * self.rows;
@@ -162,9 +162,9 @@ impl Node {
         let is_cached = is_last && self.rows > 1 && length >= prices.least && pays;
         let open = if is_cached { 0 } else { own };
         if is_cached && own > 0 {
-            // A row uses only the longest prefix that it reads. So the shorter prefix is not used while the rows of a
-            // longer prefix are sent. If these rows take more than five minutes, the shorter prefix is written again
-            // after them, or is written once for an hour.
+            // A row uses only the longest prefix that it reads, so a shorter prefix is not used while the rows of a
+            // longer prefix are sent. If sending these rows takes more than five minutes, the shorter prefix is written
+            // again after them, or is written once with a lifetime of an hour.
             let is_slow = |node: &&Node| node.rows > 1 && node.rows as f64 * prices.seconds > FIVE_MINUTES;
             let pauses = self.longer.values().filter(is_slow).count().saturating_sub(1) as u64;
             let again = prices.first * u128::from(1 + pauses) + prices.read * u128::from(self.rows - 1 - pauses);

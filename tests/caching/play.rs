@@ -1,6 +1,6 @@
 //! Plays whole runs on virtual time. The real code surveys, plans, reads and schedules the rows. The API is simulated.
 //!
-//! The reader is a thread. Virtual time stands still when the loop waits for the reader, as if reading took no time.
+//! The reader is a thread. Virtual time stands still while the loop waits for the reader, as if reading took no time.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -230,7 +230,7 @@ impl<'c> Session<'c> {
     }
 }
 
-/// Passes rows on to the loop. When this function waits for the reader, it blocks the only thread of the runtime. So
+/// Passes rows on to the loop. While this function waits for the reader, it blocks the only thread of the runtime, so
 /// virtual time stands still.
 async fn pass_on(mut rows: mpsc::Receiver<Incoming>, out: mpsc::Sender<Incoming>) {
     loop {

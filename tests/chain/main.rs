@@ -15,14 +15,14 @@ use claude_batch::domain::Dimension;
 use world::{BURST, Played, Setting, play};
 
 const SEEDS: u64 = 50;
-/// The number of seeds for the cases in which a token limit is used up first. These runs take longer, so the number is
-/// smaller.
+/// The number of seeds for the cases in which a token limit is used up first. These runs take longer than other runs,
+/// so there are fewer seeds.
 const TOKEN_SEEDS: u64 = 15;
-/// The longest time of a run, as a multiple of the least time that the limits allow.
+/// The longest allowed time of a run, as a multiple of the least time that the limits allow.
 const MOST_TIME: f64 = 1.1;
 /// The largest amount of work that an API is allowed to get, as a multiple of what its limits allow.
 const MOST_ASKED: f64 = 1.05;
-/// The time for which the first API does not answer.
+/// How long the first API does not answer.
 const STALL_S: f64 = 600.0;
 
 #[test]
@@ -40,7 +40,7 @@ fn a_chain_uses_the_limits_on_output_tokens_of_both_providers() {
     judge_bound("stalls, output binds", Dimension::OutputTokens, stall, answers_while_the_first_stalls);
 }
 
-/// Returns a trial in which the first provider refuses everything for ten minutes.
+/// Returns a trial in which the first provider rejects every request for ten minutes.
 fn stall(case: &Case) -> Trial {
     let (from, until) = (case.at_s, case.at_s + STALL_S);
     let rule = format!(r#"{{"status":429,"from":"{from}s","until":"{until}s","retry_after":600}}"#);
@@ -249,11 +249,10 @@ fn of_limit(setting: &Setting, played: &Played, at: usize, dimension: Dimension)
     asked / (f64::from(limit) / 60.0 * (played.elapsed + BURST).as_secs_f64())
 }
 
-/// The number of rows that an API allows over time, according to the limit that is used up first. The other limits
-/// allow more.
+/// The number of rows that an API allows over time, according to the limit that is used up first.
 struct Capacity {
     per_second: f64,
-    /// The periods in which the API works and gets rows. Each period has its first and its last second.
+    /// The first and the last second of each period in which the API works and gets rows.
     open: Vec<(f64, f64)>,
 }
 
@@ -271,7 +270,7 @@ impl Capacity {
     }
 }
 
-/// Returns the least time in which these APIs allow this many rows. The time that the answers themselves take is left
+/// Returns the least time in which the limits of these APIs allow `rows` rows. The time that the answers take is left
 /// out.
 fn least_time(capacity: &[Capacity], rows: f64) -> f64 {
     let (mut low, mut high) = (0.0, 100_000.0);

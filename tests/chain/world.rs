@@ -35,8 +35,8 @@ pub const BURST: Duration = Duration::from_secs(5);
 
 /// The tokens of a prompt that are not words: the number of the row, and the tokens that the API adds.
 const NOT_WORDS: usize = 6;
-/// The number of tokens that a row uses of the token limit that is used up first. Of other token limits, a row uses
-/// `FEW_TOKENS`. The headers of a response round tokens to thousands, so the token limits must be as high as real
+/// How many tokens each row takes from the token limit that is used up first. From the other token limits, each row
+/// takes `FEW_TOKENS`. The headers of a response round tokens to thousands, so the token limits must be as high as real
 /// limits.
 const MANY_TOKENS: u32 = 500;
 const FEW_TOKENS: u32 = 20;

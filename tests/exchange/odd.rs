@@ -16,7 +16,7 @@ use crate::exchange::Exchange;
 pub enum Expected {
     /// The answer is kept, with this quality.
     Kept(&'static str),
-    /// The program refuses the answer, and is allowed to send the row again.
+    /// The program rejects the answer, and is allowed to send the row again.
     Refused,
     /// The answer is not finished, and the row is not tried again.
     Paused,
@@ -188,8 +188,7 @@ pub fn expected(odd: &Odd, is_stream: bool, offered: &[&str]) -> Expected {
     };
     let is_twice =
         is_twice(&odd.members, &LOOKED_AT) || odd.sent_blocks().any(|block| is_twice(block, &LOOKED_AT_IN_BLOCKS));
-    // A number that is too large for the parsed tree is valid JSON. So a small number replaces the large number before
-    // parsing.
+    // A number that is too large for the parsed tree is still valid JSON, so a small number replaces it before parsing.
     let tree: Value = serde_json::from_str(&odd.json().replace("1e999", "1")).expect("odd answers are JSON");
     if is_twice || tree["type"] != "message" {
         return Expected::Refused;
@@ -223,7 +222,7 @@ pub fn expected(odd: &Odd, is_stream: bool, offered: &[&str]) -> Expected {
 /// Members that a plain answer must not have twice.
 const LOOKED_AT: [&str; 4] = ["type", "content", "stop_reason", "usage"];
 const LOOKED_AT_IN_BLOCKS: [&str; 4] = ["type", "text", "name", "input"];
-/// Wrong values, with which the tests replace correct values.
+/// Wrong values, which the tests put in place of correct values.
 const WRONG: [&str; 8] = ["null", "7", "true", "-0.5", r#""""#, r#""x""#, "[]", "{}"];
 const STOP_REASONS: [&str; 10] = [
     "end_turn",

@@ -1,4 +1,4 @@
-//! Tests what each response of each platform means. Also tests that a part of a response is never an answer.
+//! Tests what each response of each platform means. Also tests that a part of a response never counts as an answer.
 //!
 //! The responses are in `fixtures/exchanges`, one folder for each kind of provider, with their sources.
 

@@ -53,7 +53,7 @@ pub fn csv(data: &[u8]) {
 /// The catalog is read once, because reading it takes longer than running one input.
 static CATALOG: LazyLock<Arc<Catalog>> = LazyLock::new(|| Arc::new(Catalog::builtin()));
 
-/// Reads and plans all rows. Returns the number of rows, or `None` when the whole input was refused.
+/// Reads and plans all rows. Returns the number of rows, or `None` if the program rejects the whole input.
 fn read(format: InputFormat, data: &[u8], options: Options) -> Option<usize> {
     let reader = Reader::from_read("in", format, Box::new(Cursor::new(data.to_vec())), &options).ok()?;
     let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };
@@ -65,7 +65,8 @@ fn read(format: InputFormat, data: &[u8], options: Options) -> Option<usize> {
         let origin = match item.ok()? {
             Item::Row(row) => {
                 let origin = row.origin.clone();
-                // Planning must not panic, also for a rejected row. The parameters of the row must stay on one line.
+                // Planning must not panic, even for a row that it rejects. The parameters of the row must stay on one
+                // line.
                 if let Ok(planned) = planner.plan(*row, JobId(items as u64)) {
                     assert!(!planned.job.request.json().contains(&b'\n'));
                 }
@@ -96,7 +97,7 @@ fn clock() -> RunClock {
     RunClock::start_at(jiff::Timestamp::UNIX_EPOCH)
 }
 
-/// Tests a results file or an error log that contains any bytes. If the journal refuses the file, the file is
+/// Tests a results file or an error log that contains any bytes. If the journal rejects the file, the file is
 /// unchanged. If the journal recovers the file, every line is complete. A second recovery finds the same rows and
 /// changes nothing.
 pub fn recovery(data: &[u8]) {

@@ -40,9 +40,9 @@ FAULTS = {
     "401": (["--error-rate", "401=0.05"], [], "the run stops"),
     "streams cut": (["--stream-fault", "truncate=0.1"], ["--stream", "on"], EACH),
     "connections cut": (["--stream-fault", "disconnect=0.1"], ["--stream", "on"], EACH),
-    # llmock can't see that a client stopped reading if the broken event was the last one. llmock then
-    # takes the client's next try for another call, and reports that the client ignored the fault. So this report counts
-    # only if the client made fewer further tries than there were faults.
+    # llmock can't see that a client stopped reading if the broken event was the last one. llmock then takes the
+    # client's next try for another call, and reports that the client ignored the fault. This report counts only if the
+    # client made fewer further tries than there were faults.
     "malformed events": (["--stream-fault", "malformed=0.1"], ["--stream", "on"], EACH),
     # The time limit is 3 s. With 1 s, llmock itself was too slow on a busy machine: most requests that reached the time
     # limit had no injected fault.
@@ -75,7 +75,7 @@ def free_port():
 
 
 class Started:
-    """A server that runs while the block does."""
+    """A server that runs during a `with` block."""
 
     def __init__(self, command, url, folder, **more):
         self.command, self.url, self.folder, self.more = [str(part) for part in command], url, folder, more
@@ -182,8 +182,8 @@ def by_llmock(runs, llmock, only):
         mistaken = {"gave_up"} if end == "the time ends" else set()
         if case == "malformed events" and tries >= verdict["faults_injected"]:
             mistaken.add("malformed_chunk_ignored")
-        # After a failed probe (a test request), the program sends a row and not the same probe. So llmock reports the
-        # probe as a call that was given up.
+        # After a failed probe (a test request), the program sends a row instead of the same probe, so llmock reports
+        # that the client gave up the probe.
         found = [one for one in verdict["findings"] if one["code"] != "gave_up" or not sent_as_probes.issuperset(one["requests"])]
         counted = [one for one in found if one["code"] not in mistaken]
         problems = [f"{one['code']}: {one['title']}" for one in counted]
@@ -201,7 +201,7 @@ def by_llmock(runs, llmock, only):
 # The servers behind LiteLLM: for each model, the flags and faults of its simulator.
 UPSTREAMS = {
     "claude-haiku-4-5": (["--rpm", "300"], []),
-    # The headers of this simulator do not show its limits. Only refusals show them.
+    # The headers of this simulator do not show its limits. Clients learn the limits only from its 429 responses.
     "claude-haiku-5-5": (["--rpm", "120", "--as", "messages"], []),
     "claude-sonnet-4-5": (["--rpm", "100000"], [
         {"status": 500, "share": 0.1, "first_attempts_only": True},

@@ -126,7 +126,7 @@ class Promptfoo:
 
 
 class Parallel:
-    """Runs GNU parallel with curl. There is a request file for each row, a log of jobs, and `--resume-failed`."""
+    """Runs GNU parallel with curl. Uses a request file for each row, a job log, and `--resume-failed`."""
 
     name = "GNU parallel + curl"
     cap = False

@@ -56,7 +56,7 @@ def texts(path):
         parts = iter(line.split("\\"))
         text = next(parts)
         for part in parts:
-            # The split at backslashes makes an empty part from two backslashes in sequence.
+            # Splitting at backslashes turns two adjacent backslashes into an empty part.
             text += "\\" + next(parts) if part == "" else meanings[part[0]] + part[1:]
         return text
 
@@ -110,7 +110,7 @@ def jq(path):
 
 def libreoffice(path, work, columns):
     """Returns the Excel file that LibreOffice makes from a table. With `columns`, that many columns are
-    read as text. Without `columns`, LibreOffice reads cells as if a person had opened the file."""
+    read as text. Without `columns`, LibreOffice reads cells as if a user had opened the file."""
     formats = "/".join(f"{column}/2" for column in range(1, columns + 1)) if columns else ""
     options = f"CSV:{ord(delimiter(path))},34,76,1,{formats},0,false,{'false' if columns else 'true'}"
     folder = work / "libreoffice"

@@ -233,7 +233,7 @@ def look(pages, pictures, args):
             paper.pdf(path=pictures / f"{name}.pdf", format="A4", print_background=True)
             paper.close()
         if args.picture:
-            # The picture shows the sections with the charts, because the page is made for them.
+            # The picture shows the sections with the charts, because the charts matter most on this page.
             best = browser.new_page(viewport={"width": 1200, "height": 1535}, color_scheme="light")
             best.goto(pages["two-hours"].as_uri())
             best.add_style_tag(content="section[aria-labelledby=h-asked],section[aria-labelledby=h-came]{display:none}")
@@ -243,7 +243,7 @@ def look(pages, pictures, args):
 
 
 def look_at(browser, page, name, width, scheme, pictures, axe):
-    # The policy of the page forbids scripts, so axe-core can run only with `bypass_csp`.
+    # The content security policy of the page forbids scripts, so axe-core can run only with `bypass_csp`.
     context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme, bypass_csp=True)
     tab = context.new_page()
     findings = []

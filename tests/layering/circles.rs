@@ -39,7 +39,7 @@ fn used_files<'s>(source: &'s Source, files: &BTreeMap<&'s [String], &'s Source>
 /// Returns the file that defines the item at the end of a path; `None` if no file of this project defines it. The path
 /// begins at the crate root.
 fn defining_file<'s>(mut path: Module, files: &BTreeMap<&'s [String], &'s Source>) -> Option<&'s [String]> {
-    // Each step follows one re-export. More steps than files mean that a re-export leads back to itself.
+    // Each step follows one re-export. If there are more steps than files, a re-export leads back to itself.
     for _ in 0..files.len() {
         let length = (1..=path.len()).rev().find(|&length| files.contains_key(&path[..length]))?;
         let (module, source) = files.get_key_value(&path[..length])?;

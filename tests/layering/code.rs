@@ -107,8 +107,7 @@ pub fn without_test_items(code: String) -> (String, Vec<String>) {
 /// Returns how many lines of a source do not belong to an item under `#[cfg(test)]`.
 pub fn lines_without_tests(text: &str) -> usize {
     let chars: Vec<char> = without_comments_and_strings(text).chars().collect();
-    // The range of an item ends before its last line break. So the number of lines of an item is one higher than the
-    // number of its line breaks.
+    // The range of an item ends before its last line break, so an item has one more line than line breaks.
     let lines_of = |item: Range<usize>| chars[item].split(|c| *c == '\n').count();
     let of_tests: usize = test_items(&chars).into_iter().map(lines_of).sum();
     text.lines().count().saturating_sub(of_tests)

@@ -143,8 +143,8 @@ pub const STREAMS: (&[&str], &[&str]) = (
 );
 
 /// Words of the Messages API and of other platforms, and the folders that are allowed to contain them. The words are
-/// types and codes of errors, and names of headers. Only the provider decides what a reply means. Upper case and lower
-/// case do not differ. The words are also found inside longer words, in comments, and in tests.
+/// types and codes of errors, and names of headers. Only the provider decides what a reply means. Case does not matter.
+/// The words are also found inside longer words, in comments, and in tests.
 pub const OF_A_PROVIDER: (&[&str], &[&str]) = (
     &[
         "invalid_request_error",
@@ -175,8 +175,8 @@ pub const OF_A_PROVIDER: (&[&str], &[&str]) = (
     &["provider/anthropic/", "catalog/", "sim/"],
 );
 
-/// Words that are forbidden in all texts of the project: paths of a machine, vague names, and notes of an author to
-/// himself. Only whole words count. Upper case and lower case do not differ.
+/// Words that are forbidden in all texts of the project: paths of a machine, vague names, and an author's notes to
+/// himself. Only whole words are forbidden. Case does not matter.
 pub const NOT_IN_TEXT: &[&str] = &[
     concat!("/", "home/"),
     concat!("/", "root/"),

@@ -95,7 +95,7 @@ fn steps() -> Vec<Step> {
     steps
 }
 
-/// Returns an API with answers that take a third of a second. The API refuses a tenth of the rows when they are sent
+/// Returns an API with answers that take a third of a second. The API rejects a tenth of the rows when they are sent
 /// for the first time.
 fn failing_and_slow() -> Api {
     let faults = r#"{"seed": 3, "rules": [{"status": 400, "share": 0.1, "first_attempts_only": true}]}"#;

@@ -26,7 +26,7 @@ pub fn folder_of_a_user() -> Folder {
         copy_files(&root().join("fixtures").join(sub), &folder.path("fixtures").join(sub));
     }
     folder.write("tickets.csv", &folder.read("fixtures/tickets.csv"));
-    // Only every eighth row of the sample file is used. These few rows have all forms that a row can have.
+    // Every eighth row of the sample file is enough, because these rows have every form that a row can have.
     let rows: String = folder.read("fixtures/prompts.jsonl").lines().step_by(8).flat_map(|row| [row, "\n"]).collect();
     folder.write("prompts.jsonl", &rows);
     folder.write("bin/claude-batch", WRAPPER);

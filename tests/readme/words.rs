@@ -82,7 +82,7 @@ fn commands(page: &Page) -> Vec<String> {
     let typed = typed.iter().flat_map(|text| text.split("claude-batch ").skip(1).map(whole_command));
     let prose = page.prose();
     let code = prose.split('`').skip(1).step_by(2).filter_map(|code| code.strip_prefix("claude-batch "));
-    // A word in capitals is a placeholder for a value of the user, and dots mean more values.
+    // A word in capitals stands for a value that the user chooses, and dots mean that more values can follow.
     let code = code.filter(|code| !code.contains('…') && !code.contains("RUN") && !code.contains("SHELL"));
     let code: Vec<String> = code.map(|code| code.replace('\n', " ")).collect();
     typed.chain(code).map(|rest| format!("claude-batch {rest}")).collect()

@@ -21,13 +21,13 @@ const OF_TIMING: [&str; 8] = ["time", "limits", "now", "speed", "latency", "fast
 /// The width of a label, in columns. A line without a label belongs to the label above it.
 const LABEL: usize = 10;
 
-/// A picture of a run. It shows the typed command, one moment of the run, and below that the end of the run.
+/// A picture of a run: the typed command, one moment of the run, and below that the end of the run.
 struct Scene {
     name: &'static str,
     title: &'static str,
     arguments: &'static [&'static str],
-    /// The texts that select the moment. It is the first drawing that contains one of these texts. Without texts, the
-    /// picture shows only the end of the run.
+    /// The texts that select the moment: the first drawing that contains one of these texts. Without texts, the picture
+    /// shows only the end of the run.
     moment: &'static [&'static str],
 }
 

@@ -9,11 +9,11 @@ use crate::window::Window;
 const ROWS: usize = 3_000;
 /// How many times the size changes in a run.
 const CHANGES: usize = 25;
-/// After a change of size, the tests wait for this many drawings before they check the terminal. The first drawing was
+/// How many drawings the tests wait for after a change of size, before they check the terminal. The first drawing was
 /// possibly made for the old size.
 const DRAWINGS: usize = 2;
-/// The sequence after the lines of a drawing, which switches line wrapping on again. After this sequence, the cursor
-/// moves back to the start of the first line.
+/// The sequence that follows the lines of a drawing and switches line wrapping on again. After this sequence, the
+/// cursor moves back to the start of the first line.
 const DRAWN: &str = "\x1b[?7h";
 
 #[test]
@@ -67,7 +67,7 @@ fn a_run_that_ends_by_itself_leaves_only_its_summary_and_the_cursor_at_the_start
     assert!(cursor.visible && cursor.col == 0, "{cursor:?}");
 }
 
-/// Reads until the program has drawn its block this many times, and the last drawing is complete.
+/// Reads until the program has drawn its block `drawings` times, and the last drawing is complete.
 #[track_caller]
 fn wait_for(window: &mut Window, drawings: usize) {
     let (mut seen, mut last) = (0, String::new());

@@ -127,7 +127,7 @@ fn push_run(svg: &mut String, run: &[Cell], left: f64, top: f64, palette: &Palet
                 svg,
                 "<text x=\"{left:.1}\" y=\"{:.1}\" fill=\"{color}\"{weight} textLength=\"{width:.1}\">{}</text>",
                 top + 14.0,
-                // Not all browsers keep blanks at the start of a text and several blanks in a row.
+                // Some browsers remove blanks at the start of a text, and shorten several blanks to one.
                 escaped(text).replace(' ', "\u{a0}")
             );
         }

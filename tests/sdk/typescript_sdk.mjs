@@ -1,7 +1,7 @@
 // Tests the official TypeScript SDK, unchanged, against the simulator: node --test typescript_sdk.mjs. SIMULATOR_URL
 // must be set, and SDK_FOLDER must be a folder in which @anthropic-ai/sdk is installed.
 //
-// The simulator must run with tests/sdk/faults.json, and with a limit of requests that these tests do not reach.
+// The simulator must run with tests/sdk/faults.json, and with a limit on requests that these tests do not reach.
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";

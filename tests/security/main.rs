@@ -24,7 +24,7 @@ fn holds(name: &str) {
     assert!(!page(Size::Share).is_empty(), "{name} tried nothing");
 }
 
-/// Makes one test for each loop. So the loops run in parallel, and each loop has a test name of its own.
+/// Makes one test for each loop, so that the loops run in parallel and each loop has its own test name.
 macro_rules! tests {
     ($($test:ident: $name:literal,)*) => {
         $(

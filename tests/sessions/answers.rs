@@ -1,4 +1,5 @@
-//! Tests answers that are not as required: which further requests a run sends, and what the files say about them.
+//! Tests answers that break a rule of the user: which follow-up requests a run sends, and what the files say about
+//! them.
 
 use claude_batch::sim::answers::AnswerPlan;
 use claude_batch::sim::config::{BatchConfig, BatchTime};

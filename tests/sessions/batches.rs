@@ -8,7 +8,7 @@ use crate::support::*;
 
 const RUN: [&str; 6] = ["run", "prompts.jsonl", "--lane", "batch", "--tier", "2"];
 
-/// Returns a folder with this many rows, and an API whose batches take this long.
+/// Returns a folder with `rows` rows, and an API whose batches take the given time.
 fn ready(rows: usize, time: Duration) -> (Folder, Api) {
     let time = BatchTime::Fixed(time);
     let api = Api::new(quick().with_batches(BatchConfig { time, ..BatchConfig::default() }));

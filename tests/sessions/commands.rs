@@ -103,7 +103,7 @@ fn finished_by_printed_commands(api: &Api, case: &Case<'_>, quoted: &str) {
     let filled = |text: &str| text.replace("URL", &api.url);
     // Only an argument that is exactly `URL` is replaced, because names of variables contain `URL` too.
     let value = |text: &str| if text == "URL" { filled(text) } else { text.to_owned() };
-    // The program sends one row after the other. So the first row fails before the limit on requests is reached.
+    // The program sends one row after the other, so the first row fails before the limit on requests is reached.
     let window = if case.args.contains(&"-c2") { None } else { Some("-c1") };
     let more = ["--max-requests", "4", "--max-retries", "0"].into_iter().chain(window).map(str::to_owned);
     let args: Vec<_> = case.args.iter().map(|arg| value(arg)).chain(more).collect();

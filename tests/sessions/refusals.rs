@@ -1,9 +1,9 @@
-//! Tests runs that are refused before anything is sent. A refused run prints one clear message, ends with exit code 2,
-//! and leaves no files.
+//! Tests runs that are rejected before anything is sent. A rejected run prints one clear message, ends with exit code
+//! 2, and leaves no files.
 //!
-//! A dry run refuses nearly everything that a run refuses, with the same message and the same exit code. So each case
-//! here is tried as a run and as a dry run. A dry run skips only the checks of things that are needed to send requests.
-//! The cases of these checks use [`refused_once`].
+//! A dry run rejects nearly everything that a run rejects, with the same message and the same exit code. Most cases
+//! here are therefore tried as a run and as a dry run. A dry run skips only the checks of things that are needed to
+//! send requests. The cases of these checks use [`refused_once`].
 
 use std::process::{Command, Stdio};
 

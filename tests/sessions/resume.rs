@@ -9,10 +9,10 @@ use claude_batch::sim::faults::FaultPlan;
 
 use crate::support::*;
 
-/// The server refuses a tenth of the rows each time that they are sent.
+/// The server rejects a tenth of the rows each time that they are sent.
 const TENTH: &str = r#"{"seed": 1, "rules": [{"status": 400, "share": 0.1}]}"#;
 
-/// The server refuses the row with number 1 once. The error says that the request is wrong.
+/// The server rejects the row with number 1 once. The error says that the request is invalid.
 const ONE_FAILS: &str = r#"{"rules": [{"status": 400, "contains": "number 1.", "times": 1}]}"#;
 
 /// The server fails once with an internal error, for the row with number 1.

@@ -268,7 +268,7 @@ fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a line")).collect()
 }
 
-/// Asserts that this many lines are copies of other lines. A copy has the same request and the same answer as the other
+/// Asserts that `copies` lines are copies of other lines. A copy has the same request and the same answer as the other
 /// line, and costs nothing.
 #[track_caller]
 fn assert_copies(lines: &[Value], copies: usize) {

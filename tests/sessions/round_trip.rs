@@ -54,7 +54,7 @@ impl Row {
     }
 }
 
-/// A server that knows all rows. The server refuses a request that belongs to no row.
+/// A server that knows all rows. The server rejects a request that belongs to no row.
 struct Server {
     hostile: Hostile,
     arrived: Arc<Vec<AtomicU32>>,
@@ -172,8 +172,8 @@ fn json_row(at: usize, random: &mut fastrand::Rng) -> (Row, String) {
     (Row::new(label, body, vec![note, number], random), object(&members, ":") + ["\n", "\r\n"][at % 2])
 }
 
-/// Returns a row of a table. The cells are texts. The program refuses a table with a NUL byte, because such a table is
-/// not text. So only the answer can have a NUL byte.
+/// Returns a row of a table. The cells are texts. The program rejects a table with a NUL byte, because such a table is
+/// not text. Only the answer can have a NUL byte.
 fn table_row(at: usize, random: &mut fastrand::Rng) -> Row {
     let mut cell = || text(random).replace('\0', "\u{1}");
     let (label, prompt, note) = (format!("{}{at}", cell()), format!("{}{at}{}", cell(), cell()), cell());
@@ -205,8 +205,8 @@ fn assert_outputs(folder: &Folder, rows: &[Row]) {
     let lines = unpacked(folder, "o.txt.zst");
     let read: Vec<_> = lines.split_terminator('\n').map(|line| vec![unescaped(line)]).collect();
     assert_rows("o.txt.zst", &read, &texts);
-    // In this output, a text ends with a NUL byte, and a text can also contain NUL bytes. So the test compares the
-    // whole output at once, not text by text.
+    // In this output, a text ends with a NUL byte, and a text can also contain NUL bytes. The test therefore compares
+    // the whole output at once, not text by text.
     folder.run(&["results", "out.jsonl", "-o", "o.txt", "--null", "--order", "input"]).ends_with(0);
     let all: String = rows.iter().map(|row| row.text.clone() + "\0").collect();
     assert!(folder.read("o.txt") == all, "o.txt with --null");

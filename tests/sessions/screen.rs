@@ -14,7 +14,7 @@ use crate::support::*;
 const ROWS: u16 = 24;
 /// The sizes of the terminal, in columns and rows. The test sets one after the other.
 const SIZES: [(u16, u16); 6] = [(40, ROWS), (250, ROWS), (80, 12), (20, ROWS), (132, 8), (80, ROWS)];
-/// After a change of size, the test waits for this many redraws of the progress. At least one of these redraws uses the
+/// How many redraws of the progress the test waits for after a change of size. At least one of these redraws uses the
 /// new size.
 const DRAWINGS: usize = 3;
 
@@ -103,8 +103,8 @@ impl Window {
         self.latest.clear();
     }
 
-    /// Reads until the progress was drawn this many times, and until the last redraw is complete. Each redraw shows the
-    /// number of rows.
+    /// Reads until the progress was drawn `drawings` times, and until the last redraw is complete. Each redraw shows
+    /// the number of rows.
     #[track_caller]
     fn wait_for(&mut self, drawings: usize) {
         let count = |text: &str| text.matches("/5,000").count() + text.matches("of 5,000 done").count();

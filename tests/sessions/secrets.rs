@@ -1,4 +1,4 @@
-//! Tests that the key appears nowhere: not in the output and not in the files, also when a server sends the key back.
+//! Tests that the key never appears in the output or the files, even when a server sends the key back.
 
 use crate::support::*;
 

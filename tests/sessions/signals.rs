@@ -17,7 +17,7 @@ const RUN: [&str; 5] = ["run", "prompts.jsonl", "--tier", "none", "-c8"];
 
 fn send(child: &Child, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process id")).expect("a process id");
-    // The signal fails if the run has already ended by itself.
+    // Sending the signal fails if the run has already ended by itself.
     let _ = kill_process(pid, signal);
 }
 
@@ -58,7 +58,7 @@ fn after_ctrl_c_at_any_moment_the_same_command_finishes_each_row_once() {
         let interrupted = finish(child);
         let on = folder.run_at(&api, &RUN);
 
-        // In its first milliseconds, the program does not handle signals. So a signal in this time ends the program
+        // In its first milliseconds, the program does not handle signals, so a signal in this time ends the program
         // immediately.
         assert!(matches!(interrupted.code, Some(0 | 130) | None), "{interrupted:?}");
         on.ends_with(0);
@@ -142,8 +142,8 @@ fn after_kill_9_at_any_moment_the_same_command_finishes_each_row_once_and_counts
         let again = api.books().billed_again;
         let unwritten = sent - written.min(sent);
         assert!(again <= reported, "{again} were answered twice, {reported} reported");
-        // A request can be recorded as sent although it never arrived. The limit on requests in flight is also the
-        // limit for such requests.
+        // A request can be recorded as sent although it never arrived. The limit on requests in flight also limits such
+        // requests.
         assert!(reported <= unwritten + 8, "{reported} reported, {unwritten} were sent and not written");
         assert!(unwritten <= reported, "{unwritten} were sent and not written, {reported} reported");
     });
@@ -278,7 +278,7 @@ fn slow_first_pass(rows: usize) -> (Folder, [&'static str; 6]) {
     (folder, ["run", "slow.csv", "-t", "@t.txt", "--tier", "none"])
 }
 
-/// Returns the command in the form in which `nohup` starts it.
+/// Returns the command as `nohup` starts it.
 #[cfg(target_os = "linux")]
 fn with_hang_ups_ignored(command: &Command) -> Command {
     let mut shell = Command::new("sh");

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::support::*;
 
-/// A fault with which some rows fail. The program does not retry this status.
+/// A fault that makes some rows fail. The program does not retry this status.
 const REFUSED: &str = r#"{"rules": [{"status": 400, "contains": "number 1."}]}"#;
 
 #[test]

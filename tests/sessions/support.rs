@@ -33,7 +33,7 @@ impl Folder {
         Self { folder: tempfile::tempdir().expect("a temporary folder") }
     }
 
-    /// Returns a folder with a `prompts.jsonl` of this many rows.
+    /// Returns a folder with a `prompts.jsonl` of `count` rows.
     pub fn with_rows(count: usize) -> Self {
         let folder = Self::new();
         folder.write("prompts.jsonl", &rows(count));
@@ -213,7 +213,7 @@ impl Api {
         self.model.lock().expect("the model is whole").books().clone()
     }
 
-    /// Waits until the API has received this many requests.
+    /// Waits until the API has received `count` requests.
     pub fn wait_for_requests(&self, count: u64) {
         while self.books().requests < count {
             std::thread::sleep(Duration::from_millis(1));
@@ -229,7 +229,7 @@ pub fn quick() -> SimConfig {
         .with_lengths(OutputLengths::fixed(12))
 }
 
-/// Returns this many different rows with ids `r0`, `r1`, …
+/// Returns `count` different rows with ids `r0`, `r1`, …
 pub fn rows(count: usize) -> String {
     let row = |at| format!("{{\"custom_id\":\"r{at}\",\"prompt\":\"Say the number {at}.\",\"max_tokens\":32}}\n");
     (0..count).map(row).collect()

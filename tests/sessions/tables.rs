@@ -1,4 +1,4 @@
-//! Tests the outputs that are made from the results: tables and texts. A run makes these outputs at its end, and
+//! Tests the outputs that are made from the results: tables and texts. A run makes tables and texts at its end, and
 //! `results` makes them again.
 
 use std::process::Stdio;
@@ -71,7 +71,7 @@ fn results_makes_the_same_table_from_any_file_of_the_run() {
 fn rows_without_a_label_get_their_own_answers_back() {
     let folder = Folder::new();
     let api = Api::quick();
-    // Equal rows differ in the number of equal rows before them.
+    // The program tells equal rows apart by how many equal rows come before them.
     let rows: String = (0..40).map(|at| format!("{{\"prompt\":\"Say {}.\",\"nr\":{at}}}\n", at % 7)).collect();
     folder.write("rows.jsonl", &rows);
     let fields = "input.nr,id,text";

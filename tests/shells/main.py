@@ -184,7 +184,7 @@ def syntax(name, script):
 
 
 def ran(folder):
-    """Returns the commands in names of the foreign file that were run, or None."""
+    """Returns the commands in profile names of the foreign file that the shell ran, or None."""
     files = sorted(file.name for file in folder.glob("RAN-*"))
     return f"names were run as commands: {files}" if files else None
 

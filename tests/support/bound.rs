@@ -16,7 +16,7 @@ pub struct Account<'a> {
     pub limits: [u32; 3],
     /// The answers, in the order in which their requests were sent.
     pub in_order: Vec<&'a Answer>,
-    /// The sums of the requests, input tokens and output tokens that were used.
+    /// The total requests, input tokens and output tokens that were used.
     pub used: [f64; 3],
     /// The amounts that other clients used in bursts, up to the time of the last row.
     pub others: [f64; 3],
@@ -27,9 +27,9 @@ pub struct Account<'a> {
 impl Account<'_> {
     /// Returns the least time, and the limit (requests, input tokens or output tokens) that decides it.
     ///
-    /// Requests and input tokens are counted when the server accepts a row. So the server accepts a row only after the
-    /// limits have allowed this row and all rows before it. The row ends one latency after it is accepted. Output
-    /// tokens are counted while they are produced. So when the run ends, the limits have allowed all output tokens
+    /// Requests and input tokens are counted when the server accepts a row. The server therefore accepts a row only
+    /// after the limits have allowed this row and all rows before it. The row ends one latency after it is accepted.
+    /// Output tokens are counted while they are produced. When the run ends, the limits have allowed all output tokens
     /// except the debt that the server permits.
     pub fn least_time(&self) -> (f64, Dimension) {
         let time = |dimension: Dimension| {
@@ -59,7 +59,7 @@ impl Account<'_> {
         let at = dimension.index();
         let rate = |limits: [u32; 3]| f64::from(limits[at]) / 60.0 * (1.0 - steady_share(self.server));
         let capacity = (f64::from(self.limits[at]) * self.server.burst_s[at] / 60.0).max(1.0);
-        // The bursts of other clients are known only as a total. So each row gets a proportional part of this total.
+        // Only the total of the bursts of other clients is known, so each row gets a proportional part of this total.
         let others = self.others[at] * used / self.used[at].max(1.0);
         let mut left = used + others - capacity;
         let (mut from, mut limits) = (0.0, self.limits);
@@ -75,7 +75,7 @@ impl Account<'_> {
     }
 }
 
-/// Returns the least time for this much input under the acceleration limit. Under this limit, one minute can use `step`
+/// Returns the least time for `input_tokens` under the acceleration limit. Under this limit, one minute can use `step`
 /// tokens more than the minute before. `floor` tokens are always allowed.
 ///
 /// Each minute uses all the tokens that the limit and the bucket allow. The last minute uses the rest as soon as the

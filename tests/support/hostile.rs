@@ -85,7 +85,7 @@ pub fn response(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
 }
 
 fn serve(mut connection: TcpStream, answer: &dyn Fn(&Asked, &mut TcpStream) -> io::Result<Then>, numbers: &AtomicU64) {
-    // If a test does not close a connection, its thread ends after this time.
+    // If a test does not close a connection, the thread of the connection ends after this time.
     let _ = connection.set_read_timeout(Some(Duration::from_secs(120)));
     let Ok(reading) = connection.try_clone() else { return };
     let mut reading = BufReader::new(reading);

@@ -243,8 +243,8 @@ impl Judge<'_> {
         measures
     }
 
-    /// Returns the number of lost rows. A row is lost if it has no answer and a stopped run did not keep it for the
-    /// next run.
+    /// Returns the number of lost rows. A row without an answer is lost, unless the run was stopped and kept the row
+    /// for the next run.
     fn lost_rows(&self) -> f64 {
         let kept = match self.finish.halted {
             Some(_) => self.finish.pending as usize + self.rows - self.seen.offered.len(),
@@ -310,8 +310,8 @@ impl Judge<'_> {
         }
     }
 
-    /// Measures the error of the remaining time that the run shows. There are three moments: after a twentieth of the
-    /// rows, after a twentieth of the time, and a minute after a change of limits.
+    /// Measures the error of the remaining time that the run shows, at three moments: after a twentieth of the rows,
+    /// after a twentieth of the time, and a minute after a change of limits.
     fn etas(&self, measures: &mut Measures) {
         let elapsed = self.seen.elapsed;
         let error = |(at, left): (f64, f64)| (at + left - elapsed).abs() / elapsed;
@@ -422,8 +422,8 @@ impl Judge<'_> {
     }
 
     /// Measures the longest wait of a small row and of a big row. The wait of a row begins when the row is read. From
-    /// this wait, the judge subtracts the time that the limit needs for the small rows before the row. Then the judge
-    /// divides the rest by the number of big rows before the row, plus one.
+    /// the wait of a row, the judge subtracts the time that the limit needs for the small rows before the row. The
+    /// judge divides the rest by the number of big rows before the row, plus one.
     fn waits(&self, measures: &mut Measures) {
         let kinds = &self.scenario.load.kinds;
         let limit = f64::from(self.scenario.server.limits[1]);

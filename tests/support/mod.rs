@@ -139,7 +139,7 @@ pub fn config(limits: RateLimits, window: Window, seed: u64) -> Config {
     }
 }
 
-/// Returns the instant that is this many seconds after the start.
+/// Returns the instant that is `seconds` seconds after the start.
 pub fn at(seconds: f64) -> Instant {
     Instant::from_nanos((seconds * 1e9) as u64)
 }

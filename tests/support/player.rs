@@ -67,7 +67,7 @@ impl<W: World> Player<W> {
         }
     }
 
-    /// Plays until the run has ended. With `halt_at`, a signal stops the run after that many events.
+    /// Plays until the run has ended. With `halt_at`, a signal stops the run after `halt_at` events.
     pub fn play(&mut self, halt_at: Option<u64>) {
         let mut events = 0;
         while self.step() {

@@ -1,5 +1,5 @@
-//! The form of a scenario file. A scenario file describes a server, a load, the options of the scheduler, and the
-//! ranges in which the measures of the run must stay.
+//! The format of a scenario file, which describes a server, a load, the options of the scheduler, and the ranges in
+//! which the measures of the run must stay.
 //!
 //! Times are in seconds. Members that are left out have defaults. By default, the API has the limits of tier 2, a burst
 //! of a whole minute, and no faults. The scheduler has the defaults of the command line.
@@ -131,7 +131,8 @@ impl Default for Server {
 pub struct Other {
     /// The share of each limit that the client uses, in thousandths.
     pub permille: u32,
-    /// The time between the bursts of the client. Without this time, the client uses a constant share of each limit.
+    /// The time between the bursts of the client. If this member is missing, the client uses a constant share of each
+    /// limit.
     pub every_s: Option<f64>,
 }
 
@@ -187,7 +188,7 @@ pub struct Kind {
     /// `max_tokens`.
     #[serde(default = "thousand")]
     pub max_tokens: u32,
-    /// The model of these rows. Without a model, the model of the load is used.
+    /// The model of these rows; by default, the model of the load.
     pub model: Option<String>,
 }
 
@@ -208,7 +209,8 @@ pub enum Order {
     Mixed,
     /// The file has one kind after the other, and is read in this order.
     Sorted,
-    /// The file has one kind after the other. The run reads it in the order that the first pass over the input advises.
+    /// The file has one kind after the other. The run reads the file in the order that the first pass over the input
+    /// recommends.
     Advised,
 }
 
@@ -222,7 +224,7 @@ pub struct Options {
     pub no_preset: bool,
     /// The fixed limit on requests in flight, if there is one.
     pub concurrency: Option<usize>,
-    /// `--retry-for`. The time for which a run waits for an endpoint that does not work. The default is half an hour.
+    /// `--retry-for`. How long a run waits for an endpoint that does not work. The default is half an hour.
     pub retry_for_s: Option<f64>,
 }
 

@@ -80,7 +80,7 @@ pub struct Seen {
     pub most_unwritten: usize,
 }
 
-/// A log to which several parts of a run write.
+/// A log that several parts of a run write to.
 #[derive(Clone)]
 pub struct Log {
     seen: Arc<Mutex<Seen>>,

@@ -1,4 +1,4 @@
-//! Makes whole runs on virtual time: the real loop and the real scheduler run against the simulated API. Rows and lines
+//! Plays whole runs on virtual time: the real loop and the real scheduler run against the simulated API. Rows and lines
 //! are in memory.
 
 use std::sync::{Arc, Mutex};
@@ -174,7 +174,7 @@ fn rules_of(kind: ProviderKind) -> RequestRules {
     RequestRules { model_prefix: model_prefix.into(), ..RequestRules::default() }
 }
 
-/// Returns how many times the simulated API refused with 429.
+/// Returns how many requests the simulated API rejected with 429.
 pub fn refused(whole: &Whole) -> u64 {
     lock(&whole.model).books().refused_total()
 }

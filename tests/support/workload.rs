@@ -1,8 +1,8 @@
 //! Workloads for the judge of plans: random rows, and a random server that the plan does not know.
 //!
-//! To find its true cost and time, the whole workload is run on virtual time, with the real loop and scheduler against
-//! the simulated API. One plan is made from the rows alone. The other plan also uses the answers to 50 rows, and some
-//! token counts.
+//! To find the true cost and time of a workload, the judge runs the whole workload on virtual time, with the real loop
+//! and scheduler against the simulated API. One plan is made from the rows alone. The other plan also uses the answers
+//! to 50 rows and the token counts of some rows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ pub struct Truth {
     pub refused: u64,
 }
 
-/// The knowledge that a plan has in addition to the rows.
+/// What a plan knows in addition to the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
     /// The plan knows the answers to [`HISTORY`] rows, and the token counts of [`COUNTED`] rows.
@@ -139,7 +139,7 @@ const TEXTS: [(&str, &[&str]); 8] = [
 ];
 
 impl Workload {
-    /// Returns the workload of a seed. With `most_rows`, the workload has at most this many rows.
+    /// Returns the workload of a seed. The workload has at most `most_rows` rows.
     pub fn new(seed: u64, most_rows: usize) -> Self {
         let mut random = fastrand::Rng::with_seed(seed.wrapping_mul(0x9e37_79b9) ^ 0x504c_414e);
         let catalog = Arc::new(Catalog::builtin());
@@ -254,7 +254,7 @@ impl Workload {
         (history, known_bursts(&whole.finish.learned, load))
     }
 
-    /// Asks the server to count the tokens of those rows that the load selects for counting.
+    /// Asks the server to count the tokens of the rows that the load selects for counting.
     fn counts(&self, load: &Load) -> Counts {
         let provider = Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("the version is a header");
         let mut model = Model::new(self.sim.clone());
@@ -363,7 +363,7 @@ impl Rows {
         body
     }
 
-    /// Returns the number of rows for which the server needs this many minutes.
+    /// Returns how many rows the server can answer in `minutes` minutes.
     fn count(&self, sim: &SimConfig, tier: Tier, catalog: &Catalog, minutes: f64) -> usize {
         let tokens = 2.5 * self.words as f64 + 400.0 * f64::from(u8::from(self.has_tools));
         let output = (sim.lengths.mean + sim.lengths.per_prompt_token * tokens).min(f64::from(self.max_tokens));

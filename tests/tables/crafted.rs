@@ -71,8 +71,8 @@ fn mutated_files_never_panic_hang_or_take_much_memory() {
             ends[end] += 1;
         }
     }
-    // There are three outcomes: the file is refused at the start, the damage is found later, or the file is read to its
-    // end. The test needs many cases of each outcome.
+    // There are three outcomes: the program rejects the file at the start, the damage is found later, or the file is
+    // read to its end. The test needs many cases of each outcome.
     assert!(ends.iter().all(|count| *count > 400), "mutations of one kind only: {ends:?}");
 }
 

@@ -54,7 +54,7 @@ const EVERY_TYPE: [(&str, [&str; 5]); 25] = [
     ("sizes", [r#"J:{"s":1,"m":2}"#, "J:{}", "", r#"J:{"l":null}"#, r#"J:{"x":5}"#]),
     ("codes", [r#"J:{"1":"one"}"#, "J:{}", "", r#"J:{"2":null}"#, r#"J:{"3":"t"}"#]),
     ("raw", ["T:text", "T:", "", "T:ü", "T:z"]),
-    // If a column is not sent, a cell whose bytes are not text counts as missing.
+    // In a column that is not sent, a cell whose bytes are not text counts as missing.
     ("blob", ["", "T:ok", "", "", "T:fine"]),
     ("fixed", ["T:abcd", "T:efgh", "", "T:ijkl", "T:mnop"]),
     ("kind", ["T:red", "T:blue", "", "T:red", "T:red"]),

@@ -5,9 +5,9 @@
 //! is not rewritten. The unchanged schema is then sent as the schema of a tool, or as a text in the prompt.
 //!
 //! Source for the constraints that are kept and moved: the official Python client 2.14.0, `lib/_parse/_transform.py`
-//! (2026-11-24). Source for the schemas that the API refuses: API documentation, "Structured outputs", JSON Schema
-//! limitations (2026). The API refuses schemas that contain themselves: it answers 400 with "Circular reference
-//! detected in schema definitions". It also refuses `allOf` with `$ref`, more than 24 optional members, and more than
+//! (2026-11-24). Source for the schemas that the API rejects: API documentation, "Structured outputs", JSON Schema
+//! limitations (2026). The API rejects schemas that contain themselves: it answers 400 with "Circular reference
+//! detected in schema definitions". It also rejects `allOf` with `$ref`, more than 24 optional members, and more than
 //! 16 members with several types.
 //!
 //! This program differs from the official client in these points:
@@ -33,10 +33,10 @@ const MOST_UNIONS: usize = 16;
 /// The reason why a schema can't be sent as structured output.
 type Refusal = String;
 
-/// Rewrites a schema. If the schema contains itself, `circle` is the place of a subschema that contains itself.
+/// Rewrites a schema. `circle` is the place of a subschema that contains itself, if there is one.
 ///
 /// # Errors
-/// Returns a text with the place and the reason: the API would refuse the schema, or all answers would be empty.
+/// Returns a text with the place and the reason why the API would reject the schema or why all answers would be empty.
 pub(super) fn adapt(schema: &str, circle: Option<&str>) -> Result<Strict, Refusal> {
     if let Some(circle) = circle {
         return Err(format!("{}: the schema contains itself", shown_place(circle)));
@@ -102,7 +102,7 @@ impl Adapter {
         Ok(out.json())
     }
 
-    /// Writes the keywords that decide which type a value has, and returns its types.
+    /// Writes the keywords that decide the type of a value, and returns its types.
     fn kind(&mut self, rest: &mut Params, out: &mut Object, at: &str) -> Result<Kind, Refusal> {
         let mut has_literals = false;
         if rest
@@ -244,8 +244,8 @@ impl Adapter {
     }
 }
 
-/// Checks an `allOf`. The API does not accept `$ref` in an `allOf`, and several objects in it would forbid each other's
-/// members.
+/// Checks an `allOf`. The API does not accept `$ref` in an `allOf`, and several objects in an `allOf` would forbid each
+/// other's members.
 fn check_all_of(list: &[&str], at: &str) -> Result<(), Refusal> {
     let has = |keyword: &str| list.iter().any(|one| members(one).get(keyword).is_some());
     if has("$ref") {

@@ -9,7 +9,7 @@ use crate::domain::json::write_json_str;
 pub(super) struct Strict {
     /// The schema, as JSON.
     pub(super) json: String,
-    /// The changes of the schema, in words.
+    /// The changes to the schema, each as a text for the user.
     pub(super) changes: Vec<String>,
     /// Whether the schema is an object without alternatives. Only such a schema can be the input of a tool.
     pub(super) is_object: bool,

@@ -10,26 +10,25 @@ use super::finding::{Finding, words};
 use super::graph::Graph;
 use crate::domain::{quoted, shortened};
 
-/// The largest size of a compiled pattern, in bytes. A pattern like `(a{1000}){1000}` is larger. Reason for this size:
-/// most patterns need some thousand bytes, and patterns with Unicode classes need some hundred thousand bytes.
+/// The largest size of a compiled pattern, in bytes. Most patterns need a few thousand bytes, and patterns with Unicode
+/// classes need a few hundred thousand. A pattern like `(a{1000}){1000}` is too large.
 const PATTERN_BYTES: usize = 2 << 20;
 
 /// The limits for matching a pattern with look-around or back-references: the highest number of steps, and the largest
-/// size of the text in bytes. A step can read the whole text, so both limits together limit the time of a match to less
-/// than a second.
+/// size of the text in bytes. A step can read the whole text. Together, the two limits keep a match below one second.
 const STEPS: usize = 10_000;
 const LONGEST_LOOKED_AT: usize = 10_000;
 
 /// The size limit for listing violations, in bytes: a longer answer gets no list. If the schema has alternatives,
-/// listing the violations takes some hundred times the memory of the answer.
+/// listing the violations takes several hundred times the memory of the answer.
 const LONGEST_LISTED: usize = 256 << 10;
 
-/// The limit of repeated checks for listing violations: an answer gets no list if one part of it can be checked more
-/// often. This limit matters if a schema contains itself in several alternatives.
+/// The violations of an answer are listed only if no part of the answer can be checked more often than this. This limit
+/// matters if a schema contains itself in several alternatives.
 const MOST_REPEATS: u64 = 1_000;
 
 /// The highest number of nested calls during a check. The number of calls is the depth of the answer, multiplied by the
-/// number of subschemas that apply because of each other. In a build without optimization, 1,500 calls take about a
+/// length of the longest chain of subschemas for one value. In a build without optimization, 1,500 calls take about a
 /// megabyte of the stack.
 const MOST_CALLS: u64 = 1_500;
 
@@ -119,8 +118,8 @@ impl<'i> Keyword<'i> for Pattern {
     }
 }
 
-/// Compiles a pattern. Most patterns are matched in linear time. A pattern with look-around or back-references can need
-/// much more time, so its steps and the length of the text are limited.
+/// Compiles a pattern. Most patterns are matched in linear time. A pattern with look-around or back-references can take
+/// much longer, so the number of its steps and the length of the text are limited.
 fn pattern<'a>(
     _: &'a Map<String, Value>,
     value: &'a Value,
@@ -140,7 +139,7 @@ fn pattern<'a>(
 fn refused(schema: &Value, error: &ValidationError<'_>) -> SchemaError {
     let place = || shown_place(error.instance_path().as_str());
     match error.kind() {
-        // For a pattern that can't be compiled, the message is the pointer of the pattern.
+        // If a pattern can't be compiled, the message is the pattern's JSON pointer.
         ValidationErrorKind::Custom { message, .. } => {
             let pattern = schema.pointer(message).and_then(Value::as_str).unwrap_or_default();
             SchemaError::Pattern { place: shown_place(message), pattern: quoted(pattern) }

@@ -1,4 +1,4 @@
-//! The reasons why a schema is refused.
+//! The reasons why a schema is rejected.
 
 /// The reason why a text can't be used as a schema for answers. Most messages name the place in the schema.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +74,7 @@ pub enum SchemaError {
         /// The JSON pointer of the pattern, in the form for messages.
         place: String,
     },
-    /// Too many subschemas apply to one value. A check could take extremely long.
+    /// Too many subschemas apply to one value. A check of an answer could take extremely long.
     #[error(
         "{place}: more than {limit} subschemas apply to one value here, because references are combined again and again; simplify it"
     )]

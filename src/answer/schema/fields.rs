@@ -2,7 +2,7 @@
 
 use super::text::{elements, members};
 
-/// The highest number of references that are followed one after the other.
+/// The highest number of references that are followed in a row.
 const MOST_REFERENCES: u32 = 32;
 
 /// Returns the names of the members at the root of an answer, in the order of the schema.
@@ -35,7 +35,7 @@ fn add(root: &str, schema: &str, references: u32, names: &mut Vec<String>) {
     }
 }
 
-/// Returns the subschema to which a reference like `#/$defs/NAME` leads; `None` for a reference of another form.
+/// Returns the subschema to which a reference like `#/$defs/NAME` leads; `None` for any other reference.
 fn at(root: &str, target: &str) -> Option<String> {
     let mut found = root.to_owned();
     for name in target.strip_prefix("#/")?.split('/') {

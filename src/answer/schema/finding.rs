@@ -17,10 +17,10 @@ const LONGEST_VALUE: usize = 60;
 /// The highest number of member names that a finding lists.
 const MOST_NAMES: usize = 3;
 
-/// A text that says what is wrong with an answer. The text is short, also for a long answer.
+/// A text that says what is wrong with an answer. The text is short even if the answer is long.
 ///
-/// The text lists one or more violations with `; ` between them. Each violation begins with the JSON pointer of the
-/// wrong value, or with `the root`: `/age: -3 is less than the minimum of 0`.
+/// The text lists one or more violations, separated by `; `. Each violation begins with the JSON pointer of the wrong
+/// value, or with `the root`: `/age: -3 is less than the minimum of 0`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding(pub(super) String);
 
@@ -87,9 +87,9 @@ pub(super) fn words(violation: &ValidationError<'_>) -> String {
     }
 }
 
-/// Returns the first violation of the closest alternative. An alternative for values of another type is the farthest.
-/// An alternative with another constant is the next farthest, because such a constant is often the name of the
-/// alternative. Of all other alternatives, the alternative with the fewest violations is the closest.
+/// Returns the first violation of the closest alternative. An alternative for values of another type is farthest away.
+/// An alternative with another constant comes next, because the constant is often the name of the alternative.
+/// Otherwise, the alternative with the fewest violations is the closest.
 fn closest<'v>(violation: &'v ValidationError<'_>) -> Option<&'v ValidationError<'static>> {
     use ValidationErrorKind as Kind;
 

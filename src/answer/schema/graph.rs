@@ -1,8 +1,8 @@
-//! The graph of the subschemas of a schema. An edge leads from a subschema to a subschema that it applies.
+//! The graph of a schema's subschemas. An edge leads from one subschema to another that it applies.
 //!
 //! The graph answers three questions: whether a reference leaves the file, how many subschemas apply to one value, and
-//! whether a schema contains itself. The last two answers decide how long a check of an answer can take. The graph
-//! treats a `$dynamicRef` like a `$ref`.
+//! whether a schema contains itself. The number of subschemas and their circles decide how long a check can take. The
+//! graph treats a `$dynamicRef` like a `$ref`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,14 +12,15 @@ use super::error::{SchemaError, shown_place};
 use super::keywords::{REFERENCES, Reach, subschemas};
 use crate::domain::quoted;
 
-/// The highest allowed number of subschemas that apply to one value. With this number, a check takes some milliseconds.
+/// The highest allowed number of subschemas that apply to one value. With this number, a check takes a few
+/// milliseconds.
 const WIDEST: u64 = 10_000;
 
-/// The highest allowed length of a chain of subschemas that apply to one value, for example a reference to an `allOf`
-/// with another reference. Usual schemas have chains of less than ten.
+/// The longest allowed chain of subschemas that apply to one value, for example a reference to an `allOf` that contains
+/// another reference. Chains in usual schemas have fewer than ten subschemas.
 const DEEPEST: u64 = 64;
 
-/// The highest number of steps for computing how often a part of a value is checked.
+/// The largest number of steps for computing how often a part of a value is checked.
 const MOST_STEPS: usize = 1_000_000;
 
 /// The subschemas of a schema (nodes), each with the subschemas that it applies.
@@ -67,8 +68,8 @@ impl Graph {
         Ok(sizes.iter().map(|(_, depth)| depth + 1).max().unwrap_or(1))
     }
 
-    /// Returns all nodes, sorted: the nodes that a node applies to the same value come before this node. In circles,
-    /// the order is not defined.
+    /// Returns all nodes in an order in which each node comes after the nodes that it applies to the same value. In
+    /// circles, the order is not defined.
     fn inner_first(&self) -> Vec<usize> {
         let mut order = Vec::with_capacity(self.nodes.len());
         let mut seen = vec![false; self.nodes.len()];
@@ -78,7 +79,7 @@ impl Graph {
         order
     }
 
-    /// Returns how often one part of a value can be checked during a check of the value, if the schema contains itself.
+    /// Returns how many times a check of a value can check the same part of the value, if the schema contains itself.
     /// If the result is 1, the time of a check is proportional to the number of parts. If the result is 2 or more, the
     /// time at least doubles with each level of the value.
     pub(super) fn repeats(&self) -> u32 {
@@ -137,8 +138,9 @@ impl Graph {
     }
 }
 
-/// Adds to `order` the nodes that can be reached from `start` and were not seen before. A node comes after all nodes
-/// that can be reached from it. The function does not call itself, because a chain of references can be long.
+/// Adds the nodes that can be reached from `start` to `order`, except for nodes that were seen before. A node comes
+/// after all nodes that can be reached from it. The function is not recursive, because a chain of references can be
+/// long.
 fn walk<'g>(start: usize, seen: &mut [bool], nexts: impl Fn(usize) -> &'g Vec<usize>, order: &mut Vec<usize>) {
     if std::mem::replace(&mut seen[start], true) {
         return;

@@ -17,7 +17,7 @@ pub(super) enum Reach {
     Nothing,
 }
 
-/// The form of the value of a keyword: one subschema, a list or a map of subschemas.
+/// What the value of a keyword is: one subschema, a list of subschemas or a map of subschemas.
 enum Form {
     One,
     List,
@@ -25,8 +25,8 @@ enum Form {
     Map,
 }
 
-/// Returns the subschemas of a schema. The results also have the pointer of each subschema relative to this schema, and
-/// the values to which it applies.
+/// Returns the subschemas of a schema. Each subschema comes with its pointer relative to this schema, and with the
+/// values to which it applies.
 pub(super) fn subschemas(schema: &Value) -> Vec<(String, Reach, &Value)> {
     let Some(members) = schema.as_object() else { return Vec::new() };
     let mut found = Vec::new();

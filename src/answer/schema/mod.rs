@@ -1,36 +1,36 @@
 //! Schemas for answers: this module puts a schema into a request, and checks whether an answer fits the schema.
 //!
-//! A [`Schema`] is read from a text. The API accepts only a part of JSON Schema, so a schema is sent in another form
-//! (`adapt.rs`). A [`Rung`](crate::domain::Rung) is the best way of sending a schema that the model and the row allow.
-//! Answers are always checked here against the schema of the user. This module uses no files and no network, so it
-//! refuses a reference that leaves the file.
+//! A [`Schema`] is read from a text. The API accepts only a part of JSON Schema, so a schema is rewritten before it is
+//! sent (`adapt.rs`). A [`Rung`](crate::domain::Rung) is the best way of sending a schema that the model and the row
+//! allow. Answers are always checked here against the schema of the user. This module uses no files and no network, so
+//! it rejects references to other files.
 //!
 //! # What a check covers
 //!
-//! - A schema is read by the draft that `$schema` names. Without `$schema`, the draft is 2020-12. The drafts 4, 6, 7
-//!   and 2019-09 are supported too.
+//! - A schema is read by the draft that `$schema` names. Without `$schema`, the draft is 2020-12. Drafts 4, 6, 7 and
+//!   2019-09 are supported too.
 //! - `format` is checked for the formats of the draft, except for `idn-email` and `idn-hostname`. Formats that the
 //!   draft does not define are not checked.
 //! - Most patterns are matched in linear time. The value of `pattern` can use look-around and back-references (`(?=…)`,
 //!   `(?<!…)`, `\1`). The steps of such a pattern and the length of the text are limited, and a text that is too long
-//!   does not match. A pattern that can't be compiled is refused. In `patternProperties`, a pattern with look-around or
-//!   back-references is refused too.
+//!   does not match. A pattern that can't be compiled is rejected. In `patternProperties`, a pattern with look-around
+//!   or back-references is rejected too.
 //! - Numbers are read as 64-bit integers or, if this is not possible, as 64-bit floating-point numbers. So two
-//!   different integers above 2^64 can be treated as equal. A number above 1.8e308 can't be read, and its answer is
-//!   treated as not JSON.
-//! - If an object of an answer has two members with the same name, only the last member is checked. A schema with two
-//!   such members is refused.
-//! - An answer that is nested more than 127 levels deep does not fit. The limit is lower if more than 11 subschemas
-//!   apply to one value because of each other, for example a `$ref` to an `allOf` with another `$ref`.
+//!   different integers above 2^64 can be treated as equal. A number above 1.8e308 can't be read, so an answer that
+//!   contains one is not accepted as JSON.
+//! - If an object of an answer has two members with the same name, only the last of the two is checked. A schema with
+//!   two such members is rejected.
+//! - An answer that is nested more than 127 levels deep fails the check. The limit is lower if a chain of more than 11
+//!   subschemas applies to one value. An example of a chain is a `$ref` to an `allOf` that contains another `$ref`.
 //!
 //! # The time that a check takes
 //!
 //! - A schema can have at most 1 MiB and 127 levels.
-//! - A schema is refused if more than 10,000 subschemas apply to one value, or if more than 64 subschemas apply because
-//!   of each other.
-//! - A schema is allowed to contain itself. A check keeps the results of subschemas, so alternatives that contain
-//!   themselves do not double the time with each level.
-//! - The violations of an answer are not listed if making the list could take long. So the violations of a long answer
+//! - A schema is rejected if more than 10,000 subschemas apply to one value, or if a chain of more than 64 subschemas
+//!   applies to it.
+//! - A schema is allowed to contain itself. A check keeps the results of subschemas. So the time does not double with
+//!   each level if alternatives contain themselves.
+//! - The violations of an answer are not listed if the list could take long to make. So the violations of a long answer
 //!   are not listed. If the schema contains itself in several alternatives, the violations of a deeply nested answer
 //!   are not listed.
 
@@ -60,8 +60,8 @@ use check::Checker;
 use error::shown_place;
 use graph::Graph;
 
-/// The largest size of a schema, in bytes. Schemas of large standards have some hundred thousand bytes. The API accepts
-/// only much smaller schemas.
+/// The largest size of a schema, in bytes. Schemas of large standards have a few hundred thousand bytes. The API
+/// accepts only much smaller schemas.
 const LARGEST: usize = 1 << 20;
 
 /// A schema for answers. A clone shares its memory with the original.
@@ -114,8 +114,8 @@ impl Schema {
     }
 
     /// Returns texts for the changes that are made before the schema is sent as structured output. Each text begins
-    /// with the place of the change. If the API does not accept the schema, the only text says why. The list is empty
-    /// if nothing is changed.
+    /// with the place of the change. If the API does not accept the schema, the list has one text, which says why. The
+    /// list is empty if nothing is changed.
     ///
     /// Example of such a text: `/properties/age: minimum is not sent; answers are checked for it here`.
     pub fn changes(&self) -> &[String] {
@@ -128,7 +128,7 @@ impl Schema {
         &self.0.fields
     }
 
-    /// Checks an answer, which is JSON text. The comment of this module says what a check covers.
+    /// Checks an answer, which is JSON text. The docs of this module say what a check covers.
     ///
     /// # Errors
     /// The [`Finding`] says what is wrong with the answer.

@@ -15,8 +15,8 @@ const INSTRUCTION: &str = "Answer with one JSON value that fits this JSON schema
                            no code block around it.";
 
 impl Rung {
-    /// Returns the parameters of a request with the schema added. The values of the request are kept: the other members
-    /// of its `output_config`, its own format if it has one, and its system prompt.
+    /// Returns the parameters of a request with the schema added. Everything that the request already has is kept: the
+    /// other members of `output_config`, its own format if it has one, and the system prompt.
     pub fn apply(self, schema: &Schema, params: Merged<'_>) -> Params {
         let own = params.iter().map(|(name, json)| (name.into(), raw_value(json.to_owned())));
         let mut params = Params(own.collect());
@@ -80,7 +80,7 @@ fn with_block(system: &str, words: &str) -> Box<RawValue> {
     raw_value(format!("[{}]", blocks.join(",")))
 }
 
-/// Adds words to a JSON string. The text of the string stays as it is written.
+/// Appends text to a JSON string. The existing text keeps its bytes.
 fn with_words(system: &str, words: &str) -> String {
     let words = quoted_json(&format!("\n\n{words}"));
     match (system.trim().strip_suffix('"'), words.strip_prefix('"')) {

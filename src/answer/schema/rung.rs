@@ -1,4 +1,4 @@
-//! Chooses how a schema is put into a request, and reads the answers to such requests.
+//! Chooses how a schema is put into a request, and reads the JSON of the answer.
 
 use std::borrow::Cow;
 
@@ -12,21 +12,21 @@ use crate::domain::json::{is_filled_array, unescaped};
 use crate::domain::{ANSWER_TOOL, Merged, ProviderFeatures, Rung};
 
 impl Rung {
-    /// Returns the best way to send a schema that the provider, the model, the schema and the other parameters of the
-    /// request allow.
+    /// Returns the best way to send a schema. The best way depends on the provider, the model, the schema and the other
+    /// parameters of the request.
     ///
-    /// - A provider without structured outputs or strict tools gets requests without them. For example, Amazon Bedrock
-    ///   gets a tool that must be called. The program checks the answer against the schema in all cases.
+    /// - A provider that has no structured outputs or strict tools gets requests without them. For example, Amazon
+    ///   Bedrock gets a tool that the model must call. The program checks the answer against the schema in all cases.
     /// - If the request has a format of its own, the format stays as it is, and the answer is a text: [`Rung::Format`].
-    /// - The API refuses a format if documents have citations, or if the request contains the beginning of the answer.
-    /// - With a tool, the model is forced to call this tool. The API refuses a forced tool call if the model thinks,
-    ///   and some models always refuse it. If a request has tools of its own, the model is not forced to call another
-    ///   tool.
+    /// - The API rejects a format if documents have citations, or if the request contains the beginning of the answer.
+    /// - If the schema is sent as a tool, the model is forced to call this tool. The API rejects a forced tool call if
+    ///   thinking is on, and for some models in any case. If a request has tools of its own, the model is not forced to
+    ///   call another tool.
     ///
     /// For a model that is not in the catalog, the name decides. A name with `claude` is probably a later model or the
     /// name that a gateway uses, and both accept formats. A name with `anthropic.claude` is a model of Amazon Bedrock,
-    /// which refuses formats and strict tools (as of 2026-09). For all other names, the server is not known. The
-    /// request then gets a tool that must be called, because most servers with a Messages API support this.
+    /// which rejects formats and strict tools (as of 2026-09). For all other names, the server is not known. The
+    /// request then gets a tool that the model must call, because most servers with a Messages API support this.
     ///
     /// Source: API documentation, "Structured outputs", "Citations" and "Extended thinking" (2026).
     pub fn of(schema: &Schema, model: Option<&Model>, features: ProviderFeatures, params: Merged<'_>) -> Self {
@@ -52,7 +52,7 @@ impl Rung {
     /// Returns the JSON text of an answer: the input of the tool if the schema was sent as a tool, and otherwise the
     /// text of the answer. A model that was only instructed sometimes writes the JSON in a code block with other text
     /// around it. `message` is the message of the API. Returns `None` if the answer has no such part, for example
-    /// because the model refused.
+    /// because the model refused to answer.
     pub fn answer_json(self, message: &[u8]) -> Option<Cow<'_, str>> {
         let message: Content<'_> = serde_json::from_slice(message).ok()?;
         match self {
@@ -122,14 +122,14 @@ fn input<'m>(message: &Content<'m>) -> Option<&'m str> {
     Some(message.content.iter().find(is_ours)?.input?.get())
 }
 
-/// Returns the texts of a message, joined to one text; `None` if the message has no text.
+/// Returns the joined texts of a message; `None` if the message has no text.
 fn text<'m>(message: &Content<'m>) -> Option<Cow<'m, str>> {
     let texts = message.content.iter().filter(|block| block.kind == "text").filter_map(|block| block.text);
     texts.filter_map(|text| unescaped(text.get().as_bytes())).reduce(|all, next| Cow::Owned(all.into_owned() + &*next))
 }
 
-/// Returns the content of the first code block if the text is not JSON but has a code block. Returns the whole text in
-/// all other cases.
+/// Returns the content of the first code block if the text is not JSON but has a code block, and otherwise the whole
+/// text.
 fn without_fence(text: Cow<'_, str>) -> Cow<'_, str> {
     if expect_json(&text).is_ok() {
         return text;
@@ -140,8 +140,8 @@ fn without_fence(text: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
-/// Returns the content of the first code block of a text. JSON never has three backticks after a line break, so these
-/// always end the block.
+/// Returns the content of the first code block of a text. JSON never has three backticks after a line break, so three
+/// backticks after a line break always end the block.
 fn fenced(text: &str) -> Option<&str> {
     let (_, begun) = text.split_once("```")?;
     let (_, inside) = begun.split_once('\n')?;

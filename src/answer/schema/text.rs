@@ -21,12 +21,12 @@ pub(super) fn compact(json: &str) -> String {
     String::from_utf8(out).expect("white space is cut out between characters")
 }
 
-/// Returns the members of an object in their order. For a value that is not an object, returns no members.
+/// Returns the members of an object in their order, and no members for any other value.
 pub(super) fn members(json: &str) -> Params {
     Params::of_object(json).unwrap_or_default()
 }
 
-/// Returns the elements of an array. For a value that is not an array, returns no elements.
+/// Returns the elements of an array, and no elements for any other value.
 pub(super) fn elements(json: &str) -> Vec<&str> {
     let elements: Vec<&RawValue> = serde_json::from_str(json).unwrap_or_default();
     elements.into_iter().map(RawValue::get).collect()

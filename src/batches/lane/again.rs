@@ -22,10 +22,10 @@ pub(crate) enum Why {
     TooLarge,
 }
 
-/// The way in which a row is sent again.
+/// How a row is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// The row is sent in another batch. The number says in how many batches the row was before.
+    /// The row is sent in another batch. The value is the number of earlier batches that contained the row.
     Batch(u32),
     /// The row is sent online.
     Online,

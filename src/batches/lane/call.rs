@@ -9,7 +9,7 @@ use crate::domain::{Failure, HaltReason};
 use crate::journal::DiskFailure;
 use crate::provider::Batch;
 
-/// A call of the API for batches.
+/// A call to the API for batches.
 #[derive(Clone, Debug)]
 pub(crate) enum Call {
     /// Submits a chunk of rows as one batch.
@@ -30,22 +30,22 @@ pub(crate) enum Call {
     Cancel { chunk: u32, id: String },
 }
 
-/// The end of a call.
+/// The result of an API call of the batch lane.
 #[derive(Debug)]
 pub(crate) enum Came {
-    /// The end of [`Call::Create`], with the number of the chunk.
+    /// The result of [`Call::Create`], with the number of the chunk.
     Created(u32, CreateEnd),
-    /// The end of [`Call::List`].
+    /// The result of [`Call::List`].
     Listed(Result<Vec<Batch>, CallFault>),
-    /// The end of [`Call::Retrieve`].
+    /// The result of [`Call::Retrieve`].
     Retrieved(u32, Result<Batch, CallFault>),
-    /// The end of [`Call::Download`].
+    /// The result of [`Call::Download`].
     Downloaded(u32, Result<(), CallFault>),
-    /// The end of [`Call::Cancel`].
+    /// The result of [`Call::Cancel`].
     Canceled(u32, Result<Batch, CallFault>),
 }
 
-/// The end of a submission.
+/// The result of a submission.
 #[derive(Debug)]
 pub(crate) enum CreateEnd {
     /// The batch exists at the API.
@@ -56,15 +56,15 @@ pub(crate) enum CreateEnd {
     Unclear(CallFault),
 }
 
-/// The fault of a call that failed.
+/// What is known about an API call that failed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CallFault {
     /// The failure.
     pub(crate) failure: Box<Failure>,
     /// The time to wait before the next call.
     pub(crate) retry_after: Option<Duration>,
-    /// The reason why the run has to stop, if it has to stop.
+    /// The reason why the run must stop; `None` if it can continue.
     pub(crate) halt: Option<Box<HaltReason>>,
-    /// The failure of the disk, if writing to the disk failed.
+    /// The disk failure, if writing to the disk failed.
     pub(crate) disk: Option<Box<DiskFailure>>,
 }

@@ -8,16 +8,15 @@ use super::state::Lane;
 use crate::clock::Instant;
 use crate::journal::DiskFailure;
 
-/// The largest number of batches with results on the disk at the same time. The limit prevents the results from filling
-/// the disk.
+/// How many batches can have results on the disk at once. The limit prevents the results from filling the disk.
 const MOST_SAVED: usize = 4;
 
 impl Lane {
-    /// Returns the next call that the caller must make now. The caller must pass the end of the call to
+    /// Returns the next call that the caller must make now. The caller must pass the result of the call to
     /// [`Lane::on_came`].
     ///
     /// # Errors
-    /// A failure of the disk. After a failure, no request must be sent.
+    /// Returns an error if the disk fails. After a failure, the caller must not send any more requests.
     pub(crate) fn next_call(&mut self, now: Instant) -> Result<Option<Call>, DiskFailure> {
         if self.is_stopped {
             return Ok(None);
@@ -48,8 +47,8 @@ impl Lane {
         Ok(self.look(now))
     }
 
-    /// Submits the next chunk of rows, if a chunk can be submitted. Before this, the intent to submit it is made
-    /// durable in the log.
+    /// Submits the next chunk of rows, if a chunk can be submitted. Before the submission, the intent to submit the
+    /// chunk is made durable in the log.
     fn submission(&mut self, now: Instant) -> Result<Option<Call>, DiskFailure> {
         let is_open_question = |chunk: &Chunk| matches!(chunk.state, State::Posting | State::Unclear(_));
         if self.is_paused || self.submit.not_before > now || self.chunks.values().any(is_open_question) {
@@ -95,7 +94,7 @@ impl Lane {
         self.chunks.values().any(|chunk| matches!(chunk.state, State::Open | State::Unclear(_)))
     }
 
-    /// Returns the next time at which the batch lane must act, even if no event happens before this time.
+    /// Returns when the batch lane must act next, even if no event happens until then.
     pub(crate) fn next_at(&self) -> Instant {
         if self.is_stopped {
             return Instant::NEVER;
@@ -116,7 +115,7 @@ impl Lane {
             .unwrap_or(Instant::NEVER)
     }
 
-    /// Returns how many batches have results on disk, or results that are being downloaded.
+    /// Returns how many batches have results that are on disk or being downloaded.
     fn saved(&self) -> usize {
         self.chunks.values().filter(|chunk| matches!(chunk.state, State::Downloading | State::Saved)).count()
     }

@@ -12,14 +12,14 @@ use crate::clock::Instant;
 use crate::domain::Money;
 use crate::provider::BatchCounts;
 
-/// The largest usual difference between the clock of this machine and the clock of the API.
+/// How far the clocks of this machine and of the API can usually be apart.
 const SKEW: Duration = Duration::from_secs(600);
-/// The time range of the wide search for a batch. If the usual search does not find the batch, a clock is possibly
-/// wrong by more than `SKEW`. So the wide search looks at all batches that were created within about a day before the
+/// The time range of the wide search for a batch. If the usual search does not find the batch, a clock may be wrong by
+/// more than `SKEW`. So the wide search looks at all batches that were created within about a day before the
 /// submission.
 const A_DAY: Duration = Duration::from_secs(26 * 3_600);
 
-/// The number of times that results are downloaded if rows are missing in them.
+/// How many times results with missing rows are downloaded.
 pub(super) const DOWNLOADS: u32 = 3;
 
 /// A chunk of rows that is complete, so no rows are added to it.
@@ -52,13 +52,14 @@ pub(super) struct Chunk {
     pub(super) downloads: u32,
     /// The time at which the downloads began to fail; `None` if the last download worked.
     pub(super) failing_since: Option<Instant>,
-    /// The number of complete downloads that lacked rows. The end of the first such download is in `incomplete_since`.
+    /// The number of complete downloads that lacked rows. `incomplete_since` says when the first of these downloads
+    /// ended.
     pub(super) incomplete: u32,
     pub(super) incomplete_since: Option<Instant>,
     pub(super) merge: Option<Results>,
-    /// Whether the batch of this chunk is searched among all batches of the last day. Usually, only batches that were
-    /// created at about the time of the submission are searched. If none of these batches fits, a clock is possibly
-    /// wrong.
+    /// Whether the batch of this chunk is searched for among all batches of the last day. Usually, only the batches
+    /// that were created at about the time of the submission are searched. If none of these batches fits, a clock may
+    /// be wrong.
     pub(super) is_wide: bool,
     /// Whether a line of the results has proven that the batch belongs to this chunk.
     pub(super) is_proven: bool,
@@ -97,10 +98,9 @@ pub(super) enum State {
     Downloading,
     /// The results of the batch are on the disk.
     Saved,
-    /// All lines of the chunk were written. The value is the number of the last line. The lines are possibly not synced
-    /// yet.
+    /// All lines of the chunk were written. The value is the number of the last line. The lines may not be synced yet.
     Merged(u64),
-    /// The batch is done, and only the files of the chunk are still needed, to send rows again.
+    /// The batch is done. The files of the chunk are still needed, because some of its rows are sent again.
     Draining,
 }
 
@@ -155,7 +155,7 @@ impl Chunk {
         self.seen[item as usize / 64] >> (item % 64) & 1 == 1
     }
 
-    /// Notes that a row has ended. Returns false if the end of the row was already noted before.
+    /// Notes that a row has ended. Returns false if the end of the row was already noted.
     pub(super) fn see(&mut self, item: u32) -> bool {
         let is_new = !self.has_seen(item);
         self.seen[item as usize / 64] |= 1 << (item % 64);

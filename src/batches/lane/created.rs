@@ -15,17 +15,17 @@ use crate::journal::DiskFailure;
 use crate::provider::Batch;
 use crate::scheduler::Scheduler;
 
-/// The time for which the submitted batch is looked for in the list of batches. If no listed batch fits within this
-/// time, the submitted batch does not exist.
+/// How long the list of batches is searched for a submitted batch. If no listed batch fits within this time, the
+/// submission created no batch.
 const LOOKED_FOR: Duration = Duration::from_secs(120);
-/// The longest wait before a submission that was refused because of a limit is tried again.
+/// The longest wait before a chunk is submitted again after the API rejected it because of a limit.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 impl Lane {
-    /// Handles the end of an API call of the batch lane.
+    /// Handles the result of an API call of the batch lane.
     ///
     /// # Errors
-    /// A failure of the disk.
+    /// Returns an error if the disk fails.
     pub(crate) fn on_came(&mut self, came: Came, scheduler: &mut Scheduler, now: Instant) -> Result<(), DiskFailure> {
         match came {
             Came::Created(chunk, end) => self.on_created(chunk, end, scheduler, now),
@@ -43,7 +43,7 @@ impl Lane {
     /// batches would seem to be missing, and their rows would be paid for again.
     ///
     /// # Errors
-    /// A failure of the disk.
+    /// Returns an error if the disk fails.
     pub(crate) fn on_workspace(&mut self, name: String, scheduler: &mut Scheduler) -> Result<(), DiskFailure> {
         match &self.workspace {
             Some(ours) if *ours == name => Ok(()),
@@ -157,10 +157,10 @@ impl Lane {
         self.submit.not_before = now + wait.max(fault.retry_after.unwrap_or_default());
     }
 
-    /// Handles a submission that was refused because of a limit. If the API asks for a short wait, the limit on calls
-    /// per minute is the reason. Otherwise, the queue of the API is full, and the run waits until one of its batches
-    /// ends. If the run has no open batch, other clients fill the queue. In this case, the chunk is divided into
-    /// smaller chunks, which possibly fit.
+    /// Handles a submission that the API rejected because of a limit. If the API asks for a short wait, the limit on
+    /// calls per minute is the reason. Otherwise, the queue of the API is full, and the run waits until one of its
+    /// batches ends. If the run has no open batch, other clients fill the queue. Then the chunk is divided into smaller
+    /// chunks, which may fit.
     fn on_full_queue(
         &mut self,
         number: u32,
@@ -267,10 +267,10 @@ impl Lane {
         found
     }
 
-    /// Separates a chunk from its batch, because the results of the batch show that it belongs to somebody else.
+    /// Separates a chunk from its batch, because the results show that the batch belongs to somebody else.
     ///
     /// # Errors
-    /// A failure of the disk.
+    /// Returns an error if the disk fails.
     pub(crate) fn disown(&mut self, number: u32, now: Instant) -> Result<(), DiskFailure> {
         let Some(id) = self.chunks.get(&number).and_then(|chunk| Some(chunk.batch.as_ref()?.id.clone())) else {
             return Ok(());

@@ -6,11 +6,11 @@
 //! - Rows that are not submitted are moved first.
 //! - When no such rows are left, the newest batch is cancelled. The newest batch is the least likely to end in time by
 //!   itself. Answers that this batch has already finished are kept, at half the price. Its other rows are sent online.
-//! - If batches end by themselves in the meantime, fewer rows are left. If the rest can be answered in time, no more
-//!   rows are moved.
+//! - If batches end by themselves in the meantime, fewer rows are left. As soon as the online lane can answer all
+//!   remaining rows in time, no more rows are moved.
 //!
-//! If the online lane can't answer all rows in time, rows are moved from the start of the run. Both lanes work at the
-//! same time, which is the fastest way.
+//! If the online lane can't answer all rows in time, rows are moved from the start of the run. Both lanes then work in
+//! parallel, which is fastest.
 
 use std::time::Duration;
 
@@ -23,17 +23,17 @@ use crate::clock::Instant;
 use crate::domain::{Ask, JobId, LaneChoice, PoolId, Usage};
 use crate::scheduler::Scheduler;
 
-/// The factor by which a run takes longer than its limits alone would require. The reasons are headroom, retries, and
-/// few requests in flight at the start.
+/// The expected duration of a run, divided by the time that its limits alone would require. A run takes longer because
+/// of headroom, retries, and few requests in flight at the start.
 const SLOWER: f64 = 1.05;
-/// The size of a chunk, as the time that the online lane needs for its rows: a share of the whole time, but at most ten
+/// How long the online lane may need for the rows of one chunk: a share of the time until the deadline, but at most ten
 /// minutes. With a deadline, chunks are small, because a whole chunk is moved even if fewer rows would be enough.
 const CHUNK_TIME: (f64, Duration) = (0.04, Duration::from_secs(600));
 /// The smallest number of rows in a chunk when there is a deadline.
 const FEWEST_ROWS: f64 = 20.0;
 
 impl Lane {
-    /// Learns the usual lengths from an answer, which came online or in a batch.
+    /// Learns the usual lengths of prompts and answers from an answer, which came online or in a batch.
     pub(crate) fn learn(&mut self, estimated_input: u32, usage: &Usage) {
         self.deadline.lengths.learn(estimated_input, usage);
     }
@@ -106,7 +106,7 @@ impl Lane {
         }
     }
 
-    /// Dissolves the newest chunk of rows that was not submitted, so its rows can be sent online.
+    /// Dissolves the newest unsubmitted chunk, so that its rows can be sent online.
     fn dissolve_sealed(&mut self, scheduler: &mut Scheduler) {
         let sealed = self.chunks.values().rev().find(|chunk| chunk.state == State::Sealed);
         if let Some(number) = sealed.map(|chunk| chunk.number) {

@@ -1,5 +1,5 @@
-//! Sends rows again that got no answer when their chunk (the rows of one batch) ended. These rows are sent in another
-//! batch or online.
+//! Sends again the rows that had no answer when their chunk (the rows of one batch) ended. These rows are sent in
+//! another batch or online.
 
 use std::collections::VecDeque;
 
@@ -35,8 +35,8 @@ impl Lane {
         }
     }
 
-    /// Removes the files of a chunk that is no longer open in the log of batches. If the removal fails, the next run
-    /// removes these files.
+    /// Removes the files of a chunk that is no longer open in the log of batches. If the files can't be removed now,
+    /// the next run removes them.
     pub(super) fn remove_files(&self, number: u32) {
         if !self.is_broken {
             let _ = remove_files(&*self.disk, &self.folder, number);
@@ -51,7 +51,7 @@ impl Lane {
     /// Returns the next row that must be sent again, with the reason; `None` if there is no such row.
     ///
     /// # Errors
-    /// A failure of the disk.
+    /// Returns an error if the disk fails.
     pub(crate) fn next_reopened(&mut self) -> Result<Option<(ChunkRow, Why)>, DiskFailure> {
         self.remove_drained();
         if self.is_stopped {
@@ -64,7 +64,7 @@ impl Lane {
         Ok(Some((row, why)))
     }
 
-    /// Decides how a row is sent again. Returns `None` if the row was tried often enough.
+    /// Decides how a row is sent again. Returns `None` if the row has used up its tries.
     pub(crate) fn route_of(&mut self, row: &ChunkRow, why: Why) -> Option<Route> {
         let tries = match why {
             Why::Dissolved => row.tries,
@@ -84,7 +84,7 @@ impl Lane {
     /// disk.
     ///
     /// # Errors
-    /// A failure of the disk.
+    /// Returns an error if the disk fails.
     pub(crate) fn on_synced(&mut self, seq: u64) -> Result<(), DiskFailure> {
         let is_synced = |state: State| matches!(state, State::Merged(last) if last <= seq);
         let synced: Vec<u32> =

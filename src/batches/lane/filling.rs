@@ -13,18 +13,18 @@ use crate::domain::{Ask, JobId, LaneChoice, Money, Planned};
 use crate::journal::DiskFailure;
 use crate::scheduler::{Room, Scheduler};
 
-/// The largest number of rows that wait to be added to a chunk, and the largest number of their bytes.
+/// How many rows can wait to be added to a chunk, and how many bytes these rows can have together.
 const MOST_WAITING: (usize, usize) = (512, 16 << 20);
-/// The longest time that the first row of a chunk waits. After this time, the chunk is submitted even if it is not
-/// full. The first row waits so long if rows come slowly through a pipe.
+/// How long the first row of a chunk can wait. After this time, the chunk is submitted even if it is not full, for
+/// example because rows come slowly through a pipe.
 const LONGEST_FILL: Duration = Duration::from_secs(300);
-/// The number of rows by which the sizes of chunks differ. Because of the different sizes, a batch can be recognized by
-/// its number of rows.
+/// How many different sizes full chunks have. Because the sizes differ, a batch can be recognized by its number of
+/// rows.
 const VARIATION: u32 = 16;
 
 impl Lane {
-    /// Accepts a row for a batch, or returns the row if it must be sent online. `refused` is the parameter of the row
-    /// that batches refuse, if there is one.
+    /// Accepts a row for a batch, or returns the row if it must be sent online. `refused` is the row's parameter that
+    /// batches do not accept, if there is one.
     pub(crate) fn offer(&mut self, planned: Planned, refused: Option<&str>) -> Option<Planned> {
         self.deadline.on_read(&planned.ask);
         if !self.is_used() || self.is_stopped || self.deadline.is_online_only() {
@@ -50,7 +50,7 @@ impl Lane {
         self.deadline.on_read(ask);
     }
 
-    /// Accepts a row for another batch. `tries` says in how many batches the row was before.
+    /// Accepts a row for another batch. `tries` is the number of earlier batches that contained the row.
     pub(crate) fn offer_again(&mut self, planned: Planned, tries: u32) {
         self.push(planned, tries);
     }
@@ -61,10 +61,10 @@ impl Lane {
     }
 
     /// Notes that a row that was sent online has ended. If its answer shows that the API accepts requests of this shape
-    /// (with these parameters), this fact is recorded.
+    /// (with these parameters), the shape is recorded.
     ///
     /// # Errors
-    /// A failure of the disk.
+    /// Returns an error if the disk fails.
     pub(crate) fn on_online_end(&mut self, job: JobId, is_answered: bool) -> Result<(), DiskFailure> {
         match self.trials.on_end(job, is_answered) {
             Some(shape) => self.record(Record::Proven { shape }),
@@ -84,12 +84,12 @@ impl Lane {
         !is_full && !self.trials.is_full() && self.used_up.is_none()
     }
 
-    /// Adds the waiting rows to chunks. Returns the rows that must be sent online, because each of them has the first
-    /// request of its shape (its set of parameters). `is_at_end` says that no more rows will come, except rows that the
-    /// lane itself sends again.
+    /// Adds the waiting rows to chunks. Returns the rows that must be sent online, because each of them is the first of
+    /// its shape (its set of parameters). `is_at_end` says that no more rows will come, except rows that the lane
+    /// itself sends again.
     ///
     /// # Errors
-    /// A failure of the disk.
+    /// Returns an error if the disk fails.
     pub(crate) fn fill(
         &mut self,
         scheduler: &mut Scheduler,
@@ -138,7 +138,7 @@ impl Lane {
         Ok(online)
     }
 
-    /// Tells the user, only once, that the budget has no room for more rows before a batch ends.
+    /// Tells the user that the budget has no room for more rows until a batch ends. Each run says this at most once.
     fn tell_budget(&mut self) {
         if !std::mem::replace(&mut self.is_budget_told, true) {
             self.note(
@@ -246,7 +246,7 @@ impl Lane {
     /// server, or leaves them to a later run.
     ///
     /// # Errors
-    /// A failure of the disk.
+    /// Returns an error if the disk fails.
     pub(crate) fn leave(
         &mut self,
         scheduler: &mut Scheduler,

@@ -14,12 +14,12 @@ use crate::provider::{Batch, BatchStatus};
 use crate::scheduler::Scheduler;
 
 /// The API sometimes does not know a batch that exists. A batch is treated as deleted only after it has been missing
-/// for this time.
+/// for this long.
 ///
 /// Source: anthropic-sdk-python#1432 (2026-04-21): the API answered 404 for a second after a successful create, and
 /// between successful calls.
 const MAY_BE_MISSING: Duration = Duration::from_secs(600);
-/// The longest wait between two tries of a download.
+/// The longest wait between two attempts to download results.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
 impl Lane {
@@ -73,7 +73,7 @@ impl Lane {
         let Some(chunk) = self.chunks.get_mut(&number) else { return Ok(()) };
         (chunk.missing_since, chunk.failing_since) = (None, None);
         chunk.counts = Some(batch.counts);
-        // The log alone does not prove that the batch is being cancelled: the earlier run possibly died before it sent
+        // The log alone does not prove that the batch is being cancelled: the earlier run may have died before it sent
         // the cancellation.
         chunk.is_canceling = batch.status == BatchStatus::Canceling || chunk.cancelled_at.is_some();
         if batch.archived_at.is_some() {
@@ -208,7 +208,7 @@ impl Lane {
         now: Instant,
     ) {
         match canceled {
-            // The batch ends soon. After its end, its results are read, and its rows without an answer are sent again.
+            // The cancelled batch ends soon. Then its results are read, and its rows without an answer are sent again.
             Ok(_) => self.looks.begin_again(now),
             Err(fault) => {
                 if let Some(chunk) = self.chunks.get_mut(&number) {

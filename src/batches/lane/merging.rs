@@ -1,4 +1,4 @@
-//! Reads the downloaded results of a batch, and returns the end of each of its rows.
+//! Reads the downloaded results of a batch, and returns how each of its rows ended.
 
 use std::time::Duration;
 
@@ -14,10 +14,11 @@ use crate::journal::{DiskFailure, OpenMode, RowState};
 use crate::provider::{BatchApi, BatchEnd};
 use crate::scheduler::Scheduler;
 
-/// The time for which results with missing rows are downloaded again. After this time, the missing rows are sent again.
+/// How long the run tries to download the missing rows of incomplete results. After this time, the missing rows are
+/// sent again.
 const MAY_BE_INCOMPLETE: Duration = Duration::from_secs(600);
 
-/// A row of a batch, and the end that the results contain for it.
+/// A row of a batch, with the outcome that the results contain for it.
 #[derive(Debug)]
 pub(crate) struct MergedRow {
     /// The number of the chunk (the rows of one batch).
@@ -26,7 +27,7 @@ pub(crate) struct MergedRow {
     pub(crate) item: u32,
     /// The row.
     pub(crate) row: ChunkRow,
-    /// The end of the row, from the results of the batch.
+    /// The outcome of the row, from the results of the batch.
     pub(crate) end: BatchEnd,
     /// The time at which the row's chunk was submitted.
     pub(crate) opened: Instant,
@@ -49,7 +50,7 @@ impl Lane {
     /// number of the last line that was written.
     ///
     /// # Errors
-    /// A failure of the disk.
+    /// Returns an error if the disk fails.
     pub(crate) fn next_merged(
         &mut self,
         api: &dyn BatchApi,
@@ -134,8 +135,8 @@ impl Lane {
         let is_found = chunk.batch.as_ref().is_some_and(|batch| batch.is_found);
         match chunk.is_proven {
             true => {}
-            // If the reply to the submission named the batch, the batch certainly belongs to this chunk. This is so
-            // even if its results have only lines of other programs.
+            // If the reply to the submission named the batch, the batch certainly belongs to this chunk, even if its
+            // results have only lines of other programs.
             false if has_foreign_lines && is_found => return self.disown(number, now),
             false if has_unreadable_lines => {
                 self.on_bad_results(number, scheduler, now);
@@ -162,8 +163,8 @@ impl Lane {
         Ok(())
     }
 
-    /// Handles a downloaded file that does not contain the results of the batch. Perhaps a gateway answered with a page
-    /// of its own. The download is tried again, and no row is given up.
+    /// Handles a downloaded file that does not contain the results of the batch. A gateway may have answered with a
+    /// page of its own. The download is tried again, and no row is given up.
     fn on_bad_results(&mut self, number: u32, scheduler: &mut Scheduler, now: Instant) {
         let Some(chunk) = self.chunks.get_mut(&number) else { return };
         chunk.downloads += 1;

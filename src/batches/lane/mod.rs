@@ -1,5 +1,5 @@
-//! The batch lane of a run. The lane collects rows into chunks, submits each chunk as a batch, and reads the ends of
-//! rows from the results of batches.
+//! The batch lane of a run. The lane collects rows into chunks, submits each chunk as a batch, and reads the results of
+//! the batches.
 //!
 //! The lane is a state machine. The run's loop owns the lane, and passes rows, the replies to calls, and the time `now`
 //! to it. The lane returns the calls that the loop must make. The lane writes its own files, through the journal's
@@ -15,8 +15,8 @@
 //! Invariants:
 //! - A chunk is submitted only after its files and its intent are durable. So after a crash, the next run knows every
 //!   batch that can exist, and the rows of this batch.
-//! - While it is not known whether the batch of a submitted chunk exists, no other chunk is submitted. The rows of the
-//!   chunk are not sent in another way.
+//! - While it is not known whether the batch of a submitted chunk exists, no other chunk is submitted. Until then, the
+//!   rows of this chunk are not sent again, neither online nor in another batch.
 //! - The highest possible cost of a row is reserved in the budget before the row is added to a chunk. When the row
 //!   ends, its real cost replaces the reserved cost.
 //! - The files of a chunk are kept until each of its rows has a line on disk or was sent again.

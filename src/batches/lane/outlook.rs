@@ -1,4 +1,4 @@
-//! The facts about the deadline of the batch lane.
+//! What the batch lane knows about its deadline.
 
 use std::time::Duration;
 
@@ -8,19 +8,20 @@ use crate::domain::Ask;
 
 /// The time between two checks of the deadline.
 const EVERY: Duration = Duration::from_secs(5);
-/// The two bounds of the lead. The lead is the time between moving rows and the moment when the online lane needs these
-/// rows. The lead is needed because a cancelled batch ends only after some time, and the run sees this end a little
-/// later. The last answers also take time.
+/// The shortest and the longest lead time, without the time that a cancellation takes. The lead time is the time
+/// between moving rows to the online lane and the moment when that lane needs them. It is needed because a cancelled
+/// batch ends only after some time, and the run sees this end a little later. The last answers also take time.
 const LEAD: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(180)];
-/// The lead as a share of the time from the start to the deadline. The two bounds of `LEAD` limit the lead.
+/// The lead time without a cancellation, as a share of the time from the start to the deadline. It stays within the
+/// bounds in `LEAD`.
 const SHARE_OF_TIME: f64 = 0.04;
-/// The expected time of a cancellation, as long as no cancellation has been seen.
+/// How long a cancellation is expected to take, until the first one has been seen.
 const FIRST_CANCEL: Duration = Duration::from_secs(25);
-/// The API does not say how many rows of a batch are finished. So the number is estimated from cancelled batches: other
-/// batches are expected to finish their rows at the same speed. To be careful, only a part of the estimate (80 %) is
-/// used.
+/// The API does not say how many rows of a batch are finished. So this number is estimated from cancelled batches:
+/// other batches are expected to finish their rows at the same speed. To be careful, only a part of the estimate (80 %)
+/// is used.
 const TRUSTED: f64 = 0.8;
-/// The facts that the batch lane knows about its deadline.
+/// What the batch lane knows about its deadline.
 #[derive(Debug, Default)]
 pub(super) struct Outlook {
     pub(super) is_online_only: bool,
@@ -40,8 +41,8 @@ pub(super) struct Outlook {
     pub(super) checked_at: Option<Instant>,
     /// The time that the slowest cancellation took.
     pub(super) longest_cancel: Duration,
-    /// Two sums over all cancelled batches. The first adds the share of finished rows of each batch, and the second
-    /// adds the ages of the batches in seconds.
+    /// Two sums over all cancelled batches. The first is the sum of their shares of finished rows, and the second is
+    /// the sum of their ages in seconds.
     finished: (f64, f64),
     pub(super) is_told: bool,
 }
@@ -78,7 +79,7 @@ impl Outlook {
         takes
     }
 
-    /// Notes the time that a cancellation took.
+    /// Notes how long a cancellation took.
     pub(super) fn on_cancel(&mut self, took: Duration) {
         self.longest_cancel = self.longest_cancel.max(took);
     }
@@ -95,7 +96,7 @@ impl Outlook {
         1.0 - (TRUSTED * shares / ages.max(1.0) * age.as_secs_f64()).min(TRUSTED)
     }
 
-    /// Returns the lead: the time between moving rows and the moment when the online lane needs them.
+    /// Returns the lead time: the time between moving rows to the online lane and the moment when that lane needs them.
     pub(super) fn lead(&self) -> Duration {
         let [least, most] = LEAD;
         self.whole_time.mul_f64(SHARE_OF_TIME).clamp(least, most) + self.longest_cancel.max(FIRST_CANCEL).mul_f64(1.2)

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::journal::DiskFile;
 
-/// The number of bytes of the results that are read in one step.
+/// How many bytes of the results are read in one step.
 const PIECE_BYTES: usize = 256 << 10;
 /// The largest length of a line of the results, in bytes. An answer has at most 32 MB.
 const MOST_LINE_BYTES: usize = 64 << 20;

@@ -54,7 +54,7 @@ pub struct Lane {
     pub(super) looks: Looks,
     pub(super) is_looking: bool,
     pub(super) submit: Submitting,
-    /// The number of rows that batches do not accept, by the refused parameter.
+    /// How many rows were kept out of batches, by the parameter that batches do not accept.
     pub(super) unfit: BTreeMap<String, u64>,
     /// The number of rows that may have been billed although their answers are lost.
     pub(super) lost_rows: u64,
@@ -73,7 +73,7 @@ pub struct Lane {
 /// A row that waits to be added to a chunk.
 pub(super) struct Waiting {
     pub(super) planned: Planned,
-    /// The number of batches in which the row was.
+    /// The number of batches that have contained the row.
     pub(super) tries: u32,
 }
 
@@ -92,7 +92,7 @@ pub(super) struct Submitting {
     /// The time at which the submissions began to fail; `None` if the last submission worked.
     pub(super) failing_since: Option<Instant>,
     pub(super) failures: u32,
-    /// The number of successive submissions that were refused because of a limit.
+    /// The number of successive submissions that the API rejected because of a limit.
     pub(super) refusals: u32,
 }
 
@@ -152,8 +152,8 @@ impl Lane {
                 submitted_at: submitted.at,
                 is_restored: true,
                 is_canceling: submitted.is_canceling,
-                // The results of an adopted batch can't be downloaded again, because the ids in the file on the disk
-                // are new.
+                // The results of an adopted batch can't be downloaded again, because the API does not know the new ids
+                // in the file on the disk.
                 downloads: if submitted.is_adopted { DOWNLOADS } else { 0 },
                 opened: Instant::ZERO,
                 ..Chunk::new(files, state, submitted.at)

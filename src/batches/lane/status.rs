@@ -39,7 +39,8 @@ impl Lane {
         })
     }
 
-    /// Returns the state of the batches at the end of the run; `None` if no batch is left and batches refused no row.
+    /// Returns the state of the batches at the end of the run; `None` if no batch is left and batches accepted every
+    /// row.
     pub(crate) fn end(&self) -> Option<BatchesEnd> {
         let (left, left_rows) = self.left_open();
         let refused = self.unfit().map(|(name, rows)| (name.to_owned(), rows)).collect();
@@ -73,8 +74,8 @@ impl Lane {
             .all(|chunk| chunk.state != State::Open || chunk.counts.is_some() || chunk.missing_since.is_some())
     }
 
-    /// Returns the limit of the user that ends the run, if there is one. The limit is returned only after all rows that
-    /// it allows were submitted and collected.
+    /// Returns the user's limit that ends the run, if there is one. The limit is returned only after all rows that it
+    /// allows were submitted and collected.
     pub(crate) fn used_up(&self) -> Option<&str> {
         let is_idle = self.chunks.values().all(|chunk| chunk.state == State::Draining) && self.building.is_none();
         self.used_up.as_deref().filter(|_| is_idle && !self.is_stopped)
@@ -85,7 +86,7 @@ impl Lane {
         self.lost_rows
     }
 
-    /// Returns the number of rows that batches do not accept, by the refused parameter.
+    /// Returns how many rows were kept out of batches, by the parameter that batches do not accept.
     pub(crate) fn unfit(&self) -> impl Iterator<Item = (&str, u64)> {
         self.unfit.iter().map(|(name, rows)| (name.as_str(), *rows))
     }

@@ -1,8 +1,8 @@
 //! The verb `cancel`: asks the API to cancel open batches of a run.
 //!
-//! The command takes the lock of the run before it asks the user, and holds the lock until the command ends. So no run
-//! that waits for the batches can begin during the command. Before each call of the API, the command writes into the
-//! log of batches that the batch is to be canceled.
+//! The command takes the lock of the run before it asks the user, and keeps the lock until it exits. Meanwhile, no run
+//! can start that would wait for the batches. Before each call of the API, the command writes into the log of batches
+//! that the batch is to be canceled.
 
 use std::io;
 use std::path::Path;
@@ -77,7 +77,7 @@ fn is_unproven(batch: &KnownBatch) -> bool {
     submitted.is_some_and(|known| known.is_found)
 }
 
-/// Fails if an id is not the id of an open batch of the run.
+/// Checks that each id belongs to an open batch of the run.
 fn check_ids(ids: &[String], found: &RunWithBatches) -> Result<()> {
     let results = found.results.display();
     for id in ids {

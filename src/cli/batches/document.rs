@@ -8,7 +8,7 @@ use super::known::KnownBatch;
 /// The version of the format of the JSON document.
 const VERSION: u32 = 1;
 
-/// Facts about a document as a whole: which server was asked, and what is missing.
+/// Facts about the whole document: which server was asked, and what is missing.
 pub(super) struct About<'a> {
     /// The server that was asked; `None` if the state of the batches is not known.
     pub(super) origin: Option<&'a str>,

@@ -115,7 +115,7 @@ pub(crate) fn files_of(run: &Path, disk: &dyn Disk) -> Result<(PathBuf, PathBuf)
     }
 }
 
-/// Returns the results file to which a folder of batches belongs.
+/// Returns the results file of a folder of batches.
 fn results_of_batches(folder: &Path) -> Option<PathBuf> {
     let name = folder.file_name()?.to_str()?.strip_suffix(".batches")?;
     (!name.is_empty()).then(|| folder.with_file_name(name))

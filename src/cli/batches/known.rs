@@ -1,4 +1,4 @@
-//! A batch of which the log of a run and the API know.
+//! A batch, as the log of its run and the API describe it.
 
 use std::path::PathBuf;
 
@@ -17,10 +17,9 @@ pub(crate) struct KnownBatch {
     pub(crate) state: State,
     /// The number of rows in the batch.
     pub(crate) rows: u64,
-    /// The time when the batch was created, by the clock of the API. Without a time from the API, the time when the
-    /// batch was submitted.
+    /// When the batch was created, by the API's clock. If the API gave no time, when the batch was submitted.
     pub(crate) created_at: Timestamp,
-    /// The time when the batch expires. The API begins no more rows of a batch that has expired.
+    /// When the batch expires. The API starts no more rows of an expired batch.
     pub(crate) expires_at: Option<Timestamp>,
     /// The API's description of the batch; `None` if the API was not asked or does not list the batch.
     pub(crate) batch: Option<Batch>,
@@ -42,7 +41,7 @@ pub(crate) struct Owner {
 pub(crate) enum State {
     InProgress,
     Canceling,
-    /// The batch has ended. If the batch belongs to a run, the run has not collected the results.
+    /// The batch has ended. If the batch belongs to a run, the run has not collected the results yet.
     Ended,
     /// The API has removed the results of the batch.
     Archived,
@@ -140,7 +139,8 @@ impl KnownBatch {
         self.owner.as_ref().is_some_and(|owner| owner.chapter.fate == Fate::Open)
     }
 
-    /// Returns how the requests of the batch ended, in words; `None` if the API does not say that the batch has ended.
+    /// Returns a text with the outcomes of the requests in the batch; `None` unless the API says that the batch has
+    /// ended.
     pub(crate) fn counts(&self) -> Option<String> {
         let batch = self.batch.as_ref().filter(|batch| batch.status == BatchStatus::Ended)?;
         let BatchCounts { processing: _, succeeded, errored, canceled, expired } = batch.counts;

@@ -22,7 +22,7 @@ use crate::cli::{message, say};
 use crate::journal::RealDisk;
 use crate::report::text::{escape, plural};
 
-/// The number of batches of a workspace that are listed.
+/// How many batches of a workspace are listed.
 const LIMIT: u32 = 20;
 
 /// Lists batches.
@@ -94,13 +94,13 @@ pub(super) fn owners(world: &World, disk: &RealDisk) -> HashMap<String, Owner> {
     found.filter_map(with_id).collect()
 }
 
-/// Prints why a call of the API did not work. Returns the exit code of the program.
+/// Prints why an API call failed, and returns the program's exit code.
 pub(super) fn say_stopped(stopped: &Stopped) -> Exit {
     say::err(&message::lines(&stopped.message));
     stopped.exit
 }
 
-/// Returns messages that say what the user can do with the batches.
+/// Returns hints about what the user can do with the batches.
 fn hints(batches: &[KnownBatch], results: &Path) -> Vec<String> {
     let number = |wanted: &[State]| batches.iter().filter(|batch| wanted.contains(&batch.state)).count() as u64;
     let [ended, open, unclear, missing] = [

@@ -6,15 +6,15 @@
 //! | file | content |
 //! |---|---|
 //! | `find.rs` | the run that the user names, and the batches in its log |
-//! | `workspace.rs` | the calls of the API |
-//! | `known.rs` | a batch, as the log and the API know it |
+//! | `workspace.rs` | the API calls |
+//! | `known.rs` | a batch, as the log and the API describe it |
 //! | `seen.rs` | the batches of a run, with their states at the API |
-//! | `list.rs` | the verb `list`; `table.rs` and `document.rs` have its forms |
+//! | `list.rs` | the verb `list`; `table.rs` and `document.rs` make its text and its JSON |
 //! | `show.rs` | the verb `show` |
 //! | `cancel.rs` | the verb `cancel` |
 //!
 //! Verbs that change something first take the lock of the run, so they never change a run that is in progress. The
-//! verbs `collect` and `adopt` write answers like a run, so their code is in `cli/run/collect.rs` and
+//! verbs `collect` and `adopt` write answers as a run does, so their code is in `cli/run/collect.rs` and
 //! `cli/run/adopt.rs`.
 
 mod cancel;

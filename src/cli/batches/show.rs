@@ -22,9 +22,9 @@ use crate::journal::RealDisk;
 use crate::report::progress::terminal_width;
 use crate::report::text::{ListRow, count, escape, list, rough_duration};
 
-/// The time for which the API keeps the results of a batch, from the creation of the batch on.
+/// How long the API keeps the results of a batch after the batch was created.
 ///
-/// Source of the time: API documentation, "Batch processing" (2026-09-20).
+/// Source: API documentation, "Batch processing" (2026-09-20).
 const KEPT: SignedDuration = SignedDuration::from_hours(29 * 24);
 
 /// Shows batches.
@@ -60,8 +60,7 @@ fn as_id(subject: &Path) -> Option<&str> {
     subject.to_str().filter(|text| !text.is_empty() && text.bytes().all(is_plain))
 }
 
-/// Asks the API for a batch. Returns an inner `Err` with the exit code if the call did not work; the reason was
-/// printed.
+/// Asks the API for a batch. If the call fails, prints the reason and returns an inner `Err` with the exit code.
 fn of_id(args: &ShowArgs, id: &str, world: &World) -> Result<Result<Seen, Exit>> {
     let config = Config::of_settings(args.api.settings(), world)?;
     say_settings(&config);

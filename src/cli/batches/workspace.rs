@@ -1,4 +1,4 @@
-//! Calls the API about batches, outside of a run.
+//! Makes API calls about batches, outside of a run.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::provider::{Batch, BatchApi, BatchCall, BatchPage};
 use crate::report::text::escape;
 use crate::transport::WireError;
 
-/// The highest number of pages of the batch list that are read: pages for a million batches.
+/// How many pages of the batch list are read at most: enough for a million batches.
 const MOST_PAGES: usize = 1_000;
 
 /// A connection to the API for the batches of a workspace. The key decides which workspace is used.
@@ -102,7 +102,7 @@ impl Workspace {
     /// Downloads the results of a batch into a file. If the file exists, it is replaced.
     ///
     /// # Errors
-    /// Fails if the file can't be written. Returns an inner `Err` if the call of the API did not work.
+    /// Fails if the file can't be written. Returns an inner `Err` if the API call fails.
     pub(crate) fn download(&self, batch: &Batch, disk: &dyn Disk, path: &Path) -> Result<Result<(), Stopped>> {
         disk.remove(path).map_err(DiskFailure::of("remove", path))?;
         let file: Arc<dyn DiskFile> =
@@ -130,19 +130,19 @@ impl Workspace {
         self.api().read_batch(&body).map_err(|why| self.unreadable(why))
     }
 
-    /// Returns the part of the provider that makes the calls about batches and reads their answers.
+    /// Returns the part of the provider that makes the calls about batches and reads the responses.
     pub(crate) fn api(&self) -> &dyn BatchApi {
         &self.server.provider
     }
 
-    /// Makes a call of the API. In messages, `what` is the thing that the call asks for.
+    /// Makes an API call. `what` says in messages what the call asks for.
     fn call(&self, call: BatchCall<'_>, what: &str) -> Result<Response, Stopped> {
         let request = self.api().encode(call, &self.route).map_err(|why| usage(escape(&why).into_owned()))?;
         let response = self.server.send(request).map_err(|error| failed(&error, &self.server.origin))?;
         self.checked(response, what)
     }
 
-    /// Returns the response if its status says that the call worked, and otherwise an error.
+    /// Returns the response if its status is a success, and otherwise an error.
     fn checked(&self, response: Response, what: &str) -> Result<Response, Stopped> {
         if (200..300).contains(&response.head.status) {
             return Ok(response);
@@ -154,7 +154,7 @@ impl Workspace {
     }
 
     fn unreadable(&self, mut why: String) -> Stopped {
-        // The message may quote the answer of the server, so secrets are removed from it.
+        // The message may quote the server's response, so secrets are removed from it.
         self.server.clean(&mut why);
         let message = format!(
             "{} does not answer as the API does ({}); check --base-url",

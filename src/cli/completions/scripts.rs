@@ -46,8 +46,8 @@ fn asked(script: &str, begin: &str, end: &str) -> String {
     script.replace(PROFILES, &call("profiles")).replace(PROVIDERS, &call("providers"))
 }
 
-/// Returns lines of fish that offer the values of arguments without a flag. The generator for fish leaves the values of
-/// such arguments out.
+/// Returns the lines of fish code that offer the values of positional arguments. The generator for fish leaves out
+/// these values.
 fn arguments_of_fish(command: &clap::Command, path: &[&str]) -> String {
     let mut lines = String::new();
     let values: Vec<String> = command
@@ -73,7 +73,7 @@ fn arguments_of_fish(command: &clap::Command, path: &[&str]) -> String {
 }
 
 /// Returns the script for bash, with two corrections. The generator for bash offers flags where a file is expected;
-/// without these flags, bash offers files. The generator for bash also writes the names of subcommands in two ways,
+/// without these flags, bash offers files. The generator for bash also spells the names of subcommands in two ways,
 /// because the program's name has a hyphen.
 fn bash(script: &str) -> String {
     // Whether the command has subcommands, or an argument with known values.

@@ -1,4 +1,4 @@
-//! The rules for answers: what an answer must be, and what happens after an answer that breaks the rules.
+//! The rules for answers: which answers are valid, and what happens after an answer that breaks a rule.
 
 use anyhow::{Result, anyhow, bail};
 
@@ -29,12 +29,12 @@ pub struct AnswerConfig {
     pub on_truncate: OnTruncate,
     /// What happens after the model refused to answer.
     pub on_refusal: OnRefusal,
-    /// The highest number of further requests for a row after its first answer.
+    /// The highest number of follow-up requests for a row.
     pub max_follow_ups: u32,
 }
 
 impl AnswerConfig {
-    /// Returns whether a rule says what answers must be.
+    /// Returns whether a rule says which answers are valid.
     pub(crate) fn is_checked(&self) -> bool {
         self.schema.is_some() || self.expect.is_some() || !self.require.is_empty()
     }
@@ -43,7 +43,7 @@ impl AnswerConfig {
     /// flags and the environment.
     ///
     /// # Errors
-    /// Fails if the schema can't be read, or if `--on-invalid` is given although no rule says what answers must be.
+    /// Fails if the schema can't be read, or if `--on-invalid` is given although no rule says which answers are valid.
     pub(super) fn of(merged: AnswerArgs, named: &AnswerArgs, world: &World) -> Result<Self> {
         let schema = schema_of(merged.schema, world)?;
         let has_form = schema.is_some() || merged.expect.is_some();
@@ -54,7 +54,7 @@ impl AnswerConfig {
             );
         }
         let default_invalid = if has_form { OnInvalid::Repair } else { OnInvalid::Fail };
-        // If a rule says what answers must be, a truncated answer or a refusal is a failure by default.
+        // If a rule says which answers are valid, a truncated answer or a refusal is a failure by default.
         let (truncated, refused) =
             if is_checked { (OnTruncate::Fail, OnRefusal::Fail) } else { (OnTruncate::Keep, OnRefusal::Keep) };
         Ok(Self {

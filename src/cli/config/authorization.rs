@@ -1,9 +1,9 @@
 //! How the requests to a provider are authorized: with a key that stays the same, or with a key that is renewed.
 //!
-//! The first key is fetched before a request is sent and before a file is changed. So a missing login, a command that
-//! fails or an empty variable ends the run at once. A key from a command, from AWS or from Google is renewed before it
-//! expires, and when a server refuses it. [`transport`](crate::transport) decides when a new key is needed; this module
-//! fetches the new key.
+//! The first key is fetched before a request is sent and before a file is changed. So a missing login, a failing
+//! command or an empty variable stops the program at once. A key from a command, from AWS or from Google is renewed
+//! before it expires, and when a server rejects it. [`transport`](crate::transport) decides when a new key is needed;
+//! this module fetches the new key.
 
 use std::fmt;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ fn find(provider: &ProviderConfig, world: &World) -> Result<(Authorization, Cred
     }
 }
 
-/// Returns an empty credential if the provider can be used without a key.
+/// Returns an empty credential for a provider that works without a key.
 ///
 /// # Errors
 /// Fails if the provider needs a key. The message names the ways to give a key.

@@ -1,5 +1,5 @@
 //! Makes tokens for Amazon Bedrock from AWS credentials. The credentials come from the environment, or from the `aws`
-//! command, which supports profiles, single sign-on, roles and the credentials of machines.
+//! command, which supports profiles, single sign-on, roles and machine credentials.
 
 use std::io;
 use std::time::Duration;
@@ -20,10 +20,10 @@ use crate::transport::{Issued, Life};
 const KEY_ID: &str = "AWS_ACCESS_KEY_ID";
 const SECRET: &str = "AWS_SECRET_ACCESS_KEY";
 const SESSION: &str = "AWS_SESSION_TOKEN";
-/// The variable with the time at which the credentials in the environment expire. `aws configure export-credentials
-/// --format env` sets the variable.
+/// The variable that says when the credentials in the environment expire. `aws configure export-credentials --format
+/// env` sets the variable.
 const EXPIRATION: &str = "AWS_CREDENTIAL_EXPIRATION";
-/// The command that prints the credentials of the user.
+/// The command that prints the user's credentials.
 pub(super) const EXPORT: &str = "aws configure export-credentials --format process";
 /// What the user can do if the command `EXPORT` fails.
 const LOG_IN: &str = "log in with aws sso login, set up a profile with aws configure, or set AWS_ACCESS_KEY_ID and \
@@ -55,7 +55,7 @@ pub(super) fn issue(region: &str, command: &str, world: &World, patience: Durati
         Some(found) => found,
         None => exported(command, world, patience, now)?,
     };
-    // The token must not live longer than its credentials: after the credentials expire, the server refuses the token.
+    // The token must not live longer than its credentials: after the credentials expire, the server rejects the token.
     let life = found.left.map_or(LONGEST, |left| left.min(LONGEST));
     let token = bedrock_token(&found.credentials, region, now, life.max(Duration::from_secs(1)));
     let also_secret = found.credentials.session_token.into_iter().collect();
@@ -111,7 +111,7 @@ fn credentials(
     Ok(AwsCredentials { access_key_id: id.trim().to_owned(), secret_access_key, session_token })
 }
 
-/// Returns the time from `now` until a moment that is written as in RFC 3339.
+/// Returns the time from `now` until the RFC 3339 time in `text`.
 fn left(text: &str, name: &str, now: Timestamp) -> Result<Duration> {
     let end = text.trim().parse().map_err(|_| anyhow!("{name} is not a time such as 2026-11-27T12:00:00Z"))?;
     until(end, name, now)

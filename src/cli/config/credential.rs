@@ -85,8 +85,8 @@ impl KeySource {
 }
 
 /// Returns the key, and warnings about the key. A run with the simulator needs no key and does not call `credential`.
-/// This function runs a command that prints the key only once; [`authorization`](super::authorization::authorization)
-/// also renews the key.
+/// This function runs the key command only once; [`authorization`](super::authorization::authorization) also renews the
+/// key.
 ///
 /// # Errors
 /// Fails if there is no key (the message names the ways to give one), or if its file can't be read or its command
@@ -155,8 +155,7 @@ fn read(path: PathBuf, patience: Duration) -> Result<(Zeroizing<Vec<u8>>, Metada
 
 fn read_now(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Metadata)> {
     let file = File::open(path)?;
-    // The metadata is read from the opened file. The metadata of the path could belong to another file, which has
-    // replaced it.
+    // The metadata is read from the opened file, because another file may have replaced it at the path.
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         bail!("it is a folder; name the file in it");

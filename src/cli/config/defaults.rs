@@ -24,7 +24,7 @@ use crate::watch::notices::NoticeForm;
 pub(super) const MAX_RETRIES: u32 = 8;
 /// `--retry-for`.
 pub(super) const RETRY_FOR: Duration = Duration::from_secs(30 * 60);
-/// `--timeout`. The client libraries of the API have the same default timeout.
+/// `--timeout`. The API's client libraries have the same default timeout.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(600);
 /// `--idle-timeout`. One minute is long enough, because the API sends pings in a stream much more often.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -32,7 +32,7 @@ pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The default of a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Default {
-    /// A default value, in the form in which a user types it.
+    /// A default value, as a user would type it.
     Value(String),
     /// What happens without the setting, in words.
     Words(String),

@@ -6,8 +6,8 @@
 //! file can't decide where the key comes from or where the key is sent. The file can't start a program, answer a
 //! question in place of the user, or choose where a file is written.
 //!
-//! A test checks that each flag is in one of the lists `FREE`, `CAPS` and `REFUSED`. The program refuses a setting that
-//! is in none of these lists.
+//! A test checks that each flag is in one of the lists `FREE`, `CAPS` and `REFUSED`. The program rejects settings that
+//! are missing from these lists.
 
 use crate::cli::args::groups::MoneyArgs;
 use crate::report::text::duration;
@@ -39,9 +39,9 @@ pub const FREE: [&str; 25] = [
     "dedupe",
     // Like `concurrency`, `batch-rows` can make a run slower, but not more expensive.
     "batch-rows",
-    // `schedule` can only change settings that are also in `FREE` or `CAPS`.
+    // `schedule` can change only settings that are also in `FREE` or `CAPS`.
     "schedule",
-    // `expect` and `require` make rows fail, but send no further requests.
+    // `expect` and `require` make rows fail, but send no extra requests.
     "expect",
     "require",
 ];
@@ -65,8 +65,8 @@ pub const REFUSED: [&str; 60] = [
     "errors",
     "raw-cells",
     "http2",
-    // `lane` (online or batch) changes what rows cost, and the API stores the rows of a batch for 29 days. With a near
-    // `deadline`, rows are sent online at twice the price. With `detach`, the run ends without answers.
+    // `lane` (online or batch) changes what rows cost, and the API stores the rows of a batch for 29 days. If the
+    // `deadline` is near, rows are sent online at twice the price. With `detach`, the run ends without answers.
     "lane",
     "deadline",
     "detach",

@@ -1,4 +1,4 @@
-//! Gets tokens of Google from the `gcloud` command, or from the metadata server of a machine in Google Cloud.
+//! Gets Google tokens from the `gcloud` command, or from the metadata server of a Google Cloud machine.
 
 use std::io;
 use std::time::Duration;
@@ -12,11 +12,12 @@ use super::world::World;
 use crate::transport::http::{Credential, google_token};
 use crate::transport::{Issued, Life};
 
-/// The command that prints the token of the user.
+/// The command that prints the user's token.
 pub(super) const PRINT: &str =
     if cfg!(windows) { "gcloud.cmd auth print-access-token" } else { "gcloud auth print-access-token" };
 /// `gcloud` does not say when the token expires. `gcloud` makes a new token if the old one expires in less than 3 min
-/// 45 s (PyPI `google-auth` 2.63.0, `_helpers.REFRESH_THRESHOLD`). So a printed token lives at least 3 min 45 s.
+/// 45 s (PyPI `google-auth` 2.63.0, `_helpers.REFRESH_THRESHOLD`). So a token that `gcloud` prints lives at least 3 min
+/// 45 s.
 const AT_LEAST: Duration = Duration::from_secs(225);
 /// The name that messages use for the metadata server.
 const SERVER: &str = "the metadata server";

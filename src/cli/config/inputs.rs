@@ -1,4 +1,4 @@
-//! The inputs of a run, and the place to which its results are written.
+//! The inputs of a run, and where its results are written.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ pub enum InputArg {
     Stdin,
 }
 
-/// The place to which results are written.
+/// Where results are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OutputArg {
     /// A results file, with its path.
@@ -63,8 +63,8 @@ pub fn inputs(given: &[PathBuf], format: InputFormat, world: &World) -> Result<V
     Ok(inputs)
 }
 
-/// Returns the place to which results are written. Results are written to standard output if the input is a pipe and no
-/// output is named. Returns `None` for a file next to the input.
+/// Returns where results are written: to standard output if the input is a pipe and no output is named. Returns `None`
+/// for a file next to the input.
 pub(super) fn output_of(output: Option<PathBuf>, inputs: &[InputArg]) -> Option<OutputArg> {
     match output {
         Some(path) if path.as_os_str() == "-" => Some(OutputArg::Stdout),

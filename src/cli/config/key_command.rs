@@ -1,14 +1,13 @@
-//! Runs a command that prints the key, and ends the command if it takes too long. The command of `--api-key-cmd` prints
-//! a key, and so do the commands of AWS and Google.
+//! Runs a command that prints the key, and stops the command if it takes too long. The command of `--api-key-cmd`
+//! prints a key, and so do the commands of AWS and Google.
 //!
 //! The command is the user's own program, but it may hang, print without end, or print a key to standard error. So the
-//! time of the command and the length of its output are limited. The command does not get the variables that contain a
-//! key. The standard error of the command is shown only if the command fails or takes too long. After a failure, only
-//! the last line of standard error is shown, without words that could be a key.
+//! running time of the command and the length of its output are limited. The command does not get the variables that
+//! contain a key. The standard error of the command is shown only if the command fails or takes too long. After a
+//! failure, only the last line of standard error is shown, without words that could be a key.
 //!
-//! The command stays in the process group of this program. So the command can ask the user at the terminal, and Ctrl-C
-//! also ends the command. On systems with `/proc`, the processes that the command started are found by their parent
-//! ids.
+//! The command stays in the process group of this program, so it can ask the user at the terminal, and Ctrl-C also
+//! stops the command. On systems with `/proc`, the processes that the command started are found by their parent ids.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -25,13 +24,13 @@ use crate::watch::processes;
 
 /// The highest number of bytes in a key or token.
 pub(super) const MOST_BYTES: usize = 64 * 1024;
-/// The number of bytes that are kept from the end of standard error.
+/// How many bytes are kept from the end of standard error.
 const KEPT_BYTES: usize = 4 * 1024;
-/// The highest number of characters that are shown of a line of standard error.
+/// How many characters of a line of standard error are shown at most.
 const LONGEST_LINE: usize = 200;
-/// The length, in bytes, from which on a word with letters and digits could be a key or a part of a key.
+/// The shortest length, in bytes, of a word with letters and digits that could be a key or a part of a key.
 const SHORTEST_KEY_WORD: usize = 12;
-/// The time between two checks whether the command has ended.
+/// How often the program checks whether the command has exited.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Runs a command without a shell, and returns its output. In messages, `what` says what the command is for.
@@ -87,7 +86,7 @@ impl Running {
     }
 
     /// Returns the output of the command and its exit status; `None` if the command took too long. A command that
-    /// prints too much is ended.
+    /// prints too much is stopped.
     fn end(&mut self) -> Option<(Zeroizing<Vec<u8>>, ExitStatus)> {
         let output = match self.output.recv_timeout(self.deadline.saturating_duration_since(Instant::now())) {
             Ok(output) => output.unwrap_or_default(),

@@ -12,8 +12,8 @@ use crate::cli::args::groups::LaneArgs;
 use crate::domain::LaneChoice;
 
 /// `--batch-rows`. The results of a batch can be read only when the whole batch has ended, so a large batch delays its
-/// first results. Small batches need more calls of the API. With 5,000 to 20,000 rows in a batch, the delay is short
-/// and the number of calls is small.
+/// first results. Small batches need more API calls. With 5,000 to 20,000 rows in a batch, the delay is short and few
+/// calls are needed.
 pub(super) const BATCH_ROWS: NonZeroU32 = NonZeroU32::new(10_000).expect("it is above zero");
 
 /// The settings of the lanes (online or batch), after all checks.
@@ -61,8 +61,8 @@ fn moment(deadline: Deadline, now: &ZonedDateTime) -> Result<Timestamp> {
     Ok(moment)
 }
 
-/// Refuses results on standard output for a run with batches. A batch continues after the program ends. So a later run
-/// may have to collect the answers of the batch, and needs a results file for these answers.
+/// Rejects results on standard output for a run with batches. A batch continues after the program exits, so a later run
+/// may have to collect its answers, and needs a results file for them.
 ///
 /// # Errors
 /// Fails if a run with batches writes its results to standard output. The message says what to type.

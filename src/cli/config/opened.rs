@@ -8,8 +8,8 @@
 //! If a config file in the working folder gives the path of a text file, that text file must be inside the working
 //! folder. The program opens the folders of the path one after the other, each inside the folder before it, and never
 //! through a link. The program then checks and reads the opened file, and does not use the path again. (On systems
-//! without the Unix call `openat`, the program checks each part of the path before it opens the file.) A file with a
-//! second name (a hard link) is refused, because the other name may be outside the folder.
+//! without the Unix call `openat`, the program checks each part of the path before it opens the file.) The program
+//! rejects a file with a second name (a hard link), because the other name may be outside the folder.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -143,8 +143,8 @@ fn open_below(folder: &Path, folders: &[&Path], file: &Path) -> Result<File> {
             (_, true) => bail!("it is not an ordinary file (a pipe, socket or device?)"),
             (_, false) => bail!("{} is not a folder", name.display()),
         }
-        // The check of the file's kind is only needed for a better message. If the file is replaced after the check,
-        // the flags of the open call still refuse a link or a file of another kind.
+        // The check of the file's kind is needed only for a better message. If the file is replaced after the check,
+        // the flags of the open call still reject a link or a file of another kind.
         let flags = if is_last { FILE } else { FOLDER };
         at = openat(&at, *name, flags | OFlags::NOFOLLOW, Mode::empty())?;
     }

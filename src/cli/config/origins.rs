@@ -1,8 +1,7 @@
 //! The origins of the values of settings: flags, variables, or lines of files. The command `config show` shows the
 //! origins.
 //!
-//! Each value is kept only in a form that is safe to show. The secret parts of a value are replaced before the value is
-//! kept.
+//! Each value is kept only in a form that is safe to show: its secret parts are replaced first.
 
 use crate::cli::shell::{self, HIDDEN, shown_value};
 use crate::transport::parse_base_url;
@@ -23,8 +22,7 @@ pub(crate) struct Origins {
 pub(crate) struct Entry {
     /// The name of the setting, which is the long name of its flag.
     pub(crate) name: String,
-    /// The value in the form in which it is typed, without secrets. A flag that can be repeated can have several
-    /// values.
+    /// The value as the user would type it, without secrets. A flag that can be repeated can have several values.
     pub(crate) values: Vec<String>,
     /// The layer.
     pub(crate) origin: Origin,

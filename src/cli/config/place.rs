@@ -9,7 +9,7 @@ use super::folder::{self, ABOUT_THE_KEY};
 use super::trust::Trust;
 use crate::cli::args::values::Text;
 
-/// The beginning of the names of environment variables that set a setting.
+/// The prefix of the environment variables that set settings.
 pub(super) const PREFIX: &str = "CLAUDE_BATCH_";
 
 /// The keys whose values are paths. A relative path starts in the folder of the configuration file.
@@ -26,7 +26,7 @@ pub(super) fn variable(name: &str) -> String {
 /// A flag.
 pub(super) struct Flag {
     pub(super) name: String,
-    /// Whether the flag exists only to refuse every value and to tell the user why.
+    /// Whether the flag exists only to reject every value and to tell the user why.
     pub(super) is_hidden: bool,
 }
 
@@ -78,8 +78,7 @@ impl Place<'_> {
         }
     }
 
-    /// Returns a value of the file. A relative path in the value is changed, because it starts in the folder of the
-    /// file.
+    /// Returns a value of the file. A relative path in the value is joined to the folder of the file.
     pub(super) fn rebase(&self, name: &str, value: String) -> String {
         let (mark, path) = match value.strip_prefix('@') {
             Some(path) if TEXTS.contains(&name) && !path.starts_with('@') => ("@", path),

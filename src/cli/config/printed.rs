@@ -1,6 +1,6 @@
 //! Reads the key that a command printed, or that a file or variable contains.
 //!
-//! A command can print only the key, or a JSON object:
+//! A command can print the key alone, or a JSON object:
 //!
 //! ```json
 //! {"token": "…", "expires_at": "2026-11-27T12:00:00Z"}
@@ -10,8 +10,8 @@
 //! - The time at which the key expires is in `expires_at` (a time in RFC 3339, or seconds since 1970), in `expires_on`
 //!   (the same), or in `expires_in` (seconds from now). The members about the expiry can be left out.
 //!
-//! OAuth 2 (RFC 6749) and `az account get-access-token` use the same names of members, so the output of many commands
-//! can be used unchanged. All other members are ignored.
+//! OAuth 2 (RFC 6749) and `az account get-access-token` use the same member names, so the output of many commands can
+//! be used unchanged. All other members are ignored.
 //!
 //! No message contains any part of the key, even if the key is malformed.
 
@@ -24,8 +24,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-/// A time with at least this value is in milliseconds since 1970 and not in seconds. In seconds, the value would be in
-/// the year 5138.
+/// A time of at least this value is in milliseconds since 1970, because in seconds it would be in the year 5138.
 const MILLISECONDS: i64 = 100_000_000_000;
 
 /// A key that was printed, and how long it can be used.

@@ -2,17 +2,17 @@
 //!
 //! A provider is a preset (`catalog/providers.toml`), a table `[providers.NAME]` of the user's configuration, or a
 //! preset that a table changes. A setting in a table has priority over a variable of the platform, because the table is
-//! about this one provider. The flags `--base-url` and `--header` and the flags about the key are for the first
-//! provider. In a file, `base-url`, `header` and the settings about the key are for the provider `anthropic`.
-//! `ANTHROPIC_BASE_URL` and the variables of the key are also for the provider `anthropic`.
+//! about this one provider. The flags `--base-url` and `--header` and the key flags apply to the first provider. In a
+//! file, `base-url`, `header` and the key settings apply to the provider `anthropic`. `ANTHROPIC_BASE_URL` and the key
+//! variables also apply to the provider `anthropic`.
 //!
 //! `table.rs` reads the tables, and `values.rs` reads the values in the tables. `known.rs` finds a provider by its
 //! name. `resolve.rs` makes the settings of a provider, with `places.rs` (regions and projects) and `key.rs`.
 //! `chain.rs` puts the first provider and its fallbacks together and checks that the other settings fit these
 //! providers.
 //!
-//! A missing place, such as a region, is not an error in this module, because commands that send nothing do not need
-//! it. `ProviderConfig::check_complete` reports missing places before something is sent.
+//! This module accepts a missing place, such as a region, because commands that send nothing work without it.
+//! `ProviderConfig::check_complete` reports missing places before something is sent.
 
 mod chain;
 mod key;
@@ -39,7 +39,7 @@ use crate::domain::{FallbackOn, ProviderFeatures, ProviderKind, RateLimits, Requ
 /// The ways to give a key to the Claude API.
 const WAYS_OF_API: &str = "set ANTHROPIC_API_KEY (or use --api-key-file or --api-key-cmd)";
 
-/// The settings of a provider to which requests are sent.
+/// The settings of a provider.
 #[derive(Clone, Debug)]
 pub struct ProviderConfig {
     /// The name of the provider: the name of its table, or of its preset. Result lines and pools (groups of rows that
@@ -72,7 +72,7 @@ pub struct ProviderConfig {
     pub limits: RateLimits,
     /// The prices in the provider's table, which replace the built-in prices.
     pub prices: Option<TextFile>,
-    /// The factor by which the built-in prices are multiplied.
+    /// The factor for the built-in prices.
     pub price_factor: f64,
     /// The model that all rows get at this provider; `None` if rows keep their own models.
     pub model: Option<String>,

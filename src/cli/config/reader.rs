@@ -27,7 +27,7 @@ type Key<'i> = Spanned<std::borrow::Cow<'i, str>>;
 /// Parses single settings with the parsers of the flags.
 pub(crate) struct Reader {
     command: Command,
-    /// The values that were read, with the places where they were set.
+    /// The values that were read, and where each one was set.
     pub(super) entries: Vec<Entry>,
     /// The users whose files are trusted like this user's own.
     pub(super) owners: Owners,
@@ -40,7 +40,7 @@ impl Reader {
         Self { command, entries: Vec::new(), owners: Owners::Own }
     }
 
-    /// Returns the flags of all settings. Hidden flags, which are always refused, are left out.
+    /// Returns the flags of all settings. Hidden flags, which accept no value, are left out.
     pub(crate) fn flags(&self) -> impl Iterator<Item = &clap::Arg> {
         self.command.get_arguments().filter(|arg| !arg.is_hide_set())
     }
@@ -202,7 +202,7 @@ impl Reader {
         Some(Flag { name: arg.get_long()?.to_owned(), is_hidden: arg.is_hide_set() })
     }
 
-    /// Parses one setting in the same way as its flag.
+    /// Parses one setting with the parser of its flag.
     pub(super) fn parse(&mut self, name: &str, values: &[String]) -> Result<Settings, String> {
         let arguments = match name {
             "verbose" => {

@@ -2,16 +2,16 @@
 //!
 //! One table (`TABLE`) lists the settings that are recorded and used again, so `resume` uses only settings that were
 //! recorded. The table contains settings that change requests or decide how fast they are sent. The run folder may come
-//! from another person. So the table contains no setting that could redirect requests, authorize something, run a
+//! from another person, so the table contains no setting that could redirect requests, authorize something, run a
 //! program or spend money. Every other setting in a manifest is an error, and the message names it. The program does
 //! not ignore an unexpected setting, because somebody must have added it by hand. The setting `lane` is in the table,
 //! because batches can only make rows cheaper. A run with batches says at its start that the API stores the rows. The
-//! rules for answers are in the table, because they can send only a few more requests for a row. The rows of an error
-//! log can cost more than a few additional requests.
+//! rules for answers are in the table, because they can send only a few extra requests for a row. The rows of an error
+//! log can cost more than that.
 //!
 //! Of providers, only the names are recorded: their addresses and keys come from presets and from this user's own
-//! configuration. So the folder of another person can choose among the providers that this user has set up. A run says
-//! at its start which providers it uses.
+//! configuration. So another person's run folder can choose only among the providers that this user has set up. A run
+//! says at its start which providers it uses.
 
 use std::path::Path;
 
@@ -35,7 +35,7 @@ struct Recorded {
     name: &'static str,
     /// Returns the setting's value in the settings of a run; `None` if it was not set.
     of: fn(&Config) -> Option<Value>,
-    /// Returns a recorded value in the form in which it is typed; `None` if it has the wrong kind.
+    /// Returns a recorded value as the user would type it; `None` if it has the wrong kind.
     texts: fn(&Value) -> Option<Vec<String>>,
     /// The kind of value that is recorded, with an article ("a number").
     kind: &'static str,
@@ -157,9 +157,9 @@ const TABLE: [Recorded; 21] = [
 const TEXT: &str = "a text";
 const NUMBER: &str = "a whole number";
 
-/// The highest number of bytes in a text. `resume` refuses longer texts. Header values of the API are far shorter.
+/// The highest number of bytes in a text. `resume` rejects longer texts. Header values of the API are far shorter.
 const MOST_BYTES: usize = 256;
-/// The highest number of texts in a list. `resume` refuses longer lists.
+/// The highest number of texts in a list. `resume` rejects longer lists.
 const MOST_TEXTS: usize = 100;
 
 /// The settings that decide how rows are read and which requests are made from them. The command `results` needs the
@@ -299,7 +299,8 @@ fn taken_back_of(table: &[Recorded], settings: &Map<String, Value>, path: &str) 
     Ok(taken)
 }
 
-/// Returns why a setting in a manifest is refused. The text does not show the value, because it may be a secret.
+/// Returns why the program rejects a setting in a manifest. The text does not show the value, because it may be a
+/// secret.
 fn refusal(name: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     let is_word = !name.is_empty() && name.len() < 40 && name.bytes().all(is_plain);
@@ -327,7 +328,7 @@ fn long_text(value: &Value) -> Option<Vec<String>> {
     Some(vec![text.to_owned()])
 }
 
-/// Returns a text in a form that the flag's parser does not treat as `@` and the name of a file.
+/// Returns a text in a form that the flag's parser does not read as a file name after `@`.
 fn literal(value: &Value) -> Option<Vec<String>> {
     let [text] = <[String; 1]>::try_from(long_text(value)?).ok()?;
     Some(vec![if text.starts_with('@') { format!("@{text}") } else { text }])
@@ -348,7 +349,7 @@ fn number(value: &Value) -> Option<Vec<String>> {
 }
 
 /// Returns the kind of a value, with an article. If a text or list is too long, the kind says so; otherwise the message
-/// would name a kind that is accepted.
+/// would name a kind that the program accepts.
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

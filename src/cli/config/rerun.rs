@@ -1,9 +1,9 @@
 //! The settings of a run with `--rerun`.
 //!
-//! The program must recognize the rows of the input that an earlier run has answered. So the program makes the requests
+//! The program must recognize the rows of the input that an earlier run has answered. To do so, it makes the requests
 //! and keys of all rows with the settings that the earlier run recorded, and ignores configuration files. The flags
 //! `--model`, `--max-tokens` and `--system` of this call do not change how rows are recognized. `--model`,
-//! `--max-tokens` and `--system` only replace the parameters of the rows that are run again, even parameters that are
+//! `--max-tokens` and `--system` replace only the parameters of the rows that are run again, even parameters that are
 //! in the row itself. The rules for answers (`--schema` and others) are taken from the earlier run, unless this call
 //! sets others.
 

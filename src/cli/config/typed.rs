@@ -7,8 +7,7 @@ use toml::de::DeValue;
 use crate::cli::usage::value;
 use crate::report::text::escape;
 
-/// Returns a value in the form in which a user types it. If the flag can be repeated, a list or table becomes several
-/// texts.
+/// Returns a value as a user would type it. A list or table becomes several texts if the flag can be repeated.
 pub(super) fn texts(name: &str, value: &DeValue<'_>) -> Result<Vec<String>, String> {
     match (name, value) {
         (_, DeValue::String(text)) => Ok(vec![text.to_string()]),
@@ -75,7 +74,7 @@ pub(super) fn times(value: &str) -> Option<usize> {
     }
 }
 
-/// Returns what is wrong with a value, without the other text of clap's message.
+/// Returns what is wrong with a value, without the rest of clap's message.
 pub(super) fn words(name: &str, error: &clap::Error) -> String {
     match error.kind() {
         ErrorKind::InvalidValue | ErrorKind::ValueValidation if error.get(ContextKind::InvalidArg).is_some() => {

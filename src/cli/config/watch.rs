@@ -14,7 +14,7 @@ use crate::transport::{NoticeUrl, parse_notice_url};
 use crate::watch::notices::{CommandTarget, NoticeForm, NoticeRule, SHORTEST_SECRET};
 use crate::watch::schedule::Schedule;
 
-/// A target to which notices are sent. The `Debug` form of a target shows no address and no arguments.
+/// A target of notices. The `Debug` form of a target shows no address and no arguments.
 #[derive(Clone, Debug)]
 pub enum NoticeTarget {
     /// An address that gets each notice by HTTP.
@@ -26,10 +26,9 @@ pub enum NoticeTarget {
 /// The settings for watching a run and changing its settings while it runs.
 #[derive(Clone, Debug, Default)]
 pub struct WatchConfig {
-    /// The targets to which notices are sent. The list is empty for commands that do not run rows, because these
-    /// commands send no notices.
+    /// The targets of notices; empty for commands that do not run rows, because they send no notices.
     pub notify: Vec<NoticeTarget>,
-    /// The events about which notices are sent.
+    /// The events that cause notices.
     pub notify_on: Vec<NoticeRule>,
     /// The form of notices to addresses.
     pub notify_format: NoticeForm,

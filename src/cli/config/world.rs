@@ -46,16 +46,16 @@ pub struct World {
     /// The secret variables that are set. Debug output does not show the secret variables. Their memory is overwritten
     /// with zeros when they are dropped.
     pub secrets: BTreeMap<&'static str, SecretString>,
-    /// Further variables that contain keys, named by the tables of providers. Programs that this program starts do not
-    /// get the variables with keys.
+    /// Other variables that contain keys; the tables of providers name these variables. Programs that this program
+    /// starts do not get the variables with keys.
     pub key_variables: Vec<String>,
-    /// The folder in which relative paths start. An empty path means the working folder of the process.
+    /// The folder from which relative paths start. An empty path means the working folder of the process.
     pub working_folder: PathBuf,
     /// Whether standard input is a terminal. Rows are not read from a terminal.
     pub stdin_is_terminal: bool,
     /// Whether standard error is a terminal.
     pub stderr_is_terminal: bool,
-    /// The moment when the program was called. A deadline such as `6h` is counted from this moment, also if the
+    /// The moment when the program was called. A deadline such as `6h` is counted from this moment, even if the
     /// settings are read again.
     pub now: ZonedDateTime,
 }
@@ -116,8 +116,8 @@ impl World {
     }
 
     /// Returns whether standard error shows block characters. `TERM` must not be `dumb`, and the locale must not ask
-    /// for ASCII. If no locale is set, as in most containers, block characters are shown, because terminals and logs of
-    /// today use UTF-8.
+    /// for ASCII. If no locale is set, as in most containers, block characters are shown, because today's terminals and
+    /// logs use UTF-8.
     pub(crate) fn has_blocks(&self) -> bool {
         let value = |name: &str| self.variables.get(OsStr::new(name)).filter(|value| !value.is_empty());
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(value);
@@ -145,8 +145,8 @@ impl World {
     }
 }
 
-/// Removes the secret variables from `variables` and returns them. A value that is not UTF-8 can't be a key. A value
-/// that is not UTF-8 stays in `variables`, and causes an error when it is read.
+/// Removes the secret variables from `variables` and returns them. A value that is not UTF-8 can't be a key, so it
+/// stays in `variables` and causes an error when it is read.
 fn secrets(variables: &mut BTreeMap<OsString, OsString>) -> BTreeMap<&'static str, SecretString> {
     let take = |name| {
         let (key, value) = variables.remove_entry(OsStr::new(name))?;

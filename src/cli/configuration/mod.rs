@@ -3,7 +3,7 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `show.rs` | the verb `show`; `table.rs` and `document.rs` have its forms |
+//! | `show.rs` | the verb `show`; `table.rs` and `document.rs` make its text and its JSON |
 //! | `known.rs` | all settings with their values in each layer |
 //! | `path.rs` | the verb `path` |
 //! | `init.rs` | the verb `init`; `examples.rs` has values for settings without a default |

@@ -86,8 +86,7 @@ fn add_address(settings: &mut [Setting], first: &ListedProvider) {
     }
 }
 
-/// Marks the settings of files about the key that have no effect, because `ANTHROPIC_API_KEY` or `ANTHROPIC_AUTH_TOKEN`
-/// overrides them.
+/// Marks the key settings in files as overridden, if `ANTHROPIC_API_KEY` or `ANTHROPIC_AUTH_TOKEN` overrides them.
 fn mark_idle(settings: &mut [Setting], first: &ListedProvider) {
     let Ok(provider) = &first.settings else { return };
     let variable = match provider.key {

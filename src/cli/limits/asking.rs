@@ -31,8 +31,8 @@ pub(super) fn has_somebody(world: &World) -> bool {
     world.stdin_is_terminal && world.stderr_is_terminal
 }
 
-/// Asks the user for permission to send the message. With a simulator in this process, there is no question, because
-/// the message costs nothing.
+/// Asks the user for permission to send the message. If the simulator runs in this process, does not ask, because the
+/// message is free.
 ///
 /// # Errors
 /// Fails if the user says no, or if there is no terminal at which the user can answer.
@@ -108,8 +108,8 @@ pub(super) fn failed(error: &WireError) -> Stopped {
     Stopped { message, exit: Exit::Endpoint }
 }
 
-/// Returns the message and the exit code for a request that was refused. In messages, `what` is the thing that was
-/// requested.
+/// Returns the message and the exit code for a request that the server rejected. `what` names the requested thing in
+/// the message.
 pub(super) fn judged(server: &Server, response: Response, what: &str) -> Stopped {
     let Response { head, body } = response;
     let signals = server.provider.read_head(&head, &jiff::Timestamp::now).signals;

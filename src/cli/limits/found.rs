@@ -143,7 +143,7 @@ impl Found {
     }
 }
 
-/// Returns whether a group contains a model. The group can use another name of the model.
+/// Returns whether a group contains a model, under any of the model's names.
 fn has_model(group: &LimitGroup, catalog: &Catalog, model: &str) -> bool {
     let id = |name: &str| catalog.model(name).map_or_else(|| name.to_owned(), |model| model.id.to_string());
     let wanted = id(model);

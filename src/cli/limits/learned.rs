@@ -1,7 +1,7 @@
-//! Finds the limits that runs have learned last, in their run folders.
+//! Finds the most recent limits that runs have learned, in their run folders.
 //!
-//! A run folder may come from another person. So the limits in a run folder are only shown, together with their origin.
-//! The search ends after a fixed number of files and folders.
+//! A run folder may come from another person, so the limits in it are only shown, together with their origin. The
+//! search stops after a fixed number of files and folders.
 
 use std::path::{Path, PathBuf};
 
@@ -33,9 +33,9 @@ pub(super) fn of_run(path: &Path, disk: &dyn Disk) -> Result<Found> {
     }
 }
 
-/// Returns the limits that a run below the folder `below` learned last. Runs with the server `origin` have priority
-/// over all other runs. If `class` is given, only runs that learned limits of this class are searched. Returns `None`
-/// if no run has learned limits.
+/// Returns the most recent limits that a run below the folder `below` has learned. Runs with the server `origin` have
+/// priority over all other runs. If `class` is given, only runs that learned limits of this class are searched. Returns
+/// `None` if no run has learned limits.
 pub(super) fn latest(below: &Path, origin: &str, class: Option<&ModelClass>, disk: &dyn Disk) -> Option<Found> {
     let mut latest: Option<(PathBuf, LearnedLimits)> = None;
     for folder in folders_below(below, "run") {

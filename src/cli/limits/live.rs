@@ -1,16 +1,16 @@
 //! Finds the limits that apply now. The program looks for limits in this order:
 //!
 //! 1. The run that the user names.
-//! 2. The API's list of the limits of the organization, if the key belongs to an administrator. A request for the list
-//!    of limits is free.
-//! 3. The limits that runs below the working folder learned last from the server in the settings. Nothing is sent to
-//!    find learned limits.
+//! 2. The API's list of the limits of the organization, if the key is an admin key. A request for the list of limits is
+//!    free.
+//! 3. The most recent limits that runs below the working folder have learned from the server in the settings. Nothing
+//!    is sent to find learned limits.
 //! 4. The response to a message of one token, which is sent only if the user agrees.
 //! 5. If the message can't be sent, the limits that runs learned from another server, for example in a rehearsal. A
 //!    note says that learned limits are from another server.
 //!
-//! With `--ask`, only the message is used. The program also uses only the message with `--simulate --tier`, because
-//! `--tier` sets the limits of the simulator.
+//! With `--ask`, only the message is used. The same applies to `--simulate --tier`, because `--tier` sets the limits of
+//! the simulator.
 
 use anyhow::{Result, bail};
 use jiff::Timestamp;
@@ -79,8 +79,8 @@ pub(super) fn show(args: &LimitsArgs, world: &World) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Looks for limits in the order that the top of this file shows. Returns an inner `Err` if the server refused a
-/// request, or if a request failed.
+/// Looks for limits in the order that the top of this file shows. Returns an inner `Err` if the server rejects a
+/// request, or if a request fails.
 fn find(
     args: &LimitsArgs,
     config: &Config,

@@ -4,9 +4,9 @@
 //! |---|---|
 //! | `tiers.rs` | the published limits of each tier |
 //! | `live.rs` | the limits that apply now, and the order in which they are looked for |
-//! | `learned.rs` | what runs have learned |
-//! | `asking.rs` | the message of one token, and its question |
-//! | `organization.rs` | the list of limits for administrators |
+//! | `learned.rs` | the limits that runs have learned |
+//! | `asking.rs` | the message of one token, and the question before it |
+//! | `organization.rs` | the API's list of limits, which needs an admin key |
 //! | `found.rs` | limits that were found, as text and as JSON |
 //! | `save.rs` | a profile with these limits in the user's configuration file |
 

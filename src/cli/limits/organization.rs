@@ -11,13 +11,14 @@ use crate::report::text::{escape, shorten};
 /// The highest number of pages that are read. A page has dozens of groups, and an organization has about twenty groups.
 const MOST_PAGES: usize = 20;
 
-/// The highest number of columns that are shown of a parser's message.
+/// How many columns of a parser's message are shown at most.
 const MOST_COLUMNS: usize = 200;
 
 /// Asks the API for the limits of the organization. A request for the list of limits is free.
 ///
 /// # Errors
-/// Fails if the response is not a list of limits. Returns an inner `Err` if the request was refused or failed.
+/// Fails if the response is not a list of limits. Returns an inner `Err` if the server rejects the request or the
+/// request fails.
 pub(super) fn ask(server: &Server) -> Result<Result<Found, Stopped>> {
     let (mut groups, mut mark) = (Vec::new(), None);
     for _ in 0..MOST_PAGES {

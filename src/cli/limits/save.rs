@@ -1,10 +1,10 @@
 //! Saves limits in a profile of the user's own configuration file.
 //!
 //! Only the three limits of the profile change. Everything else in the configuration file stays the same, byte for
-//! byte, also its comments. The file is edited as text: existing values are replaced at their places, and missing keys
+//! byte, including its comments. The file is edited as text: existing values are replaced in place, and missing keys
 //! are added below the heading of the profile. Before the new text is written, it is parsed. If the new content differs
-//! from the old content in more than the limits, nothing is written. So a file in an unusual form is refused, and never
-//! damaged.
+//! from the old content in more than the limits, nothing is written. So the program rejects a file in an unusual form
+//! instead of damaging it.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -168,9 +168,9 @@ fn with_new_values(text: &str, profile: &str, limits: &[Limit]) -> Result<(Strin
     Ok((changed, missing))
 }
 
-/// Returns several new texts of the file, each with the missing keys at another place. The keys can be below each line
-/// that looks like the heading of the profile, or in a new profile at the end. Several places are tried, because a line
-/// that looks like the heading may be inside a longer text.
+/// Returns several new texts of the file, each with the missing keys at a different place. The keys can be below each
+/// line that looks like the heading of the profile, or in a new profile at the end. Several places are tried, because a
+/// line that looks like the heading may be inside a longer text.
 fn with_new_keys(text: &str, profile: &str, missing: &[Limit]) -> Vec<String> {
     let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let keys: String = missing.iter().map(|(name, limit)| format!("{name} = {limit}{end}")).collect();

@@ -71,7 +71,7 @@ pub(super) fn show(args: &LimitsArgs) -> Result<Exit> {
 
 impl<'c> Chosen<'c> {
     /// # Errors
-    /// Fails if the model is unknown, both in the catalog and in the tables.
+    /// Fails if neither the catalog nor the tables contain the model.
     fn of(catalog: &'c Catalog, tier: Option<Tier>, model: Option<&'c str>) -> Result<Self> {
         let all = || Tier::ALL.into_iter().filter(|tier| !matches!(tier, Tier::Auto | Tier::None));
         let only = model.map(|model| Only { model, class: catalog.class_of(model) });
@@ -120,7 +120,7 @@ fn lines(chosen: &Chosen<'_>, tier: Option<Tier>, columns: usize) -> Vec<String>
     lines
 }
 
-/// Returns what a run does with a model for which a tier has no published limits.
+/// Returns what a run does with a model that has no published limits in a tier.
 fn no_limits(catalog: &Catalog, tier: Tier, only: &Only<'_>) -> String {
     let RateLimits { rpm, itpm, otpm } = catalog.limits(tier, &only.class).limits;
     let [rpm, itpm, otpm] = [rpm, itpm, otpm].map(|limit| count(limit.unwrap_or(0).into()));

@@ -45,7 +45,7 @@ pub(crate) fn models(args: &ModelsArgs, world: &World) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Refuses the name of a model that is unknown, both in the catalog and in the price file.
+/// Rejects a model name that neither the catalog nor the price file contains.
 pub(super) fn check_known(catalog: &Catalog, name: &str) -> Result<()> {
     if name.is_empty() {
         bail!("the name of the model is empty; claude-batch models shows all names");

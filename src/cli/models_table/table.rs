@@ -7,10 +7,10 @@ use crate::catalog::{Catalog, Model, OfPriceFile, PriceStep};
 use crate::domain::Money;
 use crate::report::text::{escape, plural, width, wrap};
 
-/// The highest number of models of a price file that are named.
+/// How many models of a price file are named at most.
 const NAMED: usize = 5;
 
-/// The choice of models in the table.
+/// Which models the table contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shown {
     /// Only the models that the API serves today.
@@ -92,7 +92,7 @@ pub(super) fn lines(catalog: &Catalog, shown: Shown, today: Date, columns: usize
     lines
 }
 
-/// Returns the short name of a model, without an optional date and without other aliases.
+/// Returns the short name of a model, without an optional date or other aliases.
 fn short_name(model: &Model) -> String {
     let names = names(model);
     names.split(['[', ' ']).next().unwrap_or_default().to_owned()

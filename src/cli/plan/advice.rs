@@ -7,11 +7,11 @@ use crate::report::text::{count, escape, percent, plural, rough_duration};
 use super::phrases::{change_words, rows_within};
 use super::{Fit, Plan};
 
-/// The share of the time for which a reason must delay the run to be mentioned.
+/// The smallest share of the run's time that a reason for waiting must take to be mentioned.
 const WORTH_A_WORD: f64 = 0.3;
 /// The share of the time or cost that a change must save to be recommended.
 const WORTH_IT: f64 = 0.25;
-/// The time in seconds below which a run needs no advice about its time.
+/// A run that takes fewer seconds than this needs no advice about its time.
 const SHORT: u64 = 60;
 
 /// Returns advice about a plan, the most important first. If there are rows to send, the list is never empty.
@@ -100,8 +100,8 @@ fn faster(plan: &Plan<'_>) -> Option<String> {
         let is_cheap = other.cost.map(|cost| cost.likely) <= plan.forecast.totals.cost.map(|cost| cost.likely);
         is_cheap && other.time.likely.as_secs_f64() <= (1.0 - WORTH_IT) * time.as_secs_f64()
     };
-    // The smallest change that helps is better advice than the largest. Batches are left out, because the reason for
-    // which this run waits does not change their time.
+    // The smallest change that helps is better advice than the largest. Batches are left out, because what this run
+    // waits for does not change their time.
     let is_online = |other: &&Alternative| !matches!(other.change, Change::Lane(_));
     let helps = plan.alternatives.iter().filter(is_online).filter(saves).max_by_key(|other| other.time.likely);
     let mut text = format!("The run waits for {what} {} of the time", percent(*share));

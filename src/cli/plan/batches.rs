@@ -12,8 +12,7 @@ use crate::domain::{Interval, Lane, LaneChoice, Money};
 use crate::forecast::InBatches;
 use crate::report::text::{ListRow, count, percent, plural, rough_duration};
 
-/// The number of days for which the API keeps a batch. Source of the number: API documentation, "Batch processing"
-/// (2026-09-20).
+/// How many days the API keeps a batch. Source: API documentation, "Batch processing" (2026-09-20).
 const STORED_DAYS: u32 = 29;
 
 /// The member `batches` of a plan in JSON.
@@ -52,7 +51,7 @@ struct BreakEven {
 #[derive(Serialize)]
 struct OnlineUntil {
     online_alone: &'static str,
-    /// The time until which all rows can stay in batches; `null` if the time is too short to send all rows online.
+    /// The time until which all rows can stay in batches; `null` if there is too little time to send all rows online.
     all_until: Option<Timestamp>,
     /// The share of the rows that can be answered online before the deadline.
     online_share: f64,
@@ -149,7 +148,8 @@ fn stored_words() -> String {
     format!("the API stores batches for {STORED_DAYS} days (no zero data retention)")
 }
 
-/// Returns lines that say why `online` rows are sent online: their answers are asked for again, or batches refuse them.
+/// Returns lines that say why `online` rows are sent online: their answers are asked for again, or the API does not
+/// accept them in batches.
 fn refused_words(online: u64, asked_again: u64) -> Vec<String> {
     let again = asked_again.min(online);
     let reasons = [(again, "rows whose answers are asked for again are sent online"), (online - again, REFUSED)];

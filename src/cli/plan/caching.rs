@@ -114,7 +114,7 @@ pub(super) fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
     texts.into_iter().enumerate().map(|(at, text)| ListRow::text(label(at), text)).collect()
 }
 
-/// Returns the cost and the time of the run with the cache, and both without it. Returns an empty text if the cache
+/// Returns, in words, the cost and time of the run with the cache and without it. Returns an empty text if the cache
 /// changes nothing.
 fn saving_words(plan: &Plan<'_>) -> String {
     let Some(without) = without(plan) else { return String::new() };

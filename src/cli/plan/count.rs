@@ -19,12 +19,12 @@ use crate::provider::{Provider, Reply};
 use crate::report::text::{escape, shorten};
 use crate::transport::{Exchange, Transport};
 
-/// The highest number of failed tries for a row, if the server is the cause. Refusals because of a limit are not
-/// counted.
+/// The highest number of tries for a row that fail because of the server. A request that the server rejects because of
+/// a limit does not count.
 const TRIES: u32 = 4;
-/// The highest number of columns that are shown of a message of the server.
+/// How many columns of a server's message are shown at most.
 const LONGEST_FAULT: usize = 80;
-/// The highest number of bytes in an answer.
+/// The highest number of bytes in a response.
 const MOST_BYTES: usize = 1 << 20;
 /// The number of requests per minute if no limit is known, which is the limit of the lowest tier.
 const LEAST_RPM: u32 = 100;
@@ -33,7 +33,7 @@ const LEAST_RPM: u32 = 100;
 #[derive(Debug, Default)]
 pub(in crate::cli) struct Counted {
     pub(in crate::cli) counts: Counts,
-    /// The first reason why a row could not be counted; `None` if there was none.
+    /// The first reason why a row could not be counted; `None` if all rows were counted.
     pub(in crate::cli) fault: Option<String>,
 }
 
@@ -50,27 +50,27 @@ struct Row {
 /// The result of one try to count the tokens of a row.
 enum Try {
     Counted(u64),
-    /// The server refuses the request because of its limit.
+    /// The server rejects the request because of a limit.
     Limited {
         wait: Option<Duration>,
         /// The limit in requests per minute, if the server reports it.
         rpm: Option<u32>,
     },
-    /// The server fails, and the row is tried again. The first value of `Again` is the wait before the next request, if
-    /// the server gives one.
+    /// The server has a temporary problem, so the row is tried again. The first value of `Again` is the wait before the
+    /// next request, if the server gives one.
     Again(Option<Duration>, String),
     /// The API can't count the tokens of the row.
     Failed(String),
-    /// The server refuses the key, so no row can be counted.
+    /// The server rejects the key, so no row can be counted.
     Refused(String),
 }
 
 /// Asks the API to count the tokens of the rows in `load`. At first, this function sends at most `rpm` requests per
-/// minute. If the server refuses a request because of its limit, requests are sent more slowly, and the refused row is
+/// minute. If the server rejects a request because of a limit, requests are sent more slowly, and the rejected row is
 /// sent again.
 ///
 /// # Errors
-/// Fails if the API refuses the key, or if no row could be counted.
+/// Fails if the API rejects the key, or if no row could be counted.
 pub(in crate::cli) async fn count<T: Transport>(
     load: &Load,
     transport: Arc<T>,
@@ -215,7 +215,8 @@ mod tests {
     use crate::sim::presets;
     use crate::sim::transport::{SimTransport, lock};
 
-    /// Counts the tokens of `rows` rows with a simulated API. Returns the counts, and how many requests were refused.
+    /// Counts the tokens of `rows` rows with a simulated API. Returns the counts, and how many requests the API
+    /// rejected.
     async fn count_at(config: SimConfig, rows: usize, rpm: Option<u32>) -> (Result<Counted>, u64) {
         let model = Arc::new(Mutex::new(Model::new(config)));
         let transport = Arc::new(SimTransport::new(model.clone(), RunClock::start()));

@@ -28,7 +28,8 @@ struct Document {
     /// The cost of the run; `null` if no row has a price.
     cost_usd: Option<Cost>,
     spent_usd: f64,
-    /// The highest cost of the answers that are paid twice if the run is killed once; `null` if the cost is not known.
+    /// The highest cost of the answers in flight, which are paid for twice if the run is killed; `null` if it is not
+    /// known.
     paid_twice_usd: Option<f64>,
     time_s: Interval<f64>,
     ends_at: Interval<Timestamp>,
@@ -62,7 +63,7 @@ struct Rows {
     repeated: u64,
     failed_before: u64,
     unusable: u64,
-    /// The number of rows to be sent whose model has no price. No cost in the plan includes rows without a price.
+    /// The number of rows to be sent whose model has no price. The costs in the plan do not include these rows.
     unpriced: u64,
 }
 

@@ -18,10 +18,11 @@ use crate::journal::{Disk, LearnedLimits, read_learned_limits, read_manifest, wi
 use crate::report::text::{escape, plural};
 use crate::sink::parse_usd;
 
-/// The number of bytes that are read from the end of a results file. The end of a file contains tens of thousands of
-/// answers, which is more than an estimate needs.
+/// How many bytes are read from the end of a results file. The end of a file contains tens of thousands of answers,
+/// which is more than an estimate needs.
 const MOST_BYTES: u64 = 64 << 20;
-/// The length in bytes from which on a line ends the reading of its file. Every line with an answer is shorter.
+/// The program stops reading a file at a line of this length, in bytes, or a longer one. Every line with an answer is
+/// shorter.
 const LONGEST_LINE: u64 = 128 << 20;
 
 /// The facts that a plan has learned from earlier results.
@@ -30,7 +31,7 @@ pub(in crate::cli) struct Learned {
     pub(in crate::cli) history: History,
     /// The results files from which answers were read.
     pub(in crate::cli) files: Vec<Source>,
-    /// The limits that a run with the same server learned last.
+    /// The most recent limits that a run with the same server has learned.
     pub(in crate::cli) limits: Option<LearnedLimits>,
     /// The files that contain lines that are not results.
     skipped: Vec<Skipped>,
@@ -216,7 +217,7 @@ fn parse<'a>(line: &'a [u8], catalog: &'a Catalog) -> Option<Past<'a>> {
         template: meta.template.and_then(|text| u64::from_str_radix(&text, 16).ok()),
         estimated_input: meta.estimated_input,
         usage,
-        // A row that was sent more than once may have been paid more than once, so its cost is not used.
+        // A row that was sent more than once may have been paid for more than once, so its cost is not used.
         price_share: share(paid.filter(|_| meta.attempts == 1), uncached, whole),
         latency: meta.latency_ms.filter(|_| meta.attempts == 1 && !is_batch).map(Duration::from_millis),
         is_truncated: meta.quality.as_deref() == Some("truncated"),
@@ -224,8 +225,8 @@ fn parse<'a>(line: &'a [u8], catalog: &'a Catalog) -> Option<Past<'a>> {
 }
 
 /// Returns the price that was paid for a prompt, divided by the cost of the prompt without the prompt cache. `paid` is
-/// the price that was paid for prompt and output. Without the cache, `uncached` is the cost of the prompt, and `whole`
-/// is the cost of prompt and output.
+/// the price that was paid for prompt and output. `uncached` is the cost of the prompt without the cache, and `whole`
+/// is the cost of prompt and output without it.
 fn share(paid: Option<Money>, uncached: Option<Money>, whole: Option<Money>) -> Option<f64> {
     let (paid, uncached, whole) = (paid?.dollars(), uncached?.dollars(), whole?.dollars());
     let output = whole - uncached;
@@ -253,8 +254,8 @@ mod tests {
         assert_eq!((&*answer.model, answer.template), ("claude-haiku-4-5-20251001", Some(255)));
         assert_eq!((answer.estimated_input, answer.latency), (Some(90), Some(Duration::from_millis(900))));
         assert!(answer.is_truncated);
-        // The answer has 20 tokens at $1, 80 at $0.10 and 50 at $5 per million. So the prompt cost 28 millionths of a
-        // dollar; without the cache, the prompt would cost 100 millionths.
+        // The answer has 20 tokens at $1, 80 at $0.10 and 50 at $5 per million. The prompt therefore cost 28 millionths
+        // of a dollar; without the cache, it would cost 100 millionths.
         assert!(answer.price_share.is_some_and(|share| (share - 0.28).abs() < 1e-9), "{:?}", answer.price_share);
     }
 

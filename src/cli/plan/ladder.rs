@@ -1,5 +1,5 @@
 //! Computes steps to the tiers 1 to 4, which the API had until 2026-06-25. For each step to another tier, this module
-//! computes the deposit and the increase of the limits. The module also computes how many requests the present limits
+//! computes the deposit and the increase of the limits. The module also computes how many requests the current limits
 //! must block before the step is worth its price.
 
 use crate::catalog::Catalog;
@@ -16,15 +16,15 @@ pub(super) struct Step {
     /// The limits of the tier, divided by the limits of the current tier: requests, input tokens, output tokens. A
     /// factor is `None` if one of the tiers has no such limit.
     pub(super) increase: [Option<f64>; 3],
-    /// The number of requests a day that the present limits must block before the step is worth its price; `None` if it
-    /// is not known, or if the step needs no further deposit.
+    /// How many requests a day the current limits must block before the step is worth its price; `None` if this is not
+    /// known, or if the step needs no deposit.
     ///
     /// Each blocked request counts as the mean cost of a row. The step is worth its price if the requests that are
     /// blocked in 30 days would cost at least the additional deposit. The deposit is not lost: it becomes credit.
     pub(super) break_even_a_day: Option<f64>,
 }
 
-/// Returns the step to a tier; `None` for the present tiers of the API, which need no deposit.
+/// Returns the step to a tier; `None` for the API's current tiers, which need no deposit.
 pub(super) fn step(
     catalog: &Catalog,
     present: Tier,

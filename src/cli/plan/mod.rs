@@ -69,12 +69,12 @@ pub(super) struct Rows {
     pub(super) reused: u64,
     /// With `--dedupe`: rows that copy the answer of an equal row.
     pub(super) copied: u64,
-    /// Without `--dedupe`: rows to be sent whose request is equal to the request of an earlier row.
+    /// Without `--dedupe`: rows to be sent that have the same request as an earlier row.
     pub(super) repeated: u64,
     /// Rows that failed in earlier runs and are not sent again.
     pub(super) failed_before: u64,
-    /// Rows to be sent that have an answer, because `--rerun` asks for it again. Rows that are asked for again are
-    /// never sent in batches.
+    /// Rows to be sent although they have an answer, because `--rerun` asks for it again. Rows that are asked for again
+    /// are never sent in batches.
     pub(super) asked_again: u64,
     /// Rows that can't be sent because of a fault.
     pub(super) unusable: u64,
@@ -89,11 +89,11 @@ pub(super) struct Plan<'a> {
     pub(super) forecast: Forecast,
     /// The forecast if all rows are sent online.
     pub(super) online: Forecast,
-    /// The forecast for the rows in batches; `None` if batches refuse all rows.
+    /// The forecast for the rows in batches; `None` if no row can be sent in a batch.
     pub(super) batches: Option<InBatches>,
     pub(super) lane: LaneChoice,
     pub(super) batch_rows: NonZeroU32,
-    /// The highest number of rows in batches at the same time; `None` if it is not known.
+    /// The highest number of rows in batches at once; `None` if it is not known.
     pub(super) batch_queue: Option<u32>,
     pub(super) alternatives: Vec<Alternative>,
     pub(super) learned: &'a Learned,
@@ -118,18 +118,18 @@ pub(super) struct Plan<'a> {
     /// The number of rows that ask for models that have retired.
     pub(super) retired: u64,
     pub(super) deadline: Option<Timestamp>,
-    /// The time at which the plan was made.
+    /// When the plan was made.
     pub(super) now: ZonedDateTime,
 }
 
 impl Plan<'_> {
-    /// Returns the time at which a run ends that starts now and takes `span`.
+    /// Returns when a run that starts now and takes `span` will end.
     fn end_after(&self, span: Duration) -> Timestamp {
         self.now.timestamp().checked_add(span).unwrap_or(Timestamp::MAX)
     }
 
-    /// Returns the highest cost of the answers in flight, which are paid twice if the run is killed once. Returns
-    /// `None` if the cost is not known.
+    /// Returns the highest cost of the answers in flight, which are paid for twice if the run is killed. Returns `None`
+    /// if the cost is not known.
     fn paid_twice(&self) -> Option<Money> {
         let rows = self.rows.to_send.max(1);
         let most = self.forecast.totals.at_most?.dollars() / rows as f64;

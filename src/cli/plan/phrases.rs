@@ -7,7 +7,7 @@ use crate::domain::Money;
 use crate::forecast::Change;
 use crate::report::text::escape;
 
-/// Returns the flags with which the user makes this change.
+/// Returns the flags that make this change.
 pub(super) fn change_words(change: &Change) -> String {
     match change {
         Change::Tier(tier) => format!("--tier {}", tier.name()),
@@ -15,12 +15,12 @@ pub(super) fn change_words(change: &Change) -> String {
         Change::NoCache => "--prompt-cache off".to_owned(),
         // --map-model also changes rows that name their model, which --model does not.
         Change::Model { from, to } => format!("--map-model {}={to}", escape(from)),
-        // The text names no flag, because --max-tokens does not change rows that have their own max_tokens.
+        // The text names no flag, because --max-tokens leaves rows with their own max_tokens unchanged.
         Change::MaxTokens { to, .. } => format!("max_tokens {to}"),
     }
 }
 
-/// Returns how many of `rows` rows can be paid with `money`, if all rows together cost `cost`.
+/// Returns how many of `rows` rows `money` pays for, if all rows together cost `cost`.
 pub(in crate::cli) fn rows_within(rows: u64, money: Money, cost: Money) -> u64 {
     match cost {
         Money::ZERO => rows,

@@ -14,12 +14,11 @@ use crate::forecast::{Alternative, Basis, Change};
 use crate::report::text::{ListRow, count, escape, list, percent, plural, rough_duration, wrap};
 use crate::report::words::doing_words;
 
-/// The smallest share of the time with which a reason for waiting is shown.
+/// The smallest share of the time that a reason for waiting must take to be shown.
 const LEAST_SHARE: f64 = 0.01;
 /// The words for the cost of rows whose model has no price.
 const UNKNOWN: &str = "unknown: a model has no price (--prices gives one)";
-/// A tier must shorten the run to less than this share of its present time; otherwise the plan does not show what the
-/// tier costs.
+/// The plan shows what a tier costs only if the tier shortens the run to less than this share of its time.
 const WORTH_PAYING: f64 = 0.95;
 /// The highest number of models that get a line of their own.
 const MODELS: usize = 10;
@@ -227,8 +226,8 @@ pub(in crate::cli) fn deadline_words(time: Interval<Duration>, deadline: Timesta
     let span = |from: Timestamp, until: Timestamp| rough_duration(until.duration_since(from).unsigned_abs());
     let when = deadline_moment(deadline, now.timestamp(), now.time_zone());
     match Fit::of(ends, deadline) {
-        // The plan shows no time to spare, because with --lane auto, the run sends late rows online and so ends just
-        // before the deadline.
+        // The plan shows no time to spare, because with --lane auto, the run sends late rows online and so finishes
+        // just before the deadline.
         Fit::Fits if deadline.duration_since(ends.high).as_secs() < 2 => format!("deadline {when}: met"),
         Fit::Fits => format!("deadline {when}: met, with at least {} to spare", span(ends.high, deadline)),
         Fit::ProbablyFits => {

@@ -42,7 +42,7 @@ pub(crate) fn find(path: &Path, disk: &dyn Disk) -> Result<Files> {
             None if disk.kind(&with_suffix(path, ".run")).is_ok_and(|kind| kind == Some(FileKind::Folder)) => {
                 return Ok(of_results(path.to_owned(), None));
             }
-            // The error log of a run without failures is empty, so only the name shows that the file is an error log.
+            // The error log of a run in progress can be empty, so only the name shows that the file is an error log.
             None => {
                 if let Some(results) = results_of_log(path).into_iter().find(|results| exists(results)) {
                     return Ok(of_results(results, None));
@@ -114,7 +114,7 @@ fn runs_with_input(input: &Path, disk: &dyn Disk) -> Vec<PathBuf> {
     found
 }
 
-/// Returns the results file to which a run folder belongs.
+/// Returns the results file of a run folder.
 pub(crate) fn results_of_folder(folder: &Path) -> Option<PathBuf> {
     let name = folder.file_name()?.to_str()?.strip_suffix(".run")?;
     (!name.is_empty()).then(|| folder.with_file_name(name))

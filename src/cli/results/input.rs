@@ -1,7 +1,7 @@
 //! Finds the input of an earlier run, which its run folder records.
 //!
-//! A run folder may come from another person. So an input that a run folder names is read only if it is inside the
-//! working folder or the folder of the results. Every other input must be named with `--input`.
+//! A run folder may come from another person, so an input that it names is read only if it is inside the working folder
+//! or the folder of the results. Every other input must be named with `--input`.
 
 use std::path::{Path, PathBuf};
 
@@ -72,8 +72,8 @@ pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn
     Ok((Run { results, errors, input, json_fields }, notes))
 }
 
-/// Returns the members of answers that the recorded schema of a run names, which become columns. A schema that can't be
-/// read is ignored.
+/// Returns the answer members that a run's recorded schema names; they become columns. A schema that can't be read is
+/// ignored.
 fn members_of_answers(manifest: &Manifest) -> Vec<String> {
     let text = manifest.settings.get("schema").and_then(Value::as_str);
     let schema = text.and_then(|text| Schema::parse(text).ok());
@@ -101,8 +101,7 @@ fn is_input_of(named: &Path, results: Option<&Path>, world: &World) -> bool {
 }
 
 /// Returns the inputs, and the options for reading them. `has_settings` says whether the settings of the run are known.
-/// With the settings of the run, the requests of rows can be made. Rows without a label are recognized by their
-/// requests.
+/// If they are known, rows without a label are recognized by their requests, which are made with these settings.
 fn run_input(inputs: &[Input], config: &Config, has_settings: bool) -> Result<RunInput> {
     let plan = parts::input_plan(config)?;
     let planner = has_settings.then(|| {
@@ -148,7 +147,7 @@ fn recorded_inputs(manifest: &Manifest, results: Option<&Path>, world: &World) -
     }
 }
 
-/// Returns whether the path leads to a file that can't be read twice. A folder of text files can be read twice.
+/// Returns whether the path leads to a file that can be read only once. A folder of text files can be read twice.
 fn is_pipe(path: &Path) -> bool {
     path.exists() && !path.is_dir() && !source::is_seekable(&Input::File(path.to_owned()))
 }

@@ -1,7 +1,7 @@
 //! The command `results`, which writes the answers of runs in any form, at any time.
 //!
-//! The command reads the files of a run without locking them. The command does not see lines that the run appends at
-//! the same time.
+//! The command reads the files of a run without locking them. The command does not see lines that a run appends while
+//! the command reads.
 
 mod find;
 mod input;

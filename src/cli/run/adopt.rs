@@ -59,7 +59,7 @@ pub(crate) fn adopt(args: &AdoptArgs, world: &World) -> Result<Exit> {
     NewRun { projection, is_collecting: true, ..new }.adopt(&args.batch)
 }
 
-/// The numbers of answers of a batch that were used and that were not used.
+/// How many answers of a batch were used, and how many were not.
 struct Taken {
     /// Answers that become answers of this run.
     rows: u64,
@@ -160,8 +160,8 @@ impl NewRun<'_> {
         let plan = &self.plan;
         let fed: Result<()> = std::thread::scope(|scope| {
             scope.spawn(move || feed(plan, InputOrder::AsWritten, &mut planner, &earlier, &rows_in));
-            // The receiver is moved into this closure, so that an error drops the receiver before the thread is joined.
-            // Otherwise the thread would wait for room in the channel for ever.
+            // The receiver is moved into this closure, so that an error drops it before the thread is joined. If the
+            // receiver lived longer, the thread would wait forever for room in the channel.
             let mut rows = rows;
             while let Some(item) = rows.blocking_recv() {
                 self.check_interrupted()?;

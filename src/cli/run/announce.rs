@@ -1,5 +1,5 @@
-//! Announces a run: to which server requests are sent, what the requests contain, and how much they will probably cost.
-//! Before an expensive run, asks the user whether to start it.
+//! Announces a run: where its requests are sent, what they contain, and how much they will probably cost. Before an
+//! expensive run, asks the user whether to start it.
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use crate::plan::UnknownModel;
 use crate::report::text::{count, escape, plural};
 use crate::runner::input::{Places, Survey};
 
-/// The likely cost of a run above which the user is asked first, if the run is started at a terminal.
+/// If a run at a terminal will probably cost more than this, the user is asked first.
 const ASK_ABOVE: Money = Money(50 * 1_000_000_000_000);
 
-/// The time between two checks whether a signal has interrupted the question.
+/// How often the program checks whether a signal has interrupted the question.
 const EVERY: Duration = Duration::from_millis(50);
 
 impl NewRun<'_> {
@@ -37,7 +37,7 @@ impl NewRun<'_> {
         if others.is_empty() { first } else { format!("{first}, then {}", others.join(", then ")) }
     }
 
-    /// Prints to which servers requests are sent, what they contain and what they will probably cost.
+    /// Prints where requests are sent, what they contain and what they will probably cost.
     ///
     /// `spent` is the money that earlier runs with the same results have spent.
     pub(super) fn announce(
@@ -116,7 +116,7 @@ impl NewRun<'_> {
         self.note_substituted(survey, catalog);
     }
 
-    /// Prints how a schema is sent, and how many more requests a row can have.
+    /// Prints how a schema is sent, and how many extra requests the rules for answers can send for a row.
     fn note_answers<'m>(&self, models: impl Iterator<Item = &'m str>, catalog: &Catalog) {
         let notes = answer_notes::notes(
             &self.config.answers,
@@ -128,7 +128,7 @@ impl NewRun<'_> {
         notes.iter().for_each(|text| self.say(text));
     }
 
-    /// Prints for which models the tier has no published limits.
+    /// Prints which models have no published limits in the tier.
     pub(super) fn note_substituted(&self, survey: &Survey, catalog: &Catalog) {
         for (model, limits) in self.substituted(survey, catalog) {
             let RateLimits { rpm, itpm, otpm } = limits;
@@ -142,9 +142,8 @@ impl NewRun<'_> {
         }
     }
 
-    /// Returns the positions in the input from which the run reads by turns: a part from the first position, then a
-    /// part from the second, and so on. Returns `None` if reading by turns saves no time under the limits at the start
-    /// of the run.
+    /// Returns the positions in the input where the run reads in turn: a part at the first position, then a part at the
+    /// second, and so on. Returns `None` if reading in turn saves no time under the limits at the start of the run.
     pub(super) fn places(&self, survey: &Survey, catalog: &Catalog) -> Option<Places> {
         survey.places(&|pool: &PoolId| self.limits_at_start(pool, catalog))
     }

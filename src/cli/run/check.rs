@@ -15,14 +15,14 @@ use crate::transport::Authorization;
 use crate::transport::http::check_authorities;
 
 impl NewRun<'_> {
-    /// Starts a watchdog for each template. A watchdog ends the program if filling in one row takes too long.
+    /// Starts a watchdog for each template. A watchdog stops the program if filling in one row takes too long.
     pub(super) fn watch_templates(&self) -> Result<()> {
         let source::Options { template, system, .. } = &self.plan.options;
         let mut templates = template.iter().chain(system);
         Ok(templates.try_for_each(|template| watchdog::watch(template.clone(), self.input_names()))?)
     }
 
-    /// Checks all settings before the parts of the run are made. Refuses every setting that a part would refuse later.
+    /// Checks all settings before the parts of the run are made. Rejects every setting that a part would reject later.
     /// Returns the catalog.
     pub(super) fn check_settings(&mut self) -> Result<Arc<Catalog>> {
         let catalog = catalogs::catalog(&self.config)?;

@@ -42,7 +42,7 @@ pub(crate) fn collect(args: &CollectArgs, world: &World) -> Result<Exit> {
     if let Some(why) = found.is_elsewhere()? {
         bail!("the batches of {results} can't be collected: {why}");
     }
-    // The API is asked before a file is opened, to find out early whether the API refuses the key or can't be reached.
+    // The API is asked before a file is opened, to find out early whether the API rejects the key or can't be reached.
     let Seen { batches, unknown, exit, .. } = seen(&found, world)?;
     if let Some(why) = unknown {
         let exit = if exit == Exit::Done { Exit::Usage } else { exit };

@@ -10,7 +10,7 @@ use crate::report::text::plural;
 use crate::runner::{EarlySignals, Heard, Progress};
 
 impl NewRun<'_> {
-    /// Starts to handle signals, for the time until the run begins or the program ends.
+    /// Starts to handle signals, until the run begins or the program exits.
     pub(super) fn hear_signals(&mut self) -> Result<()> {
         let (say, progress) = (self.voice(), Arc::new(Progress::default()));
         let seen = progress.clone();
@@ -20,8 +20,8 @@ impl NewRun<'_> {
                 plural(seen.rows(), "row", "rows")
             )),
             Heard::Steer => say("the settings will be read again when the run begins"),
-            // The present step of the preparation may take long. So the program ends at once, as if it had been killed.
-            // No answer is lost.
+            // The current step of the preparation may take a long time, so the program exits at once, as if it had been
+            // killed. No answer is lost.
             Heard::EndNow(signal) => std::process::exit(Exit::Interrupted(signal).code().into()),
         };
         self.early = Some(EarlySignals::start(self.config.grace, progress.clone(), on_heard)?);
@@ -29,7 +29,7 @@ impl NewRun<'_> {
         Ok(())
     }
 
-    /// Fails if a signal has asked the program to end.
+    /// Fails if a signal has asked the program to stop.
     pub(super) fn check_interrupted(&self) -> Result<()> {
         match self.progress.ended_by() {
             Some(signal) => Err(Interrupted(signal).into()),

@@ -38,7 +38,7 @@ impl NewRun<'_> {
         exit
     }
 
-    /// Closes the files, and prints all messages at the end that are for people. Returns `None` if there were no rows.
+    /// Closes the files, and prints all final messages for people. Returns `None` if there were no rows.
     fn close(&self, mut finish: Finish, ledger: JournalLedger, stats: &Stats, known: &Known) -> Option<Closed> {
         let was_counted = known.2.is_some();
         if was_counted {
@@ -81,7 +81,8 @@ impl NewRun<'_> {
         Ok(())
     }
 
-    /// Makes the report, and prints its path. If the report can't be made, prints a warning: the run does not fail.
+    /// Makes the report, and prints its path. If the report can't be made, prints a warning instead of returning an
+    /// error.
     fn make_report(&self) {
         let shown = |path: &Path| escape(&path.display().to_string()).into_owned();
         match report_at_end(&self.paths, &RealDisk::new(self.config.owners)) {
@@ -106,8 +107,8 @@ impl NewRun<'_> {
     }
 
     /// Writes the pending rows that are kept in memory to the error log, and closes the files. Returns the number of
-    /// rows in the error log, by class. If the files can't be closed and nothing else has stopped the run, the failure
-    /// to close them is the reason for the stop.
+    /// rows in the error log, by class. If closing the files fails, this failure is the reason for the stop, unless
+    /// something else has already stopped the run.
     fn close_files(&self, finish: &mut Finish, mut ledger: JournalLedger, stats: &Stats) -> FailedInLog {
         let kept = std::mem::take(&mut finish.kept);
         let kept_rows = kept.len() as u64;

@@ -50,13 +50,13 @@ impl NewRun<'_> {
         Ok(Some(opened))
     }
 
-    /// Refuses a run that would abandon open batches: a run that starts over, and a run with another server. The check
-    /// comes before a file is changed.
+    /// Rejects a run that would abandon open batches, because it starts over or uses another server. The check comes
+    /// before a file is changed.
     pub(super) fn look_at_batches(&self) -> Result<()> {
         let Some(results) = &self.paths.results else { return Ok(()) };
         match Opened::look(Arc::new(RealDisk::new(self.config.owners)), results) {
             Ok(opened) => self.check_batches(&opened),
-            // A failure of the disk is ignored, because the run reports it later when it opens its files.
+            // A disk error is ignored, because the run reports it later when it opens its files.
             Err(BatchesError::Disk(_)) if self.start != Start::Fresh => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -90,8 +90,8 @@ impl NewRun<'_> {
     /// Returns the known rows, among them the rows in open batches. Adds to `recovered` the cost of batches whose fate
     /// is not known.
     ///
-    /// A row with a label is not sent if its request has changed after the row was submitted in a batch. The answer to
-    /// the old request is not collected yet.
+    /// If a labeled row is in an open batch and its request has changed, the row is not sent, because the answer to the
+    /// old request is not collected yet.
     pub(super) fn note_submitted(
         &self,
         opened: Option<&Opened>,
@@ -120,7 +120,7 @@ impl NewRun<'_> {
         Ok(Earlier { known, knows_rows: true, reruns_changed: false, ..earlier })
     }
 
-    /// Returns the parts of the batch lane; `None` if no row is in an open batch and no row will be sent in a batch.
+    /// Returns the parts of the batch lane; `None` for a run without open batches that sends no rows in batches.
     pub(super) fn lane(
         &self,
         opened: Option<Opened>,

@@ -14,7 +14,7 @@ use crate::runner::input::{Earlier, Survey, is_seekable, survey};
 use crate::source::{self, Input};
 
 impl NewRun<'_> {
-    /// Reads the input of a run that has nothing to resume, if the input can be read twice. Refuses a run whose rows
+    /// Reads the input of a run that has nothing to resume, if the input can be read twice. Rejects a run whose rows
     /// contain mistakes.
     pub(super) fn first_look(&self, catalog: &Arc<Catalog>) -> Result<Option<Survey>> {
         if self.is_resuming {
@@ -43,7 +43,7 @@ impl NewRun<'_> {
     }
 
     /// Reads the input again, because the results of earlier runs are known now. If there are no earlier results,
-    /// returns the result of the first reading. Refuses a run whose rows contain mistakes. Returns `None` for an input
+    /// returns the result of the first reading. Rejects a run whose rows contain mistakes. Returns `None` for an input
     /// that can be read only once.
     pub(super) fn second_look(
         &self,
@@ -62,7 +62,7 @@ impl NewRun<'_> {
         Ok(Some(survey))
     }
 
-    /// Refuses rows that changed after they were answered, and prints the warnings of the survey.
+    /// Rejects rows that changed after they were answered, and prints the warnings of the survey.
     pub(super) fn accept_survey(
         &self,
         survey: Option<&Survey>,

@@ -1,8 +1,9 @@
 //! The commands `run` and `resume`, from settings to the exit code.
 //!
 //! [`NewRun::go`] shows the steps of a run from top to bottom. Each step is a function in a file of this folder. The
-//! order of the steps matters. First, everything that can be wrong with the command line is checked. Then the input is
-//! read. Files are created and the key is fetched only after that. Only the loop ([`crate::runner`]) sends rows.
+//! order of the steps matters. First, everything that can be wrong with the command line is checked, and then the input
+//! is read. Files are created and the key is fetched only after both steps. Only the loop ([`crate::runner`]) sends
+//! rows.
 
 mod adopt;
 mod announce;
@@ -235,8 +236,8 @@ impl NewRun<'_> {
     }
 }
 
-/// Returns whether the run has nothing to do. A run with nothing to do has no row to send, no row to answer without a
-/// request, and no faulty row to report.
+/// Returns whether the run has nothing to do. A run has something to do if rows must be sent, answered without a
+/// request, or reported as faulty.
 fn has_nothing_to_do(survey: &Survey) -> bool {
     survey.to_send + survey.reused + survey.copied + survey.unusable == 0
 }

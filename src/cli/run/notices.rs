@@ -23,12 +23,12 @@ use crate::watch::notices::{NoticeView, Outbox, RunFacts, Target, end_words};
 
 /// The longest time that the program waits for the last notices. Three tries to send a notice take at most 18 s.
 const MOST: Duration = Duration::from_secs(20);
-/// The time after which a message says what the program waits for.
+/// How long the program waits before a message says what it waits for.
 const SILENT: Duration = Duration::from_secs(1);
-/// The time between two checks whether all notices are sent.
+/// How often the program checks whether all notices are sent.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// The shortest duration of a run after which the terminal shows a notification. The user of a shorter run is still at
-/// the terminal.
+/// A run that takes at least this long shows a notification on the terminal at its end. After a shorter run, the user
+/// is still at the terminal.
 const LONG: Duration = Duration::from_secs(60);
 
 impl NewRun<'_> {

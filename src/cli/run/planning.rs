@@ -33,7 +33,7 @@ impl NewRun<'_> {
     pub(super) fn forecast(&self, survey: &Survey, catalog: &Arc<Catalog>, recovered: Option<&Recovered>) -> Forecast {
         let mut learned = Learned::default();
         if recovered.is_some() {
-            // An error is ignored, because without the earlier answers, the estimate is only less exact.
+            // An error is ignored: without the earlier answers, the estimate is less exact, but still useful.
             let _ = self.learn_from_results(&mut learned, catalog);
         }
         self.with_question(survey, catalog, &learned, &Counted::default(), ROWS_OF_RUN, |question| {
@@ -57,7 +57,7 @@ impl NewRun<'_> {
         }
     }
 
-    /// Returns the highest number of rows in batches at the same time; `None` without a tier.
+    /// Returns the highest number of rows in batches at once; `None` without a tier.
     fn batch_queue(&self, catalog: &Catalog) -> Option<u32> {
         catalog.tier_table(self.config.tier).map(|table| table.batch_queue)
     }
@@ -187,7 +187,8 @@ impl NewRun<'_> {
     ) -> T {
         let limits_of = |pool: &PoolId| self.expected_limits(pool, catalog, learned);
         let scheduler = |limits_of| {
-            // An error is ignored in a forecast: if the system allows too few open files, the run is refused later.
+            // An error is ignored in a forecast: if the system allows too few open files, the program rejects the run
+            // later.
             let window = parts::window(&self.config, self.files_of_request()).unwrap_or_else(|_| Window::auto(1));
             parts::forecast_scheduler(&self.config, window, limits_of)
         };
@@ -245,7 +246,7 @@ impl NewRun<'_> {
         if by_hand { format!("the limits that flags set; for the others: {tier}") } else { tier }
     }
 
-    /// Returns the tiers that the plan compares with the present tier.
+    /// Returns the tiers that the plan compares with the current tier.
     fn other_tiers(&self) -> Vec<Tier> {
         if !Preset::of_tiers(self.config.provider.kind) {
             return Vec::new();

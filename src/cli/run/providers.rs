@@ -40,7 +40,7 @@ impl NewRun<'_> {
         ));
     }
 
-    /// Prints a note if this run has other providers than the earlier runs with these results.
+    /// Prints a note if this run uses other providers than the earlier runs with these results.
     pub(super) fn note_other_providers(&self, recovered: &Recovered) {
         let ours: Vec<&str> = self.config.providers().map(|provider| &*provider.name).collect();
         let earlier = recovered.manifest.as_ref().map(|manifest| manifest.servers().providers);

@@ -1,4 +1,4 @@
-//! Refuses a run because of its rows: mistakes that affect the whole run, or changed rows.
+//! Rejects a run because of its rows: if mistakes affect the whole run, or if rows have changed.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::runner::input::{Refusal, Survey, is_seekable};
 use crate::source::Input;
 
 impl NewRun<'_> {
-    /// Refuses a run with a mistake that affects all rows, before a file is created.
+    /// Rejects a run with a mistake that affects all rows, before a file is created.
     pub(super) fn refuse(&self, survey: &Survey) -> Result<()> {
         if let Some(duplicate) = &survey.duplicate {
             let are_paths = self.plan.inputs.iter().filter(|input| matches!(input, Input::Texts(_))).count() > 1;

@@ -1,4 +1,4 @@
-//! Handles runs with `--rerun`, which send rows again whose answers were truncated or refused.
+//! Handles runs with `--rerun`, which send a row again if its answer was truncated or the model refused to answer.
 //!
 //! The rows of the earlier run are recognized with the settings that it recorded ([`Config::of_rerun`]). The flags
 //! `--model`, `--max-tokens` and `--system` of this call replace the parameters only of the rows that are sent again.
@@ -73,7 +73,7 @@ impl NewRun<'_> {
         planner.with_overrides(Overrides::of(&self.config.overrides), of)
     }
 
-    /// Refuses a run with `--rerun` that does not recognize the rows of the earlier run, because it would pay for these
+    /// Rejects a run with `--rerun` that does not recognize the rows of the earlier run, because it would pay for these
     /// rows again.
     pub(super) fn refuse_unrecognized(&self, survey: &Survey, recovered: &Recovered) -> Result<()> {
         let rerun: u64 = survey.rerun.values().sum();
@@ -165,12 +165,12 @@ impl NewRun<'_> {
     }
 }
 
-/// Returns the names of the kinds of answers, with the word `between` between them.
+/// Returns the names of the kinds of answers, joined by `between`.
 fn kinds(qualities: &[Quality], between: &str) -> String {
     qualities.iter().map(|quality| quality.name()).collect::<Vec<_>>().join(between)
 }
 
-/// Returns the flags that replace parameters of rows. The flags for the model and the tokens have their values.
+/// Returns the flags that replace parameters of rows, with the values of `--model` and `--max-tokens`.
 fn flags(overrides: &RequestDefaults) -> Vec<String> {
     let model = overrides.model.as_ref().map(|model| format!("--model {}", escape(model)));
     let system = overrides.system_text().map(|_| "--system".to_owned());

@@ -1,8 +1,8 @@
 //! Reads the arguments of `resume`: error logs and, with `-o`, the results file to which they belong.
 //!
-//! With `-o`, the user decides to which file results are written. Without `-o`, the error log names the results file,
-//! which must be in the same folder as the log. An error log or a run folder can't decide where requests are sent,
-//! which key is used or which program is run.
+//! With `-o`, the user decides where results are written. Without `-o`, the error log names the results file, which
+//! must be in the same folder as the log. An error log or a run folder can't decide where requests are sent, which key
+//! is used or which program is run.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -19,8 +19,8 @@ use crate::journal::{
 use crate::watch::files::Found;
 use crate::watch::status::read_status;
 
-/// Checks several error logs: reads all of them before the rows of the first log are run. So if a log is refused, no
-/// file has been changed. A single log is read later, when its rows are run.
+/// Checks several error logs: reads all of them before the rows of the first log are run. So if the program rejects a
+/// log, it has not changed any file yet. A single log is read later, when its rows are run.
 pub(super) fn check_logs(args: &ResumeArgs, world: &World) -> Result<()> {
     if args.output.as_deref() == Some(Path::new("-")) {
         bail!(
@@ -38,17 +38,16 @@ pub(super) fn check_logs(args: &ResumeArgs, world: &World) -> Result<()> {
     }
 }
 
-/// Returns the access to the disk for `resume`. The returned access refuses files of users who are not trusted.
+/// Returns the access to the disk for `resume`. The returned access rejects files of users who are not trusted.
 pub(super) fn disk(args: &ResumeArgs, world: &World) -> Result<RealDisk> {
     Ok(RealDisk::new(Config::owners_of_resume(args, world)?))
 }
 
-/// Returns whether the error log is missing because the run had no failures. A run without failures removes its error
-/// log.
+/// Returns whether the error log is missing because the run had no failures: such a run removes its error log at the
+/// end.
 ///
-/// The function returns true only if the run folder of the results says that the run has ended, that no row failed and
-/// that no row is left. In every other case, a missing log is an error: its name may be misspelled, or the log was
-/// moved.
+/// The function returns true only if the run folder of the results says that the run has ended and every row is
+/// answered. In every other case, a missing log is an error: its name may be misspelled, or the log was moved.
 pub(super) fn is_log_gone(args: &ResumeArgs, log: &Path, disk: &RealDisk) -> bool {
     let runs: Vec<_> = results_of(args, log).into_iter().filter(|results| has_run(results, disk)).collect();
     log.symlink_metadata().is_err()

@@ -50,7 +50,7 @@ pub(super) type Known = (Arc<Catalog>, Recovered, Option<Survey>);
 pub(super) type Ended = (Finish, JournalLedger, Report);
 
 impl NewRun<'_> {
-    /// Runs the loop until every row has ended or the run is stopped.
+    /// Runs the loop until every row is done or the run is stopped.
     pub(super) fn send_rows(&mut self, ready: Ready, known: &Known) -> Result<Ended> {
         let Ready { key, clock, journal, commits, earlier, forecast, lane } = ready;
         let (catalog, recovered, survey) = known;
@@ -113,8 +113,8 @@ impl NewRun<'_> {
         Simulator::start(config, clock).map(Some)
     }
 
-    /// Connects to the first provider or its simulator. After this call, messages of panics are printed without the
-    /// secrets of the requests.
+    /// Connects to the first provider or its simulator. After this call, panic messages are printed without the secrets
+    /// of the requests.
     pub(super) fn transport(
         &self,
         simulator: Option<&Simulator>,
@@ -182,8 +182,8 @@ impl NewRun<'_> {
         Ok(Some(Recorder::start(about, disk, folder)?))
     }
 
-    /// Writes the state of a run that has nothing to send into its run folder, if the status in the folder says
-    /// something else. An earlier run may have been killed after its last row, or an older version may have written the
+    /// Records in the run folder that the run has nothing to send, unless the status there says that the run is
+    /// complete. An earlier run may have been killed after its last row, or an older version may have written the
     /// status.
     pub(super) fn record_nothing_to_send(&self, recovered: &Recovered, survey: &Survey) -> Result<()> {
         let Some(folder) = self.paths.folder() else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! Steers a run in progress: changes its settings, or pauses or ends the run.
+//! Steers a run in progress: changes its settings, or pauses or stops the run.
 //!
 //! The settings of a run can change for three reasons: the command `ctl`, the signal USR2, and `--schedule`. For each
 //! setting, the latest change counts. One thread ([`thread`]) handles all changes, so no locks are needed. The thread

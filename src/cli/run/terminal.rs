@@ -19,7 +19,7 @@ enum Before {
     Nothing,
     /// The user is asked whether to start the run.
     Question,
-    /// The run is refused, because there is no terminal at which the user could answer a question.
+    /// The program rejects the run, because there is no terminal at which the user could answer a question.
     Refusal,
 }
 
@@ -46,7 +46,7 @@ impl Situation {
 }
 
 impl NewRun<'_> {
-    /// Asks the user before a run whose answers would only be shown on the terminal.
+    /// Asks the user before a run whose answers would be shown only on the terminal.
     ///
     /// # Errors
     /// Fails if the user does not agree, or if there is no terminal at which the user can answer.

@@ -37,7 +37,7 @@ impl NewRun<'_> {
         }
     }
 
-    /// Prints a text for the user, also with `--quiet`.
+    /// Prints a text for the user, even with `--quiet`.
     pub(super) fn tell(&self, text: &str) {
         match terminal_width().filter(|_| self.config.is_terminal && self.config.progress != ProgressKind::Json) {
             // A text with line breaks is a summary, which is already wrapped to the width of the terminal.
@@ -46,7 +46,7 @@ impl NewRun<'_> {
         }
     }
 
-    /// Prints a text without line breaks to wrap it, because a pasted command with a line break in it does not work.
+    /// Prints a text without wrapping it, because a pasted command with a line break in it does not work.
     pub(super) fn tell_whole(&self, text: &str) {
         self.voice()(text);
     }

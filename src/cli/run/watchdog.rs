@@ -1,12 +1,12 @@
-//! Ends the program if filling one row into the template takes too long.
+//! Stops the program if filling one row into the template takes too long.
 //!
 //! The template engine limits the work of a template by a number of steps (its *fuel*), with one exception. A value can
 //! contain the same list many times. Writing or comparing a value with many copies of a list takes long, but is only a
-//! single step. A thread can't be stopped from outside, so the watchdog ends the whole program, as if it had been
+//! single step. A thread can't be stopped from outside, so the watchdog stops the whole program, as if it had been
 //! killed. No answer is lost: all answers are on disk, and the same command resumes the run.
 //!
-//! The watchdog counts its checks, and does not measure time. So time in which the program is suspended or the machine
-//! sleeps does not count.
+//! The watchdog counts its checks instead of measuring time, so it ignores the time while the program is suspended or
+//! the machine sleeps.
 
 use std::thread;
 use std::time::Duration;
@@ -17,14 +17,13 @@ use crate::report::text::escape;
 use crate::source::Template;
 
 const EVERY: Duration = Duration::from_millis(100);
-/// The number of checks after which a row takes too long. 100 checks take ten seconds, ten times as long as the fuel
-/// allows.
+/// The time limit for filling in a row, in checks. 100 checks take ten seconds, ten times as long as the fuel allows.
 const LOOKS: u32 = 100;
 /// The most memory that filling in one row is allowed to add, in KiB. A template that uses the largest prompt and all
 /// its fuel needs half of this memory.
 const MOST_KIB: u64 = 512 << 10;
 
-/// Watches a template until the program ends. Ends the program if filling in a row takes too long or too much memory.
+/// Watches a template until the program exits. Stops the program if filling in a row takes too long or too much memory.
 pub(super) fn watch(template: Template, name: String) -> std::io::Result<()> {
     thread::Builder::new().name("template".to_owned()).spawn(move || guard(&template, &name)).map(drop)
 }

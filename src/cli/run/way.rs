@@ -81,12 +81,12 @@ impl Way {
 /// library asks the system for its certificates.
 const ASKS_VARIABLES: bool = cfg!(all(unix, not(target_vendor = "apple"), not(target_os = "android")));
 
-/// Returns the variables with which the user replaces the system's trusted certificates, and their values.
+/// Returns the variables that replace the system's trusted certificates, and their values.
 ///
 /// The TLS library ignores files that it can't read. If a file could not be read, the library would trust no
-/// certificates, or only the certificates of the other variable. So this function checks the values of both variables.
-/// In a list of folders, only one folder must be readable, because such a list often contains the usual folders of
-/// several systems.
+/// certificates, or only the certificates of the other variable. This function therefore checks the values of both
+/// variables. In a list of folders, one readable folder is enough, because such a list often contains the usual folders
+/// of several systems.
 fn certificates(world: &World) -> Result<Vec<String>> {
     let value = |name: &str| world.variables.get(OsStr::new(name)).filter(|_| ASKS_VARIABLES);
     let mut said = Vec::new();

@@ -15,7 +15,7 @@ use crate::sim::faults::FaultPlan;
 use crate::sim::presets;
 
 /// Returns the simulated API of a provider, for a run with `--simulate`. Only the first provider has the faults of
-/// `--simulate-faults`. So a rehearsal shows how rows move from a failing first provider to the next provider.
+/// `--simulate-faults`, so a rehearsal shows how rows move from a failing first provider to the next provider.
 ///
 /// # Errors
 /// Fails if the fault file or the answer file can't be used. The message names the line and the field.
@@ -116,8 +116,8 @@ fn limits(config: &mut SimConfig, args: &SimLimitArgs) -> Result<()> {
     Ok(())
 }
 
-/// Returns the changes of limits that one `--change` describes. If `--change` gives a factor, the new limits of each
-/// class are computed with this factor.
+/// Returns the limit changes that one `--change` describes. If `--change` gives a factor, the new limits of each class
+/// are computed with this factor.
 fn changes(change: &Change, models: &[SimModel]) -> Result<Vec<LimitChange>> {
     if let Some(class) = &change.class {
         check_class(class, models)?;

@@ -14,7 +14,7 @@ use crate::journal::{Owners, open_to_append};
 use crate::report::text::{count, escape, plural};
 use crate::sim::model::{Books, Line};
 
-/// The places to which the lines about requests are written.
+/// Where the lines about requests are written.
 #[derive(Debug)]
 pub(crate) struct Watch {
     journal: Option<File>,

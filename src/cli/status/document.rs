@@ -13,7 +13,7 @@ pub(super) fn document(is_one: bool, runs: &[Looked]) -> String {
     }
 }
 
-/// Returns the content of the status file with the present state of the run. Without a status file, returns only the
+/// Returns the content of the status file with the current state of the run. Without a status file, returns only the
 /// state, the path of the results and the note.
 fn of_run(run: &Looked) -> Value {
     let mut members = match &run.status {

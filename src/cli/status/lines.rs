@@ -13,9 +13,9 @@ use crate::report::text::{ListRow, count, duration, escape, list, percent, plura
 use crate::report::words::doing_words_of;
 use crate::watch::status::{Shown, ShownEta, ShownMoney, ShownPool, ShownProgress, ShownProvider, ShownUse};
 
-/// The highest number of kinds of failures that are shown.
+/// How many kinds of failures are shown at most.
 const MOST_ERRORS: usize = 5;
-/// The highest number of pools (groups of rows that share limits) and of providers that are shown.
+/// How many pools (groups of rows that share limits) and how many providers are shown at most.
 const MOST_POOLS: usize = 10;
 
 /// Returns the state of a run as lines of text.
@@ -117,8 +117,8 @@ fn progress_rows(state: State, shown: &Shown) -> Vec<ListRow> {
     rows
 }
 
-/// Returns what the run does at the moment, in words. A reason that a later version of the program wrote, and that this
-/// version does not know, is shown as it is.
+/// Returns what the run is doing, in words. A reason that this version of the program does not know, because a later
+/// version wrote it, is shown as it is.
 fn now_words(reason: &str) -> String {
     doing_words_of(reason).map_or_else(|| escape(reason).into_owned(), str::to_owned)
 }

@@ -1,4 +1,4 @@
-//! Reads the files of one run, and finds out in which state the run is.
+//! Reads the files of one run, and finds out the state of the run.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::report::text::{escape, plural};
 use crate::watch::files::Found;
 use crate::watch::status::{Shown, read_status};
 
-/// The age from which on an unfinished status means that the run was killed. The age of the status is used only on file
+/// The age at which an unfinished status means that the run was killed. The age of the status is used only on file
 /// systems without locks.
 const FRESH: SignedDuration = SignedDuration::from_secs(30);
 
@@ -69,7 +69,7 @@ pub(super) struct Looked {
     pub(super) holder: Option<u32>,
     /// The content of the status file, and the parts of it that people see; `None` if the file can't be read.
     pub(super) status: Option<(Value, Shown)>,
-    /// A note about the files that the user should read.
+    /// A note for the user about the files.
     pub(super) note: Option<String>,
     /// The numbers of lines in the files of the run, if there is no status.
     pub(super) files: Option<String>,

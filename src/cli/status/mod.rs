@@ -24,9 +24,9 @@ use crate::journal::{Disk, RealDisk, with_suffix};
 use crate::report::progress::{can_redraw, terminal_width};
 use crate::report::text::{escape, width};
 
-/// The time between two readings with `--watch`.
+/// How often `--watch` reads the files.
 const EVERY: Duration = Duration::from_secs(1);
-/// The time between two outputs with `--watch` if the output is not a terminal.
+/// How often `--watch` prints if the output is not a terminal.
 const PAUSE: Duration = Duration::from_secs(10);
 /// The greatest width of the output, in columns. An output that is not a terminal has exactly this width.
 const COLUMNS: usize = 80;

@@ -3,7 +3,7 @@
 
 /// Returns the position of the first lone surrogate in valid JSON.
 ///
-/// JSON with a lone surrogate is valid, but the API and most other readers refuse it.
+/// JSON with a lone surrogate is valid, but the API and most other readers reject it.
 pub(crate) fn lone_surrogate(text: &str) -> Option<usize> {
     let mut at = 0;
     while let Some(found) = text.get(at..)?.find('\\') {

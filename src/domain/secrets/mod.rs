@@ -7,8 +7,8 @@
 //! - Any twelve or more consecutive characters of the secret, of its base64 form (both alphabets, any alignment) or of
 //!   its hex form. A secret of 8 to 11 characters is found only as a whole.
 //! - The same characters in an escaped form, with percent signs, backslashes or HTML entities. Up to three layers of
-//!   escapes are decoded, and the layers can be of different kinds. In a long text, only some orders of the kinds of
-//!   escapes are tried. A text is long if it has more than a megabyte, not counting the content of the answer.
+//!   escapes are decoded, and the layers can be of different kinds. In a long text, the kinds of escapes are decoded
+//!   only in some orders. A text is long if it has more than a megabyte, not counting the content of the answer.
 //!
 //! Each part that is found is replaced with `[key]`. Two things are not found: a part with other text between its
 //! characters, and a secret with fewer than eight characters. A secret that is so short can be part of an ordinary
@@ -41,7 +41,7 @@ pub(crate) const SHORTEST: usize = 8;
 const PART: usize = 12;
 /// The text that replaces a secret.
 const MARK: &str = "[key]";
-/// The size of the shortest long text, in bytes.
+/// A text of at least this size, in bytes, counts as long.
 const LONG: usize = 1 << 20;
 
 /// The secrets: texts that must never be shown. The `Debug` form of this type does not show them.
@@ -142,7 +142,7 @@ impl Secrets {
         [kind, code, request_id].into_iter().flatten().for_each(|text| self.clean(text));
     }
 
-    /// Removes the secrets from a message, except from its content.
+    /// Removes the secrets from a message, but not from its content.
     fn clean_message(&self, message: &mut Message) {
         let Range { start, end } = message.content;
         let (before, after) = (&message.json[..start], &message.json[end..]);

@@ -190,7 +190,7 @@ fn a_key_is_removed_from_an_answer_except_from_its_content() {
     }
 }
 
-/// Returns a text in the form in which it appears inside a JSON string.
+/// Returns a text as it appears inside a JSON string.
 fn in_json(text: &str) -> String {
     let quoted = serde_json::to_string(text).expect("a text can be written");
     quoted[1..quoted.len() - 1].to_owned()

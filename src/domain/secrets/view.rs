@@ -16,13 +16,13 @@ pub(super) const VIEWS_OF_LONG: usize = 4;
 /// The size of a piece, in bytes. A longer text is searched piece by piece, because a view stores the source of each
 /// byte, and this needs memory.
 const PIECE: usize = 16 * 1024;
-/// The number of bytes of a piece that are also in the next piece. A part of a secret is shorter than this, also with
-/// three layers of escapes.
+/// The number of bytes of a piece that are also in the next piece. Even with three layers of escapes, a part of a
+/// secret is shorter than this overlap.
 const OVERLAP: usize = 4 * 1024;
 /// The byte that replaces every decoded character that is not ASCII. No secret contains this byte.
 const OTHER: u8 = 0xff;
 
-/// The kinds of escapes. A text can be escaped several times, each time with another or the same kind.
+/// The kinds of escapes. A text can be escaped several times, with the same kind of escapes or with different kinds.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     /// Escapes of JSON and of programming languages: `\u002b`, `\/`, `\x2b`.
@@ -125,7 +125,7 @@ pub(super) fn pieces(text: &[u8]) -> Vec<Range<usize>> {
 }
 
 impl Kind {
-    /// Returns the byte with which escapes of this kind begin.
+    /// Returns the first byte of every escape of this kind.
     fn first(self) -> u8 {
         match self {
             Self::Backslash => b'\\',

@@ -1,4 +1,4 @@
-//! A failed operation on a file: the operation, the path, and the error of the system.
+//! A failed operation on a file: the operation, the path, and the system error.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,17 +22,17 @@ pub struct DiskFailure {
 }
 
 impl DiskFailure {
-    /// Returns a function that makes a failure from an error of the system, for `map_err`.
+    /// Returns a function that turns a system error into a failure, for `map_err`.
     pub(crate) fn of(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |error| Self { operation, path: path.to_owned(), source: Arc::new(error), target: WriteTarget::File }
     }
 
-    /// Makes a failure of standard output from an error of the system, for `map_err`.
+    /// Turns a system error on standard output into a failure, for `map_err`.
     pub(crate) fn of_standard_output(error: io::Error) -> Self {
         Self { target: WriteTarget::StandardOutput, ..Self::of("write", Path::new("standard output"))(error) }
     }
 
-    /// Returns the reason why this program is not allowed to use the file, if this is the cause of the failure.
+    /// If the operation failed because this program is not allowed to use the file, returns the reason.
     pub(crate) fn refusal(&self) -> Option<&Refusal> {
         self.source.get_ref()?.downcast_ref()
     }
@@ -42,8 +42,8 @@ impl DiskFailure {
         self.source.kind() == io::ErrorKind::BrokenPipe
     }
 
-    /// Returns whether the disk is full, or a quota or a size limit is reached. In each of these cases, the user has to
-    /// make more space available.
+    /// Returns whether the disk is full, or a quota or size limit is reached. In each case, the user has to free some
+    /// space.
     pub fn is_full(&self) -> bool {
         matches!(
             self.source.kind(),

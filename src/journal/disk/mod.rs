@@ -1,4 +1,4 @@
-//! The disk as the journal needs it: a small trait, and errors that name the path and the operation.
+//! What the journal needs of a disk: a small trait, and errors that name the path and the operation.
 //!
 //! | file | content |
 //! |---|---|
@@ -9,7 +9,7 @@
 //! | `failure.rs` | a failed operation, with its path |
 //! | `names.rs`, `reader.rs`, `replace.rs` | make names from a path, read a file, replace a file as a whole |
 //!
-//! The journal uses files only through [`Disk`]. So a simulated disk can cut, lose, reorder and refuse writes. This
+//! The journal uses files only through [`Disk`]. So a simulated disk can truncate, lose, reorder and fail writes. This
 //! module knows nothing about lines or runs.
 //!
 //! A disk does not open a file that [`trust`] forbids. The error then contains a [`Refusal`].
@@ -52,8 +52,8 @@ pub enum OpenMode {
 }
 
 impl OpenMode {
-    /// The mode in which a file is opened to find out whether another run uses it. On Windows, a file that is open for
-    /// writing counts as locked.
+    /// The mode for finding out whether another run uses a file. On Windows, a file that is open for writing counts as
+    /// locked.
     pub(crate) const TO_PROBE: Self = if cfg!(windows) { Self::Existing } else { Self::Read };
 }
 
@@ -73,7 +73,7 @@ pub enum FileKind {
 /// The result of an attempt to lock a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockAttempt {
-    /// Locked. The file is locked now, until it is closed or the process ends.
+    /// Locked. The file stays locked until it is closed or the process ends.
     Locked,
     /// Another process, or another handle of this process, has the lock.
     Held,
@@ -90,7 +90,7 @@ pub trait DiskFile: Send + Sync {
     /// The error that the system reports.
     fn size(&self) -> io::Result<u64>;
 
-    /// Reads some bytes at `offset`, and returns their number. Returns 0 at the end of the file.
+    /// Reads some bytes at `offset`, and returns how many were read. Returns 0 at the end of the file.
     ///
     /// # Errors
     /// The error that the system reports.
@@ -106,21 +106,21 @@ pub trait DiskFile: Send + Sync {
     ///
     /// # Errors
     /// The error that the system reports. After an error, all bytes that were written since the last successful sync
-    /// are possibly lost. If a later sync succeeds, this does not prove that these bytes are on the disk.
+    /// may be lost, even if a later sync succeeds.
     fn sync(&self) -> io::Result<()>;
 
-    /// Cuts the file to `size` bytes.
+    /// Truncates the file to `size` bytes.
     ///
     /// # Errors
     /// The error that the system reports.
     fn truncate(&self, size: u64) -> io::Result<()>;
 
-    /// Tries to lock the file for this handle alone. The lock applies to the file, not to its name. Other handles can
-    /// still read the file.
+    /// Tries to lock the file exclusively for this handle. The lock applies to the file, not to its name. Other handles
+    /// can still read the file.
     ///
     /// # Errors
-    /// The error that the system reports. A lock that another handle has, and a file system without locks, are reported
-    /// as results, and not as errors.
+    /// The error that the system reports. A lock of another handle and a file system without locks are not errors: they
+    /// have their own variants of `LockAttempt`.
     fn try_lock(&self) -> io::Result<LockAttempt>;
 
     /// Returns whether `path` leads to this file; symbolic links are followed. Returns false if nothing exists at
@@ -133,21 +133,21 @@ pub trait DiskFile: Send + Sync {
 
 /// A file system.
 pub trait Disk: Send + Sync {
-    /// Opens a regular file if this program is allowed to use it. This call never waits, even if the path is a FIFO or
-    /// a device.
+    /// Opens a regular file if this program is allowed to use it. Opening never waits, even if the path is a FIFO or a
+    /// device.
     ///
     /// # Errors
-    /// A [`Refusal`]; `ResourceBusy` if another process has the file open for writing and the system allows only one
-    /// writer; any other error of the system.
+    /// A [`Refusal`] or a system error. If the system allows only one writer and another process has the file open for
+    /// writing, the error is `ResourceBusy`.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>>;
 
     /// Returns what exists at `path`, without following a symbolic link; `None` if nothing exists there.
     ///
     /// # Errors
-    /// A [`Refusal`] if this program is not allowed to use the file or folder, and any other error of the system.
+    /// A [`Refusal`] if this program is not allowed to use the file or folder, and any other system error.
     fn kind(&self, path: &Path) -> io::Result<Option<FileKind>>;
 
-    /// Returns whether `path` is a folder that can hold outputs. Symbolic links are followed.
+    /// Returns whether `path` is a folder that can contain outputs. Symbolic links are followed.
     ///
     /// # Errors
     /// [`Refusal::OpenFolder`].
@@ -157,7 +157,7 @@ pub trait Disk: Send + Sync {
     fn is_same_file(&self, one: &Path, other: &Path) -> bool;
 
     /// Returns whether standard output goes to the regular file at `path`. With `None`, returns whether standard output
-    /// goes to the file from which standard input is read.
+    /// goes to the file that standard input reads.
     fn is_standard_output(&self, path: Option<&Path>) -> bool;
 
     /// Checks, without writing, that this user is allowed to write to an existing file or folder.
@@ -168,10 +168,10 @@ pub trait Disk: Send + Sync {
         Ok(())
     }
 
-    /// Creates one folder with the mode 0700: only its owner can use it. An existing folder gets the same mode.
+    /// Creates one folder with mode 0700: only its owner can use it. An existing folder gets the same mode.
     ///
     /// # Errors
-    /// A [`Refusal`] if the path exists and this program is not allowed to use it; any other error of the system.
+    /// A [`Refusal`] if the path exists and this program is not allowed to use it; any other system error.
     fn create_folder(&self, path: &Path) -> io::Result<()>;
 
     /// Renames a file. A file that has the new name is replaced.
@@ -192,6 +192,6 @@ pub trait Disk: Send + Sync {
     /// The error that the system reports.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
 
-    /// Returns sentences for people. They name the files and folders that were made private since the last call.
+    /// Returns messages for the user that name the files and folders that were made private since the last call.
     fn take_notes(&self) -> Vec<String>;
 }

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use super::DiskFile;
 
-/// A reader that reads a file from its beginning, and passes a position to each read.
+/// Reads a file from its beginning with `DiskFile::read_at`.
 pub(crate) struct Reader<'f> {
     file: &'f dyn DiskFile,
     offset: u64,
@@ -25,8 +25,8 @@ impl Read for Reader<'_> {
     }
 }
 
-/// Reads a small file, but no more than `most` bytes. The limit is needed because another user can put a very large
-/// file at this path.
+/// Reads a small file, up to `most` bytes. The limit is needed because another user can put a very large file at this
+/// path.
 pub(crate) fn read_up_to(file: &dyn DiskFile, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     Reader::new(file).take(most).read_to_end(&mut bytes)?;

@@ -1,8 +1,8 @@
-//! The machine's own file system.
+//! The local file system.
 //!
-//! A missing file is created with `O_EXCL`. An existing file is opened without following a link and without waiting.
-//! After this, the opened file is checked. The name is also checked before the file is opened, because a device must
-//! not be opened. Some devices do something as soon as they are opened.
+//! A missing file is created with `O_EXCL`. An existing file is opened without following a link and without waiting,
+//! and is checked after that. The name is also checked before the file is opened, because some devices do something as
+//! soon as they are opened.
 //!
 //! On Windows, only one process at a time can have a file open for writing. Other processes can still read, rename and
 //! replace the file. So no locks are used on Windows. A lock on Windows would also prevent people from reading their
@@ -17,18 +17,17 @@ use super::real_file::RealFile;
 use super::trust::{Owners, Refusal};
 use super::{Disk, DiskFile, FileKind, OpenMode, system};
 
-/// The number of times that the program tries to open a file which other programs create, replace or remove at the same
-/// time.
+/// How many times the program tries to open a file that other programs keep creating, replacing or removing.
 const TRIES: u32 = 16;
 
-/// The machine's own file system.
+/// The local file system.
 #[derive(Debug, Default)]
 pub struct RealDisk {
     owners: Owners,
     made_private: Mutex<MadePrivate>,
 }
 
-/// Records of files and folders to which other users had rights.
+/// The files and folders that other users had rights to.
 #[derive(Debug, Default)]
 struct MadePrivate {
     /// Files and folders that were made private.
@@ -38,7 +37,7 @@ struct MadePrivate {
 }
 
 impl RealDisk {
-    /// Returns the machine's file system. Only files of `owners` are used.
+    /// Returns the local file system. Only files of `owners` are used.
     pub fn new(owners: Owners) -> Self {
         Self { owners, made_private: Mutex::default() }
     }
@@ -111,13 +110,13 @@ impl RealDisk {
         for _ in 0..TRIES {
             let file = options.open(path).map_err(|error| match self.kind(path) {
                 // Between the check and this call, another program put a folder, a link or a device at this path. The
-                // refusal says what was found.
+                // error says what was found.
                 Ok(Some(kind)) if kind != FileKind::File => refused(refusal_of(kind)),
                 Ok(_) | Err(_) => busy(error),
             })?;
             self.check_opened(&file)?;
-            // Perhaps the opened file had two names until a moment ago, when the name `path` was removed. The link
-            // count of the file is then 1 again, but `path` no longer leads to the file.
+            // The opened file may have had two names until the name `path` was removed a moment ago. The file's link
+            // count is then 1 again, but `path` no longer leads to the file.
             if system::is_at(&file, path, path)? {
                 return Ok(file);
             }
@@ -141,7 +140,7 @@ impl RealDisk {
     fn make_private(&self, file: &File, path: &Path) -> io::Result<()> {
         let too_open = |file: &File| Ok::<_, io::Error>(system::facts(&file.metadata()?).private_mode(system::user()));
         let Some(private) = too_open(file)? else { return Ok(()) };
-        // Some file systems store no modes. On such a file system, the mount options decide who can read the files.
+        // On a file system that stores no modes, the mount options decide who can read the files.
         let is_done = system::set_mode(file, private).is_ok() && too_open(file)?.is_none();
         let mut made_private = self.made_private.lock().unwrap_or_else(PoisonError::into_inner);
         let paths = if is_done { &mut made_private.done } else { &mut made_private.refused };

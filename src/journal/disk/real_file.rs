@@ -1,4 +1,4 @@
-//! A file of the machine's own file system.
+//! A file of the local file system.
 
 use std::fs::File;
 use std::io;
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::{DiskFile, LockAttempt, system};
 
-/// An open file of the machine's own file system.
+/// An open file of the local file system.
 pub(super) struct RealFile {
     pub(super) file: File,
-    /// The path with which the file was opened.
+    /// The path that the file was opened with.
     pub(super) path: PathBuf,
 }
 

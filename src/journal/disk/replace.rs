@@ -1,4 +1,4 @@
-//! Replaces a file as a whole. After a crash or a loss of power, either the old file or the new file is there.
+//! Replaces whole files. After a crash or a power failure, either the old file or the new file is there.
 
 use std::io;
 use std::path::Path;
@@ -6,18 +6,17 @@ use std::path::Path;
 use super::names::{folder_of, with_suffix};
 use super::{Disk, DiskFailure, DiskFile, LockAttempt, OpenMode};
 
-/// The suffix of the names of temporary files. Because the suffix is long, other files are unlikely to have it.
+/// The suffix of temporary file names, long enough that other files are unlikely to have it.
 const TEMPORARY: &str = ".claude-batch.tmp";
 
-/// Writes a new file with `fill`. The new file then replaces the old file.
+/// Writes a new file with `fill`, and replaces the old file with it.
 ///
 /// The new file is written next to the old one, synced, and renamed. If an earlier process died and left a temporary
 /// file, that file is removed first. The removal is safe: the caller has the lock, so no other process uses the
-/// temporary file. If the new temporary file can't be finished, it is also removed to free its space, because the disk
-/// may be full.
+/// temporary file. If the new temporary file can't be finished, it is removed, because the disk may be full.
 ///
 /// # Errors
-/// A failure of the disk. The file is then either the old file or the new file, never a mixture.
+/// A disk failure. The file is then either the old file or the new file, never a mixture.
 pub(crate) fn replace(
     disk: &dyn Disk,
     path: &Path,
@@ -26,8 +25,8 @@ pub(crate) fn replace(
     put(disk, path, |_, _| Ok(()), fill).map(drop)
 }
 
-/// Replaces a locked file as [`replace`] does. The new file is locked before it gets the name, so no other run can lock
-/// the new file first. Returns the new file.
+/// Replaces a locked file as [`replace`] does. The new file is locked before it gets the name of the old file, so no
+/// other run can lock it first. Returns the new file.
 ///
 /// # Errors
 /// The errors of [`replace`].
@@ -39,12 +38,12 @@ pub(crate) fn replace_locked(
     put(disk, path, lock, fill)
 }
 
-/// Replaces a file as [`replace`] does, but syncs nothing. After a crash of this process, either the old file or the
-/// new file is there. After a loss of power, the file may be damaged. This function is for files that are replaced
-/// every second. No later run depends on such files.
+/// Replaces a file as [`replace`] does, but without any sync. After a process crash, either the old file or the new
+/// file is there. After a power failure, the file may be damaged. Use this function for files that are replaced every
+/// second and that no later run needs.
 ///
 /// # Errors
-/// A failure of the disk. The file is then either the old file or the new file, never a mixture.
+/// A disk failure. The file is then either the old file or the new file, never a mixture.
 pub(crate) fn replace_unsynced(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskFailure> {
     remove_left_over(disk, path)?;
     let temporary = with_suffix(path, TEMPORARY);
@@ -58,11 +57,11 @@ pub(crate) fn replace_unsynced(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Re
     in_place
 }
 
-/// Removes the temporary file that a process left if it died while it replaced the file at `path`. The caller must hold
+/// Removes the temporary file of a process that died while it was replacing the file at `path`. The caller must hold
 /// the lock of the file.
 ///
 /// # Errors
-/// A failure of the disk.
+/// A disk failure.
 pub(crate) fn remove_left_over(disk: &dyn Disk, path: &Path) -> Result<(), DiskFailure> {
     let temporary = with_suffix(path, TEMPORARY);
     disk.remove(&temporary).map_err(DiskFailure::of("remove", &temporary))
@@ -71,7 +70,7 @@ pub(crate) fn remove_left_over(disk: &dyn Disk, path: &Path) -> Result<(), DiskF
 /// Makes the name of a created or renamed file durable.
 ///
 /// # Errors
-/// A failure of the disk.
+/// A disk failure.
 pub(crate) fn sync_name(disk: &dyn Disk, path: &Path) -> Result<(), DiskFailure> {
     let folder = folder_of(path);
     disk.sync_folder(folder).map_err(DiskFailure::of("sync", folder))

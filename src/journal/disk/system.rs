@@ -20,8 +20,7 @@ mod unix {
     use crate::journal::disk::trust::Facts;
 
     /// Returns the options for opening a file to read it. With these options, opening does not follow a symbolic link
-    /// and does not wait for the writer of a FIFO. If the file is a terminal, it does not become the controlling
-    /// terminal.
+    /// and does not wait for the writer of a FIFO. A terminal that is opened does not become the controlling terminal.
     pub(crate) fn to_read() -> OpenOptions {
         let mut options = OpenOptions::new();
         let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
@@ -29,8 +28,8 @@ mod unix {
         options
     }
 
-    /// Returns the options for opening a file to read and write it, with the same rules as [`to_read`]. Only the owner
-    /// can use a file that is created with these options.
+    /// Returns the options for opening a file to read and write it, which follow the same rules as [`to_read`]. Only
+    /// the owner can use a file that is created with these options.
     pub(crate) fn to_write() -> OpenOptions {
         let mut options = to_read();
         options.write(true).mode(0o600);
@@ -83,7 +82,7 @@ mod unix {
     }
 
     /// Returns whether standard output goes to the regular file at `path`. With `None`, returns whether standard output
-    /// goes to the file from which standard input is read.
+    /// goes to the file that standard input reads.
     pub(crate) fn is_standard_output(path: Option<&Path>) -> io::Result<bool> {
         let out = metadata_of(&io::stdout())?;
         let other = match path {

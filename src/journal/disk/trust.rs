@@ -1,29 +1,29 @@
-//! Decides which files this program is allowed to use. The opened file itself is checked, not its name.
+//! Decides which files this program is allowed to use. The check applies to the opened file, not to its name.
 //!
 //! A run can use a folder such as `/tmp`, in which other users can create files. Another user can put a file, a link or
-//! a FIFO under the name that the run is about to use. The other user can even do this after the name was checked and
-//! before the file is opened. So the check before opening ([`super::Disk::kind`]) only gives a better message, and the
+//! a FIFO under the name that the run is about to use. Another user can even do so between the check of the name and
+//! the opening of the file. So the check before opening ([`super::Disk::kind`]) only gives a better message, and the
 //! opened file is checked again. Both checks follow the same table:
 //!
 //! | what is there | what happens | allowed by `--trust-owner` |
 //! |---|---|---|
-//! | a symbolic link, folder, FIFO, socket or device | refused | no |
-//! | a file or folder of another user, including root | refused | yes |
-//! | a file with more than one name (hard links) | refused | no |
-//! | results or error log in a folder that every user can write to, without the sticky bit | refused | yes |
+//! | a symbolic link, folder, FIFO, socket or device | rejected | no |
+//! | a file or folder of another user, including root | rejected | yes |
+//! | a file with more than one name (hard links) | rejected | no |
+//! | results or error log in a folder that every user can write to, without the sticky bit | rejected | yes |
 //! | the user's own file or folder, if other users have rights to it | made private, with a note | |
 //!
-//! The table also applies to root: if root runs the program, a file of another user is refused. A folder that a group
-//! can write to is accepted, because its owner chose the group. On many systems, each user has a group of their own.
-//! The sticky bit prevents users from removing the files of other users. Other users can still add files to the folder,
-//! but this program does not use files of another user.
+//! The table also applies to root: if root runs the program, it rejects files of other users. A folder that a group can
+//! write to is accepted, because its owner chose the group. On many systems, each user has a group of their own. The
+//! sticky bit prevents users from removing the files of other users. Other users can still add files to the folder, but
+//! this program does not use files of another user.
 //!
-//! This module is pure. It receives the facts that the system reports about a file, and returns whether this program is
-//! allowed to use the file.
+//! This module is pure: from what the system reports about a file, it decides whether this program is allowed to use
+//! the file.
 
 use std::path::PathBuf;
 
-/// The reason why a file or folder is not used. In an error message, the text of a refusal comes after the path. The
+/// The reason why a file or folder is not used. In an error message, the text of this reason comes after the path. The
 /// text says what was found at the path and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -45,7 +45,7 @@ pub enum Refusal {
          the volume of a container"
     )]
     Anothers {
-        /// The id of the user who owns the file or folder.
+        /// The user id of the owner.
         owner: u32,
     },
     /// The file has several names (hard links).
@@ -53,7 +53,7 @@ pub enum Refusal {
         "has {names} names (hard links), so the output would appear under each of them; copy it and name the copy, or name another file"
     )]
     Linked {
-        /// The number of names of the file.
+        /// How many names the file has.
         names: u64,
     },
     /// The file is in a folder that every user can write to.
@@ -78,7 +78,7 @@ pub enum Owners {
     Any,
 }
 
-/// The facts that the system reports about a file or folder.
+/// What the system reports about a file or folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Facts {
     pub(crate) owner: u32,
@@ -88,13 +88,12 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// Checks whether this program, run by the user `us`, is allowed to use a regular file or a folder.
+    /// Checks whether this program is allowed to use a regular file or a folder if the user `us` runs it.
     pub(crate) fn check(&self, us: u32, owners: Owners) -> Result<(), Refusal> {
         if owners == Owners::Own && self.owner != us {
             return Err(Refusal::Anothers { owner: self.owner });
         }
-        // Only the names of files are counted. A folder always has several links: its `.` and the `..` of each
-        // subfolder.
+        // Links are counted only for files. A folder always has several links: its `.` and the `..` of each subfolder.
         if !self.is_folder && self.names > 1 {
             return Err(Refusal::Linked { names: self.names });
         }

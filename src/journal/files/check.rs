@@ -10,7 +10,7 @@ use crate::journal::start::Start;
 impl RunPaths {
     /// Checks that the outputs can be created or opened, without changing anything.
     ///
-    /// An output must not be one of `inputs`. The only exception is the error log of `resume`, which is read and
+    /// An output must not be one of `inputs`. The only exception is the error log in a `resume`, which is both read and
     /// written. The content of the files is checked when the journal is opened.
     ///
     /// # Errors
@@ -88,7 +88,7 @@ impl RunPaths {
     }
 }
 
-/// Returns whether two paths lead to the same file. The file does not have to exist.
+/// Returns whether two paths lead to the same file. The file need not exist.
 fn is_one_file(one: &Path, other: &Path, disk: &dyn Disk) -> bool {
     let have_one_name_and_folder =
         || one.file_name() == other.file_name() && disk.is_same_file(folder_of(one), folder_of(other));

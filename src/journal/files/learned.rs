@@ -1,14 +1,14 @@
-//! The limits that the last run learned. They are stored in the file `limits.json` in the run folder.
+//! The limits that the last run learned, stored in the file `limits.json` in the run folder.
 //!
 //! The form of the file: `{"v":1,"at":"2026-11-26T09:30:00Z","origin":"https://api.anthropic.com","pools":[{"provider":
 //! "anthropic","class":"haiku-4.5","speed":"standard","limits":{"rpm":1000,"itpm":450000,"otpm":90000},"bursts":
-//! {"requests":16,"input_tokens":7000,"output_tokens":null}}]}`. A number that no response reported is `null`. If a
-//! file of an early version names no provider, the provider is `anthropic`.
+//! {"requests":16,"input_tokens":7000,"output_tokens":null}}]}`. A number that no response reported is `null`. In files
+//! of early versions, which name no provider, the provider is `anthropic`.
 //!
-//! No result depends on this file. The file is replaced atomically at the end of a run in which a response reported a
-//! limit. If the file can't be written, the run still ends normally. A run folder can come from another person, so the
-//! file is not trusted. The size of the file is limited. If the content shows that this program did not write the file,
-//! the file is treated as missing.
+//! No result depends on this file. At the end of a run in which a response reported a limit, the file is replaced
+//! atomically. If the file can't be written, the run still ends normally. A run folder can come from another person, so
+//! the file is not trusted. The size of the file is limited. If the content shows that this program did not write the
+//! file, the file is treated as missing.
 
 use std::path::{Path, PathBuf};
 
@@ -23,10 +23,10 @@ const NAME: &str = "limits.json";
 /// The version of the file's format.
 const VERSION: u32 = 1;
 
-/// The largest size in bytes that the file can have; a larger file is not read. One pool needs about 200 bytes.
+/// The size limit in bytes; a larger file is not read. One pool needs about 200 bytes.
 const MOST_BYTES: u64 = 256 << 10;
-/// The largest length of the name of a class or a provider, in bytes. For a model that the catalog does not know, the
-/// class has the name of the model. The length is limited because messages show these names.
+/// The largest length of the name of a class or a provider, in bytes. A model that is not in the catalog gives its name
+/// to its class. The length is limited because messages show these names.
 const NAME_BYTES: usize = 256;
 
 /// The limits that a run learned.
@@ -101,7 +101,7 @@ pub(crate) fn read_learned_limits(folder: &Path, disk: &dyn Disk) -> Option<Lear
 /// Replaces the file of the learned limits.
 ///
 /// # Errors
-/// A failure of the disk. The file is then either the old file or the new file, never a mixture.
+/// A disk failure. The file is then either the old file or the new file, never a mixture.
 pub(crate) fn write(disk: &dyn Disk, folder: &Path, learned: &LearnedLimits) -> Result<(), DiskFailure> {
     let LearnedLimits { at, origin, pools } = learned;
     let pools = pools.iter().map(RawPool::of).collect();
@@ -124,7 +124,7 @@ impl RawPool {
         }
     }
 
-    /// Returns the pool, or `None` if this program can't have written the values of the pool.
+    /// Returns the pool, or `None` if it has values that this program never writes.
     fn checked(self) -> Option<LearnedPool> {
         let Self { provider, class, speed, limits: RawLimits { rpm, itpm, otpm }, bursts } = self;
         let is_good = |name: &str| !name.is_empty() && name.len() <= NAME_BYTES && !name.chars().any(char::is_control);

@@ -1,4 +1,4 @@
-//! The lock of the run folder. It allows only one run at a time for each results file.
+//! The lock of the run folder, which prevents two runs from using the same results file at once.
 //!
 //! The lock is on a file named `lock`, which is created before the results file. A file named `holder` next to it
 //! contains the process id of the run. Results and error log have locks of their own ([`super::output`]), because these
@@ -15,12 +15,12 @@ use std::time::Duration;
 use crate::journal::disk::{Disk, DiskFailure, DiskFile, LockAttempt, OpenMode, folder_of};
 use crate::journal::error::JournalError;
 
-/// A lock that this run holds. Dropping it frees the lock.
+/// A lock of this run. Dropping this value frees the lock.
 pub(crate) struct Lock {
     _file: Box<dyn DiskFile>,
 }
 
-/// Locks the run folder. Returns the lock. If the file system has no locks, also returns a warning.
+/// Locks the run folder, and returns the lock. If the file system has no locks, also returns a warning.
 ///
 /// # Errors
 /// [`JournalError::Locked`], with the process id of the other run if it is known; [`JournalError::Disk`].
@@ -47,7 +47,7 @@ pub(crate) enum LockState {
     Held(Option<u32>),
     /// No run has the lock.
     Free,
-    /// The file system has no locks, or the file of the lock can't be opened.
+    /// The file system has no locks, or the lock file can't be opened.
     Unknown,
 }
 
@@ -90,8 +90,8 @@ pub(super) fn lacks_locks(path: &Path) -> String {
     format!("the file system of {folder} has no locks: make sure that no other run uses the same output")
 }
 
-/// Tries to lock a file. If the file is locked, tries again a little later, because a command that inspects the run
-/// holds the lock only for a moment.
+/// Tries to lock a file. If the file is locked, tries again a little later, because a command that inspects the run has
+/// the lock only for a moment.
 fn try_lock(file: &dyn DiskFile) -> io::Result<LockAttempt> {
     match file.try_lock()? {
         LockAttempt::Held => {

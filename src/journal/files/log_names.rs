@@ -3,15 +3,14 @@
 
 /// The names of devices on some systems. A device name with an extension also refers to the device.
 const DEVICES: [&str; 7] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"];
-/// The beginnings of device names. On some systems, such a beginning followed by a digit is the name of a device.
+/// Prefixes of device names. On some systems, such a prefix followed by a digit is the name of a device.
 const NUMBERED_DEVICES: [&str; 2] = ["COM", "LPT"];
 /// The length of the longest allowed file name, in bytes.
 const NAME_BYTES: usize = 255;
 
-/// Returns the fault of an invalid name, such as `a folder`. Returns `None` if a file in the folder of the log can have
-/// this name.
+/// Returns why a name is invalid, such as `a folder`; `None` if a file in the folder of the log can have this name.
 ///
-/// A log can come from another system, so this rule is nearly the same on all systems.
+/// A log can come from another system, so the rule for names is nearly the same on all systems.
 pub(crate) fn fault_of_name(name: &str) -> Option<&'static str> {
     match name {
         "" => Some("an empty name"),

@@ -1,8 +1,8 @@
-//! The manifest, which describes a run. The manifest is the file `manifest.json` in the run folder.
+//! The manifest, which describes a run in the file `manifest.json` of the run folder.
 //!
-//! The file is replaced atomically (temporary file, sync, rename, sync of the folder). If the manifest and the lines
-//! disagree, the lines are right. If the manifest is lost, only three things are missing: the recorded settings, the
-//! sums of removed lines, and the check that the server is the same.
+//! The manifest is replaced atomically (temporary file, sync, rename, sync of the folder). If the manifest and the
+//! lines disagree, the lines are right. A lost manifest costs only three things: the recorded settings, the sums of
+//! removed lines, and the check that the server is the same.
 //!
 //! A run folder can come from another person, so a manifest is not trusted:
 //! - The size of the manifest is limited.
@@ -22,18 +22,18 @@ use crate::journal::charges::Charges;
 use crate::journal::disk::{Disk, DiskFailure, OpenMode, read_up_to, replace, with_suffix};
 use crate::journal::error::JournalError;
 
-/// Format version of the run folder. A folder with a higher version is refused.
+/// Format version of the run folder. A run does not use a folder with a higher version.
 pub(crate) const FORMAT_VERSION: u32 = 1;
 
 const NAME: &str = "manifest.json";
 
-/// The largest size of a manifest that is read, in bytes. This size is enough for tens of thousands of inputs. Parsing
-/// a malicious manifest can need thirty times its size in memory.
+/// The size limit for reading a manifest, in bytes: enough for tens of thousands of inputs. The limit is needed because
+/// parsing a malicious manifest can take thirty times its size in memory.
 const MOST_BYTES: u64 = 4 << 20;
 /// The largest length of an origin, in bytes. The length is limited because messages show the origin.
 const ORIGIN_BYTES: usize = 512;
-/// The largest number of characters of a parser message that are shown. The number is limited because the message can
-/// quote a part of the file.
+/// The maximum number of characters that are shown of a parser message. There is a limit because the message can quote
+/// a part of the file.
 const FAULT_CHARS: usize = 200;
 
 /// The description of a run.
@@ -50,8 +50,8 @@ pub struct Manifest {
     /// The server that the answers come from: the origin of the base URL, or `simulator`.
     #[serde(default)]
     pub origin: String,
-    /// The providers that this run or an earlier run could use, with their origins. The map is empty in manifests of
-    /// the first versions, which had only one provider.
+    /// The providers that this run or an earlier run could use, with their origins. In manifests of the first versions,
+    /// which had only one provider, the map is empty.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub providers: BTreeMap<String, String>,
     /// The inputs.
@@ -60,22 +60,22 @@ pub struct Manifest {
     /// The settings from flags that are part of every request.
     #[serde(default)]
     pub shape: RequestShape,
-    /// Other settings, by the names of their flags. These settings are not checked here. They never include a
-    /// credential or the base URL.
+    /// Other settings, by the names of their flags. Their values are not checked here, and never include a credential
+    /// or the base URL.
     #[serde(default)]
     pub settings: Map<String, Value>,
-    /// The settings that decide how rows are read and how requests are made from them, by the names of their flags.
-    /// These settings are not checked here.
+    /// The settings for reading rows and making requests from them, by the names of their flags. The values of the
+    /// settings are not checked here.
     #[serde(default)]
     pub rows: Map<String, Value>,
     /// The output that is made from the results; `None` if the results file is the output.
     #[serde(default)]
     pub output: Option<RecordedOutput>,
-    /// The sums of charges that no line contains.
+    /// The sums of the charges that are not in any line.
     #[serde(default)]
     pub carried: Carried,
-    /// The number of runs that have opened the run folder, including the latest run. Each run also writes its number to
-    /// its file of slots.
+    /// The number of runs that have opened the run folder, including the latest run. Each run also writes this number
+    /// to its file of slots.
     #[serde(default)]
     pub opening: u64,
     /// The value of `opening` for the last run whose slots were counted. If that run died with requests in flight,
@@ -84,17 +84,17 @@ pub struct Manifest {
     pub counted_opening: u64,
 }
 
-/// An output that is made from the results, in the folder of the results file.
+/// An output that is made from the results, in the same folder as the results file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedOutput {
     /// The name of the file.
     pub name: String,
-    /// The settings of the output, by the names of their flags. These settings are not checked here.
+    /// The settings of the output, by the names of their flags. The values of the settings are not checked here.
     #[serde(default)]
     pub settings: Map<String, Value>,
 }
 
-/// The facts that identify one input.
+/// What identifies one input.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputIdentity {
     /// The path of the input as typed, or `stdin`.
@@ -133,11 +133,11 @@ pub struct RequestShape {
     pub betas: Vec<String>,
 }
 
-/// Sums that no line contains: the charges of removed lines, and the possible charges of requests that were in flight
-/// when a run died.
+/// Sums that are not in any line: the charges of removed lines, and the possible charges of requests that were in
+/// flight when a run died.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Carried {
-    /// Money spent, in pico-dollars.
+    /// The money spent, in pico-dollars.
     #[serde(default)]
     pub spend_pico: u64,
     /// Tokens used.
@@ -146,7 +146,7 @@ pub struct Carried {
     /// The number of attempts without a stored answer that may have been billed.
     #[serde(default)]
     pub maybe_paid: u64,
-    /// The highest amount that these attempts may have cost, in pico-dollars.
+    /// The most that these attempts may have cost, in pico-dollars.
     #[serde(default)]
     pub maybe_spend_pico: u64,
 }
@@ -157,7 +157,7 @@ impl Manifest {
         Servers::new(&self.origin, &self.providers)
     }
 
-    /// Returns the origins and the names of providers, which messages show.
+    /// Returns the origins and provider names that messages show.
     fn shown(&self) -> impl Iterator<Item = &str> {
         let providers = self.providers.iter().flat_map(|(name, origin)| [&**name, &**origin]);
         [&*self.origin].into_iter().chain(providers)
@@ -167,7 +167,7 @@ impl Manifest {
     /// sums are only kept in memory.
     ///
     /// # Errors
-    /// A failure of the disk.
+    /// A disk failure.
     pub(crate) fn carry(
         &mut self,
         disk: &dyn Disk,
@@ -276,11 +276,11 @@ pub(super) fn fault_of_origin(origin: &str) -> Option<String> {
 /// Replaces the manifest.
 ///
 /// # Errors
-/// A failure of the disk. The file is then either the old manifest or the new manifest, never a mixture.
+/// A disk failure. The file is then either the old manifest or the new manifest, never a mixture.
 pub(crate) fn write(disk: &dyn Disk, folder: &Path, manifest: &Manifest) -> Result<(), DiskFailure> {
     let mut bytes = rendered(manifest);
     if bytes.len() as u64 > MOST_BYTES {
-        // Only the list of inputs can make the manifest longer than the limit. Nothing depends on this list, so it is
+        // Only a long list of inputs can make the manifest exceed the limit. Nothing depends on this list, so it is
         // left out.
         bytes = rendered(&Manifest { inputs: Vec::new(), ..manifest.clone() });
     }
@@ -309,7 +309,7 @@ mod tests {
 
     const FOLDER: &str = "o.run";
 
-    /// Reads a manifest with this text. If the manifest is refused, returns the error message.
+    /// Reads a manifest with this text, and returns the error message if it is rejected.
     fn read_text(text: &[u8]) -> Result<Option<Manifest>, String> {
         let disk = MemDisk::new();
         disk.put("o.run/manifest.json", text);

@@ -4,15 +4,15 @@
 //! |---|---|
 //! | `paths.rs` | the paths of results, error log and run folder, made from the arguments |
 //! | `check.rs` | checks of these names, before any file is opened for writing |
-//! | `log_names.rs` | the names of results files that an error log may contain |
+//! | `log_names.rs` | which names an error log may give to its results file |
 //! | `output.rs` | results and error log: opened, locked, replaced |
-//! | `lock.rs` | the lock of the run folder, and the process that has the lock |
-//! | `manifest.rs` | the description of the run, and the sums that are no longer in any line |
+//! | `lock.rs` | the lock of the run folder, and which process has it |
+//! | `manifest.rs` | the description of the run, and the sums that are not in any line |
 //! | `learned.rs` | what the last run learned about limits |
 //! | `servers.rs` | where the answers come from, and which results may be mixed |
 //! | `slots.rs` | the requests that are in flight |
 //!
-//! This module knows nothing about the content of the lines.
+//! This module does not look into the lines.
 
 mod check;
 pub(crate) mod learned;

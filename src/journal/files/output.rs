@@ -2,12 +2,12 @@
 //!
 //! A lock on a name is not enough, because two runs can share an error log, or can reach the same file by different
 //! names. So each file has a lock of its own, in addition to the lock of the run folder (`lock.rs`). The lock applies
-//! to the opened file. Another run may have replaced or removed that file in the meantime, so the name is checked again
-//! after locking. If a locked file is replaced, the new file is locked before it gets the name of the old one
+//! to the opened file. Another run may have replaced or removed that file before it was locked, so the name is checked
+//! again after locking. If a locked file is replaced, the new file is locked before it gets the name of the old one
 //! ([`Output::replace`]).
 //!
 //! An existing file is locked before it is read. Missing files are created last, after all existing files are checked.
-//! If another program creates such a file first, the run does not use that file.
+//! If another program creates one of the missing files first, the run does not use it.
 
 use std::fs::File;
 use std::io;
@@ -23,11 +23,11 @@ use crate::journal::error::JournalError;
 use crate::journal::start::Start;
 use crate::sink::Log;
 
-/// The number of times that a run tries to open and lock a file. A try fails if the file is replaced before it is
-/// locked. Another run replaces the file when it ends.
+/// How many times a run tries to open and lock a file. A try fails if another run ends and replaces the file before it
+/// is locked.
 const TRIES: u32 = 16;
 
-/// The purpose for which the files of a run are opened.
+/// Why the files of a run are opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     /// The files are opened for a run, which locks them and writes to them.
@@ -76,8 +76,7 @@ impl Output {
 
     /// Opens a file for reading. Fails if another run uses the file, or if this user is not allowed to write to it.
     fn find_to_read(disk: &dyn Disk, path: &Path, log: Log) -> Result<Option<Self>, JournalError> {
-        // The handle of this check is closed immediately, which frees its lock. So a run that starts now is not
-        // refused.
+        // The handle of this check is closed immediately. This frees its lock, so a run can start now.
         let probe = open_existing(disk, path, OpenMode::TO_PROBE, log)?;
         if probe.is_some_and(|file| matches!(file.try_lock(), Ok(LockAttempt::Held))) {
             return Err(locked(path, log));
@@ -120,14 +119,14 @@ impl Output {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(appeared()),
             opened => opened.map_err(DiskFailure::of("open", path))?,
         };
-        // Perhaps another run opened the new file before it was locked here, and removed or replaced it.
+        // Another run may have opened the new file before it was locked here, and may have removed or replaced it.
         Self::lock(file, path, log, notes)?.ok_or_else(appeared)
     }
 
-    /// Replaces the file as a whole, as [`crate::journal::disk::replace`] does. The new file is also locked.
+    /// Replaces the whole file as [`crate::journal::disk::replace`] does, and locks the new file.
     ///
     /// # Errors
-    /// A failure of the disk.
+    /// A disk failure.
     pub(crate) fn replace(
         &mut self,
         disk: &dyn Disk,
@@ -155,8 +154,8 @@ impl Output {
 }
 
 impl ExistingOutputs {
-    /// Opens the existing outputs. An output must not be one of `inputs`. The only exception is the error log of
-    /// `resume`, which is read and written.
+    /// Opens the existing outputs. An output must not be one of `inputs`. The only exception is the error log in a
+    /// `resume`, which is both read and written.
     ///
     /// # Errors
     /// The errors of [`Output::find`]; [`JournalError::SameFile`]; [`JournalError::OutputIsInput`].
@@ -176,7 +175,7 @@ impl ExistingOutputs {
         let errors = Output::find(disk, &paths.errors, Log::Errors, access, notes)?;
         let written = errors.as_ref().filter(|_| start != Start::Resume);
         for output in results.iter().chain(written) {
-            // If an input can't be compared with the output here, the input is refused later, when it is read.
+            // If an input can't be compared with the output here, reading the input fails later.
             if let Some(input) = inputs.iter().find(|input| output.file.is_at(input).unwrap_or(false)) {
                 return Err(JournalError::OutputIsInput { output: output.path.clone(), input: input.clone() });
             }
@@ -252,7 +251,7 @@ fn locked(path: &Path, log: Log) -> JournalError {
 
 /// Opens a file for appending, with the same checks as for an output of a run.
 ///
-/// Returns the file. Also returns sentences that tell people how the rights of the file were changed.
+/// Returns the file, and messages for the user about changes to the file's permissions.
 ///
 /// # Errors
 /// [`JournalError::MissingFolder`], [`JournalError::Refused`], [`JournalError::Disk`].

@@ -1,4 +1,4 @@
-//! The paths of the results file, the error log and the run folder. These paths are made from the arguments.
+//! The paths of the results file, the error log and the run folder, made from the arguments.
 //!
 //! This module is pure. Its rules:
 //!
@@ -10,8 +10,8 @@
 //! | any | `out.results.jsonl` | `out.results.jsonl` | `out.errors.jsonl` |
 //! | pipe | none or `-` | standard output | `claude-batch.<run>.errors.jsonl` |
 //!
-//! A simulated run adds `.simulated` to names that are made from an input, so a simulated run never changes the files
-//! of a real run. The name of the run folder is the name of the results file with `.run` added.
+//! A simulated run adds `.simulated` to names that are made from an input, so it never changes the files of a real run.
+//! The name of the run folder is the name of the results file with `.run` added.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ use super::log_names::fault_of_name;
 use crate::journal::disk::{folder_of, with_suffix};
 use crate::journal::error::JournalError;
 
-/// The values from which the paths are made.
+/// The arguments that the paths are made from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PathRequest<'a> {
     /// The inputs that are files, in order. Empty when the only input is a pipe.
@@ -89,14 +89,14 @@ impl RunPaths {
         self.results.as_deref().map(|results| with_suffix(results, ".run"))
     }
 
-    /// Returns the path of the copy of a piped input; `None` without a run folder. Some kinds of output need the input
-    /// again, and read this copy.
+    /// Returns the path of the copy of a piped input, which some kinds of output read again; `None` without a run
+    /// folder.
     pub(crate) fn spool(&self) -> Option<PathBuf> {
         self.folder().map(|folder| folder.join("input.spool"))
     }
 
-    /// Returns the name by which entries of the error log refer to the results file. If both files are in the same
-    /// folder, the name is only the file name. Otherwise, it is an absolute path.
+    /// Returns the name that entries of the error log use for the results file. If both files are in the same folder,
+    /// the name is only the file name. Otherwise, it is an absolute path.
     pub(crate) fn results_beside_errors(&self) -> Option<String> {
         let results = self.results.as_deref()?;
         let absolute_folder = |path: &Path| std::path::absolute(folder_of(path)).ok();
@@ -119,8 +119,8 @@ impl RunPaths {
             || std::path::absolute(named).ok() == std::path::absolute(results).ok()
     }
 
-    /// Returns a function that does the same as [`Self::are_results`]. The returned function is fast for many entries,
-    /// because most entries name the same file as the previous entry.
+    /// Returns a function that does the same as [`Self::are_results`]. The returned function is fast if, as usual, an
+    /// entry names the same file as the entry before it.
     pub(crate) fn belonging(&self) -> impl FnMut(&str) -> bool {
         let mut ours: Option<String> = None;
         move |theirs| {

@@ -1,4 +1,4 @@
-//! The private file: it keeps answers that other rows may need, in runs without a results file.
+//! The private file: in runs without a results file, it keeps answers that other rows may need.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ impl PrivateFile {
     /// Appends a line. Returns the offset at which the line begins.
     ///
     /// # Errors
-    /// A failure of the disk. Lines that were appended before can still be read.
+    /// A disk failure. Lines that were appended before can still be read.
     pub(crate) fn append(&mut self, line: &[u8]) -> Result<u64, DiskFailure> {
         let name = Path::new("the private file for equal rows");
         self.file.write_at(line, self.end).map_err(DiskFailure::of("write", name))?;

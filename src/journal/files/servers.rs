@@ -1,8 +1,8 @@
-//! The servers that the answers of a run come from, and the rule that says which results must not be mixed.
+//! The servers that the answers of a run come from, and which results must not be mixed.
 //!
 //! The results of a run can have answers of several providers. Real answers and answers of the simulator are never
 //! mixed. A provider is identified by its name. If its address has changed, somebody may have confused two servers, for
-//! example a server for tests and the API. So a run is refused if the address of one of its providers has changed.
+//! example a test server and the API. So a run does not start if the address of one of its providers has changed.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub(crate) struct Servers {
 /// The reason why the answers of two runs must not be mixed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Conflict {
-    /// The provider whose address has changed; `None` if one run uses the simulator and the other does not.
+    /// The provider whose address has changed; `None` if only one of the two runs uses the simulator.
     pub(crate) provider: Option<String>,
     /// The origin of the earlier run.
     pub(crate) theirs: String,
@@ -32,8 +32,8 @@ pub(crate) struct Conflict {
 }
 
 impl Servers {
-    /// Returns the servers of a run. Runs of the first versions have only one origin, which belongs to the provider
-    /// `anthropic`.
+    /// Returns the servers of a run. A run of one of the first versions has only one origin, which belongs to the
+    /// provider `anthropic`.
     pub(crate) fn new(origin: &str, providers: &BTreeMap<String, String>) -> Self {
         let mut providers = providers.clone();
         if providers.is_empty() && !origin.is_empty() {
@@ -42,8 +42,8 @@ impl Servers {
         Self { origin: origin.to_owned(), providers }
     }
 
-    /// Returns the reason why answers of these servers and of `ours` must not be mixed. Returns `None` if they are
-    /// allowed to be mixed.
+    /// Returns the reason why answers of these servers and of `ours` must not be mixed. Returns `None` if they can be
+    /// mixed.
     pub(crate) fn conflict(&self, ours: &Self) -> Option<Conflict> {
         let conflict = |provider: Option<&String>, theirs: &str, ours: &str| Conflict {
             provider: provider.cloned(),
@@ -113,8 +113,7 @@ mod tests {
         assert_eq!(simulated[0].conflict(&simulated[1]), None);
     }
 
-    /// Returns the servers of a run with these providers. The first provider in the list is the first provider of the
-    /// run.
+    /// Returns the servers of a run with these providers. The order of the list is the order of the run's providers.
     fn of(providers: &[(&str, &str)]) -> Servers {
         let named = providers.iter().map(|(name, origin)| ((*name).to_owned(), (*origin).to_owned())).collect();
         Servers::new(providers[0].1, &named)

@@ -1,20 +1,19 @@
-//! Slots record which requests are in flight. If a run dies, the next run counts these requests: they may have been
-//! billed.
+//! Slots record which requests are in flight. If a run dies, the next run counts these requests, because they may have
+//! been billed.
 //!
 //! The slots are in the file `inflight` in the run folder. The file begins with a header that contains the id of the
 //! run. The header is followed by slots of 64 bytes, one for each request in flight. A slot is filled before its
-//! request is sent, so the slot survives a crash of the process. The slot is free again when the line of its row is
-//! durable. A slot contains the row, and the highest amount that all requests for the row can have cost together. The
-//! slots of earlier versions contain no amount.
+//! request is sent, so it survives a process crash. The slot is freed when the line of its row is durable. A slot
+//! contains the row, and the most that all requests for the row together can have cost. In earlier versions, slots
+//! contained no amount.
 //!
-//! Changes of slots wait for [`Slots::flush`], which writes all of them together. A system call for each change would
+//! Changes of slots wait for [`Slots::flush`], which writes all changes at once. A system call for each change would
 //! take as long as sending the request. A request must not be sent before its slot is flushed.
 //!
-//! If a row has a durable line, its slot is not cleared in the file. This is not needed, because the next run does not
-//! count rows that have a line. The lowest free slot is used first, so the slots that change in one iteration of the
-//! run's loop are close together.
+//! The next run does not count rows that have a line, so the slot of such a row need not be cleared in the file. The
+//! lowest free slot is used first, so the slots that change in one iteration of the run's loop are close together.
 //!
-//! Slots are not synced, because a sync for each request would be too expensive. After a loss of power, slots can be
+//! Slots are not synced, because a sync for each request would be too expensive. After a power failure, slots can be
 //! missing or out of date, so the count is only an estimate. A slot with a wrong checksum counts as empty.
 
 use std::cmp::Reverse;
@@ -26,17 +25,16 @@ use crate::domain::{Money, RowId};
 use crate::journal::disk::{Disk, DiskFailure, DiskFile, OpenMode, read_up_to};
 
 const SLOT_BYTES: usize = 64;
-/// The largest number of bytes of the file that are read. This number is enough for a hundred thousand slots. A run
-/// needs at most ten thousand slots at the same time.
+/// The maximum number of bytes that are read from the file: enough for a hundred thousand slots. A run needs at most
+/// ten thousand slots at once.
 const MOST_BYTES: u64 = 8 << 20;
 const MAGIC: &[u8; 8] = b"cbslots1";
-/// The number of bytes for the id of the run in the header. The first 16 bytes of the header contain the magic number
-/// and the number of the opening. This number is 1 for the first run that opened the run folder, 2 for the second run,
-/// and so on.
+/// The number of bytes for the run id in the header. The first 16 bytes of the header contain the magic number and the
+/// number of the opening: 1 for the first run that opened the run folder, and so on.
 const RUN_BYTES: usize = SLOT_BYTES - 16;
 
-/// The slot of a request in flight. When the request has ended, the slot must be given back. Use `release` if the row
-/// has a durable line, and [`crate::journal::Journal::clear`] if it has no line.
+/// The slot of a request in flight. After the request, the slot must be given back: with `release` if the row has a
+/// durable line, and with [`crate::journal::Journal::clear`] if it has no line.
 #[derive(Debug, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct Slot(u32);
@@ -46,26 +44,25 @@ pub(crate) struct Slots {
     file: Option<Box<dyn DiskFile>>,
     path: PathBuf,
     free: BinaryHeap<Reverse<u32>>,
-    /// The content that the slots in the file have after the next flush.
+    /// What the slots in the file will contain after the next flush.
     slots: Vec<u8>,
-    /// The range of bytes in `slots` that has changed since the last flush.
+    /// The byte range of `slots` that has changed since the last flush.
     changed: Range<usize>,
 }
 
 /// The slots of a run that did not close its journal.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct UnclosedRun {
-    /// The number of times that the run folder had been opened when the run filled these slots; 0 if there are no
-    /// slots.
+    /// How many times the run folder had been opened when the run filled these slots; 0 if there are no slots.
     pub(crate) opening: u64,
-    /// Id of the run, cut to the length that fits into the header.
+    /// Id of the run, shortened to fit into the header.
     pub(crate) run: String,
-    /// The rows in flight, and the highest amount that each row can have cost.
+    /// The rows in flight, and the most that each row can have cost.
     pub(crate) rows: Vec<(RowId, Money)>,
 }
 
 impl Slots {
-    /// Creates the slots of a run. All slots are empty. Without a run folder, nothing is ever written.
+    /// Creates the slots of a run. All slots are empty. Without a run folder, no slot is ever written to a file.
     pub(crate) fn create(disk: &dyn Disk, folder: Option<&Path>, opening: u64, run: &str) -> Result<Self, DiskFailure> {
         let Some(folder) = folder else {
             return Ok(Self::over(None, PathBuf::new()));
@@ -98,7 +95,7 @@ impl Slots {
         slot
     }
 
-    /// Empties a slot whose request has ended although its row has no line.
+    /// Empties the slot of a row that has neither a request in flight nor a line.
     pub(crate) fn clear(&mut self, slot: Slot) {
         self.set(slot.0, &[0; SLOT_BYTES]);
         self.free.push(Reverse(slot.0));
@@ -140,8 +137,8 @@ fn place(at: u32) -> Range<usize> {
     from..from + SLOT_BYTES
 }
 
-/// Reads the slots that the last run left. There are no slots if the last run closed its journal, or if the file is
-/// missing or damaged.
+/// Reads the slots that the last run left. If the last run closed its journal, or the file is missing or damaged, there
+/// are no slots.
 pub(crate) fn read_unclosed(disk: &dyn Disk, folder: &Path) -> Result<UnclosedRun, DiskFailure> {
     let path = path_in(folder);
     if disk.kind(&path).map_err(DiskFailure::of("look at", &path))?.is_none() {
@@ -204,8 +201,8 @@ fn number(bytes: &[u8], at: usize) -> u64 {
     bytes[at..at + 8].iter().fold(0, |sum, &byte| (sum << 8) | u64::from(byte))
 }
 
-/// Returns the checksum of a slot. An empty or half-written slot contains a different checksum. If the amount is zero,
-/// the checksum is the same as in earlier versions.
+/// Returns the checksum of a slot. In an empty or half-written slot, the stored checksum is different. If the amount is
+/// zero, the checksum is the same as in earlier versions.
 fn checksum(row: RowId, pico: u64) -> u64 {
     row.label ^ row.key.rotate_left(32) ^ pico.rotate_left(16) ^ 0x736c_6f74_6f6b_2121
 }

@@ -3,13 +3,13 @@
 //! The file is cut into blocks of equal length. A line belongs to the block in which it begins, so each thread can find
 //! the lines of its block without the other threads. Blocks are read in rounds: a free thread takes the next block of
 //! the round. When all blocks of a round are read, their results are passed on in the order of the file. So the memory
-//! in use does not depend on the size of the file. If a thread panics, the reading ends, and no other thread waits
+//! in use does not depend on the size of the file. If a thread panics, reading stops, and no other thread waits
 //! forever.
 //!
 //! Rejected:
-//! - One thread that reads and splits, and other threads that parse: every byte would be copied once more.
+//! - One thread that reads and splits, and other threads that parse: this would copy every byte one more time.
 //! - Channels instead of rounds: channels are not faster, because a round has 30 blocks for each thread.
-//! - Mapping the file into memory: if the file shrank in the meantime, the process would be killed.
+//! - Mapping the file into memory: if the file shrank during the reading, the process would be killed.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,20 +18,19 @@ use std::sync::{Mutex, PoisonError};
 use super::lines::Line;
 use crate::journal::disk::DiskFile;
 
-/// Length of a block. A block fits into the cache of a core. A block is also so long that the time for starting a block
-/// is small in comparison.
+/// Length of a block. A block fits into the cache of a core, and is long enough that the time for starting it does not
+/// matter.
 const BLOCK_BYTES: u64 = 1 << 20;
 /// The number of blocks in a round for each thread.
 const BLOCKS_OF_ROUND: u64 = 30;
 /// The largest number of threads that read. More threads would not be faster, because the disk is the limit.
 const MOST_THREADS: usize = 8;
-/// The smallest number of bytes that are read in one step for the rest of a block's last line, if this line ends after
-/// the block.
+/// If the last line of a block ends after the block, the rest of the line is read in steps of at least this many bytes.
 const BEHIND_BYTES: usize = 64 << 10;
-/// The largest amount of memory that a buffer keeps after a huge line, in bytes.
+/// The maximum number of bytes that a buffer keeps allocated after a huge line.
 const KEPT_BYTES: usize = 4 << 20;
 
-/// The length of the blocks into which a file is cut, and the number of threads that read them.
+/// The length of the blocks that a file is cut into, and the number of threads that read them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cut {
     /// Length of a block.
@@ -52,7 +51,7 @@ pub(super) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST_THREADS))
 }
 
-/// A block of the file, and the buffer into which its lines are read.
+/// A block of the file, and the buffer for its lines.
 pub(super) struct Block<'a> {
     file: &'a dyn DiskFile,
     start: u64,
@@ -92,7 +91,7 @@ impl Block<'_> {
     }
 }
 
-/// A buffer for the bytes of a file. Its memory is used again for each block.
+/// A buffer for the bytes of a file. All blocks of a thread use the same buffer.
 #[derive(Default)]
 struct Buffer {
     bytes: Vec<u8>,
@@ -209,7 +208,7 @@ fn round<T: Send>(
     if let Some((own, others)) = buffers.split_first_mut() {
         std::thread::scope(|scope| {
             for buffer in others {
-                // If a thread can't be started, this thread and the other threads do its work.
+                // If a thread can't be started, the remaining threads do its work.
                 let _ = std::thread::Builder::new().name("recovery".to_owned()).spawn_scoped(scope, || work(buffer));
             }
             work(own);
@@ -245,7 +244,7 @@ mod tests {
         all
     }
 
-    /// Splits the content into lines in the simplest way.
+    /// Splits the content into lines with the simplest possible code.
     fn split(content: &[u8]) -> Vec<(u64, Vec<u8>, bool)> {
         let mut offset = 0;
         let line = |piece: &[u8]| {

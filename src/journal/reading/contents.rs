@@ -24,9 +24,9 @@ use crate::journal::start::Start;
 /// The content of results and error log.
 #[derive(Default)]
 pub(crate) struct Contents {
-    /// The scan of the error log, if there is a log.
+    /// The scan of the error log; `None` if there is no log.
     pub(crate) errors: Option<Scan>,
-    /// The scan of the results, if there are any.
+    /// The scan of the results file; `None` if there is no such file.
     pub(crate) results: Option<Scan>,
     /// Rows with an answer.
     pub(crate) answered: AnsweredRows,
@@ -38,10 +38,10 @@ pub(crate) struct Contents {
     pub(crate) totals: Totals,
     /// The number of result lines of each provider.
     pub(crate) answers_by: AnswersBy,
-    /// Rows that were in flight when the last run died, and the highest amount that each row can have cost. A row is
-    /// removed when one of its lines is found.
+    /// Rows that were in flight when the last run died, and the most that each row can have cost. A row is removed when
+    /// a line that this run wrote for the row is found.
     pub(crate) in_flight: HashMap<RowId, Money>,
-    /// Rows whose last answer was not accepted, and for which another request was to be sent.
+    /// Rows whose last answer was not accepted, and that need another request.
     pub(crate) unfinished: HashMap<RowId, UnfinishedRow>,
 }
 
@@ -62,8 +62,8 @@ impl Contents {
             for (offset, record) in entries {
                 let charges = self.unresolved.read(&record, offset);
                 self.totals.add(charges);
-                // Only an entry of the run that died can belong to the request that was in flight. If the entry is a
-                // step (an answer that was not accepted), a later request for the row was in flight.
+                // Only an entry of the run that died can belong to the request in flight. If the entry is a step (an
+                // answer that was not accepted), the request in flight was a later one.
                 if slots::shortened(&record.run) == unclosed_run && !record.is_step {
                     self.in_flight.remove(&record.row);
                 }
@@ -102,7 +102,7 @@ impl Contents {
                 if unresolved.has(record.row) {
                     block.with_entry.push((record.row, record.ended_at()));
                 }
-                // If a row is run again, this line has the older answer, and not the answer that was in flight.
+                // A line of another run has an older answer, and not the answer that was in flight.
                 let is_of_unclosed = || record.run.as_deref().is_none_or(|run| slots::shortened(run) == unclosed_run);
                 if in_flight.contains_key(&record.row) && is_of_unclosed() {
                     block.was_in_flight.insert(record.row);
@@ -112,8 +112,7 @@ impl Contents {
         let (mut with_entry, mut was_in_flight, mut rows) = (Vec::new(), HashSet::new(), 0);
         let take = |block: Answers| {
             rows += block.rows.len() as u64;
-            // An estimate of the number of rows in the file. The estimate assumes that the lines that are not read yet
-            // are as long as the lines that were read.
+            // The estimated number of rows in the file, if the remaining lines are as long as the lines that were read.
             answered.expect(
                 u64::try_from(u128::from(size) * u128::from(rows) / u128::from(block.end.max(1))).unwrap_or(rows),
             );
@@ -133,8 +132,8 @@ impl Contents {
 }
 
 impl Contents {
-    /// Reads the lines of unfinished rows again, with the answers in them. Call this function after all other lines
-    /// were read.
+    /// Reads the lines of unfinished rows again, with the answers in them. Call this function after reading all other
+    /// lines.
     pub(crate) fn read_unfinished(&mut self, file: &dyn DiskFile) -> io::Result<()> {
         let mut line = Vec::new();
         for offset in self.unresolved.unfinished() {
@@ -170,8 +169,8 @@ pub(crate) fn check_owner(file: &dyn DiskFile, paths: &RunPaths) -> Result<(), J
     Ok(())
 }
 
-/// If an entry belongs to results of another run, returns the name of those results. If a run writes results to
-/// standard output, its entries name no results. With `resume`, such entries belong to this run.
+/// If an entry belongs to other results, returns their name. If a run writes results to standard output, its entries
+/// name no results. With `resume`, entries without a name belong to this run.
 fn named_by_other<'r>(
     record: &'r ErrorRecord,
     belongs: &mut impl FnMut(&str) -> bool,
@@ -200,7 +199,7 @@ struct Answers {
     qualities: Vec<Quality>,
     totals: Totals,
     answers_by: AnswersBy,
-    /// Rows that have an entry in the error log, and the time of their answer.
+    /// Rows that have an entry in the error log, and the times of their answers.
     with_entry: Vec<(RowId, Option<jiff::Timestamp>)>,
     /// Rows that were in flight when the last run died.
     was_in_flight: HashSet<RowId>,

@@ -1,4 +1,4 @@
-//! Reads more of each line than a resumed run needs, for the report of a run.
+//! Reads lines for the report of a run, which needs more of each line than a resumed run.
 //!
 //! A resumed run does not use this module, so it loses no time here. This module does not keep the lines in memory.
 
@@ -110,7 +110,7 @@ pub(crate) fn read_failures(
     scan(&*file, path, true, collect_entry, take).map(drop)
 }
 
-/// Reads the texts of the failures at these offsets. A line that can't be read is left out.
+/// Reads the texts of the failures whose lines begin at these offsets. A line that can't be read is left out.
 ///
 /// # Errors
 /// The file can't be opened.
@@ -144,7 +144,7 @@ pub(super) fn parse_any_detailed(line: &[u8]) -> Parsed<(ResultRecord<'_>, Detai
         Parsed::Newer(version) => return Parsed::Newer(version),
         Parsed::NotOurs => return Parsed::NotOurs,
     };
-    // If a detail has an unexpected type, this detail is ignored, but the line is still used.
+    // A detail of an unexpected type is ignored, but the rest of the line is used.
     let details = serde_json::from_slice(line).map(|DetailedLine { meta }| details(meta)).unwrap_or_default();
     Parsed::Record((record, details))
 }

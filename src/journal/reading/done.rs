@@ -1,10 +1,10 @@
-//! The set of done rows: which rows have an answer and which have failed. It needs 16 bytes for each answered row.
+//! The set of done rows: which rows have an answer and which have failed. The set needs 16 bytes for each answered row.
 //!
 //! Only the latest line of a row counts. If a row was changed and run again, only its latest answer is used.
 //!
 //! The rows are divided into parts. Labels are hashes, and the first bits of a label choose the part. Each part grows
-//! and is sorted separately. So extra memory is needed only for single parts, never for the whole set, and several
-//! threads can sort parts in parallel.
+//! and is sorted separately. So extra memory is needed only for a few parts at a time, and several threads can sort
+//! parts in parallel.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,7 +24,7 @@ pub enum RowState {
     Rerun(Quality),
     /// The row is in a batch that is not collected yet.
     Submitted,
-    /// The row has failed, with an error of this class. Such a row is run again only if the user asks for this.
+    /// The row has failed, with an error of this class. A failed row is run again only if the user asks for this.
     Failed(ErrorClass),
     /// Another request with this label has an answer.
     Changed {
@@ -33,12 +33,12 @@ pub enum RowState {
     },
 }
 
-/// The number of parts into which the rows are divided.
+/// How many parts the rows are divided into.
 const PARTS: usize = 256;
-/// The smallest number of rows for which sorting with several threads is faster.
+/// From this number of rows on, sorting with several threads is faster.
 const ROWS_FOR_THREADS: usize = 50_000;
 
-/// A list of answered rows, from which the set is made.
+/// A list of answered rows, which becomes the set.
 pub(crate) struct AnsweredRows {
     parts: Vec<Vec<RowId>>,
     /// Estimated number of rows.
@@ -52,8 +52,8 @@ impl Default for AnsweredRows {
 }
 
 impl AnsweredRows {
-    /// Sets the estimated number of rows. Memory for this number of rows is reserved in one step, so the memory does
-    /// not have to grow in many steps.
+    /// Sets the estimated number of rows. Memory for this number of rows is reserved in advance, so that it does not
+    /// have to grow in many steps.
     pub(crate) fn expect(&mut self, rows: u64) {
         self.expected = rows;
     }
@@ -71,7 +71,7 @@ impl AnsweredRows {
     }
 
     /// Sorts the rows. If several rows have the same label, only the last is kept. Also returns the labels that
-    /// several rows had.
+    /// occurred more than once.
     fn sorted(mut self) -> (Vec<Vec<RowId>>, Vec<u64>) {
         let rows: usize = self.parts.iter().map(Vec::len).sum();
         let parts = Mutex::new(self.parts.iter_mut());
@@ -98,7 +98,7 @@ fn part_of(label: u64) -> usize {
     (label >> (64 - PARTS.trailing_zeros())) as usize
 }
 
-/// Sorts a part and keeps the last row of each label. Returns the labels that several rows had.
+/// Sorts a part and keeps the last row of each label. Returns the labels that occurred more than once.
 fn sort(part: &mut Vec<RowId>) -> Vec<u64> {
     let mut repeated = Vec::new();
     // The sort is stable, so rows with the same label stay in the order of their lines.
@@ -126,8 +126,8 @@ pub struct DoneSet {
 }
 
 impl DoneSet {
-    /// Makes the set from answered rows and the failures that still count. Also returns the labels that have several
-    /// answers.
+    /// Makes the set from the answered rows and the failures that still count. Also returns the labels that have
+    /// several answers.
     pub(crate) fn new(answered: AnsweredRows, failed: HashMap<u64, (u64, ErrorClass)>) -> (Self, Vec<u64>) {
         let (parts, repeated) = answered.sorted();
         let len = parts.iter().map(Vec::len).sum();
@@ -158,10 +158,10 @@ impl DoneSet {
 
     /// Returns the answered row of a label.
     ///
-    /// This function is an interpolation search. Labels are hashes, so they are evenly distributed, and the position of
-    /// a label can be estimated from its value. There are three estimates. If `n` rows are left to search before an
-    /// estimate, only a few times `√n` rows are left after it. With ten million rows, a binary search alone would wait
-    /// for memory about twenty times. A wrong estimate only costs time.
+    /// An interpolation search: labels are hashes, so they are evenly distributed, and the position of a label can be
+    /// estimated from its value. There are three estimates. If `n` rows are left to search before an estimate, only a
+    /// few times `√n` rows are left after it. With ten million rows, a plain binary search would wait for memory about
+    /// twenty times. A wrong estimate only costs time.
     pub(crate) fn find(&self, label: u64) -> Option<RowId> {
         const ESTIMATES: usize = 3;
         let mut piece = &self.answered.get(part_of(label))?[..];

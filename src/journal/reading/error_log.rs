@@ -2,8 +2,8 @@
 //!
 //! A log can come from another person, so it is not trusted. The results file that the log names must be in the folder
 //! of the log, and must be the file of a run. Without this rule, an entry could make the program create a file with any
-//! name. Every other results file is refused, and never opened. If the user names a results file, this file is used
-//! instead of the results file that the log names.
+//! name. The program never opens a results file that breaks the rule. If the user names a results file, this file is
+//! used instead of the results file that the log names.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,9 +22,9 @@ use crate::journal::files::{RunPaths, fault_of_name, is_own_log};
 pub struct ErrorLog {
     /// The results file that the rows belong to; `None` if the results went to standard output or the log is empty.
     pub results: Option<PathBuf>,
-    /// For each error class, the number of entries that contain a row.
+    /// The number of entries that contain a row, by error class.
     pub rows: BTreeMap<ErrorClass, u64>,
-    /// The number of entries that contain the text of a broken row (a row that could not be read). Such rows can't be
+    /// The number of entries that contain the text of a broken row (a row that could not be read). Broken rows can't be
     /// run again.
     pub broken: u64,
 }
@@ -37,8 +37,8 @@ type Named = (u64, Option<String>);
 ///
 /// # Errors
 /// - [`JournalError::Foreign`] or [`JournalError::ForeignLine`] if the file is not an error log.
-/// - [`JournalError::OtherResults`] if an entry does not belong to `output`, or does not belong to the same results as
-///   the first entry.
+/// - [`JournalError::OtherResults`] if an entry does not belong to `output`, or belongs to other results than the first
+///   entry.
 /// - [`JournalError::ResultsElsewhere`] if the log names a file outside its folder.
 /// - [`JournalError::Refused`], [`JournalError::Disk`].
 pub fn read_error_log(path: &Path, output: Option<&Path>, disk: &dyn Disk) -> Result<ErrorLog, JournalError> {
@@ -67,7 +67,7 @@ pub fn read_error_log(path: &Path, output: Option<&Path>, disk: &dyn Disk) -> Re
             }
         }
     };
-    // A half-written last line is not refused here. Such a line is removed when the journal is opened.
+    // A half-written last line is not an error here, because opening the journal removes it.
     scan(&*file, path, true, collect_entry, take)?;
     if let Some((offset, results)) = other {
         return Err(other_results(&*file, path, offset, results.unwrap_or_else(|| "standard output".to_owned())));
@@ -99,7 +99,7 @@ fn beside(
 }
 
 /// Returns true if the results are not empty, if they have a run folder, or if `log` is the default name of their error
-/// log. In all other cases, nothing shows that a run has written the results.
+/// log. Otherwise, nothing shows that a run has written the results.
 fn belong_to_a_run(results: &Path, log: &Path, disk: &dyn Disk) -> Result<bool, DiskFailure> {
     let is_run = || {
         let folder = RunPaths::given(Some(results.to_owned()), log.to_owned()).folder();
@@ -111,7 +111,7 @@ fn belong_to_a_run(results: &Path, log: &Path, disk: &dyn Disk) -> Result<bool, 
             let file = disk.open(results, OpenMode::Read).map_err(DiskFailure::of("open", results))?;
             file.size().map_err(DiskFailure::of("look at", results))? > 0
         }
-        // Folders, links and devices are refused later, with a better message, when the journal is opened.
+        // For a folder, link or device, opening the journal returns an error with a better message.
         Some(FileKind::Folder | FileKind::Symlink | FileKind::Special) => true,
     };
     Ok(holds_something || is_own_log(results, log) || is_run())

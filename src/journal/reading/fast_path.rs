@@ -3,9 +3,9 @@
 //! A resumed run reads every line of the results file, and nearly all lines have their members in the same order. This
 //! module checks this order byte by byte, skips the answer, and reads the members that recovery needs.
 //!
-//! For every other line, this module returns `None`. Such a line is damaged, was rewritten by another tool, has another
+//! For every other line, this module returns `None`: the line is damaged, was rewritten by another tool, has another
 //! order of members, or has an escape in its label. The JSON parser ([`super::parse`]) then parses the line. If this
-//! module returns a record, the parser would return the same record.
+//! module returns a record, it is the record that the parser would return.
 
 use std::borrow::Cow;
 
@@ -15,8 +15,8 @@ use crate::domain::{JobKey, Lane, Money, TakenFrom, Usage};
 use crate::journal::charges::Charges;
 use crate::sink::{LINE_VERSION, parse_usd};
 
-/// Receives the members of a line that only some readers need. The methods of `()` do nothing, so a resumed run spends
-/// no time on members that it does not need.
+/// Receives the members of a line that only some readers need. A resumed run needs none of them and uses `()`, whose
+/// methods do nothing.
 pub(super) trait More<'a>: Default {
     /// Receives the model. Escapes are not decoded.
     #[inline]
@@ -33,7 +33,7 @@ pub(super) trait More<'a>: Default {
     /// Receives whether the cost is known.
     #[inline]
     fn has_cost(&mut self, _has_cost: bool) {}
-    /// Receives the facts about a row that took its answer from another line. `saved` is the cost of that answer.
+    /// Receives how a row took its answer from another line. `saved` is the cost of that answer.
     #[inline]
     fn taken(&mut self, _is_copy: bool, _saved: Option<Money>) {}
 }
@@ -123,7 +123,7 @@ fn parse<'a, M: More<'a>>(line: &'a [u8], expected: Option<&[u8]>) -> Option<(Re
         None => None,
     };
     more.model(raw_text(&mut at, b",\"model\":")?);
-    // Lines of the first versions do not have the members `template` and `estimated_input`.
+    // The lines of early versions do not have the members `template` and `estimated_input`.
     if skip_text(&mut at, b",\"template\":").is_some() {
         at.literal(b",\"estimated_input\":")?;
         null(&mut at).or_else(|| at.count().map(drop))?;
@@ -139,7 +139,7 @@ fn parse<'a, M: More<'a>>(line: &'a [u8], expected: Option<&[u8]>) -> Option<(Re
     let usage = usage(&mut at)?;
     at.literal(b"},\"maybe_paid\":")?;
     let maybe_paid = at.count()?;
-    // Only lines with an attempt that may have been paid for have the member `maybe_cost_usd`.
+    // A line has the member `maybe_cost_usd` only if an attempt may have been paid for.
     let maybe_spend = match at.literal(b",\"maybe_cost_usd\":") {
         Some(()) => null(&mut at).map(|()| Money::ZERO).or_else(|| money(&mut at))?,
         None => Money::ZERO,
@@ -179,7 +179,7 @@ fn parse<'a, M: More<'a>>(line: &'a [u8], expected: Option<&[u8]>) -> Option<(Re
     Some((record, more))
 }
 
-/// Reads the members that few lines have, and the end of the line.
+/// Reads the members that only a few lines have, and the end of the line.
 #[inline(never)]
 fn skip_rest_of_meta<'a>(at: &mut Cursor<'a>, more: &mut impl More<'a>) -> Option<()> {
     // Only rows with a schema have the member `schema`, and only rows with several answers or several providers have
@@ -209,8 +209,7 @@ fn null(at: &mut Cursor<'_>) -> Option<()> {
     at.literal(b"null")
 }
 
-/// Reads the member of the provider. The JSON parser refuses a text that is not UTF-8, so this function also refuses
-/// it.
+/// Reads the member of the provider. Like the JSON parser, this function rejects text that is not UTF-8.
 #[inline(never)]
 fn provider<'a>(at: &mut Cursor<'a>) -> Option<Option<&'a [u8]>> {
     let text = raw_text(at, b",\"provider\":")?;
@@ -248,7 +247,7 @@ fn usage(at: &mut Cursor<'_>) -> Option<Usage> {
     })
 }
 
-/// Reads an amount of money. A value that the JSON parser would not accept as money is read as zero.
+/// Reads an amount of money. If the JSON parser would not accept a value as money, it is read as zero.
 fn money(at: &mut Cursor<'_>) -> Option<Money> {
     let text = std::str::from_utf8(at.number()?).ok()?;
     Some(parse_usd(text).unwrap_or(Money::ZERO))
@@ -269,7 +268,7 @@ mod tests {
     };
     use crate::sink::{RecordContext, outcome_line, taken_line};
 
-    /// Returns a random line as the program writes it, and whether the fast path accepts it.
+    /// Returns a random line in the form that the program writes, and whether the fast path accepts it.
     fn line(random: &mut fastrand::Rng) -> (Vec<u8>, bool) {
         const LABELS: [&str; 6] = ["row-1", "", "日本 é", "a\"b", "a\\b", "tab\t"];
         const TEXTS: [&str; 4] = ["m", "claude-haiku-4-5", "with \"quotes\"", "line\nbreak 日本"];

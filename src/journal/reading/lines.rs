@@ -13,7 +13,7 @@ pub(crate) struct Line<'a> {
     pub(crate) offset: u64,
     /// The bytes of the line.
     pub(crate) bytes: &'a [u8],
-    /// Whether the line ends with a line break. Only the last line of a file can be without a line break.
+    /// Whether the line ends with a line break. Only the last line of a file can lack a line break.
     pub(super) is_complete: bool,
 }
 

@@ -66,7 +66,7 @@ struct ErrorLine<'a> {
     error: ErrorPart<'a>,
 }
 
-/// The text of a row that could not be read. Lines of other rows can also have a member `raw`, with any value.
+/// The text of a row that could not be read. In the line of another row, a member `raw` can have any value.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum RawText<'a> {

@@ -1,4 +1,4 @@
-//! Finds the places of the lines in a file, so that the lines can be read again later.
+//! Finds where the lines of a file are, so that they can be read again later.
 
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::Path;
@@ -12,11 +12,11 @@ use crate::journal::disk::{Disk, DiskFailure, DiskFile, OpenMode, Reader};
 use crate::journal::error::JournalError;
 use crate::sink::Log;
 
-/// The place of a line of this program, and the facts that are needed to select it.
+/// Where a line of this program is, and what is needed to select it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Read {
-    /// A hash of the property that identifies its row, see [`KnownBy`]. A broken row is always identified by its input
-    /// and line number.
+    /// A hash of what identifies the row: see [`KnownBy`]. A broken row is always identified by its input and line
+    /// number.
     pub(crate) label: u64,
     /// The quality of the answer; `Ok` for a failure.
     pub(crate) quality: Quality,
@@ -45,8 +45,7 @@ pub(crate) enum LineKind {
     Error,
 }
 
-/// The largest number of bytes of the first line that are read. A longer first line is not accepted as a line of this
-/// program.
+/// The maximum length of the first line, in bytes. A longer line is not accepted as a line of this program.
 const FIRST_BYTES: u64 = 64 << 20;
 
 /// Returns the kind of the first line of a file; `None` if this program did not write it, or if the file is empty.
@@ -67,7 +66,7 @@ pub(crate) fn line_kind(path: &Path, disk: &dyn Disk) -> Result<Option<LineKind>
 }
 
 /// Reads all lines of a file on several threads. `take` receives the lines in groups, in the order of the file. Damaged
-/// lines and a half-written end are left out. Lines that are appended in the meantime are not read.
+/// lines and a half-written end are left out. Lines that are appended during the reading are not read.
 ///
 /// # Errors
 /// [`JournalError::Foreign`], [`JournalError::ForeignLine`], [`JournalError::NewerFormat`], [`JournalError::Disk`].

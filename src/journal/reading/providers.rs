@@ -9,11 +9,11 @@ const NAME_BYTES: usize = 256;
 
 /// The number of answers of each provider.
 ///
-/// Nearly all lines name the same provider as the previous line. So the reader first compares a line with the member of
-/// the previous line, which is faster than reading the member.
+/// Nearly all lines name the same provider as the previous line. So the reader first compares a line with that member,
+/// which is faster than parsing it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AnswersBy {
-    /// The text of each provider's name in the lines, and the number of these lines. Escapes are not decoded.
+    /// Each provider's name as it is written in the lines, and how many lines have it. Escapes are not decoded.
     counts: Vec<(Box<[u8]>, u64)>,
     /// The provider of the last line.
     last: usize,

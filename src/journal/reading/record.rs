@@ -17,7 +17,7 @@ pub(crate) enum Parsed<T> {
 }
 
 impl<T> Parsed<T> {
-    /// If there is a record, passes the record to `take`. Returns the kind of the result, without the record.
+    /// Passes the record, if there is one, to `take`. Returns the same variant without the record.
     pub(crate) fn handed_to(self, take: impl FnOnce(T)) -> Parsed<()> {
         match self {
             Self::Record(record) => {
@@ -42,7 +42,7 @@ pub(crate) enum ProviderText<'a> {
 /// The content of a result line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ResultRecord<'a> {
-    /// The label in the line. An unnamed row has its input and line number as label.
+    /// The label in the line. The label of an unnamed row is its input and line number.
     pub(super) label: Cow<'a, str>,
     pub(crate) row: RowId,
     pub(crate) quality: Quality,
@@ -74,8 +74,7 @@ impl ResultRecord<'_> {
         }
     }
 
-    /// Returns the time at which the answer came. The text of the time is parsed only here, because few rows need the
-    /// time.
+    /// Returns the time at which the answer came. The time is parsed only here, because few rows need it.
     pub(crate) fn ended_at(&self) -> Option<jiff::Timestamp> {
         self.ended_at.as_deref()?.parse().ok()
     }
@@ -90,11 +89,11 @@ pub(crate) struct Details<'a> {
     pub(crate) is_batch: bool,
     /// The number of attempts that the row needed.
     pub(crate) attempts: u64,
-    /// The time from the first send to the answer; `None` if nothing was sent.
+    /// The time from the first request to the answer; `None` if nothing was sent.
     pub(crate) latency_ms: Option<u64>,
-    /// Whether the cost is known. It is not known if the model has no price.
+    /// Whether the cost is known. The cost is unknown if the model has no price.
     pub(crate) has_cost: bool,
-    /// The kind of place where the answer was found, if the row took its answer from another line.
+    /// If the row took its answer from another line: where that line is.
     pub(crate) taken: Option<TakenFrom>,
     /// The cost of the answer that the row took from another line; zero if this cost is not known.
     pub(crate) saved: Money,
@@ -110,31 +109,29 @@ pub(crate) struct ErrorRecord {
     /// Whether the line contains a row that can be run again. Otherwise, the line contains the text of a broken row (a
     /// row that could not be read).
     pub(super) is_row: bool,
-    /// The label in the line. An unnamed or broken row has its input and line number as label, such as `in.csv:7`.
+    /// The label in the line. The label of an unnamed or broken row is its input and line number, such as `in.csv:7`.
     pub(super) label: String,
     pub(super) is_broken: bool,
-    /// Whether another request for the row was to be sent after the line was written.
+    /// Whether the row still needed another request when the line was written.
     pub(crate) is_step: bool,
-    /// Whether the row can be continued from this line. This is possible if the line is a step (an answer that was not
-    /// accepted) and the answer can be read. Otherwise, the row has failed, and no later line contains the charges of
-    /// this line.
+    /// Whether the row can be continued from this line: the line is a step (an answer that was not accepted), and its
+    /// answer can be read. If not, the row has failed, and no later line contains the charges of this line.
     pub(crate) is_unfinished: bool,
     /// Id of the run that wrote the line.
     pub(crate) run: String,
-    /// The results file to which the line belongs.
+    /// The results file that the line belongs to.
     pub(crate) results: Option<String>,
     /// The time at which the last attempt ended.
     pub(crate) last_at: Option<jiff::Timestamp>,
     pub(crate) charges: Charges,
 }
 
-/// Decodes the escapes of a text; `None` if they are not valid in JSON.
+/// Decodes the escapes of a text; `None` if they are not valid JSON.
 pub(super) fn decoded(text: &[u8]) -> Option<String> {
     serde_json::from_slice(&[b"\"", text, b"\""].concat()).ok()
 }
 
-/// Returns the identity of a row. If its key has an unknown format, the row is treated as a changed row and not as a
-/// new row.
+/// Returns the identity of a row. A row whose key has an unknown format is treated as changed, not as new.
 pub(crate) fn row(custom_id: &str, key: Option<JobKey>, occurrence: Option<u32>) -> RowId {
     match (occurrence, key) {
         (Some(occurrence), Some(key)) => RowId::nth(occurrence, key),

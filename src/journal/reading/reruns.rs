@@ -1,7 +1,7 @@
 //! Answered rows that are to be run again because of the quality of their answer (`--rerun`).
 //!
-//! Most runs rerun no rows. In these runs, this module keeps nothing. With `--rerun`, only rows of the wanted qualities
-//! are kept, so the set of done rows needs no additional memory.
+//! Without `--rerun`, this module keeps nothing. With `--rerun`, it keeps only rows of the wanted qualities, so the set
+//! of done rows needs no additional memory.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub struct Reruns {
 }
 
 impl Reruns {
-    /// Returns the quality of a row's latest answer, if the row is to be run again.
+    /// If the row is to be run again, returns the quality of its latest answer.
     pub fn quality(&self, row: RowId) -> Option<Quality> {
         self.rows.get(&row).copied()
     }
@@ -39,7 +39,7 @@ pub(crate) struct RerunRows {
 }
 
 impl RerunRows {
-    /// Returns an empty collection. Rows with answers of the `wanted` qualities are to be run again.
+    /// Returns an empty collection for rows with answers of the `wanted` qualities.
     pub(crate) fn new(wanted: &[Quality]) -> Self {
         Self { wanted: wanted.to_owned(), rows: HashMap::new() }
     }

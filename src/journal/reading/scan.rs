@@ -1,7 +1,7 @@
-//! Scans a file of a run, to find out which lines are records, and which kinds of damage the other lines have.
+//! Scans a file of a run to find out which lines are records, and how the other lines are damaged.
 //!
 //! This module distinguishes half-written, zeroed and foreign lines. [`crate::journal::rewriting`] removes or repairs
-//! them. Lines are read on several threads. The kind of a damaged line depends on the lines around it, so the kind is
+//! them. Lines are read on several threads. The kind of damage depends on the lines around a damaged line, so it is
 //! decided afterwards, in the order of the file.
 
 use std::io;
@@ -16,7 +16,7 @@ use super::record::Parsed;
 use crate::journal::disk::{DiskFailure, DiskFile};
 use crate::journal::error::JournalError;
 
-/// The bytes with which every line of this program begins.
+/// The prefix of every line of this program.
 const BEGINNING: &[u8] = b"{\"custom_id\":";
 
 /// The result of a scan of a file.
@@ -30,7 +30,7 @@ pub(crate) struct Scan {
     pub(crate) size: u64,
     /// Whether the last record lacks its line break.
     pub(crate) lacks_break: bool,
-    /// The damaged parts of the file that have records after them.
+    /// The damaged parts of the file that are followed by records.
     pub(crate) holes: Vec<Range<u64>>,
     /// The kind of the bytes after the last record; `None` if the file ends after this record.
     pub(crate) tail: Option<Tail>,
@@ -48,20 +48,19 @@ pub(crate) enum Tail {
 }
 
 impl Scan {
-    /// Returns whether the repair moves lines to other offsets.
+    /// Returns whether a repair moves lines to other offsets.
     pub(crate) fn moves_lines(&self) -> bool {
         !self.holes.is_empty()
     }
 }
 
-/// Consecutive damaged lines. If a record follows these lines, they are a hole. Otherwise, they are the tail of the
-/// file.
+/// Consecutive damaged lines: a hole if a record follows them, and otherwise the tail of the file.
 struct Bad {
     from: u64,
     /// The number of the first of these lines, counted from 1.
     line: u64,
     tail: Tail,
-    /// Whether each of the lines contains zero bytes, because a loss of power undid a write.
+    /// Whether each of the lines contains zero bytes, which means that a power failure undid a write.
     is_undone_write: bool,
 }
 
@@ -85,10 +84,10 @@ struct Stretch {
 }
 
 /// Scans a file on several threads. `read` is called with each line, and with the collection for its block (a part of
-/// the file). `read` adds the needed parts of the line to this collection, and returns whether the line is a record.
+/// the file). `read` adds to this collection what is needed of the line, and returns whether the line is a record.
 /// `take` receives the collection of each block, in the order of the file.
 ///
-/// `is_known` says that the file belongs to a run of this program, because its run folder exists.
+/// `is_known` says that the file belongs to a run of this program, because the run folder exists.
 ///
 /// # Errors
 /// [`JournalError::Foreign`], [`JournalError::ForeignLine`], [`JournalError::NewerFormat`], [`JournalError::Disk`].
@@ -238,13 +237,13 @@ impl Bad {
 /// Returns whether the bytes are the beginning of a line of this program.
 fn is_half_written(bytes: &[u8]) -> bool {
     let begins = bytes.starts_with(BEGINNING) || BEGINNING.starts_with(bytes);
-    // If the bytes end after the decimal point of a number, the parser reports the error at the last byte, and not at
+    // If the bytes end with the decimal point of a number, the parser reports the error at the last byte instead of at
     // the end.
     let is_cut_short = |error: serde_json::Error| error.is_eof() || error.column() >= bytes.len();
     begins && serde_json::from_slice::<IgnoredAny>(bytes).is_err_and(is_cut_short)
 }
 
-/// Checks that this program wrote the first line of a file. This function does not read the other lines.
+/// Checks that this program wrote the first line of a file. The other lines are not read.
 ///
 /// # Errors
 /// [`JournalError::Foreign`]; [`JournalError::Disk`].

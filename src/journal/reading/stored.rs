@@ -58,10 +58,10 @@ struct Meta<'a> {
 /// An answer as it was read from a line.
 pub(crate) struct StoredLine {
     pub(crate) answer: StoredAnswer,
-    /// Whether the line says that the answer is complete, which means that it is not truncated and not refused. False
-    /// if the line has no quality.
+    /// Whether the line says that the answer is complete (neither truncated nor refused). False if the line has no
+    /// quality.
     pub(crate) is_whole: bool,
-    /// Whether the answer came from the simulator. The id of the message or the id of the request shows this.
+    /// Whether the answer came from the simulator. The message id or the request id shows this.
     pub(crate) is_simulated: bool,
 }
 

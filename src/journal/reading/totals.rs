@@ -14,8 +14,7 @@ pub struct Totals {
     pub truncated: u64,
     /// The number of result lines with a refusal.
     pub refused: u64,
-    /// The number of result lines with an answer that ended for an unknown reason. The program did not know the reason
-    /// when it wrote the line.
+    /// The number of result lines with a stop reason that the program did not know when it wrote the line.
     pub unknown: u64,
     /// Tokens used.
     pub usage: Usage,
@@ -23,7 +22,7 @@ pub struct Totals {
     pub spend: Money,
     /// The number of attempts without a stored answer that may have been billed.
     pub maybe_paid: u64,
-    /// The highest amount that these attempts may have cost in addition to `spend`.
+    /// The most that these attempts may have cost in addition to `spend`.
     pub maybe_spend: Money,
 }
 

@@ -1,5 +1,5 @@
-//! Reads the line of an unfinished row. The last answer of such a row was not accepted, and another request was to be
-//! sent. A later run continues from this answer, so the answer is not paid for again.
+//! Reads the line of an unfinished row. The last answer of an unfinished row was not accepted, and the row needs
+//! another request. A later run continues from this answer, so the answer is not paid for again.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ use crate::sink::parse_usd;
 pub struct UnfinishedRow {
     /// The last answer.
     pub message: Message,
-    /// The attempts of earlier runs for the row, oldest first. The last attempt received the answer. The times of the
+    /// The row's attempts in earlier runs, oldest first. The last attempt received the answer. The times of the
     /// attempts are not known.
     pub attempts: Vec<AttemptRecord>,
 }
@@ -90,16 +90,15 @@ pub(super) fn unfinished_row(line: &[u8], charges: Charges) -> Option<Unfinished
 fn answers(line: &[u8]) -> Option<Answers<'_>> {
     let Line { message, error } = serde_json::from_slice(line).ok()?;
     let rung = error.schema.as_deref().and_then(Rung::parse);
-    // The line lists a request without an answer only to show where the row was sent.
+    // A request without an answer is in the line only to show where the row was sent.
     let answered = error.steps.iter().filter(|step| step.failed.is_none());
     let steps: Vec<AttemptRecord> = answered.map(|step| attempt(step, rung)).collect::<Option<_>>()?;
     let quality = steps.last()?.quality?;
     message.get().starts_with('{').then_some(Answers { message, quality, steps })
 }
 
-/// Returns attempts for those charges of a line that do not belong to its answers. There is one returned attempt for
-/// each attempt that may have been billed. The first returned attempt has all usage and money, because the line
-/// contains only the sums.
+/// Returns attempts for the charges of a line that do not belong to its answers: one for each attempt that may have
+/// been billed. The first one gets all usage and money, because the line contains only the sums.
 fn unanswered(charges: Charges, steps: &[AttemptRecord], like: &AttemptRecord) -> Vec<AttemptRecord> {
     let (mut usage, mut cost) = (charges.usage, charges.spend);
     for step in steps {
@@ -118,7 +117,7 @@ fn unanswered(charges: Charges, steps: &[AttemptRecord], like: &AttemptRecord) -
         request_id: None,
         ..like.clone()
     };
-    // The number of attempts is limited by the number that the scheduler remembers for each row.
+    // The limit on attempts is the number that the scheduler remembers for each row.
     (0..charges.maybe_paid.clamp(u64::from(is_billed), 64)).map(attempt).collect()
 }
 

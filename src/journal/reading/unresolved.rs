@@ -1,4 +1,4 @@
-//! The failures that still count. For each row, this module keeps the latest entry of the error log and its offset.
+//! The failures that still count: for each row, the latest entry of the error log and its offset.
 //!
 //! An entry no longer counts in these cases:
 //! - The row has an answer to the same request, or a later answer to another request.
@@ -20,7 +20,7 @@ pub(crate) enum EntryKind {
     Rejected,
     /// The row could not be read.
     Broken,
-    /// The row is not finished, because its last answer was not accepted and another request was to be sent.
+    /// The row is not finished: its last answer was not accepted, and it needs another request.
     Unfinished,
 }
 
@@ -45,7 +45,7 @@ struct Entry {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Unresolved {
     rows: HashMap<u64, Entry>,
-    /// Offsets of lines with charges that a later line of the same row also contains.
+    /// Offsets of lines whose charges are also in a later line of the same row.
     absorbed: HashSet<u64>,
 }
 
@@ -71,9 +71,9 @@ impl Unresolved {
         charges
     }
 
-    /// Replaces the entry of a row, because a later line of the row (an entry or an answer) was found. The entry can
-    /// belong to an unfinished row. If the later line is about the same request, this line already contains the charges
-    /// of the entry. If the later line is about another request, returns the charges of the entry.
+    /// Replaces the entry of a row, because a later line of the row (an entry or an answer) was found. If the entry
+    /// belongs to an unfinished row and the later line is about another request, returns the charges of the entry. If
+    /// the later line is about the same request, it already contains these charges.
     fn replace(&mut self, row: RowId, by: Option<Entry>) -> Charges {
         let old = match by {
             Some(entry) => self.rows.insert(row.label, entry),
@@ -98,8 +98,8 @@ impl Unresolved {
             is_unsent: matches!(kind, EntryKind::Rejected | EntryKind::Broken),
             is_row: kind != EntryKind::Broken,
             is_of_this_run: true,
-            // The charges of this run's lines are counted elsewhere. This member only has to say that the row is not
-            // finished.
+            // The charges of this run's lines are counted elsewhere. The member only has to say here that the row is
+            // not finished.
             unfinished: (kind == EntryKind::Unfinished).then(Charges::default),
             last_at: None,
             answer: None,
@@ -107,8 +107,8 @@ impl Unresolved {
         self.replace(row, Some(entry));
     }
 
-    /// Remembers an answer that was read from the results. Call this function in the order of the lines, because the
-    /// last answer of a row counts.
+    /// Remembers an answer that was read from the results. Call this function in the order of the lines, because only
+    /// the last answer of a row counts.
     pub(crate) fn note_answer(&mut self, row: RowId, ended_at: Option<jiff::Timestamp>) {
         if let Some(entry) = self.rows.get_mut(&row.label) {
             entry.answer = Some((row.key, ended_at));
@@ -122,9 +122,8 @@ impl Unresolved {
 
     /// Removes the entries of rows that have an answer to the same request, or a later answer to another request.
     ///
-    /// Returns the charges of the entries of unfinished rows, except charges that the line of an answer contains. If an
-    /// answer is older than the entry, its row was run again after this answer. In this case, the line of the answer
-    /// does not contain the charges of the entry.
+    /// Returns the charges of unfinished rows that are not also in the line of an answer. The line of an answer that is
+    /// older than the entry does not contain these charges, because the row was run again after it.
     pub(crate) fn remove_answered(&mut self) -> Charges {
         let mut charges = Charges::default();
         let absorbed = &mut self.absorbed;
@@ -183,17 +182,17 @@ impl Unresolved {
         self.rows.values().map(|entry| entry.offset).collect()
     }
 
-    /// Sets the new offsets of entries that compaction moved. The lines of all other entries are gone.
+    /// Sets the new offsets of entries that compaction moved. All other entries were removed.
     pub(crate) fn move_to(&mut self, offsets: &HashMap<u64, u64>) {
-        // These offsets are no longer valid, because a different line can be at each of them now.
+        // These offsets are no longer valid, because other lines can be there now.
         self.absorbed.clear();
         for entry in self.rows.values_mut() {
             entry.offset = offsets.get(&entry.offset).copied().unwrap_or(entry.offset);
         }
     }
 
-    /// Returns the offsets of the rows that can be run again. If `only` is not empty, rows with other error classes are
-    /// left out.
+    /// Returns the offsets of the entries whose rows can be run again. If `only` is not empty, rows with other error
+    /// classes are left out.
     pub(crate) fn row_offsets(&self, only: &[ErrorClass]) -> HashSet<u64> {
         let is_wanted = |entry: &&Entry| entry.is_row && (only.is_empty() || only.contains(&entry.class));
         self.rows.values().filter(is_wanted).map(|entry| entry.offset).collect()
@@ -241,7 +240,7 @@ mod tests {
         let charges: Vec<Money> =
             (0..).zip(&read).map(|(offset, entry)| unresolved.read(entry, offset).spend).collect();
 
-        // The charges of a step are counted when no later line can contain them.
+        // The charges of a step are counted only if no later line can contain them.
         assert_eq!(charges, [Money(0), Money(0), Money(9)]);
         assert_eq!(unresolved.remove_answered().spend, Money(0));
         assert_eq!([0, 1, 2].map(|offset| unresolved.is_absorbed(offset)), [true, true, false]);

@@ -1,9 +1,9 @@
 //! Compaction: removes entries that no longer count from the error log.
 //!
-//! The log is replaced as a whole. So if the process dies at any step, the old log or the compacted log remains. A
-//! later run reads the same failures from both logs. Before the log is replaced, the charges of the removed entries are
-//! passed to `carry`. If the program dies after this and before the log is replaced, these charges are counted twice.
-//! For a budget, it is safer to count too much than too little.
+//! The log is replaced in one step, so if the process dies, either the old log or the compacted log is there. A later
+//! run reads the same failures from either of them. Before the log is replaced, the charges of the removed entries are
+//! passed to `carry`. If the program dies between these two steps, the charges are counted twice. For a budget, it is
+//! safer to count too much than too little.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,11 +16,10 @@ use crate::journal::reading::{Parsed, Unresolved, parse_error};
 
 /// Removes all entries of the log that are not in `unresolved`, and updates the offsets in `unresolved`.
 ///
-/// Does nothing if every entry still counts.
+/// If every entry still counts, nothing is done.
 ///
 /// # Errors
-/// A failure of the disk. After a failure, the file is either the old log or the compacted log, never a mixture of
-/// both.
+/// A disk failure. After a failure, the file is either the old log or the compacted log, never a mixture of both.
 pub(crate) fn compact(
     disk: &dyn Disk,
     output: &mut Output,

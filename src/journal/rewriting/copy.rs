@@ -9,15 +9,15 @@ use crate::journal::disk::{Disk, DiskFailure, DiskFile, replace};
 use crate::journal::files::Output;
 use crate::journal::reading::Lines;
 
-/// The number of bytes that are collected in memory before lines are written together.
+/// How many bytes of lines are collected in memory before they are written in one go.
 const BUFFER_BYTES: usize = 1 << 20;
-/// The largest number of bytes that are copied in one step.
+/// The maximum number of bytes that are copied in one step.
 const COPY_BYTES: u64 = 1 << 20;
 
 /// Copies the lines at these offsets to a new file at `to`.
 ///
 /// # Errors
-/// A failure of the disk.
+/// A disk failure.
 pub(crate) fn copy_rows(
     disk: &dyn Disk,
     output: &Output,
@@ -35,7 +35,7 @@ pub(crate) fn copy_rows(
 /// Calls `each` with the offset and the bytes of every line.
 ///
 /// # Errors
-/// A failure of the disk.
+/// A disk failure.
 pub(crate) fn each_line(
     log: &dyn DiskFile,
     path: &Path,
@@ -48,7 +48,7 @@ pub(crate) fn each_line(
     Ok(())
 }
 
-/// A file to which lines are copied.
+/// A file that lines are copied to.
 pub(super) struct LineCopy<'a> {
     copy: &'a dyn DiskFile,
     path: &'a Path,
@@ -70,7 +70,7 @@ impl<'a> LineCopy<'a> {
     /// Appends a line.
     ///
     /// # Errors
-    /// A failure of the disk.
+    /// A disk failure.
     pub(crate) fn push(&mut self, line: &[u8]) -> Result<(), DiskFailure> {
         self.buffer.extend_from_slice(line);
         self.buffer.push(b'\n');
@@ -80,7 +80,7 @@ impl<'a> LineCopy<'a> {
     /// Writes the lines that are still only in memory.
     ///
     /// # Errors
-    /// A failure of the disk.
+    /// A disk failure.
     pub(crate) fn flush(&mut self) -> Result<(), DiskFailure> {
         self.copy.write_at(&self.buffer, self.written).map_err(DiskFailure::of("write", self.path))?;
         self.written += self.buffer.len() as u64;

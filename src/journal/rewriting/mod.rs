@@ -7,8 +7,8 @@
 //! | `superseded.rs` | removes answers that later answers have replaced | at the end |
 //! | `copy.rs` | copies lines and parts of files, for the other modules and for the input of `resume` | |
 //!
-//! A file is changed only by cutting off its end, or by replacing it as a whole. So if the process dies at any step, a
-//! later run finds either the old content or the new content.
+//! A file is changed only by truncating it, or by replacing it as a whole. So if the process dies at any step, a later
+//! run finds either the old content or the new content.
 
 mod compact;
 mod copy;

@@ -1,18 +1,18 @@
 //! Repairs damaged files at the start of a run.
 //!
-//! Before the repair, a scan ([`crate::journal::reading`]) has found the damaged parts. The repair depends on the place
-//! and the kind of the damage:
+//! Before the repair, a scan ([`crate::journal::reading`]) has found the damaged parts. What the repair does depends on
+//! where the damage is and of what kind:
 //!
 //! | where | what is there | what happens |
 //! |---|---|---|
 //! | end | a complete record without its line break | kept; the line break is added, with a note |
 //! | end | a half-written line of this program, or zeros | removed, with a note |
 //! | end, after records | anything else | removed, with a note, and kept in another file in the same folder |
-//! | middle | a line with zeros in it, because a loss of power undid a write | removed, with a note |
-//! | middle | anything else | the file is refused; the message names the line |
-//! | beginning | anything else | the file is refused, because another program wrote it |
+//! | middle | a line with zeros in it, because a power failure undid a write | removed, with a note |
+//! | middle | anything else | the run does not use the file; the message names the line |
+//! | beginning | anything else | the run does not use the file, because another program wrote it |
 //!
-//! The run first reads all its files. If the run refuses one of them, it changes no file. Blank lines are ignored.
+//! The run first reads all its files. If it can't use one of them, it changes none. Blank lines are ignored.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::journal::reading::{Scan, Tail};
 /// Foreign bytes at the end are first copied to a file at `spare`.
 ///
 /// # Errors
-/// A failure of the disk. After a failure, the repair can be started again.
+/// A disk failure. After a failure, the repair can be repeated.
 pub(crate) fn repair(
     disk: &dyn Disk,
     output: &mut Output,
@@ -56,8 +56,8 @@ pub(crate) fn repair(
         notes.push(format!("added the missing line break at the end of {}", path.display()));
         file.write_at(b"\n", end).map_err(DiskFailure::of("write", path))?;
     }
-    // Perhaps a run that died wrote lines without syncing them. The sync makes these lines durable, because their rows
-    // are now treated as done.
+    // A run that died may have written lines without syncing them. Their rows are now treated as done, so this sync
+    // makes the lines durable.
     file.sync().map_err(DiskFailure::of("sync", path))?;
     sync_name(disk, path)
 }
@@ -71,7 +71,7 @@ fn remove_holes(disk: &dyn Disk, output: &mut Output, scan: &Scan) -> Result<(),
             to = copy_range(&*file, &path, from..hole.start, copy, to)?;
             from = hole.end;
         }
-        // The damaged tail of the file is also copied. `repair` removes the tail later.
+        // The damaged tail of the file is copied too, because `repair` removes it later.
         copy_range(&*file, &path, from..scan.size, copy, to).map(|_| ())
     })
 }

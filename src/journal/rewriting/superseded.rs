@@ -2,16 +2,16 @@
 //! removed at the end of a run.
 //!
 //! A named row gets a second answer if somebody changes its request and runs the row again. A failure does not
-//! supersede an answer, because an answer that was paid for stays until there is another answer.
+//! supersede an answer: an answer that was paid for stays until there is another one.
 //!
-//! The file is not read again to find the rows with several lines. Rows that already have several lines are found when
-//! the results are read at the start. For each answer of this run, the set of done rows shows whether the row already
-//! had an answer. If no row has several lines, nothing is read and nothing is written.
+//! Finding the rows with several lines needs no second reading of the file. Rows that already have several lines are
+//! found when the results are read at the start. For each answer of this run, the set of done rows shows whether the
+//! row already had an answer. If every row has only one line, nothing is read or written.
 //!
-//! The results are replaced as a whole. So if the process dies at any step, the old file or the new one remains. A
-//! later run reads the same answers from both files. Before the file is replaced, the charges of the removed lines are
-//! passed to `carry`. If the program dies after this and before the file is replaced, these charges are counted twice.
-//! For a budget, it is safer to count too much than too little.
+//! The results file is replaced in one step, so if the process dies, either the old file or the new file is there. A
+//! later run reads the same answers from either of them. Before the file is replaced, the charges of the removed lines
+//! are passed to `carry`. If the program dies between these two steps, the charges are counted twice. For a budget, it
+//! is safer to count too much than too little.
 //!
 //! A line with a key in an unknown format is kept, because the program can't tell whether the row has a label.
 
@@ -28,13 +28,13 @@ use crate::journal::reading::{DoneSet, Parsed, ResultRecord, parse_result};
 pub(crate) struct Superseded {
     /// Rows that had an answer when the run began.
     done: DoneSet,
-    /// Labels of rows with several lines, in any order. The same label can occur more than once. A label needs only
-    /// eight bytes. This is important if ten million rows have changed.
+    /// Labels of rows with several lines, in any order and possibly repeated. A label needs only eight bytes, which
+    /// matters if ten million rows have changed.
     labels: Vec<u64>,
 }
 
 impl Superseded {
-    /// Returns the superseded answers at the start of a run: the labels that already have several lines.
+    /// `labels` are the labels that already have several lines when the run starts.
     pub(crate) fn new(done: DoneSet, labels: Vec<u64>) -> Self {
         Self { done, labels }
     }
@@ -49,7 +49,7 @@ impl Superseded {
     /// Removes the lines that later lines supersede.
     ///
     /// # Errors
-    /// A failure of the disk. The file is then either the old file or the new file, never a mixture.
+    /// A disk failure. The file is then either the old file or the new file, never a mixture.
     pub(crate) fn remove(
         mut self,
         disk: &dyn Disk,
@@ -62,7 +62,7 @@ impl Superseded {
             return Ok(());
         }
         let (file, path) = (Arc::clone(&output.file), output.path.clone());
-        // For each label, the number of lines that the second reading of the file has not reached yet.
+        // For each label, how many of its lines the second pass over the file has not reached yet.
         let mut left = vec![0_u32; self.labels.len()];
         each_line(&*file, &path, |_, line| {
             self.find(line).into_iter().for_each(|(at, _)| left[at] = left[at].saturating_add(1));

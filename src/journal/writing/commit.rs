@@ -1,8 +1,8 @@
-//! The rules for when lines are synced, and the report of a sync.
+//! When lines are synced, and what is reported after a sync.
 
 use crate::domain::WriteFault;
 
-/// The rule for when lines are synced (`--fsync`).
+/// When lines are synced (`--fsync`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fsync {
     /// Lines are synced in groups, so one sync makes several lines durable. A group waits for a short time, or until
@@ -16,7 +16,7 @@ pub enum Fsync {
     Off,
 }
 
-/// The choice of the threads that write and sync.
+/// Which threads write and sync.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Threading {
     /// The caller writes files, and another thread syncs them. If results go to standard output, a third thread writes
@@ -24,11 +24,11 @@ pub enum Threading {
     #[default]
     Thread,
     /// The caller writes and syncs each line before `append` returns. Runs in virtual time need this, because their
-    /// clock would advance while another thread works. `--fsync always` works in the same way.
+    /// clock would advance while another thread works. `--fsync always` needs this mode too.
     Inline,
 }
 
-/// The state of lines, as reported to the run.
+/// What the run is told about its lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Commit {
     /// All lines up to this sequence number are stored as safely as `--fsync` requires.
@@ -37,5 +37,5 @@ pub enum Commit {
     Failed(WriteFault),
 }
 
-/// A function that is called for each commit, on the syncer's thread or inside `append`. This function must be quick.
+/// A function that is called for each commit, on the syncer's thread or inside `append`, and must be quick.
 pub type OnCommit = Box<dyn Fn(Commit) + Send>;

@@ -8,25 +8,23 @@
 //!       └ inline:             Targets::write ─► write(2) ─► fdatasync(2) ─► Commit::UpTo
 //! ```
 //!
-//! Lines are written to the system while a sync of earlier lines is running. In each of these cases, some lines can be
-//! lost:
-//! - If the process dies: the lines of the current turn. If results go to standard output, also the lines of the last
-//!   hundredth of a second.
+//! Lines are written to the system while a sync of earlier lines is running. Some lines can be lost in these cases:
+//! - If the process dies: the lines of the current turn. If results go to standard output, the lines of the last
+//!   hundredth of a second are also lost.
 //! - If the power fails: the lines of the last fifth of a second, and the lines that were written while a sync was
 //!   running.
 //!
 //! A commit is reported when the results and the error log are synced. Commits are reported in the order of the lines.
 //!
-//! A failed write or sync is not tried again. After a failed sync, the content on the disk is unknown. A second sync
-//! that succeeds does not prove that the bytes are there. The failure is reported once, and every later line is
-//! refused. There is one exception: after standard output has failed, the error log still accepts lines. Rows that were
-//! read from a pipe are stored only in these lines.
+//! A failed write or sync is not tried again. After a failed sync, the content on the disk is unknown. Even if a second
+//! sync succeeded, the bytes could be missing. After a failure is reported, no more lines are accepted. There is one
+//! exception: after standard output has failed, the error log still accepts lines, because rows that were read from a
+//! pipe are stored nowhere else.
 //!
-//! Rejected: a separate thread that writes files. With such a thread, the run's loop would never wait for the disk. But
-//! while the thread waits for a core of the processor, more and more answers wait in memory and more requests are sent.
-//! In a test with 16 requests in flight, 34 answers were lost when the process died. A write takes two microseconds per
-//! turn. Waking a thread takes longer. The loop must wait for the same disk anyway, because it writes the slots before
-//! each request.
+//! Rejected: a separate thread that writes files. The run's loop would then never wait for the disk. But while the
+//! thread waits for a processor core, answers pile up in memory and more requests are sent. In a test with 16 requests
+//! in flight, 34 answers were lost when the process died. A write takes two microseconds per turn, and waking a thread
+//! takes longer. The loop has to wait for the same disk anyway when it writes the slots before sending.
 
 mod commit;
 mod stdout;

@@ -1,9 +1,9 @@
 //! Writes results to standard output, on a separate thread. The reader of a pipe can be slow, and the run's loop must
 //! not wait for this reader.
 //!
-//! Lines wait in the queue of the thread for at most a hundredth of a second, or longer while the pipe is full. The
-//! same thread writes the error log, so lines are written in the order of their numbers. After standard output has
-//! failed, the thread still writes the error log, because rows that were read from a pipe are stored nowhere else.
+//! Unless the pipe is full, lines wait in the queue of the thread for at most a hundredth of a second. The same thread
+//! writes the error log, so lines are written in the order of their numbers. After standard output has failed, the
+//! thread still writes the error log, because rows that were read from a pipe are stored nowhere else.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -14,13 +14,12 @@ use super::target::Targets;
 use crate::journal::disk::DiskFailure;
 use crate::sink::Log;
 
-/// Time from the beginning of one write to the beginning of the next. Without this pause, each iteration of the run's
-/// loop would need a thread switch and a system call. Together, they cost a quarter of the time that the iteration
-/// needs to send its requests.
+/// Time from the beginning of one write to the beginning of the next. Without a pause, each iteration of the run's loop
+/// would need a thread switch and a system call, which together take a quarter as long as sending its requests.
 const WRITE_EVERY: Duration = Duration::from_millis(10);
-/// The number of waiting bytes (about two hundred lines) at which a write begins immediately.
+/// A write begins immediately if this number of bytes (about two hundred lines) is waiting.
 const WRITE_BYTES: usize = 256 << 10;
-/// The largest amount of memory that a group keeps after a huge answer, in bytes.
+/// The maximum number of bytes that a group keeps allocated after a huge answer.
 const KEPT_BYTES: usize = 4 << 20;
 
 /// The thread that writes to standard output, and its queue.
@@ -77,16 +76,16 @@ impl Group {
 struct Queue {
     group: Group,
     is_closed: bool,
-    /// Whether the run only waits for its lines to become durable. If so, writes begin immediately.
+    /// Whether writes begin immediately, because the run is only waiting for its lines to become durable.
     is_hurried: bool,
-    /// Whether the thread sleeps until it is woken. If not, the thread wakes up by itself when the next write is due.
+    /// Whether the thread sleeps until it is woken. Otherwise, it wakes up by itself when the next write is due.
     is_asleep: bool,
     /// Whether the error log still accepts lines after standard output has failed.
     takes_errors: bool,
 }
 
 impl Stdout {
-    /// Starts the thread. The thread tells `syncer` which lines it has written, and when it ends.
+    /// Starts the thread. The thread tells `syncer` which lines it has written, and that it has ended.
     ///
     /// # Errors
     /// The system's error if no thread can be started.
@@ -176,7 +175,7 @@ impl Shared {
 }
 
 impl Queue {
-    /// Returns whether the next write can wait until its planned time.
+    /// Returns whether the next write can wait until it is due.
     fn may_wait(&self) -> bool {
         !self.is_closed && !self.is_hurried && self.group.bytes() < WRITE_BYTES
     }
@@ -204,8 +203,7 @@ fn write_groups(shared: &Shared, mut targets: Targets) {
     }
 }
 
-/// Writes only the error log, after standard output has failed. The first entries that are written are the entries of
-/// the failed group.
+/// Writes only the error log after standard output has failed, beginning with the entries of the failed group.
 fn write_errors(shared: &Shared, mut targets: Targets, failed: Group) {
     shared.syncer.end();
     let mut next = Some(failed);

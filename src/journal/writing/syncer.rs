@@ -1,12 +1,12 @@
 //! The syncer: a thread that makes written lines durable.
 //!
 //! The writer tells the syncer which lines were written, and does not wait for a sync. Lines are written to the system
-//! while a sync of earlier lines is running. The time between the beginnings of two syncs is at least [`SYNC_EVERY`],
-//! so each sync makes many lines durable. A sync begins sooner if there is much to sync, or if the run only waits for
-//! its lines to become durable.
+//! while a sync of earlier lines is running. Syncs begin at least [`SYNC_EVERY`] apart, so each sync makes many lines
+//! durable. A sync begins sooner if there is much to sync, or if the run is only waiting for its lines to become
+//! durable.
 //!
-//! After a failed write or sync, no more lines are accepted. If a write failed, the lines that were written before this
-//! write are still synced and reported. After these lines, the failure is reported once.
+//! After a failed write or sync, no more lines are accepted. If a write failed, all lines that were written before it
+//! are still synced and reported, and only then is the failure reported.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,11 +20,11 @@ use crate::journal::disk::{DiskFailure, DiskFile};
 use crate::sink::Log;
 
 /// Time from the beginning of one sync to the beginning of the next. A sync and its two thread switches cost as much as
-/// ten requests. At a thousand rows per second, syncing without a pause would need a sync for every third row. Nobody
+/// ten requests. At a thousand rows per second, syncing without a pause would mean a sync for every third row. Nobody
 /// notices if a row is reported as done a fifth of a second later. A power cut loses far less than a second of work.
 const SYNC_EVERY: Duration = Duration::from_millis(200);
-/// The number of waiting bytes at which a sync begins immediately. This number is much smaller than the backlog that
-/// stops the sending of requests.
+/// A sync begins immediately if this number of bytes is waiting, which is much less than the backlog that stops the
+/// sending of requests.
 const SYNC_BYTES: usize = 1 << 20;
 
 /// The results file and the error log, each with its path; `None` for a file that is not synced.
@@ -56,13 +56,13 @@ pub(super) struct Syncer {
 
 #[derive(Default)]
 struct State {
-    /// The lines that were written since the last sync began.
+    /// The lines written since the last sync began.
     written: Option<Written>,
-    /// Whether the writer has ended, so no more lines will be written.
+    /// Whether the writer has ended and no more lines will be written.
     is_ended: bool,
-    /// Whether the run only waits for its lines to become durable. If so, syncs begin immediately.
+    /// Whether syncs begin immediately, because the run is only waiting for its lines to become durable.
     is_hurried: bool,
-    /// Whether the thread sleeps until it is woken. If not, the thread wakes up by itself when the next sync is due.
+    /// Whether the thread sleeps until it is woken. Otherwise, it wakes up by itself when the next sync is due.
     is_asleep: bool,
     failed: Option<DiskFailure>,
 }
@@ -88,7 +88,7 @@ impl Syncer {
         Ok(SyncThread { syncer, thread: Some(thread) })
     }
 
-    /// Increases the backlog by the number of bytes that the writer has accepted and will write later.
+    /// Adds bytes to the backlog that the writer has accepted and will write later.
     pub(super) fn note_taken(&self, bytes: usize) {
         self.backlog.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -181,7 +181,7 @@ impl Syncer {
 }
 
 impl State {
-    /// Returns whether the next sync can wait until its planned time.
+    /// Returns whether the next sync can wait until it is due.
     fn may_wait(&self) -> bool {
         !self.is_ended && !self.is_hurried && self.written.as_ref().is_none_or(|written| written.bytes < SYNC_BYTES)
     }

@@ -1,4 +1,4 @@
-//! The targets to which lines are written: two files, or standard output and a file.
+//! Where lines are written: to two files, or to standard output and a file.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use crate::domain::WriteTarget;
 use crate::journal::disk::{DiskFailure, DiskFile};
 use crate::sink::Log;
 
-/// The target to which the lines of one log are written.
+/// Where the lines of one log are written.
 pub(crate) enum Target {
     /// A file. The next line is written at the offset `end`.
     File { file: Arc<dyn DiskFile>, path: PathBuf, end: u64 },
@@ -48,7 +48,7 @@ impl Target {
     }
 }
 
-/// The targets of a run's lines, and the rule for when lines are synced.
+/// Where the lines of a run are written, and when they are synced.
 pub(crate) struct Targets {
     pub(crate) results: Target,
     pub(crate) errors: Target,
@@ -56,7 +56,7 @@ pub(crate) struct Targets {
 }
 
 impl Targets {
-    /// Writes lines to the system. `parts` can split the lines anywhere, even inside a line.
+    /// Writes lines to the system. A part can end anywhere, even inside a line.
     pub(super) fn write(&mut self, log: Log, parts: &[&[u8]]) -> Result<(), DiskFailure> {
         let target = match log {
             Log::Results => &mut self.results,
@@ -80,14 +80,14 @@ impl Targets {
         self.sync(Log::Errors)
     }
 
-    /// Returns whether the error log still accepts lines after this failure. The log accepts lines if only standard
-    /// output has failed.
+    /// Returns whether the error log still accepts lines after this failure. It does if only standard output has
+    /// failed.
     pub(super) fn log_still_works(&self, failure: &DiskFailure) -> bool {
         matches!(self.results, Target::Stdout(_)) && failure.target == WriteTarget::StandardOutput
     }
 
     /// Returns the files that a sync has to make durable: first the results, then the error log. With `--fsync off`,
-    /// there are no such files.
+    /// returns no files.
     pub(super) fn files_to_sync(&self) -> [Option<(Arc<dyn DiskFile>, PathBuf)>; 2] {
         match self.fsync {
             Fsync::Group | Fsync::Always => [self.results.file(), self.errors.file()],

@@ -1,10 +1,10 @@
 //! The writer of a run. It collects the lines of one turn (an iteration of the run's loop), writes these lines
 //! together, and tells the syncer to sync them.
 //!
-//! A separate write for each line would cost a lock and a system call. This would be too slow, because hundreds of
-//! lines can come in one turn. So lines wait for [`Writer::flush`], which the loop calls in each turn before it sends
-//! anything. At most one megabyte of lines waits. All waiting lines belong to one log. Before a line of the other log
-//! is added, the waiting lines are flushed, so lines are written in the order of their numbers.
+//! Writing each line separately would be too slow, because each write costs a lock and a system call, and one turn can
+//! have hundreds of lines. So lines wait for [`Writer::flush`], which the loop calls in each turn before it sends
+//! anything. At most one megabyte of lines waits. All waiting lines belong to the same log. Before a line of the other
+//! log is added, the waiting lines are flushed, so lines are written in the order of their numbers.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::target::{Target, Targets};
 use crate::journal::disk::DiskFailure;
 use crate::sink::Log;
 
-/// The largest number of bytes that wait. For a write of this size, the cost of the system call itself does not matter.
+/// The maximum number of bytes that wait. In a write of this size, the cost of the system call itself does not matter.
 /// With this limit, most answers are in memory only once, even if a turn (an iteration of the run's loop) has huge
 /// answers.
 const MOST_BYTES: usize = 1 << 20;
@@ -32,7 +32,7 @@ pub(crate) struct Writer {
 
 /// The threads that write and sync.
 enum Mode {
-    /// The caller writes and syncs each line, so no line waits.
+    /// The caller writes and syncs each line immediately.
     Inline { targets: Targets, on_commit: OnCommit, failed: Option<DiskFailure> },
     /// The caller writes the lines, and another thread syncs them.
     Files { targets: Targets, sync: SyncThread },
@@ -62,13 +62,13 @@ impl Writer {
         Ok(Self { mode, lines: Vec::new(), log: Log::Results, up_to: 0 })
     }
 
-    /// Appends a line. `render` receives a buffer and writes the line to its end. The line is durable when a commit
-    /// with `seq` or a higher number is reported. The numbers of successive lines must never decrease.
+    /// Appends a line. `render` writes the line to the end of the buffer that it receives. The line is durable when a
+    /// commit with `seq` or a higher number is reported. `seq` must never decrease from one line to the next.
     ///
     /// # Errors
     /// The failure that stopped the writer.
     pub(crate) fn append(&mut self, log: Log, seq: u64, render: impl FnOnce(&mut Vec<u8>)) -> Result<(), DiskFailure> {
-        // Even if the waiting lines of the other log can't be written, this line is appended, because each log can fail
+        // This line is appended even if the waiting lines of the other log can't be written, because one log can fail
         // without the other.
         let earlier = if log == self.log { Ok(()) } else { self.flush() };
         (self.log, self.up_to) = (log, seq);
@@ -78,7 +78,7 @@ impl Writer {
         earlier.and(own)
     }
 
-    /// Appends a line that is too long to be copied, so the caller passes it in parts. The line is written immediately.
+    /// Appends a line that is too long to copy. The caller passes it in parts, and it is written immediately.
     ///
     /// # Errors
     /// The failure that stopped the writer.
@@ -97,7 +97,7 @@ impl Writer {
             return Ok(());
         }
         let done = self.mode.write(self.log, &[&self.lines], self.up_to);
-        // After a failure, the writer accepts no more lines, so keeping the waiting lines would be useless.
+        // After a failure, nothing more is written, so the waiting lines are dropped.
         self.lines.clear();
         self.lines.shrink_to(2 * MOST_BYTES);
         done
@@ -115,7 +115,7 @@ impl Writer {
         }
     }
 
-    /// Returns how many bytes were appended and are not yet durable.
+    /// Returns how many appended bytes are not yet durable.
     pub(crate) fn backlog_bytes(&self) -> usize {
         self.lines.len()
             + match &self.mode {
@@ -124,7 +124,7 @@ impl Writer {
             }
     }
 
-    /// Returns how many appended bytes are possibly not written yet.
+    /// Returns how many appended bytes may not be written yet.
     pub(crate) fn unwritten_bytes(&self) -> usize {
         match &self.mode {
             Mode::Inline { .. } | Mode::Files { .. } => self.lines.len(),
@@ -152,7 +152,7 @@ impl Drop for Writer {
 }
 
 impl Mode {
-    /// Writes whole lines. The last of these lines has the number `seq`. `parts` can split a line into several parts.
+    /// Writes whole lines. The last of these lines has the number `seq`. A part can end inside a line.
     fn write(&mut self, log: Log, parts: &[&[u8]], seq: u64) -> Result<(), DiskFailure> {
         match self {
             Self::Inline { targets, failed: Some(failure), .. } => match log {

@@ -8,7 +8,7 @@
 //!
 //! If clamps take more from the level than raises add to it, another client has used the difference. From the
 //! difference between clamps and raises, `Drift` learns the other client's share of the refill. This program leaves the
-//! share of the other client unused, so that fewer requests are refused.
+//! share of the other client unused, so that the server rejects fewer requests.
 //!
 //! A server's level can be below zero, and a header then reports 0. The level falls below zero when the server accepts
 //! a request that is larger than its bucket, and when answers are longer than predicted. So a reported 0 never raises
@@ -41,12 +41,12 @@ use crate::domain::{Cost, Dimension, LimitSignal};
 use super::{DimensionState, first_burst};
 
 /// Token counts in response headers are usually rounded to thousands. The real count differs from the rounded count by
-/// at most `ROUNDING`. If a server once reports a number that is not rounded, the program treats all its numbers as
+/// at most `ROUNDING`. If a server ever reports a number that is not rounded, the program treats all its numbers as
 /// exact.
 const ROUNDED_TO: i64 = 1_000;
 const ROUNDING: i64 = ROUNDED_TO / 2;
-/// The search for the burst begins this number of tokens below the remaining amount that a refusal reports. Half of the
-/// distance compensates for the rounding of the amount.
+/// The search for the burst begins `UNSURE` tokens below the remaining amount that a refusal reports. Half of `UNSURE`
+/// compensates for the rounding of that amount.
 const UNSURE: u32 = 1_000;
 /// How much one response head can raise a level, in multiples of the cost of its request.
 const RAISE_FACTOR: f64 = 4.0;
@@ -61,14 +61,14 @@ const SLOW_RAISE_FACTOR: f64 = 0.4;
 /// How much one response can raise the level towards the shadow (an estimate of the server's level), in multiples of
 /// its request's cost. This factor is smaller than [`RAISE_FACTOR`], because the shadow can be wrong.
 const SHADOW_RAISE_FACTOR: f64 = 1.0;
-/// The time after a refusal in which the level of the dimension is not raised.
+/// How long the level of a dimension is not raised after a refusal.
 const RAISE_PAUSE: Duration = Duration::from_secs(5);
 /// If other clients also use the limit, a margin of the level is left unused. The margin is at most a minute's limit
-/// divided by this number. The margin is what the limit allows in a third of a second.
+/// divided by `KEPT_BACK`. With 180, the margin is what the limit allows in a third of a second.
 const KEPT_BACK: i64 = 180;
 
-/// The time at the start of the run in which the amounts from the server's bucket are added up. After the first
-/// seconds, the errors of the estimated input would become too large.
+/// For the first `GIVEN_FOR` of the run, the amounts that requests take from the server's bucket are added up. After
+/// that, the sum of the errors in the estimated input would be too large.
 const GIVEN_FOR: Duration = Duration::from_secs(10);
 
 /// What a response head says about one dimension, and what is known about its request.
@@ -90,8 +90,9 @@ impl DimensionState {
     /// the run began and no other client used it.
     ///
     /// Before this request, the server's level was at least the remaining amount plus the cost of the request. At the
-    /// start of the run, the level was the remaining amount plus everything that the bucket gave, minus the refill
-    /// since then. The level at the start of the run is computed only in the first seconds of the run (`GIVEN_FOR`).
+    /// start of the run, the level was the remaining amount plus everything that was taken from the bucket, minus the
+    /// refill since then. The level at the start of the run is computed only in the first seconds of the run
+    /// (`GIVEN_FOR`).
     pub(in crate::limiter) fn note_held(&mut self, head: HeadSignal, now: Instant) {
         let counted = match self.dimension {
             Dimension::Requests | Dimension::InputTokens if head.was_admitted => head.cost.of(self.dimension),
@@ -122,14 +123,14 @@ impl DimensionState {
             Dimension::Requests | Dimension::InputTokens => 0,
             Dimension::OutputTokens => self.production.uncovered(self.uncounted, bucket.per_second()),
         };
-        // If a request was refused, the real remaining amount is at the lower end of the rounding range. A rounded
+        // If a request was rejected, the real remaining amount is at the lower end of the rounding range. A rounded
         // amount that is equal to the cost can be less in reality.
         let is_short = !head.was_admitted && remaining < i64::from(cost) + rounding.min(1);
         // The server reports a level below zero as 0. So after a reported 0, the level is at most 0, but it can be much
         // lower.
         let may_be_in_debt = remaining == 0 && self.dimension != Dimension::Requests;
-        // While other clients use the limit, about every second request at the upper end of the rounding range would be
-        // refused. The margin is subtracted from the level once, not for each request, so it costs no throughput.
+        // While other clients use the limit, about half of the requests at the upper end of the rounding range would be
+        // rejected. The margin is subtracted from the level once, not for each request, so it costs no throughput.
         let margin = match (is_short, self.drift.share() > 0.0) {
             (true, _) => -rounding,
             (false, true) => -(self.uncounted / 4).min(i64::from(bucket.limit()) / KEPT_BACK),
@@ -182,7 +183,7 @@ impl DimensionState {
     }
 
     /// Returns whether the response head shows that this dimension had no room when a request with this cost was
-    /// refused.
+    /// rejected.
     pub(in crate::limiter) fn was_short(&self, cost: Cost, signal: LimitSignal) -> bool {
         let needed = match self.dimension {
             Dimension::Requests | Dimension::InputTokens => i64::from(self.amount(cost)),
@@ -191,8 +192,8 @@ impl DimensionState {
         signal.remaining.is_some_and(|remaining| i64::from(remaining) < needed)
     }
 
-    /// Returns whether this dimension perhaps had no room when a request with this cost was refused. The dimension
-    /// perhaps had no room if the header shows enough room but its figure was possibly rounded up.
+    /// Returns whether this dimension possibly had no room when a request with this cost was rejected. This is possible
+    /// if the header shows enough room, but its figure was perhaps rounded up.
     pub(in crate::limiter) fn may_have_been_short(&self, cost: Cost, signal: LimitSignal) -> bool {
         let needed = match self.dimension {
             Dimension::InputTokens if !self.is_exact => i64::from(self.amount(cost)) + ROUNDING,
@@ -216,7 +217,7 @@ impl DimensionState {
         let Some(bucket) = &mut self.bucket else { return };
         let per_second = f64::from(bucket.limit()) / 60.0;
         if cost > bucket.burst() {
-            // The refused request was sent when our bucket was full. If the server's bucket were as small as ours, the
+            // The rejected request was sent when our bucket was full. If the server's bucket were as small as ours, the
             // server would have accepted the request and gone into debt. The server's bucket is therefore larger than
             // ours. The server's bucket contains at least the remaining amount. The search begins slightly below the
             // remaining amount, because a burst that is too small costs less time than one that is too large.
@@ -251,7 +252,7 @@ impl DimensionState {
         bucket.set_burst((first_burst(bucket.limit()) / 2).max(self.search.found()).max(1), now);
     }
 
-    /// Adapts the level at the end of a hold (a time without sending) to the amount that the refused request needs.
+    /// Adapts the level at the end of a hold (a time without sending) to the amount that the rejected request needs.
     pub(in crate::limiter) fn hold(&mut self, refused: Cost, until: Instant) {
         let fits = i64::from(self.amount(refused));
         let Some(bucket) = &mut self.bucket else { return };

@@ -5,13 +5,13 @@
 //! therefore have the same size, for two reasons:
 //!
 //! - If our bucket is smaller, it is full before the server's bucket, and the server refuses the large request.
-//! - If our bucket is larger, the server's bucket is full first. If our bucket fills later, the server's bucket loses
-//!   the refill that it can't hold. If our level is above the server's level, the server refuses a small request.
+//! - If our bucket is larger, the server's bucket is full first, and loses the refill until our bucket is full as well.
+//!   Our level is then above the server's level, so the server can refuse a small request.
 //!
 //! Each refusal shows whether our bucket is too small or too large. The search halves its step when the direction
 //! changes, so it finds the size within about ten refusals.
 //!
-//! Rejected: to compute the size from the amount in the server's bucket after `retry-after`. A response header never
+//! Rejected: computing the size from the amount in the server's bucket after `retry-after`. A response header never
 //! shows a level below zero, so the computed size was too large by the hidden debt. Runs with rows larger than the
 //! server's burst took four times as long.
 
@@ -48,9 +48,9 @@ impl BurstSearch {
         self.found
     }
 
-    /// Call this when a request was refused although our bucket was full. `cost` is the cost of the request, and `held`
-    /// is the burst of the bucket. `held` is below `cost`, and `per_second` is the amount that the limit allows per
-    /// second.
+    /// Call this when a request was rejected although our bucket was full. `cost` is the cost of the request, and
+    /// `held` is the burst of the bucket. `held` is below `cost`, and `per_second` is the amount that the limit allows
+    /// per second.
     pub(super) fn on_too_small(&mut self, held: u32, cost: u32, retry_after: Option<Duration>, per_second: f64) {
         self.note(Answer::TooSmall);
         let missing_secs = retry_after.map_or(0.0, |wait| (wait.as_secs_f64() - 1.0).max(0.0));
@@ -58,7 +58,7 @@ impl BurstSearch {
         self.found = (next as u32).min(cost).max(held);
     }
 
-    /// Call this when a request that fits into the burst was refused, although the level was high enough.
+    /// Call this when a request that fits into the burst was rejected although the level was high enough.
     pub(super) fn on_too_large(&mut self, per_second: f64) {
         self.note(Answer::TooLarge);
         self.found = self.found.saturating_sub((self.step_secs * per_second) as u32).max(1);

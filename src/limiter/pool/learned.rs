@@ -17,8 +17,8 @@ impl Pool {
     }
 
     /// Call this after a fault (an error that is not a refusal by status 429). Returns whether the pool treats the
-    /// fault as a hidden refusal. If the pool treats the fault as a refusal, the caller makes the pool wait as after
-    /// other refusals.
+    /// fault as a hidden refusal. If the pool treats the fault as a refusal, the caller makes the pool wait, as it does
+    /// after other refusals.
     pub(crate) fn on_fault(&mut self, now: Instant) -> bool {
         if self.has_seen_limits || self.held_until > now {
             return false;
@@ -36,13 +36,13 @@ impl Pool {
         self.hidden.on_outage_end();
     }
 
-    /// Call this when the server accepts some requests and other requests meet faults at the same time. Faults are not
-    /// refusals if the server accepts other requests at the same time.
+    /// Call this when the server accepts some requests while other requests meet faults. In this case, the faults are
+    /// not refusals.
     pub(crate) fn on_proof_of_room(&mut self, now: Instant) {
         self.hidden.on_proof_of_room(now);
     }
 
-    /// Returns whether the present faults could be hidden refusals. Hidden refusals are not caused by the rows.
+    /// Returns whether the current faults could be hidden refusals. Hidden refusals are not caused by the rows.
     pub(crate) fn may_be_refusing(&self, now: Instant) -> bool {
         !self.has_seen_limits && self.hidden.may_be_refusing(now)
     }

@@ -2,13 +2,12 @@
 //!
 //! The prefixes of all rows form a trie: the parent of a prefix is the next shorter prefix of the same row. Most
 //! prefixes belong to a single row. A node is kept only for a prefix that at least two rows have. Of the other prefixes
-//! of a row, only the shortest is kept, as a hash ([`SeenPrefixes`]). A longer prefix contains the shortest prefix. So
-//! a second row with a longer prefix is also a second row with the shortest prefix.
+//! of a row, only the shortest is kept, as a hash ([`SeenPrefixes`]). The shortest prefix is enough, because a second
+//! row with a longer prefix also has the shortest prefix.
 //!
-//! So a prefix is recognized as shared when its second row comes. The longer prefixes of its first row are then needed
-//! too, because the second row possibly shares them. Rows with a common prefix are often neighbours, so the longer
-//! prefixes are kept only for up to [`RECENT`] recent rows. If the first row came before these rows, it is not counted
-//! for its longer prefixes.
+//! A prefix is recognized as shared when its second row comes. The longer prefixes of its first row are then needed
+//! too, because the second row may share them. Rows with a common prefix are often neighbours, so the longer prefixes
+//! are kept only for the last [`RECENT`] rows. If the first row is older, it is not counted for its longer prefixes.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -17,7 +16,7 @@ use super::super::seen::AsItIs;
 use super::seen_prefixes::SeenPrefixes;
 use crate::domain::{Level, MarkPlace, Prefixes};
 
-/// The largest number of recent rows that keep their longer prefixes.
+/// The number of recent rows whose longer prefixes are kept.
 const RECENT: usize = 4096;
 
 type Map<V> = HashMap<u64, V, BuildHasherDefault<AsItIs>>;
@@ -46,8 +45,7 @@ pub(super) struct Node {
     pub(super) group: u32,
     /// The shortest prefix that the model of these rows caches, in tokens.
     pub(super) least: u32,
-    /// The number of rows that have the most frequent of the next longer prefixes. This number is computed when the
-    /// plan is made.
+    /// How many rows have the most frequent of the next longer prefixes. The number is computed when the plan is made.
     pub(super) most_of_longer: u32,
     /// Whether the prefix ends at a cache mark that is part of the rows.
     pub(super) is_own: bool,

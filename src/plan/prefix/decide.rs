@@ -2,11 +2,11 @@
 //!
 //! A prefix that `rows` rows share costs `write × W + read × (rows − W)` for each of its tokens in the whole run.
 //! `write` and `read` are shares of the price of plain input. `W` is the number of writes: one, and one more for each
-//! pause between two rows that is longer than the lifetime. Without a mark, each token of the prefix costs `rows`. The
-//! plan chooses the cheapest way for each prefix: a mark for five minutes, a mark for an hour, or no mark.
+//! pause between two rows that is longer than the lifetime. Without a mark, each token of the prefix costs `rows`. For
+//! each prefix, the plan chooses whatever is cheapest: a mark for five minutes, a mark for an hour, or no mark.
 //!
-//! The length of a pause is the distance of the two rows in the input, divided by the number of rows that are sent in a
-//! second. If rows are read group by group, there are no pauses.
+//! The length of a pause is the distance between the two rows in the input, divided by the number of rows that are sent
+//! per second. If rows are read group by group, there are no pauses.
 //!
 //! In this file, a *longer* prefix contains a shorter prefix. Some of the rows with the shorter prefix also have the
 //! longer prefix. An *own* prefix ends at a cache mark that is part of the rows.
@@ -18,14 +18,13 @@ use super::super::seen::AsItIs;
 use super::census::{Node, PrefixCensus};
 use crate::domain::{Caching, PrefixId, Prefixes, PromptCache};
 
-/// The lifetime of a cache entry that the plan relies on, in seconds after the last use of the entry. The API keeps an
-/// entry for 300 or 3,600 seconds. The difference is a reserve for the time that requests take and for changes in the
-/// speed of the run.
+/// How long a cache entry is assumed to live after its last use, in seconds. The API keeps an entry for 300 or 3,600
+/// seconds. The rest is a reserve, because requests take time and the speed of the run can change.
 const FIVE_MINUTES: f64 = 240.0;
 const HOUR: f64 = 3_300.0;
 /// The factor by which the estimated length of a prefix can be too low or too high.
 const ERROR: f64 = 1.5;
-/// The smallest saving that is worth reading rows group by group, as a share of the cost of shared prefixes.
+/// The smallest saving for which rows are read group by group, as a share of the cost of shared prefixes.
 const WORTH_ORDERING: f64 = 0.01;
 
 /// The prices of a cached token, as shares of the price of plain input.
@@ -46,15 +45,15 @@ impl Default for CacheRates {
     }
 }
 
-/// The facts on which a plan for the cache depends, in addition to the prefixes.
+/// What the plan for the cache depends on, in addition to the prefixes.
 pub(crate) struct CacheSetting<'a> {
     /// The value of `--prompt-cache`.
     pub cache: PromptCache,
-    /// The number of rows that the run will probably send in a second.
+    /// How many rows per second the run will probably send.
     pub rows_per_second: f64,
     /// Whether rows can be read in any order.
     pub can_be_ordered: bool,
-    /// A function that returns the cache prices of a group of the load.
+    /// Takes the position of a group in the load and returns the group's cache prices.
     pub rates: &'a dyn Fn(usize) -> CacheRates,
 }
 
@@ -62,15 +61,13 @@ pub(crate) struct CacheSetting<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct CachePlan {
     chosen: HashMap<u64, Caching, BuildHasherDefault<AsItIs>>,
-    /// Whether rows are read group by group. In the order of the input, the cache entries of their prefixes would
-    /// expire too early.
+    /// Whether rows are read group by group, because cache entries would expire too early in the order of the input.
     pub is_ordered: bool,
     /// The number of prefixes that get marks.
     pub prefixes: u64,
-    /// The number of marked prefixes that are possibly too short for their model. The first answers show whether a
-    /// prefix is too short.
+    /// The number of marked prefixes that may be too short for their model. The first answers show whether they are.
     pub uncertain: u64,
-    /// Of the marked prefixes that are possibly too short, the prefix with the most rows.
+    /// Of the marked prefixes that may be too short, the prefix with the most rows.
     pub most_uncertain: Option<Unmarked>,
     /// The number of rows that get at least one mark, or have marks of their own.
     pub rows: u64,
@@ -96,22 +93,22 @@ pub struct GroupCaching {
     pub lifetime: Caching,
 }
 
-/// Prefixes that are not marked for the same reason.
+/// Prefixes that have no mark, all for the same reason.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Unmarked {
     /// The reason.
     pub reason: UnmarkedReason,
     /// The number of these prefixes.
     pub prefixes: u64,
-    /// The number of rows with one of these prefixes. A row with several of these prefixes is counted several times.
+    /// The number of rows with one of these prefixes. A row with several of them counts several times.
     pub rows: u64,
-    /// The estimated tokens of the prefix with the most rows.
+    /// The estimated tokens of the most frequent of these prefixes.
     pub tokens: u32,
     /// The shortest prefix that the model of these rows caches, in tokens.
     pub least: u32,
     /// The group of these rows, as a position in the load.
     pub group: usize,
-    /// The number of rows of the prefix with the most rows.
+    /// How many rows share the most frequent of these prefixes.
     pub most_rows: u32,
 }
 
@@ -123,7 +120,7 @@ pub enum UnmarkedReason {
     /// The rows of the prefix are too far apart in the input, so the cache entry would expire and be written again many
     /// times.
     TooFarApart,
-    /// With the chosen lifetime, a write costs more than the reads save.
+    /// Too few rows have the prefix: a write costs more than the reads save.
     TooFew,
 }
 
@@ -209,7 +206,7 @@ impl PrefixCensus {
         }
     }
 
-    /// Gives each prefix at least the lifetime that the longer prefixes of its rows have. The API refuses a request in
+    /// Gives each prefix at least the lifetime that the longer prefixes of its rows have. The API rejects a request in
     /// which a longer prefix lives longer than a shorter prefix.
     fn lengthen_outer(&self, plan: &mut CachePlan) {
         let hours: Vec<u64> =
@@ -287,12 +284,12 @@ impl Node {
         }
     }
 
-    /// Returns the number of times that this prefix must be written because of longer prefixes. The rows of a longer
-    /// prefix read the longer prefix, and only the first of these rows reads the shorter prefix. If sending the rows of
-    /// a longer prefix takes more than `seconds`, the shorter prefix expires in this time.
+    /// Returns how many times this prefix must be written because of longer prefixes. Of the rows with a longer prefix,
+    /// only the first reads this prefix; the others read the longer prefix. If it takes more than `seconds` to send
+    /// these rows, this prefix expires in the meantime.
     ///
-    /// The documentation of the API does not say whether a read of a longer prefix also renews the shorter prefix
-    /// inside it. The plan assumes that such a read does not renew the shorter prefix.
+    /// The API documentation does not say whether a read of a longer prefix also renews the shorter prefix inside it.
+    /// The plan assumes that it does not.
     fn least_writes(&self, seconds: f64, rows_per_second: f64) -> f64 {
         let of_longer = f64::from(self.most_of_longer);
         let is_slow = self.most_of_longer > 1 && of_longer > seconds * rows_per_second;
@@ -307,7 +304,7 @@ impl Node {
         f64::from(self.tokens) < f64::from(self.least) * ERROR
     }
 
-    /// Returns the cheapest choice for the prefix, which can be no caching.
+    /// Returns the cheapest choice for the prefix. One of the choices is not to cache it.
     fn choice(&self, setting: &CacheSetting<'_>, gap: f64) -> Choice {
         let rates = (setting.rates)(self.group as usize);
         let plain = Choice { lifetime: Caching::None, writes: 0.0, cost: f64::from(self.rows) };
@@ -354,8 +351,8 @@ impl CachePlan {
         if are_own {
             return;
         }
-        // The API refuses a longer prefix that lives longer than a shorter prefix. A plan can contain such a pair,
-        // because the plan does not always know that a row with the longer prefix also has the shorter prefix.
+        // The API rejects a longer prefix that lives longer than a shorter prefix. A plan can contain such a pair,
+        // because it does not always know that a row with the longer prefix also has the shorter prefix.
         let mut longest = Caching::None;
         for level in prefixes.levels.iter_mut().rev() {
             longest = longest.max(level.lifetime);

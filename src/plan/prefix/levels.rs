@@ -11,8 +11,8 @@ use crate::domain::{Caching, Level, MarkPlace, Merged, Money, PrefixId, Prefixes
 
 /// The shortest prefix, in tokens, that any model caches. Shorter prefixes are ignored.
 const LEAST_OF_ANY: u32 = 512;
-/// The smallest number of bytes that a token has on average. A prompt is ignored if it has fewer bytes than this number
-/// times the tokens of the shortest prefix.
+/// The smallest average number of bytes per token. A prompt is ignored if it has fewer bytes than this number times the
+/// tokens of the shortest prefix.
 const LEAST_BYTES_OF_TOKEN: usize = 2;
 /// The largest number of prefixes that are found in one request. Longer prefixes are left out.
 const MOST_LEVELS: usize = 256;
@@ -33,21 +33,21 @@ const NOT_IN_CACHE: [&str; 13] = [
     "tools",
 ];
 
-/// Returns whether a request is possibly long enough for the cache. The length is checked first, so that nothing is
-/// computed for short requests.
+/// Returns whether a request may be long enough for the cache. The length is checked first, so that nothing is computed
+/// for short requests.
 pub(in crate::plan) fn wants_parts(params: Merged<'_>) -> bool {
     let bytes = |name| params.get(name).map_or(0, str::len);
     bytes("messages") + bytes("system") + bytes("tools") >= LEAST_BYTES_OF_TOKEN * LEAST_OF_ANY as usize
 }
 
-/// The fixed starts of the texts of a template: the parts before the first placeholder, which all rows have in common.
-/// The fixed starts are JSON text without quotation marks, sorted from the longest to the shortest.
+/// The fixed starts of a template's texts: all rows have in common what comes before the first placeholder. The fixed
+/// starts are JSON text without quotation marks, sorted from the longest to the shortest.
 #[derive(Clone, Debug, Default)]
 pub(in crate::plan) struct FixedStarts(Vec<String>);
 
 impl FixedStarts {
-    /// Returns the fixed starts in the form of JSON text. A start that has only blanks can't be a separate block, so it
-    /// is left out.
+    /// Returns the fixed starts in the form of JSON text. A start that consists of blanks can't be a separate block, so
+    /// it is left out.
     pub(in crate::plan) fn of(texts: &[String]) -> Self {
         let escaped = |text: &String| {
             let mut json = Vec::new();
@@ -60,9 +60,9 @@ impl FixedStarts {
         Self(starts)
     }
 
-    /// Returns the length of the first block of a string that is cut after a fixed start, in bytes after the quotation
-    /// mark. Returns `None` if the string begins with no fixed start, or if its rest has only blanks and can't be a
-    /// separate block.
+    /// Splits a string after its fixed start, and returns the length of the first part, in bytes after the quotation
+    /// mark. Returns `None` if the string has no fixed start, or if the rest consists of blanks and can't be a separate
+    /// block.
     fn cut(&self, body: &[u8]) -> Option<usize> {
         let start = self.0.iter().find(|start| body.starts_with(start.as_bytes()))?;
         let rest = &body[start.len()..];
@@ -84,7 +84,7 @@ impl LevelFinder {
         Self { starts, name: Vec::new() }
     }
 
-    /// Returns the prefixes of a request that are possibly long enough for the cache, from the shortest to the longest.
+    /// Returns the prefixes of a request that may be long enough for the cache, from the shortest to the longest.
     /// Returns `None` if there is no such prefix. `parts` are the parts of this request. `least` is the length of the
     /// shortest prefix that the request's model caches, in tokens.
     ///
@@ -189,14 +189,14 @@ impl LevelFinder {
 /// matter.
 ///
 /// Some parameters matter only for a part of the prompt. Rows that differ in such a parameter could share a prefix, but
-/// are treated as rows that share nothing. This treatment is safe, because the run only saves less.
+/// are treated as if they shared nothing. This difference is harmless: the run only saves less.
 fn scope(params: Merged<'_>) -> u64 {
     let others = params.iter().filter(|(name, _)| !NOT_IN_CACHE.contains(name));
     others
         .fold(0, |sum: u64, (name, value)| sum.wrapping_add(Chain(0).bytes(name.as_bytes()).bytes(value.as_bytes()).0))
 }
 
-/// A hash of a text that is computed part by part.
+/// The hash of a text, computed part by part.
 #[derive(Clone, Copy)]
 struct Chain(u64);
 

@@ -3,25 +3,23 @@
 //! The rows of a pipe are not known in advance. So some rows are read ahead ([`StreamCensus::add`]) before the marks of
 //! the first of these rows are decided ([`StreamCensus::decide`]). A prefix is marked if an earlier row has written it
 //! to the cache, or if a row that was read ahead shares it. A prefix is also marked if a later row will probably share
-//! it. The probability of a later row is estimated from the earlier prefixes that had the same number of rows: it is
-//! the share that later got one more row.
+//! it. The estimate is the share of earlier prefixes with the same number of rows that got one more row later.
 
 use std::collections::HashMap;
 
 use super::census::PrefixCensus;
 use crate::domain::{Caching, Level, PrefixId, Prefixes, PromptCache};
 
-/// The longest time between two rows, in seconds, if the second row shall read a cache entry of the first row.
-/// `FIVE_MINUTES` is for entries that are kept for five minutes, and `HOUR` for entries that are kept for an hour.
+/// How many seconds after a row a later row can still read the row's cache entry. `FIVE_MINUTES` is for entries that
+/// are kept for five minutes, and `HOUR` for entries that are kept for an hour.
 const FIVE_MINUTES: u32 = 240;
 const HOUR: u32 = 3_300;
-/// The smallest probability of a further row that makes a mark worth its cost. A write for five minutes costs a quarter
-/// more than plain input, and a read saves nine tenths.
+/// How probable a further row must be for a mark to be worth its cost. A write for five minutes costs a quarter more
+/// than plain input, and a read saves nine tenths.
 const WORTH_A_WRITE: f64 = 0.28;
 /// The largest number of prefixes in `firsts`.
 const MOST_FIRSTS: usize = 1 << 16;
-/// The largest number of rows that has a count of its own in `with_rows`. Prefixes with more rows are all treated in
-/// the same way.
+/// The largest number of rows that has a count of its own in `with_rows`. Prefixes with more rows are treated alike.
 const MOST_COUNTED: usize = 8;
 
 /// The prefixes of the rows of a stream.
@@ -29,16 +27,16 @@ const MOST_COUNTED: usize = 8;
 pub(crate) struct StreamCensus {
     cache: PromptCache,
     census: PrefixCensus,
-    /// The time at which each prefix was marked last, in seconds since the start of the run.
+    /// When each prefix was last marked, in seconds since the start of the run.
     marked: HashMap<PrefixId, u32>,
     /// For each prefix with only one row, the time when this row came. Only recent prefixes are kept.
     firsts: HashMap<PrefixId, u32>,
-    /// Counts of prefixes: entry `n` is the number of prefixes that have more than `n` rows so far. The entry 0 is not
+    /// Counts of prefixes: entry `n` is the number of prefixes that have more than `n` rows so far. Entry 0 is not
     /// used.
     with_rows: [u64; MOST_COUNTED + 1],
 }
 
-/// The facts that were known about the prefixes of a row when the row was read.
+/// What was known about the prefixes of a row when the row was read.
 #[derive(Clone, Debug)]
 pub(crate) struct Before {
     /// The time since the start of the run, in seconds.
@@ -71,7 +69,7 @@ impl StreamCensus {
             let after = self.census.rows_of(level);
             if after == 0 {
                 self.firsts.insert(level.id, now);
-                // No earlier row has this prefix, so no earlier row has a longer prefix.
+                // This prefix is new, so the longer prefixes of the row are new too.
                 break;
             }
             self.firsts.remove(&level.id);
@@ -81,8 +79,8 @@ impl StreamCensus {
     }
 
     /// Removes the prefixes of a row that are not worth a mark, and sets how long the remaining prefixes are cached.
-    /// `before` comes from [`StreamCensus::add`]. Rows must be decided in the order in which they were added. Returns
-    /// the longest lifetime of the remaining prefixes; `None` if no prefix is left.
+    /// `before` comes from [`StreamCensus::add`]. The method must be called for the rows in the order in which they
+    /// were added. Returns the longest lifetime of the remaining prefixes; `None` if no prefix is left.
     pub(crate) fn decide(&mut self, prefixes: &mut Prefixes, before: &Before) -> Option<Caching> {
         if prefixes.are_own() {
             let own = prefixes.levels.iter().map(|level| level.lifetime).max();
@@ -107,7 +105,7 @@ impl StreamCensus {
         });
         let extra = prefixes.levels.len().saturating_sub(Prefixes::MOST);
         prefixes.levels.drain(..extra);
-        // The API refuses a longer prefix that lives longer than a shorter prefix. So all levels get the same lifetime.
+        // The API rejects a longer prefix that lives longer than a shorter prefix. So all levels get the same lifetime.
         let longest = prefixes.levels.iter().map(|level| level.lifetime).max()?;
         for level in &mut prefixes.levels {
             level.lifetime = longest;
@@ -116,7 +114,7 @@ impl StreamCensus {
         Some(longest)
     }
 
-    /// Returns the number of rows that have had a prefix, and the seconds since the last of these rows came.
+    /// Returns how many rows have had a prefix so far, and how many seconds ago the last of them came.
     fn before(&self, level: &Level, now: u32) -> (u32, u32) {
         match (self.census.last_of(level), self.firsts.get(&level.id)) {
             (Some((rows, last)), _) => (rows, now.saturating_sub(last)),
@@ -125,14 +123,14 @@ impl StreamCensus {
         }
     }
 
-    /// Returns whether a further row will probably share a prefix of the current row. `rows` rows had the prefix before
-    /// the current row.
+    /// Returns whether a further row will probably share a prefix of the current row. `rows` is how many earlier rows
+    /// have the prefix.
     fn is_likely_to_come(&self, rows: u32) -> bool {
         let rows = (rows as usize).min(MOST_COUNTED - 1);
         let with = |rows: usize| if rows == 0 { self.census.distinct() as u64 } else { self.with_rows[rows] };
         let sum = |rows: std::ops::Range<usize>| rows.map(with).sum::<u64>() as f64;
-        // The share among prefixes with fewer rows is included with the weight of two prefixes. So the prefixes with
-        // fewer rows decide as long as almost no prefix has had `rows` rows.
+        // The prefixes with fewer rows are included with the weight of two prefixes. They decide as long as hardly any
+        // prefix has had `rows` rows.
         let fewer = sum(1..rows + 1) / (sum(0..rows) + 1.0);
         (with(rows + 1) as f64 + 2.0 * fewer) / (with(rows) as f64 + 2.0) > WORTH_A_WRITE
     }

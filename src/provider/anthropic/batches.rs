@@ -1,6 +1,6 @@
 //! Message Batches: writes the requests to the batch endpoints of the API, and reads the answers.
 //!
-//! Ids of batches come from servers and from files. An id is put into the path of a request only if it has nothing but
+//! Ids of batches come from servers and from files. An id is put into the path of a request only if it consists of
 //! letters, digits, `_` and `-`. With such an id, the path can't lead to another endpoint.
 //!
 //! Source: API documentation, "Batch processing" (2026-09-20); types of the official Python client 2.14.0.
@@ -24,7 +24,7 @@ use crate::provider::{
 };
 
 const PATH: &str = "/v1/messages/batches";
-/// The largest length of a batch id that is accepted. The ids of the API have 34 characters.
+/// The greatest length of a batch id that the program accepts. The API's ids have 34 characters.
 const LONGEST_ID: usize = 200;
 
 impl BatchApi for Anthropic {
@@ -144,7 +144,7 @@ fn checked_id(id: &str) -> Result<&str, String> {
     ))
 }
 
-/// Returns the verdict on a request of a batch that ended with an error.
+/// Returns the verdict on a batch request that ended with an error.
 fn judge_error(provider: ProviderKind, error: &Bytes) -> Verdict {
     let json = serde_json::from_slice::<Value>(error).unwrap_or_default();
     let is_whole = json.get("error").is_some_and(Value::is_object);
@@ -155,7 +155,7 @@ fn judge_error(provider: ProviderKind, error: &Bytes) -> Verdict {
     judge::judge(provider, &head, error_body::error(bare.as_deref().unwrap_or(error), &head), &RateSignals::default())
 }
 
-/// Returns a response head (status and headers) for a result of a batch. The code for single responses can then read
+/// Returns a response head (status and headers) for a result of a batch, so that the code for single responses can read
 /// the result.
 fn head(status: u16) -> ReplyHead {
     ReplyHead { status, headers: HeaderMap::new() }
@@ -438,8 +438,8 @@ mod tests {
         assert_eq!((whole.has_more, whole.last_id.as_deref()), (true, Some("b_2")));
         assert_eq!(without, whole);
         assert_eq!(empty, BatchPage::default());
-        // If a batch with a bad id were left out, callers would think that the batch does not exist. So a page with a
-        // bad id is refused.
+        // A page with a bad id is rejected: if only the batch with this id were left out, callers would think that the
+        // batch does not exist.
         assert!(read(&page.replace(r#""id":"b_2""#, r#""id":"b/2""#)).is_err());
         assert!(read("{}").is_err_and(|error| error.contains("is not a list of batches")));
     }

@@ -64,8 +64,8 @@ impl Block {
         Ok(bytes)
     }
 
-    /// Returns the string of a member, to which deltas add text. At first, the string is the value that the member had
-    /// when the block started.
+    /// Returns the string of a member, so that a delta can add text to it. At first, the string is the value that the
+    /// member had when the block started.
     fn string(&mut self, name: Box<str>) -> Result<&mut Growing, String> {
         let known = self.strings.iter().position(|(own, _)| *own == name);
         let at = match known {
@@ -130,7 +130,7 @@ pub(super) fn place() -> Result<Box<RawValue>, String> {
 /// The rule for the input of a tool call: whether its text must be JSON.
 #[derive(Clone, Copy)]
 pub(super) enum Input {
-    /// The model ended on its own, so the input must be JSON.
+    /// The model stopped on its own, so the input must be JSON.
     IsWhole,
     /// The model was cut off, so the input can be incomplete.
     MayBeCut,

@@ -2,13 +2,13 @@
 //!
 //! The folded message has the same form as an answer that was not streamed. The folded message has the members of the
 //! message in `message_start`, in the same order. The content blocks, the stop reason and the usage of the later events
-//! are filled in. Strings are joined in their escaped form and never decoded. So the strings of the folded message are
-//! spelled as the server spelled them. If an escaped character is split between two deltas, the folded message has the
-//! whole character.
+//! are filled in. Strings are joined in their escaped form and never decoded, so the folded message spells its strings
+//! as the server spelled them. If an escaped character is split between two deltas, the folded message has the whole
+//! character.
 //!
 //! One rule folds nearly all deltas. A string is appended to the block's member of the same name. A value of another
-//! type replaces that member. So deltas of unknown types are kept. Two types of deltas have rules of their own:
-//! `input_json_delta` contains a piece of JSON, and `citations_delta` contains one more item of a list. Events of
+//! type replaces that member. This rule also keeps deltas of unknown types. Two types of deltas have rules of their
+//! own: `input_json_delta` contains a piece of JSON, and `citations_delta` contains one more item of a list. Events of
 //! unknown types are ignored, as the API asks. Source: API documentation, "Streaming messages" (2026-08-22).
 
 use std::collections::BTreeMap;
@@ -22,19 +22,19 @@ use super::{growth, members, usage};
 use crate::domain::{Params, Usage};
 
 /// The longest message that is folded, in bytes. When the message is built, its parts and the whole message are in
-/// memory together. So a message needs twice its size in memory. The longest real answers have a tenth of this length.
+/// memory together, so a message needs twice its size in memory. The longest real answers have a tenth of this length.
 const LONGEST_MESSAGE_BYTES: usize = 16 << 20;
 /// The highest number of content blocks in a message. The number of blocks must have a maximum, because a block uses
 /// more memory than the event that begins the block. Real answers have fewer than a hundred blocks.
 const MOST_BLOCKS: usize = 10_000;
 
-/// The way in which a stream of events ended.
+/// How a stream of events ended.
 pub(super) enum End {
     /// The stream ended with `message_stop`.
     Stop,
-    /// The stream ended with an `error` event, whose data is the value.
+    /// The stream ended with an `error` event; the value is the data of the event.
     Error(Vec<u8>),
-    /// The events are not a valid stream of this API, for the reason in the text.
+    /// The events are not a valid stream of this API; the value is the reason.
     Broken(String),
 }
 

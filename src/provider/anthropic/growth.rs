@@ -6,9 +6,9 @@
 //! size, which are joined at the end. The next answer uses the same pieces again.
 //!
 //! When an answer becomes large, memory for the largest allowed body is reserved in one step. Reserving so much memory
-//! is cheap, because the system gives memory only for the bytes that are written. In a run, at most one large answer
-//! arrives at a time, and the next large answer uses the same memory ([`SPARE`]). If each large answer had its own
-//! memory, the allocator would often take new memory from the system before it returns the old memory.
+//! is cheap, because the system gives memory only for the bytes that are written. In most runs, at most one large
+//! answer arrives at a time, and the next large answer uses the same memory ([`SPARE`]). If each large answer had its
+//! own memory, the allocator would often take new memory from the system before it returns the old memory.
 
 use std::mem::take;
 use std::sync::{Mutex, PoisonError};
@@ -20,8 +20,8 @@ use crate::domain::json::put_on_one_line;
 /// The length of every piece of a buffer, in bytes. The first piece of a buffer begins smaller and grows to this
 /// length.
 const PIECE_BYTES: usize = 256 << 10;
-/// The length, in bytes, above which an answer is large. In a run, all answers that are arriving are allowed to use
-/// this many bytes together. Only one answer at a time is allowed to use more.
+/// An answer with more bytes than this is large. The value equals `SHARED_BYTES` in `runner/answer_memory.rs`, so with
+/// up to 16 requests in flight, only one large answer is read at a time.
 const LARGE_BYTES: usize = 4 << 20;
 /// The memory that is reserved for a large answer, in bytes: a little more than the largest body that is read by
 /// default.
@@ -34,10 +34,10 @@ const MESSAGE_BYTES: usize = (16 << 20) + (64 << 10);
 /// The memory of the last large answer that was dropped.
 static SPARE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 /// The memory of the last large message of a stream that was dropped. A message can't use the memory in [`SPARE`],
-/// because the message and its parts are in memory at the same time.
+/// because the message and its parts are in memory together.
 static SPARE_MESSAGE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 
-/// A buffer of several pieces, to which bytes can be appended.
+/// A growable buffer of several pieces.
 #[derive(Default)]
 pub(super) struct Growing {
     /// The full pieces of the buffer, in order.
@@ -139,8 +139,8 @@ fn large(bytes: usize) -> Vec<u8> {
     spare.unwrap_or_else(|| Vec::with_capacity(WHOLE_BYTES.max(bytes)))
 }
 
-/// Returns an empty buffer for the message of a stream with about this many bytes. The caller passes the buffer to
-/// [`message_bytes`] when the message is complete.
+/// Returns an empty buffer for the message of a stream, which will have about `bytes` bytes. The caller passes the
+/// buffer to [`message_bytes`] when the message is complete.
 pub(super) fn message(bytes: usize) -> Vec<u8> {
     let spare = if (LARGE_BYTES..=MESSAGE_BYTES).contains(&bytes) { take_from(&SPARE_MESSAGE) } else { None };
     spare.unwrap_or_else(|| Vec::with_capacity(if bytes < LARGE_BYTES { bytes } else { MESSAGE_BYTES.max(bytes) }))

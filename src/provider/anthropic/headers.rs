@@ -1,8 +1,8 @@
 //! Reads a response head (the status and the headers): limits, waiting times, and the id of the request.
 //!
-//! All headers come from the server, or from a proxy between the server and this program, and can be wrong. So each
-//! value in a header is read strictly. A value that makes no sense is treated as missing. Source: API documentation,
-//! "Rate limits", response headers (2026-08-22).
+//! All headers come from the server, or from a proxy between the server and this program, and can be wrong. Each value
+//! in a header is therefore read strictly. A value that makes no sense is treated as missing. Source: API
+//! documentation, "Rate limits", response headers (2026-08-22).
 
 use std::time::Duration;
 
@@ -21,13 +21,13 @@ const LONGEST_WAIT: Duration = Duration::from_secs(400 * 86_400);
 const LARGEST_LIMIT: u64 = 4_000_000_000;
 
 /// The prefix that a LiteLLM proxy adds to the names of headers from the platform behind the proxy. On the Messages
-/// path, the proxy itself sends no `retry-after` with a refusal. Sources: PyPI litellm 1.110.2; BerriAI/litellm#37754
-/// (2026-08).
+/// path, the proxy itself sends no `retry-after` when it rejects a request. Sources: PyPI litellm 1.110.2;
+/// BerriAI/litellm#37754 (2026-08).
 const OF_PLATFORM_BEHIND: &str = "llm_provider-";
 
 /// Returns the limits and the waiting times in the headers of a response, and the id of the request.
 ///
-/// A date in `retry-after` is compared with the header `date`. So the wait is right, also if the server's clock is
+/// A date in `retry-after` is compared with the header `date`, so the wait is right even if the server's clock is
 /// wrong. If the header `date` is missing, the date in `retry-after` is compared with `now`, which returns wall-clock
 /// time.
 ///
@@ -183,7 +183,7 @@ impl<'a> Values<'a> {
             },
         };
         let id = id.text()?;
-        // The loop over the bytes never ends early, so the compiler can check many bytes in one step.
+        // The loop over the bytes never stops early, so the compiler can check many bytes in one step.
         let is_graphic = id.bytes().fold(true, |so_far, byte| so_far & byte.is_ascii_graphic());
         let is_id = !id.is_empty() && id.len() <= 128 && is_graphic;
         is_id.then(|| id.to_owned())

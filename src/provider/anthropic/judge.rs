@@ -18,8 +18,8 @@ use super::platform;
 use crate::domain::{ErrorClass, Failure, HaltReason, LimitKind, ProviderKind, RateSignals, Verdict, shortened};
 use crate::provider::{Reply, ReplyHead};
 
-/// Beginnings of error messages. If an error has the status 400 and its message begins like this, the account has no
-/// credit left (2026-08-22).
+/// Prefixes of error messages. If the message of an error with status 400 has such a prefix, the account has no credit
+/// left (2026-08-22).
 ///
 /// Errors about credit have the same status and type as ordinary bad requests, so only the text of the message shows
 /// the difference. For all other errors of the Claude API, the text does not matter.
@@ -63,8 +63,8 @@ pub(super) fn judge(kind: ProviderKind, head: &ReplyHead, reply: Reply, signals:
     }
 }
 
-/// Judges an error in a response with the status 200. The type of the error shows the status that the error would
-/// otherwise have had.
+/// Judges an error in a response with status 200. The type of the error shows the status that the error would otherwise
+/// have had.
 ///
 /// The answer had begun, so the attempt may have been billed. The advice on retries in the headers is ignored, because
 /// the headers were sent before the error happened.
@@ -101,7 +101,7 @@ fn by_platform(
     platform::verdict(kind, status, failure, head, retry_after, usual)
 }
 
-/// Returns the HTTP status with which the API sends errors of a type.
+/// Returns the HTTP status of the API's errors of a type.
 pub(super) fn status_of(kind: Option<&str>) -> u16 {
     known_status_of(kind).unwrap_or(500)
 }
@@ -190,9 +190,8 @@ fn is_lost_behind_a_gateway(status: u16, failure: &Failure) -> bool {
     matches!(status, 502 | 504 | 520 | 524) && failure.kind.is_none()
 }
 
-/// Changes a verdict according to `x-should-retry`, if the failure concerns a single row. Refusals because of limits,
-/// overload, and failures that stop the run have rules of their own. `x-should-retry` has no effect on such refusals
-/// and failures.
+/// Changes a verdict according to `x-should-retry`, if the failure concerns a single row. `x-should-retry` has no
+/// effect on rate limits, overload and failures that stop the run, because these have rules of their own.
 fn obey_should_retry(verdict: Verdict, status: u16, should_retry: Option<bool>) -> Verdict {
     match (verdict, should_retry) {
         (Verdict::Rejected { class, failure }, Some(true)) if (400..500).contains(&status) => {

@@ -7,9 +7,9 @@ use crate::domain::Quality;
 /// Returns the quality of an answer with this stop reason; `None` if the stop reason means that the model has only
 /// paused.
 ///
-/// The Mantle endpoint of Amazon Bedrock ends an answer early when the limit of output tokens is used up. No source
-/// names the stop reason of such an answer. So the stop reason is treated as unknown, and the quality of the answer is
-/// `unknown`. When its name becomes known, it should be added next to `max_tokens`.
+/// The Mantle endpoint of Amazon Bedrock stops an answer early when the limit of output tokens is used up. No source
+/// names the stop reason of such an answer. So the program treats it as an unknown stop reason, and the quality of the
+/// answer is `unknown`. When its name becomes known, add it next to `max_tokens`.
 pub(super) fn quality(stop_reason: &[u8]) -> Option<Quality> {
     match stop_reason {
         b"end_turn" | b"stop_sequence" | b"tool_use" => Some(Quality::Ok),

@@ -49,7 +49,7 @@ pub(super) fn write(members: &Params, out: &mut Vec<u8>, mut real: impl FnMut(&s
 /// Returns the text between the quotation marks of a JSON string, with its escapes; `None` if the value is not a
 /// string.
 ///
-/// Escaped pieces of a string can be joined without decoding them. So the joined string is spelled as the server
+/// Escaped pieces of a string can be joined without decoding them, so the joined string is spelled as the server
 /// spelled it. An escaped character is whole again after the join if its two halves came in different pieces.
 pub(super) fn inside_quotes(json: &str) -> Option<&str> {
     json.strip_prefix('"')?.strip_suffix('"')

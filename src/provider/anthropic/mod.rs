@@ -42,7 +42,7 @@ use super::{BatchApi, Decoder, HeadNews, Provider, Reply, ReplyHead, Splice, Tra
 use crate::domain::{Marked, PoolId, ProviderKind, RateSignals, Request, RequestRules, Verdict};
 
 /// The capacity of the header map of a request. The capacity includes the headers that the transport and its HTTP
-/// client add. With less capacity, the map would have to grow, and would then be copied.
+/// client add. With less capacity, the map would be copied when it grows.
 const HEADERS: usize = 12;
 
 /// A setting that can't be sent in a header.
@@ -96,7 +96,7 @@ impl Anthropic {
     }
 
     /// Sets the rules that change requests: other names of models, and members that are left out. The adapter never
-    /// sees members that the provider refuses, because rows with such members are rejected when they are planned.
+    /// sees members that the provider rejects, because the program rejects rows with such members when it plans them.
     #[must_use]
     pub fn with_rules(mut self, rules: Arc<RequestRules>) -> Self {
         self.changes = Changes::new(rules);

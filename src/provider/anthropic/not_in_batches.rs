@@ -1,8 +1,7 @@
-//! Finds the members of a request that the API refuses in batches.
+//! Finds the members of a request that the API rejects in batches.
 //!
-//! The API checks the requests of a batch only when they run. Without the checks in this module, the user would see
-//! only hours later that a member is refused, and then in every request. So the requests are checked before they are
-//! sent.
+//! This module checks requests before they are sent, because the API checks the requests of a batch only when they run.
+//! Otherwise, the user would learn only hours later that the API rejects a member, and then in every request.
 //!
 //! Source: API documentation, "Batch processing" (2026-09-20); changes of the official Python client 2.10.0
 //! (`billing_policy`). The documentation also mentions hints for caches and contexts, and flags of research previews.
@@ -10,14 +9,14 @@
 
 use crate::domain::json::{Cursor, DEEPEST};
 
-/// Returns the name of the first member that the API refuses in batches. Returns `None` if there is no such member, or
+/// Returns the name of the first member that the API rejects in batches. Returns `None` if there is no such member, or
 /// if the request can't be read.
 pub(super) fn first(json: &[u8]) -> Option<&'static str> {
     let mut found = None;
     let _ = Cursor::new(json).object(|cursor, name| {
         let value = cursor.value(DEEPEST)?;
         found = refused(name, value);
-        // The pass over the members ends at the first refused member.
+        // The pass over the members stops at the first member that the API rejects.
         found.is_none().then_some(())
     });
     found

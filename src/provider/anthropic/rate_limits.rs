@@ -13,13 +13,12 @@ use super::Anthropic;
 use crate::domain::{ModelClass, PoolId, RateLimits, Speed};
 use crate::provider::{Body, Transfer, WireRequest};
 
-/// The text with which the keys of administrators begin. The API reports the limits of an organization only if the
-/// request has the key of an administrator.
+/// The prefix of admin keys. The API reports the limits of an organization only if the request has an admin key.
 const ADMIN_KEY: &str = "sk-ant-admin";
 
 const PATH: &str = "/v1/organizations/rate_limits";
 
-/// The largest length of a page cursor that is sent back to the server.
+/// The greatest length of a page cursor that is sent back to the server.
 const PAGE_BYTES: usize = 512;
 
 /// One page of the limits of an organization.
@@ -34,9 +33,9 @@ pub(crate) struct LimitsPage {
 /// A group of limits that several models, or several endpoints, share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LimitGroup {
-    /// The kind of the group, which says to what the limits apply, such as `model_group`, `batch` or `token_count`.
+    /// The kind of the group, which says what the limits apply to, such as `model_group`, `batch` or `token_count`.
     pub kind: String,
-    /// The name of the group for people.
+    /// The display name of the group.
     pub name: String,
     /// The names of the models in the group; empty if it is not a group of models.
     pub models: Vec<String>,
@@ -96,7 +95,7 @@ struct RawLimit {
     value: Option<u64>,
 }
 
-/// Returns whether an API key is the key of an administrator.
+/// Returns whether an API key is an admin key.
 pub(crate) fn is_admin_key(key: &str) -> bool {
     key.starts_with(ADMIN_KEY)
 }

@@ -6,9 +6,8 @@
 //! row's own request, so these rules do not move cache marks.
 //!
 //! A cache mark is a member of a content block. A plain string is the short form of a list with one text block, and has
-//! no place for a mark. So if a string must be marked, a list with one text block is sent instead of the string. The
-//! list means the same. All rows with the same prefix send this list, also the rows without a mark, so that their
-//! prefixes stay equal.
+//! no place for a mark. If a string must be marked, the equivalent list with one text block is sent instead. All rows
+//! with the same prefix send this list, even the rows without a mark, so that their prefixes stay equal.
 
 use bytes::Bytes;
 

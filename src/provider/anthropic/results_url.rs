@@ -1,11 +1,11 @@
 //! Checks the address of a batch's results.
 //!
-//! The API gives a whole URL for the results of a batch. The request for the results contains the key. So the URL is
+//! The API gives a whole URL for the results of a batch. The request for the results contains the key, so the URL is
 //! used only if it has the scheme, the host and the port of the base URL. A gateway can pass on a URL that names
 //! another server.
 //!
-//! The parser is strict: a URL with anything unusual is not used. Refusing such a URL does no harm, because the address
-//! can also be made from the batch's id.
+//! The parser is strict: a URL with anything unusual is not used. Rejecting such a URL does no harm, because the
+//! address can also be made from the batch's id.
 
 /// Returns the path and the query of `url`, relative to the path of `base_url`. Returns `None` if `url` is on another
 /// server, or if its path is not below the path of `base_url`.

@@ -1,21 +1,21 @@
 //! Checks whether a whole answer has everything that an answer must have.
 //!
 //! A response with status 200 can be wrong. A gateway can translate the response, a proxy can cut it off, and a model
-//! can call a tool that was not offered. The following table decides whether an answer is kept or refused. The table
-//! applies to all answers, streamed or not. An answer is refused if it would be of no use to a reader of the results.
+//! can call a tool that was not offered. The following table decides whether an answer is kept or rejected. The table
+//! applies to all answers, streamed or not. An answer is rejected if it would be of no use to a reader of the results.
 //! The members of a message can come in any order.
 //!
 //! | part of the answer | what it must be | if it is not |
 //! |---|---|---|
-//! | the whole answer | JSON, at most 125 levels deep, without lone surrogates; the members in this table occur only once (in a stream, all members occur only once) | refused |
-//! | `type` | `"message"` | refused (`"error"`, or an error of another platform: read as an error) |
-//! | `content` | a list of objects, each with a `type` that is a string; an empty list is allowed | refused |
-//! | a `text` block | its `text` is a string; an empty string is allowed | refused |
-//! | a `tool_use` block | its `name` is the name of a tool of the request, and its `input` is an object | refused |
-//! | a `server_tool_use` or `mcp_tool_use` block | its `name` is a string, its `input` is an object | refused |
+//! | the whole answer | JSON, at most 125 levels deep, without lone surrogates; the members in this table occur only once (in a stream, all members occur only once) | rejected |
+//! | `type` | `"message"` | rejected (`"error"`, or an error of another platform: read as an error) |
+//! | `content` | a list of objects, each with a `type` that is a string; an empty list is allowed | rejected |
+//! | a `text` block | its `text` is a string; an empty string is allowed | rejected |
+//! | a `tool_use` block | its `name` is the name of a tool of the request, and its `input` is an object | rejected |
+//! | a `server_tool_use` or `mcp_tool_use` block | its `name` is a string, its `input` is an object | rejected |
 //! | a block of another type | not checked: unknown types are accepted | |
-//! | `usage` | an object, with any members | refused |
-//! | `stop_reason` | a string that is not empty; its meaning is in the next table | refused |
+//! | `usage` | an object, with any members | rejected |
+//! | `stop_reason` | a string that is not empty; its meaning is in the next table | rejected |
 //! | the other members (`id`, `role`, `model`, …) | not checked; they can be missing | |
 //!
 //! | `stop_reason` | what happens to the answer |
@@ -23,18 +23,18 @@
 //! | `end_turn`, `stop_sequence`, `tool_use` | kept, with the quality ok |
 //! | `max_tokens`, `model_context_window_exceeded` | kept, with the quality truncated |
 //! | `refusal` | kept, with the quality refused |
-//! | `pause_turn` | refused, because it is not finished; the row is not tried again, because the same request would end in the same way |
+//! | `pause_turn` | rejected, because it is not finished; the row is not tried again, because the same request would end with the same stop reason |
 //! | another stop reason | kept, with the quality unknown |
 //!
-//! If an answer is refused, the row is tried again, as after a lost answer. The exception is `pause_turn`: a row with
+//! If an answer is rejected, the row is tried again, as after a lost answer. The exception is `pause_turn`: a row with
 //! this stop reason is not tried again. If the answer has a tool call, the names of its tools are compared with the
 //! names in the request. The names are read from the bytes of the request that was sent. Some requests can add tools
 //! that they do not name (`mcp_servers`, a toolset without a `name`, a `thread`). In the answers to such requests,
 //! every name of a tool is accepted.
 //!
 //! In a stream, the input of a tool call comes as pieces of text. If this text is not JSON, the result depends on how
-//! the answer ended. If the model ended on its own, the answer is refused. If the answer was cut off, the text is kept
-//! in the form that [`super::block`] describes.
+//! the answer ended. If the model stopped on its own, the answer is rejected. If the answer was cut off, the text is
+//! kept in the form that [`super::block`] describes.
 //!
 //! Sources: fact sheet of the API, sections 1.6 and 1.7; API documentation, "Handling stop reasons" (2026-08-22).
 
@@ -54,7 +54,7 @@ use crate::domain::{Quality, Request, Usage, quoted};
 /// API's own answers have a tenth of this depth.
 const DEEPEST_MESSAGE: u32 = DEEPEST - 2;
 
-/// The reason why an answer is refused.
+/// The reason why an answer is rejected.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refused {
     /// A part of the answer is missing or has a wrong form. The value of this variant names the part.

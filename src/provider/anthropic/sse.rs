@@ -1,9 +1,9 @@
-//! Reads streams: cuts bytes into events, and makes a reply from all events of a stream.
+//! Reads streams: splits bytes into events, and makes a reply from all events of a stream.
 //!
-//! This file cuts bytes into events. [`Fold`] puts the events together.
+//! This file splits bytes into events. [`Fold`] puts the events together.
 //!
-//! The lines that begin with `event:` are not read. The lines with `event:` are not needed, because the data of each
-//! event contains the event's type. Some proxies also leave out the lines with `event:`.
+//! The lines that begin with `event:` are not read, because the data of each event contains the event's type. Some
+//! proxies also leave out these lines.
 
 use bytes::Bytes;
 
@@ -15,7 +15,7 @@ use crate::domain::{Request, StreamFault, Usage};
 use crate::provider::{Decoder, Reply, ReplyHead};
 
 /// The longest event that is read, in bytes. An event needs much memory, because the event and the parts that are read
-/// from it are in memory at the same time. The API's own events are about a thousand times shorter.
+/// from it are in memory together. The API's own events are about a thousand times shorter.
 const LONGEST_EVENT_BYTES: usize = 16 << 20;
 
 fn too_long() -> String {
@@ -79,7 +79,7 @@ fn in_stream(reply: Reply, usage: Usage) -> Reply {
     }
 }
 
-/// Cuts bytes into lines (ended by LF, CR or CRLF) and lines into events.
+/// Splits bytes into lines (ended by LF, CR or CRLF) and lines into events.
 ///
 /// Source: HTML standard, section 9.2.6. An event without data is ignored, and so is an event without a blank line at
 /// its end.

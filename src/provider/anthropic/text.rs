@@ -1,9 +1,9 @@
 //! Cleans text from a server before people see it: the result is short and has no control characters, tags or keys.
 
-/// The length to which the text of a failed response is cut, in bytes.
+/// The length to which the text of a failed response is shortened, in bytes.
 const LONGEST_BYTES: usize = 4 * 1024;
-/// The number of bytes of a body that are read for an excerpt. An excerpt seldom needs more bytes, although tags are
-/// removed from it.
+/// How many bytes of a body are read for an excerpt. An excerpt seldom needs more bytes, although tags are removed from
+/// it.
 const LOOKED_AT_BYTES: usize = 64 * 1024;
 
 /// Returns the readable beginning of a body that has an unknown form, for example a gateway's page or plain text.
@@ -13,9 +13,10 @@ pub(super) fn excerpt(body: &[u8]) -> String {
     if is_markup { clean(&without_tags(&text)) } else { clean(&text) }
 }
 
-/// Returns `text` on one line and cut to 4 KiB, without control characters and without anything that looks like a key.
+/// Returns `text` on one line and shortened to 4 KiB, without control characters and without anything that looks like a
+/// key.
 ///
-/// A server can send back what it received. So everything that begins like a key is removed from its messages,
+/// A server can send back what it received, so everything that begins like a key is removed from its messages,
 /// including keys of other people. The exact key that was sent is removed later, in every encoding and from every text,
 /// by [`crate::domain::Secrets`]. If this function cuts the text in the middle of the key, a part of the key stays.
 /// [`crate::domain::Secrets`] finds such a part if it has at least twelve characters.

@@ -10,7 +10,7 @@ use crate::domain::Usage;
 
 /// Reads the member `usage` of a message; returns `None` when its value is not an object.
 ///
-/// A member that is missing, null or not a number is read as zero. So no answer is discarded because of a wrong usage.
+/// A member that is missing, null or not a number is read as zero, so no answer is discarded because of a wrong usage.
 /// Counts above 2³²−1 are read as 2³²−1, so that sums of hostile counts can't overflow.
 pub(super) fn read(json: &str) -> Option<Usage> {
     let mut counts = Counts::default();
@@ -35,8 +35,8 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Stores the count of a member of the usage object. Only members with a value that is not an object are stored
-    /// with this function.
+    /// Stores the count of a member of the usage object. Callers use this function only for members whose value is not
+    /// an object.
     pub(super) fn note(&mut self, name: &[u8], count: u64) {
         match name {
             b"input_tokens" => self.input = count,

@@ -6,7 +6,7 @@ use super::numbers::{dollars, seconds};
 use crate::domain::{BatchesEnd, BatchesStatus};
 use crate::report::stats::Stats;
 
-/// The open batches, in a `progress` object.
+/// The open batches of a run, in a `progress` object.
 #[derive(Debug, Serialize)]
 pub(super) struct BatchesNow {
     /// The number of batches that the API is processing. The API shows no progress inside a batch before the batch has
@@ -20,14 +20,14 @@ pub(super) struct BatchesNow {
     expires_in_s: Option<f64>,
     /// Whether an open batch is being cancelled.
     canceling: bool,
-    /// Whether the reply to the submission of a batch was lost. The run then looks for this batch in the API's list of
-    /// batches.
+    /// Whether the reply to the submission of a batch was lost, so that the run looks for this batch in the API's list
+    /// of batches.
     reply_lost: bool,
     /// The number of ended batches whose results are being collected.
     collecting: usize,
     /// The time until the run asks the API again for the state of the batches, in seconds; null if no batch is open.
     next_look_s: Option<f64>,
-    /// Whether rows wait before they are put into a batch. Such rows wait until a similar request was answered online.
+    /// Whether rows wait before they are put into a batch. These rows wait until a similar request was answered online.
     trying: bool,
 }
 
@@ -47,7 +47,7 @@ impl BatchesNow {
     }
 }
 
-/// The state of the batches at the end of the run, in the object `ended`.
+/// The state of the batches at the end of the run, in an `ended` object.
 #[derive(Debug, Serialize)]
 pub(super) struct BatchesAtEnd {
     /// The number of rows that were answered in batches.

@@ -1,4 +1,4 @@
-//! Numbers in JSON objects.
+//! Rounds numbers for JSON objects.
 
 use std::time::Duration;
 
@@ -6,8 +6,7 @@ use jiff::Timestamp;
 
 use crate::domain::Money;
 
-/// Returns a number rounded to three decimal places. More decimal places would make files larger without any use for
-/// people.
+/// Returns a number rounded to three decimal places. More decimal places would only make the files larger.
 pub(crate) fn rounded(number: f64) -> f64 {
     (number * 1e3).round() / 1e3
 }

@@ -232,7 +232,7 @@ impl Limits {
 /// The state of a run, in a `progress` object.
 #[derive(Debug, Serialize)]
 pub(crate) struct Progress {
-    /// The number of rows in the input; null on a pipe.
+    /// The number of rows in the input; null if the input is a pipe.
     total: Option<u64>,
     /// The number of rows that earlier runs finished.
     already_done: u64,
@@ -254,10 +254,10 @@ pub(crate) struct Progress {
     /// The dollars saved by copied and reused answers: the cost of these answers when they were paid for. Answers with
     /// an unknown cost are left out.
     saved_usd: f64,
-    /// The number of answered rows whose first answer was not accepted, by the way in which the accepted answer was
-    /// made. The ways are `repaired`, `retried` (asked again), `grown` (with a larger `max_tokens`), `continued`,
-    /// `unpaused` (continued after a pause) and `another_model`. These rows are also counted by the quality of their
-    /// answer, for example in `ok`.
+    /// The number of answered rows whose first answer was not accepted, by how the accepted answer was made:
+    /// `repaired`, `retried` (asked again), `grown` (with a larger `max_tokens`), `continued`, `unpaused` (continued
+    /// after a pause) and `another_model`. These rows are also counted by the quality of their answer, for example in
+    /// `ok`.
     mended: BTreeMap<&'static str, u64>,
     /// The number of rows that failed and are not tried again in this run.
     failed: u64,
@@ -273,10 +273,10 @@ pub(crate) struct Progress {
     /// The recent rate of finished rows that were sent online, in rows per minute. Null at the start of the run, and
     /// while the run waits only for batches.
     rows_per_minute: Option<f64>,
-    /// The estimated time left, in seconds. Null on a pipe, at the start of the run, while the run waits, and while
-    /// batches are open.
+    /// The estimated time left, in seconds. Null if the input is a pipe, at the start of the run, while the run waits,
+    /// and while batches are open.
     eta_s: Option<f64>,
-    /// The name of the thing that the run waits for, if the time left can't be estimated; otherwise null.
+    /// What the run waits for, as a name for scripts; null if the time left can be estimated.
     waiting_for: Option<&'static str>,
     /// Input tokens that were not read from the prompt cache, including tokens written to the cache.
     input_tokens: u64,
@@ -284,38 +284,38 @@ pub(crate) struct Progress {
     cache_read_tokens: u64,
     /// Input tokens written to the prompt cache, with either lifetime. These tokens are also part of `input_tokens`.
     cache_write_tokens: u64,
-    /// The dollars that the cache saved, compared with the same run without a cache; negative if the writes cost more
-    /// than the reads saved. Null if no token was written or read, or if no price is known.
+    /// The dollars that the cache saved, compared with the same run without a cache; negative if the cache writes cost
+    /// more than the cache reads saved. Null if no token was written or read, or if no price is known.
     cache_saved_usd: Option<f64>,
     /// Output tokens.
     output_tokens: u64,
     /// The cost of all tokens with a known price, in dollars. Null if the run used tokens and no price is known.
     cost_usd: Option<f64>,
-    /// The expected cost of all rows of this run in dollars, including the finished rows. Null on a pipe, if a price is
-    /// unknown, during an early stop, and while the run waits for its last answers. If there was no estimate before the
-    /// run, the cost is also null at the start.
+    /// The expected cost of all rows of this run in dollars, including the finished rows. Null if the input is a pipe,
+    /// if a price is unknown, when the run stops early, and while it waits for its last answers. Also null at the start
+    /// of a run without an estimate.
     projected_cost_usd: Option<Interval<f64>>,
-    /// The expected time of the end of this run, as RFC 3339. Null on a pipe, at the end, when the run stops early, and
-    /// while the run waits.
+    /// The expected time of the end of this run, as RFC 3339. Null if the input is a pipe, at the end, when the run
+    /// stops early, and while it waits.
     projected_end: Option<Interval<Timestamp>>,
     /// The number of finished rows whose model has no known price.
     unpriced: u64,
     /// The number of requests in flight.
     in_flight: Option<usize>,
-    /// The number of requests that are allowed in flight at the moment.
+    /// How many requests are currently allowed in flight.
     window: Option<usize>,
-    /// The reason why no more requests are sent at the moment.
+    /// The reason why the run is not sending more requests.
     reason: Option<&'static str>,
     /// The current outage of the provider; null while the provider works.
     outage: Option<OutageNow>,
-    /// The open batches. Batches with all results collected are left out. Null if there are no open batches.
+    /// The open batches, without those whose results are all collected; null if there are none.
     batches: Option<BatchesNow>,
     /// The number of rows that were answered in a batch. These rows are also counted by the quality of their answer,
     /// for example in `ok`.
     answered_in_batches: u64,
     /// The rate-limit pools with rows to send or requests in flight.
     pools: Vec<Pool>,
-    /// The providers of the run. Empty if the run has only one provider.
+    /// The providers of the run; empty if the run has only one.
     providers: Vec<ProviderNow>,
 }
 
@@ -329,9 +329,9 @@ struct OutageNow {
     status: Option<u16>,
     /// The message of the last failure.
     message: String,
-    /// The length of the outage so far, in seconds.
+    /// How long the outage has lasted so far, in seconds.
     lasted_s: f64,
-    /// The time until the next try of a request to this provider, in seconds; null while a try is in flight.
+    /// The time until the next request to this provider, in seconds; null while a request is in flight.
     next_try_s: Option<f64>,
 }
 
@@ -356,7 +356,7 @@ struct Pool {
     itpm: Option<u32>,
     otpm: Option<u32>,
     /// The fill level of the buckets for requests, input tokens and output tokens, each as a share of its limit per
-    /// minute. A level is null if there is no such limit.
+    /// minute. A level is null if the pool has no such limit.
     level: [Option<f64>; 3],
     held_s: Option<f64>,
 }

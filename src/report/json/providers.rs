@@ -28,11 +28,11 @@ pub(super) struct ProviderNow {
     /// The reason why another provider gets the rows, as a name that `--fallback-on` takes; null if this provider gets
     /// its own rows.
     why: Option<&'static str>,
-    /// The number of times that the run began to send the rows of this provider to another provider, by the reason.
+    /// How many times the run began to send the rows of this provider to another provider, by the reason.
     left: BTreeMap<&'static str, u64>,
     /// The number of attempts that were tried again after a 429.
     limited: u64,
-    /// The number of times that a pool of this provider had to wait after a 429.
+    /// How many times a pool of this provider had to wait after a 429.
     holds: u64,
 }
 

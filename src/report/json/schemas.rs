@@ -1,5 +1,6 @@
-//! Checks every kind of JSON line against its schema in `fixtures/schemas`. A member that is not in the schema fails
-//! these tests, so every member has a description. Readers outside of these tests have to accept unknown members.
+//! Checks every kind of JSON line against its schema in `fixtures/schemas`. The tests fail if a line has a member that
+//! is not in the schema, so every member has a description. Other readers of these lines have to accept unknown
+//! members.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -114,7 +115,7 @@ fn close(schema: &mut Value) {
     }
 }
 
-/// Returns events for each type of line except `progress`: events with all optional values, and events without them.
+/// Returns events for each type of line except `progress`: some events have all optional values, and others have none.
 fn bodies() -> Vec<EventBody> {
     let id = || pool("haiku-4.5", [None; 3]).pool;
     let held = |kind, dimension| EventBody::Held { pool: id(), wait: Duration::from_secs(1), kind, dimension };
@@ -193,7 +194,7 @@ fn everything() -> Stats {
     stats
 }
 
-/// Returns the counters of a run with a forecast. With a forecast, the end and the cost of the run are estimated.
+/// Returns the counters of a run with a forecast, so that the end and the cost of the run are estimated.
 fn with_plan() -> Stats {
     let mut stats = Stats::default();
     stats.fold(&at(0, started(Some(1_000), 0)));

@@ -90,7 +90,7 @@ struct Summary<'a> {
 /// The numbers of rows of the input, after this run and all earlier runs on the same file.
 #[derive(Serialize)]
 struct FileRows {
-    /// The number of rows in the file; null on a pipe.
+    /// The number of rows in the file; null if the input is a pipe.
     total: Option<u64>,
     answered: u64,
     failed: u64,
@@ -114,8 +114,7 @@ struct RunRows<'a> {
     copied: u64,
     /// The number of answered rows that took their answer from earlier results.
     reused: u64,
-    /// The number of answered rows whose first answer was not accepted, by the way in which the accepted answer was
-    /// made.
+    /// The number of answered rows whose first answer was not accepted, by how the accepted answer was made.
     mended: BTreeMap<&'static str, u64>,
     /// The label of the first answered row of each quality.
     examples: BTreeMap<&'static str, &'a str>,
@@ -145,8 +144,7 @@ struct Rate {
     rows_per_minute: Vec<f64>,
 }
 
-/// The latency of the answers that came online. The latency of an answer begins when its row is sent for the first
-/// time.
+/// The latency of the answers that came online. The latency of an answer is counted from the first request of its row.
 #[derive(Serialize)]
 struct Latency {
     answers: u64,
@@ -160,8 +158,8 @@ struct Latency {
 struct BilledTwice {
     /// The number of answers in this run that were possibly billed twice.
     this_run: u64,
-    /// The number of answers in the previous run that were possibly billed twice. The number is 0 if the previous run
-    /// was not cut short.
+    /// The number of answers in the previous run that were possibly billed twice. 0 if the previous run was not cut
+    /// short.
     run_before: u64,
     /// The number of answers in all runs on this file that were possibly billed twice.
     all_runs: u64,

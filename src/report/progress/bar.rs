@@ -1,19 +1,19 @@
 //! The block of live lines, rendered by indicatif. Only this file uses indicatif.
 //!
 //! indicatif's [`ProgressBar`] keeps the length, the position and the text around the bar, and renders them in its
-//! style. The bar draws on a [`Sheet`] as if the sheet were a terminal. The sheet keeps the drawn lines. The sheet
-//! ignores movements of the cursor and the blanks at the ends of lines. [`Progress`](super::Progress) takes the lines
-//! from the sheet and draws them on the real terminal.
+//! style. The bar draws on a [`Sheet`] as if the sheet were a terminal. The sheet keeps the drawn lines, but ignores
+//! cursor movements and the blanks at the ends of lines. [`Progress`](super::Progress) takes the lines from the sheet
+//! and draws them on the real terminal.
 //!
-//! The repaint of indicatif is not used. The repaint leaves the cursor after the last line. Before the next drawing it
-//! moves the cursor up by the number of rows that it counted at the last drawing. After a change of the terminal's
-//! size, this number is wrong, and the repaint erases other text above the block. The repaint also fills each line with
-//! blanks up to the edge. Because of these blanks, every line wraps when the terminal becomes narrower.
+//! indicatif's own repaint is not used. It leaves the cursor after the last line, and before the next drawing it moves
+//! the cursor up by the number of rows that it drew. After a change of the terminal's size, this number is wrong, and
+//! the repaint erases other text above the block. The repaint also fills each line with blanks up to the edge, so that
+//! every line wraps when the terminal becomes narrower.
 //!
-//! Only [`Bar::draw`] draws: no thread draws at regular times. The draw target has no limit on the number of drawings
-//! per second, so no drawing is dropped. `Progress` decides how often to draw. [`line`](crate::report::line) decides
-//! which parts fit, because indicatif's templates can't drop the least important part first. `line` also sets the
-//! colours, because the run has already decided whether to use colours. The crate indicatif would decide again from the
+//! Only [`Bar::draw`] draws, and no thread draws at regular times. The draw target does not limit the drawings per
+//! second, so no drawing is dropped. `Progress` decides how often to draw. [`line`](crate::report::line) decides which
+//! parts fit, because indicatif's templates can't drop the least important part first. `line` also sets the colours,
+//! because the run has already decided whether to use colours. The crate indicatif would decide this again from the
 //! environment variables.
 
 use std::io;
@@ -73,7 +73,7 @@ impl Sheet {
 impl TermLike for Sheet {
     /// The width of the sheet is a little more than the width of the longest line. If the sheet were narrower than a
     /// line, indicatif would count that line as several rows. If the sheet were much wider, indicatif would fill each
-    /// line with many more blanks.
+    /// line with many blanks.
     fn width(&self) -> u16 {
         500
     }
@@ -103,7 +103,7 @@ impl TermLike for Sheet {
         self.write_str(text)
     }
 
-    /// Receives text from indicatif. The crate writes each line in one call, and the blanks up to the edge in the next
+    /// Receives text from indicatif, which writes each line in one call, and the blanks up to the edge in the next
     /// call.
     fn write_str(&self, text: &str) -> io::Result<()> {
         let text = text.trim_end();

@@ -95,8 +95,8 @@ fn a_terminal_of_any_size_shows_the_header_and_one_block() {
     }
 }
 
-/// The lines are made for 80 columns. Then the terminal shrinks to 40 columns, so longer lines fill two rows. Later,
-/// the terminal grows again.
+/// The lines are made for 80 columns. Then the terminal shrinks to 40 columns, so that longer lines fill two rows.
+/// Later, the terminal grows again.
 #[test]
 fn a_terminal_that_shrinks_and_grows_keeps_the_header_and_one_block() {
     let mut screen = Screen::new(80, 24, Breaks::Anew);
@@ -197,12 +197,12 @@ proptest! {
     }
 }
 
-/// The way in which a terminal changes its text when its width changes.
+/// How a terminal changes its text when its width changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Breaks {
     /// The terminal wraps the lines again.
     Anew,
-    /// The terminal cuts the ends of the lines off. When the terminal becomes wider, the missing text does not come
+    /// The terminal cuts off the ends of the lines. When the terminal becomes wider, the missing text does not come
     /// back.
     Never,
 }
@@ -215,7 +215,7 @@ struct Screen {
     view: Progress,
     stats: Stats,
     breaks: Breaks,
-    /// All printed text that must still be on the terminal at the end, with the spaces removed.
+    /// All printed text that must still be on the terminal at the end, without its spaces.
     printed: String,
 }
 

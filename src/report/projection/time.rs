@@ -1,9 +1,9 @@
 //! Estimates the time left of a run, as an interval.
 //!
-//! The speed so far can mislead: a full bucket makes the start quick, and the longest answers come last. So the two
-//! ends of the interval are the time at the recent speed and the time at the speed of the whole run. The interval is
-//! then widened for random differences and for the time of the last answers. The low end of the interval is never much
-//! lower than the time that the known limits require.
+//! The speed so far can mislead: a full bucket makes the start quick, and the longest answers come last. So one end of
+//! the interval is the time left at the recent speed, and the other end is the time left at the mean speed of the whole
+//! run. The interval is then widened for random differences and for the time of the last answers. The low end of the
+//! interval is never much lower than the time that the known limits require.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use crate::report::outlook::Outlook;
 use crate::report::spread::Spread;
 use crate::report::stats::Stats;
 
-/// The largest expected difference between the speed so far and the speed of the remaining rows, as a share. Random
-/// differences between rows are added to this share.
+/// The largest expected difference between the speed so far and the speed of the remaining rows, as a share, without
+/// random differences between rows.
 const MARGIN: f64 = 0.15;
-/// The low end of the time left is at least this share of the time that the limits require. The share is below 1
-/// because the tokens per row are only known from the finished rows.
+/// The low end of the time left is at least this share of the time that the limits require. The share is below 1,
+/// because the tokens per row are known only from the finished rows.
 const SURE: f64 = 0.85;
 /// Until the run has lasted this long, the interval includes the whole interval of the forecast.
 const ENOUGH_TIME: Duration = Duration::from_secs(10);
@@ -40,8 +40,7 @@ struct Known {
 }
 
 impl Known {
-    /// Returns `low`, raised to the share `SURE` of the time that the limits require. The result is at most the likely
-    /// time.
+    /// Returns `low`, but at least the share `SURE` of the time that the limits require, and at most the likely time.
     fn not_too_quick(self, low: f64) -> f64 {
         low.max(SURE * self.by_limits).clamp(0.0, self.likely)
     }
@@ -88,7 +87,7 @@ impl Stats {
         Some(Interval { low: span(left.low)?, likely: span(left.likely)?, high: span(left.high)? })
     }
 
-    /// Returns the time left by the forecast, in seconds.
+    /// Returns the time left according to the forecast, in seconds.
     fn planned_time_left(&self) -> Option<Interval<f64>> {
         let (time, elapsed) = (self.forecast?.time?, self.elapsed());
         Some(time.map(|time| time.saturating_sub(elapsed).as_secs_f64()))
@@ -111,8 +110,8 @@ impl Stats {
         let (finished, in_flight) = (&self.rows_so_far.seconds, self.in_flight());
         let pools = self.standing.as_ref().map_or(&[][..], |standing| &standing.pools);
         let not_sent = rows.saturating_sub(in_flight as u64);
-        // The answers of requests in flight can take longer than the answers so far. The difference is largest after
-        // few answers.
+        // The answers of requests in flight can take longer than the answers so far. This difference is largest after
+        // only a few answers.
         let longer = 1.0 + in_flight as f64 / finished.count().max(1) as f64;
         Known {
             likely,
@@ -125,7 +124,7 @@ impl Stats {
     }
 }
 
-/// Returns the standard deviation of the time for `rows` further rows, in seconds.
+/// Returns the standard deviation of the time that `rows` further rows take, in seconds.
 ///
 /// Only the later half of the finished rows is used. The start of the run is left out, because a burst or a slow rise
 /// at the start says nothing about the later rows. The result is infinite before the first row has finished.

@@ -1,5 +1,5 @@
-//! Tests of the summary for each kind of end of a run. The snapshots in `snapshots/` contain each summary in 60, 80 and
-//! 120 columns.
+//! Tests of the summary for every way in which a run can end. The snapshots in `snapshots/` contain each summary in 60,
+//! 80 and 120 columns.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -156,7 +156,7 @@ fn a_path_cannot_control_the_terminal() {
     assert!(shown.contains(r"results  a\u{1b}[2J\nb"), "{shown}");
 }
 
-/// Returns the kinds of ends of a run, each with its name, its counters and its context. The first four ends are
+/// Returns the ways in which a run can end, each with its name, its counters and its context; the first four are
 /// ordinary.
 pub(in super::super) fn kinds_of_ends() -> Vec<(&'static str, Stats, SummaryContext)> {
     let command = |text: &str| Some(text.into());

@@ -132,8 +132,7 @@ impl Feeder<'_> {
                 turn => turn,
             } {}
         }
-        // The file is opened again for each part. A change of the file between two parts is therefore found only by
-        // this comparison.
+        // The file is opened again for each part. Only this comparison finds a change of the file between two parts.
         let inputs = plan.inputs.iter().zip(before.into_iter().zip(identities()));
         for (input, _) in inputs.filter(|(_, (before, after))| before != after) {
             let text = format!(

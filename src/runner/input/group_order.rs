@@ -21,7 +21,8 @@ use super::{Earlier, InputPlan};
 /// The number of prefixes of a row that decide its place in the order: the two shortest prefixes and the longest.
 const LEVELS: usize = 3;
 
-/// The path of a row: for each of the prefixes that decide its place, the number of the first row with this prefix.
+/// The path of a row. For each prefix that decides the place of the row, the path contains the number of the first row
+/// with this prefix.
 type Path = [u32; LEVELS];
 
 /// The order in which the rows of an input are read.

@@ -82,8 +82,8 @@ pub struct Earlier {
     /// The answers in the results of other runs, which rows take instead of being sent; `None` if there are no such
     /// results.
     pub stored: Option<Arc<StoredAnswers>>,
-    /// The rows with a last answer that was not accepted. A row with an answer that was not accepted is continued from
-    /// it, so the row takes no stored answer.
+    /// The rows whose last answer was not accepted. Each of these rows continues from that answer, so it takes no
+    /// stored answer.
     pub unfinished: Arc<HashSet<RowId>>,
     /// The policy that decides which stored answers a row can take. The value is `None` if rows take all stored
     /// answers.
@@ -95,7 +95,7 @@ pub struct Earlier {
 }
 
 impl Earlier {
-    /// Returns the value for a first run, in which no row has a history.
+    /// Returns the `Earlier` of a first run, in which no row has a history.
     pub fn none() -> Self {
         Self {
             known: Box::new(|_, _| RowState::New),

@@ -20,9 +20,9 @@ use super::reading::{Read, Reading};
 const ROWS: usize = 512;
 /// The highest number of bytes of rows that are read after a row that waits.
 const BYTES: usize = 8 << 20;
-/// The time that rows wait if no further row comes.
+/// How long rows wait if no further row comes.
 const IDLE: Duration = Duration::from_millis(100);
-/// The longest time that a row waits if the rows of the pipe come slowly.
+/// How long a row can wait if the rows of the pipe come slowly.
 const LONGEST: Duration = Duration::from_secs(1);
 /// The number of rows that fit into the channel between the reading thread and the feeding thread.
 const READ_AHEAD: usize = 64;
@@ -33,8 +33,8 @@ pub(super) struct Window {
     items: VecDeque<Item>,
     bytes: usize,
     begun: Instant,
-    /// The time for which the program has waited for the pipe while rows were waiting here. Time in which the loop
-    /// needed no rows is not included.
+    /// How long the program has waited for the pipe while rows were waiting here. Time in which the loop needed no rows
+    /// is not included.
     waited: Duration,
 }
 

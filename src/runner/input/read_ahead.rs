@@ -36,8 +36,7 @@ pub(super) fn read_ahead<'scope>(
     let thread = std::thread::Builder::new().name("look".to_owned()).spawn_scoped(scope, move || {
         loop {
             let bundle = bundle_of(&mut reading, progress);
-            // The receiver no longer exists if it met an error or was asked to end. A receiver that does not exist
-            // needs no more rows.
+            // If sending fails, the receiver met an error or was asked to end, so it needs no more rows.
             if bundle.is_empty() || give.send(bundle).is_err() {
                 return;
             }

@@ -72,8 +72,7 @@ impl Reading {
         }
     }
 
-    /// Reads the next row of the inputs. If an input ends with warnings but without a further row, returns the warnings
-    /// without a row.
+    /// Reads the next row of the inputs. If only warnings are left in an input, returns the warnings without a row.
     fn read(&mut self) -> Result<Option<Read>, SourceError> {
         loop {
             if self.rows_left == Some(0) {

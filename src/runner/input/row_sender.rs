@@ -19,8 +19,8 @@ use tokio::sync::mpsc;
 
 use super::incoming::Incoming;
 
-/// The number of bytes of rows that the channel can contain. A single row is allowed to be larger than this. In
-/// addition, the loop has up to three times as many bytes of rows.
+/// The number of bytes of rows that the channel can contain. A single row is allowed to be larger than this. The loop
+/// itself holds up to three times as many bytes of rows.
 const FEED_BYTES: usize = 16 << 20;
 
 /// The sending end of the channel from the input to the loop.
@@ -123,8 +123,8 @@ impl<'a> RowSender<'a> {
         }
     }
 
-    /// Waits until the channel has room for this many more items, and reserves this room. Returns `false` if the loop
-    /// no longer receives items.
+    /// Waits until the channel has room for `slots` more items, and reserves this room. Returns `false` if the loop no
+    /// longer receives items.
     fn wait_for_free(&mut self, slots: usize) -> bool {
         self.permits = wait_for(self.rows.reserve_many(slots)).ok();
         self.permits.is_some()

@@ -34,7 +34,7 @@ pub struct Survey {
     pub(crate) faults: Alike<String>,
     /// The first unusable rows: the place and the fault of each, as text.
     pub(crate) unusable_shown: Vec<String>,
-    /// For each pair of `--map-model`: the number of rows for which the pair was used.
+    /// For each pair of `--map-model`: how many rows the pair was used for.
     pub(crate) mapped: BTreeMap<usize, u64>,
     /// The number of rows without a name of their own.
     pub(crate) unnamed: u64,
@@ -61,8 +61,8 @@ pub struct Survey {
     pub(crate) repeated: u64,
     /// With `--dedupe`: the keys that more than one row has. These keys include the keys of rows that have a label.
     pub(crate) equal: Repeats,
-    /// The smallest amount of money with which a row can be sent: the lowest of the highest possible costs of the rows.
-    /// The value is `None` if no row has a price.
+    /// The smallest budget with which at least one row can be sent. It is the highest possible cost of the cheapest
+    /// row. The value is `None` if no row has a price.
     pub(crate) cheapest: Option<Money>,
     /// For each model: the number of its rows to be sent, and sums over these rows.
     pub(crate) models: BTreeMap<Arc<str>, ModelSum>,
@@ -98,8 +98,8 @@ pub(crate) struct ModelSum {
     pub(crate) input_tokens: u64,
     /// The largest `max_tokens` of the rows of this model.
     pub(crate) max_tokens: u32,
-    /// The highest possible cost of the rows of this model together, with one paid answer for each row. Rows without a
-    /// price are not included.
+    /// The highest possible cost of all rows of this model, with one paid answer for each row. Rows without a price are
+    /// not included.
     pub(crate) most: Money,
     /// The number of rows without a price.
     pub(crate) unpriced: u64,

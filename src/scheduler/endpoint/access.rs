@@ -19,7 +19,7 @@ pub(crate) struct Access {
 pub(crate) enum Forbidden {
     /// The endpoint has forbidden everything from the start, so the key is wrong.
     Key,
-    /// The endpoint forbids everything, but allowed requests before.
+    /// The endpoint now forbids everything, but it allowed requests before.
     All,
     /// The endpoint forbids only this request.
     Row,

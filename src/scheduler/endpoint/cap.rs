@@ -1,15 +1,15 @@
-//! The server's cap: the highest number of requests that the server allows in flight at the same time.
+//! The server's cap: the highest number of requests that the server allows in flight at once.
 //!
 //! The program learns about a cap only from refusals. When the first refusal comes, the server will also refuse some of
-//! the other requests in flight. The cap is the number of requests in flight that are not refused. The server can raise
-//! or remove its cap during a run without saying so. For this reason, the program sometimes tries one request more than
-//! the known cap allows. A refusal ends such a trial and doubles the time until the next trial. If every request of a
-//! full window is answered without a refusal, the real cap is higher than the known cap. The next trial then begins
-//! immediately, with twice as many additional requests.
+//! the other requests in flight. The cap is the number of requests in flight that the server accepts. The server can
+//! raise or remove its cap during a run without saying so. For this reason, the program sometimes tries one request
+//! more than the known cap allows. A refusal ends such a trial and doubles the time until the next trial. If every
+//! request of a full window is answered without a refusal, the real cap is higher than the known cap. The next trial
+//! then begins immediately, with twice as many additional requests.
 //!
-//! If the cap stays the same, one request is refused after 1, 3, 7 and 15 minutes, and then one every eight minutes.
-//! Refused requests are not billed. If the server has removed the cap, the run reaches its full speed about twelve
-//! round trips after the next trial begins.
+//! If the cap stays the same, the server rejects one request after 1, 3, 7 and 15 minutes, and then one every eight
+//! minutes. Rejected requests are not billed. If the server has removed the cap, the run reaches its full speed about
+//! twelve round trips after the next trial begins.
 
 use std::time::Duration;
 
@@ -24,8 +24,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(480);
 pub(crate) struct Cap {
     /// The number of requests that the server allows in flight; `None` while no cap is known.
     known: Option<usize>,
-    /// The instant at which the last group of refusals began. A refusal belongs to the group if its request was sent
-    /// before the group began.
+    /// When the last group of refusals began. A refusal belongs to the group if its request was sent before the group
+    /// began.
     wave_at: Option<Instant>,
     probe: Option<Probe>,
     /// The number of further refusals that were caused by the last trial, and therefore do not lower the known cap.

@@ -4,25 +4,26 @@
 //! From then on, only one probe (a single request) is sent at a time, at growing intervals. During an outage, a fault
 //! does not use up a try of its row. The first answer ends an outage. In this way, an outage costs only a few requests
 //! per minute, even if the window is large, and rows keep their tries. If the endpoint fails again within a minute
-//! after an outage, three faults, plus one for each answer since the outage, show this. With this rule, an endpoint
-//! that answers one request in ten is treated as failing. An endpoint that answers every second request is treated as
-//! working.
+//! after an outage, fewer faults are enough: three, plus one for each answer since the outage. With this rule, an
+//! endpoint that answers one request in ten is treated as failing. An endpoint that answers every second request is
+//! treated as working.
 
 use std::time::Duration;
 
 use crate::clock::Instant;
 
 /// The number of faults without an answer between them after which an endpoint is assumed to fail. With the default
-/// `--max-retries`, a row meets at least this many faults before it fails. If a row failed after fewer faults, an
-/// outage could make the last row of a run fail.
+/// `--max-retries`, a row meets at least `FAULTS` faults before it fails. If a row failed after fewer faults, an outage
+/// could make the last row of a run fail.
 const FAULTS: u32 = 8;
-/// The number of faults for an endpoint whose last outage ended less than [`RELAPSE`] ago. One more fault is needed for
-/// each answer since the last outage.
+/// The number of faults after which an endpoint is assumed to fail if its last outage ended less than [`RELAPSE`] ago.
+/// One more fault is needed for each answer since the last outage.
 const FAULTS_OF_RELAPSE: u32 = 3;
 const RELAPSE: Duration = Duration::from_secs(60);
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 const SLOWEST_PROBE: Duration = Duration::from_secs(10);
-/// The time after which an endpoint that was never reached is given up, because its name or address is probably wrong.
+/// How long the run tries to reach an endpoint that was never reached. If that takes longer, the endpoint's name or
+/// address is probably wrong.
 const NEVER_REACHED: Duration = Duration::from_secs(10);
 
 /// What a fault shows about the endpoint.
@@ -44,14 +45,15 @@ pub(crate) struct Health {
     /// reached.
     was_reached: bool,
     faults_in_a_row: u32,
-    /// The start of the present period in which every fault was [`Sign::Unclear`].
+    /// The start of the current period in which every fault was [`Sign::Unclear`].
     unclear_since: Instant,
     is_failing: bool,
     failing_since: Option<Instant>,
     recovered_at: Option<Instant>,
     /// The number of answers since the last outage ended.
     answers: u32,
-    /// The instant from which the next probe can be sent. A fault before this instant only confirms the known outage.
+    /// The earliest instant at which the next probe can be sent. A fault before this instant only confirms the known
+    /// outage.
     probe_at: Instant,
     probe_after: Duration,
     /// Whether a probe (a single test request) has failed in the current outage. Until a probe fails, it is possible
@@ -76,24 +78,25 @@ impl Health {
         self.was_reached
     }
 
-    /// Returns the start of the present period in which every fault was [`Sign::Unclear`]. It is possible that the rows
+    /// Returns the start of the current period in which every fault was [`Sign::Unclear`]. It is possible that the rows
     /// caused all faults in the period.
     pub(crate) fn unclear_since(&self) -> Instant {
         self.unclear_since
     }
 
-    /// Returns the start of the present period in which nothing has worked; `None` if there was at most one fault since
+    /// Returns the start of the current period in which nothing has worked; `None` if there was at most one fault since
     /// the last answer.
     pub(crate) fn failing_since(&self) -> Option<Instant> {
         self.failing_since.filter(|_| self.is_failing || self.faults_in_a_row > 1)
     }
 
-    /// Returns the instant from which the next probe can be sent. A probe is sent only when no request is in flight.
+    /// Returns the earliest instant at which the next probe can be sent. A probe is sent only when no request is in
+    /// flight.
     pub(crate) fn probe_at(&self) -> Instant {
         self.probe_at
     }
 
-    /// Returns the instant at which the last outage ended. If there was no outage, returns the start of the run.
+    /// Returns when the last outage ended. If there was no outage, returns the start of the run.
     pub(crate) fn recovered_at(&self) -> Instant {
         self.recovered_at.unwrap_or(Instant::ZERO)
     }
@@ -125,8 +128,7 @@ impl Health {
         }
     }
 
-    /// Records the end of a pause. The time before the end of the pause no longer counts as time in which nothing has
-    /// worked.
+    /// Records the end of a pause. The time before the end of the pause no longer counts as part of an outage.
     pub(crate) fn on_resume(&mut self, now: Instant) {
         if self.failing_since.is_some() {
             (self.failing_since, self.unclear_since) = (Some(now), now);

@@ -3,7 +3,7 @@
 /// The number of answers after which the program judges whether the cache works. Only answers that should have read
 /// from the cache are counted.
 const ENOUGH: u32 = 20;
-/// The number of answers that are enough if none of them has read from the cache.
+/// The number of answers that are enough to judge the cache if none of them has read from it.
 const ENOUGH_WITHOUT_A_HIT: u32 = 8;
 
 /// What is known about an endpoint's prompt cache.
@@ -27,7 +27,7 @@ enum Support {
     Unknown,
     /// The endpoint answered a request with cache marks.
     Accepted,
-    /// The endpoint refused a request with cache marks and answered the same request without them.
+    /// The endpoint rejected a request with cache marks and answered the same request without them.
     Refused,
     /// Nearly nothing that is written to the cache is ever read.
     Useless,
@@ -38,7 +38,7 @@ enum Support {
 pub(in crate::scheduler) enum CacheNews {
     /// Less than half of the tokens that should have been read from the cache were read.
     FarFromPlan,
-    /// So few tokens are read from the cache that marks cost more than they save.
+    /// Marks cost more than they save, because so few tokens are read from the cache.
     Useless,
 }
 
@@ -47,7 +47,7 @@ pub(in crate::scheduler) enum CacheNews {
 pub(in crate::scheduler) enum RefusedMarks {
     /// All marks.
     Any { is_new: bool },
-    /// Marks on some prefixes only, for example because of the content of the prefix or the model. The server has
+    /// Only the marks on some prefixes, for example because of the content of the prefix or the model. The server has
     /// accepted other marks.
     OfPrefix { is_new: bool },
 }
@@ -58,8 +58,8 @@ impl Marking {
         !matches!(self.support, Support::Refused | Support::Useless)
     }
 
-    /// Returns whether cache marks are a possible reason for a refusal. Cache marks are a possible reason until a
-    /// request with marks was answered.
+    /// Returns whether cache marks are a possible reason why the server rejects a request. Cache marks are a possible
+    /// reason until a request with marks was answered.
     pub(in crate::scheduler) fn is_suspect(&self) -> bool {
         self.support != Support::Accepted
     }
@@ -71,10 +71,9 @@ impl Marking {
         }
     }
 
-    /// Records that a request was refused with cache marks, and answered without them. The endpoint gets no more marks
-    /// in two cases. In the first case, the endpoint has never accepted marks. In the second case, it accepted marks on
-    /// the prefixes of this request before (`are_known`). If the endpoint accepts other marks, only the prefixes of
-    /// this request get no more marks.
+    /// Records that the server rejected a request with cache marks, and answered it without them. The endpoint gets no
+    /// more marks if it has never accepted marks, or if it accepted marks on the prefixes of this request before
+    /// (`are_known`). If the endpoint accepts other marks, only the prefixes of this request get no more marks.
     pub(in crate::scheduler) fn on_refused(&mut self, are_known: bool) -> RefusedMarks {
         let is_told = std::mem::replace(&mut self.is_refusal_told, true);
         match self.support {
@@ -91,8 +90,8 @@ impl Marking {
         }
     }
 
-    /// Adds an answer that should have read `expected` tokens from the cache. The first time that the answers show
-    /// something about the cache, returns what they show; otherwise `None`.
+    /// Adds an answer that should have read `expected` tokens from the cache. Returns what the answers show about the
+    /// cache, the first time that they show something; otherwise `None`.
     pub(in crate::scheduler) fn on_answer(&mut self, expected: u32, has_read: bool) -> Option<CacheNews> {
         self.rows += 1;
         self.expected += u64::from(expected);

@@ -42,7 +42,7 @@ pub struct EndpointId {
 }
 
 impl EndpointId {
-    /// Returns the endpoint to which a pool belongs.
+    /// Returns the endpoint that a pool belongs to.
     pub fn of(pool: &PoolId) -> Self {
         Self { provider: pool.provider.clone(), account: pool.account.clone() }
     }
@@ -112,7 +112,7 @@ impl Endpoint {
     }
 
     /// Decides whether requests can be sent to the endpoint at present. If requests can't be sent, returns the instant
-    /// of the next check, and the reason. `next_wake` is the instant at which the next waiting row is tried again.
+    /// of the next check, and the reason. `next_wake` says when the next waiting row is tried again.
     pub(super) fn check(&mut self, next_wake: Instant, now: Instant) -> Option<(Instant, Reason)> {
         let closed = self.closed(next_wake, now);
         self.is_open = closed.is_none();

@@ -1,6 +1,6 @@
 //! A quota for retries at an endpoint: the number of retries can exceed the number of successes only by a fixed number.
 
-/// The number by which retries at an endpoint can exceed its successes.
+/// How many more retries than successes an endpoint can have.
 const MOST: f64 = 100.0;
 /// The number of retries that one success adds. With one retry for each success, an endpoint that answers half of the
 /// requests never runs out of retries.

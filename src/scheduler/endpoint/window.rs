@@ -1,4 +1,4 @@
-//! The concurrency window: how many requests are allowed in flight at the same time.
+//! The concurrency window: how many requests are allowed in flight at once.
 //!
 //! The window grows with each answer that comes while the window is full. At first the window grows by three for each
 //! answer, so it is four times as large after a round trip. After the window has been too large, it grows by one for
@@ -6,10 +6,10 @@
 //! (rate times latency), and this size is never computed. If no rate limit slows the run down, the window grows only as
 //! long as throughput grows with it. If more than a fifth of the answers report an overload, the window is cut, at most
 //! once in a round trip. Within a minute after a cut, the window returns to nine tenths of its last good size. A run
-//! can meet an overload before any size was found to be large enough or too large. In this case, the window grows as
-//! before the cut after eight requests in a row were answered. The server can refuse a request because too many
-//! requests are in flight. After such a refusal, the window is at most the number of the other requests in flight: the
-//! server did not refuse them ([`Cap`]).
+//! can meet an overload before any size was found to be large enough or too large. In this case, after eight answered
+//! requests in a row, the window grows again as it did before the cut. The server can reject a request because too many
+//! requests are in flight. After this refusal, the window is at most the number of the other requests in flight, which
+//! the server has accepted ([`Cap`]).
 //!
 //! A running sum shows whether more than a fifth of the answers report an overload. An overload adds four to the sum,
 //! and every other answer subtracts one. The sum never falls below zero. If fewer than a fifth of the answers report an
@@ -32,27 +32,27 @@ use crate::clock::Instant;
 
 use super::cap::Cap;
 
-/// The size with which an automatic window begins.
+/// The first size of an automatic window.
 const FIRST: usize = 16;
 /// The number of consecutive overloads that cause a cut. For a large window, the number is its size divided by
 /// `EXCESS_PART`.
 const EXCESS: usize = 8;
 const EXCESS_PART: usize = 8;
-/// The number that an overload adds to the running sum. Every other answer subtracts one from the sum.
+/// How much an overload adds to the running sum. Every other answer subtracts one from the sum.
 const OVERLOAD: usize = 4;
-/// The number by which an answer makes the window larger. `FIRST_GROWTH` applies until the window has been too large
-/// once, and `GROWTH` applies from then on. If the window only doubled in the first round trips, a file of 200 rows
-/// would need a fifth more round trips.
+/// How much an answer adds to the size of the window. `FIRST_GROWTH` applies until the window is too large for the
+/// first time, and `GROWTH` applies from then on. If the window only doubled in the first round trips, a file of 200
+/// rows would need a fifth more round trips.
 const FIRST_GROWTH: usize = 3;
 const GROWTH: usize = 1;
 /// The part of the window's size that remains after a cut.
 const CUT: f64 = 0.7;
-/// After a cut before any good size was known, the window grows again when this many answers in a row report no
-/// overload. A larger window needs as many such answers as its size.
+/// If the window is cut before any good size is known, it grows again after `CALM` answers in a row without an
+/// overload. A window larger than `CALM` needs as many of these answers as its size.
 const CALM: usize = 8;
-/// The time after a cut in which the window returns to nine tenths of its last good size.
+/// How long after a cut the window takes to return to nine tenths of its last good size.
 const RECOVERY: Duration = Duration::from_secs(60);
-/// If growth did not raise throughput, the window waits this long before it grows again.
+/// How long the window waits before it grows again if growth did not raise throughput.
 const REPROBE: Duration = Duration::from_secs(5);
 
 /// The concurrency window: the number of requests that are allowed in flight.
@@ -65,7 +65,7 @@ pub struct Window {
     /// The running sum: an overload adds [`OVERLOAD`], every other answer subtracts one, and the sum never falls below
     /// zero.
     excess: usize,
-    /// The time at which the last overload was reported.
+    /// When the last overload was reported.
     overloaded_at: Instant,
     /// The number of requests that were sent and answered after the last overload.
     calm: usize,
@@ -93,8 +93,8 @@ struct Recovery {
 struct Epoch {
     since: Instant,
     answers: usize,
-    /// The window's size when the epoch (the measurement) began. The epoch ends after this many answers, but not before
-    /// 32 answers.
+    /// The window's size when the epoch (the measurement) began. The epoch ends after `goal` answers, or after 32
+    /// answers if that is more.
     goal: usize,
     was_full: bool,
     last: Option<(usize, f64)>,
@@ -136,7 +136,7 @@ impl Window {
     }
 
     /// Adopts the bounds of `other`, the window of the changed settings. A fixed size replaces the learned size. If the
-    /// size of `other` is not fixed, the learned size is kept, but not above the new largest size.
+    /// size of `other` is not fixed, the learned size is kept, up to the new largest size.
     pub(crate) fn adopt(&mut self, other: &Self) {
         self.most = other.most;
         self.is_fixed = other.is_fixed;
@@ -156,7 +156,7 @@ impl Window {
         self.size.min(self.cap.most())
     }
 
-    /// Returns the largest size to which the window can grow, in requests.
+    /// Returns the largest size that the window can grow to, in requests.
     pub fn most(&self) -> usize {
         self.most
     }
@@ -169,7 +169,7 @@ impl Window {
         }
     }
 
-    /// Records an answer that does not report an overload. Its request was sent at `sent_at`.
+    /// Records an answer that does not report an overload. The answered request was sent at `sent_at`.
     pub(crate) fn on_answer(&mut self, sent_at: Instant, now: Instant) {
         self.excess = self.excess.saturating_sub(1);
         // A server reports an overload sooner than it answers. So answers to requests that were sent before the last
@@ -206,8 +206,8 @@ impl Window {
         cuts
     }
 
-    /// Records that the server refused a request because too many requests were in flight. The refused request was sent
-    /// at `sent_at`, and `in_flight` other requests were in flight when the refusal came.
+    /// Records that the server rejected a request because too many requests were in flight. The rejected request was
+    /// sent at `sent_at`, and `in_flight` other requests were in flight when the refusal came.
     ///
     /// After a refusal, the window tests from time to time whether the server allows more.
     pub(crate) fn on_concurrency_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
@@ -330,7 +330,7 @@ mod tests {
         assert_eq!(window.size(), 16);
     }
 
-    /// Cuts the window with overloads of requests that are sent at this time.
+    /// Cuts the window by reporting overloads of requests that were sent at `at`.
     fn cut(window: &mut Window, at: Instant) {
         assert!((0..100).any(|_| window.on_overload(at, at)), "100 overloads cut nothing");
     }

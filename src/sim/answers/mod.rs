@@ -1,4 +1,4 @@
-//! Scripted answers: rules that decide what the simulated model answers, to which requests and when.
+//! Scripted answers: rules that say what the simulated model answers, to which requests and when.
 //!
 //! `rule` defines the rules, `file` reads them from an answer file, and `values` reads the values in that file.
 //! [`rules`] defines which requests a rule selects. `sim/model` decides which rule applies to a request.
@@ -27,38 +27,37 @@
 //! | field | the answer |
 //! |---|---|
 //! | `text` | is this text; with `""`, it has no content |
-//! | `json` | is this value, as text and as it is written in the file |
-//! | `tool` | calls this tool: an object with `name` and `input`, or a list of up to six of them; with `text` or `json`, the text comes first. The rule also applies if the request does not offer the tool; to avoid this, let `contains` look for the name of the tool |
-//! | `"schema": "broken"` | is JSON that breaks the schema: a required property is missing, or else the type is wrong; only for requests for structured output and for forced tools |
+//! | `json` | is this value, as text, exactly as it is written in the file |
+//! | `tool` | calls this tool (an object with `name` and `input`) or up to six tools (a list of such objects); with `text` or `json`, the text comes first. The rule also applies if the request does not offer the tool; to avoid this, put the name of the tool into `contains` |
+//! | `"schema": "broken"` | is JSON that breaks the schema: a required property is missing, or if none is required, the type is wrong; only for requests for structured output and for forced tools |
 //! | `"schema": "not_json"` | is text instead of JSON; only for requests for structured output |
-//! | `stop_reason` | ends with this reason, which can be any text |
-//! | `truncated` | ends early, as if `max_tokens` had cut it. With `true`, half of its tokens are sent; with a number from 0 to 1, this part of them |
-//! | `refusal` | is a refusal, with `true` or a category. It comes before any output and is free. With `after`, it comes after this number of tokens, which are billed |
-//! | `thinking` | begins with this many tokens of thinking, if the request asks for thinking |
+//! | `stop_reason` | has this stop reason, which can be any text |
+//! | `truncated` | is truncated, as if by `max_tokens`. With `true`, half of its tokens are sent; with a number from 0 to 1, this share of them |
+//! | `refusal` | is a refusal; the value is `true` or a category. The refusal comes before any output and is free. With `after`, it comes after this number of tokens, which are billed |
+//! | `thinking` | begins with this number of thinking tokens, if the request asks for thinking |
 //!
-//! A rule needs at least one of these fields, and can have several. If a rule has none of `text`, `json`, `tool` and
-//! `schema`, the content of the answer is the usual content. For example, `{"thinking": 800}` changes only how long the
-//! model thinks. With `"stop_reason": "pause_turn"`, the usual content is a call of a server tool and its result, if
-//! the request has such a tool. A client continues a paused answer with a request that has this answer as its last
-//! message.
+//! A rule needs at least one of these fields, and can have several. Without `text`, `json`, `tool` and `schema`, the
+//! answer has its usual content. For example, `{"thinking": 800}` changes only how long the model thinks. With
+//! `"stop_reason": "pause_turn"`, the usual content is a call of a server tool and its result, if the request has such
+//! a tool. A client continues a paused answer with a request that has this answer as its last message.
 //!
-//! `max_tokens`, the context window and the stop sequences of the request apply to scripted answers too. An answer with
-//! more tokens is cut and ends with `max_tokens`. A text ends before the first stop sequence. Thinking is output, so an
-//! answer has only thinking if the thinking needs all tokens. The tokens of the answer are counted with the simulator's
-//! own counter, and billed. A request with `max_tokens` 0 has no answer, so no rule applies to it.
+//! `max_tokens`, the context window and the stop sequences of the request apply to scripted answers too. A longer
+//! answer is truncated and has the stop reason `max_tokens`. A text ends before the first stop sequence. Thinking
+//! counts as output: if it uses up all tokens, the answer has nothing else. The simulator counts the tokens of the
+//! answer with its own counter, and bills them. A request with `max_tokens` 0 has no answer, so no rule applies to it.
 //!
 //! Other fields say **which requests** get the answer. `contains`, `models`, `share`, `draw`, `arrivals`,
 //! `first_attempts_only`, `times`, `from` and `until` have the same meaning as in fault files. Answer files have two
 //! more fields:
-//! - `turn` (a number, or a list of numbers) selects requests by their number of assistant messages plus 1. So the
-//!   first request of a row is turn 1. A later request that contains the first answer is turn 2. Assistant messages
-//!   with examples are counted too, and so is an assistant message at the end that begins the answer.
+//! - `turn` (a number, or a list of numbers) selects requests by their number of assistant messages plus 1. The first
+//!   request of a row is turn 1. A later request that contains the first answer is turn 2. Assistant messages in
+//!   examples count too. If the last message is from the assistant, as a beginning of the answer, it also counts.
 //! - `max_tokens_below` selects requests with a `max_tokens` below this number. A rule with `max_tokens_below` no
 //!   longer applies when a client repeats the request with a higher `max_tokens`.
 //!
-//! The first user message of a request decides to which shares it belongs, so all turns of a row belong to the same
+//! The first user message of a request decides which shares it belongs to, so all turns of a row belong to the same
 //! shares. Only the shares of rules with the same turn are added up. In the following file, the rules for turn 1 and
-//! turn 2 have the same share. So these two rules apply to the same rows.
+//! turn 2 have the same share, so they apply to the same rows.
 //!
 //! ```json
 //! {"rules": [
@@ -69,7 +68,7 @@
 //! ```
 //!
 //! The first rule that matches a request is applied. Rules apply to single requests and to the requests in batches.
-//! `times` does not count a request that the API refuses, or that gets a fault instead of an answer.
+//! `times` does not count requests that the API rejects, or that get a fault instead of an answer.
 
 mod file;
 mod rule;

@@ -16,8 +16,8 @@ pub struct AnswerPlan {
 pub struct AnswerRule {
     /// The requests that get the answer of this rule.
     pub selection: Selection,
-    /// The turns of the requests that the rule selects, counted from 1; empty if the turn does not matter. A request's
-    /// turn is its number of assistant messages plus 1.
+    /// The turns that the rule applies to, counted from 1; empty if the turn does not matter. A request's turn is its
+    /// number of assistant messages plus 1.
     pub turns: Vec<u64>,
     /// If set, the rule selects only requests with a `max_tokens` below this number.
     pub max_tokens_below: Option<u64>,
@@ -25,11 +25,12 @@ pub struct AnswerRule {
     pub content: Content,
     /// The stop reason of the answer; `None` for the usual reason.
     pub stop_reason: Option<String>,
-    /// The part of the answer that is sent, from 0 to 1, as if `max_tokens` had cut it; `None` for the whole answer.
+    /// The share of the answer that is sent, from 0 to 1, as if `max_tokens` had truncated it; `None` for the whole
+    /// answer.
     pub truncated: Option<f64>,
-    /// The refusal with which the answer ends.
+    /// The refusal at the end of the answer.
     pub refusal: Option<Refusal>,
-    /// The number of tokens for thinking, if the request asks for thinking.
+    /// How many tokens the model thinks, if the request asks for thinking.
     pub thinking: Option<u64>,
 }
 
@@ -39,15 +40,14 @@ pub enum Content {
     /// The answer has the content that it would have without the rule.
     #[default]
     Usual,
-    /// The answer has a text, if `text` is not empty, and then calls of tools.
+    /// The answer has the text, unless it is empty, and then the tool calls.
     Said {
         /// The text.
         text: String,
         /// The calls.
         calls: Vec<ToolCall>,
     },
-    /// The answer is JSON that the schema of the request does not allow: a required property is missing, or a type is
-    /// wrong.
+    /// The answer is JSON that breaks the schema of the request: a required property is missing, or a type is wrong.
     BrokenSchema,
     /// The answer is text that is not JSON, although the request asks for JSON.
     NotJson,
@@ -67,6 +67,6 @@ pub struct ToolCall {
 pub struct Refusal {
     /// The value of `stop_details.category`.
     pub category: Option<String>,
-    /// The number of tokens of the answer that come before the refusal. With 0, the refusal is free.
+    /// The number of tokens of the answer that come before the refusal. With 0, the answer is free.
     pub after: u64,
 }

@@ -35,7 +35,7 @@ impl<'de> Deserialize<'de> for Turns {
     }
 }
 
-/// The value of `truncated`: whether an answer is truncated, and which part of it is sent.
+/// The value of `truncated`: whether an answer is truncated, and what share of it is sent.
 pub(super) struct Truncated(pub(super) Option<f64>);
 
 impl<'de> Deserialize<'de> for Truncated {
@@ -89,10 +89,10 @@ impl<'de> Deserialize<'de> for Refused {
     }
 }
 
-/// The way in which an answer breaks the schema of its request.
+/// How an answer breaks the schema of its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Breach {
-    /// The answer is JSON, but the schema does not allow it.
+    /// The answer is JSON that breaks the schema.
     Broken,
     /// The answer is not JSON.
     NotJson,

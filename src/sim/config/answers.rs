@@ -1,4 +1,4 @@
-//! Settings for the answers of a simulated API: their length, their duration and their endings.
+//! Settings for the answers of a simulated API: how long they are, how long they take and how they end.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use std::time::Duration;
 pub struct Latency {
     /// The median time from a request to the first token of its answer.
     pub first_token: Duration,
-    /// The spread of the time to the first token. With 0.3, the time varies by a factor of up to about 1.35, up or
-    /// down.
+    /// The spread of the time to the first token. With 0.3, the time varies around the median by a factor of up to
+    /// about 1.35.
     pub jitter: f64,
     /// The number of output tokens per second; infinite for answers that take no time.
     pub tokens_per_second: f64,
@@ -17,7 +17,7 @@ pub struct Latency {
 }
 
 impl Latency {
-    /// The latency of real small models, approximately.
+    /// The approximate latency of real small models.
     pub(crate) const REALISTIC: Self = Self {
         first_token: Duration::from_millis(600),
         jitter: 0.3,
@@ -30,17 +30,17 @@ impl Latency {
         Self { first_token: Duration::ZERO, jitter: 0.0, tokens_per_second: f64::INFINITY, error: Duration::ZERO };
 }
 
-/// The distribution of the lengths of answers, before `max_tokens` cuts them. The distribution is lognormal, and its
-/// mean grows with the length of the prompt and with `max_tokens`.
+/// The distribution of answer lengths, before `max_tokens` truncates them. The distribution is lognormal, and its mean
+/// grows with the length of the prompt and with `max_tokens`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OutputLengths {
     /// The mean length for an empty prompt, in tokens.
     pub mean: f64,
-    /// The number of tokens by which the mean length grows for each token of the prompt.
+    /// How many tokens each token of the prompt adds to the mean length.
     pub per_prompt_token: f64,
-    /// The number of tokens by which the mean length grows for each token of `max_tokens`.
+    /// How many tokens each token of `max_tokens` adds to the mean length.
     pub per_max_token: f64,
-    /// The standard deviation of the logarithm of the length. With the value 0, every answer has the mean length.
+    /// The standard deviation of the logarithm of the length. With 0, every answer has the mean length.
     pub sigma: f64,
 }
 
@@ -57,14 +57,13 @@ impl Default for OutputLengths {
     }
 }
 
-/// The shares of answers that end with a stop reason other than `end_turn`, each from 0 to 1.
+/// The shares of answers with stop reasons other than `end_turn`, each from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Endings {
-    /// The share of all requests that are refused (stop reason `refusal`) before the first output.
+    /// The share of all requests that the model refuses to answer (stop reason `refusal`) before the first output.
     pub refusal: f64,
-    /// The share of answers that end with `stop_sequence`, among the answers to requests with stop sequences.
+    /// Of the answers to requests with stop sequences, the share that ends with `stop_sequence`.
     pub stop_sequence: f64,
-    /// The share of answers that end with `tool_use`, among the answers to requests with tools that leave the choice to
-    /// the model.
+    /// Of the answers to requests whose tools the model may or may not call, the share that ends with `tool_use`.
     pub tool_use: f64,
 }

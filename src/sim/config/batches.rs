@@ -5,17 +5,17 @@ use std::time::Duration;
 /// The settings for the message batches of a simulated API.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BatchConfig {
-    /// The time that the processing of a batch takes.
+    /// How long the processing of a batch takes.
     pub time: BatchTime,
     /// The time from the creation of a batch until it expires. In the API, this is always 24 hours.
     pub expiry: Duration,
     /// The time from the cancellation of a batch until it ends.
     pub cancel_time: Duration,
-    /// The limit on requests per minute to all batch endpoints together; `None` for no limit.
+    /// The maximum number of requests per minute to all batch endpoints together; `None` for no limit.
     pub rpm: Option<u32>,
-    /// The number of requests in all batches of an organization that can wait for processing; `None` for no limit.
+    /// How many requests in all batches of an organization can wait for processing; `None` for no limit.
     pub queue: Option<u32>,
-    /// The scheme and the host of `results_url`, without a slash at the end, for clients that send no `Host` header.
+    /// The scheme and host of `results_url` for clients that send no `Host` header, without a slash at the end.
     pub origin: String,
 }
 
@@ -33,20 +33,20 @@ impl Default for BatchConfig {
     }
 }
 
-/// The time that the processing of a batch takes. The requests of the batch are processed one after another, evenly
-/// over this time.
+/// How long the processing of a batch takes. Its requests are processed one after another, evenly spread over this
+/// time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchTime {
     /// Every batch takes this time.
     Fixed(Duration),
-    /// Each batch takes a time in this range, which is chosen by the seed.
+    /// Each batch takes a time in this range. The seed chooses the time.
     Between(Duration, Duration),
     /// No request is ever processed: the batch ends when it expires.
     Stuck,
 }
 
 impl BatchTime {
-    /// A processing time that is short enough for a demonstration: 3 to 10 seconds.
+    /// A processing time for demonstrations: 3 to 10 seconds.
     pub(crate) const QUICK: Self = Self::Between(Duration::from_secs(3), Duration::from_secs(10));
 
     /// Returns the processing time of one batch; `None` if the batch is never processed. `unit` is a random number from

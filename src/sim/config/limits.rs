@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::clock::Instant;
 use crate::domain::{ModelClass, RateLimits};
 
-/// The part of a limit that can be used in one burst.
+/// How much of a limit can be used in one burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Burst {
     /// A burst can use the amount that refills in a minute.
@@ -17,7 +17,7 @@ pub enum Burst {
 }
 
 impl Burst {
-    /// Returns the capacity of a bucket that has the limit `limit` per minute.
+    /// Returns the capacity of a bucket whose limit per minute is `limit`.
     pub fn capacity(self, limit: u32) -> u64 {
         match self {
             Self::Minute => u64::from(limit),
@@ -29,26 +29,25 @@ impl Burst {
     }
 }
 
-/// The bursts of requests, input tokens and output tokens.
+/// The burst sizes for requests, input tokens and output tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bursts {
-    /// The burst of the request limit.
+    /// The burst size for requests.
     pub requests: Burst,
-    /// The burst of the input token limit.
+    /// The burst size for input tokens.
     pub input_tokens: Burst,
-    /// The burst of the output token limit.
+    /// The burst size for output tokens.
     pub output_tokens: Burst,
 }
 
 impl Bursts {
-    /// Returns the same burst for requests, input tokens and output tokens.
+    /// Returns the same burst size for requests, input tokens and output tokens.
     pub(crate) const fn all(burst: Burst) -> Self {
         Self { requests: burst, input_tokens: burst, output_tokens: burst }
     }
 }
 
-/// The rule that says when output uses up its limit. Source: API documentation, "Rate limits" (2026-02-18 and
-/// 2026-02-19).
+/// When output uses up its limit. Source: API documentation, "Rate limits" (2026-02-18 and 2026-02-19).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OutputRule {
     /// Output tokens use up the limit when they are produced. A request is admitted if the output bucket is not empty.
@@ -59,13 +58,13 @@ pub enum OutputRule {
     MaxTokensUpFront,
 }
 
-/// The limit on the growth of the input of a model class. In each minute, the class can use `step` tokens more than in
-/// the minute before. The class can always use `floor` tokens.
+/// How fast the input of a model class can grow. In each minute, the class can use `step` tokens more than in the
+/// minute before, and always at least `floor` tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acceleration {
     /// The number of input tokens that are always allowed in a minute.
     pub floor: u64,
-    /// The number of input tokens by which the use can grow from one minute to the next.
+    /// How many more input tokens can be used than in the minute before.
     pub step: u64,
 }
 
@@ -76,7 +75,7 @@ pub struct LimitChange {
     pub at: Instant,
     /// The model class that gets new limits; `None` for all classes.
     pub class: Option<ModelClass>,
-    /// The new limits. A limit that is missing in `limits` does not change.
+    /// The new limits. A limit without a new value does not change.
     pub limits: RateLimits,
 }
 
@@ -85,22 +84,22 @@ pub struct LimitChange {
 pub struct OtherClient {
     /// The model class that the client uses; `None` for all classes.
     pub class: Option<ModelClass>,
-    /// The part of each limit that the client uses, in thousandths.
+    /// The share of each limit that the client uses, in thousandths.
     pub permille: u32,
     /// The time at which the client starts.
     pub from: Instant,
     /// The time at which the client stops; [`Instant::NEVER`] if it never stops.
     pub until: Instant,
-    /// The way in which the client uses its part of the limits over time.
+    /// How the client uses its share of the limits over time.
     pub manner: OtherManner,
 }
 
-/// The way in which another client uses its part of the limits over time.
+/// How another client uses its share of the limits over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtherManner {
-    /// The client uses its part of the limits evenly over time.
+    /// The client uses its share evenly over time.
     Steady,
-    /// The client uses its part of a minute's limit at one moment, and repeats this at this interval. If the bucket
-    /// contains less, the client empties the bucket.
+    /// At this interval, the client uses its share of a minute's limit all at once. If the bucket contains less, the
+    /// client empties it.
     Bursts(Duration),
 }

@@ -30,46 +30,45 @@ pub struct SimConfig {
     pub seed: u64,
     /// The models that the simulated API serves.
     pub models: Vec<SimModel>,
-    /// The treatment of requests for models that are not in `models`.
+    /// What happens to requests for models that are not in `models`.
     pub unknown_models: UnknownModels,
-    /// The limit on requests to `count_tokens` per minute, which is separate from all other limits; `None` for no
+    /// The maximum number of requests per minute to `count_tokens`, separate from all other limits; `None` for no
     /// limit.
     pub count_tokens_rpm: Option<u32>,
     /// The settings for message batches.
     pub batches: BatchConfig,
-    /// The part of each limit that can be used in one burst.
+    /// How much of each limit can be used in one burst.
     pub bursts: Bursts,
-    /// The times that answers take.
+    /// How long answers take.
     pub latency: Latency,
     /// The network latency in each direction, for transports that have no latency of their own.
     pub network: Duration,
-    /// The distribution of the lengths of answers.
+    /// The distribution of answer lengths.
     pub lengths: OutputLengths,
-    /// The shares of answers that end with a stop reason other than `end_turn`.
+    /// The shares of answers with stop reasons other than `end_turn`.
     pub endings: Endings,
-    /// The rule that says when output uses up its limit.
+    /// When output uses up its limit.
     pub output_rule: OutputRule,
-    /// Whether a request that is refused with 429 uses up the request limit. The documentation does not say what the
-    /// real API does.
+    /// Whether a request that gets a 429 counts against the request limit. The documentation does not say what the real
+    /// API does.
     pub refused_uses_request: bool,
-    /// The factor by which the simulator multiplies its own token counts for the usage in answers. With 1.3, the usage
-    /// is 30 % higher than these counts.
+    /// The usage in answers is the simulator's own token count times this factor. With 1.3, the usage is 30 % higher
+    /// than these counts.
     pub token_skew: f64,
-    /// The factor between the real input of a call and the estimate that uses up the input limit at the start of the
-    /// call.
+    /// At the start of a call, the input limit is charged with an estimate: the real input times this factor.
     pub estimate_skew: f64,
     /// The limit on the growth of input tokens from minute to minute; `None` for no limit.
     pub acceleration: Option<Acceleration>,
-    /// The number of requests of an organization that can be open at the same time; `None` for no limit. If the maximum
-    /// is reached, a request gets a 429 without rate headers.
+    /// How many requests of an organization can be open at once; `None` for no limit. Beyond this maximum, a request
+    /// gets a 429 without rate headers.
     pub max_concurrent: Option<u32>,
     /// The spend cap of an organization; `None` for no cap. After the cap is reached, every request gets a 429.
     pub spend_cap: Option<Money>,
     /// The API keys that are accepted.
     pub keys: Keys,
-    /// The rule that says which API keys share limits.
+    /// Which API keys share limits.
     pub organizations: Organizations,
-    /// The changes of limits while the simulator runs.
+    /// Changes of limits while the simulator runs.
     pub changes: Vec<LimitChange>,
     /// Other clients of the same organization.
     pub others: Vec<OtherClient>,
@@ -142,14 +141,14 @@ impl SimConfig {
         self
     }
 
-    /// Sets the times that answers take.
+    /// Sets how long answers take.
     #[must_use]
     pub fn with_latency(mut self, latency: Latency) -> Self {
         self.latency = latency;
         self
     }
 
-    /// Sets the distribution of the lengths of answers.
+    /// Sets the distribution of answer lengths.
     #[must_use]
     pub fn with_lengths(mut self, lengths: OutputLengths) -> Self {
         self.lengths = lengths;
@@ -190,7 +189,7 @@ pub enum Keys {
     None,
 }
 
-/// The rule that says which API keys share limits.
+/// Which API keys share limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Organizations {
     /// All keys belong to the same organization, and share limits.

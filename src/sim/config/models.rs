@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 use crate::domain::{ModelClass, Money, RateLimits};
 
-/// The facts that the simulator has about a model.
+/// What the simulator knows about a model.
 #[derive(Clone, Debug)]
 pub struct SimModel {
-    /// The full id, which answers contain, for example `claude-haiku-4-5-20251001`.
+    /// The full id that appears in answers, for example `claude-haiku-4-5-20251001`.
     pub id: Arc<str>,
     /// The other names that requests can use, for example `claude-haiku-4-5`.
     pub aliases: Vec<Arc<str>>,
-    /// The name for people, for example `Claude Haiku 4.5`.
+    /// The display name, for example `Claude Haiku 4.5`.
     pub display_name: Arc<str>,
-    /// The date of the release, in the form of RFC 3339.
+    /// The release date in RFC 3339 format.
     pub created_at: Arc<str>,
-    /// The date of the retirement, in the form of RFC 3339. A model with such a date is listed as deprecated.
+    /// The retirement date in RFC 3339 format. A model with a retirement date is listed as deprecated.
     pub retires_at: Option<Arc<str>>,
-    /// The model class of this model. All models of a class share limits.
+    /// The class of this model. All models of a class share limits.
     pub class: ModelClass,
     /// The limits of the model's class.
     pub limits: RateLimits,
@@ -54,7 +54,7 @@ pub struct SimPrice {
     pub cache_read: Money,
 }
 
-/// Features that some models accept and others refuse. Source: API documentation, "Errors" and "Models" (2026-10).
+/// Features that only some models accept. Source: API documentation, "Errors" and "Models" (2026-10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModelTraits {
     /// Whether the last message of a request can be from the assistant.
@@ -83,13 +83,13 @@ impl ModelTraits {
     };
 }
 
-/// The treatment of requests for models that the simulated API does not serve.
+/// What happens to requests for models that the simulated API does not serve.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnknownModels {
-    /// The answer is a 404. The real API answers in the same way.
+    /// The answer is a 404, as from the real API.
     #[default]
     NotFound,
     /// The request is served like a request for the first model of the list. The answer has the requested model name,
-    /// and that name has limits of its own.
+    /// which has limits of its own.
     LikeTheFirst,
 }

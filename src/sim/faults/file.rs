@@ -116,7 +116,7 @@ impl RuleFields {
         })
     }
 
-    /// Returns the error response that a rule describes. `usual` is the status if the rule has no status.
+    /// Returns the error response that a rule describes. If the rule has no status, the status is `usual`.
     fn into_status(self, usual: u16, body: FaultBody) -> StatusFault {
         StatusFault {
             status: self.status.map_or(usual, |Status(status)| status),

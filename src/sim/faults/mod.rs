@@ -1,4 +1,4 @@
-//! Injected faults: rules that decide what goes wrong, for which requests and when.
+//! Injected faults: rules that say what goes wrong, for which requests and when.
 //!
 //! `rule` defines the rules, `file` reads them from a fault file, and `values` reads the values in that file. [`rules`]
 //! defines which requests a rule selects. `sim/model` decides which rule applies to a request.
@@ -21,34 +21,34 @@
 //! }
 //! ```
 //!
-//! The field `status` or the field `kind` of a rule says **what** happens. `status` causes an error response. These are
-//! the kinds:
+//! The field `status` or `kind` of a rule says **what** happens. `status` causes an error response. `kind` has one of
+//! these values:
 //!
 //! | kind | what the client sees | billed |
 //! |---|---|---|
 //! | `reset_before` | the connection breaks before any byte of the response | only with `"billed": true` |
-//! | `reset_mid` | the connection breaks inside the body, after a part of the body; `at` is this part (0 to 1, default 0.5); or after a number of `bytes` | yes |
-//! | `stall` | the body stops after the part `at` (default 0.5), and nothing more comes; with `"before_head": true`, not even the head comes | yes |
+//! | `reset_mid` | the connection breaks inside the body, after the share `at` of the body (0 to 1, default 0.5) or after this number of `bytes` | yes |
+//! | `stall` | the body stops after the share `at` (default 0.5), and nothing more comes; with `"before_head": true`, not even the head comes | yes |
 //! | `slow_drip` | the body comes in pieces of `bytes` (default 64), one piece in each interval `every` (default `1s`) | yes |
-//! | `truncated_json` | the body ends too early, after the part `at`, but without a connection error | yes |
-//! | `error_event` | a stream carries an error event (`type`, default `overloaded_error`) after the part `at` (default 0: as the first event); a call without streaming gets the status of that error | a part |
+//! | `truncated_json` | the body ends too early, after the share `at`, but without a connection error | yes |
+//! | `error_event` | a stream has an error event (`type`, default `overloaded_error`) after the share `at` (default 0: as the first event); a call without streaming gets the status of that error | a part |
 //! | `no_message_start` | a stream lacks its first event; a response without streaming is complete | yes |
 //! | `no_message_stop` | a stream ends without its last event; a response without streaming lacks its closing brace | yes |
-//! | `cache_refused` | a request with cache breakpoints gets a 400, as from a gateway that does not know them | no |
+//! | `cache_refused` | a request with cache breakpoints gets a 400, as from a gateway that does not support them | no |
 //! | `cache_ignored` | cache breakpoints have no effect: the usage shows neither a write nor a read | yes |
-//! | `cache_evicted` | the cache entries that the request could read are gone; with `after`, such as `"90s"`, only those that have not been used for this time | yes |
+//! | `cache_evicted` | the cache entries that the request could read are removed first; with `after`, such as `"90s"`, only entries that have not been used for this time | yes |
 //! | `html` | an HTML page, with `status` (default 502) | no |
 //! | `empty` | an empty body, with `status` (default 520) | no |
 //!
-//! The three kinds about caching apply only to requests with a cache breakpoint.
+//! The three cache kinds apply only to requests with a cache breakpoint.
 //!
-//! **Batches**: a rule with `calls` is about calls of the batch endpoints, and not about messages. `calls` is a name or
+//! **Batches**: a rule with `calls` is about calls to the batch endpoints, and not about messages. `calls` is a name or
 //! a list of names. The names are `"create"`, `"list"`, `"retrieve"`, `"results"`, `"cancel"` and `"delete"`. The kinds
 //! `status`, `html`, `empty`, `reset_before`, `reset_mid`, `stall`, `slow_drip` and `truncated_json` can have `calls`.
-//! - With `"takes_effect": true`, a call that gets an error response or `reset_before` still does its work. For
-//!   example, a batch is created, but the client does not learn its id.
-//! - `within` (such as `"30s"`) limits a rule to batches that are younger than this time.
-//! - `arrivals` selects calls by their numbers. Calls of the same name are numbered from 1. `first_attempts_only`
+//! - With `"takes_effect": true`, a call still does its work although the client gets an error response or a
+//!   `reset_before`. For example, a batch is created, but the client does not learn its id.
+//! - `within` (such as `"30s"`) limits a rule to batches that were created less than this long ago.
+//! - `arrivals` selects calls by their numbers. Calls with the same name are numbered from 1. `first_attempts_only`
 //!   selects the first call for each batch. For calls that create batches, it selects the first call with each body.
 //!   `contains` searches the body of a call that creates a batch.
 //!
@@ -56,14 +56,14 @@
 //!
 //! | kind | what happens | billed |
 //! |---|---|---|
-//! | `unlisted` | a batch is missing from the list, always or `within` this time after its creation; `arrivals` are the numbers of batches | yes |
+//! | `unlisted` | a batch is missing from the list, always, or only until the time `within` after its creation; `arrivals` selects batches by their numbers | yes |
 //! | `request_errored` | a request of a batch ends as `errored`, with `type` (default `api_error`) and `message` | no |
 //! | `request_expired` | a request of a batch is never processed, so the batch ends only when it expires | no |
 //! | `result_missing` | the results lack the line of a request | yes |
 //! | `result_extra` | the results contain the line of a request twice; the second line has the `custom_id` of the rule, if the rule has one | yes |
 //!
-//! Rules about requests in batches select the requests by `share`, `draw`, `contains`, `models`, `first_attempts_only`
-//! and time. Rules with `unlisted` select batches by `share`, `draw` and time. For example:
+//! Rules about requests in batches select requests with `share`, `draw`, `contains`, `models`, `first_attempts_only`,
+//! `from` and `until`. Rules with `unlisted` select batches with `share`, `draw`, `from` and `until`. For example:
 //!
 //! ```json
 //! {"rules": [
@@ -77,11 +77,11 @@
 //! ```
 //!
 //! **For whom**:
-//! - `share` (0 to 1, default 1) is the part of the requests to which the rule applies. No request belongs to two
-//!   shares if the shares of all rules add up to 1 or less.
+//! - `share` (0 to 1, default 1) is the share of requests that the rule applies to. No request belongs to two shares if
+//!   the shares of all rules add up to 1 or less.
 //! - `draw` sets how the requests of the share are chosen. With `"row"` (the default), the seed and the content of the
-//!   request decide. So a fault applies to all attempts of a row, or to none of them. With `"attempt"`, chance decides
-//!   for each attempt separately.
+//!   request decide, so a fault applies to all attempts of a row or to none. With `"attempt"`, each attempt is drawn
+//!   separately.
 //! - `"first_attempts_only": true` limits the rule to the first attempt of each row.
 //! - `contains` (a text, or a list of texts) selects requests with one of the texts in the body.
 //! - `models` selects requests for these models.
@@ -89,8 +89,8 @@
 //!
 //! The first rule that matches a request is applied.
 //!
-//! **When**: a rule applies from the time `from` to the time `until`. The two times are counted from the start, and
-//! have a form such as `"90s"`. `times` is the maximum number of times that the rule is applied.
+//! **When**: a rule applies from the time `from` to the time `until`. Both times are counted from the start of the
+//! simulator, for example `"90s"`. `times` is the maximum number of times that the rule is applied.
 //!
 //! **How**: the following fields change the error response of a rule with `status`:
 //! - `type`, `message` and `error_code` set the fields of the same names in the error.
@@ -100,8 +100,8 @@
 //!   and other statuses do not have this header.
 //! - `retry_after_ms` sets the header `retry-after-ms`, and `should_retry` sets the header `x-should-retry`.
 //!
-//! A request that gets an error response from a rule uses nothing of the limits and is not billed. A request that gets
-//! `reset_before` without `"billed": true` uses nothing of the limits either, and is not billed.
+//! If a request gets an error response from a rule, or a `reset_before` without `"billed": true`, it uses up no limit
+//! and is not billed.
 
 mod file;
 mod rule;

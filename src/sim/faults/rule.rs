@@ -16,17 +16,17 @@ pub struct FaultPlan {
 /// One rule for injected faults.
 #[derive(Clone, Debug)]
 pub struct FaultRule {
-    /// The fault that happens to the selected requests.
+    /// What happens to the selected requests.
     pub fault: Fault,
-    /// The requests to which the rule applies.
+    /// Which requests the rule applies to.
     pub selection: Selection,
-    /// The calls of the batch endpoints to which the rule applies. If the list is empty, the rule is about messages, or
+    /// Which calls to the batch endpoints the rule applies to. If the list is empty, the rule is about messages or
     /// about the requests in a batch.
     pub calls: Vec<BatchCall>,
-    /// If set, the rule applies only to batches that are younger than this.
+    /// If set, the rule applies only to batches that were created less than this long ago.
     pub within: Option<Duration>,
-    /// Whether a failed call of a batch endpoint still does its work. A call fails if it gets an error response, or if
-    /// its connection breaks before the response.
+    /// Whether a failed call to a batch endpoint still does its work. A call fails if the client gets an error
+    /// response, or if the connection breaks before the response.
     pub takes_effect: bool,
 }
 
@@ -37,7 +37,7 @@ impl FaultRule {
         Self { fault, selection, calls: Vec::new(), within: None, takes_effect: false }
     }
 
-    /// Returns whether the rule can apply to `target`, for example to a call of a batch endpoint.
+    /// Returns whether the rule can apply to `target`.
     pub(crate) fn is_about(&self, target: Target) -> bool {
         match self.fault {
             Fault::Unlisted => target == Target::Listed,
@@ -50,12 +50,12 @@ impl FaultRule {
     }
 }
 
-/// The target of a fault rule, for example a request or a batch.
+/// What a fault rule can apply to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     /// A request to the messages endpoint.
     Message,
-    /// A call of a batch endpoint.
+    /// A call to a batch endpoint.
     Call(BatchCall),
     /// A batch in a list of batches.
     Listed,
@@ -63,7 +63,7 @@ pub(crate) enum Target {
     Batched,
 }
 
-/// A call of a batch endpoint.
+/// A call to a batch endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BatchCall {
     /// Creates a batch.
@@ -110,34 +110,34 @@ pub enum Fault {
     },
     /// The connection breaks after a part of the body.
     ResetMid {
-        /// The part of the body that is sent, from 0 to 1.
+        /// The share of the body that is sent, from 0 to 1.
         at: f64,
     },
-    /// The connection breaks after a number of bytes of the body.
+    /// The connection breaks after some bytes of the body.
     ResetAfter {
-        /// The number of bytes of the body that are sent.
+        /// How many bytes of the body are sent.
         bytes: usize,
     },
     /// The response stops after a part of the body, or before the head (status and headers). The connection stays open.
     Stall {
-        /// The part of the body that is sent, from 0 to 1; `None` if the head is not sent either.
+        /// The share of the body that is sent, from 0 to 1; `None` if not even the head is sent.
         at: Option<f64>,
     },
     /// The body is sent slowly, in small pieces.
     SlowDrip {
-        /// The number of bytes of each piece.
+        /// The size of each piece in bytes.
         bytes: usize,
         /// The time between two pieces.
         every: Duration,
     },
     /// The body ends too early. The connection ends without an error, so the body looks complete.
     Truncated {
-        /// The part of the body that is sent, from 0 to 1.
+        /// The share of the body that is sent, from 0 to 1.
         at: f64,
     },
     /// The stream contains an error event.
     ErrorEvent {
-        /// The part of the answer that comes before the event, from 0 to 1.
+        /// The share of the answer that comes before the event, from 0 to 1.
         at: f64,
         /// `error.type`.
         kind: String,
@@ -152,8 +152,7 @@ pub enum Fault {
     CacheIgnored,
     /// The cache entries that the request could read are removed before the request is handled.
     CacheEvicted {
-        /// The minimum time since the last use of an entry that is removed. Entries that were used more recently are
-        /// kept.
+        /// Entries that were used within this time are kept.
         after: Duration,
     },
     /// A batch is missing from the list of batches.
@@ -167,7 +166,7 @@ pub enum Fault {
     },
     /// A request in a batch is never processed, so the batch ends only when it expires.
     RequestExpired,
-    /// The line of a request is missing in the results of its batch.
+    /// The line of a request is missing from the results of its batch.
     ResultMissing,
     /// The results of a batch contain the line of a request twice.
     ResultExtra {
@@ -220,12 +219,12 @@ impl StatusFault {
     }
 }
 
-/// The kinds of body that an error response can have.
+/// The body of an error response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultBody {
     /// The API's error object.
     Json,
-    /// An HTML page, such as a gateway in front of the API sends.
+    /// An HTML page like that of a gateway in front of the API.
     Html,
     /// No bytes.
     Empty,

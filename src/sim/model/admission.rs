@@ -43,8 +43,8 @@ impl Model {
         chance::rule(&self.config.faults, self.config.seed, &self.fired, facts)
     }
 
-    /// Returns the answer to a request if the fault ends the request before the limits are checked. Returns `None` if
-    /// the fault changes an answer, because that answer has to be made first.
+    /// Returns the answer to a request if the fault takes effect before the limits are checked. Returns `None` for a
+    /// fault that changes an answer, because that answer has to be made first.
     pub(super) fn edge_fault(&mut self, rule: usize, content: u64, account: Option<Account>) -> Option<Stop> {
         let stop = match &self.config.faults.rules[rule].fault {
             Fault::Status(status) => Stop::Injected(status.clone(), account),
@@ -63,7 +63,7 @@ impl Model {
         self.line.note(|line| line.fault = Some(rule));
     }
 
-    /// Admits a valid request and plans its answer, or returns the reason why the request is refused.
+    /// Admits a valid request and plans its answer, or returns the reason why it is not admitted.
     #[expect(clippy::too_many_arguments, reason = "a call needs all these different parts")]
     pub(super) fn admit(
         &mut self,
@@ -122,8 +122,8 @@ impl Model {
         });
         let arrival = self.start(call, &answer, fault, (&message_id, miss));
         if scripted.is_some() {
-            // Each block of an answer can need a serial number for its id. Usual answers need only the serial number of
-            // their call.
+            // Each block of a scripted answer can need a serial number for its id. Usual answers need only the serial
+            // number of their call.
             self.serial += answer.blocks.len() as u64;
         }
         Ok(arrival)
@@ -152,7 +152,7 @@ impl Model {
         split.uncached + split.write_5m + split.write_1h + read
     }
 
-    /// Counts a request against all limits, or returns the 429 that refuses the request.
+    /// Counts a request against all limits, or returns a 429.
     pub(super) fn admit_by_limits(&mut self, asked: Asked, account: Account, now: Instant) -> Result<(), Box<Stop>> {
         self.check_spending(account.0)?;
         if self.config.max_concurrent.is_some_and(|most| self.open_of(account.0) >= u64::from(most)) {
@@ -177,7 +177,7 @@ impl Model {
         Err(Box::new(refuse(refusal, account)))
     }
 
-    /// Returns the refusal of a request if its organization has reached the spend cap.
+    /// Returns a 429 if the organization has reached the spend cap.
     pub(super) fn check_spending(&self, organization: u64) -> Result<(), Box<Stop>> {
         let spent = || self.spent.get(&organization).copied().unwrap_or(Money::ZERO);
         if self.config.spend_cap.is_some_and(|cap| spent() >= cap) {
@@ -196,14 +196,14 @@ impl Model {
         }
     }
 
-    /// Counts one request against the limit of an account that has only a request limit, or returns the refusal.
+    /// Counts one request against the limit of an account that has only a request limit, or returns a 429.
     pub(super) fn take_request(&mut self, account: Account) -> Result<(), Box<Stop>> {
         let rule = self.config.output_rule;
         let asked = Asked { input: 0, max_tokens: 0 };
         self.account(account).admit(asked, rule).map_err(|refusal| Box::new(refuse(refusal, account)))
     }
 
-    /// Returns the times at which an answer begins and ends.
+    /// Returns when an answer begins and ends.
     fn times(&self, answer: &Answer, content: Hash, now: Instant) -> (Instant, Instant) {
         let latency = &self.config.latency;
         let swing = 2.0 * content.word(self.serial).unit() - 1.0;
@@ -256,7 +256,7 @@ impl Model {
     }
 }
 
-/// The fault rule and the answer rule that apply to a request, as indexes in the lists of rules.
+/// The fault rule and the answer rule that apply to a request, as indexes into the lists of rules.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Drawn {
     /// The index of the fault rule; `None` if no rule applies.

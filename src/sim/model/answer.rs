@@ -1,8 +1,8 @@
 //! Makes the answers of the simulated model. An answer depends only on the seed, the content of the request and the
 //! answer rule that applies to it. So a second attempt gets the same answer.
 //!
-//! This module decides the length, the ending and the content of an answer. `scripted` decides the same for answers
-//! from an answer file. `reply` writes the bytes of the answer.
+//! This module decides the length, stop reason and content of an answer. `scripted` does so for answers from an answer
+//! file. `reply` writes the bytes of the answer.
 
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ use super::text::Passage;
 use super::tokens;
 use super::validate::{Form, Prompt};
 
-/// Returns the answer to a prompt. `hash` is the hash of the request's content and the seed. `rule` is the rule of the
+/// Returns the answer to a prompt. `hash` is a hash of the request's content and the seed. `rule` is the rule of the
 /// answer file that applies to the prompt.
 pub(super) fn to(
     prompt: &Prompt<'_>,
@@ -46,7 +46,7 @@ pub(super) fn to(
         said(prompt, config, room.less(thinking), hash, rule)
     };
     let mut answer = with_thinking(said, thinking, config.token_skew, hash);
-    // Rounding up can have made the answer one token too long.
+    // Rounding up may have made the answer one token too long.
     answer.output_tokens = answer.output_tokens.min(prompt.max_tokens);
     answer
 }
@@ -110,7 +110,7 @@ fn stop_sequence(endings: &Endings, prompt: &Prompt<'_>, hash: Hash) -> Option<S
 }
 
 /// Returns the length that an answer would have without `max_tokens` and other limits. The length has a lognormal
-/// distribution, which the Box-Muller method makes from random numbers.
+/// distribution, made from random numbers with the Box-Muller method.
 fn length(lengths: &OutputLengths, prompt: &Prompt<'_>, hash: Hash) -> u64 {
     let mean = lengths.mean
         + lengths.per_prompt_token * prompt.tokens as f64

@@ -1,4 +1,4 @@
-//! Takes a request from its arrival to its end.
+//! Handles a request from its arrival to its end.
 
 use http::{HeaderMap, HeaderValue, Method};
 
@@ -30,7 +30,7 @@ impl Model {
         self.tell(arrival, &request_id)
     }
 
-    /// Returns the planned response to a request if its body could not be read. The body in `request` is ignored.
+    /// Returns the planned response to a request whose body could not be read. The body in `request` is ignored.
     pub(crate) fn arrive_unread(&mut self, request: &Request<'_>, why: Unread, now: Instant) -> Arrival {
         let request_id = self.receive(request, now);
         let error = match why {
@@ -56,7 +56,7 @@ impl Model {
         id("req_01", self.config.seed ^ 0x7265_715f, self.serial)
     }
 
-    /// Sends a line about a request and its planned response to the journal of the simulator.
+    /// Sends a line about a request and its planned response to the simulator's journal.
     fn tell(&mut self, arrival: Arrival, request_id: &str) -> Arrival {
         let now = self.now;
         self.line.note(|line| {
@@ -71,7 +71,7 @@ impl Model {
         arrival
     }
 
-    /// Returns the response head (status and headers) of a call. Callers call this function when the head is sent,
+    /// Returns the response head (status and headers) of a call. Call this function at the time when the head is sent,
     /// because its headers report the limits at that time.
     pub fn head(&mut self, arrival: &mut Arrival, now: Instant) -> ReplyHead {
         if let Some(head) = arrival.head.take() {
@@ -94,8 +94,8 @@ impl Model {
         ReplyHead { status: 200, headers }
     }
 
-    /// Ends an exchange (a request and its response). Unknown tickets are ignored, because error responses have no
-    /// call.
+    /// Ends an exchange (a request and its response). Unknown tickets are ignored, because an error response belongs to
+    /// no call.
     pub fn finish(&mut self, ticket: Ticket, ending: Ending, now: Instant) {
         self.advance(now);
         let now = self.now;

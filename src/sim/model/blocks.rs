@@ -9,7 +9,7 @@ use super::text::Passage;
 use super::tokens;
 use super::validate::Prompt;
 
-/// The number of tokens of a tool call in addition to the tokens of its input.
+/// How many tokens a tool call has besides those of its input.
 const TOOL_CALL: u64 = 12;
 
 /// An answer.
@@ -19,20 +19,20 @@ pub(super) struct Answer {
     pub blocks: Vec<OutBlock>,
     /// The stop reason of the answer.
     pub stop_reason: Cow<'static, str>,
-    /// The stop sequence that ended the answer, if one did.
+    /// The stop sequence at which the model stopped; `None` if it stopped for another reason.
     pub stop_sequence: Option<String>,
     /// The category of the refusal, if the answer is a refusal with a category.
     pub category: Option<String>,
     /// The number of output tokens that `usage` reports.
     pub output_tokens: u64,
-    /// The number of output tokens that were thinking.
+    /// How many of the output tokens are thinking.
     pub thinking_tokens: u64,
     /// The number of web searches that the API made for the answer.
     pub searches: u64,
 }
 
 impl Answer {
-    /// Returns an answer with token counts of zero, because its tokens have not been counted.
+    /// Returns an answer whose tokens have not been counted yet: its token counts are zero.
     pub(super) fn new(blocks: Vec<OutBlock>, stop_reason: impl Into<Cow<'static, str>>) -> Self {
         Self {
             blocks,
@@ -58,7 +58,7 @@ pub(super) enum OutBlock {
     Thinking(Passage),
     /// Text that the simulator makes up.
     Text(Passage),
-    /// Text with a given content, and the number of its tokens.
+    /// A given text and its number of tokens.
     Written(String, u64),
     /// A tool call: the name of the tool, its input as JSON, and the number of tokens of the call.
     ToolUse(String, String, u64),
@@ -81,7 +81,7 @@ impl OutBlock {
         Self::ToolUse(name, input, count)
     }
 
-    /// Returns the number of tokens of the block, by the simulator's own counter.
+    /// Returns the number of tokens in the block, by the simulator's own counter.
     pub(super) fn tokens(&self) -> u64 {
         match self {
             Self::Thinking(passage) | Self::Text(passage) => passage.tokens,
@@ -91,13 +91,13 @@ impl OutBlock {
         }
     }
 
-    /// Returns the first `kept` tokens of the block; `None` if blocks of this kind can't be cut.
+    /// Returns the first `kept` tokens of the block; `None` if blocks of this kind can't be truncated.
     fn cut(self, kept: u64) -> Option<Self> {
         match self {
             Self::Thinking(passage) => Some(Self::Thinking(passage.cut(kept))),
             Self::Text(passage) => Some(Self::Text(passage.cut(kept))),
             Self::Written(text, count) => Some(Self::Written(beginning(&text, kept, count), kept)),
-            // The input of a tool call that is cut is an empty object.
+            // A truncated tool call has an empty object as its input.
             Self::ToolUse(name, _, _) => Some(Self::ToolUse(name, "{}".to_owned(), kept)),
             Self::ServerToolUse(_) | Self::ServerToolResult(_) => None,
         }
@@ -109,8 +109,7 @@ pub(super) fn total(blocks: &[OutBlock]) -> u64 {
     blocks.iter().map(OutBlock::tokens).sum()
 }
 
-/// Keeps the first `kept` tokens of the blocks. If the last kept token is inside a block, the block is cut after that
-/// token.
+/// Keeps the first `kept` tokens of the blocks. If the last kept token is inside a block, that block is truncated.
 pub(super) fn keep(blocks: &mut Vec<OutBlock>, kept: u64) {
     let mut left = kept;
     let all = std::mem::take(blocks);
@@ -133,8 +132,8 @@ fn beginning(text: &str, kept: u64, count: u64) -> String {
     text[..end].to_owned()
 }
 
-/// The room for an answer: the maximum number of its tokens, by the simulator's own counter. `full` is the stop reason
-/// of an answer that is cut at this maximum.
+/// The room for an answer: its maximum number of tokens, by the simulator's own counter. `full` is the stop reason of
+/// an answer that is truncated at this maximum.
 #[derive(Clone, Copy)]
 pub(super) struct Room {
     pub tokens: u64,
@@ -153,13 +152,13 @@ impl Room {
         Self { tokens: ((tokens as f64 / skew) as u64).max(1), full }
     }
 
-    /// Returns the room that is left after `tokens` tokens, which is at least one token.
+    /// Returns the room that is left after `tokens` tokens, but at least one token.
     pub(super) fn less(self, tokens: u64) -> Self {
         Self { tokens: self.tokens.saturating_sub(tokens).max(1), ..self }
     }
 
-    /// Returns an answer with `blocks`. If the blocks fit into the room, the answer ends with `stop_reason`. If the
-    /// blocks do not fit, they are cut.
+    /// Returns an answer with `blocks`. The stop reason is `stop_reason` if the blocks fit into the room; otherwise,
+    /// the blocks are truncated.
     pub(super) fn filled(self, mut blocks: Vec<OutBlock>, stop_reason: &'static str) -> Answer {
         if total(&blocks) <= self.tokens {
             return Answer::new(blocks, stop_reason);

@@ -1,7 +1,7 @@
 //! Counts what the simulator has received and charged. Tests use these counts to judge a run.
 //!
-//! The number of request bodies and ids with records of their own is limited, so that the memory is limited too. If
-//! there are more bodies or ids, `is_truncated` is set.
+//! To limit memory, only a limited number of request bodies and ids have records of their own. Beyond this number,
+//! `is_truncated` is set.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -12,7 +12,7 @@ use crate::domain::{Money, Usage};
 
 use super::limits::Reason;
 
-/// The maximum number of request bodies with records of their own. The same maximum applies to ids.
+/// The maximum number of request bodies with records of their own. Ids have the same maximum.
 const KEPT: usize = 1_000_000;
 /// The maximum length of all ids together, in bytes.
 const KEPT_ID_BYTES: usize = 64 << 20;
@@ -51,23 +51,24 @@ pub struct Books {
     pub billed_again: u64,
     /// The number of complete answers to a body that had been answered completely before.
     pub answered_again: u64,
-    /// The number of requests that arrived too early: a 429 had told clients of their model class to wait longer.
+    /// The number of requests that arrived too early, although a 429 had told clients of their model class to wait
+    /// longer.
     pub too_early: u64,
-    /// The longest time by which a request was too early, in milliseconds.
+    /// How much too early the worst request was, in milliseconds.
     pub too_early_ms: u64,
     /// The time of the first request that was too early, in seconds since the start.
     pub first_too_early_s: Option<f64>,
     /// The number of admitted calls that have not ended.
     pub in_flight: u64,
-    /// The largest number of calls that were in flight at the same time.
+    /// The largest number of calls in flight at once.
     pub highest_in_flight: u64,
-    /// The most tokens by which an output bucket was below zero.
+    /// The largest debt of an output bucket: how many tokens its level was below zero.
     pub highest_output_debt: u64,
-    /// The counts about message batches.
+    /// The counts for message batches.
     pub batches: BatchBooks,
     /// The charges for each `metadata.user_id`.
     pub by_id: BTreeMap<String, IdBooks>,
-    /// Whether some bodies or ids have no records because there were too many of them.
+    /// Whether there were too many bodies or ids, so that some have no records.
     pub is_truncated: bool,
     #[serde(skip)]
     bodies: HashMap<u64, Seen>,
@@ -75,10 +76,10 @@ pub struct Books {
     id_bytes: usize,
 }
 
-/// The counts about message batches.
+/// The counts for message batches.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct BatchBooks {
-    /// The number of calls that arrived under each name: create, list, retrieve, results, cancel and delete.
+    /// The number of calls by name: create, list, retrieve, results, cancel and delete.
     pub calls: BTreeMap<&'static str, u64>,
     /// The number of batches that were created.
     pub created: u64,
@@ -86,7 +87,7 @@ pub struct BatchBooks {
     pub ended: u64,
     /// The number of requests in all batches that were created.
     pub requests: u64,
-    /// The number of requests that succeeded. Only requests that succeeded are billed.
+    /// The number of requests that succeeded. Only these are billed.
     pub succeeded: u64,
     /// The number of requests that ended with an error.
     pub errored: u64,
@@ -94,7 +95,7 @@ pub struct BatchBooks {
     pub canceled: u64,
     /// The number of requests that expired.
     pub expired: u64,
-    /// The largest number of requests of one organization that waited for processing at the same time.
+    /// The largest number of requests of one organization that were waiting for processing at once.
     pub highest_queue: u64,
 }
 
@@ -117,7 +118,7 @@ struct Seen {
 }
 
 impl Books {
-    /// Returns how many times a request with this body was sent before, and counts one more attempt.
+    /// Returns how many times a request with this body was sent before, and counts this attempt.
     pub(super) fn attempt(&mut self, body: u64) -> u32 {
         self.seen(body).map_or(u32::MAX, |seen| {
             seen.attempts = seen.attempts.saturating_add(1);
@@ -171,15 +172,15 @@ impl Books {
         self.answered_again += u64::from(again);
     }
 
-    /// Counts a request that arrived too early. `by` is the time by which the request was too early.
+    /// Counts a request that arrived too early. `by` is how much too early the request was.
     pub(super) fn early(&mut self, by: std::time::Duration, now: crate::clock::Instant) {
         self.too_early += 1;
         self.too_early_ms = self.too_early_ms.max(u64::try_from(by.as_millis()).unwrap_or(u64::MAX));
         self.first_too_early_s.get_or_insert(now.as_secs_f64());
     }
 
-    /// Returns a copy of the counts without the records of single bodies. The records of single bodies can be large,
-    /// and only this module needs them.
+    /// Returns a copy of the counts without the records of single bodies. These records can be large, and only this
+    /// module needs them.
     pub(super) fn figures(&mut self) -> Self {
         let bodies = std::mem::take(&mut self.bodies);
         let figures = self.clone();
@@ -187,7 +188,7 @@ impl Books {
         figures
     }
 
-    /// Returns the number of 429s, for all reasons together.
+    /// Returns the number of 429s for all reasons together.
     pub fn refused_total(&self) -> u64 {
         self.refused.values().sum()
     }

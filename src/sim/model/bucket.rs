@@ -1,13 +1,12 @@
-//! A bucket for one limit (on requests, input tokens or output tokens), as the API has it. A bucket refills
-//! continuously. Requests take tokens from the bucket at one moment or gradually.
+//! A bucket for one limit of the API (on requests, input tokens or output tokens). A bucket refills continuously.
+//! Requests take tokens from it at once or gradually.
 //!
-//! A bucket has a level, a rate at which it refills and a rate at which it drains. Invariants: all numbers are
-//! integers, so the level stays exact in runs of any length. The level is never above the capacity, but can be below
-//! zero. Time never goes backward.
+//! A bucket has a level, a refill rate and a drain rate. Invariants: all numbers are integers, so the level stays exact
+//! in runs of any length. The level is never above the capacity, but can be below zero. Time never goes backward.
 //!
-//! A token is 60·10⁹·2¹⁶ units, so one token per minute is 2¹⁶ units per nanosecond. A call drains the bucket at the
-//! rate at which the call produces tokens. The rate is rounded, which loses less than 2⁻¹⁶ of a token per minute. This
-//! rounding error is corrected at the end of the call.
+//! A token is 60·10⁹·2¹⁶ units, so one token per minute is 2¹⁶ units per nanosecond. A call drains the bucket as fast
+//! as it produces tokens. The rate is rounded, which loses less than 2⁻¹⁶ of a token per minute. This rounding error is
+//! corrected at the end of the call.
 
 use std::time::Duration;
 
@@ -37,7 +36,7 @@ impl Bucket {
         Self { limit, capacity, level: capacity, refill: refill(limit, 0), others_permille: 0, drain: 0, at: now }
     }
 
-    /// Updates the level to the time `now`.
+    /// Updates the level for the time `now`.
     pub(super) fn advance(&mut self, now: Instant) {
         let nanos = i128::from(now.as_nanos().saturating_sub(self.at.as_nanos()));
         self.level = (self.level + (self.refill - self.drain) * nanos).min(self.capacity);
@@ -66,7 +65,7 @@ impl Bucket {
 
     /// Returns how many units must refill before `cost` tokens can be taken; zero if they can be taken now.
     ///
-    /// A cost above the capacity can be taken when the bucket is full.
+    /// If the cost is above the capacity, it can be taken when the bucket is full.
     pub(super) fn shortfall(&self, cost: u64) -> i128 {
         let needed = (i128::from(cost) * TOKEN).min(self.capacity);
         (needed - self.level).max(0)
@@ -82,22 +81,22 @@ impl Bucket {
         self.level -= i128::from(cost) * TOKEN;
     }
 
-    /// Takes units from the bucket. Negative units are added, and the level then rises at most to the capacity.
+    /// Takes units from the bucket. A negative number adds units, but never above the capacity.
     pub(super) fn take_units(&mut self, units: i128) {
         self.level = (self.level - units).min(self.capacity);
     }
 
-    /// Increases the rate at which the bucket drains by `units` per nanosecond.
+    /// Increases the drain rate by `units` per nanosecond.
     pub(super) fn drain_more(&mut self, units: i128) {
         self.drain += units;
     }
 
-    /// Decreases the rate at which the bucket drains by `units` per nanosecond.
+    /// Decreases the drain rate by `units` per nanosecond.
     pub(super) fn drain_less(&mut self, units: i128) {
         self.drain -= units;
     }
 
-    /// Returns the number of seconds until `units` have refilled, rounded up, and at least 1.
+    /// Returns how many seconds it takes to refill `units`, rounded up, and at least 1.
     pub(super) fn seconds_for(&self, units: i128) -> u64 {
         let per_second = self.refill.max(1) * 1_000_000_000;
         u64::try_from((units + per_second - 1) / per_second).unwrap_or(u64::MAX).max(1)
@@ -108,7 +107,7 @@ impl Bucket {
         nanos_for(self.missing(), self.refill)
     }
 
-    /// Returns the time until the sum of the levels of this bucket and `other` is the sum of their capacities.
+    /// Returns the time until the levels of this bucket and `other` add up to the sum of their capacities.
     pub(super) fn time_to_full_with(&self, other: &Self) -> Duration {
         nanos_for(self.missing() + other.missing(), self.refill + other.refill)
     }
@@ -118,8 +117,8 @@ impl Bucket {
         self.capacity - self.level
     }
 
-    /// Sets a new limit and a new capacity. A level above the new capacity is lowered to the capacity. A level that is
-    /// not above the new capacity does not change.
+    /// Sets a new limit and a new capacity. A level above the new capacity is lowered to the capacity; any other level
+    /// stays.
     pub(super) fn set_limit(&mut self, limit: u32, capacity: u64) {
         self.limit = limit;
         self.refill = refill(limit, self.others_permille);
@@ -127,7 +126,7 @@ impl Bucket {
         self.level = self.level.min(self.capacity);
     }
 
-    /// Sets the part of the refill that other clients take evenly over time, in thousandths.
+    /// Sets the share of the refill that other clients take evenly over time, in thousandths.
     pub(super) fn set_others(&mut self, permille: u32) {
         self.others_permille = permille.min(1000);
         self.refill = refill(self.limit, self.others_permille);
@@ -143,7 +142,7 @@ impl Bucket {
     }
 }
 
-/// Returns the number of units per nanosecond that refill a bucket.
+/// Returns how many units refill a bucket per nanosecond.
 fn refill(limit: u32, others_permille: u32) -> i128 {
     i128::from(limit) * PER_MINUTE * i128::from(1000 - others_permille.min(1000)) / 1000
 }

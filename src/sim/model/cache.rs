@@ -1,10 +1,10 @@
-//! Simulates the prompt cache, as documented: decides which part of a prompt is read from the cache, and which is
+//! Simulates the documented prompt cache: decides which part of a prompt is read from the cache, and which part is
 //! written to it.
 //!
-//! This module keeps the cache entries. Each entry is for a prefix of a prompt, and is found by the hash of all parts
-//! of the prefix. An entry can be read from the beginning of the first response that writes the entry until the entry
-//! expires. The lifetime begins at the start of the request that wrote the entry or last read it. Source: API
-//! documentation, "Prompt caching" (2026-09-29).
+//! This module keeps the cache entries. Each entry belongs to a prefix of a prompt, and is found by the hash of all
+//! parts of the prefix. An entry can be read as soon as the first response that writes it begins, until it expires. The
+//! lifetime begins at the start of the request that wrote the entry or last read it. Source: API documentation, "Prompt
+//! caching" (2026-09-29).
 //!
 //! The documentation does not say whether a read of a long prefix also renews the entries of shorter prefixes inside
 //! it. In the simulator, a read renews only the entry that it reads.
@@ -17,16 +17,16 @@ use crate::clock::Instant;
 use super::hash::Hash;
 use super::parts::{Part, PartKind};
 
-/// The number of positions that are searched for a cache entry, including the position of the breakpoint.
+/// How many positions are searched for a cache entry, including that of the breakpoint.
 const LOOK_BACK: usize = 20;
-/// The maximum number of cache entries. When there are more entries, expired entries are removed. If the remaining
-/// entries are too many, new entries are not kept.
+/// The maximum number of cache entries. If there are more entries, expired ones are removed. If there are still too
+/// many, new entries are not kept.
 const ENTRIES: usize = 200_000;
 
 /// The tokens of a prompt, split by how the cache handles them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Split {
-    /// The number of tokens that are not read from the cache and not written to it.
+    /// The number of tokens that are neither read from the cache nor written to it.
     pub uncached: u64,
     /// The number of tokens that are written to the cache for five minutes.
     pub write_5m: u64,
@@ -77,8 +77,8 @@ pub(super) struct Cache {
 
 impl Cache {
     /// Returns what a prompt would read from the cache and write to it. `scope` is a hash of the organization, the
-    /// model and the speed. Requests with different scopes share no entries. `least` is the length of the shortest
-    /// prefix that is cached, in tokens.
+    /// model and the speed. Requests with different scopes share no entries. `least` is the minimum length of a cached
+    /// prefix, in tokens.
     pub(super) fn look_up(&self, parts: &[Part], scope: u64, least: u64, now: Instant) -> Lookup {
         let prefixes = prefixes(parts, scope);
         let total = prefixes.last().map_or(0, |prefix| prefix.tokens);
@@ -99,7 +99,7 @@ impl Cache {
         Lookup { split, writes, hit: hit.map(|prefix| prefix.key) }
     }
 
-    /// Returns the longest prefix that can be read from the cache.
+    /// Returns the longest prefix that is in the cache.
     fn longest_hit<'p>(&self, prefixes: &'p [Prefix], least: u64, now: Instant) -> Option<&'p Prefix> {
         let ends = (0..prefixes.len()).rev().filter(|&at| prefixes[at].breakpoint.is_some());
         ends.flat_map(|end| {

@@ -11,11 +11,11 @@ use super::validate::Prompt;
 /// The state of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// The first token has not been produced.
+    /// No token has been produced yet.
     Waiting,
     /// Output is being produced, at this rate in units of a bucket per nanosecond.
     Producing(i128),
-    /// All output has been produced and charged.
+    /// The call is over: no more output is produced, and the call was charged.
     Over,
 }
 
@@ -45,9 +45,9 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Returns a call that has not produced its first token. `input` contains the split of the prompt's tokens (cached
-    /// or not), the number of input tokens that the limit counts, and the estimate of this number. `times` are the
-    /// times at which the output begins and ends.
+    /// Returns a call that has not produced its first token. `input` has three parts: the prompt's tokens, split by how
+    /// the cache handles them; how many of them count against the input limit; and an estimate of this number. `times`
+    /// are the times at which the output begins and ends.
     pub(super) fn new(
         account: Account,
         model: usize,
@@ -74,9 +74,8 @@ impl Call {
         }
     }
 
-    /// Returns a call without a prompt, with the given numbers of input tokens and output tokens and with `max_tokens`.
-    /// A call without a prompt is not billed. `input` contains the number of input tokens that the limit counts, and
-    /// the estimate of this number.
+    /// Returns a call without a prompt, which is not billed. `input` has the number of tokens that count against the
+    /// input limit, and an estimate of this number.
     pub(super) fn sized(
         account: Account,
         sizes: (u64, u64, u64),
@@ -109,7 +108,7 @@ impl Call {
         }
     }
 
-    /// Ends the output early, after the part `part` of the output (from 0 to 1).
+    /// Ends the output early. `part` is the share that is produced, from 0 to 1.
     pub(super) fn end_early(&mut self, part: f64) {
         self.end = self.begin + self.end.since(self.begin).mul_f64(part);
         self.output_tokens = (self.output_tokens as f64 * part) as u64;

@@ -8,7 +8,7 @@ use crate::sim::rules::{self, Facts};
 
 use super::hash::Hash;
 
-/// The facts about a request that are compared with the rules.
+/// What the rules are compared with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestFacts<'a> {
     /// The kind of the target: a request, a batch call, a listed batch, or a request in a batch.
@@ -19,7 +19,7 @@ pub(super) struct RequestFacts<'a> {
     pub content: u64,
     /// The body of the request.
     pub body: &'a [u8],
-    /// Whether the request has a cache breakpoint. Only rules about caching use this fact.
+    /// Whether the request has a cache breakpoint. Only rules about caching use this.
     pub is_marked: bool,
     /// The name of the model in the request.
     pub model: &'a str,
@@ -31,7 +31,7 @@ pub(super) struct RequestFacts<'a> {
     pub now: Instant,
 }
 
-/// Returns the index of the first rule that applies. `fired` has the number of times that each rule has applied so far.
+/// Returns the index of the first rule that applies. `fired` says how often each rule has applied so far.
 pub(super) fn rule(plan: &FaultPlan, seed: u64, fired: &[u64], request: RequestFacts<'_>) -> Option<usize> {
     let RequestFacts { content, body, model, arrival, attempts, .. } = request;
     let hash = Hash::new(plan.seed.unwrap_or(seed)).word(content);
@@ -46,7 +46,7 @@ pub(super) fn rule(plan: &FaultPlan, seed: u64, fired: &[u64], request: RequestF
 
 /// Returns whether a body has a cache breakpoint. If no rule is about caching, the body is not searched.
 pub(super) fn is_marked(plan: &FaultPlan, body: &[u8]) -> bool {
-    // `NAME` can't occur inside a text of the body, because the quotation marks in a text have a backslash before them.
+    // `NAME` can't occur inside a JSON string, because quotation marks are escaped there.
     const NAME: &[u8] = b"\"cache_control\"";
     plan.rules.iter().any(|rule| rule.fault.is_of_cache()) && body.windows(NAME.len()).any(|part| part == NAME)
 }

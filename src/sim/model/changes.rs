@@ -60,8 +60,8 @@ impl Model {
             return;
         }
         for class in self.classes_of(other_client.class.as_ref()) {
-            // This loop skips limits that no request has used, because they have no buckets. Skipping unused limits
-            // makes little difference, because a bucket refills within a minute.
+            // Limits that no request has used have no buckets, so this loop skips them. Skipping them makes little
+            // difference, because a bucket refills within a minute.
             self.accounts_of(class).for_each(|account| {
                 account.advance(at);
                 account.take_share(other_client.permille);

@@ -1,4 +1,4 @@
-//! Charges calls. The output uses up the limits while it is produced, and the price is charged at the end.
+//! Charges calls. Lets output use up the limits while it is produced, and charges the price at the end.
 
 use crate::clock::Instant;
 use crate::domain::{Dimension, Money, Usage};
@@ -55,7 +55,7 @@ impl Model {
         };
         let span = call.end.since(call.begin).as_nanos().max(1);
         let gone = now.since(call.begin).as_nanos();
-        // A token that has been produced partly is charged as a whole token.
+        // A partly produced token is charged as a whole token.
         let produced = (u128::from(call.output_tokens) * gone).div_ceil(span);
         call.phase = Phase::Over;
         call.output_tokens = u64::try_from(produced).unwrap_or(u64::MAX).min(call.output_tokens);
@@ -80,7 +80,7 @@ impl Model {
         self.books.highest_output_debt = self.books.highest_output_debt.max(debt);
     }
 
-    /// Charges a call. A refusal is free if it comes before the first output.
+    /// Charges a call. A refusal before the first output is free.
     fn bill(&mut self, ticket: u64) {
         let Some(call) = self.calls.get(&ticket).filter(|call| !call.is_free) else { return };
         let usage = call.usage();
@@ -91,20 +91,20 @@ impl Model {
         self.books.billed_and_lost += u64::from(call.is_lost || call.is_spoiled);
     }
 
-    /// Returns the price of a usage at the prices of a model.
+    /// Returns what a usage costs with a model.
     fn price(&self, model: usize, usage: Usage) -> Money {
         let model = &self.config.models[model];
         let long = model.long_price.filter(|(above, _)| usage.prompt_tokens() > *above).map(|(_, price)| price);
         long.or(model.price).map_or(Money::ZERO, |price| price_of(usage, &price))
     }
 
-    /// Returns the price of a usage in a batch, where all tokens cost half. Web searches cost the full price.
+    /// Returns what a usage costs in a batch: half the price for tokens, and the full price for web searches.
     pub(super) fn batch_price(&self, model: usize, usage: Usage) -> Money {
         let tokens = self.price(model, Usage { web_searches: 0, ..usage });
         Money(tokens.0 / 2) + SEARCH_PRICE.times(usage.web_searches)
     }
 
-    /// Adds a charge to the sum that is compared with the spend cap.
+    /// Adds a charge to the organization's spending, which the spend cap limits.
     pub(super) fn spend(&mut self, organization: u64, money: Money) {
         if self.config.spend_cap.is_some() {
             *self.spent.entry(organization).or_insert(Money::ZERO) += money;

@@ -9,12 +9,12 @@ use crate::sim::faults::Fault;
 
 use super::reply::{self, Piece};
 
-/// The beginning of a part of a batch's results.
+/// Where a part of a batch's results begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResultsPart {
     /// The number of the batch.
     pub(super) batch: u64,
-    /// The number of requests with lines before this part.
+    /// How many requests have their lines before this part.
     pub(super) place: usize,
 }
 
@@ -32,7 +32,7 @@ pub enum Step {
     Part {
         /// The time at which the part is sent.
         at: Instant,
-        /// The place at which the part begins.
+        /// Where the part begins.
         part: ResultsPart,
     },
     /// The connection breaks.
@@ -59,7 +59,7 @@ pub(super) fn spread(pieces: Vec<Piece>, begin: Instant, end: Instant) -> Vec<St
     pieces.into_iter().map(|piece| Step::Bytes { at: at(piece.tokens), bytes: piece.bytes.into() }).collect()
 }
 
-/// Changes the steps of a body in the way that the fault describes. `error` is the text of an error event.
+/// Applies a fault to the steps of a body. `error` is the text of an error event.
 pub(super) fn spoil(mut steps: Vec<Step>, fault: &Fault, error: &[u8]) -> Vec<Step> {
     match fault {
         Fault::ResetMid { at } => {
@@ -84,11 +84,11 @@ pub(super) fn spoil(mut steps: Vec<Step>, fault: &Fault, error: &[u8]) -> Vec<St
         Fault::NoStart => drop_start(&mut steps),
         Fault::NoEnd => drop_end(&mut steps),
         Fault::SlowDrip { bytes, every } => steps = drip(steps, *bytes, *every),
-        // Faults of the cache do not change the body.
+        // Cache faults do not change the body.
         Fault::CacheIgnored | Fault::CacheEvicted { .. } => {}
-        // With one of these faults, the body of the answer is not sent, so there is nothing to change.
+        // With these faults, the body of the answer is never sent, so there is nothing to change.
         Fault::Status(_) | Fault::ResetBefore { .. } | Fault::Stall { at: None } | Fault::CacheRefused => {}
-        // Faults about batches are not applied here, but by the code in `batches`.
+        // The code in `batches` applies the batch faults.
         Fault::Unlisted
         | Fault::RequestErrored { .. }
         | Fault::RequestExpired
@@ -98,8 +98,8 @@ pub(super) fn spoil(mut steps: Vec<Step>, fault: &Fault, error: &[u8]) -> Vec<St
     steps
 }
 
-/// Keeps only the share `part` of the bytes, from the beginning. Returns the time at which the first missing byte would
-/// have been sent.
+/// Keeps only the first bytes of a body; `part` is their share, from 0 to 1. Returns the time at which the first
+/// missing byte would have been sent.
 fn keep_part(steps: &mut Vec<Step>, part: f64) -> Instant {
     let total: usize = steps.iter().map(length).sum();
     keep_bytes(steps, (total as f64 * part) as usize)
@@ -126,7 +126,7 @@ fn keep_bytes(steps: &mut Vec<Step>, bytes: usize) -> Instant {
     missing_at
 }
 
-/// Keeps only the first events of a stream, which have about the share `part` of the bytes. If `part` is 0, no event is
+/// Keeps only the first events of a stream; `part` is their approximate share of the bytes. If `part` is 0, no event is
 /// kept. Returns the time at which the first missing event would have been sent.
 fn keep_events(steps: &mut Vec<Step>, part: f64) -> Instant {
     let moment = keep_part(steps, part);

@@ -1,9 +1,9 @@
-//! Finds the reason why a request could not read the cache entries of an earlier request.
+//! Finds out why a request could not read the cache entries of an earlier request.
 //!
 //! A request with `diagnostics` is compared with the message that it names. Source: API reference, "Messages",
-//! `diagnostics` (Python SDK 2.14.0, 2026-11). How the API compares is not documented. In the simulator, the levels of
-//! the prompts (tools, system, messages) are compared in this order, and the first difference is the reason. The reason
-//! is found immediately, so an answer never says that it is pending.
+//! `diagnostics` (Python SDK 2.14.0, 2026-11). How the API compares two prompts is not documented. The simulator
+//! compares the levels of both prompts in the order tools, system, messages, and the first difference is the reason.
+//! The reason is found immediately, so an answer never says that it is pending.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -12,16 +12,15 @@ use super::out::Out;
 use super::parts::{Level, Part};
 use super::validate::Settings;
 
-/// The number of messages that are remembered.
+/// How many messages are remembered.
 const KEPT: usize = 2_000;
-/// The number of parts of a prompt that are remembered.
+/// How many parts of a prompt are remembered.
 const PARTS: usize = 1_000;
 
-/// The reason why a prompt was not read from the cache, with the number of tokens of the earlier prompt that could not
-/// be read.
+/// Why a prompt was not read from the cache, and how many tokens of the earlier prompt could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Miss {
-    /// The request has another model or another speed.
+    /// The request is for another model or another speed.
     Model(u64),
     /// The request has other tools.
     Tools(u64),
@@ -35,7 +34,7 @@ pub(super) enum Miss {
     Unavailable,
 }
 
-/// The facts about a request that are kept for the comparison with later requests.
+/// What is remembered about a request, so that later requests can be compared with it.
 #[derive(Clone, Debug)]
 pub(super) struct Remembered {
     scope: u64,
@@ -44,14 +43,13 @@ pub(super) struct Remembered {
 }
 
 impl Remembered {
-    /// Returns the facts about a request that are kept. `scope` is a hash of the organization, the model and the speed.
+    /// Returns what is remembered about a request. `scope` is a hash of the organization, the model and the speed.
     pub(super) fn new(scope: u64, settings: &Settings, parts: &[Part]) -> Self {
         let parts = parts.iter().copied().take(PARTS).collect();
         Self { scope, settings: settings.messages.end(), parts }
     }
 
-    /// Returns the reason why a later request can't read the cache entries of this request; `None` if the later request
-    /// can read them.
+    /// Returns why a later request can't read the cache entries of this request; `None` if it can.
     fn miss_of(&self, later: &Self) -> Option<Miss> {
         let tokens_from =
             |level: Level| self.parts.iter().filter(move |part| part.level >= level).map(|part| part.tokens);
@@ -78,7 +76,7 @@ impl Remembered {
     }
 }
 
-/// The messages with which later requests can be compared.
+/// The messages that later requests can be compared with.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Diagnostics {
     messages: HashMap<u64, Remembered>,

@@ -1,5 +1,4 @@
-//! The endpoints. The endpoints check the key and the path of a request. Then the endpoints pass the request to the
-//! module that answers it.
+//! The endpoints. Checks the key and the path of a request, and passes the request to the module that answers it.
 
 use std::sync::Arc;
 
@@ -28,20 +27,20 @@ const MAX_UNKNOWN: usize = 1000;
 const HELLO: &str = "/api/hello";
 /// The paths of the endpoints, except the paths of single models.
 const PATHS: [&str; 4] = ["/v1/messages", "/v1/messages/count_tokens", "/v1/models", "/v1/organizations/rate_limits"];
-/// The text with which the paths of single models begin.
+/// The prefix of the paths of single models.
 const ONE_MODEL: &str = "/v1/models/";
 
 /// The maximum length of the body that creates a batch, in bytes. Source: API documentation, "Batch processing"
 /// (2026-09-20).
 const MAX_BATCH_BYTES: usize = 256 << 20;
 
-/// The text with which the keys of administrators begin.
+/// The prefix of admin keys.
 const ADMIN_KEY: &str = "sk-ant-admin";
 
-/// The sender of a request, identified by an accepted key.
+/// Who sent a request, according to its accepted key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Caller {
-    /// The organization of the sender, which has the limits that the sender uses.
+    /// The organization whose limits the sender uses.
     pub organization: u64,
     /// Whether the sender is allowed to read the limits of the organization.
     pub is_admin: bool,
@@ -89,7 +88,7 @@ impl Model {
         }
     }
 
-    /// Returns the sender of a request, whom the key identifies.
+    /// Returns who sent a request, according to its key.
     fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|key| !key.is_empty());
         let bearer = text("authorization").and_then(|value| value.strip_prefix("Bearer "));
@@ -217,7 +216,7 @@ fn version(headers: &HeaderMap) -> Result<&'static str, ApiError> {
     known.ok_or_else(|| ApiError::invalid(format!("anthropic-version: \"{version}\" is not a valid version")))
 }
 
-/// Refuses values that do not look like the name of a beta. Like the API, it lists all such values in one message. The
+/// Rejects values that do not look like the name of a beta. As in the API, one message lists all such values. The
 /// simulator does not know which betas exist.
 fn betas(headers: &HeaderMap) -> Result<(), ApiError> {
     let values = headers.get_all("anthropic-beta").iter().map(|value| value.to_str().unwrap_or(""));
@@ -233,7 +232,7 @@ fn betas(headers: &HeaderMap) -> Result<(), ApiError> {
     )))
 }
 
-/// Refuses compressed request bodies. The API accepts some encodings, but the simulator does not.
+/// Rejects compressed request bodies. The API accepts some encodings, but the simulator does not.
 fn encoding(headers: &HeaderMap) -> Result<(), ApiError> {
     match headers.get(http::header::CONTENT_ENCODING).map(http::HeaderValue::as_bytes) {
         None | Some(b"" | b"identity") => Ok(()),

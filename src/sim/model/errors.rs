@@ -18,12 +18,12 @@ pub(super) struct ApiError {
 }
 
 impl ApiError {
-    /// Returns an error with the status `status` and the usual type of this status.
+    /// Returns an error with this status and its usual type.
     pub(super) fn new(status: u16, message: impl Into<String>) -> Self {
         Self { status, kind: kind_of(status).to_owned(), message: message.into(), error_code: None }
     }
 
-    /// Returns a 400 with the message `message`.
+    /// Returns a 400 with this message.
     pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self::new(400, message)
     }

@@ -1,4 +1,4 @@
-//! The types for a request that arrives and for its planned response.
+//! The types for an arriving request and its planned response.
 
 use http::{HeaderMap, Method};
 
@@ -22,7 +22,7 @@ pub struct Request<'a> {
     pub body: &'a [u8],
 }
 
-/// The reason why the body of a request could not be read.
+/// Why the body of a request could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(feature = "sim"), expect(dead_code, reason = "only the HTTP server receives bodies"))]
 pub(crate) enum Unread {
@@ -54,7 +54,7 @@ pub struct Arrival {
     pub body: Vec<Step>,
 }
 
-/// The way in which an exchange (a request and its response) ended.
+/// How an exchange (a request and its response) ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// The whole response in [`Arrival`] was sent.

@@ -1,4 +1,4 @@
-//! Reads the members of a JSON object without parsing their values and without copying them.
+//! Reads the members of a JSON object without parsing or copying their values.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -27,7 +27,7 @@ impl<'a> Fields<'a> {
         (found.get() != "null").then_some(found)
     }
 
-    /// Reads a field as a value of type `T`. `expected` is the end of the error message "Input should be …".
+    /// Reads a field as a value of type `T`. `expected` completes the error message "Input should be …".
     pub(super) fn read_as<T: Deserialize<'a>>(&self, name: &str, expected: &str) -> Result<Option<T>, ApiError> {
         self.get(name).map(|raw| read_raw(raw, name, expected)).transpose()
     }
@@ -37,7 +37,7 @@ impl<'a> Fields<'a> {
         self.read_as(name, expected)?.ok_or_else(|| ApiError::invalid(format!("{name}: Field required")))
     }
 
-    /// Returns a hash of all fields except `stream`. So a request has the same hash with and without streaming.
+    /// Returns a hash of all fields except `stream`, so that a request has the same hash with and without streaming.
     pub(super) fn content_hash(&self, seed: u64) -> Hash {
         self.0
             .iter()
@@ -73,7 +73,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 #[serde(transparent)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
-/// Parses a raw value as a value of type `T`. The error for a wrong value names the field.
+/// Parses a raw value as a value of type `T`. If the value is wrong, the error names the field.
 pub(super) fn read_raw<'a, T: Deserialize<'a>>(raw: &'a RawValue, name: &str, expected: &str) -> Result<T, ApiError> {
     serde_json::from_str(raw.get()).map_err(|_| ApiError::invalid(format!("{name}: Input should be {expected}")))
 }

@@ -1,4 +1,4 @@
-//! The statistics of the simulator: its counts, and how much of each limit was used.
+//! The simulator's statistics: its counts, and how much of each limit was used.
 
 use crate::clock::Instant;
 use crate::domain::Dimension;
@@ -26,11 +26,11 @@ pub struct Utilisation {
     pub organization: u64,
     /// The model class that has this limit.
     pub class: String,
-    /// The name of what is limited: requests, input tokens or output tokens.
+    /// What is limited: requests, input tokens or output tokens.
     pub dimension: &'static str,
     /// The limit on requests or tokens per minute.
     pub limit: u32,
-    /// The number of requests or tokens that were used in the period.
+    /// How many requests or tokens were used in the period.
     pub used: u64,
     /// The level of the bucket, in tokens.
     pub level: f64,
@@ -55,8 +55,8 @@ impl Model {
         limits.level(dimension).map(|units| units as f64 / TOKEN as f64)
     }
 
-    /// Returns the number of tokens that other clients have taken from a limit in bursts so far. The simulated API must
-    /// have only one organization.
+    /// Returns how many tokens other clients have taken from a limit in bursts so far. The simulated API must have only
+    /// one organization.
     pub fn taken_by_others(&self, model: &str, dimension: Dimension) -> f64 {
         let class = self.models.get(model).map(|&at| self.class_of[at]);
         let account = class.and_then(|class| self.accounts.get(&(0, class)));

@@ -1,6 +1,6 @@
 //! A small stable hash: the same content has the same hash on every machine and with every compiler.
 //!
-//! The hash is not cryptographic. The hash is used only to distinguish request bodies and to make random numbers.
+//! The hash is not cryptographic. It is only used to distinguish request bodies and to make random numbers.
 
 /// A 64-bit hash of the content so far.
 #[derive(Clone, Copy, Debug)]
@@ -41,8 +41,8 @@ impl Hash {
         z ^ (z >> 31)
     }
 
-    /// Returns a number from 0 to 1 (never 1 itself) that depends on the hash. The numbers of different hashes are
-    /// evenly distributed.
+    /// Returns a number from 0 to 1 (never 1 itself) that depends on the hash. Different hashes give evenly distributed
+    /// numbers.
     pub(super) fn unit(self) -> f64 {
         (self.end() >> 11) as f64 / (1_u64 << 53) as f64
     }

@@ -1,9 +1,8 @@
-//! Makes a line about each request, for the simulator's journal and for people who watch the simulator.
+//! Makes a line about each request for the simulator's journal and for the terminal.
 
 use serde::Serialize;
 
-/// A line about one request and its planned response. The line contains only facts that are known when the request
-/// arrives.
+/// A line about one request and its planned response. The line contains only what is known when the request arrives.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Line {
     /// The time at which the request arrived, in seconds since the start.
@@ -47,7 +46,7 @@ pub struct Line {
 /// The function that receives the lines about requests.
 type Sink = Box<dyn FnMut(&Line) + Send>;
 
-/// The line about the current request, which is sent to `sink` if there is one.
+/// The line about the current request, for `sink` if there is one.
 #[derive(Default)]
 pub(super) struct Draft {
     line: Line,

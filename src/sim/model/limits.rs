@@ -1,8 +1,8 @@
 //! Simulates the limits of one organization and model class.
 //!
-//! This module contains the three buckets, the limit on growth (acceleration), and the times until which clients have
-//! to wait after a 429. Source: API documentation, "Rate limits" (2026-08-22), except where a comment says that
-//! something is not confirmed.
+//! This module contains the three buckets, the limit on growth (acceleration), and how long clients have to wait after
+//! a 429. Source: API documentation, "Rate limits" (2026-08-22), except where a comment says that something is not
+//! confirmed.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::bucket::Bucket;
 /// An account: an organization and the index of a model class. All requests of an account share the same limits.
 pub(super) type Account = (u64, usize);
 
-/// The reason why a request was refused with 429.
+/// Why a request got a 429.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Reason {
     /// The request limit is used up.
@@ -37,7 +37,7 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    /// Returns the name of the reason in the statistics.
+    /// Returns the name that the statistics use for the reason.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Requests => "requests",
@@ -52,21 +52,21 @@ impl Reason {
     }
 }
 
-/// A refusal by a limit, which becomes a 429.
+/// What a 429 says about an exhausted limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     /// The limit that is used up. If several limits are used up, it is the limit that takes longest to recover.
     pub reason: Reason,
-    /// The number of seconds after which the same request would be admitted, if no other requests are sent.
+    /// After how many seconds the same request would be admitted, if no other requests are sent.
     pub retry_after: u64,
     /// The limit per minute that the error message mentions.
     pub limit: u64,
 }
 
-/// The numbers of tokens that a request takes from the limits.
+/// How many tokens a request takes from the limits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
-    /// The number of estimated input tokens that the input limit counts.
+    /// The estimated number of tokens that count against the input limit.
     pub input: u64,
     /// The value of `max_tokens` in the request.
     pub max_tokens: u64,
@@ -79,9 +79,9 @@ pub(super) struct ClassLimits {
     pub(super) requests: Option<Bucket>,
     pub(super) input: Option<Bucket>,
     pub(super) output: Option<Bucket>,
-    /// The numbers of requests, input tokens and output tokens that were used so far.
+    /// How many requests, input tokens and output tokens were used so far.
     pub used: [u64; 3],
-    /// The amounts of requests, input tokens and output tokens that other clients took in bursts, in units of a bucket.
+    /// How many requests, input tokens and output tokens other clients took in bursts, in units of a bucket.
     pub taken: [i128; 3],
     minute: u64,
     minute_input: u64,
@@ -111,12 +111,12 @@ impl ClassLimits {
         }
     }
 
-    /// Updates every bucket to the time `now`.
+    /// Updates every bucket for the time `now`.
     pub(super) fn advance(&mut self, now: Instant) {
         self.buckets().for_each(|bucket| bucket.advance(now));
     }
 
-    /// Sets new limits. A limit that is missing in `limits` does not change.
+    /// Sets new limits. A limit that is missing from `limits` does not change.
     pub(super) fn set(&mut self, limits: RateLimits, now: Instant) {
         self.advance(now);
         let bursts = self.bursts;
@@ -132,12 +132,12 @@ impl ClassLimits {
         change(&mut self.output, limits.otpm, |bursts, limit| bursts.output_tokens.capacity(limit));
     }
 
-    /// Sets the part of each limit that other clients take evenly over time, in thousandths.
+    /// Sets the share of each limit that other clients take evenly over time, in thousandths.
     pub(super) fn set_others(&mut self, permille: u32) {
         self.buckets().for_each(|bucket| bucket.set_others(permille));
     }
 
-    /// Takes another client's part of a minute's limit from the buckets.
+    /// Takes another client's share of a minute's limit from the buckets.
     pub(super) fn take_share(&mut self, permille: u32) {
         let [requests, input, output] = [&mut self.requests, &mut self.input, &mut self.output]
             .map(|bucket| bucket.as_mut().map_or(0, |bucket| bucket.take_share(permille)));
@@ -148,8 +148,8 @@ impl ClassLimits {
         [&mut self.requests, &mut self.input, &mut self.output].into_iter().flatten()
     }
 
-    /// Takes what a request needs from the buckets. If a limit is used up, takes nothing and returns the refusal.
-    /// Callers must have updated every bucket to the current time.
+    /// Takes what a request needs from the buckets. If a limit is used up, takes nothing and returns an error. Callers
+    /// must have updated every bucket for the current time.
     pub(super) fn admit(&mut self, asked: Asked, rule: OutputRule) -> Result<(), Refusal> {
         if let Some(refusal) = self.refusal(asked, rule) {
             return Err(refusal);
@@ -169,7 +169,7 @@ impl ClassLimits {
         Ok(())
     }
 
-    /// Counts a refused request against the request limit.
+    /// Counts a request against the request limit although it got a 429.
     pub(super) fn charge_refused(&mut self) {
         if let Some(bucket) = &mut self.requests {
             bucket.take(1);
@@ -197,8 +197,8 @@ impl ClassLimits {
         .max_by_key(|refusal| refusal.retry_after)
     }
 
-    /// Returns a refusal if the input of this minute grows too fast. The refusal contains the seconds until the next
-    /// minute and the current limit.
+    /// If the input of this minute grows too fast, returns the data for a 429: the seconds until the next minute, and
+    /// the current limit.
     pub(super) fn too_fast(&mut self, input: u64, rule: Acceleration, now: Instant) -> Option<Refusal> {
         let minute = now.as_nanos() / 60_000_000_000;
         if minute != self.minute || self.allowed_input.is_none() {
@@ -215,7 +215,7 @@ impl ClassLimits {
         Some(Refusal { reason: Reason::Acceleration, retry_after: left.div_ceil(1_000_000_000), limit: allowed })
     }
 
-    /// Stores that a client has to wait until `until`. The client learns this at the time `known_at`.
+    /// Stores that clients have to wait until `until`, and that a client learns this at the time `known_at`.
     pub(super) fn hold(&mut self, known_at: Instant, until: Instant) {
         if self.hold_until <= known_at {
             self.hold_from = known_at;
@@ -223,12 +223,12 @@ impl ClassLimits {
         self.hold_until = self.hold_until.max(until);
     }
 
-    /// Returns the time by which a request at `now` is too early; `None` if its client does not have to wait.
+    /// Returns how much too early a request at `now` is; `None` if its client does not have to wait.
     pub(super) fn early_by(&self, now: Instant) -> Option<Duration> {
         (self.hold_from < now && now < self.hold_until).then(|| self.hold_until.since(now))
     }
 
-    /// Starts to take output from its bucket, at the rate of `units` per nanosecond.
+    /// Starts to take output from its bucket, at a rate of `units` per nanosecond.
     pub(super) fn begin_output(&mut self, units: i128, now: Instant) {
         if let Some(bucket) = &mut self.output {
             bucket.advance(now);
@@ -236,7 +236,7 @@ impl ClassLimits {
         }
     }
 
-    /// Stops taking output at the rate of `units` per nanosecond, and takes `rest` more units.
+    /// Stops taking output at this rate of `units` per nanosecond, and takes `rest` more units.
     pub(super) fn end_output(&mut self, units: i128, rest: i128, now: Instant) {
         if let Some(bucket) = &mut self.output {
             bucket.advance(now);
@@ -245,8 +245,8 @@ impl ClassLimits {
         }
     }
 
-    /// Takes the difference between the real input and its estimate. `too_low` is the number of tokens that were
-    /// missing in the estimate; it is negative if the estimate was too high.
+    /// Takes the difference between the real input and its estimate. `too_low` is how many tokens too low the estimate
+    /// was; it is negative if the estimate was too high.
     pub(super) fn correct_input(&mut self, too_low: i128, now: Instant) {
         if let Some(bucket) = &mut self.input {
             bucket.advance(now);
@@ -256,12 +256,12 @@ impl ClassLimits {
         *used = u64::try_from(i128::from(*used) + too_low).unwrap_or(0);
     }
 
-    /// Returns the level of the bucket of a dimension, in units; `None` if the dimension has no limit.
+    /// Returns the level of a dimension's bucket, in units; `None` if the dimension has no limit.
     pub(super) fn level(&self, dimension: Dimension) -> Option<i128> {
         self.bucket(dimension).map(Bucket::level)
     }
 
-    /// Returns the limit of a dimension per minute; `None` if the dimension has no limit.
+    /// Returns a dimension's limit per minute; `None` if the dimension has no limit.
     pub(super) fn limit(&self, dimension: Dimension) -> Option<u32> {
         self.bucket(dimension).map(Bucket::limit)
     }

@@ -94,7 +94,7 @@ fn group_type(class: usize) -> &'static str {
     }
 }
 
-/// Returns the name for people of a model class, for example `Claude Haiku 4.5` for `haiku-4.5`.
+/// Returns the display name of a model class, for example `Claude Haiku 4.5` for `haiku-4.5`.
 fn display_name(class: &str) -> String {
     let mut name = String::from(if ["token-count", "batch"].contains(&class) { "" } else { "Claude" });
     for word in class.trim_start_matches("claude-").split('-') {
@@ -130,8 +130,8 @@ fn describe(model: &SimModel) -> Value {
     })
 }
 
-/// Returns the capabilities of a model. Only the capabilities for thinking depend on the model. It is not confirmed
-/// that every model has all other capabilities.
+/// Returns the capabilities of a model. Only the capabilities for thinking depend on the model. All other capabilities
+/// are reported as supported, which is not confirmed for every model.
 fn capabilities(traits: &ModelTraits) -> Value {
     let yes = json!({ "supported": true });
     let is = |supported: bool| json!({ "supported": supported });
@@ -157,9 +157,9 @@ fn capabilities(traits: &ModelTraits) -> Value {
     })
 }
 
-/// Returns a page of at most `limit` items. The page begins with the item at `from`, or ends before the item at
-/// `before`. This function also returns whether there are more items: before the page if `before` is given, and after
-/// the page otherwise.
+/// Returns a page of at most `limit` items, and whether there are more items. If `before` is given, the page ends
+/// before this item, and more items means items before the page. Otherwise, the page begins at `from`, and more items
+/// means items after the page.
 pub(super) fn page<T>(items: &[T], limit: usize, from: usize, before: Option<usize>) -> (&[T], bool) {
     if let Some(before) = before {
         return (&items[before.saturating_sub(limit)..before], before > limit);

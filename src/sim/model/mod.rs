@@ -1,21 +1,21 @@
-//! The model of the API: a plain state machine that simulates the API.
+//! The simulated API as a plain state machine, called the model.
 //!
-//! The model makes all decisions of the API. The model decides which requests are admitted, how they are answered, how
-//! long an answer takes, and what an answer costs. Callers pass `now`, so the model never reads a clock. The model uses
-//! no async runtime and no HTTP server. A transport passes a request to [`Model::arrive`], which returns the planned
-//! response. The transport sends this response and then calls [`Model::finish`].
+//! The model makes all decisions of the API: which requests are admitted, how they are answered, how long an answer
+//! takes, and what it costs. Callers pass `now`, so the model never reads a clock. The model uses neither an async
+//! runtime nor an HTTP server. A transport passes a request to [`Model::arrive`], which returns the planned response.
+//! The transport sends this response and then calls [`Model::finish`].
 //!
 //! A request goes from `arrivals` to its endpoint (`endpoints`, `lists`), which reads the body (`fields`, `request`,
-//! `parts`, `validate`). `admission` admits or refuses the request. `cache` decides what the prompt of the request
-//! reads from the cache and writes to it. `diagnostics` says why the prompt was not read from the cache. `answer`,
-//! `script` and `scripted` decide what is answered, with the help of `schema`, `offered` and `server_tools`. `reply`
-//! and `deltas` write the answer, and `charges` bills the call. `batches` serves message batches. `state` contains the
-//! state that these modules share. `platform` contains the differences between the platforms. `sized` handles calls
-//! that have sizes instead of a body.
+//! `parts`, `validate`). `admission` decides whether the request is admitted. `cache` decides what the prompt of the
+//! request reads from the cache and writes to it. `diagnostics` says why the prompt was not read from the cache.
+//! `answer`, `script` and `scripted` decide what is answered, with the help of `schema`, `offered` and `server_tools`.
+//! `reply` and `deltas` write the answer, and `charges` bills the call. `batches` serves message batches. `state`
+//! contains the state that these modules share. `platform` contains the differences between the platforms. `sized`
+//! handles calls that have sizes instead of a body.
 //!
 //! Invariants:
 //! - Time never goes backward.
-//! - Output uses up the limits while it is produced. This is also true if the client does not read the output.
+//! - Output uses up the limits while it is produced, even if the client does not read it.
 //! - Every request gets an answer or an injected fault.
 
 mod admission;

@@ -31,7 +31,7 @@ pub(super) fn tools(prompt: &Prompt<'_>) -> Vec<Tool> {
     prompt.fields.get("tools").and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
 }
 
-/// Returns the tool with the name `name`. If `name` is `None`, the number `pick` chooses a tool.
+/// Returns the tool with this name. If `name` is `None`, the number `pick` chooses a tool.
 pub(super) fn choose<'t>(tools: &'t [Tool], name: Option<&str>, pick: u64) -> Option<&'t Tool> {
     match name {
         Some(name) => tools.iter().find(|tool| tool.name == name),

@@ -1,8 +1,8 @@
-//! A buffer to which bytes are written, and ids that look like ids of the API.
+//! A buffer for output bytes, and ids that look like those of the API.
 
 use super::hash::Hash;
 
-/// Returns an id that consists of the prefix and 22 letters and digits, which depend on the seed and the serial number.
+/// Returns an id: the prefix and 22 letters and digits, which depend on the seed and the serial number.
 pub(super) fn id(prefix: &str, seed: u64, serial: u64) -> String {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let hash = Hash::new(seed).word(serial);
@@ -16,7 +16,7 @@ pub(super) fn id(prefix: &str, seed: u64, serial: u64) -> String {
     text
 }
 
-/// A buffer to which text and numbers are appended.
+/// A buffer for text and numbers.
 pub(super) struct Out(pub(super) Vec<u8>);
 
 impl Out {

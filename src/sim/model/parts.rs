@@ -22,8 +22,8 @@ pub(super) struct CacheControl<'a> {
 }
 
 impl CacheControl<'_> {
-    /// Refuses a breakpoint with an unknown kind or lifetime. `name` is the place of the breakpoint in the error
-    /// message.
+    /// Rejects a breakpoint with an unknown kind or lifetime. The error message uses `name` for the place of the
+    /// breakpoint.
     pub(super) fn check(&self, name: &str) -> Result<(), ApiError> {
         match (self.kind.as_deref(), self.ttl.as_deref()) {
             (Some("ephemeral"), None | Some("5m" | "1h")) => Ok(()),
@@ -78,9 +78,8 @@ impl PartKind {
         }
     }
 
-    /// Returns whether a part of this kind shares its position with the previous part. `before` is the kind of the
-    /// previous part. Consecutive calls of tools have one position together. Consecutive results have one position
-    /// together too.
+    /// Returns whether a part of this kind shares its position with the previous part, whose kind is `before`.
+    /// Consecutive tool calls share one position, and so do consecutive results.
     pub(super) fn continues(self, before: Self) -> bool {
         self == before && matches!(self, Self::ToolUse | Self::ToolResult)
     }
@@ -96,7 +95,7 @@ pub(super) struct Part {
     /// The breakpoint after the part: `Some(true)` for an hour, `Some(false)` for five minutes, and `None` if there is
     /// no breakpoint.
     pub breakpoint: Option<bool>,
-    /// The level of the prompt to which the part belongs.
+    /// The level of the prompt that the part belongs to.
     pub level: Level,
     /// The kind of the part.
     pub kind: PartKind,
@@ -104,8 +103,7 @@ pub(super) struct Part {
 
 /// A receiver for the parts of a prompt, in the order tools, system, messages.
 pub(super) trait Parts {
-    /// Begins a section of a level. `section` is a hash of everything on which the section depends, without the content
-    /// of the section.
+    /// Begins a section of a level. `section` is a hash of everything that the section depends on, except its content.
     fn enter(&mut self, _level: Level, _section: Hash) {}
 
     /// Receives the next part.
@@ -157,7 +155,7 @@ pub(super) fn message(hash: Hash, raw: &RawValue) -> Hash {
 }
 
 /// Adds the content of a part to a hash. Breakpoints and members with the value `null` do not change the hash. A string
-/// is the short form of a list with one text block, so it has the same hash as this list.
+/// is short for a list with one text block, so both have the same hash.
 fn content(hash: Hash, raw: &RawValue) -> Hash {
     let Ok(fields) = serde_json::from_str::<Fields<'_>>(raw.get()) else {
         return text(hash, raw);
@@ -180,7 +178,7 @@ fn text(hash: Hash, raw: &RawValue) -> Hash {
     }
 }
 
-/// Adds JSON to a hash, without the blanks between its tokens.
+/// Adds JSON to a hash, without the whitespace between its tokens.
 pub(super) fn json(hash: Hash, raw: &RawValue) -> Hash {
     let (mut in_string, mut is_escaped) = (false, false);
     let is_kept = |byte: &u8| {

@@ -8,7 +8,7 @@ use http::header::{HeaderName, HeaderValue};
 use super::limits::ClassLimits;
 
 impl ClassLimits {
-    /// Adds the rate headers. Callers must have updated every bucket to the current time. `wall` is the wall-clock
+    /// Adds the rate headers. Callers must have updated every bucket for the current time. `wall` is the wall-clock
     /// time.
     pub(super) fn write_headers(&self, headers: &mut HeaderMap, wall: jiff::Timestamp) {
         let mut add = |names: &[HeaderName; 3], limit: u64, remaining: u64, full_in: Duration| {
@@ -32,7 +32,7 @@ impl ClassLimits {
     }
 }
 
-/// Returns the header value for the time at which a bucket is full, rounded up to a whole second.
+/// Returns the header value that says when a bucket is full, rounded up to a whole second.
 fn reset(wall: jiff::Timestamp, full_in: Duration) -> HeaderValue {
     let second = wall.as_nanosecond() + i128::try_from(full_in.as_nanos()).unwrap_or(0);
     let second = i64::try_from((second + 999_999_999).div_euclid(1_000_000_000)).unwrap_or(i64::MAX);

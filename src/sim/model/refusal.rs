@@ -1,4 +1,4 @@
-//! Makes the answers to requests that are not admitted: errors of the API, refusals by limits, and injected faults.
+//! Makes the answers to requests that are not admitted: API errors, 429s and injected faults.
 
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ impl Model {
         }
     }
 
-    /// Returns an answer of a gateway in front of the API. The answer does not have the API's own headers.
+    /// Returns an answer of a gateway in front of the API, without the API's own headers.
     fn edge_answer(
         &mut self,
         status: u16,
@@ -178,11 +178,11 @@ impl Model {
     }
 }
 
-/// The reason why a request is not admitted.
+/// Why a request is not admitted.
 pub(super) enum Stop {
-    /// The API refuses the request with an error.
+    /// The API rejects the request with an error.
     Error(ApiError),
-    /// A limit refuses the request.
+    /// A limit is used up, so the request gets a 429.
     Refused { error: ApiError, reason: Reason, retry_after: Option<u64>, account: Option<Account> },
     /// A fault injects an error response.
     Injected(StatusFault, Option<Account>),
@@ -196,7 +196,7 @@ impl From<ApiError> for Box<Stop> {
     }
 }
 
-/// Returns the id of an organization in the form of the API.
+/// Returns the id that the API shows for an organization.
 pub(super) fn organization_id(organization: u64) -> String {
     let [high, low] = [Hash::new(organization).word(1).end(), Hash::new(organization).word(2).end()];
     format!(

@@ -1,8 +1,8 @@
-//! Writes the bytes of an answer: one JSON object, or the events of a stream. The events of a stream come with the
-//! number of tokens that have been sent so far.
+//! Writes the bytes of an answer: one JSON object, or the events of a stream. Each event also comes with the number of
+//! tokens that have been sent so far.
 //!
-//! The events of a stream, put together, give the same JSON object, except for the ids. Source: API documentation,
-//! "Messages" and "Streaming messages" (2026-08-22).
+//! Except for the ids, the events of a stream add up to the same JSON object. Source: API documentation, "Messages" and
+//! "Streaming messages" (2026-08-22).
 
 use super::blocks::{Answer, OutBlock};
 use super::cache::Split;
@@ -11,7 +11,7 @@ use super::diagnostics::{self, Miss};
 use super::out::{Out, id};
 use super::server_tools::Served;
 
-/// The text with which the first event of a stream begins.
+/// How the first event of a stream begins.
 pub(super) const MESSAGE_START: &[u8] = b"event: message_start\n";
 /// The last event of a stream.
 pub(super) const MESSAGE_STOP: &[u8] = b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
@@ -32,9 +32,9 @@ pub(super) struct Frame<'a> {
     pub split: Split,
     /// `usage.service_tier`.
     pub service_tier: &'static str,
-    /// The serial number of the call. Ids inside the answer are made from this number, which no other call has.
+    /// The serial number of the call. Ids inside the answer are made from this unique number.
     pub serial: u64,
-    /// The reason why the prompt was not read from the cache; `None` if the request has no `diagnostics`.
+    /// Why the prompt was not read from the cache; `None` if the request has no `diagnostics`.
     pub diagnostics: Option<Option<Miss>>,
 }
 
@@ -67,7 +67,7 @@ pub(super) fn json(answer: &Answer, frame: Frame<'_>) -> Vec<u8> {
 pub(super) struct Piece {
     /// The events.
     pub bytes: Vec<u8>,
-    /// The number of the answer's tokens in this piece and in all pieces before it.
+    /// How many of the answer's tokens are in this piece and all earlier ones.
     pub tokens: u64,
 }
 

@@ -1,6 +1,6 @@
 //! Reads the tools, texts and blocks of a request, and counts their tokens.
 //!
-//! This module knows the structure of a request body. `validate` decides what the API refuses.
+//! This module knows the structure of a request body. `validate` decides what the API rejects.
 
 use std::borrow::Cow;
 
@@ -45,7 +45,7 @@ impl Block<'_> {
         match &*self.kind {
             "text" => self.text.as_deref().map_or(0, tokens::of_text),
             "image" => tokens::IMAGE,
-            // Base64 has four letters for three bytes, and a PDF has about one token for every four bytes of page
+            // Base64 uses four letters for three bytes, and a PDF has about one token for every four bytes of page
             // text.
             "document" => self.source.map_or(0, |source| source.get().len() as u64 / 5),
             "tool_result" => self.content.map_or(0, |content| of_content(content).unwrap_or(0)),
@@ -80,7 +80,7 @@ pub(super) fn walk_tools(raw: &RawValue, parts: &mut impl Parts) -> Result<usize
     let tools: Vec<&RawValue> = read_raw(raw, "tools", "a valid list")?;
     for (at, raw) in tools.iter().enumerate() {
         let tool: Tool<'_> = read_raw(raw, &format!("tools.{at}"), "a valid dictionary")?;
-        // A server tool (a tool that the API runs) has a type of its own, so it needs no name and no schema.
+        // A server tool (a tool that the API runs) has a type of its own, so it needs neither name nor schema.
         if matches!(tool.kind.as_deref(), None | Some("custom")) {
             let missing = match (&tool.name, tool.input_schema) {
                 (None, _) => Some("name"),

@@ -1,20 +1,20 @@
 //! Makes JSON that fits a JSON schema, for structured output and forced tools.
 //!
-//! This module supports the keywords that structured output supports, and some other common keywords. If a schema
-//! allows several forms of a value, the first form is used. Source: API documentation, "Structured outputs" (2026-08).
+//! This module supports the keywords that structured output supports, and some other common keywords. If a schema has
+//! several alternatives, the first one is used. Source: API documentation, "Structured outputs" (2026-08).
 
 use serde_json::{Map, Value, json};
 
 use super::hash::Hash;
 
-/// The depth of nesting from which optional members are left out and lists are empty. So the value for a recursive
-/// schema is finite.
+/// From this nesting depth on, optional members are left out and lists are empty, so that a recursive schema gives a
+/// finite value.
 const DEEP: u32 = 6;
 
-/// The maximum number of values in the made JSON. When this number is reached, all further values are `null`. So the
-/// JSON never has more values than an answer can contain.
+/// The maximum number of values in generated JSON. All further values are `null`, so that the JSON never has more
+/// values than an answer can contain.
 const MOST_VALUES: u32 = 20_000;
-/// The maximum number of items in a list and of characters in a text, also if the schema asks for more.
+/// The maximum number of items in a list and of characters in a text, even if the schema asks for more.
 const MOST_ITEMS: u64 = 20_000;
 
 /// Returns a value that fits `schema`. If several values fit `schema`, `seed` decides which of them is returned.
@@ -23,7 +23,7 @@ pub(super) fn example(schema: &Value, seed: u64) -> Value {
 }
 
 /// Returns JSON that does not fit `schema`: a required property is missing, or a value has the wrong type. If the
-/// schema allows everything, the JSON fits.
+/// schema allows everything, the JSON fits it anyway.
 pub(super) fn broken(schema: &Value, seed: u64) -> Value {
     let mut value = example(schema, seed);
     let required = schema.get("required").and_then(Value::as_array).into_iter().flatten().find_map(Value::as_str);
@@ -40,12 +40,12 @@ pub(super) fn broken(schema: &Value, seed: u64) -> Value {
     if is_object { json!({"unexpected": true}) } else { of_another_type(kind(schema)) }
 }
 
-/// Returns a value that does not have the type `kind`.
+/// Returns a value of another type than `kind`.
 fn of_another_type(kind: &str) -> Value {
     if kind == "array" { json!({"unexpected": true}) } else { json!(["unexpected"]) }
 }
 
-/// Returns a value as JSON text for the input of a tool. If the value is not an object, returns an empty object.
+/// Returns a value as the JSON text of a tool's input. If the value is not an object, returns an empty object.
 pub(super) fn object(value: Value) -> String {
     if value.is_object() { value.to_string() } else { "{}".to_owned() }
 }
@@ -98,13 +98,13 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// Copies a value from the schema. A large value is counted as several values.
+    /// Copies a value from the schema. A large value counts as several values.
     fn copy(&mut self, value: &Value) -> Value {
         self.pay(weight(value));
         if self.made > MOST_VALUES { Value::Null } else { value.clone() }
     }
 
-    /// Increases the count of made values by one for every eight bytes, so a long text is counted as several values.
+    /// Counts one value for every eight bytes, so a long text counts as several values.
     fn pay(&mut self, bytes: usize) {
         self.made = self.made.saturating_add(u32::try_from(bytes / 8).unwrap_or(u32::MAX));
     }
@@ -113,8 +113,8 @@ impl<'a> Maker<'a> {
         if target == "#" { Some(self.root) } else { self.root.pointer(target.strip_prefix('#')?) }
     }
 
-    /// Returns a value for the schemas in `allOf`. The members of object schemas are merged. If the value for one of
-    /// the schemas is not an object, this value is returned alone.
+    /// Returns a value for the schemas in `allOf`. The members of object schemas are merged. If one of the schemas
+    /// gives a value that is not an object, returns only that value.
     fn all_of(&mut self, schema: &'a Value, all: &'a [Value], depth: u32) -> Value {
         let mut joined = Map::new();
         for way in all {

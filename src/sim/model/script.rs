@@ -12,7 +12,7 @@ use super::request::Turn;
 use super::state::Model;
 use super::validate::{Form, Prompt};
 
-/// The facts about a request that are compared with the rules.
+/// What the rules are compared with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AskedFacts<'a> {
     /// The hash of the request's content.
@@ -53,7 +53,7 @@ impl Model {
         rules::first(rules, &self.scripted, facts, |at| fits(&plan.rules[at], prompt))
     }
 
-    /// Counts an answer that the answer rule with this index has made.
+    /// Counts an answer that was made by the answer rule with this index.
     pub(super) fn count_answer(&mut self, rule: usize) {
         self.scripted[rule] += 1;
         *self.books.answers.entry(rule).or_default() += 1;

@@ -12,14 +12,13 @@ use super::validate::{Form, Prompt};
 /// The maximum number of tokens of a text that is sent instead of JSON.
 const NOT_JSON: u64 = 24;
 
-/// Returns the refusal before the first output, if the rule describes one. Returns `None` if the answer is not a
-/// refusal, or if the refusal comes later.
+/// If the rule describes a refusal before the first output, returns it; `None` in all other cases.
 pub(super) fn refused_at_once(rule: &AnswerRule) -> Option<Answer> {
     let refusal = rule.refusal.as_ref().filter(|refusal| refusal.after == 0)?;
     Some(Answer { category: refusal.category.clone(), ..Answer::new(Vec::new(), "refusal") })
 }
 
-/// Returns an answer with the content that the rule describes; `None` if the content is the usual content.
+/// Returns an answer with the content that the rule describes; `None` for the usual content.
 pub(super) fn said(rule: &AnswerRule, prompt: &Prompt<'_>, room: Room, hash: Hash) -> Option<Answer> {
     match &rule.content {
         Content::Usual if rule.stop_reason.as_deref() == Some("pause_turn") => paused(prompt, room),
@@ -33,8 +32,8 @@ pub(super) fn said(rule: &AnswerRule, prompt: &Prompt<'_>, room: Room, hash: Has
     }
 }
 
-/// Returns the answer with the ending that the rule describes. If `max_tokens` or the context window has cut the
-/// answer, its stop reason is not replaced.
+/// Makes an answer stop as the rule describes. If `max_tokens` or the context window has truncated the answer, the
+/// rule's stop reason is ignored.
 pub(super) fn ended(rule: &AnswerRule, mut answer: Answer, prompt: &Prompt<'_>, room: Room) -> Answer {
     let is_cut = answer.stop_reason == room.full;
     if let Some(part) = rule.truncated {
@@ -95,7 +94,7 @@ fn broken(prompt: &Prompt<'_>, room: Room, hash: Hash) -> Option<Answer> {
     }
 }
 
-/// Returns an answer that the API pauses after the call of a server tool (a tool that the API runs). Returns `None` if
+/// Returns an answer that the API pauses after a call to a server tool (a tool that the API runs). Returns `None` if
 /// the request has no server tool.
 fn paused(prompt: &Prompt<'_>, room: Room) -> Option<Answer> {
     let served = offered::served(&offered::tools(prompt)).filter(|served| served.tokens() < room.tokens)?;

@@ -1,7 +1,7 @@
-//! Simulates calls that are described by their sizes, without a body.
+//! Simulates calls without a body: only their sizes are known.
 //!
-//! A forecast simulates tens of thousands of calls. The forecast knows the size and the duration of each call, and
-//! needs no texts. Limits and refusals are the same as for a request with a body. Calls without a body are not billed.
+//! A forecast simulates tens of thousands of calls. The size and duration of each call are known, and no texts are
+//! needed. Limits and 429s work as for a request with a body. Calls without a body are not billed.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::state::{Event, Model};
 /// The sizes and times of a call without a body.
 #[derive(Clone, Copy, Debug)]
 pub struct SizedCall {
-    /// The number of input tokens that the input limit counts.
+    /// The number of tokens that count against the input limit.
     pub input_tokens: u64,
     /// The number of output tokens.
     pub output_tokens: u64,
@@ -44,18 +44,17 @@ pub enum SizedArrival {
         /// The time at which the last token is sent.
         end_at: Instant,
     },
-    /// A limit refuses the call.
+    /// A limit is used up, so the call gets a 429.
     Refused {
-        /// The time at which the refusal is sent.
+        /// The time at which the 429 is sent.
         at: Instant,
-        /// The time that the client has to wait before another attempt.
+        /// How long the client has to wait before another attempt.
         retry_after: Duration,
     },
 }
 
 impl Model {
-    /// Returns the index of a model class, which the other functions of this file take. Returns `None` if no model has
-    /// the class.
+    /// Returns the index of a model class for the other functions of this file, or `None` if no model has the class.
     pub(crate) fn class_index(&self, class: &ModelClass) -> Option<usize> {
         self.classes.iter().position(|known| known.name == *class)
     }
@@ -91,7 +90,7 @@ impl Model {
         }
     }
 
-    /// Returns the rate signals of a model class that a response at the time `now` has in its headers.
+    /// Returns the rate signals that a response at the time `now` has in its headers.
     pub(crate) fn signals(&mut self, class: usize, now: Instant) -> RateSignals {
         self.advance(now);
         self.account((0, class)).signals()

@@ -16,13 +16,12 @@ use super::diagnostics::Diagnostics;
 use super::journal::{Draft, Line};
 use super::limits::{Account, ClassLimits};
 
-/// The maximum number of accounts (pairs of an organization and a model class) with limits of their own. Accounts that
-/// come later share limits.
+/// The maximum number of accounts (pairs of an organization and a model class) with limits of their own. All later
+/// accounts share limits.
 const MAX_ACCOUNTS: usize = 20_000;
-/// The number of the organization that has the shared limits. All accounts that come after the first [`MAX_ACCOUNTS`]
-/// accounts use the limits of this organization.
+/// The number of the organization that has the shared limits, which all accounts after the first [`MAX_ACCOUNTS`] use.
 const LATECOMERS: u64 = 1;
-/// The maximum number of calls that run at the same time. Calls that run on after their client has left are included.
+/// The maximum number of calls that run at once, including calls that continue after their client has left.
 const MAX_CALLS: usize = 100_000;
 /// The index of the class for `count_tokens`, which has a limit of its own.
 pub(super) const TOKEN_COUNT: usize = 0;
@@ -48,7 +47,7 @@ pub(super) enum Event {
     Batch(u64),
 }
 
-/// The model of the API, with all state of the simulated API.
+/// The model of the API, with all its state.
 #[derive(Debug)]
 pub struct Model {
     pub(super) config: SimConfig,
@@ -59,13 +58,13 @@ pub struct Model {
     pub(super) events: BinaryHeap<Reverse<(Instant, u64, Event)>>,
     pub(super) events_so_far: u64,
     pub(super) calls: HashMap<u64, Call>,
-    /// The money that was charged to each organization. The charges are counted only if there is a spend cap.
+    /// The money that each organization was charged, counted only if there is a spend cap.
     pub(super) spent: HashMap<u64, Money>,
     pub(super) cache: Cache,
     pub(super) diagnostics: Diagnostics,
     pub(super) batches: Batches,
     pub(super) fired: Vec<u64>,
-    /// The number of times that each answer rule has applied.
+    /// How often each answer rule has applied.
     pub(super) scripted: Vec<u64>,
     pub(super) books: Books,
     pub(super) serial: u64,
@@ -76,7 +75,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// Returns a model of an API with the settings `config`, at its start.
+    /// Returns a new model of an API with the settings `config`.
     pub fn new(config: SimConfig) -> Self {
         let counting = RateLimits { rpm: config.count_tokens_rpm, ..RateLimits::NONE };
         let token_count = Class { name: ModelClass(Arc::from("token-count")), limits: counting, others_permille: 0 };
@@ -121,7 +120,7 @@ impl Model {
         self.config.wall_start = wall_start;
     }
 
-    /// Sets the maximum number of requests that can be open at the same time; `None` removes the maximum.
+    /// Sets the maximum number of requests that can be open at once; `None` removes the maximum.
     pub fn set_max_concurrent(&mut self, most: Option<u32>) {
         self.config.max_concurrent = most;
     }
@@ -155,20 +154,20 @@ impl Model {
         self.books_since = self.now;
     }
 
-    /// Replaces all cache entries with copies of the entries of `other` that never expire. So a run can be compared
-    /// with the same run on a warm cache, which contains all prefixes from the start.
+    /// Replaces all cache entries with copies of the entries of `other`. The copies never expire. This makes it
+    /// possible to compare a run with the same run on a warm cache, which contains all prefixes from the start.
     pub fn warm_like(&mut self, other: &Self) {
         self.cache = other.cache.forever();
         self.batches.cache = other.batches.cache.forever();
     }
 
-    /// Returns whether no batch is open and no call is running, including calls that run on after their client has
-    /// left. An idle API will bill nothing more.
+    /// Returns whether the API is idle, so that it will bill nothing more: no batch is open and no call is running, not
+    /// even for a client that has left.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty() && !self.batches.has_open()
     }
 
-    /// Registers the served model with the index `at` under its id and its aliases.
+    /// Registers the model with the index `at` under its id and aliases.
     pub(super) fn index(&mut self, at: usize) {
         let model = &self.config.models[at];
         let class = match self.classes.iter().position(|class| class.name == model.class) {
@@ -218,15 +217,15 @@ impl Model {
         }
     }
 
-    /// Returns the account with the limits that an organization uses for a model class. When there are too many
-    /// accounts, returns the account with the shared limits.
+    /// Returns the account whose limits an organization uses for a model class. If there are too many accounts, this is
+    /// the account with the shared limits.
     pub(super) fn account_of(&self, organization: u64, class: usize) -> Account {
         let own = (organization, class);
         let has_own = self.accounts.len() < MAX_ACCOUNTS || self.accounts.contains_key(&own);
         if has_own { own } else { (LATECOMERS, class) }
     }
 
-    /// Returns whether there are so many calls or events that no more requests are accepted.
+    /// Returns whether there are too many calls or events to accept another request.
     pub(super) fn is_overloaded(&self) -> bool {
         self.calls.len() >= MAX_CALLS || self.events.len() >= 4 * MAX_CALLS
     }

@@ -1,9 +1,9 @@
-//! Makes text for answers. The text costs little time to make, is easy to read, and has an exact number of tokens by
-//! the simulator's own counter.
+//! Makes text for answers. The text is quick to make and easy to read, and has an exact number of tokens by the
+//! simulator's own counter.
 //!
-//! A fixed text of 8,192 tokens is made at the first use. The text of an answer is a piece of the fixed text. A longer
-//! answer repeats the fixed text. The fixed text is escaped for a JSON string, so pieces of it can be copied into
-//! answers.
+//! A fixed text of 8,192 tokens is made at the first use. The text of an answer is a piece of the fixed text, or
+//! repeats the fixed text if the answer is longer. The fixed text is escaped for a JSON string, so pieces of it can be
+//! copied into answers.
 
 use std::sync::LazyLock;
 

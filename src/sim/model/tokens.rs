@@ -1,17 +1,17 @@
 //! The simulator's own token counter, which is independent of the estimate in `plan`.
 //!
-//! The simulator is used to test the planner. If the simulator and the planner used the same code to count tokens, a
-//! test could not find a mistake in that code. Text is cut into runs of letters, digits, punctuation marks and blanks.
-//! A run of up to six letters is one token.
+//! The simulator tests the planner. If the simulator and the planner used the same code to count tokens, no test could
+//! find a mistake in that code. Text is split into runs of letters, digits, punctuation marks and blanks. A run of up
+//! to six letters is one token.
 //!
 //! Source: a rule of our own, which is close to the ratio in the API documentation, "Token counting": about 3.5 English
 //! characters per token.
 
-/// The number of tokens of an image. Images of all sizes have this number of tokens.
+/// The number of tokens of an image of any size.
 pub(super) const IMAGE: u64 = 1_500;
-/// The number of tokens of each message in addition to its text.
+/// How many tokens each message has besides those of its text.
 pub(super) const PER_MESSAGE: u64 = 4;
-/// The number of tokens of the hidden prompt for tools, in addition to their definitions. Source: API documentation,
+/// How many tokens the hidden tool prompt has, besides those of the tool definitions. Source: API documentation,
 /// "Pricing", tool use (2026-08), which has numbers from 286 to 804, depending on the model.
 pub(super) const TOOLS: u64 = 346;
 
@@ -65,8 +65,8 @@ impl Counter {
         }
     }
 
-    /// Counts a character outside ASCII. An East Asian character or an emoji is one token. Two other characters outside
-    /// ASCII are one token together.
+    /// Counts a non-ASCII character. An East Asian character or an emoji is one token. Of all other characters, two
+    /// together are one token.
     fn wide(&mut self, wide: char) {
         self.end_run_of_ascii();
         if u32::from(wide) >= 0x2E80 {

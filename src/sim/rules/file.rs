@@ -1,5 +1,5 @@
-//! Reads a file of rules (a fault file or an answer file). Every error contains the line number. If a field is wrong,
-//! the error also contains its name.
+//! Reads a rule file (a fault file or an answer file). Every error contains the line number. If a field is wrong, the
+//! error also contains its name.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -10,7 +10,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use super::selection::{Draw, Selection};
 use super::values::{Part, Texts, Time, value};
 
-/// The error about a file of rules that can't be used.
+/// The error for a rule file that can't be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{name}, line {line}, column {column}: {message}")]
 pub struct RuleFileError {
@@ -20,7 +20,7 @@ pub struct RuleFileError {
     pub line: usize,
     /// The column number, counted from 1.
     pub column: usize,
-    /// The text that says what is wrong, and in which field.
+    /// What is wrong, and in which field.
     pub message: String,
 }
 
@@ -60,17 +60,16 @@ pub(in crate::sim) use fields;
 
 /// A rule that can be read from a file.
 pub(in crate::sim) trait Rule: Sized {
-    /// The fields of the rule, in addition to the fields that every rule has.
+    /// The fields that the rule has besides those of every rule.
     type Own: Fields;
-    /// The words that describe the form of a rule, at the end of the error message "expected …".
+    /// A description of a rule, which completes the error message "expected …".
     const FORM: &'static str;
 
-    /// Returns the rule with these fields, or the text that says what is wrong with it.
+    /// Returns the rule with these fields, or a text that says what is wrong with them.
     fn from_fields(selection: Selection, own: Self::Own) -> Result<Self, String>;
 }
 
-/// Reads the text of a file of rules. Returns the seed and the rules in the file. `name` is the name of the file in
-/// error messages.
+/// Reads the text of a rule file, and returns its seed and rules. `name` is the name of the file in error messages.
 pub(in crate::sim) fn read<R: Rule>(text: &str, name: &str) -> Result<(Option<u64>, Vec<R>), RuleFileError> {
     let file: File<R> = serde_json::from_str(text).map_err(|error| RuleFileError {
         name: name.to_owned(),

@@ -1,7 +1,7 @@
-//! The common parts of fault files and answer files: a list of rules, and the requests that each rule selects.
+//! What fault files and answer files have in common: a list of rules, and which requests each rule selects.
 //!
-//! `selection` decides which requests a rule selects, `file` reads files of rules, and `values` reads the values in
-//! these files. [`faults`](super::faults) and [`answers`](super::answers) define the effects of rules.
+//! `selection` decides which requests a rule selects, `file` reads rule files, and `values` reads the values in them.
+//! [`faults`](super::faults) and [`answers`](super::answers) define what the rules do.
 
 mod file;
 mod selection;

@@ -1,16 +1,16 @@
 //! Decides which requests a rule selects.
 //!
-//! This module reads no clock and uses no random numbers. A hash of a request's content decides whether the request
+//! This module uses neither a clock nor random numbers: a hash of a request's content decides whether the request
 //! belongs to a share.
 
 use std::time::Duration;
 
-/// The conditions for the requests to which a rule applies. The default conditions select all requests.
+/// Which requests a rule applies to. The default selects all requests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selection {
-    /// The part of the requests to which the rule applies, from 0 to 1.
+    /// The share of requests that the rule applies to, from 0 to 1.
     pub share: f64,
-    /// The way in which the requests of that part are chosen.
+    /// How the requests of the share are chosen.
     pub draw: Draw,
     /// Whether the rule applies only to the first attempt of each row.
     pub first_attempts_only: bool,
@@ -22,9 +22,9 @@ pub struct Selection {
     /// The rule selects only requests with these numbers. If the list is empty, the number does not matter. Requests
     /// are numbered from 1 in the order in which they arrive.
     pub arrivals: Vec<u64>,
-    /// The time from which the rule applies, counted from the start of the simulator.
+    /// When the rule begins to apply, counted from the start of the simulator.
     pub from: Duration,
-    /// The time until which the rule applies, counted from the start of the simulator; `None` for no end.
+    /// When the rule stops applying, counted from the start of the simulator; `None` if it never stops.
     pub until: Option<Duration>,
     /// The maximum number of times that the rule is applied; `None` for no limit.
     pub times: Option<u64>,
@@ -46,17 +46,17 @@ impl Default for Selection {
     }
 }
 
-/// The way in which the requests of a share are chosen.
+/// How the requests of a share are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Draw {
-    /// The content of the request decides, so the rule applies to all attempts of a row, or to none of them.
+    /// The content of the request decides, so the rule applies to all attempts of a row or to none.
     #[default]
     Row,
-    /// Chance decides for each attempt separately.
+    /// Each attempt is drawn separately.
     Attempt,
 }
 
-/// The facts about a request that are compared with selections.
+/// What selections are compared with.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::sim) struct Facts<'a> {
     /// A number from 0 to 1 (never 1 itself) that is the same for all attempts of a row.
@@ -75,9 +75,9 @@ pub(in crate::sim) struct Facts<'a> {
     pub since: Duration,
 }
 
-/// Returns the index of the first rule that selects a request. `rules` has the selections of the rules that can apply
-/// to such a request, with their indexes. `fired` has the number of times that each rule has applied so far. `holds`
-/// checks the other conditions of a rule.
+/// Returns the index of the first rule that selects a request. `rules` has the selection and the index of each rule
+/// that can apply to such a request. `fired` says how often each rule has applied so far. The function `holds` checks
+/// the other conditions of a rule.
 pub(in crate::sim) fn first<'r>(
     rules: impl Iterator<Item = (usize, &'r Selection)>,
     fired: &[u64],
@@ -86,7 +86,7 @@ pub(in crate::sim) fn first<'r>(
 ) -> Option<usize> {
     let mut from = 0.0;
     for (at, rule) in rules {
-        // Shares do not overlap. So two rules with a share of a tenth each apply to a fifth of the requests together.
+        // Shares do not overlap, so two rules with a share of 0.1 each apply to a fifth of the requests in total.
         let is_drawn = is_within(if rule.draw == Draw::Row { facts.row } else { facts.attempt }, from, rule.share);
         from += rule.share;
         let applies = is_drawn

@@ -1,4 +1,4 @@
-//! Reads the values in a file of rules. Each error names the wrong value and says what to write instead.
+//! Reads the values in a rule file. Each error names the wrong value and says what to write instead.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub(in crate::sim) fn value<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
     map.next_value().map_err(|error| de::Error::custom(format!("field `{name}`: {error}")))
 }
 
-/// A part of a whole, as a number from 0 to 1.
+/// A share, as a number from 0 to 1.
 pub(in crate::sim) struct Part(pub(in crate::sim) f64);
 
 impl<'de> Deserialize<'de> for Part {
@@ -24,8 +24,8 @@ impl<'de> Deserialize<'de> for Part {
     }
 }
 
-/// Reads a value, and returns an error if `is_good` is false for it. `rule` is the end of the error message "found …,
-/// must be …".
+/// Reads a value, and returns an error if `is_good` is false for it. `rule` completes the error message "found …, must
+/// be …".
 pub(in crate::sim) fn checked<'de, T: Deserialize<'de> + fmt::Display, D: Deserializer<'de>>(
     deserializer: D,
     is_good: impl FnOnce(&T) -> bool,

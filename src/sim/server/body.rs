@@ -11,12 +11,12 @@ use super::super::model::Unread;
 
 use super::bounds::{Budget, Share};
 
-/// Reads a body of at most `most` bytes. If there is no memory for the whole body, the server still reads the rest and
-/// drops it. If the rest were not read, the client could not read the answer.
+/// Reads a body of at most `most` bytes. If there is no memory for the whole body, the rest is read and dropped,
+/// because a client may not read the answer before it has sent everything.
 ///
 /// # Errors
-/// Returns the reason why the body could not be read. The body was too large, arrived too slowly or ended too early, or
-/// there was no memory for it.
+/// Returns why the body could not be read: it was too large, arrived too slowly or ended too early, or there was no
+/// memory for it.
 pub(super) async fn read<B>(body: B, most: usize, within: Duration, budget: &Budget) -> Result<Held, Unread>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -46,7 +46,7 @@ async fn collect<B: Body<Data = Bytes> + Unpin>(mut body: B, most: usize, budget
     kept.end()
 }
 
-/// The part of a body that has arrived. Most bodies arrive in a single piece, which is not copied.
+/// What has arrived of a body so far. Most bodies arrive in a single piece, which is not copied.
 struct Kept<'a> {
     budget: &'a Budget,
     most: usize,
@@ -83,7 +83,7 @@ impl<'a> Kept<'a> {
             return;
         }
         if self.all.is_empty() {
-            // Reserving memory costs little, because the system gives real memory only for bytes that are written.
+            // Reserving memory is cheap, because the system provides real memory only for bytes that are written.
             self.all.reserve(self.announced.max(self.total));
             self.all.extend_from_slice(&std::mem::take(&mut self.first));
         }
@@ -161,7 +161,7 @@ mod tests {
     const MOST: usize = 32 << 20;
     const LONG: Duration = Duration::from_secs(60);
 
-    /// A body that arrives in pieces of these lengths.
+    /// A body that arrives in pieces with these lengths.
     struct Pieces {
         lengths: VecDeque<usize>,
         is_endless: bool,

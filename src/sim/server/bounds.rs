@@ -1,4 +1,4 @@
-//! Limits on the time, connections and memory that clients can make the server use.
+//! Limits on the time, connections and memory that clients can use.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,29 +7,26 @@ use std::time::Duration;
 /// Limits on the resources that the server uses.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// The maximum time that a connection can be open without a request. This maximum applies before the first request,
-    /// between two requests, and while the headers of a request arrive. Clients keep an unused connection for a shorter
-    /// time, so the client closes it first.
+    /// How long a connection can stay open without a request: before the first request, between two requests, and while
+    /// the headers of a request arrive. Clients close unused connections sooner.
     pub quiet: Duration,
-    /// The maximum time in which the body of a request must arrive.
+    /// How long the body of a request can take to arrive.
     pub body: Duration,
-    /// The maximum number of open connections. When they are all in use, a new connection waits until another
-    /// connection is closed.
+    /// The maximum number of open connections. If all are in use, a new connection waits until another one is closed.
     pub connections: usize,
     /// The maximum length of the headers of a request, in bytes.
     pub head_bytes: usize,
-    /// The maximum number of bytes of all request bodies that are being received.
+    /// The maximum number of bytes of all other request bodies that are being received.
     pub body_bytes: usize,
-    /// The maximum number of bytes of all bodies that create batches and are being received. A single body that creates
-    /// a batch can have 256 MB.
+    /// The maximum number of bytes of all bodies that create batches and are being received. A single one can have 256
+    /// MB.
     pub batch_bytes: usize,
-    /// The maximum number of bytes of all requests and answers in flight, without the bodies of the requests.
+    /// The maximum number of bytes of all requests and answers in flight, not counting request bodies.
     pub answer_bytes: usize,
 }
 
 impl Default for Bounds {
-    /// Returns bounds with as many connections as a run can use, and with enough memory for the bodies and answers of
-    /// almost every run.
+    /// Returns bounds that allow as many connections as a run can use, and enough memory for almost every run.
     fn default() -> Self {
         Self {
             quiet: Duration::from_secs(60),
@@ -43,7 +40,7 @@ impl Default for Bounds {
     }
 }
 
-/// A budget: a limit on the number of bytes that can be in memory at the same time.
+/// A budget: a limit on how many bytes can be in memory at once.
 #[derive(Clone, Debug)]
 pub(super) struct Budget {
     held: Arc<AtomicUsize>,

@@ -1,5 +1,4 @@
-//! A connection. The server breaks a connection if a fault requires this, and closes a connection that is idle for too
-//! long.
+//! A connection. Serves one connection, breaks it if a fault requires this, and closes it if it is idle for too long.
 
 use std::future::Future;
 use std::io;
@@ -20,7 +19,7 @@ pub(super) struct Wire(Arc<State>);
 #[derive(Debug)]
 struct State {
     is_cut: AtomicBool,
-    /// The number of requests on the connection that are being answered.
+    /// How many requests on the connection are being answered.
     open: AtomicUsize,
     opened: Instant,
     /// The time at which the last answer ended, in milliseconds after the connection was opened.
@@ -91,7 +90,7 @@ pub(super) struct Cuttable {
 }
 
 impl Cuttable {
-    /// Returns a connection that can be broken through `wire`.
+    /// Returns a connection that `wire` can break.
     pub(super) fn new(stream: TcpStream, wire: Wire) -> Self {
         Self { stream, wire }
     }
@@ -100,7 +99,7 @@ impl Cuttable {
         if !self.wire.0.is_cut.load(Ordering::Acquire) {
             return Ok(());
         }
-        // With a linger time of zero, dropping the stream ends the connection with a reset instead of a normal close.
+        // With a linger time of zero, dropping the stream resets the connection instead of closing it normally.
         let _ = self.stream.set_zero_linger();
         Err(io::ErrorKind::ConnectionReset.into())
     }

@@ -4,13 +4,13 @@
 //! 1. The host name of the page can resolve to the loopback address (DNS rebinding). The browser then treats the
 //!    simulator as a part of the page's site, and the `Host` header contains the page's host name. The simulator
 //!    answers only if `Host` is a name or an address that always means this machine.
-//! 2. The page can send a request to another site. Such a request has an `Origin` header, or `Sec-Fetch-Site:
-//!    cross-site`, and the simulator refuses it. In addition, no answer of the simulator has a header that lets pages
-//!    of other sites read the answer.
+//! 2. The page can send a request to another site. The simulator rejects such a request because of its `Origin` header
+//!    or `Sec-Fetch-Site: cross-site`. In addition, no answer of the simulator has a header that lets pages of other
+//!    sites read it.
 //!
-//! There is one more case: a form in an old browser, which does not send `Origin` and `Sec-Fetch-Site`. A form can't
-//! send a key, so the simulated API refuses its messages. A reset of the simulator needs no key. So a reset of the
-//! simulator is refused if it has a content type that forms use.
+//! There is one more case: a form in an old browser, which sends neither `Origin` nor `Sec-Fetch-Site`. A form can't
+//! send a key, so the simulated API rejects its messages. Resetting the simulator needs no key, so `guard` rejects a
+//! reset with a content type that forms use.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -20,14 +20,14 @@ use http::{StatusCode, Version};
 
 /// The path of the request that resets the simulator.
 pub(super) const RESET: &str = "/__sim/reset";
-/// The header in which a browser says whether the request comes from a page of another site.
+/// The header that a browser uses to say whether the request comes from a page of another site.
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 /// The content types that forms can send.
 const OF_FORMS: [&str; 3] = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
-/// The maximum number of characters of a request that are quoted in an answer.
+/// The maximum number of characters that an answer quotes from a request.
 const SHOWN: usize = 80;
 
-/// The refusal of a request by the guard.
+/// The answer to a request that the guard rejects.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refused {
     /// The status of the answer.
@@ -36,7 +36,7 @@ pub(super) struct Refused {
     pub message: String,
 }
 
-/// Accepts a request, or returns its refusal.
+/// Accepts a request, or returns the answer that rejects it.
 pub(super) fn check(parts: &Parts) -> Result<(), Refused> {
     check_host(parts)?;
     check_origin(&parts.headers)?;
@@ -103,7 +103,7 @@ fn forbidden(message: String) -> Refused {
     Refused { status: StatusCode::FORBIDDEN, message }
 }
 
-/// Returns the beginning of a text from a client, in quotation marks.
+/// Returns the beginning of a client's text, in quotation marks.
 fn shown(bytes: &[u8]) -> String {
     let text: String = String::from_utf8_lossy(bytes).chars().take(SHOWN).collect();
     format!("{text:?}")
@@ -119,7 +119,7 @@ fn is_local_origin(origin: &str) -> bool {
     rest.is_some_and(is_local)
 }
 
-/// Returns whether `host` always means this machine. `host` can have a port.
+/// Returns whether `host` always means this machine. `host` can contain a port.
 fn is_local(host: &str) -> bool {
     let Some(name) = without_port(host) else { return false };
     if let Some(inner) = name.strip_prefix('[') {

@@ -17,7 +17,7 @@ use super::bounds::Share;
 use super::connection::Busy;
 use crate::clock::{Instant, RunClock};
 
-/// The time by which a reset of the connection is delayed, so that the bytes before the reset are sent.
+/// How long a connection reset is delayed, so that the bytes before it are sent.
 const FLUSH: Duration = Duration::from_millis(2);
 
 /// The resources that a request uses until it is answered.
@@ -29,7 +29,7 @@ pub(super) struct Open {
     pub share: Share,
 }
 
-/// A body that is sent in the steps that the model has planned.
+/// A body that is sent in steps that the model has planned.
 pub(super) struct Played {
     steps: VecDeque<Step>,
     call: Option<OpenCall>,
@@ -40,8 +40,7 @@ pub(super) struct Played {
 }
 
 impl Played {
-    /// Returns a body that is sent in the steps `steps`. `has_length` says whether the headers state the length of the
-    /// body.
+    /// Returns a body that is sent in these steps. `has_length` says whether the headers state its length.
     pub(super) fn new(
         steps: VecDeque<Step>,
         has_length: bool,
@@ -52,7 +51,7 @@ impl Played {
         Self { steps, call, clock, sleep: None, open, has_length }
     }
 
-    /// Returns a body that is sent completely and immediately.
+    /// Returns a body that is sent immediately and in one piece.
     pub(super) fn whole(bytes: Vec<u8>, clock: RunClock, open: Open) -> Self {
         let steps = VecDeque::from([Step::Bytes { at: Instant::ZERO, bytes: bytes.into() }]);
         Self::new(steps, true, None, clock, open)
@@ -73,8 +72,8 @@ impl Body for Played {
         let this = &mut *self;
         let due = match this.steps.front() {
             Some(Step::Bytes { at, .. } | Step::Part { at, .. }) => *at,
-            // The pause begins now if the planned time has passed, because a busy machine can be late. Without a pause
-            // before the reset, the bytes before it would never be sent.
+            // If the planned time has passed (on a busy machine), the pause begins now. Without a pause before the
+            // reset, the bytes before it would never be sent.
             Some(Step::Reset { at }) if this.sleep.is_none() => (*at).max(this.clock.now()) + FLUSH,
             Some(Step::Reset { at }) => *at,
             Some(Step::Stall) => return Poll::Pending,

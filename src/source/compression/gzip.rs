@@ -8,9 +8,8 @@ use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 use super::damage::Damage;
 
-/// The largest distance to which deflate data can refer back, in bytes. The decoder gets a buffer of this size. In each
-/// call, the decoder can use the whole free part of the buffer. So when the decoder finds damage, it has already
-/// returned everything that it unpacked before.
+/// How far back deflate data can refer, in bytes. The decoder gets a buffer of this size and can use all of its free
+/// part in each call. So when the decoder finds damage, it has already returned everything that it unpacked before.
 const WINDOW: usize = 32 << 10;
 
 /// Flags for the optional parts of the header, which come after its first ten bytes.
@@ -40,11 +39,11 @@ pub(super) struct Unpacked<R> {
     next: Next,
     /// Whether the next gzip member is the first one.
     is_first: bool,
-    /// Unpacked bytes, and the range of the bytes that were not returned yet.
+    /// The unpacked bytes, and the range of those that were not returned yet.
     unpacked: Box<[u8]>,
     given: usize,
     filled: usize,
-    /// Damage after the unpacked bytes. The damage is returned after all of these bytes.
+    /// The damage after the unpacked bytes, which is returned after all of these bytes.
     damage: Option<io::Error>,
 }
 
@@ -134,7 +133,7 @@ impl<R: Read> Unpacked<R> {
         Ok(Next::Header)
     }
 
-    /// Skips zeros, because tapes and some archives end with zeros as padding. Returns whether the input ends after the
+    /// Skips zeros, because tapes and some archives are padded with zeros. Returns whether the input ends after the
     /// zeros.
     fn is_padding(&mut self) -> io::Result<bool> {
         loop {

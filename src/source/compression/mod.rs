@@ -1,10 +1,9 @@
 //! Compressed inputs: gzip and zstd. Compressed inputs are recognized by their first bytes and unpacked while they are
 //! read.
 //!
-//! All bytes before a damaged place are returned, so that no row before it is lost. The crates flate2 and zstd also
-//! have readers. But when such a reader finds damage, it drops all bytes that it has unpacked in the same call. In a
-//! small file, these can be all bytes of the file. So [`gzip`] and [`zstd`] don't use these readers and call the
-//! decoders directly.
+//! All bytes before a damaged place are returned, so that no row before it is lost. When the readers of the crates
+//! flate2 and zstd find damage, they drop everything that they have unpacked in the same call. This can be a whole
+//! small file. So [`gzip`] and [`zstd`] call the decoders directly.
 //!
 //! Memory is bounded. For gzip, the last 32 KiB of the unpacked data are in memory. For zstd, the window of the frame
 //! is in memory, and [`zstd::MAX_WINDOW_LOG`] limits its size.
@@ -19,7 +18,7 @@ use std::io::Read;
 
 pub(super) use self::damage::Damage;
 
-/// The kind of compression of an input.
+/// How an input is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Compression {
     /// The input is compressed with gzip, in one member or more.
@@ -42,7 +41,7 @@ impl Compression {
         match head {
             [0x1f, 0x8b, ..] => Some(Self::Gzip),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::Zstd),
-            // The first bytes of a skippable frame. Some packers write such a frame before the first frame with data.
+            // The first bytes of a skippable frame, which some packers write before the first frame with data.
             [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
             _ => None,
         }
@@ -65,7 +64,7 @@ impl Compression {
         }
     }
 
-    /// Returns a file's name without the ending that shows its compression.
+    /// Returns a file's name without the extension of its compression.
     pub(super) fn name_inside(name: &str) -> &str {
         match name.rsplit_once('.') {
             Some((stem, ending)) if ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)) => stem,
@@ -74,5 +73,5 @@ impl Compression {
     }
 }
 
-/// File name endings of compressed files.
+/// The file name extensions of compressed files.
 const ENDINGS: [&str; 4] = ["gz", "gzip", "zst", "zstd"];

@@ -18,9 +18,9 @@ pub(super) fn unpack(mut reader: impl Read) -> (Vec<u8>, Option<String>) {
     (unpacked, end.err().map(|error| Damage::of(&error).expect("memory can be read").to_owned()))
 }
 
-/// Asserts that the bytes before a damaged place are returned, no matter whether the rest is missing or wrong.
+/// Asserts that the bytes before a damaged place are returned, both if the rest is missing and if it is wrong.
 ///
-/// A zstd block can only be unpacked as a whole. So up to one block can be lost.
+/// A zstd block can only be unpacked as a whole, so up to one block can be lost.
 pub(super) fn assert_salvage(text: &[u8], packed: &[u8], unpacked: impl Fn(Box<dyn Read + '_>) -> Box<dyn Read + '_>) {
     const BLOCK: usize = 128 << 10;
     let share = |part: usize| text.len() * part / 10;

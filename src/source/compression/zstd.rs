@@ -6,8 +6,8 @@ use ::zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation as _, OutBuff
 
 use super::damage::Damage;
 
-/// The highest amount of memory that unpacking can need, as a power of two in bytes: 128 MiB. The zstd tool has the
-/// same limit. Only the options `--long` and `--ultra` of this tool make files that need more memory.
+/// The largest window that a frame may have, as a power of two in bytes: 128 MiB. The zstd tool has the same limit, and
+/// makes files with larger windows only with its options `--long` and `--ultra`.
 pub(super) const MAX_WINDOW_LOG: u32 = 27;
 
 /// The size of the read buffer, in bytes.
@@ -22,14 +22,14 @@ const FIRST: usize = 5;
 /// A reader of the unpacked bytes of zstd frames, one frame after another.
 ///
 /// The decoder never gets more bytes than it asks for, and it never asks for more than one block. So when the decoder
-/// finds damage, no block that it unpacked before is lost.
+/// finds damage, all blocks before the damage have been returned.
 pub(super) struct Unpacked<R> {
     input: BufReader<R>,
     decoder: io::Result<Decoder<'static>>,
     /// How many bytes the decoder asks for next.
     wanted: usize,
     is_in_frame: bool,
-    /// Unpacked bytes. The bytes from `given` to `filled` are still to be returned.
+    /// Unpacked bytes. The bytes from `given` to `filled` were not returned yet.
     unpacked: Box<[u8]>,
     given: usize,
     filled: usize,

@@ -1,7 +1,7 @@
 //! CSV and TSV: a header, and then one record for each row. Only this folder uses the csv crate.
 //!
 //! The module [`super::header`] decides what columns mean. [`Splitter`] cuts the input into records, and the csv crate
-//! parses one record at a time. The module of [`Splitter`] says why the work is divided in this way.
+//! parses one record at a time. The docs of the module `splitter` explain why the work is divided.
 
 mod parser;
 
@@ -20,7 +20,7 @@ use super::{Options, SourceError};
 /// An input of CSV records.
 pub(super) struct Csv {
     parser: Parser,
-    /// The header; `None` when the input is empty.
+    /// The header; `None` if the input is empty.
     header: Option<Header>,
     template: Option<Template>,
 }
@@ -85,8 +85,8 @@ fn read_header(records: &mut Splitter, parser: &mut Parser, input: &str) -> Resu
 }
 
 /// Returns the separator that a header uses. Bytes inside quotes are ignored. If the header contains a comma, the
-/// separator is a comma. If the header contains no comma, but `;` or a tab, this character is the separator. A header
-/// without these three characters also has the separator comma.
+/// separator is a comma. If the header has no comma but a `;` or a tab, that character is the separator. If it has none
+/// of the three, the separator is a comma.
 pub(super) fn sniff_delimiter(header: &[u8]) -> u8 {
     let mut is_quoted = false;
     let mut found = [false; 3];

@@ -6,7 +6,7 @@ use super::super::raw::Fault;
 
 /// The csv crate's reader, which gets one record at a time.
 ///
-/// One reader is used for all records. A new reader would first build the tables of its automaton, and this takes
+/// One reader is used for all records, because a new reader would first build the tables of its automaton, which takes
 /// longer than parsing a record.
 pub(super) struct Parser {
     delimiter: u8,
@@ -39,8 +39,8 @@ impl Parser {
         let is_read = self.reader.read_record(&mut self.record);
         let is_whole = self.reader.get_ref().is_empty() && !self.reader.is_done();
         if !is_whole {
-            // If the record is not whole, the parser and the splitter disagree about where it ends. The rest of this
-            // text must not get into the next record.
+            // If the record is incomplete, the parser and the splitter disagree about where it ends. Its rest must not
+            // get into the next record.
             self.reader = reader(self.delimiter);
             return Err(Fault::new("can't be read as a record; check its quotes"));
         }

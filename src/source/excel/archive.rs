@@ -1,7 +1,7 @@
 //! Checks an `.xlsx` file, which is a zip archive of XML files, before calamine reads it.
 //!
 //! The sizes that an archive states can be wrong. So everything is unpacked once, only to count its bytes. The list of
-//! shared texts is also parsed, because calamine allocates memory for as many texts as the list claims to have.
+//! shared texts is also parsed, because calamine allocates memory for the number of texts that the list claims to have.
 
 use std::io::{Cursor, Read};
 
@@ -9,23 +9,23 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 use zip::ZipArchive;
 
-/// The highest sizes of an `.xlsx` file in bytes: first the size of the file itself, then the size of its unpacked
-/// content. A sheet of a million rows and ten columns has about 600 MB when it is unpacked.
+/// The largest size of an `.xlsx` file, and the largest size of its unpacked content, in bytes. An unpacked sheet of a
+/// million rows and ten columns has about 600 MB.
 pub(super) const MAX_PACKED_BYTES: u64 = 256 << 20;
 const MAX_BYTES: u64 = 1 << 30;
 
-/// The highest sizes of parts of the archive, in bytes. The first size is for the list of shared texts. The second size
-/// is for all other parts except sheets and images.
+/// The largest size of the list of shared texts, and of any other part of the archive except sheets and images, in
+/// bytes.
 const MAX_TEXTS_BYTES: u64 = 512 << 20;
 const MAX_PART_BYTES: u64 = 64 << 20;
 
-/// The highest number of files in an archive. In an archive, each sheet has one or two files.
+/// The largest number of files in an archive. Each sheet has one or two files.
 const MAX_FILES: usize = 10_000;
 
 /// The length of the shortest shared text, which is `<si/>`.
 const MIN_TEXT_BYTES: u64 = 5;
 
-/// The highest number of shared texts. In memory, each shared text needs 24 bytes in addition to its characters.
+/// The highest number of shared texts. Each shared text takes 24 bytes of memory in addition to its characters.
 const MAX_TEXTS: u64 = 16 << 20;
 
 /// Checks the sizes of everything in an archive.
@@ -76,8 +76,8 @@ fn check_texts(part: impl Read, bytes: u64) -> Result<(), String> {
         buffer.clear();
         match reader.read_event_into(&mut buffer) {
             Ok(Event::Start(start)) if start.local_name().as_ref() == "sst" => {
-                // The check for duplicate attributes is off, because it is slow for many attributes and not needed
-                // here.
+                // The check for duplicate attributes is off, because it is slow if there are many attributes, and it is
+                // not needed here.
                 for attribute in start.attributes().with_checks(false).flatten() {
                     let claimed: Option<u64> = std::str::from_utf8(attribute.value.as_ref().as_ref())
                         .ok()

@@ -1,8 +1,7 @@
 //! Turns a cell of a sheet into a cell of the input.
 //!
 //! Numbers are JSON numbers. Whole numbers have no decimal point. Excel stores dates and times as numbers with a
-//! format. When a sheet is read, dates and times become text in the form of ISO 8601. A duration is written as hours,
-//! minutes and seconds, as Excel shows it.
+//! format; here, they become ISO 8601 text. A duration is written as hours, minutes and seconds, as Excel shows it.
 
 use calamine::{DataRef, ExcelDateTime};
 
@@ -24,7 +23,7 @@ pub(super) fn cell(data: &DataRef<'_>) -> Result<InputCell, String> {
     })
 }
 
-/// Floating-point numbers of this size or more can't represent every whole number exactly.
+/// From this number on, floating-point numbers can't represent every whole number exactly.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 fn float(number: f64) -> InputCell {
@@ -56,7 +55,7 @@ fn clock(millis: f64, is_duration: bool) -> String {
     let sign = if millis < 0.0 { "-" } else { "" };
     let all = millis.abs() as u64;
     let (hours, minutes, seconds, millis) = (all / 3_600_000, all / 60_000 % 60, all / 1_000 % 60, all % 1_000);
-    // A time just before midnight can be rounded up to 24 hours. As a time of day, 24 hours are written as 0 hours.
+    // A time just before midnight can be rounded up to 24 hours, which is 0 hours as a time of day.
     let hours = if is_duration { hours } else { hours % 24 };
     match millis {
         0 => format!("{sign}{hours:02}:{minutes:02}:{seconds:02}"),

@@ -1,16 +1,16 @@
 //! Reads Excel files (`.xlsx`). One sheet of the file is read. The first non-empty row of the sheet contains the names
 //! of the columns.
 //!
-//! The crate calamine reads the cells, and keeps all texts of the workbook in memory. So the whole sheet is read when
-//! the file is opened. Because the whole sheet is in memory, the file can also come from standard input. There are
-//! limits for the size of the file ([`archive`]), the number of cells and the bytes of their texts.
+//! The crate calamine reads the cells, and keeps all texts of the workbook in memory. So the whole sheet is read at
+//! once when the file is opened, and the file can also come from standard input. The size of the file ([`archive`]),
+//! the number of cells and the bytes of their texts are limited.
 //!
 //! A row's `line` is its number in the sheet, as Excel shows it. Empty rows are skipped. The rows of a sheet have no
 //! byte offset, so `byte_offset` is an estimate: the row's number times the average length of a row.
 //!
 //! Cells to the right of the last named column are left out. If cells are merged, the first cell has the value, and the
-//! other cells are treated as missing. A cell can show an error, such as `#N/A`. If the column of such a cell is sent
-//! or is the label, the row is broken. In other columns, a cell with an error is treated as missing.
+//! other cells are treated as missing. If a cell shows an error such as `#N/A`, and its column is sent or is the label,
+//! the row is broken. In other columns, a cell with an error is treated as missing.
 
 mod archive;
 mod cell;
@@ -25,14 +25,14 @@ use super::names::{found_list, short};
 use super::table::{Record, Table};
 use super::{InputCell, InputFormat, Position, SourceError};
 
-/// The highest number of non-empty cells, and the highest length of their texts together, in bytes.
+/// The largest number of non-empty cells, and the largest total length of their texts, in bytes.
 const MAX_CELLS: usize = 16 << 20;
 const MAX_TEXT_BYTES: usize = 512 << 20;
 
 /// The highest number of columns that Excel allows in a sheet.
 const MAX_COLUMNS: u32 = 16_384;
 
-/// The highest number of cells in all rows together. Empty cells are included.
+/// The largest number of cells in all rows together, including empty cells.
 const MAX_PLACES: u64 = 1 << 28;
 
 /// A sheet.
@@ -55,7 +55,7 @@ struct Placed {
 }
 
 impl Excel {
-    /// Reads the sheet with the given name. If no name is given, reads the first visible sheet.
+    /// Reads the sheet with the given name, or the first visible sheet if no name is given.
     ///
     /// # Errors
     /// [`SourceError::Damaged`], [`SourceError::NoSheet`], [`SourceError::NoHeader`], and [`SourceError::Read`].
@@ -82,8 +82,8 @@ impl Excel {
     }
 
     fn of_cells(mut cells: Vec<Placed>, name: &str, sheet: &str) -> Result<Self, SourceError> {
-        // Cells are in order, except in unusual files. If several cells have the same row and column, the last cell is
-        // used.
+        // The cells of some unusual files are not in order. If several cells have the same row and column, the last
+        // cell is used.
         cells.sort_by_key(|cell| (cell.row, cell.column));
         cells.reverse();
         cells.dedup_by_key(|cell| (cell.row, cell.column));
@@ -153,7 +153,7 @@ impl Table for Excel {
 /// The reason why a sheet can't be read.
 enum Fault {
     Damaged(String),
-    /// The workbook has no sheet with the given name. The text lists the sheets that exist.
+    /// The workbook has no sheet with the given name. The text lists the existing sheets.
     NoSheet(String),
 }
 
@@ -186,7 +186,7 @@ fn cells(bytes: Vec<u8>, sheet: Option<&str>) -> Result<(String, Vec<Placed>), F
     Ok((sheet, cells))
 }
 
-/// Returns the name of the sheet that is read.
+/// Returns the name of the sheet to read.
 fn sheet_name<R: Read + std::io::Seek>(workbook: &Xlsx<R>, asked: Option<&str>) -> Result<String, Fault> {
     let sheets = || workbook.sheets_metadata().iter().filter(|sheet| sheet.typ == SheetType::WorkSheet);
     let found = match asked {

@@ -1,4 +1,4 @@
-//! Finds what is wrong with a line of JSON. Errors of the parser get a more helpful message. This module also refuses
+//! Finds what is wrong with a line of JSON. Errors of the parser get a more helpful message. This module also rejects
 //! JSON that the parser accepts but that can't be used.
 
 use std::collections::HashSet;
@@ -10,8 +10,7 @@ use super::super::raw::Fault;
 use crate::domain::json::{Cursor, DEEPEST, is_within_depth, lone_surrogate};
 use crate::domain::{Params, shortened};
 
-/// The deepest nesting that is allowed in a row, and in its line of the error log. JSON parsers usually have the same
-/// limit.
+/// The deepest nesting of a row, and of its line in the error log. JSON parsers usually have the same limit.
 pub(super) const MAX_DEPTH: usize = DEEPEST as usize;
 
 pub(super) fn syntax_fault(text: &str, error: &serde_json::Error) -> Fault {
@@ -22,7 +21,7 @@ pub(super) fn syntax_fault(text: &str, error: &serde_json::Error) -> Fault {
         return Fault::at(column - 1, what);
     }
     if what.starts_with("control character") {
-        // The parser sometimes reports the column of an earlier character instead of the faulty character.
+        // The parser sometimes reports the column of a character before the faulty one.
         column += text.bytes().skip(column - 1).position(|byte| byte < 0x20).unwrap_or_default();
     }
     let rest = text.as_bytes().get(column - 1..).unwrap_or_default();
@@ -50,8 +49,8 @@ pub(super) fn after_end_fault(text: &str, error: &serde_json::Error) -> Fault {
     Fault::at(column - 1, message)
 }
 
-/// Refuses parameters that would be nested too deep in the error log. In the error log, parameters are two levels
-/// deeper than in the request.
+/// Rejects parameters that would be nested too deep in the error log, where they are two levels deeper than in the
+/// request.
 pub(in crate::source) fn check_depth(params: &Params) -> Result<(), Fault> {
     let is_deep = |value: &RawValue| !is_within_depth(value.get().as_bytes(), DEEPEST - 2);
     match params.0.iter().find(|(_, value)| is_deep(value)) {
@@ -60,11 +59,11 @@ pub(in crate::source) fn check_depth(params: &Params) -> Result<(), Fault> {
     }
 }
 
-/// Refuses valid JSON that common parsers or the API would refuse. Returns the number of opening brackets, including
+/// Rejects valid JSON that common parsers or the API would reject. Returns the number of opening brackets, including
 /// brackets in strings.
 ///
-/// Most rows have so few brackets that they can't be nested too deep, and many have no escapes. Counting brackets and
-/// backslashes is much faster than keeping track of strings.
+/// Most rows have too few brackets to be nested too deep, and many have no escapes. It is much faster to count brackets
+/// and backslashes than to keep track of strings.
 pub(super) fn check_text(text: &str) -> Result<usize, Fault> {
     let (openings, escapes) = openings_and_escapes(text.as_bytes());
     if openings > MAX_DEPTH
@@ -81,7 +80,7 @@ pub(super) fn check_text(text: &str) -> Result<usize, Fault> {
     Ok(openings)
 }
 
-/// Returns how many opening brackets and how many backslashes there are, inside and outside of strings.
+/// Returns how many opening brackets and how many backslashes the text has, inside and outside of strings.
 fn openings_and_escapes(text: &[u8]) -> (usize, usize) {
     // The counters are single bytes, so that the compiler can add sixteen of them in one instruction. The text is
     // counted in chunks that are too short for a counter to overflow.
@@ -93,7 +92,7 @@ fn openings_and_escapes(text: &[u8]) -> (usize, usize) {
     text.chunks(255).map(of_chunk).fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1))
 }
 
-/// Refuses a name that is used twice; `place` says where.
+/// Rejects a name that is used twice; `place` says where.
 pub(in crate::source) fn refuse_repeats<'a>(
     names: impl ExactSizeIterator<Item = &'a str> + Clone,
     place: &str,

@@ -1,8 +1,8 @@
 //! Reads the members of one JSON object as raw text, in order, and checks them once.
 //!
 //! Values are cut out but not interpreted: they are sent to the API byte for byte. This module also finds valid JSON
-//! that still can't be used: nesting too deep for parsers, escapes of half a character, and a name used twice.
-//! `serde_json::Value` can't be used here, because it loses the order, the spelling and repeated names.
+//! that can't be used, because it is nested too deep for parsers, has escapes of half a character, or uses a name
+//! twice. `serde_json::Value` can't be used here, because it loses the order, the spelling and repeated names.
 
 mod check;
 mod object;
@@ -19,7 +19,7 @@ pub(super) use self::check::{check_depth, refuse_repeats};
 pub(super) use self::object::{Member, Nested, Object, ParamsMember};
 pub(super) use crate::domain::json::{kind, raw_value, string_value};
 
-/// Reads one value of any kind. After the value, the text must end.
+/// Reads one value of any kind, which must be the whole text.
 pub(super) fn read_value(text: &str) -> Result<&RawValue, Fault> {
     let mut json = serde_json::Deserializer::from_str(text);
     let value = serde::Deserialize::deserialize(&mut json).map_err(|error| syntax_fault(text, &error))?;
@@ -36,7 +36,7 @@ pub(super) fn members(value: &RawValue) -> Option<Vec<Member<'_>>> {
     Some(members)
 }
 
-/// Reads a JSON string. After the string, the text must end.
+/// Reads a JSON string, which must be the whole text.
 pub(super) fn read_string(text: &str) -> Result<String, Fault> {
     let mut json = serde_json::Deserializer::from_str(text);
     let string: String = serde::Deserialize::deserialize(&mut json).map_err(|error| syntax_fault(text, &error))?;
@@ -44,12 +44,12 @@ pub(super) fn read_string(text: &str) -> Result<String, Fault> {
     Ok(string)
 }
 
-/// Returns a string value, unescaped; `None` when the value is not a string.
+/// Returns a string value, unescaped; `None` if the value is not a string.
 pub(super) fn as_string(value: &RawValue) -> Option<String> {
     value.get().starts_with('"').then(|| serde_json::from_str(value.get()).ok()).flatten()
 }
 
-/// Returns members as owned parameters.
+/// Copies members into owned parameters.
 pub(super) fn owned(members: Vec<Member<'_>>) -> Params {
     Params(members.into_iter().map(|(name, value)| (name.into(), value.to_owned())).collect())
 }

@@ -10,9 +10,8 @@ use serde_json::value::RawValue;
 use super::super::raw::Fault;
 use super::check::{MAX_DEPTH, after_end_fault, check_text, refuse_repeats, repeated, syntax_fault};
 
-/// How many levels deeper a value can be in the error log than in its row. The reason is that the error log writes
-/// every request inside `params`. In a row of a short shape or of another service's shape, fewer objects enclose a
-/// value.
+/// How many levels deeper a value can be in the error log than in its row. The error log writes every request inside
+/// `params`. In a row of a short shape or of another service's shape, fewer objects enclose a value.
 const GAINED: usize = 4;
 
 /// One member of an object.
@@ -26,7 +25,7 @@ pub(in crate::source) struct Object<'a> {
     pub members: Vec<Member<'a>>,
     /// The members of `params`.
     pub params: Option<Nested<'a>>,
-    /// Whether the object could be nested too deep in the error log, because it has many brackets.
+    /// Whether the object has so many brackets that it could be nested too deep in the error log.
     pub may_be_deep: bool,
 }
 
@@ -35,7 +34,7 @@ pub(in crate::source) struct Object<'a> {
 pub(in crate::source) enum Nested<'a> {
     /// The value is an object.
     Object(Vec<Member<'a>>),
-    /// The value is something else. The text says what it is, with an article, such as `an array`.
+    /// The value is something else. The text says what, with an article, such as `an array`.
     Other(&'static str),
 }
 
@@ -59,8 +58,8 @@ impl<'a> Object<'a> {
         self.get(name).is_some() || (name == "params" && self.params.is_some())
     }
 
-    /// Reads one object. After the object, the text must end. Members that were read before a fault stay in `self`, so
-    /// that a broken row keeps its label.
+    /// Reads one object, which must be the whole text. Members that were read before a fault stay in `self`, so that a
+    /// broken row keeps its label.
     pub(in crate::source) fn read(&mut self, text: &'a str, params: ParamsMember) -> Result<(), Fault> {
         let mut json = serde_json::Deserializer::from_str(text);
         json.deserialize_map(ObjectVisitor { object: self, params }).map_err(|error| syntax_fault(text, &error))?;
@@ -78,7 +77,7 @@ impl<'a> Object<'a> {
     }
 }
 
-/// The highest number of members in a row or in its `params`. The limit bounds the memory. Real rows have far fewer
+/// The largest number of members in a row or in its `params`, which bounds the memory. Real rows have far fewer
 /// members.
 const MAX_MEMBERS: usize = 10_000;
 
@@ -137,7 +136,7 @@ fn push<'a, E: serde::de::Error>(members: &mut Vec<Member<'a>>, member: Member<'
     Ok(())
 }
 
-/// Reads the members of an object. If the value is not an object, reads only the kind of the value.
+/// Reads the members of an object. For any other value, reads only its kind.
 struct NestedVisitor;
 
 impl<'a> DeserializeSeed<'a> for NestedVisitor {

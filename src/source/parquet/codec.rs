@@ -1,7 +1,7 @@
 //! Decompresses pages. The result never has more bytes than the page header says.
 //!
-//! The parquet crate relies on the size in a page's header. But some codecs of the crate unpack all data, even if the
-//! result is much longer than this size. This module never unpacks more than the size in the header.
+//! The parquet crate relies on the size in a page's header, but some of its codecs unpack all data, even if the result
+//! is much longer. This module never unpacks more than the size in the header.
 
 use std::io::Read;
 
@@ -41,7 +41,7 @@ pub(super) fn unpack(compression: Compression, packed: &[u8], bytes: usize, into
 const MAX_WINDOW_LOG: u32 = 27;
 
 fn limited(packed: impl Read, bytes: usize, into: &mut Vec<u8>) -> Result<(), Damage> {
-    // One byte more than expected is read, to find out whether the data is too long.
+    // One byte more than expected is read, which shows whether the data is too long.
     packed.take(bytes as u64 + 1).read_to_end(into).map(drop).map_err(|_| damaged())
 }
 

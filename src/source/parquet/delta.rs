@@ -1,10 +1,10 @@
 //! Decodes the byte arrays of a page into plain byte arrays, for two encodings. In one encoding, the page stores all
-//! lengths first. In the other encoding, it stores only how each value differs from the previous value.
+//! lengths first. In the other one, it stores only how each value differs from the previous value.
 //!
-//! The parquet crate allocates memory for as many lengths as such a page claims to have. Values with the same beginning
-//! can need far more memory than their page. This module limits both: it returns no more values than the page has, and
-//! no more bytes than the caller allows. Source: the Parquet format, "Encodings", `DELTA_BINARY_PACKED`,
-//! `DELTA_LENGTH_BYTE_ARRAY` and `DELTA_BYTE_ARRAY`.
+//! The parquet crate allocates memory for the number of lengths that such a page claims to have. Values with the same
+//! beginning can need far more memory than their page. This module limits both: it returns at most as many values as
+//! the page has, and at most as many bytes as the caller allows. Source: the Parquet format, "Encodings",
+//! `DELTA_BINARY_PACKED`, `DELTA_LENGTH_BYTE_ARRAY` and `DELTA_BYTE_ARRAY`.
 
 use super::damage::Damage;
 
@@ -21,8 +21,8 @@ pub(super) fn plain_of_lengths(page: &[u8], most_values: usize, most_bytes: usiz
     Ok(plain)
 }
 
-/// Converts values from `DELTA_BYTE_ARRAY` to `PLAIN`: at most `most_values` values and `most_bytes` bytes. If values
-/// have a fixed length, no length is written before them.
+/// Converts values from `DELTA_BYTE_ARRAY` to `PLAIN`: at most `most_values` values and `most_bytes` bytes. The length
+/// of a value is written before it, unless all values have a fixed length.
 pub(super) fn plain_of_changes(
     page: &[u8],
     most_values: usize,
@@ -81,7 +81,7 @@ fn ints(bytes: &[u8], most: usize) -> Result<(Vec<i64>, &[u8]), Damage> {
     }
     let per_mini = usize::try_from(per_block / blocks).map_err(|_| damaged())?;
     let blocks = usize::try_from(blocks).map_err(|_| damaged())?;
-    // Numbers with equal differences take no bytes, so the length of the page does not limit the count. So no memory is
+    // Numbers with equal differences take no bytes, so the length of the page does not limit the count. No memory is
     // reserved in advance: the list grows with each number that is read.
     let mut numbers = Vec::new();
     if count > 0 {
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn numbers_are_unpacked() {
-        // These are the examples of the format's documentation: 1 2 3 4 5, and 7 5 3 1 2 3 4 5.
+        // These are the examples from the format's documentation: 1 2 3 4 5, and 7 5 3 1 2 3 4 5.
         let one_to_five = [0x80, 1, 4, 5, 2, 2, 0, 0, 0, 0, 9];
         let down_and_up = [0x80, 1, 4, 8, 14, 3, 2, 0, 0, 0, 0xc0, 0x3f, 0, 0, 0, 0, 0, 0];
 

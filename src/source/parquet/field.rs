@@ -1,11 +1,10 @@
-//! A column of a Parquet file. The values of a column are primitive values, or lists, maps or structures of other
-//! values.
+//! A column of a Parquet file. Its values are primitive values, or lists, maps or structures of other values.
 //!
-//! The values of a nested column are stored in several leaves. A leaf is a column of primitive values. A leaf consists
-//! of slots, and each slot either has one value or shows that a value is missing. Each slot has two levels. The
-//! definition level says how much of the path from the root to the value is present. The repetition level says which
-//! enclosing list the value continues. Source: the Parquet format, "Nested Encoding" and "Nested Types", including the
-//! rules for files of old writers.
+//! The values of a nested column are stored in several leaves (columns of primitive values). A leaf consists of slots,
+//! and each slot either has one value or shows that a value is missing. Each slot has two levels. The definition level
+//! says how much of the path from the root to the value is present. The repetition level says which enclosing list the
+//! value continues. Source: the Parquet format, "Nested Encoding" and "Nested Types", including the rules for files of
+//! old writers.
 
 use parquet::basic::{ConvertedType, LogicalType, Repetition};
 use parquet::schema::types::Type;
@@ -73,7 +72,7 @@ impl Field {
         }
     }
 
-    /// Skips one slot of each leaf. These slots have no value.
+    /// Skips one slot, which has no value, of each leaf.
     fn pass(&self, leaves: &mut [Leaf]) {
         match self {
             Self::Leaf(leaf) => leaves[*leaf].pass(),
@@ -167,8 +166,8 @@ impl Field {
 /// The state while the cells of one row are read.
 pub(super) struct RowState<'a> {
     pub(super) leaves: &'a mut [Leaf],
-    /// What is wrong with a value of the row. The other values of the row are still read, so that reading continues
-    /// exactly at the next row.
+    /// What is wrong with a value of the row. The other values of the row are read all the same, so that reading
+    /// continues exactly at the next row.
     pub(super) fault: Option<Unshown>,
 }
 
@@ -195,7 +194,8 @@ impl RowState<'_> {
 
 const TOO_LONG: Unshown = "is longer than the API accepts";
 
-/// The longest text of a cell, in bytes: twice the limit of a request, because JSON can be longer than the text in it.
+/// The longest text of a cell, in bytes: twice the size limit of a request, because JSON can be longer than the text in
+/// it.
 const MAX_CELL_BYTES: usize = 2 * MAX_BODY_BYTES;
 
 struct Builder<'a> {

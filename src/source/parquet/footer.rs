@@ -1,9 +1,9 @@
 //! Reads the footer of a Parquet file: its schema, and where its columns are.
 //!
-//! The parquet crate decodes the footer. Before that, this module reads the footer once. So the crate takes no more
-//! memory or stack than the footer's size allows. The check is needed for two reasons. The crate allocates memory for
-//! all children that a group claims to have. The crate's recursion is also as deep as the groups are nested. The crate
-//! also expects that each field has the type that the format prescribes. So the types are checked too.
+//! The parquet crate decodes the footer, but this module reads and checks the footer first, for two reasons. The crate
+//! allocates memory for all children that a group claims to have, and its recursion is as deep as the groups are
+//! nested. The crate also expects that each field has the type that the format prescribes, so the types are checked
+//! too.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -14,13 +14,13 @@ use super::super::guard::guarded;
 use super::damage::Damage;
 use super::thrift::{BINARIES, INTS, STRUCTS, Thrift, Value};
 
-/// The longest footer that is read. For a file with fifty columns and a thousand row groups, the footer is 8 MB long.
+/// The longest footer that is read. The footer of a file with fifty columns and a thousand row groups has 8 MB.
 const MAX_FOOTER_BYTES: u64 = 32 << 20;
 
 /// The highest number of nodes in a schema.
 const MAX_NODES: usize = 20_000;
 
-/// The highest depth of columns below the root of the schema.
+/// The largest depth of a column below the root of the schema.
 pub(super) const MAX_NESTED: usize = 64;
 
 /// The bytes with which a Parquet file begins and ends.
@@ -131,11 +131,11 @@ fn check_type(path: &[i16], value: Value) -> Result<(), Damage> {
 /// The nodes of a schema. Each node comes before its children, and a group says how many children it has.
 #[derive(Debug, Default)]
 struct Schema {
-    /// The number of nodes in the list of the schema; `None` before the list begins.
+    /// How many nodes the schema has; `None` before its list of nodes begins.
     nodes: Option<usize>,
     seen: usize,
     leaves: usize,
-    /// The number of children that are still to come, for each group that encloses the next node.
+    /// For each group that encloses the next node, how many of its children are still to come.
     open: Vec<usize>,
     /// Whether the last node is a group.
     is_group: bool,
@@ -205,8 +205,8 @@ fn damaged() -> Damage {
 mod tests {
     use super::*;
 
-    /// Returns the bytes of a field that is a list of structs. `step` is the difference between the number of the field
-    /// and the number of the previous field.
+    /// Returns the bytes of a field that is a list of structs. `step` is the number of the field minus the number of
+    /// the previous field.
     fn list(step: u8, elements: &[Vec<u8>]) -> Vec<u8> {
         let mut bytes = vec![step << 4 | 9, 0xf0 | STRUCTS];
         bytes.extend(varint(elements.len() as u64));
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_field_of_another_type_is_damage() {
-        // In this footer, the schema is a number. The parquet crate would read this number as a list.
+        // The schema of this footer is a number, which the parquet crate would read as a list.
         assert!(check(&[0x15, 2, 0x15, 0x2c, 0]).is_err());
         assert!(check(&[0x15, 2, 0x19, 0x15, 2, 0]).is_err());
     }

@@ -1,5 +1,5 @@
-//! One column of primitive values. The column is decoded in batches of rows. The values of a batch are returned one by
-//! one.
+//! A column of primitive values. The column is decoded in batches of rows, and the values of a batch are returned one
+//! by one.
 
 use parquet::basic::Type;
 use parquet::column::reader::{ColumnReader, get_column_reader};
@@ -32,10 +32,9 @@ pub(super) struct Leaf {
     /// The definition level of each slot: how much of the path to its value is present. Each slot either has a value or
     /// shows that a value is missing. The list is empty for a column where nothing can be missing.
     definitions: Vec<i16>,
-    /// The repetition level of each slot: which list the slot continues. There are no levels if the column has no
-    /// lists.
+    /// The repetition level of each slot: which list the slot continues. The list is empty for a column without lists.
     repetitions: Vec<i16>,
-    /// The number of slots in the batch, and the number of slots that were used.
+    /// The number of slots in the batch, and how many of them were used.
     slots: usize,
     slot: usize,
     /// How many values of the batch were returned.

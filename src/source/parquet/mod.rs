@@ -5,13 +5,12 @@
 //! [`codec`], [`delta`]). A file is read in batches of rows. Only one page of each column is in memory, so row groups
 //! can have any size.
 //!
-//! A row's `line` is its number in the file, from 1. The bytes of a row are in several places, one for each column. So
+//! A row's `line` is its number in the file, from 1. The bytes of a row are in several places, one for each column, so
 //! `byte_offset` is an estimate: the row's number times the average length of a row. Reading can begin at any row.
 //!
-//! The module [`value`] says how values are shown. Lists, maps and structures are JSON ([`field`]). Some values can't
-//! be shown. If the column of such a value is sent or is the label, the row is broken. In other columns, a value that
-//! can't be shown is treated as missing. If the file is damaged, reading stops at the damage. The rows before the
-//! damage are kept.
+//! The module [`value`] turns values into cells. Lists, maps and structures become JSON ([`field`]). Some values can't
+//! be shown. If the column of such a value is sent or is the label, the row is broken. In other columns, the value is
+//! treated as missing. If the file is damaged, reading stops at the damage. The rows before the damage are kept.
 
 mod codec;
 mod damage;
@@ -36,12 +35,11 @@ use super::guard::guarded;
 use super::table::{Record, Table};
 use super::{InputFormat, Position, SourceError};
 
-/// The limit for the number of rows per byte of a file. A column of equal values takes few bytes for a million rows,
-/// but prompts differ from each other. So a file with more rows per byte than this was certainly made to do harm.
+/// The largest number of rows per byte of a file. A column of equal values takes few bytes for a million rows, but
+/// prompts differ from each other. A file with more rows per byte was certainly made to do harm.
 const MAX_ROWS_PER_BYTE: u64 = 10_000;
 
-/// The limit for the average length of a row, in bytes. If the length that a file claims is above the limit, the limit
-/// is used instead.
+/// The largest average length of a row, in bytes. If a file claims a larger average, this one is used.
 const MAX_ROW_BYTES: u64 = 1 << 26;
 
 /// The limits for one batch of rows: the bytes of its values, and the number of its rows.
@@ -165,7 +163,7 @@ impl Parquet {
         Position { line: row + 1, byte_offset: row.saturating_mul(self.row_bytes) }
     }
 
-    /// Stops reading the file. The error that it returns says after which row the damage begins.
+    /// Stops reading the file. The returned error says after which row the damage begins.
     fn damaged(&mut self, damage: Damage) -> SourceError {
         let row = std::mem::replace(&mut self.row, self.rows);
         damage.after_row(&self.name, row)
@@ -238,8 +236,7 @@ fn chunk_of(leaf: &Leaf, chunk: &ColumnChunkMetaData) -> Result<Chunk, Damage> {
             format!("its compression {compression} is not supported; write the file again with zstd or snappy");
         return Err(of_column(Damage::new(message)));
     }
-    // If the chunk has a dictionary, the chunk begins with it. Some writers write the offset 0 if there is no
-    // dictionary.
+    // A chunk with a dictionary begins with it. Some writers write the offset 0 if there is no dictionary.
     let begin = match chunk.dictionary_page_offset() {
         Some(dictionary) if dictionary > 0 && dictionary < chunk.data_page_offset() => dictionary,
         _ => chunk.data_page_offset(),

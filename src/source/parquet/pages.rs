@@ -1,8 +1,8 @@
 //! Reads the pages of a column chunk, within limits for memory.
 //!
 //! This module replaces the page reader of the parquet crate, which allocates as much memory as a page claims to need.
-//! This module checks every size. A page must fit into its chunk, and all pages that are in memory at one time must fit
-//! into a [`Budget`].
+//! This module checks every size: a page must fit into its chunk, and all pages that are in memory at the same time
+//! must fit into a [`Budget`].
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -18,8 +18,8 @@ use super::damage::Damage;
 use super::thrift::{Thrift, Value};
 use super::{codec, delta};
 
-/// The highest amount of memory that the pages of a file can use at the same time, in bytes. Usually one page of each
-/// column is in memory, and its size is about a megabyte.
+/// The largest total size of the pages of a file that are in memory at the same time, in bytes. Usually, one page of
+/// about a megabyte is in memory for each column.
 pub(super) const MAX_HELD_BYTES: usize = 512 << 20;
 
 /// The longest page, in bytes.
@@ -28,15 +28,14 @@ const MAX_PAGE_BYTES: usize = 256 << 20;
 /// The longest page header, in bytes. Headers are long if they contain statistics of long texts.
 const MAX_HEADER_BYTES: usize = 1 << 20;
 
-/// The limit for the number of values that one batch of rows has in one column. Only columns of lists can exceed this
-/// limit.
+/// The largest number of values of a column in one batch of rows. The limit matters only for columns of lists.
 const MAX_BATCH_VALUES: usize = 1 << 23;
 
-/// The limit for the number of values in one page. The limit is so high because old writers put a whole row group of 64
-/// Mi rows into one page if all values are missing.
+/// The largest number of values in a page. The limit is this high because old writers put a whole row group of 64 Mi
+/// rows into one page if all values are missing.
 const MAX_PAGE_VALUES: usize = 1 << 26;
 
-/// The limit for the number of values in a page whose encoding stores the lengths of the values.
+/// The largest number of values in a page whose encoding stores the lengths of the values.
 const MAX_DELTA_VALUES: usize = 1 << 24;
 
 /// The memory that the pages of one file use, in bytes.
@@ -62,7 +61,7 @@ impl Budget {
     }
 }
 
-/// A part of the memory budget. This part becomes free when the object is dropped.
+/// A part of the memory budget, which becomes free again when this is dropped.
 #[derive(Debug)]
 struct Held {
     budget: Arc<Budget>,
@@ -161,7 +160,7 @@ impl Pages {
         }
     }
 
-    /// Refuses a page whose values would take much more memory than the page.
+    /// Rejects a page whose values would take much more memory than the page.
     fn check(&self, header: &Header) -> std::result::Result<(), Damage> {
         let smallest = match self.chunk.physical {
             Type::BOOLEAN => 0,
@@ -212,7 +211,7 @@ impl Pages {
             true => {
                 let mut bytes = Vec::with_capacity(header.bytes);
                 bytes.extend_from_slice(&packed[..levels]);
-                // A page can consist of levels only, and then it has nothing to unpack.
+                // A page that consists of levels only has nothing to unpack.
                 if header.bytes > levels || packed.len() > levels {
                     codec::unpack(self.chunk.compression, &packed[levels..], header.bytes - levels, &mut bytes)?;
                 }
@@ -225,7 +224,7 @@ impl Pages {
         header.page(Bytes::from_owner(PageBytes { bytes, _held: held }))
     }
 
-    /// Converts a page with separate lengths or with differences into a page of plain values.
+    /// Converts a page that stores lengths separately, or stores only differences, into a page of plain values.
     fn plain(&self, header: Header, bytes: &[u8]) -> Result<Page> {
         let levels = self.levels_end(&header, bytes)?;
         let values = &bytes[levels..];
@@ -335,8 +334,7 @@ impl Header {
     /// Reads a page header. Returns the header and its length in bytes.
     fn read(bytes: &[u8]) -> std::result::Result<(Self, usize), Damage> {
         let mut thrift = Thrift::new(bytes);
-        // The first index is the number of a field of the header. The second index is the number of a field inside this
-        // field.
+        // The first index is the number of a header field, and the second index is the number of a field inside it.
         let mut found = [[None; 8]; 9];
         thrift.visit(&mut |path, value| {
             let number = match value {
@@ -463,8 +461,8 @@ mod tests {
 
     use super::*;
 
-    /// Returns the bytes of a field of a page header. `step` is the difference between the number of the field and the
-    /// number of the previous field. `number` is the value of the field.
+    /// Returns the bytes of a field of a page header. `step` is the number of the field minus the number of the
+    /// previous field, and `number` is the value of the field.
     fn int(step: u8, number: u64) -> Vec<u8> {
         let (mut bytes, mut rest) = (vec![step << 4 | 5], number << 1);
         while rest >= 0x80 {

@@ -1,12 +1,12 @@
 //! Reads the compact Thrift encoding of page headers and of the footer, within limits for memory and depth.
 //!
-//! The parquet crate reads the footer. Before that, this module reads the footer too, and refuses a footer that would
-//! make the crate use too much memory or stack. Page headers are read by this module only. Source: the Thrift compact
-//! protocol specification, and `parquet.thrift` of the Parquet format.
+//! The parquet crate reads the footer, but this module reads it first, and rejects a footer that would make the crate
+//! use too much memory or stack. Page headers are read only by this module. Source: the Thrift compact protocol
+//! specification, and `parquet.thrift` of the Parquet format.
 
 use super::damage::Damage;
 
-/// The highest depth of nested structs. The Parquet format needs seven levels.
+/// The largest depth of nested structs. The Parquet format needs seven levels.
 const MAX_DEPTH: usize = 16;
 
 /// A value.
@@ -35,9 +35,9 @@ pub(super) const INTS: u8 = 5;
 pub(super) const BINARIES: u8 = 8;
 pub(super) const STRUCTS: u8 = 12;
 
-/// This function is called for each value with two arguments: field numbers and the value. The field numbers begin with
-/// the outermost enclosing field, and end with the value's own field. A field of a struct in a list is enclosed by the
-/// field of the list. Of the elements of lists, only structs cause a call.
+/// A function that is called for each value, with a list of field numbers and the value. The list leads from the
+/// outermost field to the value's own field. A field of a struct in a list is enclosed by the field of the list.
+/// Elements of lists cause a call only if they are structs.
 pub(super) type Visit<'v> = &'v mut dyn FnMut(&[i16], Value) -> Result<(), Damage>;
 
 /// A reader of one encoded struct.

@@ -1,9 +1,8 @@
 //! Turns a value of a Parquet column into a cell.
 //!
 //! Text values become text cells. Numbers and booleans are written as JSON, without rounding. A floating-point number
-//! is written with as few digits as are needed to read the same number back. Dates and times are text in the form of
-//! ISO 8601; a time that is not stored in UTC is written without a zone. Numbers that JSON does not have (NaN, inf) are
-//! text.
+//! is written with as few digits as it takes to read the same number back. Dates and times are ISO 8601 text; a time
+//! that is not stored in UTC is written without a zone. Numbers that JSON does not have (NaN, inf) are text.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -16,7 +15,7 @@ use parquet::schema::types::ColumnDescriptor;
 /// The meaning of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// The physical type of the column alone says what its values mean. Byte arrays must contain text.
+    /// The physical type of the column alone decides what its values mean. Byte arrays must contain text.
     Plain,
     Unsigned,
     Decimal(usize),
@@ -78,7 +77,7 @@ pub(super) enum Shown<'a> {
     Json(String),
 }
 
-/// The reason why a value can't be shown. In messages, this text follows the name of the column.
+/// The reason why a value can't be shown. Messages show it after the name of the column.
 pub(super) type Unshown = &'static str;
 
 pub(super) fn boolean(value: bool) -> Shown<'static> {
@@ -127,7 +126,7 @@ pub(super) fn bytes(value: &[u8], meaning: Meaning) -> Result<Shown<'_>, Unshown
 const OUT_OF_RANGE: Unshown = "holds a date that no calendar has";
 const WRONG_LENGTH: Unshown = "holds a value of a wrong length";
 
-/// The length of the longest decimal number that is accepted, in bytes. The usual decimals have 38 digits and 16 bytes.
+/// The longest accepted decimal number, in bytes. Usual decimals have at most 38 digits and 16 bytes.
 const MAX_DECIMAL_BYTES: usize = 64;
 
 /// Writes a whole number as a decimal number with `scale` digits after the point. The bytes are in two's complement,
@@ -187,7 +186,7 @@ fn duration(value: i64, parts: i64) -> SignedDuration {
     SignedDuration::new(value.div_euclid(parts), nanos as i32)
 }
 
-/// Writes a moment of 96 bits: the nanoseconds since midnight, and the Julian day number.
+/// Writes a 96-bit timestamp: the nanoseconds since midnight, and the Julian day number.
 pub(super) fn julian(words: &[u32]) -> Result<Shown<'static>, Unshown> {
     let &[low, high, day] = words else { return Err(WRONG_LENGTH) };
     let nanos = i64::try_from(u64::from(high) << 32 | u64::from(low)).map_err(|_| OUT_OF_RANGE)?;
@@ -211,7 +210,7 @@ fn uuid(value: &[u8]) -> Result<String, Unshown> {
     Ok(text)
 }
 
-/// Returns a floating-point number of 16 bits.
+/// Reads a 16-bit floating-point number.
 fn half(bits: u16) -> f32 {
     let (sign, exponent, part) = (bits >> 15, bits >> 10 & 0x1f, bits & 0x3ff);
     let size = match (exponent, part) {
@@ -223,7 +222,7 @@ fn half(bits: u16) -> f32 {
     if sign == 1 { -size } else { size }
 }
 
-/// Writes months, days and milliseconds as a duration of ISO 8601.
+/// Writes months, days and milliseconds as an ISO 8601 duration.
 fn interval(value: &[u8]) -> Result<String, Unshown> {
     let word = |at: usize| value.get(at..at + 4).and_then(|word| word.try_into().ok()).map(u32::from_le_bytes);
     let (Some(months), Some(days), Some(millis)) = (word(0), word(4), word(8)) else { return Err(WRONG_LENGTH) };

@@ -1,14 +1,14 @@
-//! Columns that contain JSON. In a CSV file every cell is text, so a list in a cell is text too.
+//! Columns that contain JSON. In a CSV file, every cell is text, so a list in a cell is text too.
 //!
-//! `{{ items }}` always writes the cell as it is. The JSON in the cell is read in two cases: by the filter `fromjson`
-//! (also `from_json`), and by a loop directly over the column, such as `{% for item in items %}`.
+//! `{{ items }}` always writes the cell as it is. The JSON in the cell is read by the filter `fromjson` (also
+//! `from_json`), and by a loop directly over the column, such as `{% for item in items %}`.
 //!
-//! Such a loop never goes over the characters of a cell. Hardly anybody wants to loop over characters, and the user
-//! would pay for a wrong prompt. So the cell must be a JSON list or object, or empty. To loop over characters, write
-//! `{% for c in word|list %}`. In JSON rows, values other than text already have their types. The filter and the loop
-//! do not change such values.
+//! A loop over a column never goes over the characters of a cell: hardly anybody wants that, and the user would pay for
+//! a wrong prompt. So the cell must be a JSON list or object, or empty. To loop over characters, write `{% for c in
+//! word|list %}`. In JSON rows, values other than text already have their types, so the filter and the loop do not
+//! change them.
 //!
-//! The engine has no setting for this rule, so [`with_json_loops`] adds a filter to the source of each such loop.
+//! The engine has no setting for this, so [`with_json_loops`] adds a filter to the source of each loop over a column.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -52,7 +52,7 @@ fn looped(state: &State<'_, '_>, value: Value) -> Result<Value, minijinja::Error
     }
 }
 
-/// Reads a text as JSON, if there is enough fuel left. Blank text is treated like JSON's null.
+/// Reads a text as JSON, if there is enough fuel left. Blank text counts as JSON's null.
 fn read(state: &State<'_, '_>, text: &str) -> Result<Value, Unread> {
     if text.trim().is_empty() {
         return Ok(Value::from(()));
@@ -82,7 +82,7 @@ impl Unread {
     }
 }
 
-/// The part of a template that reads a text as JSON.
+/// Which part of a template reads a text as JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Use {
     Filter,
@@ -106,8 +106,8 @@ impl fmt::Display for NotJson {
 impl std::error::Error for NotJson {}
 
 impl NotJson {
-    /// Returns the error for a row with this text in the column `column`. The error shows the name of the column as it
-    /// is written in the template.
+    /// Returns the error for a row with this text in a column. `column` is the name of the column as it is written in
+    /// the template.
     pub(super) fn of_column(&self, column: &str) -> TemplateError {
         let (how, hint) = match self.used {
             Use::Filter => ("reads it with fromjson", String::new()),
@@ -117,7 +117,7 @@ impl NotJson {
     }
 }
 
-/// Returns the text that should be JSON but is not, if such a text is the cause of the error.
+/// Returns the text that caused the error because it is not JSON; `None` if the error has another cause.
 pub(super) fn not_json(error: &minijinja::Error) -> Option<&NotJson> {
     std::error::Error::source(error)?.downcast_ref()
 }
@@ -137,8 +137,7 @@ pub(super) fn with_json_loops(
     Ok(changed)
 }
 
-/// Finds the loops that go directly over a column. Returns where the names of these columns end, as offsets in the
-/// source.
+/// Finds the loops directly over a column, and returns where the names of their columns end, as offsets in the source.
 fn ends_of_columns(tokens: &[(Token<'_>, Span)], names: &BTreeSet<String>) -> Vec<usize> {
     let mut ends = Vec::new();
     for (at, _) in tokens.iter().enumerate() {

@@ -1,17 +1,17 @@
 //! Conditions: expressions about an answer that must be true (`--require`).
 //!
-//! A condition is an expression as templates have it inside braces: `json.score >= 0 and json.score <= 10`. A condition
+//! A condition is an expression like those inside the braces of templates: `json.score >= 0 and json.score <= 10`. It
 //! can use these names:
 //! - `text`: the text of the answer.
 //! - `json`: the answer, if it is JSON.
 //! - `row`: the members that are kept with the row and not sent, and the label of the row (`row_of`).
 //! - `usage`: the tokens of the answer, such as `usage.output_tokens`.
-//! - `stop_reason`: why the answer ended; and `model`: the model that answered.
+//! - `stop_reason`: why the answer ended, and `model`: the model that answered.
 //!
 //! A condition is stricter than a template, because a paid answer depends on it. A condition that reads a missing
-//! value, or compares values of different kinds, can't be evaluated. The error says why the condition can't be
-//! evaluated ([`checked`]). The cost of a condition is limited in the same way as the cost of a template: by the size
-//! of its source, by fuel, and by the depth of JSON. Reading the JSON of an answer uses no fuel.
+//! value, or compares values of different kinds, can't be evaluated, and the error says why ([`checked`]). The cost of
+//! a condition is limited like the cost of a template: by the size of its source, by fuel, and by the depth of JSON. It
+//! takes no fuel to read the JSON of an answer.
 
 mod checked;
 
@@ -34,7 +34,7 @@ use super::{engine, on_a_deep_stack, uses};
 use crate::domain::json::string_value;
 use crate::domain::{Job, Params, Usage, shortened};
 
-/// The highest length of an expression, in bytes.
+/// The longest expression, in bytes.
 const MAX_BYTES: usize = 64 << 10;
 
 /// The names that a condition can use.
@@ -71,15 +71,15 @@ struct Inner {
     columns: Vec<String>,
 }
 
-/// The facts about an answer and its row that a condition can use.
+/// The parts of an answer and of its row that a condition can use.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
     /// The text of the answer.
     pub text: &'a str,
-    /// The answer as JSON text; `None` if the answer is not JSON. This text is read only if the condition uses `json`
+    /// The answer as JSON text; `None` if the answer is not JSON. It is read only if the condition uses `json`
     /// (`Condition::uses_json`).
     pub json: Option<&'a str>,
-    /// A JSON object with the members that are kept with the row. `row_of` makes this object. This object is read only
+    /// A JSON object with the label and the members that are kept with the row, which `row_of` makes. It is read only
     /// if the condition uses `row` (`Condition::uses_row`).
     pub row: &'a str,
     /// The usage of the answer.
@@ -90,16 +90,16 @@ pub struct Facts<'a> {
     pub model: &'a str,
 }
 
-/// The names under which `row` contains the label.
+/// The names of the label in `row`.
 const LABEL: [&str; 2] = ["id", "custom_id"];
 
 /// Returns the value of `row` for a condition, as a JSON object: the members of [`Job::extra`], and the label as `id`
 /// and `custom_id`.
 ///
-/// `extra` contains the members that are kept with the row and not sent. With a template, `extra` contains all columns
-/// of a table except the label. For a JSON row, `extra` contains all members except the label and request fields such
-/// as `max_tokens`. Without a template, `extra` also lacks the columns and members that become the request, such as
-/// `prompt`. A line of plain text and a text file have only their label. Cells of CSV files are texts.
+/// `extra` contains the members that are kept with the row and not sent. With a template, these are all columns of a
+/// table except the label. In a JSON row, they are all members except the label and request fields such as
+/// `max_tokens`. Without a template, the columns and members that become the request, such as `prompt`, are missing
+/// too. A line of plain text and a text file have only their label. Cells of CSV files are texts.
 pub(crate) fn row_of(job: &Job) -> String {
     let mut row = job.extra.clone();
     LABEL.iter().for_each(|name| row.set_default(name, &string_value(&job.custom_id)));
@@ -177,18 +177,18 @@ impl Condition {
         self.inner.names.contains(&"row")
     }
 
-    /// Returns the first column that the condition needs and a row does not have. A column that the condition tests
+    /// Returns the first column that the condition needs but a row does not have. A column that the condition tests
     /// with `is defined` or replaces with `default` is not needed.
     pub(crate) fn missing_column(&self, extra: &Params) -> Option<&str> {
         let has = |column: &str| LABEL.contains(&column) || extra.get(column).is_some();
         self.inner.columns.iter().map(String::as_str).find(|column| !has(column))
     }
 
-    /// Returns whether the condition holds for an answer.
+    /// Returns whether the condition is true for an answer.
     ///
     /// # Errors
-    /// The condition can't be evaluated for this answer. The error says why this is so. In messages, its text follows
-    /// the condition and a colon ("`json.score > 3`: ").
+    /// The condition can't be evaluated for this answer. The error says why. Messages show it after the condition and a
+    /// colon ("`json.score > 3`: ").
     pub fn holds(&self, facts: &Facts<'_>) -> Result<bool, String> {
         let (context, not_json) = self.context(facts)?;
         let Inner { environment, code, .. } = &*self.inner;
@@ -201,7 +201,7 @@ impl Condition {
         }
     }
 
-    /// Returns the values of the names that the condition uses, and why `json` has no value.
+    /// Returns the values of the names that the condition uses, and why `json` has no value if it has none.
     fn context(&self, facts: &Facts<'_>) -> Result<(Value, Option<String>), String> {
         let mut not_json = None;
         let mut context: BTreeMap<&'static str, Value> = BTreeMap::new();
@@ -255,7 +255,8 @@ fn unknown_name(names: &Names<'_>) -> Option<(Span, String)> {
     Some(of_list(unknown, &members, "members of usage are"))
 }
 
-/// Returns the columns that every row must have. A column that the condition also tests is allowed to be missing.
+/// Returns the columns that every row must have. A column may be missing if the condition also tests whether it is
+/// there.
 fn needed_columns(names: &Names<'_>) -> Vec<String> {
     let is_tested = |column: &String| names.of_row.contains(&(column.clone(), Missing::IsTolerated));
     let needed: BTreeSet<&String> = names.of_row.iter().map(|(column, _)| column).collect();
@@ -274,7 +275,7 @@ fn at_its_name(expression: &str, error: &TemplateError) -> ConditionError {
     ConditionError { expression: expression.to_owned(), column: column(expression, at), message }
 }
 
-/// Returns the message of an error about the expression. The line is left out, because the error has a column.
+/// Returns the message of an error about the expression. The line is left out, because the error shows a column.
 fn words(error: TemplateError) -> String {
     match error {
         TemplateError::Syntax { message, .. } => message,
@@ -287,7 +288,7 @@ const SEARCHED: usize = 200;
 
 /// Returns the column of the first token that makes an expression invalid, or 1 if this token is not near the
 /// beginning. The engine does not say where the mistake is. So longer and longer beginnings of the expression are
-/// parsed. The search ends when the error is not only that the text ends too early.
+/// parsed, until the parser reports an error other than an early end.
 fn fault_column(expression: &str) -> usize {
     let mut end = 0;
     for (number, token) in tokenize(expression, true, SyntaxConfig::default()).enumerate() {

@@ -32,7 +32,7 @@ pub(super) struct Source<'a> {
 }
 
 /// Returns the name of a text inside the environment. The name has no file extension, because the engine would choose
-/// an escaping of the text by the extension.
+/// how to escape the text by the extension.
 pub(super) fn name(at: usize) -> String {
     at.to_string()
 }
@@ -76,8 +76,8 @@ fn show(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Resul
     }
 }
 
-/// Returns a value as JSON, if there is enough fuel left for its length. Even a short list can be long as JSON, because
-/// it can contain the same long list many times.
+/// Returns a value as JSON, if there is enough fuel left for its length. The JSON of even a short list can be long,
+/// because it can contain the same long list many times.
 fn json_of(value: &Value, state: &State<'_, '_>) -> Result<String, minijinja::Error> {
     let left = state.fuel_levels().map_or(FUEL, |(_, left)| left).saturating_mul(JSON_BYTES_OF_FUEL);
     let mut json = Bounded::new(usize::try_from(left).unwrap_or(usize::MAX));

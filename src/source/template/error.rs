@@ -6,20 +6,20 @@ use minijinja::ErrorKind;
 
 use crate::domain::{MAX_BODY_BYTES, shortened};
 
-/// The longest prompt that a template is allowed to make, in bytes. The API accepts only shorter prompts. The limit
+/// The longest prompt that a template is allowed to make, in bytes. The API accepts only shorter prompts. This limit
 /// also stops endless loops.
 pub(super) const MAX_PROMPT_BYTES: usize = MAX_BODY_BYTES + (1 << 20);
 
-/// The fuel for filling in a template for one row. One unit is used for each step and for each 64 bytes. All units
-/// together are enough to fill three prompts of the largest size, or to loop about ten times over a list of ten
-/// thousand items. With this fuel, at most 128 MB can be in memory at once.
+/// The fuel for filling in a template for one row. Each step and each 64 bytes cost one unit. All units together are
+/// enough to fill three prompts of the largest size, or to loop about ten times over a list of ten thousand items. With
+/// this fuel, at most 128 MB can be in memory at once.
 pub(super) const FUEL: u64 = 2_000_000;
 
 /// How many bytes cost one unit of fuel.
 pub(super) const BYTES_OF_FUEL: u64 = 64;
 
-/// How many bytes of JSON cost one unit of fuel. This number is smaller than [`BYTES_OF_FUEL`], because reading and
-/// writing JSON takes longer than copying text.
+/// How many bytes of JSON cost one unit of fuel. This is less than [`BYTES_OF_FUEL`], because it takes longer to read
+/// and write JSON than to copy text.
 pub(super) const JSON_BYTES_OF_FUEL: u64 = 8;
 
 /// The number of a message or block, from 1, in a template with several messages or blocks.
@@ -40,10 +40,10 @@ impl fmt::Display for Part {
     }
 }
 
-/// The place of a line in a template. In a template of several parts, the lines of each text are counted separately.
+/// The place of a line in a template. In a template with several texts, the lines of each text are counted separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// The message or block that contains the text; `None` when the template is one text.
+    /// The message or block that contains the text; `None` if the template is one text.
     pub part: Option<Part>,
     /// The number of the line in the text, from 1.
     pub number: usize,
@@ -81,7 +81,7 @@ pub enum TemplateError {
         /// What to write in the template.
         remedy: String,
     },
-    /// The template is a list of messages that the API would refuse.
+    /// The template is a list of messages that the API would reject.
     #[error("the template is a list of messages, and {message}")]
     Messages {
         /// What is wrong with the list, and what to write.
@@ -104,9 +104,9 @@ pub enum TemplateError {
     MissingColumn {
         /// The template that uses the missing columns: "the template" or "--system".
         by: &'static str,
-        /// The missing columns, with commas between them.
+        /// The missing columns, separated by commas.
         missing: String,
-        /// The existing columns, with commas between them.
+        /// The existing columns, separated by commas.
         columns: String,
     },
     /// The template reads a column as JSON, but the column does not contain JSON.
@@ -132,18 +132,18 @@ pub enum TemplateError {
     /// A prompt would be longer than the longest request.
     #[error("gives a prompt of more than {} MB when filled into the template", MAX_PROMPT_BYTES >> 20)]
     TooLong,
-    /// Filling in the template takes more steps or memory than the limit for one prompt.
+    /// The template takes more steps or memory than the limit for one prompt.
     #[error(
         "takes more than {FUEL} steps, or {} MB of text, when filled into the template; make its loops shorter",
         (FUEL * BYTES_OF_FUEL) >> 20
     )]
     TooMuch,
-    /// Filling in the template fails for another reason.
+    /// The template can't be filled in for another reason.
     #[error("can't be filled into the template, {line}: {message}")]
     Fill {
-        /// The line in the template where filling in failed.
+        /// The line in the template with the failure.
         line: Line,
-        /// The reason why filling in failed.
+        /// Why the template can't be filled in.
         message: String,
     },
 }

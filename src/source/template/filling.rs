@@ -40,7 +40,7 @@ impl Template {
                 Err(error) if error.kind() == ErrorKind::OutOfFuel => return Err(TemplateError::TooMuch),
                 Err(error) => return Err(in_part(self.explain(&error, columns))),
             }
-            // The engine gives the full fuel to each text. So a row can use up to twice its fuel before this check
+            // The engine gives the full fuel to each text, so a row can use up to twice its fuel before this check
             // stops it.
             if burnt > FUEL {
                 return Err(TemplateError::TooMuch);
@@ -93,8 +93,7 @@ impl Cell<'_> {
     fn value(&self) -> Value {
         match self {
             Self::Text(text) => Value::from(*text),
-            // A number that is too large for a floating-point number is kept as text, with the digits as they were
-            // written.
+            // A number that is too large for a floating-point number becomes a text with its original digits.
             Self::Json(json) => serde_json::from_str(json).unwrap_or_else(|_| Value::from(*json)),
         }
     }

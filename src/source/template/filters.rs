@@ -1,4 +1,4 @@
-//! Names of filters and tests. Unknown names are refused.
+//! The names of filters and tests. Unknown names are rejected.
 
 use minijinja::{Environment, ErrorKind};
 
@@ -73,7 +73,7 @@ pub(super) const KNOWN: [&str; 63] = [
     "zip",
 ];
 
-/// Refuses unknown filters and tests.
+/// Rejects unknown filters and tests.
 pub(super) fn check_names(environment: &Environment<'_>, uses: &Uses) -> Result<(), TemplateError> {
     let mut state = environment.empty_state();
     let check = |kind, name: &str, line, found: Result<(), minijinja::Error>| match found {
@@ -82,7 +82,7 @@ pub(super) fn check_names(environment: &Environment<'_>, uses: &Uses) -> Result<
             let nearest = nearest.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
             Err(TemplateError::NoSuch { line: Line::from(line), kind, name: short(name), nearest })
         }
-        // The filter or test exists, so an error is only about its missing arguments.
+        // If the filter or test exists, the error is only about its missing arguments.
         Ok(()) | Err(_) => Ok(()),
     };
     for (name, line) in &uses.filters {

@@ -1,8 +1,8 @@
 //! Templates that are lists of messages: several turns of a conversation, written as the JSON of `messages`.
 //!
 //! Each text in a `content` is a separate template if it contains `{{`, `{%` or `{#`. Everything else stays as it is
-//! written: roles, the names of members, types of blocks, numbers, other texts. The list is checked before any row is
-//! read. Without this check, the API would refuse a wrong list again for each row.
+//! written: roles, member names, block types, numbers and other texts. The list is checked before any row is read;
+//! otherwise, the API would reject a wrong list again for each row.
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::value::RawValue;
@@ -12,7 +12,7 @@ use super::error::TemplateError;
 use super::uses::{Placeholder, placeholders};
 use crate::domain::json::{Cursor, DEEPEST, is_within_depth, kind, lone_surrogate, raw_value};
 
-/// The highest number of texts in one list that are filled in.
+/// The largest number of filled-in texts in one list.
 const MAX_TEXTS: usize = 1_000;
 
 /// The roles that a message can have.
@@ -35,7 +35,7 @@ pub(super) struct Text {
     pub text: String,
     /// The number of the message or block that contains the text, from 1.
     pub number: usize,
-    /// Whether the API refuses requests in which this text is empty.
+    /// Whether the API rejects requests in which this text is empty.
     pub is_needed: bool,
 }
 
@@ -51,10 +51,10 @@ enum Node {
 }
 
 impl Messages {
-    /// Reads a template that is a list of messages; `None` when the text is not such a list.
+    /// Reads a template that is a list of messages; `None` if the text is not such a list.
     ///
-    /// A list of messages has at least one object with a `role`. If a text looks like such a list but is not JSON, that
-    /// is an error. Without this error, the unparsed list would be sent as the text of a prompt.
+    /// A list of messages has at least one object with a `role`. A text that looks like such a list but is not JSON is
+    /// an error; otherwise, the unparsed list would be sent as a prompt.
     pub(super) fn read(text: &str) -> Option<Result<Self, TemplateError>> {
         let inner = text.trim().strip_prefix('[')?.trim_start();
         if !inner.strip_prefix('{')?.trim_start().starts_with('"') {
@@ -121,7 +121,7 @@ impl Messages {
         if find("content").is_none() {
             return Err(wrong(format!("message {number} has no `content`")));
         }
-        // The API accepts an empty assistant message at the end, and the model continues this message.
+        // The API accepts an empty assistant message at the end, which the model continues.
         let may_be_empty = place.is_last && role == "assistant";
         let content = |node: &mut Self, value| node.content(value, number, may_be_empty);
         let members = members.into_iter().map(|(name, value)| {
@@ -189,7 +189,7 @@ impl Messages {
         Node::Filled(self.texts.len() - 1)
     }
 
-    /// Reads any other part of a block. Texts within this part are filled in too.
+    /// Reads any other part of a block. The texts in it are filled in too.
     fn part(&mut self, value: &str, number: usize) -> Result<Node, TemplateError> {
         Ok(match kind(value) {
             "a string" => self.needed_text(value, number, false)?,
@@ -258,7 +258,7 @@ fn fixed(json: &str) -> Node {
     Node::Fixed(raw_value(json.to_owned()))
 }
 
-/// Refuses valid JSON that the API or common parsers would refuse.
+/// Rejects valid JSON that the API or common parsers would reject.
 fn check_text(text: &str) -> Result<(), TemplateError> {
     if !is_within_depth(text.as_bytes(), DEEPEST - 2) {
         return Err(wrong(format!("it is nested more than {} levels deep", DEEPEST - 2)));
@@ -280,8 +280,8 @@ fn empty(number: usize) -> TemplateError {
     wrong(format!("message {number} has an empty content, which the API refuses"))
 }
 
-/// A part of the list with its texts filled in. This part of the list is serialized from values. If this code built
-/// JSON text, that text would have to be parsed again for each row.
+/// A part of the list with its texts filled in. It is serialized from values, because JSON text that is put together
+/// here would have to be parsed again for each row.
 struct View<'a> {
     node: &'a Node,
     filled: &'a [String],

@@ -1,9 +1,9 @@
 //! Checks the size and the depth of a template's source before it is parsed.
 //!
-//! The parser itself limits how deep brackets and blocks are nested. But chains of operators, filters, calls and `elif`
-//! tags also make the syntax tree deeper, by one level for each link. The parser and the engine visit this tree with
-//! recursion. So this module counts the tokens before parsing, which needs no recursion. The limits are far above any
-//! template that people write.
+//! The parser itself limits how deep brackets and blocks are nested. But each link in a chain of operators, filters,
+//! calls or `elif` tags also makes the syntax tree deeper, and the parser and the engine visit the tree recursively. So
+//! this module counts the tokens before parsing, without recursion. The limits are far above any template that people
+//! write.
 //!
 //! Parsing runs on a separate thread with [`PARSER_STACK_BYTES`] of stack. An accepted template needs at most a fifth
 //! of this stack, even in a build without optimization.
@@ -13,17 +13,17 @@ use minijinja::syntax::SyntaxConfig;
 
 use super::error::{TemplateError, syntax};
 
-/// The highest length of a template's source, in bytes.
+/// The longest source of a template, in bytes.
 const MAX_SOURCE_BYTES: usize = 1 << 20;
-/// The highest number of tokens in one tag that can make the syntax tree deeper. Each such token can add one level.
+/// The largest number of tokens in a tag that can make the syntax tree deeper. Each such token can add one level.
 const MAX_TAG_SIGNS: usize = 2_000;
-/// The highest number of places in a template that can put a value into a list or an object. Loops keep no state, so
-/// values are never nested deeper than this number. The depth matters because showing, comparing and freeing a value
-/// use recursion too.
+/// The largest number of places in a template that can put a value into a list or an object. Loops keep no state, so
+/// values are never nested deeper than this. The depth matters because a value is shown, compared and freed recursively
+/// too.
 const MAX_CONTAINERS: usize = 1_000;
 /// Filters and functions that put their arguments into a list or an object.
 const CONTAINERS: [&str; 6] = ["batch", "slice", "groupby", "zip", "chain", "dict"];
-/// The highest number of `elif` tags. In the syntax tree, each `elif` is nested in the previous one.
+/// The largest number of `elif` tags. In the syntax tree, each `elif` is nested in the previous one.
 const MAX_ELIFS: usize = 500;
 
 /// The kind of a source.
@@ -38,13 +38,13 @@ pub(super) enum Within {
 /// The stack size of the thread that parses.
 pub(super) const PARSER_STACK_BYTES: usize = 32 << 20;
 
-/// Refuses a source that is too large or too deep to parse or to fill.
+/// Rejects a source that is too large or too deep to parse or to fill in.
 pub(super) fn check(text: &str, config: &SyntaxConfig) -> Result<(), TemplateError> {
     check_length(text)?;
     check_tokens(text, Within::Text, config)
 }
 
-/// Refuses a source that is too deep to parse or to evaluate.
+/// Rejects a source that is too deep to parse or to evaluate.
 pub(super) fn check_tokens(text: &str, within: Within, config: &SyntaxConfig) -> Result<(), TemplateError> {
     let (mut signs, mut containers, mut elifs) = (0, 0, 0);
     let (mut is_tag_start, mut is_loop) = (false, false);
@@ -77,7 +77,7 @@ pub(super) fn check_tokens(text: &str, within: Within, config: &SyntaxConfig) ->
     Ok(())
 }
 
-/// Refuses a source that is too long.
+/// Rejects a source that is too long.
 pub(super) fn check_length(text: &str) -> Result<(), TemplateError> {
     if text.len() > MAX_SOURCE_BYTES {
         return Err(refused(1, format!("it is longer than {} KiB", MAX_SOURCE_BYTES >> 10)));
@@ -89,8 +89,7 @@ fn refused(line: usize, message: String) -> TemplateError {
     TemplateError::Syntax { line: line.max(1).into(), message }
 }
 
-/// Returns whether a token can add a level to the syntax tree. Words count as such tokens, because `and`, `not` and
-/// `is` are words.
+/// Returns whether a token can add a level to the syntax tree. Words count, because `and`, `not` and `is` are words.
 fn may_nest(token: &Token<'_>) -> bool {
     match token {
         Token::TemplateData(_)
@@ -173,7 +172,7 @@ mod tests {
                 let text = format!("{before}{}{inner}{}{behind}", open.repeat(depth), close.repeat(depth));
 
                 match Template::read(&text) {
-                    // In this test, filling in can succeed or fail, but it must end.
+                    // Whether the template succeeds or fails, the function must return.
                     Ok(template) => drop(template.render(&[("x", Cell::Text("x"))])),
                     Err(error) => {
                         assert!(depth > 40, "{open}: {error}");

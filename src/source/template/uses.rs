@@ -1,5 +1,5 @@
 //! Finds what a template uses: filters, tests, and columns named through `row`. This module also finds placeholders of
-//! other template languages in the plain text. The engine does not fill in such placeholders.
+//! other template languages in the plain text, which the engine does not fill in.
 
 use std::collections::BTreeSet;
 
@@ -81,7 +81,7 @@ pub(super) fn of(text: &str, within: Within, config: &SyntaxConfig) -> Result<Us
     Ok(uses)
 }
 
-/// The brackets of placeholders of other languages, and whether blanks are allowed inside. Longer brackets come before
+/// The brackets of placeholders in other languages, and whether blanks are allowed inside. Longer brackets come before
 /// shorter ones.
 const FORMS: [(&str, &str, bool); 12] = [
     ("<%=", "%>", true),
@@ -98,7 +98,7 @@ const FORMS: [(&str, &str, bool); 12] = [
     ("[", "]", false),
 ];
 
-/// Returns the placeholders of other languages in a plain text. Each placeholder is returned only once.
+/// Returns the placeholders of other languages in a plain text, each one only once.
 pub(crate) fn placeholders(text: &str) -> Vec<Placeholder> {
     let mut found: Vec<Placeholder> = Vec::new();
     let mut at = 0;
@@ -122,7 +122,7 @@ pub(crate) fn placeholders(text: &str) -> Vec<Placeholder> {
     found
 }
 
-/// The highest number of placeholders that are returned.
+/// The largest number of placeholders that are returned.
 const MOST: usize = 100;
 
 fn placeholder(text: &str, (begin, end, has_blanks): (&str, &str, bool)) -> Option<Placeholder> {
@@ -135,7 +135,7 @@ fn placeholder(text: &str, (begin, end, has_blanks): (&str, &str, bool)) -> Opti
     is_fit.then(|| Placeholder { written: written.to_owned(), column: column.to_owned() })
 }
 
-/// Returns a placeholder of the form `$name`, as in shells.
+/// Returns a placeholder like `$name` in shells.
 fn dollar(text: &str) -> Option<Placeholder> {
     let rest = text.strip_prefix('$')?;
     let length = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
@@ -143,8 +143,7 @@ fn dollar(text: &str) -> Option<Placeholder> {
     Some(Placeholder { written: format!("${column}"), column: column.to_owned() })
 }
 
-/// Returns whether a text can be the name of a column. A name must consist of words, and the first word must begin with
-/// a letter.
+/// Returns whether a text can be a column name: words, the first of which begins with a letter.
 fn is_name(text: &str) -> bool {
     let is_fit = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ');
     text.starts_with(|c: char| c.is_alphabetic() || c == '_') && text.chars().all(is_fit)
@@ -156,7 +155,7 @@ const LOOKED_AT: usize = 64 << 10;
 /// Searches a source that can't be parsed. Returns the first place where the author probably meant `{{body}}` but wrote
 /// something like `{{body}`, `{{{body}}}`, `{% body %}` or `{{ first name }}`.
 pub(super) fn misspelt(text: &str) -> Option<Placeholder> {
-    // Longer sources are not searched, because programs write them, and programs need no hint.
+    // Longer sources are not searched, because they are written by programs, which need no hint.
     let end = (0..=LOOKED_AT.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let text = &text[..end];
     let starts = text.match_indices('{').filter(|(at, _)| !text[..*at].ends_with('{'));

@@ -9,8 +9,8 @@ use crate::transport::base_url::BaseUrl;
 use crate::transport::proxy::Proxy;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The time for which the client keeps an unused connection open. Servers and load balancers keep a connection open for
-/// longer (mostly 60 s). So when the client uses a connection again, the server has usually not closed it.
+/// How long the client keeps an unused connection open. Servers and load balancers keep a connection open for longer
+/// (mostly 60 s), so a connection that the client uses again is usually still open.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
@@ -25,7 +25,7 @@ pub(super) struct Reach<'a> {
 }
 
 impl<'a> Reach<'a> {
-    /// Returns the settings with which the API is reached.
+    /// Returns the client settings for the API.
     pub(super) fn of(config: &'a HttpConfig) -> Self {
         Self {
             base_url: &config.base_url,

@@ -1,4 +1,4 @@
-//! The settings with which a server is reached, and the errors for settings that can't be used.
+//! The settings for reaching a server, and the errors for settings that can't be used.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::transport::base_url::BaseUrl;
 use crate::transport::credential::UnusableKey;
 use crate::transport::proxy::Proxy;
 
-/// The default of the largest response body that is read, in bytes after decompression.
+/// The default size limit of a response body, in bytes after decompression.
 pub(crate) const DEFAULT_MAX_RESPONSE_BYTES: usize = 32 * 1024 * 1024;
 
-/// The settings with which the API is reached.
+/// The settings for reaching the API.
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
     /// The server.
@@ -21,19 +21,18 @@ pub struct HttpConfig {
     pub proxy: Option<Proxy>,
     /// The key, or a source of keys that expire.
     pub authorization: Authorization,
-    /// Further secrets that are sent to servers. Like the key and the password, these secrets are removed from texts
+    /// Further secrets that are sent to servers. Like the key and the proxy's password, they are removed from texts
     /// that servers send.
     pub also_secret: Vec<SecretString>,
     /// The time limit of a request, from its start to the last byte of the answer.
     pub timeout: Duration,
     /// The time limit of the wait between two pieces of a body.
     pub idle_timeout: Duration,
-    /// The highest number of requests in flight at the same time. This number is also the largest number of unused
-    /// connections that are kept open.
+    /// The highest number of requests in flight. At most this number of unused connections is kept open.
     pub max_connections: usize,
-    /// The largest response body that is read, in bytes after decompression.
+    /// The size limit of a response body, in bytes after decompression.
     pub max_response_bytes: usize,
-    /// Certificates of further certificate authorities, as PEM. These authorities are trusted in addition to the
+    /// Certificates of further certificate authorities, as PEM. They are trusted in addition to the certificate
     /// authorities of the system.
     pub ca_pem: Option<Vec<u8>>,
     /// Whether requests share connections over HTTP/2.

@@ -13,8 +13,8 @@ use super::faults::{in_body, timed_out, too_large, went_silent};
 use crate::provider::ReplyHead;
 use crate::transport::wire::{Exchange, WireError};
 
-/// The longest wait for the bytes after the last event of a stream. When these bytes have arrived, the connection can
-/// be used again. A new connection takes only two or three round trips, so a longer wait would save no time.
+/// How long to wait for the bytes after the last event of a stream. When they have arrived, the connection can be used
+/// again. Opening a new connection takes only two or three round trips, so a longer wait would save no time.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// A response whose status line and headers have arrived.
@@ -41,8 +41,8 @@ impl Exchange for HttpExchange {
 
     async fn chunk(&mut self) -> Result<Option<Bytes>, WireError> {
         let mut chunk = pin!(self.response.chunk());
-        // The next part of the body has usually already arrived. In this case, no clock is read and no timer is set,
-        // which saves time.
+        // The next part of the body has usually already arrived. Then no clock has to be read and no timer set, which
+        // saves time.
         let at_once = poll_fn(|context| Poll::Ready(chunk.as_mut().poll(context))).await;
         let chunk = match at_once {
             Poll::Ready(chunk) => chunk,
@@ -71,7 +71,7 @@ impl Exchange for HttpExchange {
 
     async fn drain(&mut self) {
         let rest = async { while let Ok(Some(_)) = self.response.chunk().await {} };
-        // The answer is already complete, so a failure or the end of the time limit does not matter.
+        // The answer is already complete, so it does not matter if this fails or takes too long.
         let _ = tokio::time::timeout(DRAIN_TIMEOUT, rest).await;
     }
 }

@@ -1,5 +1,4 @@
-//! Describes failures of a request: what failed, where it failed, and whether the server has possibly received the
-//! request.
+//! Describes why a request failed, where it failed, and whether the server may have received it.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -137,8 +136,7 @@ fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'stati
     std::iter::successors(error.source(), |cause| (*cause).source())
 }
 
-/// Returns whether a cause of a failure shows that the connection is not safe. After such a failure, a retry does not
-/// help.
+/// Returns whether a cause of a failure shows that the connection is not safe. If so, a retry does not help.
 fn is_unsafe(cause: &(dyn StdError + 'static)) -> bool {
     cause.is::<NoServerThere>() || is_tls_cause(cause)
 }

@@ -20,11 +20,11 @@ use crate::transport::parse_base_url;
 
 const NAME: &str = "metadata.google.internal";
 const PATH: &str = "/computeMetadata/v1/instance/service-accounts/default/token";
-/// The header that requests to the metadata server must have. The answers of the server have the same header.
+/// The header that requests to the metadata server must have. The server's answers have the same header.
 const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 const GOOGLE: &str = "Google";
-/// The time limit of a request. The metadata server is on the same host, so it answers quickly. Outside of Google
-/// Cloud, there is no answer.
+/// The time limit of a request to the metadata server. The metadata server is on the same host, so it answers quickly.
+/// Outside of Google Cloud, there is no answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 const MOST_BYTES: usize = 64 * 1024;
 
@@ -43,14 +43,14 @@ pub(crate) enum MetadataFault {
     /// The server refused the request.
     #[error("the metadata server answered with status {0}")]
     Status(u16),
-    /// The answer does not have the header of a metadata server, or is too large.
+    /// The answer lacks the header of a metadata server, or is too large.
     #[error("the answer does not come from a metadata server of Google Cloud")]
     Other,
 }
 
 /// Returns the answer of the metadata server: a JSON object with the token and its remaining life. `host` is the value
-/// of `GCE_METADATA_HOST`. This function blocks its thread for at most five seconds. This function must not be called
-/// inside an asynchronous runtime.
+/// of `GCE_METADATA_HOST`. This function blocks its thread for at most five seconds, so it must not be called inside an
+/// asynchronous runtime.
 ///
 /// # Errors
 /// Any [`MetadataFault`].
@@ -80,7 +80,8 @@ fn root(host: &str) -> Result<String, MetadataFault> {
 }
 
 fn client(host: &str) -> Result<reqwest::Client, reqwest::Error> {
-    // The client needs a TLS provider, although it uses no TLS. A second call fails, and this failure is ignored.
+    // The client needs a TLS provider, although it uses no TLS. If a provider was already installed, this call fails,
+    // and the failure is ignored.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
@@ -88,7 +89,7 @@ fn client(host: &str) -> Result<reqwest::Client, reqwest::Error> {
         .tls_certs_only([])
         .http1_only()
         .no_proxy();
-    // `Names` is not used for the metadata server, because `Names` refuses its address.
+    // `Names` is not used for the metadata server, because it rejects that server's address.
     if host == NAME { builder } else { builder.dns_resolver(Names) }.build()
 }
 

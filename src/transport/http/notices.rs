@@ -1,9 +1,9 @@
-//! Sends notices about a run to an address of the user.
+//! Sends notices about a run to an address that the user has given.
 //!
 //! The server that receives a notice is not the API. So notices have an HTTP client of their own, and this module can't
-//! access the keys and headers of the API. The proxy and the certificates are chosen in the same way as for the API.
-//! Redirects are not followed, because the address and the content of a notice are secret. The body of the response is
-//! not read, so its length does not matter.
+//! access the keys and headers of the API. The proxy and the certificates are chosen as for the API. Redirects are not
+//! followed, because the address and the content of a notice are secret. The body of the response is not read, so its
+//! length does not matter.
 
 use std::fmt;
 use std::time::Duration;
@@ -35,7 +35,7 @@ impl fmt::Debug for NoticePoster {
 /// The reason why a notice could not be sent. The messages do not contain the address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PostFault {
-    /// The server answered with this status, which is not a success.
+    /// The server answered with this error status.
     #[error("it answered with status {0}{more}", more = if is_redirect(.0) { ", and redirects are not followed" } else { "" })]
     Status(u16),
     /// There was no response within the time limit.
@@ -54,8 +54,8 @@ fn is_redirect(status: &u16) -> bool {
 }
 
 impl PostFault {
-    /// Returns whether another try is useless. The waits between tries are short, so a server that refuses a notice
-    /// would most likely refuse it again.
+    /// Returns whether another attempt is useless. The waits between attempts are short, so a server that refuses a
+    /// notice would most likely refuse it again.
     pub(crate) fn is_final(&self) -> bool {
         match self {
             Self::Status(408 | 429) => false,
@@ -82,7 +82,7 @@ impl NoticePoster {
         self.url.shown()
     }
 
-    /// Tries once to send a notice as JSON. The try takes at most `timeout`.
+    /// Makes one attempt to send a notice as JSON. The attempt takes at most `timeout`.
     ///
     /// # Errors
     /// Any [`PostFault`].

@@ -5,8 +5,8 @@
 //! the request has a `content-length`. A small body is copied into a single piece, which is faster.
 //!
 //! A body can also come from a source, such as a file. Such a body is read while it is sent, and only a few pieces of
-//! it are in memory. The source is read on other threads, because a disk can be slow. If reading fails, the request
-//! ends without its last piece.
+//! it are in memory. The source is read on other threads, because a disk can be slow. If the source can't be read, the
+//! request is aborted before its last piece.
 
 use std::convert::Infallible;
 use std::io;
@@ -27,8 +27,7 @@ const LARGE_BYTES: usize = 16 << 10;
 /// The size of a piece that is read from a source, in bytes.
 const PIECE_BYTES: u64 = 128 << 10;
 
-/// Returns the body in the form that the HTTP client needs. If the body is read from a source, `upload` is notified of
-/// each piece.
+/// Returns the body as the HTTP client needs it. If the body is read from a source, `upload` is notified of each piece.
 pub(super) fn sent(body: Body, upload: Option<Arc<Upload>>) -> reqwest::Body {
     if let (Some(source), Some(upload)) = (body.source(), upload) {
         let (source, end) = (source.clone(), source.len());
@@ -72,11 +71,11 @@ impl http_body::Body for Pieces {
 /// A body whose pieces are read from its source while it is sent.
 struct Read {
     source: Arc<dyn BodySource>,
-    /// The position of the next piece in the source, in bytes.
+    /// The offset of the next piece in the source, in bytes.
     at: u64,
-    /// The position of the end of the body in the source, in bytes.
+    /// The offset of the body's end in the source, in bytes.
     end: u64,
-    /// The running read of the piece at `at`; `None` if no read is running.
+    /// The read of the piece at `at`, while this read is running.
     reading: Option<JoinHandle<io::Result<Bytes>>>,
     upload: Arc<Upload>,
 }

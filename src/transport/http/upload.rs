@@ -27,9 +27,9 @@ enum Stage {
     /// The client has not asked for a piece yet.
     #[default]
     Waiting,
-    /// The client took its latest piece at this time, and further pieces follow.
+    /// When the client took the latest piece; further pieces follow.
     Sending(Instant),
-    /// The client took the last piece at this time.
+    /// When the client took the last piece.
     Sent(Instant),
 }
 
@@ -57,7 +57,7 @@ impl Upload {
         let _ = self.unreadable.set(error.to_string());
     }
 
-    /// Returns the error of the failed request that is reported. `error` is the error of the HTTP client.
+    /// Returns the error to report for a failed request. `error` is the HTTP client's error.
     ///
     /// If the client did not take the last piece, the server can't have received the whole request.
     pub(super) fn failed(&self, error: WireError) -> WireError {
@@ -74,7 +74,7 @@ impl Upload {
 }
 
 impl Patience<'_> {
-    /// Returns the time at which the limits must be checked again. No limit can end before this time.
+    /// Returns when the time limits must be checked again. No limit can be exceeded before this time.
     pub(super) fn next_look(&self) -> Instant {
         match self.upload {
             Some(_) => after(Instant::now(), self.timeout.min(self.idle_timeout)).min(self.limit().0),
@@ -82,7 +82,7 @@ impl Patience<'_> {
         }
     }
 
-    /// Returns the error if a time limit has ended.
+    /// Returns an error if a time limit is exceeded.
     pub(super) fn fault(&self) -> Option<WireError> {
         let (limit, is_stall) = self.limit();
         if self.upload.is_some() && Instant::now() < limit {
@@ -94,7 +94,8 @@ impl Patience<'_> {
         })
     }
 
-    /// Returns the end of the time limit of the current stage, and whether it is the limit for a stall.
+    /// Returns when the time limit of the current stage is exceeded, and whether it is the time limit for a stalled
+    /// upload.
     fn limit(&self) -> (Instant, bool) {
         match self.upload.map_or(Stage::Waiting, Upload::stage) {
             Stage::Waiting => (self.deadline, false),

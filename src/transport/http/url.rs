@@ -1,3 +1,3 @@
-//! The type of the HTTP client for parsed URLs.
+//! The HTTP client's type for parsed URLs.
 
 pub(in crate::transport) use reqwest::Url;

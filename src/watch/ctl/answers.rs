@@ -1,4 +1,4 @@
-//! The file with the answers of a run to requests of the command `ctl`.
+//! The file with a run's answers to requests of the command `ctl`.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::journal::{Disk, DiskFailure, OpenMode, read_up_to, replace};
 
 /// The largest number of answers in the file. Older answers are removed.
 const MOST_ANSWERS: usize = 16;
-/// The length of the longest message of an answer, in characters.
+/// The largest length of the message in an answer, in characters.
 const LONGEST_MESSAGE: usize = 1_000;
 /// The largest size of the file, in bytes.
 const MOST_BYTES: u64 = 256 << 10;
@@ -23,7 +23,7 @@ pub(crate) struct Answer {
     pub(crate) id: String,
     /// Whether the run did what the request asked for.
     pub(crate) ok: bool,
-    /// A text that says which setting or state now applies, or why the run refused the request.
+    /// A text that says which setting or state now applies, or why the run rejected the request.
     pub(crate) message: String,
 }
 
@@ -51,7 +51,7 @@ impl Answers {
     /// Writes the answers to the file at `path`, and replaces the old file.
     ///
     /// # Errors
-    /// Returns the failure of the disk if the file can't be written.
+    /// Returns the disk failure if the file can't be written.
     pub(super) fn write(&mut self, disk: &dyn Disk, path: &Path) -> Result<(), DiskFailure> {
         self.v = VERSION;
         let text = serde_json::to_string(self).expect("texts can be written as JSON");

@@ -1,4 +1,4 @@
-//! The side of the command `ctl`: writes a request, and reads the answer of the run.
+//! The caller's side of `ctl`: writes a request, and reads the run's answer.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -77,14 +77,14 @@ impl<'a> Caller<'a> {
             Ok(()) => Ok(Posted::Yes),
             Err(error) => {
                 drop(file);
-                // The failure of the removal is ignored, because the run also removes incomplete requests.
+                // If the file can't be removed, this is ignored, because the run also removes incomplete requests.
                 let _ = self.disk.remove(&path);
                 Err(DiskFailure::of("write", &path)(error))
             }
         }
     }
 
-    /// Returns the answer to the request with this id; `None` as long as there is no answer.
+    /// Returns the answer to the request with this id; `None` until there is one.
     pub(crate) fn answer(&self, id: &str) -> Option<Answer> {
         Answers::find(self.disk, &self.folder.join(ANSWERS), id)
     }

@@ -1,4 +1,4 @@
-//! The side of the run: finds requests of `ctl` in the run folder, and answers them.
+//! The run's side of `ctl`: finds requests in the run folder, and answers them.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -10,7 +10,7 @@ use super::request::Request;
 use super::{ANSWERS, MOST_BYTES, PROCESS, REQUEST};
 use crate::journal::{Disk, DiskFailure, OpenMode, read_up_to, replace};
 
-/// The number of checks after which an incomplete request is removed. The run checks ten times a second.
+/// The number of checks after which an incomplete request is removed. The run checks for requests ten times a second.
 const PATIENCE: u32 = 10;
 /// The number of remembered request ids. A request with a remembered id is ignored, because it is a copy of an earlier
 /// request.
@@ -26,11 +26,11 @@ pub(crate) struct Mailbox {
     /// The ids of the accepted requests. The oldest id comes first.
     seen: VecDeque<String>,
     answers: Answers,
-    /// Whether a failure of the disk was returned. Later failures are not returned.
+    /// Whether a disk failure was returned. Only the first failure is returned.
     is_failure_told: bool,
 }
 
-/// The result of a check at the path of the request.
+/// What a check for a request has found.
 enum Found {
     Nothing,
     Incomplete,
@@ -39,13 +39,13 @@ enum Found {
 }
 
 impl Mailbox {
-    /// Opens the mailbox of a run. First removes files of earlier runs or of other users, without reading them. Then
+    /// Opens the mailbox of a run. Removes files of earlier runs and of other users without reading them, and then
     /// writes the id of this process. After this call, `ctl` can send requests to the run.
     ///
     /// `disk` must accept only files of this user. `folder` is the run folder, which this run has locked.
     ///
     /// # Errors
-    /// Returns the failure of the disk if a file can't be removed or written. The run can continue without `ctl`.
+    /// Returns the disk failure if a file can't be removed or written. The run can continue without `ctl`.
     pub(crate) fn open(disk: Arc<dyn Disk>, folder: &Path, process: String) -> Result<Self, DiskFailure> {
         for name in [REQUEST, ANSWERS, PROCESS] {
             let path = folder.join(name);
@@ -62,8 +62,8 @@ impl Mailbox {
     /// Checks for a request, removes its file, and returns the request. Call this function ten times a second.
     ///
     /// # Errors
-    /// Returns an error if the file of the request can't be removed. Later failures are not returned, and the call then
-    /// returns `Ok`.
+    /// Returns an error if the file of the request can't be removed. Only the first failure is returned; after later
+    /// failures, the call returns `Ok`.
     pub(crate) fn next(&mut self) -> Result<Option<Request>, DiskFailure> {
         let found = self.look();
         let accepted = match found {
@@ -94,8 +94,8 @@ impl Mailbox {
     /// Writes the answer to the request with this id.
     ///
     /// # Errors
-    /// Returns an error if the answer can't be written. Later failures are not returned, and the call then returns
-    /// `Ok`.
+    /// Returns an error if the answer can't be written. Only the first failure is returned; after later failures, the
+    /// call returns `Ok`.
     pub(crate) fn answer(&mut self, id: &str, result: Result<String, String>) -> Result<(), DiskFailure> {
         self.answers.push(id, result);
         let written = self.answers.write(&*self.disk, &self.folder.join(ANSWERS));

@@ -10,18 +10,18 @@
 //!
 //! - When a run begins, it removes files with the names in the table without reading them.
 //! - A request must contain the random id of the process, so a request to an earlier run has no effect.
-//! - The file of a request must be a regular file of this user without further hard links. This rule also applies with
+//! - The file of a request must be a regular file of this user without further hard links. This applies even with
 //!   `--trust-owner`.
 //! - A request has at most [`MOST_BYTES`] bytes and contains a checksum of its own content. The run removes and ignores
 //!   a file that breaks one of these rules.
-//! - The run removes a request before it acts on it, and acts on each request id only once.
+//! - The run removes each request before it acts on it, and acts on each request id only once.
 //!
 //! | file | content |
 //! |---|---|
-//! | `request.rs` | a request, and the form in which it is written |
+//! | `request.rs` | a request, and how it is written |
 //! | `answers.rs` | the answers of a run |
-//! | `mailbox.rs` | the side of the run |
-//! | `caller.rs` | the side of the command |
+//! | `mailbox.rs` | the run's side |
+//! | `caller.rs` | the side of the command `ctl` |
 
 mod answers;
 mod caller;

@@ -26,7 +26,7 @@ impl Verb {
     /// All verbs, in the order of the help text of `ctl`.
     pub(crate) const ALL: [Self; 5] = [Self::Pause, Self::Resume, Self::Drain, Self::Stop, Self::Set];
 
-    /// Returns the word for this verb that the user types.
+    /// Returns the verb as the user types it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pause => "pause",
@@ -56,7 +56,7 @@ pub(crate) struct Request {
     pub(crate) setting: Option<(String, String)>,
 }
 
-/// A request as the JSON object in the file.
+/// A request, as the JSON object in the file.
 #[derive(Serialize, Deserialize)]
 struct Written {
     v: u32,
@@ -85,8 +85,7 @@ impl Request {
         format!("{json}\n")
     }
 
-    /// Parses the line of a request. Returns `None` if the bytes are not exactly the line that `line` writes for this
-    /// request.
+    /// Parses the line of a request. Returns `None` if the bytes differ from what `line` returns for this request.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let written: Written = serde_json::from_slice(bytes).ok()?;
         let setting = match (written.name, written.value) {

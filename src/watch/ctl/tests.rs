@@ -1,4 +1,4 @@
-//! Tests of both sides of `ctl`: which requests a run accepts, and which requests it refuses.
+//! Tests of both sides of `ctl`: which requests a run accepts, and which it rejects.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::*;
 use crate::journal::{Disk, MemDisk, Owners, RealDisk};
 
 const FOLDER: &str = "out.jsonl.run";
-/// A number of checks that is larger than the number after which a run removes an incomplete request.
+/// More checks than a run makes before it removes an incomplete request.
 const LOOKS: usize = 12;
 
 fn request(process: &str, verb: Verb) -> Request {

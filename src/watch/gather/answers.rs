@@ -4,9 +4,9 @@ use crate::domain::{Money, TakenFrom};
 use crate::journal::{Details, ResultRecord};
 use crate::watch::facts::{Answers, Ended, ModelSum, TopRow};
 
-/// The largest number of models with sums of their own.
+/// How many models can have their own sums.
 const MOST_MODELS: usize = 20;
-/// The largest number of characters that are kept of a label or of the name of a model.
+/// How many characters of a label or of a model's name are kept.
 const MOST_CHARS: usize = 80;
 
 impl Answers {
@@ -107,8 +107,8 @@ fn cut(text: &str) -> String {
     }
 }
 
-/// Parses a time, and returns it in seconds after 1970. A time as this program writes it, such as
-/// `2026-11-26T04:39:18.583Z`, is parsed by code of this module. The general parser is several times as slow.
+/// Parses a time, and returns it in seconds after 1970. Times in this program's own format, such as
+/// `2026-11-26T04:39:18.583Z`, are parsed here, because the general parser is several times slower.
 pub(super) fn second_of(text: &str) -> Option<i64> {
     plain_second_of(text.as_bytes()).or_else(|| Some(text.parse::<jiff::Timestamp>().ok()?.as_second()))
 }
@@ -125,7 +125,7 @@ fn plain_second_of(text: &[u8]) -> Option<i64> {
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
     let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
     number(20, 23)?;
-    // The general parser parses times that are possibly invalid, such as a February 29 or a leap second.
+    // Times that may be invalid, such as a February 29 or a leap second, go to the general parser.
     let is_plain = year >= 1970
         && (1..=12).contains(&month)
         && (1..=28 + 3 * i64::from(month != 2)).contains(&day)

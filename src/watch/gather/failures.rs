@@ -9,8 +9,8 @@ use crate::domain::{ErrorClass, RowId};
 use crate::journal::{Disk, JournalError, Unresolved, read_failure_texts, read_failures};
 use crate::watch::facts::{Ended, Failures, Rate};
 
-/// The largest number of rows of the log that are remembered until the results were read. This many rows take less than
-/// 100 MB of memory. Entries of further rows are counted as failed, also if the row was answered later.
+/// How many rows of the error log are remembered until the results have been read. Together, they take less than 100 MB
+/// of memory. Any further row counts as failed, even if it was answered later.
 const MOST_ROWS: usize = 200_000;
 /// The largest number of failures that are shown.
 const MOST_EXAMPLES: usize = 50;
@@ -22,7 +22,7 @@ pub(super) struct ReadFailures {
     /// The number of entries of rows that are not remembered, by error class.
     beyond: BTreeMap<ErrorClass, u64>,
     failures: Failures,
-    /// The numbers of rows that failed in each time interval.
+    /// How many rows failed in each time interval.
     pub(super) rate: Rate,
 }
 
@@ -87,7 +87,7 @@ impl ReadFailures {
 }
 
 /// Chooses the lines of the log that are shown as examples. The first line of each error class is chosen, then the
-/// second line of each class, and so on. In this way, every error class has examples.
+/// second line of each class, and so on, so that every error class has examples.
 fn examples(mut offsets: BTreeMap<ErrorClass, Vec<u64>>) -> Vec<u64> {
     offsets.values_mut().for_each(|of_class| of_class.sort_unstable());
     let longest = offsets.values().map(Vec::len).max().unwrap_or_default().min(MOST_EXAMPLES);

@@ -1,8 +1,8 @@
 //! Reads the facts of a run from its files, for the report. This module only reads: it changes and locks no files.
 //!
 //! Each file is read once. The memory does not grow with the number of rows, because all lists and the number of
-//! remembered failures are bounded. A missing or damaged file of the run folder is not an error, and the report then
-//! says what is missing.
+//! remembered failures are bounded. A missing or damaged file in the run folder is not an error; the report says what
+//! is missing.
 //!
 //! | file | content |
 //! |---|---|
@@ -89,7 +89,7 @@ pub(crate) fn gather(files: RunFiles<'_>, disk: &dyn Disk, now: Timestamp) -> Re
     })
 }
 
-/// The facts from one block of lines of the results.
+/// What one block of lines of the results contains.
 #[derive(Default)]
 struct Block {
     answers: Answers,
@@ -137,7 +137,7 @@ fn manifest_of(folder: &Path, disk: &dyn Disk, missing: &mut Vec<String>) -> Opt
     }
 }
 
-/// Reads the timeline of a run folder. Lists that are too long are shortened.
+/// Reads the timeline of a run folder. Lists that are too long are cut to their largest length.
 fn timeline_of(folder: &Path, disk: &dyn Disk, missing: &mut Vec<String>) -> Option<Timeline> {
     let path = timeline_path(folder);
     let shown = path.display();

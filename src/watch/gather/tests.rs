@@ -123,8 +123,8 @@ fn timeline(has_ended: bool) -> Timeline {
     Timeline { v: 1, runs: vec![run], points: vec![Point { s: 1.0, ..Point::default() }], ..Timeline::default() }
 }
 
-/// Returns a result line in a random form. The line can have its members in another order, or contain escapes. The line
-/// can also come from a batch, belong to an unnamed row, or be copied from another row.
+/// Returns a result line in a random form. The members of the line can be in another order, and the line can contain
+/// escapes. The answer can come from a batch, belong to an unnamed row, or be copied from another row.
 fn line(row: usize, random: &mut fastrand::Rng) -> String {
     let mut meta =
         vec![("v", json!(1)), ("run", json!("r1")), ("index", json!(row)), ("key", json!(format!("k1:{row:032x}")))];

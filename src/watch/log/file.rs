@@ -1,5 +1,5 @@
-//! The file of a log. Only the user can read the file. Lines are appended to the file. When the file is large, a new
-//! file begins.
+//! The file of a log. Only the user can read the file. Lines are appended to it until it is large; then a new file
+//! begins.
 //!
 //! When a file reaches 64 MiB, it is renamed: `FILE` becomes `FILE.1`, `FILE.1` becomes `FILE.2`, and so on. The oldest
 //! file, `FILE.3`, is removed first. Lines are written in blocks. The file is never synced to the disk, because the
@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 use crate::journal::{Disk, DiskFailure, DiskFile, LockAttempt, OpenMode, with_suffix};
 
-/// The size of a file at which the next file begins, in bytes.
+/// The file size at which a new file begins, in bytes.
 const MOST_BYTES: u64 = 64 << 20;
-/// The name endings of the older files. The ending of the newest of these files comes first.
+/// The name endings of the older files, from the newest file to the oldest.
 pub(crate) const OLDER: [&str; 3] = [".1", ".2", ".3"];
-/// The number of bytes that are written at once.
+/// How many bytes are written in one step.
 const BLOCK: usize = 64 << 10;
 
 /// A file to which lines are appended.
@@ -33,7 +33,7 @@ impl LogFile {
     /// break is appended first.
     ///
     /// # Errors
-    /// Returns an error if the file can't be opened, if it must not be used, or if another run writes to it.
+    /// Returns an error if the file can't be opened or must not be used, or if another run writes to it.
     pub(super) fn open(disk: Arc<dyn Disk>, path: PathBuf) -> Result<Self, DiskFailure> {
         let failed = || DiskFailure::of("write", &path);
         let file = disk.open(&path, OpenMode::Edit).map_err(failed())?;

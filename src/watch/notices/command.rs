@@ -15,7 +15,7 @@ use bytes::Bytes;
 use crate::domain::quoted;
 use crate::watch::processes;
 
-/// The time between two checks whether the program has ended.
+/// The time between two checks of whether the program has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A program that gets notices.
@@ -23,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 pub struct CommandTarget {
     /// The name of the program and its arguments.
     pub(crate) words: Vec<String>,
-    /// The folder in which the program is started; empty for the working folder of claude-batch.
+    /// The folder in which the program is started; empty if this is the working folder of claude-batch.
     pub(crate) folder: PathBuf,
     /// The names of the environment variables that the program does not get.
     pub(crate) without: Vec<String>,
@@ -53,12 +53,13 @@ impl CommandTarget {
         quoted(self.words.first().map_or("", String::as_str))
     }
 
-    /// Runs the program once, and writes the document to its standard input. The program is killed after `patience`.
+    /// Runs the program one time, and writes the document to its standard input. If the program still runs after
+    /// `patience`, it is killed.
     pub(super) fn run(&self, document: &Bytes, patience: Duration) -> Result<(), CommandFault> {
         let deadline = Instant::now() + patience;
         let mut child = self.command().spawn().map_err(CommandFault::Start)?;
         let (stdin, document) = (child.stdin.take(), document.clone());
-        // A program that never reads its input blocks this thread. The thread then ends when the program ends.
+        // A program that does not read its input blocks this thread until the program ends.
         std::thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&document)));
         match wait(&mut child, deadline) {
             Some(status) if status.success() => Ok(()),
@@ -133,7 +134,7 @@ mod tests {
             let state = std::fs::read_to_string(format!("/proc/{}/stat", child.trim())).unwrap_or_default();
             !state.is_empty() && !state.contains(" Z ")
         };
-        // The system needs a moment to end the process after the signal.
+        // After the signal, the system needs a moment to end the process.
         let deadline = Instant::now() + Duration::from_secs(30);
         while is_alive() && Instant::now() < deadline {
             std::thread::sleep(LOOK_EVERY);

@@ -1,10 +1,10 @@
 //! Decides after which events of a run a notice is sent.
 //!
 //! The decider is pure: it uses only the events and the counters. When the threshold of a rule is crossed, one notice
-//! is sent. Another notice is sent only if the value first falls clearly below the threshold and then crosses it again.
-//! For failures, clearly below means below four fifths of the threshold. For limits, the events about crossings already
-//! include a margin. Spent money never decreases, so the threshold of a budget is crossed again only if the budget was
-//! raised.
+//! is sent. Before the next notice of this rule, the value must fall clearly below the threshold and cross it again.
+//! For failures, "clearly below" means below four fifths of the threshold. For limits, the events about crossings
+//! already include a margin. Spent money never decreases, so the threshold of a budget is crossed again only after the
+//! budget was raised.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,19 +16,18 @@ use crate::domain::event::Crossing;
 use crate::domain::{EventBody, HaltReason, Money, PoolId, RunEvent};
 use crate::report::Stats;
 
-/// The smallest number of finished rows for which the share of failures is used. With fewer rows, the share of failures
-/// says little.
+/// The share of failures is used only when at least this number of rows has finished. With fewer rows, it says little.
 const FEWEST_ROWS: u64 = 20;
-/// The part of the threshold below which the share of failures must fall before it can cross the threshold again.
+/// The share of failures must fall below this part of the threshold before it can cross the threshold again.
 const CLEARLY_BELOW: f64 = 0.8;
 
 /// A margin for rounding errors. With this margin, eight of ten cents reach a threshold of 80 %.
 const ROUNDING: f64 = 1e-9;
 
-/// The subject of a notice.
+/// What a notice is about.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Happened {
-    /// The run finished without a reason to stop it.
+    /// The run finished, and nothing stopped it early.
     Finished,
     /// The run was stopped for this reason.
     Halted(Box<HaltReason>),
@@ -45,14 +44,14 @@ pub(super) enum Happened {
     Held {
         /// The pool.
         pool: PoolId,
-        /// The time for which the pool has been held so far.
+        /// How long the pool has been held so far.
         lasted: Duration,
         /// The threshold that the user set.
         threshold: Duration,
     },
     /// All requests fail.
     Outage {
-        /// The time for which all requests have failed so far.
+        /// How long all requests have failed so far.
         lasted: Duration,
         /// The threshold that the user set.
         threshold: Duration,
@@ -96,17 +95,17 @@ impl Purse {
     }
 }
 
-/// Decides after which events a notice is sent.
+/// Decides which events cause a notice.
 #[derive(Debug)]
 pub(super) struct Decider {
     rules: Vec<Watched>,
     purse: Purse,
-    /// The pools that send nothing after a 429, each with the time when this hold began.
+    /// The pools that send nothing after a 429, each with the time when its hold began.
     held: BTreeMap<PoolId, Timestamp>,
     outage_lasted: Option<Duration>,
 }
 
-/// A rule, and whether its threshold is crossed at the moment.
+/// A rule, and whether its threshold is currently crossed.
 #[derive(Debug)]
 struct Watched {
     rule: NoticeRule,
@@ -150,8 +149,8 @@ impl Decider {
     }
 
     /// Updates the list of held pools and the length of the outage. A status event contains only pools with rows to
-    /// send or requests in flight. A held pool that is missing in the event is removed from the list, because no row
-    /// waits for this pool.
+    /// send or requests in flight. If a held pool is missing in the event, no row waits for it, so the pool is removed
+    /// from the list.
     fn note_holds(&mut self, event: &RunEvent) {
         if let EventBody::Held { pool, .. } = &event.body {
             self.held.entry(pool.clone()).or_insert(event.at);
@@ -321,7 +320,7 @@ mod tests {
         }
     }
 
-    /// Simulates ten minutes of a run that uses this share of a limit. Returns the rules of its notices.
+    /// Simulates ten minutes of a run that uses this share of a limit, and returns the rules that caused its notices.
     fn told_by_a_run(share: f64, seed: u64) -> Vec<NoticeRule> {
         let told = Told::default();
         let rules = [NoticeRule::Limit(80), NoticeRule::Limit(95), NoticeRule::Halt];
@@ -344,7 +343,7 @@ mod tests {
 
     type Told = std::sync::Arc<std::sync::Mutex<Vec<NoticeRule>>>;
 
-    /// A view that collects the rules of its notices.
+    /// A view that collects the rules that cause notices.
     struct Deciding(Decider, Told);
 
     impl View for Deciding {

@@ -1,7 +1,7 @@
-//! The content of a notice: the generic JSON document, and the short form for chats.
+//! The content of a notice: the generic JSON document, and the short message for chats.
 //!
-//! The schema of the document is `fixtures/schemas/notice.schema.json`. Within a version, members can be added, but the
-//! meaning of a member never changes. No member contains a prompt, an answer or the label of a row.
+//! The schema of the document is `fixtures/schemas/notice.schema.json`. Within one version of the format, members can
+//! be added, but the meaning of a member never changes. No member contains a prompt, an answer or the label of a row.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -80,7 +80,7 @@ struct Document<'a> {
     rows: Rows,
     cost: Cost,
     elapsed_s: f64,
-    /// The estimated time left, in seconds; null if it is not known.
+    /// The estimated time left, in seconds; null if it can't be estimated.
     eta_s: Option<f64>,
     /// The crossed threshold, as a share, or in seconds for `hold`. Null for `finish` and `halt`.
     threshold: Option<f64>,
@@ -100,7 +100,7 @@ struct Document<'a> {
 
 #[derive(Serialize)]
 struct Rows {
-    /// The number of rows in the input; null on a pipe.
+    /// The number of rows in the input; null if the input is a pipe.
     total: Option<u64>,
     /// The number of rows with a result or a failure, over this run and all earlier runs.
     done: u64,
@@ -108,7 +108,7 @@ struct Rows {
     truncated: u64,
     refused: u64,
     failed: u64,
-    /// The number of remaining rows; null on a pipe while the run lasts.
+    /// The number of remaining rows; null while the run lasts if the input is a pipe.
     left: Option<u64>,
 }
 
@@ -129,7 +129,7 @@ struct Use {
     limit: &'static str,
     /// The mean use as a share; 1 if the whole limit was used.
     share: f64,
-    /// The use of the minute with the highest use; null in the first minute.
+    /// The use in the minute with the highest use; null in the first minute.
     highest: Option<f64>,
     /// The level of the mean use: `low`, `moderate`, `high` or `critical`; null in the first minute.
     level: Option<&'static str>,
@@ -201,7 +201,7 @@ fn threshold(happened: &Happened) -> (Option<f64>, Option<f64>) {
     (Some(rounded(threshold)), Some(rounded(value)))
 }
 
-/// Returns the use of each limit over the last five minutes. `status` and the report show the same numbers.
+/// Returns the use of each limit over the last five minutes. The command `status` and the report show the same numbers.
 fn uses(stats: &Stats) -> Vec<Use> {
     let of = |pool: &PoolId, dimension: Dimension| {
         let RecentUse { average, highest, level } = stats.tracker.recent(pool, dimension)?;

@@ -1,10 +1,10 @@
-//! The facts about a run that notices contain, but that are not in its events.
+//! The facts about a run that notices need, and that no event of the run contains.
 
 use super::decide::Purse;
 use crate::domain::Money;
 use crate::report::Stats;
 
-/// The facts about a run that notices contain, but that are not in its events.
+/// The facts about a run that notices need, and that no event of the run contains.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RunFacts {
     /// The name of the run: the name of its results file without the folder, or of its input.
@@ -23,7 +23,7 @@ impl RunFacts {
         self.purse().most_at(stats)
     }
 
-    /// Returns the amounts of money that the decider needs.
+    /// Returns the amounts of money that are needed to decide about notices.
     pub(super) fn purse(&self) -> Purse {
         Purse { before: self.before, most: self.max_cost }
     }

@@ -6,8 +6,8 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `rule.rs` | when a notice is sent, and in which form |
-//! | `decide.rs` | decides which events are worth a notice; each kind once per crossing |
+//! | `rule.rs` | when a notice is sent, and in which format |
+//! | `decide.rs` | decides which events cause a notice |
 //! | `document.rs`, `words.rs` | the generic document and its text |
 //! | `facts.rs` | facts about a run that no event contains |
 //! | `outbox.rs`, `queue.rs` | the notices that wait, for each target |
@@ -16,9 +16,9 @@
 //! | `command.rs` | runs the program of a target |
 //! | `view.rs` | turns events of the run into notices |
 //!
-//! A notice says how many rows there are, and how many were answered or failed. A notice never contains a prompt, an
-//! answer or the label of a row. The run never waits for a notice. If a notice can't be sent, the run prints one
-//! warning and continues.
+//! A notice says how many rows there are, how many were answered, and how many failed. A notice never contains a
+//! prompt, an answer or the label of a row. The run never waits for a notice. If a notice can't be sent, the run prints
+//! one warning and continues.
 
 mod command;
 mod decide;

@@ -8,7 +8,7 @@ use super::document::Notice;
 use super::queue::Queue;
 use super::sender::{Sender, Target, Tries};
 
-/// The queues with the notices of a run. A thread for each target sends the notices of its queue.
+/// The queues with the notices of a run. Each target has a thread that sends the notices in its queue.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     queues: Vec<Arc<Queue>>,

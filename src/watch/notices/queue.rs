@@ -33,7 +33,7 @@ struct State {
 }
 
 impl Queue {
-    /// Returns the locked state. A poisoned lock is ignored, because no code leaves the state incomplete.
+    /// Returns the locked state. A poisoned lock is ignored, because the state is complete even after a panic.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -82,8 +82,8 @@ impl Queue {
         }
     }
 
-    /// Waits before another try to send a notice. Returns whether to try again. Returns false if all notices were given
-    /// up during the wait.
+    /// Waits before another attempt to send a notice. Returns whether to try again: false if all notices were given up
+    /// during the wait.
     pub(super) fn pause(&self, pause: Duration) -> bool {
         let state = self.lock();
         let waited = self.changed.wait_timeout_while(state, pause, |state| !state.is_given_up);

@@ -1,11 +1,11 @@
-//! The rules for when notices are sent, and the form of notices.
+//! The rules for when notices are sent, and the format of notices.
 
 use std::time::Duration;
 
 /// A rule for when a notice is sent (`--notify-on`).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum NoticeRule {
-    /// The run finished without a reason to stop it.
+    /// The run finished, and nothing stopped it early.
     Finish,
     /// The run was stopped for a reason.
     Halt,
@@ -13,7 +13,7 @@ pub enum NoticeRule {
     Failures(f64),
     /// The use of a limit rose above this percentage, which is 80 or 95.
     Limit(u8),
-    /// A pool was held after a 429, or all requests failed, for this time without a break.
+    /// A pool was held after a 429, or all requests failed, for this long without a break.
     Hold(Duration),
     /// The run has spent this share of `--max-cost`. The share is above 0 and at most 1.
     Budget(f64),
@@ -41,7 +41,7 @@ impl NoticeRule {
     }
 }
 
-/// The form of notices to an address (`--notify-format`).
+/// The format of notices to an address (`--notify-format`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NoticeForm {
     /// The object `{"text": …}`, which Slack, Mattermost, Rocket.Chat and the `/slack` path of Discord accept.

@@ -1,8 +1,8 @@
 //! The thread that sends the notices of one target.
 //!
-//! A notice is tried up to three times, with waits of one and two seconds between the tries. A try takes at most five
-//! seconds. The user is warned about the first notice that can't be sent. There is no warning about later failures,
-//! because the user already knows that the receiver does not work.
+//! The thread tries to send each notice up to three times, with waits of one and two seconds between the attempts. An
+//! attempt takes at most five seconds. The user is warned about only the first notice that can't be sent, because then
+//! the user knows that the receiver does not work.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,12 +17,12 @@ use super::signature::signature;
 use crate::report::text::plural;
 use crate::transport::http::NoticePoster;
 
-/// The number of tries to send a notice, and the time limit of a try.
+/// The attempts to send a notice: their time limit, and the waits between them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tries {
-    /// The time limit of one try.
+    /// The time limit of one attempt.
     pub(super) patience: Duration,
-    /// The waits between tries.
+    /// The waits between attempts.
     pub(super) pauses: [Duration; 2],
 }
 
@@ -51,10 +51,10 @@ impl fmt::Display for Target {
     }
 }
 
-/// The fault of a failed try to send a notice.
+/// Why an attempt to send a notice failed.
 struct Fault {
     words: String,
-    /// Whether another try is useless, because it would fail in the same way.
+    /// Whether another attempt is useless, because it would fail for the same reason.
     is_final: bool,
 }
 
@@ -100,7 +100,7 @@ impl Sender {
         }
     }
 
-    /// Sends a notice, and tries again after a failure. Returns the last fault if all tries failed.
+    /// Sends a notice, and tries again after a failure. Returns the last fault if all attempts failed.
     fn send(&self, notice: &Notice) -> Option<String> {
         let mut pauses = self.tries.pauses.into_iter();
         loop {

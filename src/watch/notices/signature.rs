@@ -1,12 +1,12 @@
 //! The signature of a notice. With the signature, a receiver can check that the notice comes from this user.
 //!
 //! The header is `X-Claude-Batch-Signature: t=<seconds>,v1=<hex>`. `t` is the time of sending in Unix seconds, which
-//! lets a receiver refuse old notices. `v1` is the HMAC-SHA256 of `<t>.<body>`, with the text of the secret as the key.
+//! lets a receiver reject old notices. `v1` is the HMAC-SHA256 of `<t>.<body>`, with the text of the secret as the key.
 
 use http::{HeaderName, HeaderValue};
 use ring::hmac;
 
-/// The smallest number of characters of a secret, because a shorter secret can be guessed.
+/// The smallest number of characters in a secret. A shorter secret could be guessed.
 pub(crate) const SHORTEST_SECRET: usize = 16;
 
 const HEADER: HeaderName = HeaderName::from_static("x-claude-batch-signature");

@@ -19,7 +19,7 @@ pub(crate) struct NoticeView {
 }
 
 impl NoticeView {
-    /// Returns a view for these rules and facts that puts notices into `outbox`.
+    /// Returns a view that puts notices into `outbox`, for these rules and facts.
     pub(crate) fn new(rules: &[NoticeRule], facts: RunFacts, form: NoticeForm, outbox: Arc<Outbox>) -> Self {
         Self { decider: Decider::new(rules, facts.purse()), facts, form, outbox }
     }

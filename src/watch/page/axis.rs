@@ -1,7 +1,7 @@
 //! The time axis of the charts. All charts of a page share one axis.
 //!
-//! The axis is 1,000 units long. A gap is a time in which no run was in progress. A gap of any duration takes only a
-//! few units of the axis.
+//! The axis is 1,000 units long. A gap is a time in which no run was in progress. Each gap takes only a few units of
+//! the axis, however long it was.
 
 use std::time::Duration;
 
@@ -39,8 +39,8 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// Returns the axis for these time intervals. Each interval is given by its start and its end, and the intervals
-    /// are in order of time.
+    /// Returns the axis for these time intervals. Each interval has a start and an end, and the intervals are in
+    /// chronological order.
     pub(super) fn of(times: &[(i64, i64)]) -> Self {
         let all: i64 = times.iter().map(|(from, to)| to - from).sum();
         let shortest = SHORTEST_GAP.max(all / SHARE_OF_GAP);

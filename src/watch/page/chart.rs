@@ -13,11 +13,11 @@ use crate::report::text::{duration, percent};
 /// The height of a chart, in units of the drawing.
 const HEIGHT: f64 = 100.0;
 
-/// The values of a series over time: the start and the end of each time interval, and its value. `None` means that an
-/// interval has no value.
+/// The values of a series over time: the start and the end of each time interval, and its value. The value is `None` if
+/// an interval has none.
 pub(super) type Values<'a> = &'a [((i64, i64), Option<f64>)];
 
-/// The way in which a series is drawn.
+/// How a series is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
     /// An area for answered rows. Areas are stacked on top of each other.
@@ -55,7 +55,7 @@ impl Mark {
 pub(super) struct Series<'a> {
     /// Its name.
     pub(super) name: &'a str,
-    /// The way in which the series is drawn.
+    /// How the series is drawn.
     pub(super) mark: Mark,
     /// Its values.
     pub(super) values: Vec<((i64, i64), Option<f64>)>,
@@ -160,9 +160,9 @@ impl Chart<'_> {
 pub(super) struct Lane {
     /// The name of the reason.
     pub(super) name: String,
-    /// The share of the whole time for which this reason slowed the run down.
+    /// The share of the whole time in which this reason slowed the run down.
     pub(super) share: f64,
-    /// The share of each time interval for which this reason slowed the run down.
+    /// The share of each time interval in which this reason slowed the run down.
     pub(super) values: Vec<((i64, i64), f64)>,
 }
 
@@ -270,7 +270,7 @@ fn y(value: f64, top: f64) -> f64 {
     (HEIGHT * (1.0 - value / top.max(f64::MIN_POSITIVE))).clamp(0.0, HEIGHT)
 }
 
-/// Returns a coordinate as text with at most one decimal place, because more would not be visible.
+/// Returns a coordinate as text with at most one decimal place, because more precision would not be visible.
 fn place(at: f64) -> String {
     let shown = format!("{at:.1}");
     shown.strip_suffix(".0").map_or(shown.clone(), str::to_owned)

@@ -13,15 +13,16 @@ use crate::report::text::{count, percent};
 use crate::watch::facts::RunFacts;
 use crate::watch::timeline::Point;
 
-/// The largest number of reasons that have a bar of their own.
+/// How many reasons can have a bar of their own.
 const MOST_REASONS: usize = 6;
 
 /// The history of a run, as points and a time axis.
 pub(super) struct History<'a> {
     facts: &'a RunFacts,
-    /// The points of the history, in order of time. A point covers one time interval.
+    /// The points of the history, in chronological order. A point covers one time interval.
     pub(super) points: Vec<Point>,
-    /// Whether the points come from the timeline. Points from the lines of the results contain only rows and tokens.
+    /// Whether the points come from the timeline. Points that are computed from the lines of the results contain only
+    /// rows and tokens.
     pub(super) is_full: bool,
     axis: Axis,
 }
@@ -37,7 +38,7 @@ impl<'a> History<'a> {
         Self { facts, points, is_full, axis }
     }
 
-    /// Returns the time for which the run was in progress, in seconds.
+    /// Returns how long the run was in progress, in seconds.
     pub(super) fn seconds(&self) -> f64 {
         if self.is_full {
             return self.points.iter().map(|point| point.s).sum();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::domain::Money;
 use crate::report::text::{count, escape};
 
-/// The largest number of characters of a text that are shown.
+/// How many characters of a text are shown at most.
 const MOST_CHARS: usize = 240;
 
 /// Returns a text as HTML: markup is escaped, control characters are shown as escapes, and a long text is cut.
@@ -18,7 +18,8 @@ pub(super) fn text(text: &str) -> String {
     markup(&cut)
 }
 
-/// Returns a text as escaped HTML without cutting it. This function is for commands and for words of this program.
+/// Returns a text as escaped HTML without cutting it. This function is for commands, and for texts that this program
+/// wrote itself.
 pub(super) fn whole(text: &str) -> String {
     markup(&escape(text))
 }
@@ -82,7 +83,7 @@ pub(super) fn table(caption: &str, columns: &[(&str, Set)], rows: &[Vec<String>]
     out
 }
 
-/// Returns a section with a heading. `body` is HTML. If `body` is empty, this returns an empty text.
+/// Returns a section with a heading. `body` is HTML. If `body` is empty, the result is empty too.
 pub(super) fn section(id: &str, heading: &str, body: &str) -> String {
     if body.is_empty() {
         return String::new();
@@ -108,7 +109,7 @@ pub(super) fn money(money: Money) -> String {
     dollars(money.dollars())
 }
 
-/// Returns an amount in dollars as text, in the form of [`money`].
+/// Returns an amount in dollars as text, in the same format as [`money`].
 pub(super) fn dollars(dollars: f64) -> String {
     match dollars {
         dollars if !dollars.is_finite() || dollars < 0.0 => "unknown".to_owned(),

@@ -13,7 +13,7 @@ pub(super) const MOST_CHARTS: usize = 4;
 const MOST_POOLS: usize = 20;
 /// The names of the kinds of limits, in the order of the values in a point.
 pub(super) const DIMENSIONS: [&str; 3] = ["requests", "input tokens", "output tokens"];
-/// The time over which the highest use is measured, in seconds.
+/// The highest use is measured over this time, in seconds.
 const WINDOW: f64 = 300.0;
 
 /// The use of the limits of a pool.
@@ -61,7 +61,7 @@ pub(super) fn words(point: &Point, pools: &[String]) -> String {
     words.join("; ")
 }
 
-/// Returns a table with the use of each limit as HTML. `seconds` is the duration of the run.
+/// Returns an HTML table with the use of each limit. `seconds` is the duration of the run.
 pub(super) fn table_of(uses: &[Use], seconds: f64) -> String {
     let elapsed = Duration::try_from_secs_f64(seconds).unwrap_or_default();
     let level = |share: f64| Level::of(share, elapsed).map_or("too short to tell", Level::name).to_owned();

@@ -96,7 +96,7 @@ proptest! {
         let first: Date = date(2026, 1, 5);
         let at = (first + day.days()).at(0, 0, 0, 0) + minute.minutes();
 
-        // `days` says on which days of the week the window begins. The end is computed from the length of the window.
+        // `days` says on which days of the week the window begins. The end of the window is computed from its length.
         let length = if to > from { i32::from(to - from) } else { i32::from(to) + 1440 - i32::from(from) };
         let now = day * 1440 + minute;
         let is_open = (day - 1..=day).any(|begins| {

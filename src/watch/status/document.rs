@@ -1,7 +1,7 @@
 //! The content of `status.json`. The schema of this file is `fixtures/schemas/status.schema.json`.
 //!
-//! Within a version, members can be added, but the meaning of a member never changes. The file contains no prompts and
-//! no answers. About single rows, the file contains only their ids and the messages about their failures.
+//! Within one version of the format, members can be added, but the meaning of a member never changes. The file contains
+//! no prompts and no answers. Of single rows, it contains only ids and failure messages.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -27,7 +27,7 @@ const MOST_ERRORS: usize = 20;
 /// The largest number of pools in the file.
 const MOST_POOLS: usize = 100;
 
-/// The facts about a run that are known before it begins.
+/// What is known about a run before it begins.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct About {
     /// The id of the run.
@@ -62,7 +62,7 @@ pub(super) struct Document {
     pub(super) at: Timestamp,
     /// The state of the run: `running`, `paused`, `draining` (no more requests are sent) or `ended`.
     state: &'static str,
-    /// The end of the run; null while the run is in progress.
+    /// How the run ended; null while it is in progress.
     end: Option<End>,
     progress: Progress,
     pools: Vec<Pool>,
@@ -75,7 +75,7 @@ pub(super) struct Document {
     how_to_continue: HowToContinue,
 }
 
-/// The end of a run: its reason and its final numbers.
+/// How a run ended: the reason and the final numbers.
 #[derive(Debug, Default, Serialize)]
 struct End {
     /// The reason why the run was stopped; null if all its rows were done.
@@ -103,7 +103,7 @@ struct Pool {
     rpm: Option<u32>,
     itpm: Option<u32>,
     otpm: Option<u32>,
-    /// The time for which the pool sends nothing after a 429, in seconds; null if the pool is not held.
+    /// How long the pool will still send nothing after a 429, in seconds; null if the pool is not held.
     held_s: Option<f64>,
     /// The use of the limit on requests; null if there is no limit, and in the first seconds of the run.
     requests: Option<Used>,
@@ -116,7 +116,7 @@ struct Pool {
 #[derive(Debug, Serialize)]
 struct Used {
     average: f64,
-    /// The use of the minute with the highest use; null in the first minute of the run.
+    /// The use in the minute with the highest use; null in the first minute of the run.
     highest: Option<f64>,
     /// The level of the mean use: `low`, `moderate` (more than 50 %), `high` (more than 75 %) or `critical` (more than
     /// 90 %). Null in the first minute of the run.
@@ -206,8 +206,8 @@ impl Document {
     }
 }
 
-/// Returns whether some failed rows may succeed unchanged. For failed rows of earlier runs, the result is true, because
-/// nothing is known about these rows.
+/// Returns whether some failed rows may succeed unchanged. Returns true if rows failed in earlier runs, because nothing
+/// is known about these rows.
 fn may_retry(about: &About, stats: &Stats) -> bool {
     about.failed_before > 0 || stats.failed.values().any(|failed| failed.retryable > 0)
 }

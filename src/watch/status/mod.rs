@@ -6,16 +6,16 @@
 //! passes them with the events of the next second.
 //!
 //! The files are not synced while the run is in progress. A crash of the process can't damage the files, because each
-//! file is replaced as a whole. A loss of power can damage the files. But a loss of power also ends the run, and the
-//! results do not depend on these files. A sync of these files every second would slow down the syncs of the results.
-//! When the run ends, both files are synced.
+//! file is replaced as a whole. A power failure can damage the files, but it also ends the run, and the results do not
+//! depend on these files. A sync of these files every second would slow down the syncs of the results. When the run
+//! ends, both files are synced.
 //!
 //! | file | content |
 //! |---|---|
 //! | `document.rs` | the content of `status.json` |
-//! | `read.rs` | reads the file |
-//! | `recorder.rs` | the view |
-//! | `writer.rs` | the thread |
+//! | `read.rs` | reads `status.json` |
+//! | `recorder.rs` | the view that passes the state of the run to the thread |
+//! | `writer.rs` | the thread that writes the files |
 
 mod document;
 mod read;

@@ -14,7 +14,7 @@ use crate::domain::Interval;
 use crate::journal::Disk;
 use crate::watch::files::{Found, read, status_path};
 
-/// The parts of a status that are shown to people.
+/// The parts of `status.json` that are shown to people.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct Shown {
@@ -30,7 +30,7 @@ pub(crate) struct Shown {
     pub(crate) at: Timestamp,
     /// The state of the run: `running`, `paused`, `draining` or `ended`.
     pub(crate) state: String,
-    /// The end of the run; `None` while the run is in progress.
+    /// How the run ended; `None` while it is in progress.
     pub(crate) end: Option<ShownEnd>,
     /// The counters.
     pub(crate) progress: ShownProgress,
@@ -54,7 +54,7 @@ impl Shown {
     }
 }
 
-/// The end of a run: its reason and its final numbers.
+/// How a run ended: the reason and the final numbers.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct ShownEnd {
@@ -74,7 +74,7 @@ pub(crate) struct ShownEnd {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct ShownProgress {
-    /// The number of rows in the input; `None` on a pipe.
+    /// The number of rows in the input; `None` if the input is a pipe.
     pub(crate) total: Option<u64>,
     /// The number of rows that earlier runs finished.
     pub(crate) already_done: u64,
@@ -90,13 +90,13 @@ pub(crate) struct ShownProgress {
     pub(crate) failed: u64,
     /// The recent rate of finished rows, in rows per minute.
     pub(crate) rows_per_minute: Option<f64>,
-    /// The name of the thing that the run waits for, if the time left can't be estimated.
+    /// What the run waits for, if the time left can't be estimated.
     pub(crate) waiting_for: Option<String>,
     /// The number of requests in flight.
     pub(crate) in_flight: Option<u64>,
-    /// The number of requests that are allowed in flight at the moment.
+    /// How many requests are currently allowed in flight.
     pub(crate) window: Option<u64>,
-    /// The reason why no more requests are sent at the moment.
+    /// The reason why the run is not sending more requests.
     pub(crate) reason: Option<String>,
     /// The open batches; `None` if there are none.
     pub(crate) batches: Option<ShownBatches>,
@@ -142,7 +142,7 @@ pub(crate) struct ShownPool {
     pub(crate) provider: String,
     /// Its name.
     pub(crate) pool: String,
-    /// The time for which the pool sends nothing after a 429, in seconds.
+    /// How long the pool will still send nothing after a 429, in seconds.
     pub(crate) held_s: Option<f64>,
     /// The use of the limit on requests.
     pub(crate) requests: Option<ShownUse>,
@@ -158,7 +158,7 @@ pub(crate) struct ShownPool {
 pub(crate) struct ShownUse {
     /// The mean use over five minutes, as a share of the limit.
     pub(crate) average: f64,
-    /// The use of the minute with the highest use, as a share of the limit.
+    /// The use in the minute with the highest use, as a share of the limit.
     pub(crate) highest: Option<f64>,
     /// The level.
     pub(crate) level: Option<String>,
@@ -188,7 +188,7 @@ pub(crate) struct ShownInterval {
 }
 
 impl ShownInterval {
-    /// Returns the numbers as an `Interval`.
+    /// Returns the same numbers as an `Interval`.
     pub(crate) fn interval(self) -> Interval<f64> {
         Interval { low: self.low, likely: self.likely, high: self.high }
     }

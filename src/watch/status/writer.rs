@@ -16,13 +16,13 @@ use crate::watch::files::{status_path, timeline_path};
 use crate::watch::history::History;
 use crate::watch::timeline::{Note, RunSpan};
 
-/// The number of failed writes in a row after which the user is warned. A single failure is normal on Windows: a write
-/// fails while another program reads the file.
+/// The number of successive failed writes after which the user is warned. A single failure is normal on Windows: a
+/// write fails while another program reads the file.
 const FAILURES: u32 = 3;
 /// The longest time between two writes of the timeline.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 
-/// A warning of the thread for the user.
+/// A warning from the thread to the user.
 pub(super) type Warning = Arc<Mutex<Option<String>>>;
 
 /// A message from the main loop of the run to the thread.
@@ -94,8 +94,8 @@ impl Writer {
         }
     }
 
-    /// Writes `status.json`, and also `timeline.json` if its time has come. After a failure, the file is written again
-    /// with the next update.
+    /// Writes `status.json`, and also `timeline.json` if it is due. After a failure, the file is written again with the
+    /// next update.
     fn write(&mut self, now: Timestamp, sync: Sync) {
         let Some(document) = &self.last else { return };
         let mut written = put(&*self.disk, &status_path(&self.folder), document, sync);

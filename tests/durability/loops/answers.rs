@@ -49,8 +49,8 @@ pub fn every_line(cases: u64, seed: u64) {
     }
 }
 
-/// Makes the line of a long answer in the same way as the program: makes the line without the message, and then inserts
-/// the message.
+/// Makes the line of a long answer as the program does: makes the line without the message, and then inserts the
+/// message.
 fn in_parts(outcome: &RowOutcome, context: &RecordContext) -> Vec<u8> {
     let Ended::Succeeded(message) = &outcome.ended else { panic!("it has an answer") };
     let mut line = Vec::new();
@@ -209,7 +209,7 @@ fn serve_large(requests: usize) -> String {
     url
 }
 
-/// Returns the lines of this loop for `benches/DURABILITY.md`.
+/// Runs this loop. Returns the results as lines for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let cases = size.pick(5_000, 100_000);
     every_line(cases, 4);

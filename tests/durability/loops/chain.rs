@@ -1,8 +1,8 @@
 //! Kills runs that use a chain of two providers. The first provider is overloaded for some rows, and breaks off the
-//! answers to other rows. Later the first provider refuses the key. So rows move to the second provider at all stages
+//! answers to other rows. Later the first provider rejects the key, so rows move to the second provider at all stages
 //! of the run. The next run has the same chain, only the first provider, or only the second provider.
 //!
-//! The records of both simulated APIs say what was paid.
+//! The records of both simulated APIs show what was charged.
 
 use std::collections::BTreeMap;
 
@@ -18,14 +18,14 @@ const FAULTS: &str = r#"{"rules":[
     {"status":401,"type":"authentication_error","message":"invalid x-api-key","from":"3s"}
 ]}"#;
 
-/// The sums over all runs that died.
+/// The totals of all runs that died.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Deaths {
     /// The number of times that a run died.
     pub points: u64,
     /// The number of answers of the second provider that runs wrote before they died.
     pub moved: u64,
-    /// The number of requests that were paid and are in no line.
+    /// The number of paid requests without a line.
     pub paid_again: u64,
 }
 

@@ -20,7 +20,7 @@ fn undisturbed(rows: u64) -> BTreeMap<String, Value> {
     assert_ends(&disk, load(rows), "undisturbed")
 }
 
-/// The sums over all runs. Each run was disturbed once, by a fault of the disk or a death of the process.
+/// The totals of all runs. Each run was disturbed once, by a fault of the disk or a death of the process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Disturbed {
     /// The number of runs.
@@ -35,7 +35,7 @@ pub struct Disturbed {
 
 /// Makes the process die at every `step`-th change, with a separate run for each death. If the change is a write, its
 /// first `cut` bytes reach the disk. After each death, a second run finishes the rows. It must report every row that
-/// was paid twice. Calls `check` with the disk, the run that died, the second run, and a text for failed assertions.
+/// was paid twice. Calls `check` with the disk, the run that died, the second run, and a message for failed assertions.
 pub fn each_death(
     step: usize,
     cut: usize,
@@ -79,7 +79,7 @@ pub fn deaths(rows: u64, step: usize, cut: usize) -> Disturbed {
             let charged = dead.billed.len() as u64;
             all.points += 1;
             all.twice += twice(dead, next);
-            // A line can be in the file although its sync was not reported. So charged rows minus reported rows is an
+            // A line can be in the file although its sync was not reported, so charged rows minus reported rows is an
             // upper bound for `unwritten`.
             all.unwritten += charged.saturating_sub(written);
             all.reported += next.dead_in_flight;
@@ -135,7 +135,7 @@ pub fn faults(rows: u64, step: usize, kind: ErrorKind) -> Disturbed {
     all
 }
 
-/// Returns the lines of this loop for `benches/DURABILITY.md`.
+/// Runs this loop. Returns the results as lines for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let rows = size.pick(40, 200);
     let mut points = 0;

@@ -1,5 +1,5 @@
 //! Tests the real program with disks that fail. Each write, sync and rename fails once, in a separate run. Other runs
-//! have a full disk, a limit on file sizes, or a reader of standard output that is slow or has ended.
+//! have a full disk, a limit on file sizes, or a reader of standard output that is slow or stops reading.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -52,15 +52,14 @@ pub fn at_every_call(every: usize) -> FaultCounts {
 }
 
 /// Makes the `nth` call of a run fail. If the run makes fewer calls, the call fails in one of the `resume` commands
-/// after the run. At the end, commands without faults finish the rows. Returns `false` when no command makes that many
-/// calls.
+/// after the run. At the end, commands without faults finish the rows. Returns `false` if no command makes `nth` calls.
 fn fails_at(point: Point, error: &str, nth: u64) -> bool {
     let (api, workspace) = (Api::start(FAULTS), Workspace::with_rows(FAULTED_ROWS));
     let what = format!("{error} at {point:?} {nth}");
     for command in workspace.run_and_resumes(&api) {
         let log = workspace.path("strace.log");
         let strace = under_strace(&command, &workspace, point, &format!("error={error}"), nth);
-        // Not every fault ends a run. So only the log of strace shows whether the fault happened.
+        // Some faults do not end a run, so only the log of strace shows whether the fault happened.
         let outcome = Outcome::of(logged(strace, &log));
         let fails_at = fs::read_to_string(&log).is_ok_and(|log| log.contains("INJECTED"));
         assert!(matches!(outcome.code, Some(0 | 3 | 7)), "{what}: {outcome:?}");
@@ -139,8 +138,8 @@ pub fn full_file_system() -> Result<(), String> {
     Ok(())
 }
 
-/// The reader of standard output ends after some lines. The run stops with exit code 7. Rows whose lines were not read
-/// can be resumed from the error log.
+/// The process that reads standard output ends after some lines. The run stops with exit code 7. Rows whose lines were
+/// not read can be resumed from the error log.
 pub fn closed_pipe() {
     let (api, workspace) = (Api::start(r#"{"rules":[]}"#), Workspace::with_rows(ROWS));
     let mut child =
@@ -186,7 +185,7 @@ pub fn slow_pipe() {
     assert_eq!((status.code(), labels.len(), text.lines().count()), (Some(0), ROWS, ROWS));
 }
 
-/// Returns the lines of this loop for `benches/DURABILITY.md`.
+/// Runs this loop. Returns the results as lines for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     slow_pipe();
     closed_pipe();

@@ -16,8 +16,8 @@ fn load(rows: u64) -> Load {
     Load { rows, faults: REFUSED_ONCE, kinds: Some(KINDS), mends: false, roads: Roads::One }
 }
 
-/// Does a run without a death of the process. Asserts that each request is paid for once, and that the other rows have
-/// copies.
+/// Plays a run in which the process does not die. Asserts that each request is paid for once, and that the other rows
+/// have copies.
 pub fn undisturbed(rows: u64) {
     let disk = MemDisk::new();
 
@@ -59,8 +59,8 @@ const FAULTS: [&str; 6] = [
     r#"{"rules":[{"status":402,"arrivals":[1]},{"status":500,"share":0.3,"draw":"attempt"}]}"#,
 ];
 
-/// Does a run with faults of the API. Asserts that each row has a line or is pending (not finished), and that the next
-/// runs answer all rows.
+/// Plays a run with API faults. Asserts that each row has a line or is pending (not finished), and that the next runs
+/// answer all rows.
 pub fn faults(rows: u64) {
     for faults in FAULTS {
         let disk = MemDisk::new();

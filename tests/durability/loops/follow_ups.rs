@@ -1,6 +1,6 @@
-//! Tests runs whose answers are often not accepted, so that a follow-up request is sent. At each change that such a run
-//! makes to the disk, the process dies, the power fails or the disk fails. Some changes of the disk are between an
-//! answer and its follow-up request. The next run must continue each row from its last written answer.
+//! Tests runs that send follow-up requests, because many of their answers are not accepted. At each change that such a
+//! run makes to the disk, the process dies, the power fails or the disk fails. Some of these disk changes happen
+//! between an answer and its follow-up request. The next run must continue each row from its last written answer.
 //!
 //! The answers of the simulated API are scripted, so the tests know how many requests each row needs. The records of
 //! the API say what was paid.
@@ -150,13 +150,13 @@ fn cost_of(rows: &BTreeMap<String, Recorded>) -> Money {
 
 // ---- the judge ----------------------------------------------------------------------------------------------------
 
-/// The sums over all runs that were disturbed.
+/// The totals of all runs that were disturbed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Disturbed {
     /// The number of disturbances.
     pub points: u64,
     /// The number of rows that were unfinished when their run was disturbed. An unfinished row has a written answer,
-    /// and its follow-up request is not answered.
+    /// but no answer to its follow-up request.
     pub pending: u64,
     /// The number of disturbances at which at least one row was unfinished.
     pub with_pending: u64,
@@ -175,7 +175,7 @@ struct History {
     /// The lines at the start of the last run.
     before: BTreeMap<String, Recorded>,
     charged: Money,
-    /// Whether a run died while it replaced files. If so, the cost of removed lines can be counted twice.
+    /// Whether a run died while it replaced files. After such a death, the cost of removed lines can be counted twice.
     may_count_twice: bool,
     seen: Disturbed,
 }
@@ -186,7 +186,7 @@ impl History {
         Self { what, rows, calls, before, charged: Money::ZERO, may_count_twice: false, seen: Disturbed::default() }
     }
 
-    /// Does a run. Asserts that the run sends at most the requests that each row needs according to the files.
+    /// Plays a run. Asserts that the run sends no more requests for a row than the row needs, according to the files.
     fn run(&mut self, disk: &MemDisk, name: &str, start: Start) -> Virtual {
         let before = recorded(disk);
         for (label, earlier) in self.before.iter().filter(|(_, row)| row.line == Line::Failed) {
@@ -283,19 +283,19 @@ pub fn undisturbed(rows: u64) {
     assert_eq!(history.finish(&disk, true), Disturbed::default());
 }
 
-/// The way in which a run ends early.
+/// How a run ends early.
 #[derive(Clone, Copy, Debug)]
 pub enum End {
-    /// The process dies. If the change is a write, this many of its bytes reach the disk.
+    /// The process dies. If the change is a write, only the given number of its bytes reach the disk.
     Death(usize),
     /// The power fails, and some of the changes that were not synced are lost.
     PowerLoss,
-    /// The change of the disk fails, and the process lives.
+    /// The change of the disk fails, but the process does not die.
     Fault(ErrorKind),
 }
 
-/// Ends a run early at every `step`-th change, with a separate run for each change. After that come `next` runs, and
-/// then a run that finishes all rows.
+/// Ends a run early at every `step`-th change, with a separate run for each change. After that, a run starts with
+/// `next`, and another run finishes all rows.
 pub fn ends(rows: u64, step: usize, end: End, next: Start) -> Disturbed {
     let mut all = Disturbed::default();
     for at in (0..).step_by(step) {
@@ -349,7 +349,7 @@ pub fn deaths_in_a_row(sequences: u64, rows: u64, seed: u64) -> Disturbed {
     all
 }
 
-/// Returns the lines of this loop for `benches/DURABILITY.md`.
+/// Runs this loop. Returns the results as lines for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let (rows, step) = (size.pick(20, 24), size.pick(7, 1));
     undisturbed(rows);

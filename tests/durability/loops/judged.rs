@@ -1,4 +1,4 @@
-//! Does whole runs on virtual time, with a judge between the run and the simulated API. The judge is a transport that
+//! Plays whole runs on virtual time, with a judge between the run and the simulated API. The judge is a transport that
 //! records the time of each request, and the refusals.
 
 use std::collections::BTreeMap;
@@ -36,8 +36,8 @@ pub struct Seen {
     hold_until: Instant,
 }
 
-/// A transport that records all requests and replies. The judge assumes that all requests share one limit. So all
-/// requests have to wait after a refusal.
+/// A transport that records all requests and replies. The judge assumes that all requests share one limit, so after a
+/// refusal, all requests have to wait.
 struct Judge {
     inside: SimTransport,
     provider: Anthropic,

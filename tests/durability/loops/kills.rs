@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::program::{Api, IN_FLIGHT, Outcome, ROWS, Workspace};
 use super::{Seen, Size};
 
-/// Rows with "tenth" in their text are refused once. One of these rows is refused for a different reason. So these runs
-/// also use the error log, its compaction, and `resume`.
+/// The API rejects each row with "tenth" in its text once, and one of these rows with a different status. The runs
+/// therefore also use the error log, its compaction, and `resume`.
 pub const FAULTS: &str = r#"{"rules":[{"status":413,"contains":"tenth row 7:","first_attempts_only":true},{"status":400,"contains":"tenth","first_attempts_only":true}]}"#;
 
 /// The counts of a loop of killed runs.
@@ -42,7 +42,7 @@ impl Deaths {
     }
 }
 
-/// Does a run without a kill. Returns its answers and its duration.
+/// Runs the program without killing it. Returns the answers and the duration of the run.
 pub fn undisturbed() -> (BTreeMap<String, Value>, Duration) {
     let (api, workspace) = (Api::start(FAULTS), Workspace::with_rows(ROWS));
     let begun = Instant::now();
@@ -108,7 +108,7 @@ impl KilledInput {
     }
 }
 
-/// Kills a command after a time. Returns whether the command was running until then.
+/// Kills a command after a time. Returns whether the command was running until the kill.
 pub fn kill_after(mut command: Command, moment: Duration) -> bool {
     let mut child = command.spawn().expect("the program can be started");
     // This sleep chooses the moment of the kill. The sleep does not wait for an event.
@@ -249,15 +249,15 @@ pub fn at_every_change(every: u64) -> Deaths {
     all
 }
 
-/// Returns the lines of this loop for `benches/DURABILITY.md`.
+/// Runs this loop. Returns the results as lines for `benches/DURABILITY.md`.
 ///
 /// The slot of a row is filled before the row is sent. The slot is freed after the line of the row is synced. The
-/// program passes the line to the operating system before it reuses the slot for another row. So two things are true at
-/// each kill, and the test asserts both. First, the number of answers that were produced but not written is at most the
-/// number of requests in flight. Second, the next start reports all these answers.
+/// program passes the line to the operating system before it reuses the slot for another row. Because of this order,
+/// two things are true at each kill, and the test asserts both. First, the number of answers that were produced but not
+/// written is at most the number of requests in flight. Second, the next start reports all these answers.
 pub fn page(size: Size) -> Vec<Seen> {
-    // The program makes its calls on files in groups. So strace can kill the program at only about 160 different
-    // points. The other kills are at random moments.
+    // The program makes its file system calls in groups, so strace can kill it at only about 160 different points. The
+    // other kills are at random moments.
     let random = at_random_moments(size.pick(10, 400), 1);
     let again = again_and_again(size.pick(6, 200), 2);
     let mut all = random;

@@ -88,7 +88,7 @@ impl Transport for AtOnce {
     }
 }
 
-/// Does a run over an input of `rows` lines. One line in a thousand is bad.
+/// Plays a run over an input of `rows` lines. One line in a thousand is bad.
 pub fn long(rows: u64) -> Long {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let input = folder.path().join("in.jsonl");
@@ -239,7 +239,7 @@ fn in_a_child(rows: u64) -> Long {
     Long { bad: whole(0), entries: whole(1), answered: whole(2), most_kib: whole(3), seconds: words[4] }
 }
 
-/// Returns the lines of this loop for `benches/DURABILITY.md`.
+/// Runs this loop. Returns the results as lines for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let rows = size.pick(100_000, 1_000_000);
     let (short, long) = (in_a_child(10_000), in_a_child(rows));

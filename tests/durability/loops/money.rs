@@ -92,7 +92,7 @@ pub fn a_fault_of_tls_stops_the_run_and_fails_no_row() {
     assert_eq!((api.requests(), length("out.jsonl"), length("out.errors.jsonl"), workspace.reported()), (0, 0, 0, 0));
 }
 
-/// Returns the lines of this loop for `benches/DURABILITY.md`.
+/// Runs this loop. Returns the results as lines for `benches/DURABILITY.md`.
 pub fn page(_size: Size) -> Vec<Seen> {
     retried_attempts_are_counted();
     attempts_that_are_not_retried_are_counted();

@@ -1,6 +1,6 @@
 //! Kills the real program while it makes an output from the results. The killed command is `results`, or a `run` that
 //! has no rows left to send. An unfinished output never has the final name, and the next command makes the complete
-//! output. The results and the error log never change, also if parts of the run folder are deleted.
+//! output. The results and the error log never change, even if parts of the run folder are deleted.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -30,7 +30,7 @@ const COMMANDS: [(&str, &[&str]); 6] = [
     ("made.txt", &["results", RESULTS, "--include", "ok", "--order", "done"]),
 ];
 
-/// The system calls with which the program makes an output.
+/// The system calls that the program uses to make an output.
 const CALLS: [&str; 5] = ["openat", "ftruncate", "pwrite64", "fdatasync,fsync", "rename,renameat,renameat2"];
 
 /// The counts of a loop of kills.
@@ -211,7 +211,7 @@ fn at_every_call(rows: usize, seed: u64) -> Kills {
     seen
 }
 
-/// Returns the lines of this loop for `benches/DURABILITY.md`.
+/// Runs this loop. Returns the results as lines for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let rows = size.pick(1_000, 20_000);
     let random = at_random_moments(rows, size.pick(10, 100), 5);

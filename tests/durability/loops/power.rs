@@ -1,9 +1,9 @@
-//! Tests failures of the power. After a failure, everything that was synced is on the disk. The program recovers from
+//! Tests power failures. After a power failure, everything that was synced is on the disk. The program recovers from
 //! every possible state of the other data.
 //!
 //! The journal runs with its threads, as in the program, so several groups of lines are being written when the power is
-//! lost. After a failure, each write that was not synced can be complete, missing, in another order, cut at a multiple
-//! of 512 bytes, or zeroed.
+//! lost. After a power failure, each write that was not synced can be complete, missing, in another order, cut at a
+//! multiple of 512 bytes, or zeroed.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -127,7 +127,7 @@ fn outcome(job: Job, number: u64) -> Outcome {
     Outcome { job: Box::new(job), attempts: vec![attempt], ended }
 }
 
-/// Returns the lines of this loop for `benches/DURABILITY.md`.
+/// Runs this loop. Returns the results as lines for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let states = losses(size.pick(1_000, 10_000), 10, 21);
     vec![Seen::new(

@@ -58,7 +58,7 @@ impl Api {
                 let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
                 let (server, model) = SimServer::serve(config, address).await.expect("there is a free port");
                 tell.send((server.url().to_owned(), model)).expect("the test waits");
-                // An error means that the sender was dropped. A dropped sender also ends the server.
+                // An error means that the sender was dropped, which also stops the server.
                 let _ = stopped.await;
             });
         });
@@ -79,7 +79,7 @@ impl Api {
     /// Waits until the server has read and billed all requests that its clients sent before they were killed.
     pub fn settle(&self) {
         loop {
-            // The server checks its sockets one after the other. So a server that has answered two newer sockets has
+            // The server checks its sockets one after the other, so a server that has answered two newer sockets has
             // read all older sockets.
             self.knock();
             self.knock();

@@ -19,8 +19,7 @@ const ROWS: usize = 60;
 /// The number of output tokens of each answer of [`Api::start`].
 const TOKENS: u64 = 40;
 
-/// The system calls on files that the program makes immediately before it replaces the results and during the
-/// replacement.
+/// The file system calls that the program makes just before and while it replaces the results.
 const POINTS: &[Point] = &[
     Point { calls: "pwrite64", file: "out.jsonl.claude-batch.tmp" },
     Point { calls: "fdatasync,fsync", file: "out.jsonl.claude-batch.tmp" },
@@ -104,8 +103,8 @@ pub fn kills(kills: u64, seed: u64) {
     }
 }
 
-/// Kills the command at each write, sync and rename of its last two steps. First it saves the sums, and then it
-/// replaces the results.
+/// Kills the command at each write, sync and rename of its last two steps. In these steps, the command first saves the
+/// totals, and then replaces the results.
 fn at_every_step() -> u64 {
     let (expected, _) = undisturbed();
     let mut all = 0;
@@ -127,7 +126,7 @@ fn at_every_step() -> u64 {
     all
 }
 
-/// Returns the lines of this loop for `benches/DURABILITY.md`.
+/// Runs this loop. Returns the results as lines for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let random = size.pick(5, 200);
     kills(random, 3);

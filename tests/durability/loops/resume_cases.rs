@@ -146,7 +146,7 @@ fn try_case(case: &Case) -> Result<(), String> {
     Err(format!("{}: {} sent, {second:?}; expected {:?}", case.change, sent, case.expected))
 }
 
-/// Returns the lines of this loop for `benches/DURABILITY.md`.
+/// Runs this loop. Returns the results as lines for `benches/DURABILITY.md`.
 pub fn page(_size: super::Size) -> Vec<Seen> {
     let wrong = wrong();
     assert!(wrong.is_empty(), "{wrong:#?}");

@@ -77,13 +77,13 @@ fn faults(random: &mut fastrand::Rng, hours: u64) -> String {
     format!(r#"{{"seed":{},"rules":[{}]}}"#, random.u32(..), rules.trim_end_matches(','))
 }
 
-/// Makes a run with random faults that takes this many virtual hours.
+/// Plays a run with random faults that takes `hours` virtual hours.
 pub fn soak(seed: u64, hours: u64) -> SoakCounts {
     let begun = Stopwatch::start();
     let mut random = fastrand::Rng::with_seed(seed);
     let rpm = random.u32(100..1_000);
     let limits = RateLimits::new(rpm, rpm * 400, rpm * 90);
-    // The number of rows that the limits allow in that time.
+    // The number of rows that the limits allow in these hours.
     let rows = u64::from(rpm) * 60 * hours;
     let plan = FaultPlan::parse(&faults(&mut random, hours), "faults.json").expect("the plan is well-formed");
     let sim = SimConfig::new(presets::models())
@@ -97,7 +97,7 @@ pub fn soak(seed: u64, hours: u64) -> SoakCounts {
 
     let what = format!("seed {seed}");
     assert_eq!(run.finish.halted, None, "{what}");
-    // (1), (2): each row is in exactly one list, and only once in this list.
+    // (1), (2): each row is in exactly one list, exactly once.
     let labels: HashSet<&str> = run
         .ledger
         .answered
@@ -119,7 +119,7 @@ pub fn soak(seed: u64, hours: u64) -> SoakCounts {
     assert_eq!(run.stats.succeeded_total(), run.ledger.answered.len() as u64, "{what}");
     assert_eq!(run.stats.failed_total(), run.ledger.failed.len() as u64, "{what}");
     // (8): the longest time without events is bounded by the sum of three times. These are the longest wait, the
-    // slowest test request, and the longest time for which a server is silent.
+    // slowest test request, and the longest silence of a server.
     assert!(run.longest_silence <= Duration::from_secs(180), "{what}: silent for {:?}", run.longest_silence);
     // (9): if a request was charged but has no line, the run reports it.
     let charged_besides = run.books.billed_calls - run.ledger.answered.len() as u64;
@@ -168,8 +168,8 @@ fn record_path() -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("soak.txt")
 }
 
-/// Returns the lines of this loop for `benches/DURABILITY.md`. If a seed breaks an invariant, the other seeds are tried
-/// nevertheless.
+/// Runs this loop. Returns the results as lines for `benches/DURABILITY.md`. If a seed breaks an invariant, the other
+/// seeds are tried anyway.
 pub fn page(size: Size) -> Vec<Seen> {
     const MOST_SECONDS: f64 = 20.0;
     let (seeds, hours) = size.pick((4, 1), (100, 8));

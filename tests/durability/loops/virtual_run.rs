@@ -1,4 +1,4 @@
-//! Does whole runs on virtual time. The real loop, scheduler and journal run against the simulated API. At any change,
+//! Plays whole runs on virtual time. The real loop, scheduler and journal run against the simulated API. At any change,
 //! the disk can fail or the process can die.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,8 +92,8 @@ pub enum Roads {
 /// The name of the second provider.
 pub const SECOND: &str = "second";
 
-/// A fault: the rows that contain "tenth" fail once. So the program has entries of the error log to compact, and
-/// `resume` has rows to send.
+/// A fault: the rows that contain "tenth" fail once. Because of these failures, the error log has entries to compact,
+/// and `resume` has rows to send.
 pub const REFUSED_ONCE: &str = r#"{"rules":[{"status":400,"contains":"tenth","first_attempts_only":true}]}"#;
 /// A fault file without faults.
 pub const NO_FAULTS: &str = r#"{"rules":[]}"#;
@@ -220,7 +220,7 @@ fn over_two(config: Config) -> Config {
     }
 }
 
-/// Returns the request of a row in the form for the second provider.
+/// Returns the request of a row in the format of the second provider.
 fn at_second(ask: &Ask) -> Ask {
     Ask { pool: PoolId { provider: SECOND.into(), ..PoolId::clone(&ask.pool) }.into(), ..ask.clone() }
 }

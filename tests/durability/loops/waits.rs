@@ -1,5 +1,5 @@
-//! Checks that a run waits for as long as servers tell it to wait. Some runs get each valid form of `retry-after`, some
-//! get values of `retry-after` that make no sense, and some have an outage.
+//! Checks that a run waits as long as servers tell it to wait. Some runs get each valid form of `retry-after`, some get
+//! values of `retry-after` that make no sense, and some have an outage.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ fn sim(limits: RateLimits, faults: &str) -> SimConfig {
     SimConfig::new(presets::models()).with_limits(limits).with_lengths(OutputLengths::fixed(20)).with_faults(faults)
 }
 
-/// Makes a run in which refusals say how long to wait: as a number, a decimal number, milliseconds or a date.
+/// Plays a run in which refusals say how long to wait: as a number, a decimal number, milliseconds or a date.
 pub fn told(rows: u64) -> Judgement {
     let faults = r#"{"seed":5,"rules":[
         {"status":429,"share":0.08,"draw":"attempt","retry_after":"3"},
@@ -49,7 +49,7 @@ pub fn told(rows: u64) -> Judgement {
     run(sim(RateLimits::NONE, faults), || support::config(RateLimits::NONE, Window::fixed(32), 1), rows)
 }
 
-/// Makes a run in which refusals have this `retry-after`, which makes no sense.
+/// Plays a run in which refusals have the nonsensical `retry-after` in `value`.
 pub fn nonsense(value: &str) -> Judgement {
     let faults =
         format!(r#"{{"seed":5,"rules":[{{"status":429,"share":0.3,"draw":"attempt","retry_after":{value:?}}}]}}"#);
@@ -73,8 +73,8 @@ pub struct Outage {
     pub rate: f64,
     /// The number of requests per row, over the whole run.
     pub amplification: f64,
-    /// The time from the end of the outage until the rate is nine tenths of the rate before the outage, in seconds. The
-    /// rate is measured over ten seconds.
+    /// How many seconds after the outage the rate reaches nine tenths of the rate before the outage. The rate is
+    /// measured over ten seconds.
     pub back_after_s: u64,
     /// The number of refusals by the limits.
     pub refused: u64,
@@ -85,7 +85,7 @@ pub struct Outage {
 const FROM: u64 = 120;
 const UNTIL: u64 = 720;
 
-/// Makes a run with an outage of ten minutes, in which every request fails with this status.
+/// Plays a run with an outage of ten minutes, in which every request fails with this status.
 pub fn outage(status: u16) -> Outage {
     const ROWS: u64 = 9_000;
     let faults = format!(r#"{{"rules":[{{"status":{status},"from":"{FROM}s","until":"{UNTIL}s"}}]}}"#);
@@ -103,7 +103,7 @@ pub fn outage(status: u16) -> Outage {
     }
 }
 
-/// Returns the lines of this loop for `benches/DURABILITY.md`.
+/// Runs this loop. Returns the results as lines for `benches/DURABILITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let told = told(size.pick(2_000, 20_000));
     assert_eq!((told.seen.early, told.stats.failed_total(), told.finish.pending), (0, 0, 0));

@@ -1,4 +1,4 @@
-"""Creates a batch with the official SDK, asks until the batch has ended, and reads the results."""
+"""Creates a batch with the official SDK, polls until the batch has ended, and reads the results."""
 
 import json
 import os

@@ -1,5 +1,5 @@
 //! Tests inputs that never end, inputs without rows, templates that never end, names of several megabytes, and deep
-//! nesting. The program must not panic, hang or use up the memory. Common parsers must be able to read every line that
+//! nesting. The program must not panic, hang or run out of memory. Common parsers must be able to read every line that
 //! the program writes.
 
 use std::fs;
@@ -17,11 +17,11 @@ use serde_json::Value;
 use super::super::page::{Seen, Size};
 use super::super::support::{Api, Folder, Said, finish};
 
-/// The time after which a case counts as hanging. Every case takes less time, also without optimization and on a busy
-/// machine.
+/// The time after which a case counts as hanging. Every case takes less than this time, even without optimization and
+/// on a busy machine.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Returns the lines of this loop for the page.
+/// Runs this loop. Returns the results as lines for `benches/SECURITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let mut seen = inputs(size);
     seen.extend([templates(size), names(size), nested_rows(size), nested_answers(size)]);

@@ -22,7 +22,7 @@ const SECRET: &str = "OUTSIDE-4f1c9a77d2";
 /// A text that the program is allowed to send.
 const INSIDE: &str = "inside the folder";
 
-/// Returns the lines of this loop for the page.
+/// Runs this loop. Returns the results as lines for `benches/SECURITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     vec![
         Seen::new(
@@ -148,8 +148,8 @@ fn keys(size: Size) -> String {
         let name = flag.get_long().expect("the flag has a long name");
         let mut has_effect = false;
         for key in flag.get_all_aliases().unwrap_or_default().into_iter().chain([name]) {
-            // Only the name of a flag decides whether the flag is refused. So the short version tries only a few
-            // values.
+            // Whether the program rejects a flag depends only on the name of the flag, so the short version tries only
+            // a few values.
             let is_sampled = size == Size::Share && !folder::may_set(name);
             for value in VALUES.into_iter().filter(|_| !is_sampled || rng.u8(..8) == 0) {
                 for (file, args, line) in [
@@ -186,7 +186,7 @@ fn keys(size: Size) -> String {
     format!("{tried} files: {free} flags took effect, {refused} were refused each time")
 }
 
-/// Makes the files of a hostile folder. Returns names from which the test builds paths.
+/// Makes the files of a hostile folder. Returns the names that the test builds paths from.
 fn furnish(place: &Place) -> Vec<String> {
     let (work, secret) = (&place.world.working_folder, place.root.path().join("secret.txt"));
     for folder in ["sub", "sub/deep", ".hidden", "ünï", "a b"] {

@@ -31,7 +31,7 @@ const ROOT: u32 = 0;
 const HANGS: Duration = Duration::from_secs(60);
 const KEPT: &str = "not to be touched\n";
 
-/// Returns the lines of this loop for the page.
+/// Runs this loop. Returns the results as lines for `benches/SECURITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let mut lines = vec![table(size), race_of_openings(size), race_of_runs(size)];
     lines.extend(single_promises());
@@ -134,7 +134,7 @@ impl Case {
     fn expected(&self) -> Expected {
         let is_open = self.folder_mode & 0o1002 == 0o002 && !self.trusts;
         if let Place::Inside(name) = self.place {
-            // The run folder belongs to the runner. So the runner can remove anything that has the name of a temporary
+            // The run folder belongs to the runner, who can therefore remove anything that has the name of a temporary
             // file.
             return match self.kind {
                 _ if is_open => Expected::Refused,
@@ -422,7 +422,7 @@ impl Program {
         ended(self.at(user, folder, api, args))
     }
 
-    /// Starts a simulator, and ends it as soon as it accepts requests.
+    /// Starts a simulator, and stops it as soon as it accepts requests.
     fn simulate_as(&self, user: u32, folder: &Folder, args: &[&str]) -> Said {
         let mut child = self.command_as(user, folder, args).spawn().expect("the program starts");
         let mut first = String::new();
@@ -437,7 +437,7 @@ impl Program {
     }
 }
 
-/// Runs a command. If the command hangs, this function ends it and fails the test.
+/// Runs a command. If the command hangs, this function kills it and fails the test.
 fn ended(mut command: Command) -> Said {
     let child = command.spawn().expect("the program starts");
     let id = child.id();
@@ -476,7 +476,7 @@ fn race_of_openings(size: Size) -> Seen {
             let mut random = fastrand::Rng::with_seed(7);
             let next = folder.path().join("next");
             while !is_over.load(Ordering::Relaxed) {
-                // Renaming replaces the file in one step. So the program can check the file of the test, and then open
+                // Renaming replaces the file in one step, so the program can check the file of the test and then open
                 // the other file or link.
                 fs::write(&next, "").expect("the file can be written");
                 fs::rename(&next, &path).expect("the test owns the file");

@@ -123,7 +123,7 @@ fn command(folder: &Folder, server: &Hostile, key: &Key, args: &[&str]) -> Comma
     command
 }
 
-/// Asserts that a key is not in the output of a run, and not in the files that the run left.
+/// Asserts that neither the output of a run nor the files that it left contain a key.
 #[track_caller]
 fn nothing_found(finder: &Finder, folder: &Folder, said: &Said, about: &str) {
     for (place, text) in [("standard output", &said.out), ("standard error", &said.err)] {
@@ -185,8 +185,8 @@ fn in_errors_that_stop_the_run(keys: &[Key], size: Size) -> Seen {
     )
 }
 
-/// Parts of the key that are twelve characters long. The server sends these parts in the fields from which the program
-/// keeps the most text.
+/// Parts of the key that are twelve characters long. The server sends these parts in the fields where the program keeps
+/// the most text.
 fn pieces_of_the_key(keys: &[Key], size: Size) -> Seen {
     let mut tried = 0;
     for key in keys {
@@ -386,8 +386,8 @@ fn memory() -> Seen {
             }
             assert!(!cat.status().expect("cat is there").success(), "{file} can be read");
         }
-        // Some signals must be sent twice. The standard library of Rust catches the first signal, to check for a full
-        // stack. Only the second signal ends the process.
+        // Some signals must be sent twice. The standard library of Rust catches the first signal, to check for a stack
+        // overflow. Only the second signal ends the process.
         until(|| {
             let _ = Command::new("kill").args([signal, &id]).stderr(std::process::Stdio::null()).status();
             child.try_wait().expect("the process is a child of the test").is_some()

@@ -1,6 +1,7 @@
-//! Tests two runs whose outputs are related. No row is lost, because a run that would disturb the other run is refused.
+//! Tests two runs whose outputs are related. No row is lost, because the program rejects a run that would disturb the
+//! other run.
 //!
-//! The tests try every way in which the names and files of two outputs can be related. If a run was not refused, each
+//! The tests try every way in which the names and files of two outputs can be related. If a run was not rejected, each
 //! of its rows must be in exactly one line at the end, counted over all files. In most tests, the second run begins at
 //! a random moment.
 
@@ -26,7 +27,7 @@ use claude_batch::source::BrokenRow;
 use super::super::page::{Seen, Size};
 use super::super::support::{Api, Folder, Said, feed, finish, ids, quick};
 
-/// Returns the lines of this loop for the page.
+/// Runs this loop. Returns the results as lines for `benches/SECURITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     vec![interleavings(size), replacements(size), table()]
 }
@@ -100,7 +101,7 @@ fn interleavings(size: Size) -> Seen {
     )
 }
 
-/// Runs one pair of runs. Returns how many of the two runs were refused.
+/// Runs one pair of runs. Returns how many of the two runs were rejected.
 fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
     let folder = Folder::new();
     let api = api(random);
@@ -133,8 +134,8 @@ fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
         }
     }
     let count = said.iter().filter(|said| said.code == Some(2)).count();
-    // If outputs are crossed or are hard links to one file, both runs are allowed to be refused. In all other cases, at
-    // most one run is allowed to be refused.
+    // If outputs are crossed or are hard links to one file, the program is allowed to reject both runs. In all other
+    // cases, the program is allowed to reject at most one run.
     assert!(count < 2 || relation == Relation::Crossed || relation == Relation::HardLinks, "{what}\nboth refused");
     let found = found(&folder, &said);
     for letter in allowed {
@@ -226,8 +227,8 @@ fn with_common<'a>(args: &[&'a str]) -> Vec<&'a str> {
     args.iter().chain(halts_never).chain(&["-c", "4"]).copied().collect()
 }
 
-/// Returns an API that needs some milliseconds for an answer. The API refuses some of the rows, so that the results and
-/// the error log get lines.
+/// Returns an API that needs some milliseconds for an answer. The API rejects some of the rows, so that both the
+/// results and the error log get lines.
 fn api(random: &mut fastrand::Rng) -> Api {
     let faults = format!(r#"{{"seed": {}, "rules": [{{"status": 400, "share": 0.3}}]}}"#, random.u32(..));
     let latency = Latency { first_token: Duration::from_millis(random.u64(1..25)), jitter: 0.4, ..Latency::ZERO };
@@ -259,7 +260,7 @@ fn found(folder: &Folder, said: &[Said]) -> BTreeMap<String, Vec<String>> {
         let is_input = path.parent() == Some(Path::new(&folder.path("")).components().as_path()) && is_input(&path);
         let is_of_run = path.components().any(|part| part.as_os_str().to_string_lossy().ends_with(".run"));
         if !is_input && !is_of_run {
-            // A file is counted only once, also if it has two names or is reached through a linked folder.
+            // A file is counted only once, even if it has two names or is reached through a linked folder.
             let metadata = fs::metadata(&path).expect("the file exists");
             let text = String::from_utf8(bytes).expect("lines are text");
             texts.insert((metadata.dev(), metadata.ino()), (path.display().to_string(), text));
@@ -344,7 +345,7 @@ fn replacements(size: Size) -> Seen {
 
 /// Opens the log as soon as nobody has locked it. Locks of this process can last a little longer, because another test
 /// can be starting a program at the same time. Until that program runs, its process has copies of all open files and
-/// their locks. The copies exist only for milliseconds.
+/// their locks, for some milliseconds.
 fn opened_soon<T>(open: impl Fn() -> Result<T, JournalError>) -> T {
     for _ in 0..500 {
         match open() {

@@ -15,10 +15,10 @@ use super::super::support::{CANARY, Folder, rows};
 
 /// The length of an endless body, in bytes. Such a body is longer than the largest body that the program reads.
 const ENDLESS: usize = 40 << 20;
-/// The size of an answer in the short version, in bytes. Sixteen such answers need twice the allowed memory. So the
-/// test notices if the program keeps many answers in memory at the same time.
+/// The size of an answer in the short version, in bytes. Sixteen such answers need twice the allowed memory, so the
+/// test notices if the program keeps many answers in memory at once.
 const SHORT: usize = 5 << 20;
-/// With 16 requests in flight, the program is allowed to use this much more memory than in a run with short answers.
+/// How much more memory the program is allowed to use with 16 requests in flight than in a run with short answers.
 const MOST_OVER_KIB: u64 = 64 << 10;
 /// The most memory that the program is allowed to use with 64 requests in flight.
 const MOST_KIB: u64 = 300 << 10;
@@ -171,14 +171,14 @@ fn message(member: &str) -> String {
     )
 }
 
-/// Returns a good message of about this many bytes. About half of its bytes are tabs between the JSON tokens; the other
+/// Returns a good message of about `bytes` bytes. About half of its bytes are tabs between the JSON tokens; the other
 /// half is one long string.
 fn long_message(bytes: usize) -> Vec<u8> {
     let half = bytes / 2;
     message(&format!("{}\"x\":\"{}\",", "\t".repeat(half - 300), "z".repeat(half))).into_bytes()
 }
 
-/// Writes a piece of data again and again, up to this many bytes in total.
+/// Writes a piece of data again and again, up to about `bytes` bytes in total.
 fn repeat(to: &mut TcpStream, piece: &[u8], bytes: usize) -> io::Result<()> {
     let many = piece.repeat((64 << 10) / piece.len() + 1);
     (0..bytes.div_ceil(many.len())).try_for_each(|_| to.write_all(&many))
@@ -208,8 +208,7 @@ fn bomb(bytes: usize) -> Vec<u8> {
             count -= 8;
         }
     };
-    // The data begins with the header of a block with fixed codes, which is not the last block. Then comes the letter
-    // x.
+    // The data begins with the header of a block with fixed codes, which is not the last block. The letter x follows.
     put(0b010, 3, &mut out);
     put(u64::from((b'x' + 0x30).reverse_bits()), 8, &mut out);
     for _ in 0..bytes / 258 {
@@ -229,7 +228,7 @@ struct Ran {
     folder: Folder,
 }
 
-/// Runs the program with this many rows. All rows are in flight at the same time.
+/// Runs the program with `at_once` rows, which are all in flight at once.
 fn run(url: &str, at_once: usize, stream: bool) -> Ran {
     let folder = Folder::new();
     folder.write("in.jsonl", &rows(at_once));
@@ -303,7 +302,7 @@ fn against(kind: &Kind, at_once: usize, bytes: usize) -> Ran {
     let ran = run(&server.url, at_once, name.contains("stream"));
 
     let is_good = *answers == Answers::Good;
-    // The test allows only one request for each row. So a row that needs a retry is left for the next run.
+    // The test allows only one request for each row, so a row that needs a retry is left for the next run.
     let codes: &[i32] = if is_good { &[0] } else { &[3, 4, 6] };
     let is_ended = ran.code.is_some_and(|code| codes.contains(&code));
     assert!(is_ended, "{name}, {at_once} at once, {:?} after {:.1?}: {}", ran.code, ran.took, ran.err);
@@ -327,7 +326,7 @@ fn plain_kib(at_once: usize) -> u64 {
     ran.peak_kib
 }
 
-/// Returns the lines of this loop for the page.
+/// Runs this loop. Returns the results as lines for `benches/SECURITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let bytes = size.pick(SHORT, ENDLESS);
     let plain = plain_kib(16);

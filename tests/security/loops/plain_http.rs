@@ -13,7 +13,7 @@ use super::super::support::{CANARY, Folder, Said};
 /// The password of a proxy.
 const PASSWORD: &str = "hunter2-8d1c";
 
-/// Returns the lines of this loop for the page.
+/// Runs this loop. Returns the results as lines for `benches/SECURITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     vec![
         Seen::new(
@@ -174,7 +174,7 @@ fn embedded(address: Ipv4Addr, rng: &mut fastrand::Rng) -> (String, Kind) {
     (format!("[{text}]"), kind)
 }
 
-/// Answers every request like an API that refuses the row. The program does not retry such a refusal.
+/// Answers every request like an API that rejects the row. The program does not retry such a row.
 fn refusing(asked: &Asked, connection: &mut std::net::TcpStream) -> std::io::Result<Then> {
     if asked.head.starts_with("CONNECT ") {
         return connection.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").map(|()| Then::Close);
@@ -226,7 +226,7 @@ const HOSTS: [(&str, &[&str], &str); 9] = [
     ("fine.example.invalid", &["127.0.0.1"], ""),
 ];
 
-/// Runs the program with a hosts file of the test. This is skipped if the operating system does not allow it.
+/// Runs the program with a hosts file of the test. Skips the test if the operating system does not allow such a file.
 #[cfg(target_os = "linux")]
 fn resolved(size: Size) -> String {
     let folder = Folder::with_rows(1);

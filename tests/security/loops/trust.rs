@@ -4,7 +4,7 @@
 //! Each try has its own folder. The folder contains `work`, which has a finished run in which rows failed. Beside
 //! `work` are a folder that must not change, and a command that creates a file when it is run. There are two servers.
 //! The user chose the first server, so requests are allowed to reach it. Every hostile value leads to the second
-//! server. So requests must not reach the second server.
+//! server, so no request is allowed to reach the second server.
 
 mod mutate;
 mod names;
@@ -27,7 +27,7 @@ use mutate::Mutator;
 
 /// The time after which a run counts as hanging.
 const LONGEST: Duration = Duration::from_secs(60);
-/// The flags that a run records in its manifest. If a manifest sets any other flag, it is refused.
+/// The flags that a run records in its manifest. The program rejects a manifest that sets any other flag.
 const RECORDED: [&str; 21] = [
     "tier",
     "api-version",
@@ -54,7 +54,7 @@ const RECORDED: [&str; 21] = [
 const LOG: &str = "out.errors.jsonl";
 const MANIFEST: &str = "out.jsonl.run/manifest.json";
 
-/// Returns the lines of this loop for the page.
+/// Runs this loop. Returns the results as lines for `benches/SECURITY.md`.
 pub fn page(size: Size) -> Vec<Seen> {
     let servers = Servers::new();
     let base = servers.base();
@@ -108,7 +108,7 @@ fn names(servers: &Servers, base: &Files, size: Size) -> Seen {
 
         let said = place.run(servers, &["resume", LOG]);
         let is_own = place.root().join("work").join(name) == place.root().join("work/out.jsonl");
-        // With `-o`, a path that leads to the same results file is accepted. So the test does not use `-o` with such a
+        // With `-o`, a path that leads to the same results file is accepted, so the test does not use `-o` with such a
         // path.
         let given = (!is_own).then(|| place.run(servers, &["resume", LOG, "-o", "out.jsonl"]));
 
@@ -167,7 +167,7 @@ fn mutations(servers: &Servers, base: &Files, size: Size) -> Seen {
     )
 }
 
-/// Returns whether a refusal names the file of the run that has the mistake, and the place in this file.
+/// Returns whether an error message names the faulty file of the run, and the place in this file.
 fn names_its_place(text: &str) -> bool {
     let files = ["out.jsonl", "out.errors.jsonl", "manifest.json", "resume.jsonl", "prompts.jsonl"];
     let places = ["line ", "settings.", "origin", "format version ", "the first is ", "larger than", ".jsonl:"];
@@ -303,7 +303,7 @@ impl Place {
         self.folder.write(&format!("work/{name}"), text);
     }
 
-    /// Runs the program against the good server. If the program hangs, this function ends it and fails the test.
+    /// Runs the program against the good server. If the program hangs, this function kills it and fails the test.
     fn run(&self, servers: &Servers, args: &[&str]) -> Said {
         let mut command = self.folder.command(args);
         command.args([

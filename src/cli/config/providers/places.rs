@@ -48,7 +48,7 @@ impl Places {
         (!filled.contains('{')).then_some(filled)
     }
 
-    /// Returns the headers of the preset. A header with a place that is not set is left out.
+    /// Returns the headers of the preset. A header whose place is not set is left out.
     pub(super) fn headers(&self, preset: &Preset) -> Vec<(HeaderName, HeaderValue)> {
         let header = |(name, text): (&String, &String)| {
             let value = HeaderValue::try_from(self.fill(text)?).ok()?;
@@ -57,7 +57,7 @@ impl Places {
         preset.headers.iter().filter_map(header).collect()
     }
 
-    /// Returns, in words, the places that `texts` contain and that have no value.
+    /// Returns, in words, the places in `texts` that have no value.
     pub(super) fn missing(&self, found: Found<'_>, preset: &Preset, texts: &[&str]) -> Vec<String> {
         let is_missing = |place: &&PlaceFacts| Preset::needs(place, texts) && self.get(&place.name).is_none();
         preset.places.iter().filter(is_missing).map(|place| words(place, found.name)).collect()
@@ -87,7 +87,7 @@ fn value_of(place: &PlaceFacts, found: Found<'_>, world: &World) -> Result<Optio
     Ok(place.default.clone().map(|value| (value, place.name.clone())))
 }
 
-/// Checks that a value contains only characters of one part of a host name or path.
+/// Checks that a value contains only characters that are allowed in one part of a host name or path.
 fn check(place: &str, value: &str, from: &str) -> Result<()> {
     let is_of_host = matches!(place, "region" | "resource");
     let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || (!is_of_host && b"_.:~".contains(&byte));

@@ -31,7 +31,7 @@ pub(crate) struct Flags<'s> {
 impl<'s> Flags<'s> {
     /// Returns the settings outside of tables that are for a provider. The settings of files are for the default
     /// provider, and the settings of this call are for the first provider. So a key, a header or an address that was
-    /// typed for one provider is never used for another. `none` contains no settings.
+    /// typed for one provider is never used for another. `none` is returned for a provider that has no such settings.
     fn of_provider(&self, is_default: bool, none: &'s Settings) -> &'s Settings {
         match (is_default, self.is_first) {
             (true, true) => self.merged,
@@ -138,7 +138,7 @@ fn with_path(url: &str, path: &str) -> String {
     if plain.ends_with(path) { plain.to_owned() } else { format!("{plain}{path}") }
 }
 
-/// Returns, in words, the settings that the address needs and that are missing.
+/// Returns, in words, the missing settings that the address needs.
 fn missing_address(found: Found<'_>, preset: &Preset, places: &Places) -> Vec<String> {
     match &preset.address {
         Some(address) => places.missing(found, preset, &[address]),
@@ -167,8 +167,8 @@ fn auth(found: Found<'_>, preset: &Preset, key: &KeySource) -> Option<AuthStyle>
     own.or(usual)
 }
 
-/// Returns the headers of the provider. Headers of the flags replace headers of the table, which replace headers of the
-/// preset with the same name.
+/// Returns the headers of the provider. A header from the flags replaces the table's header of the same name, which
+/// replaces the preset's.
 fn headers(
     found: Found<'_>,
     preset: &Preset,
@@ -196,8 +196,8 @@ fn features(found: Found<'_>, preset: &Preset) -> ProviderFeatures {
 }
 
 /// Returns the rules that say what is changed in requests. If the table lists a member under `drop`, rows with this
-/// member are not refused, but sent without it. A table that switches a feature on also allows the members of this
-/// feature.
+/// member are sent without it instead of being rejected. A table that switches a feature on also allows the members of
+/// this feature.
 fn rules(found: Found<'_>, preset: &Preset, features: &ProviderFeatures) -> RequestRules {
     let table = found.table;
     let prefix = table.and_then(|table| table.model_prefix.as_deref()).unwrap_or(&preset.model_prefix);

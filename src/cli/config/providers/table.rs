@@ -83,7 +83,7 @@ type Value<'i> = Spanned<DeValue<'i>>;
 /// Reads the tables below `[providers]`. `key` is the TOML key `providers`; messages name its place in the file.
 ///
 /// # Errors
-/// Fails if tables of providers are not allowed in this file, or if a table has an unknown key or a wrong value. The
+/// Fails if provider tables are not allowed in this file, or if a table has an unknown key or a wrong value. The
 /// message names the file and the line.
 pub(in crate::cli::config) fn read(
     key: &Key<'_>,

@@ -14,7 +14,7 @@ const NEEDED: [&str; 4] = ["model", "messages", "max_tokens", "stream"];
 /// The highest factor for prices. A higher factor is certainly a mistake.
 const MOST_FACTOR: f64 = 100.0;
 
-/// Returns a text that is not empty.
+/// Returns a text without the blanks around it, or an error if it is empty.
 pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
     match value.as_str().map(str::trim) {
         Some("") => Err("it is empty".to_owned()),
@@ -23,7 +23,7 @@ pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
     }
 }
 
-/// Returns a text without blanks and control characters, which can be empty.
+/// Returns a text, or an error if it contains blanks or control characters. The text can be empty.
 pub(super) fn plain(value: &DeValue<'_>) -> Result<String, String> {
     let text = value.as_str().ok_or_else(|| format!("give a text in quotes; found {}", found(value)))?;
     if text.chars().any(|char| char.is_whitespace() || char.is_control()) {
@@ -87,7 +87,7 @@ pub(super) fn list(value: &DeValue<'_>) -> Result<Vec<String>, String> {
     }
 }
 
-/// Returns the path of a member of requests, or an error if it is malformed or the member is needed.
+/// Returns the path of a request member, or an error if the path is malformed or every request needs the member.
 pub(super) fn member(path: &str) -> Result<MemberPath, String> {
     if NEEDED.contains(&path) {
         return Err(format!("every request needs {path}, so a provider can't leave it out"));
@@ -131,7 +131,7 @@ pub(super) fn limits(value: &DeValue<'_>) -> Result<RateLimits, String> {
     Ok(limits)
 }
 
-/// Returns the factor by which prices are multiplied.
+/// Returns the factor for prices.
 pub(super) fn factor(value: &DeValue<'_>) -> Result<f64, String> {
     let number = match value {
         DeValue::Integer(number) => number.to_string(),

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The highest number of requests in flight before the first refusal.
+/// The highest number of requests in flight before the server first rejects one.
 const AT_ONCE: usize = 8;
-/// The wait after a refusal or failure, if the server does not say how long to wait.
+/// The wait after a rejected or failed request, if the server does not say how long to wait.
 const BACKOFF: Duration = Duration::from_secs(1);
-/// The longest time between two requests, except if a limit that the server reports needs a longer time.
+/// The longest time between two requests, unless a limit that the server reports requires a longer time.
 const LONGEST_GAP: Duration = Duration::from_secs(5);
-/// The time without a count after which the program stops asking the server.
+/// How long the program waits for another count before it stops asking the server.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The state that decides how fast requests are sent.
@@ -22,7 +22,7 @@ pub(super) struct Pace {
     at_once: usize,
     /// The moment when `gap` last became longer.
     slowed: Instant,
-    /// The moment when the server last gave an answer that ended a row.
+    /// The moment when the server last finished a row, with a count or a final failure.
     progress: Instant,
 }
 
@@ -39,12 +39,12 @@ impl Pace {
         self.at_once
     }
 
-    /// Returns the moment from which the next request can be sent.
+    /// Returns when the next request can be sent.
     pub(super) fn next(&self) -> Instant {
         self.next
     }
 
-    /// Returns the moment at which the program stops waiting for another count.
+    /// Returns when the program stops waiting for another count.
     pub(super) fn end(&self) -> Instant {
         self.progress + PATIENCE
     }
@@ -54,7 +54,7 @@ impl Pace {
         self.next = Instant::now() + self.gap;
     }
 
-    /// Records that the server has given an answer that ends a row: a count or a final failure.
+    /// Records that the server has finished a row, with a count or a final failure.
     pub(super) fn progressed(&mut self) {
         self.progress = Instant::now();
     }
@@ -66,12 +66,12 @@ impl Pace {
         self.next = self.next.max(Instant::now() + wait);
     }
 
-    /// Makes the pace slower after the server has refused a request because of a limit. The refused request was sent at
-    /// `sent`, and `rpm` is the limit that the server reports. After the first refusal, only one request is in flight
+    /// Slows down after the server has rejected a request because of a limit. The rejected request was sent at `sent`,
+    /// and `rpm` is the limit that the server reports. After the first rejected request, only one request is in flight
     /// at a time.
     ///
-    /// A refusal of a request that was sent before the last slowdown does not make `gap` longer, because such a refusal
-    /// says nothing about the new `gap`.
+    /// If the rejected request was sent before the last slowdown, `gap` stays the same, because the rejection says
+    /// nothing about the new `gap`.
     pub(super) fn refused(&mut self, sent: Instant, wait: Option<Duration>, rpm: Option<u32>) {
         self.at_once = 1;
         self.pause(wait);

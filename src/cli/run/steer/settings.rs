@@ -42,10 +42,11 @@ pub(super) fn put(setting: Setting, config: &mut Config) {
     }
 }
 
-/// Returns the setting, but limits a cap to the cap in flags and files (`base`), if that is lower.
+/// Returns the setting. If the cap in flags and files (`base`) is lower, or the setting has no cap, returns the cap of
+/// `base`.
 ///
-/// A schedule may come from a file in the working folder, which another person may have written. So a schedule can
-/// lower the user's caps, but not raise them.
+/// A schedule may come from a file in the working folder, which another person may have written. It can therefore lower
+/// the user's caps, but not raise them.
 pub(super) fn capped(setting: Setting, base: &Config) -> Setting {
     fn lower<T: Ord>(own: Option<T>, base: Option<T>) -> Option<T> {
         own.into_iter().chain(base).min()

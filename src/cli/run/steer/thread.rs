@@ -1,4 +1,4 @@
-//! The thread that changes, pauses or ends a run in progress.
+//! The thread that changes, pauses or stops a run in progress.
 
 use std::io;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -15,9 +15,9 @@ use crate::runner::signals::OnReread;
 use crate::runner::{Applied, Interrupt, Order, Steer};
 use crate::watch::ctl::{Mailbox, Request, Verb};
 
-/// The time between two looks for a request of `ctl`.
+/// How often the thread looks for a request of `ctl`.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// The time between two looks at the clock, for `--schedule`.
+/// How often the thread looks at the clock, for `--schedule`.
 const CLOCK_EVERY: Duration = Duration::from_secs(1);
 
 /// A message to the steering thread.

@@ -20,7 +20,7 @@ use crate::watch::schedule::Schedule;
 /// A function that reads the settings of flags, environment and files.
 type Reread = Box<dyn Fn() -> Result<Config> + Send>;
 
-/// An order for the loop, or the reason why a change was refused.
+/// An order for the loop, or the reason why a change was rejected.
 pub(super) type Turn = Result<Steer, String>;
 
 /// The current settings of a run.
@@ -33,7 +33,7 @@ pub(super) struct Wheel {
     catalog: Arc<Catalog>,
     /// The number of open files that a request in flight needs.
     files: usize,
-    /// A model of the rows without a price; the inner `None` if all models have one. The outer `None` is for a pipe,
+    /// A model in the rows that has no price; the inner `None` if all models have one. The outer `None` is for a pipe,
     /// because its rows are not known.
     unpriced: Option<Option<Arc<str>>>,
     /// The windows of `--schedule` (times with other settings), and whether each was open at the last look at the
@@ -61,7 +61,7 @@ impl Wheel {
     /// Changes settings.
     ///
     /// # Errors
-    /// Returns the reason why the settings are refused, and changes none of them.
+    /// Returns why the settings are rejected, and changes none of them.
     pub(super) fn set(&mut self, changes: &[Change], by: SteeredBy) -> Turn {
         let settings: Vec<Setting> = changes.iter().filter_map(|change| self.wanted(*change, by)).collect();
         match self.adopt(&settings) {
@@ -102,9 +102,9 @@ impl Wheel {
         turns
     }
 
-    /// Returns the value that a setting has now because of the schedule. If several open windows contain the setting,
-    /// the last window on the command line counts. If no open window contains the setting, the field `to` of the result
-    /// is `None`, which means the value of flags and files.
+    /// Returns the value that the schedule now gives a setting. If several open windows contain the setting, the last
+    /// window on the command line counts. If no open window contains the setting, the field `to` of the result is
+    /// `None`, which means the value of flags and files.
     fn of_schedule(&self, name: &'static str) -> Change {
         let open = self.windows.iter().rev().filter(|(_, is_open)| *is_open);
         let found = open.flat_map(|(window, _)| &window.settings).find(|change| change.name == name);
@@ -166,7 +166,7 @@ fn told(setting: Setting, before: &Config) -> String {
     }
 }
 
-/// Refuses a new budget if a model has no price. `unpriced` is a model without a price; `None` for a pipe, because its
+/// Rejects a new budget if a model has no price. `unpriced` is a model without a price; `None` for a pipe, because its
 /// rows are not known.
 fn check_prices(config: &Config, unpriced: Option<&Option<Arc<str>>>, was_bounded: bool) -> Result<()> {
     if config.max_cost.is_none() || was_bounded {

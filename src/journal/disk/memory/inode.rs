@@ -1,10 +1,10 @@
-//! The content of one file: the bytes that a reader sees, and the bytes that remain after a loss of power.
+//! The content of one file: the bytes that a reader sees, and the bytes that remain after a power failure.
 
-/// The size in bytes of the pieces of a write. After a loss of power, some pieces of a write are on the disk, and other
-/// pieces are lost.
+/// The size in bytes of the pieces that a write consists of. After a power failure, some pieces of a write are on the
+/// disk, and other pieces are lost.
 const SECTOR: usize = 512;
 
-/// The content of a file and the state of its lock. The state of the disk contains the names of the file.
+/// The content of a file and the state of its lock. The names of the file are in the module `state`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Inode {
     /// The content that a reader of the file sees.
@@ -35,7 +35,7 @@ impl Inode {
         self.unsynced.push(Change::Write { offset, bytes: bytes.to_vec() });
     }
 
-    /// Cuts or extends the file; the next sync makes the new size durable.
+    /// Shortens or extends the file; the next sync makes the new size durable.
     pub(super) fn resize(&mut self, size: usize) {
         self.live.resize(size, 0);
         self.unsynced.push(Change::Truncate(size));
@@ -51,8 +51,7 @@ impl Inode {
         }
     }
 
-    /// Changes the content to one of the contents that are possible after a loss of power. `random` chooses the
-    /// content.
+    /// Changes the content to one that is possible after a power failure. `random` chooses the new content.
     pub(super) fn lose_power(&mut self, random: &mut fastrand::Rng) {
         let mut changes = std::mem::take(&mut self.unsynced);
         random.shuffle(&mut changes);

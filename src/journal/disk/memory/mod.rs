@@ -1,15 +1,15 @@
 //! A disk in memory, for runs in virtual time and for tests of faults.
 //!
-//! A test can make any operation fail, or let the process die during that operation. A crash of the process and a loss
-//! of power have different effects:
+//! A test can make any operation fail, or let the process die during that operation. A process crash and a power
+//! failure have different effects:
 //!
-//! - After a crash of the process, everything that was written is still there.
-//! - After a loss of power, everything that was synced is still there. Each later write is kept, lost, cut at a
-//!   multiple of 512 bytes or replaced by zeros. An earlier write can be lost although a later write is kept. Of the
-//!   changes to names after the last sync, only the first few are kept.
+//! - After a process crash, everything that was written is still there.
+//! - After a power failure, everything that was synced is still there. Each later write is kept, lost, truncated to a
+//!   multiple of 512 bytes, or has zeros in some pieces. An earlier write can be lost although a later write is kept.
+//!   Of the name changes after the last sync, only the first few are kept.
 //!
-//! Paths are plain keys: there are no links, no `.` and no `..`. Every folder exists, and every file belongs to the
-//! caller.
+//! Paths are plain keys: there are no links, and `.` and `..` have no special meaning. Every folder exists, and every
+//! file belongs to the caller.
 
 mod file;
 mod inode;
@@ -34,18 +34,18 @@ impl MemDisk {
         Self::default()
     }
 
-    /// Returns how many changes were tried: creations, writes, truncations, syncs, renames and removals.
+    /// Returns the number of attempted changes: creations, writes, truncations, syncs, renames and removals.
     pub fn changes(&self) -> u64 {
         self.state().changes
     }
 
-    /// Makes the change number `at` fail once. Changes are counted from 0 over the life of the disk.
+    /// Makes only change number `at` fail. Changes are counted from 0, from the creation of the disk.
     pub fn fail_at(&self, at: u64, kind: io::ErrorKind) {
         self.state().fault = Some(Fault::Once { at, kind });
     }
 
-    /// Makes the process die at the change number `at`: this change and all later ones fail. If this change is a write,
-    /// its first `written` bytes are still written.
+    /// Makes the process die at change number `at`: this change and all later ones fail. If this change is a write, its
+    /// first `written` bytes are still written.
     pub fn die_at(&self, at: u64, written: usize) {
         self.state().fault = Some(Fault::Death { at, written });
     }
@@ -58,7 +58,7 @@ impl MemDisk {
         Self::over(state)
     }
 
-    /// Returns the disk in one of the states that are possible after a loss of power. `random` chooses the state.
+    /// Returns the disk in one of the states that are possible after a power failure. `random` chooses the state.
     pub fn after_power_loss(&self, random: &mut fastrand::Rng) -> Self {
         let mut state = self.state().clone();
         state.lose_power(random);
@@ -109,7 +109,7 @@ impl Disk for MemDisk {
         if state.names.contains_key(path) {
             return Ok(Some(FileKind::File));
         }
-        // This disk does not store folders. A folder certainly exists if it contains a file.
+        // This disk does not store folders, but a folder that contains a file must exist.
         Ok(state.names.keys().any(|name| name.starts_with(path)).then_some(FileKind::Folder))
     }
 

@@ -1,4 +1,4 @@
-//! All files of the disk in memory, under their names.
+//! All files of the in-memory disk, with their names.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,7 +17,7 @@ pub(super) struct State {
     durable_names: BTreeMap<PathBuf, usize>,
     /// Changes to names since the last sync of their folder, oldest first.
     name_changes: Vec<(PathBuf, Option<usize>)>,
-    /// The number of changes that were tried.
+    /// The number of attempted changes.
     pub(super) changes: u64,
     pub(super) fault: Option<Fault>,
 }
@@ -79,13 +79,13 @@ impl State {
         }
     }
 
-    /// Lets the process die: its locks are gone, and everything that it wrote is kept.
+    /// Lets the process die: its locks are freed, and everything that it wrote is kept.
     pub(super) fn die(&mut self) {
         (self.fault, self.changes) = (None, 0);
         self.files.iter_mut().for_each(|inode| inode.locked_by = None);
     }
 
-    /// Changes the state to one that is possible after a loss of power. `random` chooses the new state.
+    /// Changes the state to one that is possible after a power failure. `random` chooses the new state.
     pub(super) fn lose_power(&mut self, random: &mut fastrand::Rng) {
         let kept = random.usize(0..=self.name_changes.len());
         for (path, target) in self.name_changes.drain(..).take(kept) {

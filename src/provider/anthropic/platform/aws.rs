@@ -71,7 +71,7 @@ pub(super) fn finding(failure: &Failure, head: &ReplyHead) -> Option<Finding> {
     })
 }
 
-/// Returns the real status of an AWS error that was sent with the status 200.
+/// Returns the real status of an AWS error that was sent with status 200.
 pub(super) fn status_of(name: &str) -> Option<u16> {
     Some(match name {
         "ValidationException" | "ConflictException" | "ServiceQuotaExceededException" => 400,
@@ -102,7 +102,7 @@ fn name(text: &str) -> Option<String> {
     text::name(local.rsplit('#').next().unwrap_or_default().trim())
 }
 
-/// Returns the meaning of a refused signature. If the message or the server's date shows that a clock is wrong, a text
+/// Returns the meaning of a rejected signature. If the message or the server's date shows that a clock is wrong, a text
 /// about the clock is added to the error message.
 fn key(failure: &Failure, head: &ReplyHead) -> Finding {
     let server_date = || head.headers.get(DATE).and_then(|date| date.to_str().ok());

@@ -35,7 +35,7 @@ pub(super) fn finding(status: u16, failure: &Failure) -> Option<Finding> {
     })
 }
 
-/// Returns the real status of an error of Google Cloud that was sent with the status 200.
+/// Returns the real status of an error of Google Cloud that was sent with status 200.
 pub(super) fn status_of(name: &str) -> Option<u16> {
     Some(match name {
         "INVALID_ARGUMENT" | "FAILED_PRECONDITION" | "OUT_OF_RANGE" => 400,

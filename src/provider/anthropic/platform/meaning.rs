@@ -15,7 +15,7 @@ pub(super) enum Meaning {
     Fault(ErrorClass),
     /// The error lies in the request: no attempt of this row can succeed.
     Row(ErrorClass),
-    /// The platform does not serve the model of the request, or does not serve it to the account.
+    /// The platform does not serve the requested model, at all or to this account.
     Model,
     /// The key, the token or its signature is not accepted.
     Key,
@@ -71,7 +71,7 @@ pub(super) fn is_for_a_day(failure: &Failure) -> bool {
 /// The text that is added to an error message if a quota for a day is used up.
 pub(super) const DAY_IS_OVER: &str = "this is a quota for a day or longer: resume the run when the quota is renewed, or ask the platform for a higher one";
 
-/// Returns whether the message, the kind or the code of a failure has one of these words. Upper and lower case are
+/// Returns whether the message, the kind or the code of a failure contains one of `words`. Upper and lower case are
 /// treated alike.
 pub(super) fn has_any(failure: &Failure, words: &[&str]) -> bool {
     let texts = [Some(&failure.message), failure.kind.as_ref(), failure.code.as_ref()];

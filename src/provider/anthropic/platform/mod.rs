@@ -1,4 +1,4 @@
-//! The meanings of the errors of each platform that differ from the errors of the Claude API.
+//! What the errors of each platform mean, where they differ from the errors of the Claude API.
 //!
 //! There is one file for each family of platforms. Each file has the names of a platform's errors, the words of its
 //! messages and its headers, with their sources. An error that is not in the platform's file means what its status
@@ -55,8 +55,8 @@ fn finding(kind: ProviderKind, status: u16, failure: &Failure, head: &ReplyHead)
     }
 }
 
-/// Returns the status that the body of an error names, if the status of the response is 200. `usual` is the status with
-/// which the Claude API sends errors of this name.
+/// Returns the status that the body of an error names, if the status of the response is 200. `usual` is the status that
+/// the Claude API uses for errors of this name.
 pub(super) fn status_in_body(kind: ProviderKind, failure: &Failure, usual: Option<u16>) -> u16 {
     let named = match kind {
         ProviderKind::Anthropic => None,

@@ -1,7 +1,7 @@
 //! Errors of OpenRouter: `{"error":{"code","message","metadata"}}`.
 //!
 //! The member `code` is the HTTP status of the error. An error that happens after a model has begun to answer is in the
-//! body or in the stream. The response then has the status 200.
+//! body or the stream of a response with status 200.
 //!
 //! Source: OpenRouter documentation, "Errors and debugging" and "Limits" (2026); earendil-works/pi#7995 (the Messages
 //! path, 2026-08-21).
@@ -27,7 +27,7 @@ pub(super) fn finding(status: u16, failure: &Failure) -> Option<Finding> {
 }
 
 /// Returns the facts in `error.metadata` that are added to the message. `error.metadata` has the owner of a limit that
-/// is used up, the reasons for flagging the input, and the words of the provider behind OpenRouter.
+/// is used up, the reasons for flagging the input, and the message of the provider behind OpenRouter.
 pub(in crate::provider::anthropic) fn more(json: &Value) -> Option<String> {
     let metadata = json.pointer("/error/metadata")?;
     let string = |name: &str| metadata.get(name).and_then(Value::as_str);

@@ -10,8 +10,8 @@ use crate::domain::{Money, Usage};
 use super::super::cache::Split;
 use super::super::errors::ApiError;
 
-/// The time for which the results of a batch are kept, counted from the creation of the batch. Source: API
-/// documentation, "Batch processing" (2026-09-20).
+/// How long the results of a batch are kept, counted from its creation. Source: API documentation, "Batch processing"
+/// (2026-09-20).
 const KEPT: Duration = Duration::from_secs(29 * 24 * 3600);
 
 /// A batch.
@@ -25,13 +25,13 @@ pub(super) struct Batch {
     pub version: &'static str,
     /// The requests.
     pub rows: Rows,
-    /// The order in which the requests are processed, which is also the order of their results.
+    /// The order in which the requests are processed and their results are written.
     pub order: Box<[u32]>,
     /// The number of requests at the beginning of `order` that were processed or left out.
     pub done: usize,
-    /// The number of requests that were left out instead of processed. Requests that are left out expire.
+    /// How many requests were left out instead of processed; they will expire.
     pub left_out: usize,
-    /// The time that the processing of all requests takes; `None` if they are never processed.
+    /// How long the processing of all requests takes; `None` if they are never processed.
     pub time: Option<Duration>,
     /// The time when the batch was created.
     pub created: Instant,
@@ -39,7 +39,7 @@ pub(super) struct Batch {
     pub expires: Instant,
     /// The time when the batch was canceled, and the time when a canceled batch ends.
     pub canceled: Option<(Instant, Instant)>,
-    /// The time when the batch ended, and the number of requests that ended in each way.
+    /// When the batch ended, and the number of requests with each outcome.
     pub ended: Option<(Instant, Counts)>,
     /// Whether a client has downloaded the results of the batch.
     pub is_read: bool,
@@ -47,11 +47,11 @@ pub(super) struct Batch {
     pub cleared: Option<Instant>,
     /// Whether a client has deleted the batch.
     pub is_deleted: bool,
-    /// The first serial number of the batch. The ids in the results of the batch are made from serial numbers.
+    /// The first serial number of the batch. Ids in the results are made from serial numbers.
     pub serial: u64,
 }
 
-/// The number of serial numbers that belong to each request of a batch.
+/// How many serial numbers each request of a batch has.
 pub(super) const SERIALS: u64 = 8;
 
 impl Batch {
@@ -60,7 +60,7 @@ impl Batch {
         self.rows.rows.len()
     }
 
-    /// Returns the number of requests of the batch that wait for processing.
+    /// Returns how many requests of the batch are waiting to be processed.
     pub(super) fn waiting(&self) -> u64 {
         if self.ended.is_some() { 0 } else { (self.len() - self.done + self.left_out) as u64 }
     }
@@ -72,7 +72,7 @@ impl Batch {
         self.created + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// Returns the number of requests at the beginning of `order` that must have been processed at `now`.
+    /// Returns how many requests at the beginning of `order` must have been processed by `now`.
     pub(super) fn due(&self, now: Instant) -> usize {
         let (mut from, mut to) = (self.done, self.len());
         while from < to {
@@ -88,7 +88,7 @@ impl Batch {
         self.cleared.or_else(|| (self.ended.is_some() && now >= old).then_some(old))
     }
 
-    /// Returns the JSON object with which the API describes the batch. `wall` converts instants to wall-clock time.
+    /// Returns the JSON object that describes the batch in the API. `wall` converts instants to wall-clock time.
     pub(super) fn describe(&self, origin: &str, now: Instant, wall: impl Fn(Instant) -> jiff::Timestamp) -> Value {
         let time = |at: Instant| format!("{:.6}", wall(at));
         let (archived, ended) = (self.archived(now), self.ended.map(|(at, _)| at));
@@ -130,7 +130,7 @@ pub(super) struct Counts {
     pub expired: u64,
 }
 
-/// The requests of a batch. The ids and the bodies of all requests are kept in one piece of memory.
+/// The requests of a batch. The ids and bodies of all requests are in one piece of memory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rows {
     bytes: Vec<u8>,
@@ -146,7 +146,7 @@ pub(super) struct Row {
     id_bytes: u8,
     /// Whether the results contain the line of this request once, twice or not at all.
     pub line: Line,
-    /// The way in which the request ended.
+    /// The outcome of the request.
     pub end: End,
 }
 
@@ -161,14 +161,14 @@ pub(super) enum Line {
     Again(u16),
 }
 
-/// The way in which a request of a batch ended.
+/// The outcome of a request in a batch.
 #[derive(Clone, Debug)]
 pub(super) enum End {
-    /// The request has not ended.
+    /// There is no outcome yet.
     Waiting,
     /// The model answered the request.
     Succeeded(Box<Success>),
-    /// The request was refused, or the API failed.
+    /// The API rejected the request, or had an error of its own.
     Errored(Box<ApiError>),
     /// The request was canceled before it was processed.
     Canceled,
@@ -176,7 +176,7 @@ pub(super) enum End {
     Expired,
 }
 
-/// The facts about the answer to a request.
+/// What is known about the answer to a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Success {
     /// The index of the model that answered.
@@ -197,7 +197,7 @@ impl Rows {
         Self { bytes: Vec::with_capacity(bytes), rows: Vec::with_capacity(rows) }
     }
 
-    /// Adds a request. The caller has checked the id of the request, so the id has at most 64 bytes.
+    /// Adds a request. The caller has checked that the id of the request has at most 64 bytes.
     pub(super) fn add(&mut self, custom_id: &str, params: &str) {
         let [at, params_bytes] =
             [self.bytes.len(), params.len()].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
@@ -207,7 +207,7 @@ impl Rows {
         self.rows.push(Row { at, params_bytes, id_bytes, line: Line::Once, end: End::Waiting });
     }
 
-    /// Gives back memory that is not used.
+    /// Frees unused memory.
     pub(super) fn shrink(&mut self) {
         self.bytes.shrink_to_fit();
     }
@@ -234,7 +234,7 @@ impl Rows {
         (row.at as usize, row.at as usize + usize::from(row.id_bytes))
     }
 
-    /// Removes the bodies of the requests, and keeps their ids.
+    /// Removes the bodies of the requests, but keeps their ids.
     pub(super) fn drop_params(&mut self) {
         let mut ids = Vec::with_capacity(self.rows.len() * 32);
         for row in 0..self.rows.len() {

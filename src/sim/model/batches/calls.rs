@@ -23,7 +23,7 @@ use super::batch::{Batch, SERIALS};
 use super::injected::stop;
 use super::{PATH, create};
 
-/// The content of the answer to a call of a batch endpoint.
+/// The content of the answer to a batch call.
 enum Reply {
     /// A JSON object.
     Json(Bytes),
@@ -38,7 +38,7 @@ impl Reply {
 }
 
 impl Model {
-    /// Answers a call of a batch endpoint.
+    /// Answers a call to a batch endpoint.
     pub(in super::super) fn batch_call(
         &mut self,
         request: &Request<'_>,
@@ -178,7 +178,7 @@ impl Model {
         self.batches.find(batch_id, caller.organization).ok_or_else(missing)
     }
 
-    /// Returns the JSON object with which the API describes a batch.
+    /// Returns the JSON object that describes a batch in the API.
     pub(super) fn show(&self, batch: &Batch, request: &Request<'_>) -> Value {
         let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
         let origin = host.map_or_else(|| self.config.batches.origin.clone(), |host| format!("http://{host}"));
@@ -196,7 +196,7 @@ impl Model {
         self.line.note(|line| (line.batch, line.requests) = (Some(batch.id.clone()), Some(batch.len() as u64)));
     }
 
-    /// Returns the answer to a call. If there is a fault, it changes the answer.
+    /// Returns the answer to a call, changed by the fault if there is one.
     fn send(&mut self, reply: Reply, fault: Option<&Fault>, request_id: &str, caller: Caller) -> Arrival {
         let at = self.now + self.config.latency.error;
         *self.books.statuses.entry(200).or_default() += 1;
@@ -216,9 +216,8 @@ impl Model {
         }
     }
 
-    /// Returns the steps in which the results of a batch are sent. The first part of the results is written now, and
-    /// the rest is written when it is sent. If `needs_all` is true, everything is written now, because a fault needs
-    /// all bytes.
+    /// Returns the steps for sending the results of a batch. The first part of the results is written now, and the rest
+    /// when it is sent. If `needs_all` is true, everything is written now, because a fault needs all bytes.
     fn results_steps(&self, part: ResultsPart, needs_all: bool, at: Instant) -> Vec<Step> {
         let (bytes, rest) = if needs_all { (self.write_rest(part).into(), None) } else { self.write_part(part) };
         let rest = rest.map(|part| Step::Part { at, part });
@@ -246,7 +245,7 @@ fn route<'p>(method: &Method, path: &'p str) -> Result<(BatchCall, &'p str), Api
     Ok((call, id))
 }
 
-/// Returns the 429 of the limit on requests that wait for processing. The real message of the API is not known.
+/// Returns the 429 for too many requests that are waiting to be processed. The real message of the API is not known.
 fn queue_is_full(most: u32, organization: u64) -> Stop {
     let message = format!(
         "This request would exceed the limit for your organization ({}) of {} message batch requests in the processing \

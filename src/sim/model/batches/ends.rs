@@ -5,12 +5,12 @@ use crate::clock::Instant;
 use super::super::state::{Event, Model};
 use super::batch::{Batch, Counts, End};
 
-/// The number of requests of a batch that are processed in one step.
+/// How many requests of a batch are processed in one step.
 const STEP: usize = 500;
 
 impl Model {
-    /// Processes the requests of a batch that are due at `now`. Ends the batch if it is over, and plans its next step
-    /// otherwise.
+    /// Processes the requests of a batch that are due at `now`. If nothing is left to do, ends the batch, and otherwise
+    /// plans its next step.
     pub(in super::super) fn work_on_batch(&mut self, number: u64, now: Instant) {
         let Some(mut batch) = self.batches.take_open(number) else { return };
         match batch.canceled {
@@ -57,7 +57,7 @@ impl Model {
         }
     }
 
-    /// Ends a batch. `rest` says how the requests end that were not processed: canceled or expired.
+    /// Ends a batch. `rest` is the outcome of the requests that were not processed: canceled or expired.
     fn end_batch(&mut self, batch: &mut Batch, rest: End, now: Instant) {
         let mut counts = Counts::default();
         for row in &mut batch.rows.rows {

@@ -1,5 +1,5 @@
-//! Injects faults into calls of the batch endpoints and into lists of batches. `work` and `results` inject the faults
-//! of single requests.
+//! Injects faults into calls to the batch endpoints and into lists of batches. `work` and `results` inject faults into
+//! single requests.
 
 use std::time::Duration;
 

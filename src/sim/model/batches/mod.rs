@@ -5,14 +5,14 @@
 //! results. `batch` defines the state of one batch, and `store` keeps all batches. `records` shows tests what happened
 //! to each request.
 //!
-//! A batch keeps one copy of its requests, as bytes. The answers are not kept. The answers are made again at each
-//! download of the results, part by part and with the same content. Source: API documentation, "Batch processing"
-//! (2026-09-20), and API reference, "Message Batches" (Python SDK 2.14.0, 2026-11).
+//! A batch keeps one copy of its requests, as bytes. The answers are not kept: at each download of the results, the
+//! same answers are made again, part by part. Source: API documentation, "Batch processing" (2026-09-20), and API
+//! reference, "Message Batches" (Python SDK 2.14.0, 2026-11).
 //!
 //! Invariants:
-//! - The requests of a batch are processed evenly over the time of the batch. The order of the requests is random and
-//!   depends on the seed. A request is billed when it is processed.
-//! - A batch ends only once. The counts of a batch and the results of its requests never change after its end.
+//! - The requests of a batch are processed in a random order, which depends on the seed, evenly over the processing
+//!   time. A request is billed when it is processed.
+//! - After a batch has ended, its counts and the results of its requests never change.
 
 mod batch;
 mod calls;
@@ -30,7 +30,7 @@ pub use records::{BatchRecord, BatchedRequest};
 pub(crate) use results::PART_BYTES;
 pub(super) use store::Batches;
 
-/// The path of the list of batches. The paths of all batch endpoints begin with this path.
+/// The path of the list of batches. All paths of batch endpoints begin with it.
 pub(super) const PATH: &str = "/v1/messages/batches";
 
 /// Returns whether a path belongs to the batch endpoints.

@@ -18,8 +18,7 @@ pub struct BatchedRequest<'a> {
     /// The body of the request (its `params`), as it was sent. The body is empty if the batch was deleted, or if its
     /// results were removed.
     pub params: &'a [u8],
-    /// The way in which the request ended: `succeeded`, `errored`, `canceled` or `expired`; `processing` if it has not
-    /// ended.
+    /// The outcome of the request: `succeeded`, `errored`, `canceled` or `expired`; `processing` if there is none yet.
     pub result: &'static str,
     /// The tokens and web searches that the answer used.
     pub usage: Usage,

@@ -14,7 +14,7 @@ use super::work::serial;
 
 /// The approximate length of a part of the results, in bytes.
 pub(crate) const PART_BYTES: usize = 64 << 10;
-/// The usual length of a result line, in bytes. The buffer for a part of the results has room for one more line.
+/// The usual length of a result line, in bytes. The buffer for a part has room for one such line beyond `PART_BYTES`.
 const LINE_BYTES: usize = 2_000;
 
 impl Model {
@@ -45,7 +45,7 @@ impl Model {
         (part.place < batch.len()).then_some(part)
     }
 
-    /// Writes the result line of a request. A fault can make this function write no line or two lines.
+    /// Writes the result line of a request. With a fault, it can write no line or two lines.
     fn write_lines(&self, lines: &mut Vec<u8>, batch: &Batch, row: usize) {
         let custom_id = batch.rows.custom_id(row);
         match batch.rows.rows[row].line {
@@ -81,7 +81,7 @@ impl Model {
         lines.extend_from_slice(b"}}\n");
     }
 
-    /// Returns the answer to a request. The request is valid, because it was answered before.
+    /// Returns the answer to a request. The request was answered before, so it is valid.
     fn message_of(&self, batch: &Batch, row: usize, success: &Success) -> Vec<u8> {
         let fields = Fields::read(batch.rows.params(row));
         let answered = fields.and_then(|fields| {

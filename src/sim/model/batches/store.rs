@@ -1,4 +1,4 @@
-//! Keeps all batches, within a limit on their memory.
+//! Keeps all batches, with a limit on their memory.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -21,8 +21,8 @@ pub(in super::super) struct Batches {
     pub(super) by_number: BTreeMap<u64, Batch>,
     /// The cache entries that batches have written. Requests outside batches can't read these entries.
     pub(in super::super) cache: Cache,
-    /// The cache entries of answers that have not begun, each with the time at which the answer begins. The entries can
-    /// be read from that time on.
+    /// The cache entries of answers that have not begun, each with the time at which the answer begins. From that time
+    /// on, the entries can be read.
     pub(super) fresh: VecDeque<(Instant, Vec<Write>)>,
     numbers: HashMap<String, u64>,
     open: BTreeSet<u64>,
@@ -31,14 +31,14 @@ pub(in super::super) struct Batches {
 }
 
 impl Batches {
-    /// Counts a call of a batch endpoint, and returns how many calls of this kind have arrived so far.
+    /// Counts a call to a batch endpoint, and returns how many calls with this name have arrived so far.
     pub(super) fn count(&mut self, call: BatchCall) -> u64 {
         let count = self.arrivals.entry(call).or_default();
         *count += 1;
         *count
     }
 
-    /// Returns the number that the next batch will have. The first batch has the number 1.
+    /// Returns the number that the next batch will have. The first batch has number 1.
     pub(super) fn next_number(&self) -> u64 {
         self.by_number.last_key_value().map_or(1, |(last, _)| last + 1)
     }
@@ -56,7 +56,7 @@ impl Batches {
         self.bytes + bytes <= MAX_BYTES && self.by_number.len() < MAX_BATCHES
     }
 
-    /// Adds an open batch, and returns its number.
+    /// Adds an open batch, and returns the number of the batch.
     pub(super) fn add(&mut self, batch: Batch) -> u64 {
         let number = self.next_number();
         self.bytes += batch.rows.memory();
@@ -80,8 +80,8 @@ impl Batches {
         self.by_number.insert(number, batch);
     }
 
-    /// Returns the number of the batch with the id `id`. Returns `None` if the organization has no such batch, or if it
-    /// was deleted.
+    /// Returns the number of the batch with this id. Returns `None` if the organization has no such batch, or if it was
+    /// deleted.
     pub(super) fn find(&self, id: &str, organization: u64) -> Option<u64> {
         let number = *self.numbers.get(id)?;
         let batch = self.by_number.get(&number)?;
@@ -103,7 +103,7 @@ impl Batches {
         }
     }
 
-    /// Makes the cache entries of answers that have begun at `now`.
+    /// Writes the cache entries of answers that have begun by `now`.
     pub(super) fn write_fresh(&mut self, now: Instant) {
         while self.fresh.front().is_some_and(|(at, _)| *at <= now) {
             if let Some((at, writes)) = self.fresh.pop_front() {
@@ -112,7 +112,7 @@ impl Batches {
         }
     }
 
-    /// Returns the number of requests of an organization that wait for processing.
+    /// Returns how many requests of an organization are waiting to be processed.
     pub(super) fn waiting(&self, organization: u64) -> u64 {
         let open = self.open.iter().filter_map(|number| self.by_number.get(number));
         open.filter(|batch| batch.organization == organization).map(Batch::waiting).sum()
@@ -124,7 +124,7 @@ impl Batches {
     }
 }
 
-/// Removes the bodies of the requests of a batch. Returns how many bytes the removal has freed.
+/// Removes the bodies of the requests of a batch. Returns how many bytes this frees.
 fn clear(batch: &mut Batch, now: Instant) -> usize {
     let before = batch.rows.memory();
     batch.rows.drop_params();

@@ -24,7 +24,7 @@ use super::batch::{Batch, End, Line, SERIALS, Success};
 const REFUSED: [&str; 3] = ["speed", "fallbacks", "thread"];
 
 impl Model {
-    /// Processes the request with the index `row` of a batch at `now`.
+    /// Processes request number `row` of a batch at `now`.
     pub(super) fn process(&mut self, batch: &mut Batch, row: usize, now: Instant) {
         let params = batch.rows.params(row);
         let fields = Fields::read(params);
@@ -64,7 +64,7 @@ impl Model {
                 match fields.and_then(|fields| self.succeed(fields, batch.version, content, organization, asked)) {
                     Ok(success) => End::Succeeded(Box::new(success)),
                     // Every error of an invalid request has the type `invalid_request_error`. It is not confirmed that
-                    // the error of an unknown model has this type too.
+                    // an unknown model gets this type, too.
                     Err(error) => {
                         let kind = errors::kind_of(400).to_owned();
                         End::Errored(Box::new(ApiError { kind, ..error }))
@@ -136,7 +136,7 @@ impl Model {
             output_tokens: answer.output_tokens,
             web_searches: answer.searches,
         };
-        // A refusal before the first output is free, as it is outside batches.
+        // As outside batches, a refusal before the first output is free.
         let mut billed = crate::domain::Money::ZERO;
         if !answer.is_free() {
             billed = self.batch_price(model, usage);
@@ -191,7 +191,7 @@ impl Model {
     }
 }
 
-/// Returns the name of the model, or an error if the request has a field that the API refuses only in batches.
+/// Returns the name of the model, or an error if the request has a field that the API rejects only in batches.
 fn check<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, ApiError> {
     if let Some(refused) = REFUSED.iter().find(|name| fields.get(name).is_some()) {
         return Err(ApiError::invalid(format!("{refused}: Extra inputs are not permitted in message batches")));

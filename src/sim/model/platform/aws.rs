@@ -1,7 +1,7 @@
 //! Imitates both Messages endpoints of Amazon Bedrock.
 //!
 //! Sources: botocore 1.44.8, service model bedrock-runtime; Aider-AI/aider#4143, anthropics/claude-code#77 and #1466
-//! (messages); a public record of live tests of 2026-09-05 (refused members, unknown operations in a 200).
+//! (messages); a public record of live tests of 2026-09-05 (rejected members, unknown operations in a 200).
 
 use std::borrow::Cow;
 
@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use super::sent::Sent;
 use crate::sim::model::errors::ApiError;
 
-/// The body of the answer to a path that the service does not have. The answer has the status 200.
+/// The body of the answer to an unknown path. The status of the answer is 200.
 pub(super) const UNKNOWN_OPERATION: &[u8] =
     br#"{"Output":{"__type":"com.amazon.coral.service#UnknownOperationException"},"Version":"1.0"}"#;
 
-/// The prefixes of the names of inference profiles.
+/// The prefixes of inference profile names.
 const PROFILES: [&str; 5] = ["global.", "us.", "eu.", "jp.", "au."];
 
-/// The suffixes of the names of inference profiles for older models.
+/// The suffixes of inference profile names for older models.
 const VERSIONS: [&str; 2] = ["-v1:0", "-v1"];
 
 /// Returns the name that the Claude API uses for the model of an inference profile.
@@ -33,9 +33,9 @@ pub(super) fn model_of_profile(name: &str) -> Result<Cow<'_, str>, ApiError> {
     }
 }
 
-/// Refuses members that came with the Claude 5 models and that Bedrock does not accept.
+/// Rejects members that came with the Claude 5 models and that Bedrock does not accept.
 pub(super) fn refuse_members(body: &[u8]) -> Result<(), ApiError> {
-    // A body that is not JSON is refused by another check.
+    // Another check rejects a body that is not JSON.
     let Ok(json) = serde_json::from_slice::<Value>(body) else { return Ok(()) };
     let extra = |place: &str| Err(ApiError::invalid(format!("{place}: Extra inputs are not permitted")));
     for (pointer, place) in [
@@ -64,7 +64,7 @@ pub(super) fn refuse_members(body: &[u8]) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Returns an error in the form of AWS.
+/// Returns an error as AWS sends it.
 pub(super) fn error(error: &ApiError) -> Sent {
     const THROTTLED: &str = "Too many tokens, please wait before trying again.";
     const NO_MODEL: &str = "The provided model identifier is invalid.";

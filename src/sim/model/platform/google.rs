@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::sent::Sent;
 use crate::sim::model::errors::ApiError;
 
-/// Returns a path without the part that names the project, the location and the workspace.
+/// Returns a path without its project, location and workspace.
 pub(super) fn path(path: &str) -> Option<&str> {
     let rest = path.strip_prefix("/v1/projects/")?;
     let (own, rest) = rest.split_once("/invoke/")?;
@@ -18,7 +18,7 @@ pub(super) fn path(path: &str) -> Option<&str> {
     is_own.then(|| &path[path.len() - rest.len() - 1..])
 }
 
-/// Returns an error in the form of Google Cloud; `None` if Google Cloud sends such an error in the form of the API.
+/// Returns an error in the format of Google Cloud; `None` for errors that Google Cloud sends in the API's format.
 pub(super) fn error(error: &ApiError) -> Option<Sent> {
     const QUOTA: &str = "Quota exceeded for aiplatform.googleapis.com/online_prediction_input_tokens_per_minute_per_base_model \
                          with base model: anthropic-claude. Please submit a quota increase request.";
@@ -38,7 +38,7 @@ pub(super) fn error(error: &ApiError) -> Option<Sent> {
         _ => return None,
     };
     let body = json!({ "error": { "code": status, "message": message, "status": name } });
-    // Google Cloud sends a 429 as an object or as a list with one object. The simulator always sends a 429 as a list.
+    // Google Cloud sends a 429 as an object or as a list with one object. The simulator always sends a list.
     let body = if error.status == 429 { Value::Array(vec![body]) } else { body };
     Some(Sent::new(status, &body))
 }

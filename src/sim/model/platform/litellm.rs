@@ -26,7 +26,7 @@ pub(super) fn change_headers(headers: &mut HeaderMap) {
     headers.insert("x-litellm-attempted-retries", HeaderValue::from_static("0"));
 }
 
-/// Returns an error in the form of the proxy.
+/// Returns an error as the proxy sends it.
 pub(super) fn error(error: &ApiError) -> Sent {
     let own = &*error.message;
     let behind = |name: &str| format!("litellm.{name}: AnthropicException - {own}");

@@ -1,17 +1,17 @@
-//! The differences that a client sees between the platforms with the Messages API.
+//! What a client sees differently on each platform with the Messages API.
 //!
-//! The platforms differ in paths, names of models, refused members, headers, and the form of errors. Limits, answers
-//! and prices are the same on all platforms. There is one file for each platform, or for each family of platforms.
+//! The platforms differ in paths, model names, rejected members, headers, and the format of errors. Limits, answers and
+//! prices are the same on all platforms. There is one file for each platform, or for each family of platforms.
 //!
 //! # Choices where the documentation of the platforms says nothing
 //!
 //! | question | choice |
 //! |---|---|
-//! | must paths begin with the base path of the platform | no: requests inside the process do not have it, so `/v1/messages` is served too |
-//! | the form of a 400 of Google and Foundry | the form of the API |
-//! | the error for an overload of Bedrock | `ServiceUnavailableException` |
-//! | an error inside a stream of Bedrock, Google or Foundry | an event in the form of the API |
-//! | errors of 500 and more at OpenRouter | in a body with status 200 |
+//! | must paths begin with the base path of the platform | no: requests inside the process lack it, so `/v1/messages` is served too |
+//! | the format of a 400 from Google and Foundry | that of the API |
+//! | the error if Bedrock is overloaded | `ServiceUnavailableException` |
+//! | the format of an error inside a stream of Bedrock, Google or Foundry | an event as the API sends it |
+//! | how OpenRouter sends errors with codes of 500 and more | in a body with status 200 |
 
 mod aws;
 mod google;
@@ -28,7 +28,7 @@ use self::sent::Sent;
 use super::errors::ApiError;
 use crate::domain::ProviderKind;
 
-/// Returns the path with which all paths of the Messages API on a platform begin, for example `/anthropic`.
+/// Returns the prefix of all Messages API paths on a platform, for example `/anthropic`.
 pub(crate) fn base_path(kind: ProviderKind) -> &'static str {
     match kind {
         ProviderKind::Anthropic | ProviderKind::Aws | ProviderKind::LiteLlm | ProviderKind::Messages => "",
@@ -58,8 +58,7 @@ pub(super) fn has_endpoint(kind: ProviderKind, path: &str) -> bool {
     }
 }
 
-/// Returns the body of the platform's answer to an unknown path, if this answer has the status 200. Returns `None` if
-/// the status is 404.
+/// Returns the body of the platform's answer to an unknown path if the answer has status 200; `None` if it is a 404.
 pub(super) fn unknown_path(kind: ProviderKind) -> Option<&'static [u8]> {
     match kind {
         ProviderKind::Bedrock | ProviderKind::BedrockMantle => Some(aws::UNKNOWN_OPERATION),
@@ -78,7 +77,7 @@ pub(super) fn needs_version(kind: ProviderKind) -> bool {
     !matches!(kind, ProviderKind::OpenRouter | ProviderKind::LiteLlm | ProviderKind::Messages)
 }
 
-/// Translates the platform's name of a model into the API's name.
+/// Translates the platform's name for a model into the API's name.
 ///
 /// # Errors
 /// Returns an error if the platform serves no model with this name.
@@ -92,7 +91,7 @@ pub(super) fn model(kind: ProviderKind, name: &str) -> Result<Cow<'_, str>, ApiE
     found.ok_or_else(|| ApiError::new(404, format!("model: {name}")))
 }
 
-/// Returns an error if the request has a member that the platform refuses.
+/// Returns an error if the request has a member that the platform rejects.
 pub(super) fn refuse_members(kind: ProviderKind, body: &[u8]) -> Result<(), ApiError> {
     match kind {
         ProviderKind::Bedrock | ProviderKind::BedrockMantle => aws::refuse_members(body),
@@ -100,12 +99,12 @@ pub(super) fn refuse_members(kind: ProviderKind, body: &[u8]) -> Result<(), ApiE
     }
 }
 
-/// Returns whether the refusals of the platform have a header that says how long to wait.
+/// Returns whether the platform's 429s have a header that says how long to wait.
 pub(super) fn says_how_long(kind: ProviderKind) -> bool {
     matches!(kind, ProviderKind::Anthropic | ProviderKind::Aws | ProviderKind::Foundry | ProviderKind::LiteLlm)
 }
 
-/// Replaces the headers of the API in an answer by the headers of the platform.
+/// Replaces the API's headers in an answer with the platform's headers.
 pub(super) fn change_headers(kind: ProviderKind, headers: &mut HeaderMap) {
     let keeps: &[&str] = match kind {
         ProviderKind::Anthropic | ProviderKind::Aws => return,
@@ -133,7 +132,7 @@ fn rename(headers: &mut HeaderMap, from: &'static str, to: &'static str) {
     }
 }
 
-/// Returns an error in the form of the platform.
+/// Returns an error as the platform sends it.
 pub(super) fn error(kind: ProviderKind, error: &ApiError, request_id: &str) -> Sent {
     let own = match kind {
         ProviderKind::Anthropic | ProviderKind::Aws => None,

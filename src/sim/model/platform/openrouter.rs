@@ -16,7 +16,7 @@ pub(super) fn model(name: &str) -> Option<Cow<'_, str>> {
     Some(if model.contains('.') { model.replace('.', "-").into() } else { model.into() })
 }
 
-/// Returns an error in the form of OpenRouter. An error with a code of 500 or more has the status 200, as if a model
+/// Returns an error as OpenRouter sends it. An error with a code of 500 or more comes with status 200, as if a model
 /// had begun to answer.
 pub(super) fn error(error: &ApiError) -> Sent {
     let own = &*error.message;

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
-/// An error response in the form in which a platform sends it.
+/// An error response as a platform sends it.
 pub(in crate::sim::model) struct Sent {
     pub status: u16,
     pub body: Vec<u8>,

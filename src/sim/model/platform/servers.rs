@@ -1,4 +1,4 @@
-//! Imitates other servers: vLLM, as an example of servers with models of their own, and Microsoft Foundry.
+//! Imitates Microsoft Foundry, and vLLM as an example of a server with its own models.
 //!
 //! Sources: vllm-project/vllm#46688; Microsoft Foundry, "Deploy and use Claude models" (2026).
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use super::sent::Sent;
 use crate::sim::model::errors::ApiError;
 
-/// Returns an error in the form of vLLM.
+/// Returns an error as vLLM sends it.
 pub(super) fn error(error: &ApiError) -> Sent {
     let own = &*error.message;
     let (status, kind, message) = match error.status {
@@ -25,7 +25,7 @@ pub(super) fn error(error: &ApiError) -> Sent {
     Sent::new(status, &json!({ "error": { "message": message, "type": kind, "param": null, "code": status } }))
 }
 
-/// Returns an error in the form of Azure; `None` if Foundry sends such an error in the form of the API.
+/// Returns an error in the format of Azure; `None` for errors that Foundry sends in the API's format.
 pub(super) fn of_foundry(error: &ApiError) -> Option<Sent> {
     const NO_KEY: &str = "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a \
                           valid key for an active subscription and use a correct regional API endpoint for your resource.";

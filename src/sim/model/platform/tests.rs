@@ -37,7 +37,7 @@ fn model_with(kind: ProviderKind, change: fn(SimConfig) -> SimConfig) -> Model {
     Model::new(change(SimConfig::new(presets::models()).with_limits(RateLimits::new(2, 450_000, 90_000)).of_kind(kind)))
 }
 
-/// The name of a model on the platform.
+/// A model name of the platform.
 fn name(kind: ProviderKind) -> &'static str {
     match kind {
         ProviderKind::Bedrock => "global.anthropic.claude-haiku-4-5",

@@ -1,4 +1,4 @@
-//! Checks that each call of a tool has its result, and that each result has its call.
+//! Checks that each tool call has its result, and that each result has its call.
 //!
 //! Source: API documentation, "Handle tool calls" (2026-08). The error messages were seen in
 //! anthropics/claude-code#8210, #13460 and #64383.
@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use super::said::{Block, Said};
 use crate::sim::model::errors::ApiError;
 
-/// Refuses calls of tools without results, and results without calls.
+/// Rejects tool calls without results, and results without calls.
 pub(super) fn check(said: &[Said<'_>]) -> Result<(), ApiError> {
     let mut ever = HashSet::new();
     for (at, one) in said.iter().enumerate() {
@@ -24,7 +24,7 @@ pub(super) fn check(said: &[Said<'_>]) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Refuses calls of tools without results. The results must be at the beginning of the next message.
+/// Rejects tool calls whose results are not at the beginning of the next message.
 fn check_calls(said: &Said<'_>, next: Option<&Said<'_>>) -> Result<(), ApiError> {
     let results: HashSet<Option<&str>> = next
         .into_iter()
@@ -42,8 +42,7 @@ fn check_calls(said: &Said<'_>, next: Option<&Said<'_>>) -> Result<(), ApiError>
     )))
 }
 
-/// Refuses a result of a tool if the previous message does not have the call. A second result of the same call is
-/// refused too.
+/// Rejects a tool result whose call is not in the previous message, and a second result of the same call.
 fn check_results(said: &Said<'_>, before: Option<&Said<'_>>) -> Result<(), ApiError> {
     let calls: HashSet<Option<&str>> =
         before.into_iter().flat_map(Said::calls).map(|call| call.own.id.as_deref()).collect();
@@ -66,7 +65,7 @@ fn check_results(said: &Said<'_>, before: Option<&Said<'_>>) -> Result<(), ApiEr
     Ok(())
 }
 
-/// Refuses a result of a server tool (a tool that the API runs) if the call does not come before the result.
+/// Rejects a result of a server tool (a tool that the API runs) that does not come after its call.
 pub(super) fn server_results(said: &Said<'_>) -> Result<(), ApiError> {
     let mut called = HashSet::new();
     for block in &said.blocks {

@@ -1,5 +1,5 @@
-//! Checks the messages of a request: the types of their blocks, and the calls of tools and their results. A last
-//! message from the assistant is checked too.
+//! Checks the messages of a request: the types of their blocks, tool calls and their results, and a last message from
+//! the assistant.
 //!
 //! Source: API reference, "Messages", API documentation, "Prefill Claude's response" and "Extended thinking" (2026-08
 //! to 2026-10). The error messages were seen in maximhq/bifrost#5097, AstrBotDevs/AstrBot#4444,
@@ -34,12 +34,12 @@ const TYPES: [&str; 15] = [
     "tool_use",
 ];
 
-/// Checks the messages of a request. The JSON form of the messages has been checked before.
+/// Checks the messages of a request. The JSON structure of the messages has already been checked.
 pub(super) fn check(fields: &Fields<'_>, traits: &ModelTraits, form: &Form) -> Result<(), ApiError> {
     let Some(raw) = fields.get("messages") else { return Ok(()) };
     let turns: Vec<Turn<'_>> = serde_json::from_str(raw.get()).unwrap_or_default();
     let is_prefilled = turns.last().is_some_and(|turn| turn.role == "assistant");
-    // Messages with the role `system` can come between a call of a tool and its result, so they are checked separately.
+    // Messages with the role `system` can come between a tool call and its result, so they are checked separately.
     let (instructions, turns) = turns.into_iter().enumerate().partition(|(_, turn)| turn.role == "system");
     let (said, instructions) = (join(turns)?, join(instructions)?);
     for one in said.iter().chain(&instructions) {
@@ -98,7 +98,7 @@ fn check_id(block: &Block<'_>, name: &str, id: Option<&str>) -> Result<(), ApiEr
     }
 }
 
-/// Checks the blocks in the result of a tool.
+/// Checks the blocks in a tool result.
 fn results(block: &Block<'_>) -> Result<(), ApiError> {
     let inner: Vec<Members<'_>> =
         block.own.content.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
@@ -115,7 +115,7 @@ fn results(block: &Block<'_>) -> Result<(), ApiError> {
 }
 
 /// Checks the last message of a request if it is from the assistant. An assistant message at the end is the beginning
-/// of the answer, or an answer that the API has paused. A paused answer contains a call of a server tool (a tool that
+/// of the answer, or an answer that the API has paused. A paused answer contains a call to a server tool (a tool that
 /// the API runs).
 fn prefill(last: &Said<'_>, traits: &ModelTraits, form: &Form) -> Result<(), ApiError> {
     let is_paused = last.blocks.iter().any(|block| block.is("server_tool_use"));
@@ -140,8 +140,8 @@ fn has_thinking_budget(fields: &Fields<'_>) -> bool {
     thinking.is_some_and(|thinking| thinking.kind == "enabled")
 }
 
-/// Refuses an assistant message that the model continues and that does not begin with thinking. The model continues a
-/// message at the end of the request, or before results of tools.
+/// Rejects an assistant message that the model has to continue and that does not begin with thinking. The model
+/// continues a message at the end of the request or before tool results.
 fn thinking_comes_first(said: &[Said<'_>]) -> Result<(), ApiError> {
     let goes_on = match said {
         [.., last] if last.is_of_assistant() => Some(last),

@@ -1,4 +1,4 @@
-//! Reads which form the answer of the model must have: text, JSON or a tool call.
+//! Reads what the model must answer with: text, JSON or a tool call.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::sim::config::ModelTraits;
 use crate::sim::model::errors::ApiError;
 use crate::sim::model::fields::{Fields, read_raw};
 
-/// The form that the answer must have.
+/// What the model must answer with.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::sim::model) enum Form {
     /// The answer is a text, or a tool call if the model is allowed to use tools.
@@ -19,11 +19,11 @@ pub(in crate::sim::model) enum Form {
     },
     /// The answer is JSON that fits this schema.
     Json(serde_json::Value),
-    /// The answer is a call of the named tool. With `None`, the model can call each of the tools.
+    /// The answer is a call to this tool. With `None`, the model can call any of the tools.
     Tool(Option<String>),
 }
 
-/// Returns the form of answer that a request body asks for.
+/// Returns what a request body asks the model to answer with.
 pub(super) fn read(fields: &Fields<'_>, traits: &ModelTraits) -> Result<Form, ApiError> {
     #[derive(Deserialize)]
     struct Choice<'a> {

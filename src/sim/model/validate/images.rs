@@ -1,4 +1,4 @@
-//! Checks images. The type and the encoding of an image are checked, but its pixels are not.
+//! Checks images. Checks the type and the encoding of images, but not their pixels.
 //!
 //! Source: API documentation, "Vision" (2026-08-22); error messages seen in anthropics/claude-code#8184 and #2438, and
 //! in felixarntz/ai-services#19.
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 /// The media types that an image can have.
 const MEDIA_TYPES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
 
-/// Checks the source of an image. The error names the place inside the image block, and the problem.
+/// Checks the source of an image. The error says what is wrong, and where in the image block.
 pub(super) fn check(source: Option<&RawValue>) -> Result<(), String> {
     #[derive(Deserialize)]
     struct Source<'a> {
@@ -52,7 +52,7 @@ pub(super) fn check(source: Option<&RawValue>) -> Result<(), String> {
     }
 }
 
-/// Returns whether a text is Base64 with the usual alphabet and padding. An empty text is not accepted.
+/// Returns whether a text is Base64 with the usual alphabet and padding. Returns false for an empty text.
 fn is_base64(text: &str) -> bool {
     let digits = text.strip_suffix("==").or_else(|| text.strip_suffix('=')).unwrap_or(text);
     let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');

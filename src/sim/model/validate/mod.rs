@@ -1,8 +1,7 @@
-//! Makes the checks that the API makes on a request body before it counts tokens. A body that fails a check is answered
-//! with 400 or 404.
+//! Checks a request body as the API does before it counts tokens. A body that does not pass gets a 400 or 404.
 //!
-//! Source: API reference, "Messages" (2026-10), and error messages seen from the API. If no message of the API was seen
-//! for an error, the message is our own.
+//! Source: API reference, "Messages" (2026-10), and error messages seen from the API. Where no message of the API is
+//! known, the message is our own.
 
 mod calls;
 mod conversation;
@@ -31,7 +30,7 @@ pub(super) use settings::Settings;
 use prompt::Counted;
 use schemas::Schemas;
 
-/// The first API version that refuses sampling parameters.
+/// The first API version that rejects sampling parameters.
 pub(super) const VERSION_2026: &str = "2026-10-21";
 /// The API versions that requests can name.
 pub(super) const VERSIONS: [&str; 2] = ["2023-06-01", VERSION_2026];
@@ -56,7 +55,7 @@ const COUNT_FIELDS: &[&str] = &[
 
 /// The API's maximum number of characters in the name of a model and in `metadata.user_id`.
 const LETTERS: usize = 256;
-/// The endpoint to which a body was sent.
+/// The endpoint that a body was sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
     /// `POST /v1/messages`.
@@ -68,7 +67,7 @@ pub(super) enum Endpoint {
 /// The member `diagnostics` of a body, which asks why a prompt was not read from the cache.
 #[derive(Debug, Deserialize)]
 pub(super) struct Diagnostics<'a> {
-    /// The id of the earlier message with which the prompt is compared.
+    /// The id of the earlier message that the prompt is compared with.
     #[serde(borrow, default)]
     pub previous_message_id: Option<Cow<'a, str>>,
 }
@@ -84,7 +83,7 @@ pub(super) struct Prompt<'a> {
     pub is_stream: bool,
     /// `stop_sequences`.
     pub stop_sequences: Vec<Cow<'a, str>>,
-    /// The form that the answer must have.
+    /// What the model must answer with.
     pub form: Form,
     /// The maximum number of tokens for thinking.
     pub thinking_budget: u64,
@@ -92,7 +91,7 @@ pub(super) struct Prompt<'a> {
     pub tokens: u64,
     /// The parts of the prompt, if it has a cache breakpoint or asks for diagnostics.
     pub parts: Vec<Part>,
-    /// The settings on which the cache entries of the prompt depend.
+    /// The settings that the cache entries of the prompt depend on.
     pub settings: Settings,
     /// `diagnostics`.
     pub diagnostics: Option<Diagnostics<'a>>,
@@ -100,7 +99,7 @@ pub(super) struct Prompt<'a> {
     pub user_id: Option<Cow<'a, str>>,
 }
 
-/// Returns the name of the model in a body, after checking the names of all fields.
+/// Checks the names of all fields in a body, and returns the name of its model.
 pub(super) fn model_name<'a>(fields: &Fields<'a>, endpoint: Endpoint) -> Result<Cow<'a, str>, ApiError> {
     let known = match endpoint {
         // Fields that need a beta header are accepted without it.

@@ -17,7 +17,7 @@ pub(super) struct Counted {
     pub tokens: u64,
     /// The parts of the prompt; empty if it has no breakpoint and does not ask for diagnostics.
     pub parts: Vec<Part>,
-    /// The settings on which the cache entries of the parts depend.
+    /// The settings that the cache entries of the parts depend on.
     pub settings: Settings,
 }
 
@@ -52,7 +52,7 @@ pub(super) fn count(fields: &Fields<'_>, skew: f64) -> Result<Counted, ApiError>
     Ok(Counted { tokens, parts, settings })
 }
 
-/// Multiplies the tokens of all parts by `skew`. Returns their sum, which equals the count of the whole prompt.
+/// Multiplies the token counts of all parts by `skew`. Returns their sum, which is the count of the whole prompt.
 fn skew_parts(parts: &mut [Part], skew: f64) -> u64 {
     let (mut plain, mut skewed) = (0, 0);
     for part in parts {

@@ -1,5 +1,5 @@
-//! Reads the messages of a request into the form in which they are checked: blocks with their places. The API reads
-//! consecutive messages with the same role as one message.
+//! Prepares the messages of a request for the checks, as blocks with their places. The API reads consecutive messages
+//! with the same role as one message.
 
 use std::borrow::Cow;
 
@@ -62,7 +62,7 @@ impl Said<'_> {
         self.role == "assistant"
     }
 
-    /// Returns the blocks that call a tool of the client.
+    /// Returns the blocks that call a tool that the client runs.
     pub(super) fn calls(&self) -> impl Iterator<Item = &Block<'_>> {
         self.blocks.iter().filter(|block| block.is("tool_use"))
     }

@@ -17,12 +17,12 @@ const STRICT_TOOLS: u32 = 20;
 /// The maximum number of optional properties in all schemas of a request.
 const OPTIONAL: usize = 24;
 
-/// The maximum depth of schemas inside schemas. A reference to a schema adds a level too.
+/// The maximum nesting depth of schemas. A reference to a schema adds a level too.
 const DEEP: u32 = 256;
-/// The error message about schemas that are too large.
+/// The error message for schemas that are too large.
 const TOO_COMPLEX: &str = "Schema is too complex for compilation";
 
-/// The keywords that are not supported in schemas of each type.
+/// For each type, the keywords that its schemas must not have.
 const UNSUPPORTED: [(&str, &[&str]); 4] = [
     ("integer", &["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]),
     ("number", &["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]),
@@ -63,7 +63,7 @@ impl Schemas {
 
 struct Walk<'a> {
     root: &'a Value,
-    /// The references through which the check has come to the current schema.
+    /// The references that the check has followed to the current schema.
     open: Vec<String>,
     /// The references to schemas that have been checked.
     done: HashSet<String>,

@@ -1,5 +1,5 @@
-//! The settings of a request on which cache entries depend. If a setting changes, the cache entries of some levels
-//! (tools, system, messages) are not found.
+//! The settings of a request that cache entries depend on. After a change of a setting, the cache entries of some
+//! levels (tools, system, messages) are not found.
 //!
 //! | change | entries that are not found |
 //! |---|---|
@@ -9,8 +9,7 @@
 //!
 //! Every cache entry also depends on the model and the speed, which `admission` adds. Source: API documentation,
 //! "Prompt caching", what invalidates the cache, and "Structured outputs" (2026-09-29). The documentation does not say
-//! whether entries of tools are found after a change of the form of structured output. In the simulator, entries of
-//! tools are not found after such a change.
+//! whether tool entries are found after the schema of structured output has changed. In the simulator, they are not.
 
 use std::borrow::Cow;
 
@@ -21,8 +20,7 @@ use crate::sim::model::fields::Fields;
 use crate::sim::model::hash::Hash;
 use crate::sim::model::parts::json;
 
-/// A hash for each level of a prompt. The hash of a level contains the settings on which the cache entries of the level
-/// depend.
+/// For each level of a prompt, a hash of the settings that its cache entries depend on.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::sim::model) struct Settings {
     /// The hash for the tools.
@@ -93,7 +91,7 @@ struct Block<'a> {
     citations: Option<&'a RawValue>,
 }
 
-/// Returns whether a list of messages or blocks contains a wanted block at any depth.
+/// Returns whether a list of messages or blocks contains a block, at any depth, for which `is_wanted` is true.
 fn any_block(raw: &RawValue, is_wanted: &dyn Fn(&Block<'_>) -> bool) -> bool {
     let blocks: Vec<Block<'_>> = serde_json::from_str(raw.get()).unwrap_or_default();
     blocks.iter().any(|block| is_wanted(block) || block.content.is_some_and(|inner| any_block(inner, is_wanted)))

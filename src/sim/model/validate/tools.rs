@@ -70,7 +70,7 @@ fn check_custom(tool: &Tool<'_>, at: usize, schemas: &mut Schemas) -> Result<(),
     if tool.strict == Some(true) { schemas.strict_tool(schema, &place) } else { Ok(()) }
 }
 
-/// Returns whether a text has only letters, digits, `_` and `-`. An empty text does not pass.
+/// Returns whether a text has only letters, digits, `_` and `-`. Returns false for an empty text.
 pub(super) fn is_plain(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }

@@ -1,10 +1,10 @@
 //! Makes a condition strict: missing names, and values that can't be compared, are errors.
 //!
 //! The engine evaluates `json.name is not none` to true if there is no `name`, and `"10" > 9` to true because texts are
-//! greater than numbers. With such results, a condition would accept wrong answers. So this module changes the syntax
+//! greater than numbers. Such results would let a condition accept wrong answers, so this module changes the syntax
 //! tree of a condition before it becomes code:
-//! - Each name that is read goes through a filter that refuses undefined values. `is defined`, `is undefined` and
-//!   `default` are exceptions: any part of a path before these words can be missing.
+//! - Each name that is read goes through a filter that rejects undefined values. The exceptions are `is defined`, `is
+//!   undefined` and `default`: any part of a path before these can be missing.
 //! - Each comparison becomes a call of [`compared`].
 
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ use minijinja::{Environment, Error, ErrorKind, State, Value};
 use super::super::error::BYTES_OF_FUEL;
 use crate::domain::quoted;
 
-/// The name of the filter that refuses undefined values.
+/// The name of the filter that rejects undefined values.
 const THERE: &str = "__there";
 /// The name of the function that compares values.
 const COMPARED: &str = "__compared";
@@ -31,7 +31,7 @@ pub(super) fn add_checks(environment: &mut Environment<'_>) {
     environment.add_function(COMPARED, compared);
 }
 
-/// Refuses an undefined value. `name` is the value's name in the condition.
+/// Rejects an undefined value. `name` is the value's name in the condition.
 fn there(value: Value, name: &str) -> Result<Value, Error> {
     if value.is_undefined() {
         return Err(Error::new(ErrorKind::UndefinedError, name.to_owned()));
@@ -39,11 +39,11 @@ fn there(value: Value, name: &str) -> Result<Value, Error> {
     Ok(value)
 }
 
-/// Compares the values in a list of a value, an operator, a value, and so on. Returns whether all comparisons are true.
+/// Compares values. `parts` contains values and operators in turn. Returns whether all comparisons are true.
 ///
-/// Only two numbers, two texts or two lists can be ordered. A number is never equal to a text. But the author of a
-/// condition probably expects that the text `7` equals the number 7. So it is an error to compare a number with a text
-/// that looks like a number. Cells of CSV files are often such texts.
+/// Only two numbers, two texts or two lists can be ordered. A number is never equal to a text, but authors of
+/// conditions probably expect that the text `7` equals the number 7. So it is an error to compare a number with a text
+/// that looks like a number, as cells of CSV files often do.
 fn compared(state: &State<'_, '_>, parts: Rest<Value>) -> Result<bool, Error> {
     let mut holds = true;
     for parts in parts.windows(3).step_by(2) {
@@ -101,7 +101,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// Returns how much fuel it takes to compare a value with another value.
+/// Returns how much fuel a comparison with this value takes.
 fn weight(value: &Value) -> u64 {
     match value.as_str() {
         Some(text) => text.len() as u64 / BYTES_OF_FUEL,
@@ -120,7 +120,7 @@ pub(super) struct Names<'a> {
     pub of_row: Vec<(String, Missing)>,
 }
 
-/// Changes the syntax tree of a condition so that the condition is strict.
+/// Makes a condition strict: changes its syntax tree.
 pub(super) struct Checked<'a> {
     /// The text of the condition.
     pub text: &'a str,
@@ -129,7 +129,7 @@ pub(super) struct Checked<'a> {
 }
 
 impl<'a> Checked<'a> {
-    /// Returns an expression whose value is used, so an undefined value is an error.
+    /// Makes an expression strict. Its value is used, so an undefined value is an error.
     pub(super) fn used(&mut self, expr: &Expr<'a>) -> Expr<'a> {
         let span = expr.span();
         match expr {
@@ -143,7 +143,7 @@ impl<'a> Checked<'a> {
         }
     }
 
-    /// Returns an expression whose value is allowed to be undefined.
+    /// Makes an expression strict, but its value may be undefined.
     fn tolerated(&mut self, expr: &Expr<'a>) -> Expr<'a> {
         match expr {
             Expr::Var(_) | Expr::GetAttr(_) | Expr::GetItem(_) => self.path(expr, Missing::IsTolerated),
@@ -151,7 +151,7 @@ impl<'a> Checked<'a> {
         }
     }
 
-    /// Returns a variable, a member or an element.
+    /// Makes a path strict: a variable, a member or an element.
     fn path(&mut self, expr: &Expr<'a>, missing: Missing) -> Expr<'a> {
         let span = expr.span();
         match expr {
@@ -182,8 +182,8 @@ impl<'a> Checked<'a> {
         }
     }
 
-    /// Returns the value that contains a member or an element. If this value is missing and `missing` allows it, the
-    /// result is an empty object.
+    /// Makes the value strict from which a member or an element is read. If this value is missing and `missing` allows
+    /// it, an empty object takes its place.
     fn outer(&mut self, expr: &Expr<'a>, missing: Missing) -> Expr<'a> {
         match missing {
             Missing::IsAnError => self.used(expr),
@@ -196,7 +196,7 @@ impl<'a> Checked<'a> {
         }
     }
 
-    /// Returns an expression that makes a value from other values.
+    /// Makes an expression strict that is computed from other expressions.
     fn made(&mut self, expr: &Expr<'a>) -> Expr<'a> {
         let span = expr.span();
         match expr {
@@ -279,7 +279,7 @@ impl<'a> Checked<'a> {
         let operators: Option<Vec<&str>> = own.ops.iter().map(|part| operator(part.op)).collect();
         let first = self.used(&own.expr);
         let Some(operators) = operators else {
-            // `in` and `not in` need no check: the engine looks for a value in a list.
+            // `in` and `not in` need no check, because the engine only searches a list for a value.
             let ops = own.ops.iter().map(|part| CompareOp { op: part.op, expr: self.used(&part.expr) }).collect();
             return Expr::Compare(Spanned::new(Compare { expr: first, ops }, span));
         };
@@ -311,12 +311,12 @@ fn variable<'a>(expr: &Expr<'a>) -> Option<&'a str> {
     }
 }
 
-/// What happens if a part of a path, such as `json.name`, is missing.
+/// What happens if a part of a path such as `json.name` is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Missing {
     /// A missing part is an error: the condition can't be evaluated.
     IsAnError,
-    /// A missing part is no error, because the condition tests whether it is there.
+    /// A missing part is allowed, because the condition tests whether it is there.
     IsTolerated,
 }
 

@@ -235,7 +235,8 @@ fn foreign_origin(rng: &mut fastrand::Rng) -> Vec<u8> {
     }
 }
 
-/// Sends request lines and headers that no ordinary program sends. Returns how many of these requests were refused.
+/// Sends request lines and headers that no ordinary program sends. Returns how many of these requests the simulator
+/// rejected.
 fn odd_heads(simulator: &Simulator) -> usize {
     let none = "";
     let form = |kind: &str| format!("host: localhost\r\ncontent-type: {kind}\r\n");

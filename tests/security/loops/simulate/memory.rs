@@ -190,13 +190,13 @@ fn many_heads(size: Size) -> Seen {
     let begin = |long: usize| {
         let mut stream = connect(simulator.address);
         let head = format!("GET /__sim/stats HTTP/1.1\r\nhost: localhost\r\nx-long: {}", "x".repeat(long));
-        // If the headers are too long, the server can refuse them before all of them are sent.
+        // If the headers are too long, the server can reject them before all of them are sent.
         let _ = stream.write_all(head.as_bytes());
         stream
     };
     let held: Vec<TcpStream> = (0..count).map(|_| begin(31 << 10)).collect();
     let mut refused = Vec::new();
-    // A refusal can be lost, because the server resets the connection if it has not read everything.
+    // The error response can be lost, because the server resets the connection if it has not read everything.
     let _ = begin(64 << 10).read_to_end(&mut refused);
     assert!(refused.is_empty() || refused.starts_with(b"HTTP/1.1 431"), "{:?}", String::from_utf8_lossy(&refused));
     let grown = grown(before, simulator.peak_mb(), 64);

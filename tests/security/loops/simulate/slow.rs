@@ -14,7 +14,7 @@ use super::super::super::page::{Seen, Size};
 use super::super::super::support::quick;
 use super::wire::{Simulator, answer_of, ask, connect, message, prompt, rest};
 
-/// The longest time for which the server in this process allows a client to be silent.
+/// How long the server in this process lets a client stay silent.
 const QUIET: Duration = Duration::from_millis(300);
 /// The largest allowed delay after the time when the server should close a connection. Other programs on the machine
 /// can cause a delay.

@@ -72,7 +72,7 @@ impl Answer {
 /// Sends bytes on a new connection and returns the answer. The request must contain `connection: close`.
 pub fn ask(address: SocketAddr, bytes: &[u8]) -> Answer {
     let mut stream = connect(address);
-    // A write can fail, because the server can refuse a request before it is sent completely.
+    // A write can fail, because the server can reject a request before it is sent completely.
     let _ = stream.write_all(bytes);
     answer_of(&rest(&mut stream))
 }

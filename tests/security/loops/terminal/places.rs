@@ -378,7 +378,7 @@ fn simulator(folder: &Folder, strings: &[Nasty], _turn: usize) -> Shown {
 
 fn exchange(address: &str, request: &[u8]) {
     let mut connection = TcpStream::connect(address).expect("the simulator listens");
-    // The server can refuse the request and close the connection before the whole request is sent.
+    // The server can reject the request and close the connection before the whole request is sent.
     let _ = connection.write_all(request);
     let _ = std::io::copy(&mut connection, &mut std::io::sink());
 }
@@ -405,7 +405,7 @@ fn joined(strings: &[Nasty]) -> OsString {
 }
 
 /// Joins the strings into one argument. In every fifth turn, the argument can be bytes that are not text. The program
-/// refuses to parse such bytes, so in the other turns the argument is valid text.
+/// rejects bytes that are not text before it parses the argument, so in the other turns the argument is valid text.
 fn mostly_text(strings: &[Nasty], turn: usize) -> OsString {
     let raw = joined(strings);
     if turn % 5 == 4 { raw } else { raw.to_string_lossy().into_owned().into() }

@@ -18,8 +18,8 @@ const LONGEST: Duration = Duration::from_secs(120);
 
 /// The number of columns of an ordinary terminal.
 pub const USUAL: u16 = 80;
-/// With this many columns, the program never breaks a line. So if a line begins with a mark, the line comes from a
-/// string of a test.
+/// The number of columns of a terminal that is so wide that the program never breaks a line. If a line on such a
+/// terminal begins with a mark, the line comes from a string of a test.
 pub const WIDE: u16 = 60_000;
 
 /// A pseudo-terminal with both its ends.
@@ -57,7 +57,7 @@ impl Pty {
 
     /// Returns the program's end of a terminal whose other end is closed.
     ///
-    /// If another thread is starting a program, its child process has a copy of the other end for a short time. So this
+    /// If another thread is starting a program, its child process has a copy of the other end for a short time. This
     /// function waits until the last copy is closed.
     pub fn hung_up(self) -> Stdio {
         let Self { ours, theirs } = self;

@@ -51,7 +51,7 @@ const STREAMS: &[(Stream, Stream)] = &[
     (Full, Gone),
 ];
 
-/// The use that a command makes of standard output.
+/// How a command uses standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Output {
     /// Nothing.

@@ -249,7 +249,7 @@ impl Mutator {
         bytes
     }
 
-    /// Returns the bytes of a false file `inflight`. The bytes are random, or a file header with slots (records of
+    /// Returns the bytes of a forged file `inflight`. The bytes are random, or a file header with slots (records of
     /// requests in flight) of rows that were never sent.
     fn slots(&mut self) -> Vec<u8> {
         let mut file = b"cbslots1".to_vec();
