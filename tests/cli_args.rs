@@ -197,7 +197,7 @@ fn mistakes_in_a_file_name_file_line_and_remedy() {
         ("# x\n\ntier = \"9\"\n", ["claude-batch.toml:3: tier: \"9\" is not valid; give auto", "scale"]),
         ("teir = 2\n", ["claude-batch.toml:1: unknown key \"teir\"", "did you mean \"tier\"?"]),
         ("max_cost = 2\n", ["claude-batch.toml:1: unknown key \"max_cost\"", "did you mean \"max-cost\"?"]),
-        ("timeout = 90\n", ["claude-batch.toml:1: timeout: \"90\"", "add a unit, as in 90s"]),
+        ("timeout = 90\n", ["claude-batch.toml:1: timeout: \"90\"", "give the number with a unit, such as 90s"]),
         ("rpm = 0\n", ["claude-batch.toml:1: rpm: \"0\"", "from 1"]),
         ("rpm = -5\n", ["claude-batch.toml:1: rpm: \"-5\"", "from 1"]),
         ("rpm = 1e309\n", ["claude-batch.toml:1: rpm: ", "from 1"]),
@@ -326,7 +326,7 @@ fn a_cap_in_a_file_of_the_working_folder_does_not_count_as_a_cap_of_the_user() {
     assert_eq!((config.max_cost, config.max_requests), (Some(Money::from_dollars(1e6)), Some(3)));
     assert!(!config.has_own_max_cost, "an expensive run asks first");
     assert!(
-        config.notes[0].ends_with("; its max-requests is not used, since yours is lower (3)"),
+        config.notes[0].ends_with("; its max-requests has no effect, because your own value is lower (3)"),
         "{:?}",
         config.notes
     );
@@ -357,7 +357,10 @@ fn a_wrong_variable_is_named() {
     let mut place = Place::new();
     place.set("CLAUDE_BATCH_RETRY_FOR", "90");
 
-    assert_eq!(place.error(&["a.jsonl"]), "CLAUDE_BATCH_RETRY_FOR: \"90\" is not valid; add a unit, as in 90s");
+    assert_eq!(
+        place.error(&["a.jsonl"]),
+        "CLAUDE_BATCH_RETRY_FOR: \"90\" is not valid; give the number with a unit, such as 90s"
+    );
 }
 
 #[test]
@@ -367,7 +370,7 @@ fn a_variable_that_sets_nothing_gives_a_warning() {
 
     let config = place.run(&["a.jsonl"]).expect("it is only a warning");
 
-    assert_eq!(config.warnings, ["the variable CLAUDE_BATCH_TEIR has no effect"]);
+    assert_eq!(config.warnings, ["the variable CLAUDE_BATCH_TEIR has no effect, because no setting has this name"]);
 }
 
 #[test]
@@ -428,7 +431,7 @@ fn messages_about_typing_mistakes_say_what_to_type() {
         (vec!["run", "--batch-rows", "100001"], "from 1 to 100000"),
         (vec!["run", "--deadline", "soon"], "'mon 9:00'"),
         (vec!["run", "--teir", "2"], "--tier"),
-        (vec!["run", "--timeout", "90"], "add a unit, as in 90s"),
+        (vec!["run", "--timeout", "90"], "give the number with a unit, such as 90s"),
         (vec!["run", "--rpm", "-5"], "from 1"),
         (vec!["run", "--rpm", "1e309"], "from 1"),
         (vec!["run", "--rpm", "0"], "from 1"),
@@ -477,7 +480,9 @@ fn answers_of_batches_need_a_file() {
 fn the_flags_of_a_lane_are_checked_together() {
     let place = Place::new();
 
-    assert!(place.error(&["a.jsonl", "--detach"]).starts_with("--detach: with --lane online there are no batches"));
+    assert!(
+        place.error(&["a.jsonl", "--detach"]).starts_with("--detach: with --lane online, the run submits no batches")
+    );
     assert!(place.run(&["a.jsonl", "--detach", "--lane", "auto"]).expect("it has batches").detach);
     assert!(place.run(&["a.jsonl", "--deadline", "6h"]).expect("a deadline needs no batches").deadline.is_some());
     let past = place.error(&["a.jsonl", "--deadline", "1969-12-31T23:00Z"]);
@@ -590,7 +595,7 @@ fn a_rehearsal_has_no_address_and_faults_and_scripted_answers_need_a_rehearsal()
         assert!(
             place
                 .error(&["a.jsonl", flag, "f"])
-                .contains(&format!("{flag}: it is for the built-in server; add --simulate"))
+                .contains(&format!("{flag}: only the built-in server uses it; add --simulate"))
         );
     }
     assert!(

@@ -48,7 +48,8 @@ pub(super) fn schema_notes<'m>(
     let sent: Vec<_> = rungs.iter().map(|(words, models)| format!("{words} ({})", listed(models))).collect();
     let sent = (!sent.is_empty()).then(|| {
         format!(
-            "note: --schema is sent as {}; a row whose own parameters forbid this gets the next best form",
+            "note: --schema is sent as {}; if the parameters of a row forbid this form, the row gets the next best \
+             form",
             sent.join(", ")
         )
     });
@@ -77,7 +78,7 @@ fn follow_up_note(config: &AnswerConfig) -> Option<String> {
     let sends_more = config.max_follow_ups > 0 && (after_invalid || after_cut || after_refusal);
     sends_more.then(|| {
         format!(
-            "note: the cost is for one answer a row; follow-ups may cost more: up to {} a row (--max-follow-ups)",
+            "note: the cost is for one answer per row; follow-ups can add up to {} per row (--max-follow-ups)",
             plural(config.max_follow_ups.into(), "more request", "more requests")
         )
     })
@@ -140,12 +141,12 @@ mod tests {
         assert_eq!(
             notes[0],
             "note: --schema is sent as a tool that must be called (claude-opus-4-20250514), structured output \
-             (claude-haiku-4-5, claude-opus-5 and 1 other); a row whose own parameters forbid this gets the next best form"
+             (claude-haiku-4-5, claude-opus-5 and 1 other); if the parameters of a row forbid this form, the row gets the next best form"
         );
         assert!(notes[1].starts_with("note: --schema: ") && notes[1].contains("minimum"), "{}", notes[1]);
         assert_eq!(
             notes[2],
-            "note: the cost is for one answer a row; follow-ups may cost more: up to 2 more requests a row (--max-follow-ups)"
+            "note: the cost is for one answer per row; follow-ups can add up to 2 more requests per row (--max-follow-ups)"
         );
     }
 
@@ -178,7 +179,7 @@ mod tests {
 
         assert!(told(&plain, "{}", &["claude-haiku-4-5"]).is_empty());
         assert!(told(&kept, "{}", &["claude-haiku-4-5"]).is_empty());
-        assert!(told(&grown, "{}", &[])[0].contains("up to 1 more request a row"));
+        assert!(told(&grown, "{}", &[])[0].contains("up to 1 more request per row"));
         assert_eq!(told(&other, "{}", &[]).len(), 1);
     }
 }

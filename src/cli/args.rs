@@ -1,13 +1,13 @@
-//! The command line as typed: subcommands and flags.
+//! The subcommands and flags of the command line, as the user types them.
 //!
-//! Every flag is optional and has no default here. The defaults are in [`super::config`]: a default here would look
-//! like a choice of the user and override the configuration file. The flags are also the keys of `claude-batch.toml`
-//! and, with the prefix `CLAUDE_BATCH_`, the environment variables. The parsers of the flags read all three. (clap's
-//! own `env` is not used. It reads the process's variables, which tests can't set, and its errors can't say which
-//! variable is wrong.)
+//! Every flag is optional and has no default here. The defaults are in [`super::config`], because a default here would
+//! look like a choice of the user, and would override the configuration file. The flags are also the keys of
+//! `claude-batch.toml` and, with the prefix `CLAUDE_BATCH_`, the environment variables. The parsers of the flags parse
+//! the values of flags, keys and variables. (The feature `env` of clap is not used: it reads the process's variables,
+//! which tests can't set, and its errors can't say which variable is wrong.)
 //!
-//! The key is never a flag, because other users can see arguments in process lists. `--api-key` exists only to tell
-//! the user this. It does not print the value.
+//! No flag contains the API key, because other users can see arguments in process lists. `--api-key` exists only to
+//! tell the user this, and never prints its value.
 
 mod batches;
 pub(crate) mod blocks;
@@ -79,12 +79,12 @@ pub enum Command {
     Ctl(Box<CtlArgs>),
     /// Write a report about a run, as one HTML page
     Report(Box<ReportArgs>),
-    /// Read and check everything; send nothing
+    /// Read and check all inputs and settings; send nothing
     Check(Box<CheckArgs>),
     /// Show what a run would cost, and how long it would take
     #[command(after_help = help::PLAN_HELP)]
     Plan(Box<PlanArgs>),
-    /// Show the limits of each tier, or those that apply now
+    /// Show the limits of each tier, or the limits that apply now
     #[command(after_help = help::LIMITS_HELP)]
     Limits(Box<LimitsArgs>),
     /// List, show, collect, cancel or adopt Message Batches
@@ -98,9 +98,9 @@ pub enum Command {
     #[cfg(feature = "sim")]
     #[command(after_help = help::SIMULATE_HELP)]
     Simulate(Box<SimulateArgs>),
-    /// Show settings and where they come from, or write a settings file
+    /// Show settings and their sources, or write a configuration file
     Config(Box<ConfigArgs>),
-    /// Print a script with which your shell completes commands
+    /// Print a script that lets your shell complete commands
     #[command(after_help = shells::COMPLETIONS_HELP)]
     Completions(CompletionsArgs),
     /// Print the manual page, or write all pages into a folder
@@ -108,17 +108,17 @@ pub enum Command {
     Man(ManArgs),
 }
 
-/// Arguments of `resume`. The rows contain their own parameters, which flags can replace.
+/// Arguments of `resume`. Each row of an error log contains its own parameters, and flags can replace them.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ResumeArgs {
     /// Error logs of earlier runs
     #[arg(value_name = "ERRORS", required = true, value_hint = ValueHint::FilePath)]
     pub errors: Vec<PathBuf>,
-    /// Results file of the logs, if it is in another folder; all logs must belong to it [default: the file that each
-    /// log names, in the folder of the log]
+    /// Results file of these logs, if it is not in their folder; all logs must belong to it [default: the file that
+    /// each log names]
     #[arg(short, long, value_name = "RESULTS", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
-    /// Only rows that failed with these classes
+    /// Run only rows that failed with these error classes
     #[arg(long, value_name = "CLASS", value_delimiter = ',', value_parser = values::one_of(&values::CLASSES))]
     pub only: Vec<ErrorClass>,
     #[command(flatten)]
@@ -189,18 +189,20 @@ impl ResumeArgs {
 /// Arguments of `results`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ResultsArgs {
-    /// Results file, error log, run folder, output, or input
+    /// The run, named by its results file, error log, run folder, output or input
     #[arg(required = true, value_name = "RUN", value_hint = ValueHint::FilePath)]
     pub runs: Vec<PathBuf>,
-    /// Output: its name says its format (.jsonl, .csv, .tsv, .txt, .parquet; also .gz, .zst) [default: standard output]
+    /// Output file; the ending of its name sets the format (.jsonl, .csv, .tsv, .txt, .parquet; also .gz, .zst)
+    /// [default: standard output]
     #[arg(short, long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
     #[command(flatten)]
     form: FormArgs,
-    /// Only these rows: ok, truncated, refused, invalid (failed with invalid_output), failed [default: all; for JSON lines without --fields: all but failed]
+    /// Write only these rows: ok, truncated, refused, invalid (failed with invalid_output), failed [default: all; for
+    /// JSON lines without --fields, all but failed]
     #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = values::one_of(&values::KINDS))]
     pub include: Vec<RowKind>,
-    /// Input of the run, if it is not found without this flag; repeatable
+    /// Input of the run, if the program does not find it itself; repeatable
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub input: Vec<PathBuf>,
     #[command(flatten)]
@@ -223,7 +225,7 @@ impl ResultsArgs {
 /// Arguments of `check`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct CheckArgs {
-    /// Files or folders to read; - or nothing for standard input
+    /// Files or folders to read; - (or no name) for standard input
     #[arg(value_name = "INPUT", value_hint = ValueHint::FilePath)]
     pub inputs: Vec<PathBuf>,
     #[command(flatten)]
@@ -247,13 +249,13 @@ impl CheckArgs {
 /// Arguments of `plan`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct PlanArgs {
-    /// Files or folders to read; - or nothing for standard input
+    /// Files or folders to read; - (or no name) for standard input
     #[arg(value_name = "INPUT", value_hint = ValueHint::FilePath)]
     pub inputs: Vec<PathBuf>,
-    /// Results of earlier runs to learn from
+    /// Results of earlier runs, from which the plan learns
     #[arg(long, value_name = "PATH", num_args = 1.., help_heading = "Plan", value_hint = ValueHint::FilePath)]
     pub history: Vec<PathBuf>,
-    /// Let the API count the tokens of N random rows; free, but needs a key
+    /// Let the API count the tokens of N random rows; this is free, but needs a key
     #[arg(long, value_name = "N", help_heading = "Plan", allow_negative_numbers = true,
         value_parser = parsers::positive_u32)]
     pub count_tokens: Option<u32>,
@@ -268,32 +270,32 @@ pub struct PlanArgs {
 /// Arguments of `limits`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct LimitsArgs {
-    /// With --live: the run whose last limits are shown [default: the latest below the working folder]
+    /// With --live: the run whose last known limits are shown [default: the latest run below the working folder]
     #[arg(value_name = "RUN", requires = "live", conflicts_with = "ask", value_hint = ValueHint::FilePath)]
     pub run: Option<PathBuf>,
-    /// Only this tier; with --simulate, the tier of the simulator
+    /// Show only this tier; with --simulate, the tier of the simulator
     #[arg(long, ignore_case = true, value_parser = values::one_of(&values::TIERS))]
     pub tier: Option<Tier>,
-    /// Only limits that apply to this model
+    /// Show only limits that apply to this model
     #[arg(short, long)]
     pub model: Option<String>,
-    /// Show the limits that apply now. They come from the API, if the key is an administrator's; from what a run last
-    /// learned; or from a message of one token
+    /// Show the limits that apply now: from the API's list of limits (for an administrator's key), from an earlier run,
+    /// or from a message of one token
     #[arg(long)]
     pub live: bool,
-    /// With --live: send a message of one token to learn the limits, even if an earlier run has learned them
+    /// With --live: send a message of one token to learn the limits, even if they are known from an earlier run
     #[arg(long, requires = "live")]
     pub ask: bool,
     /// With --live: write the model's limits to this profile of your own configuration file
     #[arg(long, value_name = "PROFILE", requires = "live")]
     pub save: Option<String>,
-    /// Write one JSON document
+    /// Write one JSON document instead of text
     #[arg(long)]
     pub json: bool,
-    /// With --live: the provider that is asked
+    /// With --live: the provider whose limits are shown
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
-    /// With --live: send the message without asking
+    /// With --live: send the message without a question
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub yes: Option<bool>,
@@ -337,7 +339,7 @@ pub struct ModelsArgs {
     /// Show retired models too
     #[arg(long)]
     pub all: bool,
-    /// Write one JSON document; it has all models, retired ones too
+    /// Write one JSON document instead of text, with retired models too
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]

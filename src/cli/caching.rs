@@ -20,9 +20,10 @@ pub(super) fn notes(survey: &Survey, setting: PromptCache, real_input: f64, cata
         return vec![format!("note: --prompt-cache {} adds no cache mark: {why}{own}", setting.name())];
     }
     let marks = marks_words(caching, survey.to_send).map(|marks| {
-        let saving = prompts_cost(load, real_input)
-            .map(|(with, without)| format!(". Their prompts should then cost about {with} instead of {without}"));
-        format!("{marks}; what the model reads stays the same{}", saving.unwrap_or_default())
+        let saving = prompts_cost(load, real_input).map(|(with, without)| {
+            format!(". The prompts of these requests should cost about {with} instead of {without}")
+        });
+        format!("{marks}; the marks do not change what the model reads{}", saving.unwrap_or_default())
     });
     let words = [marks, uncertain_words(caching, load, catalog), order_words(caching), own_words(caching)];
     words.into_iter().flatten().map(|words| format!("note: {words}")).collect()
@@ -32,8 +33,8 @@ pub(super) fn notes(survey: &Survey, setting: PromptCache, real_input: f64, cata
 /// share a prefix.
 pub(super) fn note_of_pipe(setting: PromptCache) -> Option<String> {
     (setting != PromptCache::Off).then(|| {
-        "note: requests get cache marks if rows near them in the pipe share a long prefix; what the model reads stays the \
-         same"
+        "note: a request gets a cache mark if rows near its row in the pipe share a long prefix; the mark does not \
+         change what the model reads"
             .to_owned()
     })
 }
@@ -62,12 +63,14 @@ pub(super) fn uncertain_words(caching: &CachePlan, load: &Load, catalog: &Catalo
     let (which, it) = match (caching.uncertain, caching.prefixes) {
         (1, 1) => ("the prefix".to_owned(), "it has"),
         (1, all) => (format!("1 of the {} prefixes", count(all)), "it has"),
-        (some, all) if some == all => (format!("the {} prefixes", count(all)), "the one that most rows share has"),
-        (some, all) => (format!("{} of the {} prefixes", count(some), count(all)), "the one that most rows share has"),
+        (some, all) if some == all => (format!("the {} prefixes", count(all)), "the prefix that most rows share has"),
+        (some, all) => {
+            (format!("{} of the {} prefixes", count(some), count(all)), "the prefix that most rows share has")
+        }
     };
     let minimum = minimum_words(&example, load, catalog);
     Some(format!(
-        "{which} may be too short ({it} about {} tokens; {minimum}): the first answers will show this",
+        "{which} might be too short ({it} about {} tokens; {minimum}): the first answers will show this",
         count(example.tokens.into())
     ))
 }
@@ -141,7 +144,7 @@ pub(super) fn unmarked_words(caching: &CachePlan, load: &Load, catalog: &Catalog
             format!("{} that {} share", plural(left.prefixes, "prefix", "prefixes"), plural(left.rows, "row", "rows"));
         let (is, whose, example) = match left.prefixes {
             1 => ("is", "its", "it has".to_owned()),
-            _ => ("are", "their", format!("the one that most rows share ({}) has", count(left.most_rows.into()))),
+            _ => ("are", "their", format!("the prefix that most rows share ({}) has", count(left.most_rows.into()))),
         };
         let tokens = format!("{example} about {} tokens", count(left.tokens.into()));
         match left.reason {
@@ -242,10 +245,10 @@ mod tests {
             [unmarked_words(&caching, &load, &catalog), vec![uncertain]].concat().join("\n"),
             @"
         1 prefix that 9,000 rows share is too short: it has about 3,100 tokens; claude-haiku-4-5 caches from 4,096, claude-haiku-5-5 from 512
-        3 prefixes that 9,000 rows share are too short: the one that most rows share (6,000) has about 500 tokens; claude-haiku-4-5 caches from 4,096
-        3 prefixes that 9,000 rows share are not worth a mark: their rows are too far apart in the input, so the cache would be written again and again (the one that most rows share (6,000) has about 9,000 tokens); sort the rows by prefix
+        3 prefixes that 9,000 rows share are too short: the prefix that most rows share (6,000) has about 500 tokens; claude-haiku-4-5 caches from 4,096
+        3 prefixes that 9,000 rows share are not worth a mark: their rows are too far apart in the input, so the cache would be written again and again (the prefix that most rows share (6,000) has about 9,000 tokens); sort the rows by prefix
         1 prefix that 9,000 rows share is not worth a mark: with this lifetime, writing costs more than so few rows save (it has about 9,000 tokens)
-        2 of the 5 prefixes may be too short (the one that most rows share has about 4,500 tokens; claude-haiku-4-5 caches from 4,096, claude-haiku-5-5 from 512): the first answers will show this
+        2 of the 5 prefixes might be too short (the prefix that most rows share has about 4,500 tokens; claude-haiku-4-5 caches from 4,096, claude-haiku-5-5 from 512): the first answers will show this
         "
         );
     }

@@ -117,7 +117,10 @@ fn in_system(system: &str, columns: &Columns) -> Vec<String> {
     let is_meant = |own: &&Placeholder| own.written.starts_with(['{', '$']) && columns.has(&own.column);
     let words = |own: &Placeholder| {
         let column = Template::expression(&own.column);
-        format!("--system is sent unchanged: the column {column} is not filled in; only --template fills in columns")
+        format!(
+            "--system is sent unchanged: the column {column} is not filled in, because only --template fills in \
+             columns"
+        )
     };
     found.iter().filter(is_meant).map(words).collect()
 }

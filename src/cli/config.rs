@@ -405,7 +405,10 @@ impl Config {
         let ca_pem = ca_file.as_deref().map(|path| world.read(path).with_context(|| about("--ca-file", path)));
         let fresh = rows.fresh.unwrap_or(false);
         if fresh && !named.rows.rerun.is_empty() {
-            bail!("--rerun: it asks again for earlier answers, and --fresh sets them aside; leave one of them out");
+            bail!(
+                "--rerun: it asks again for some earlier answers, but --fresh starts without earlier answers; leave \
+                 out one of these flags"
+            );
         }
         let inputs = inputs(source.format.unwrap_or_default())?;
         Ok(Self {
@@ -478,12 +481,12 @@ fn check_simulation(simulate: bool, named: &Settings) -> Result<()> {
     let SimulationArgs { simulate: _, simulate_faults, simulate_answers } = &named.simulation;
     match (simulate, &named.connection.base_url) {
         (false, _) if simulate_faults.is_some() => {
-            bail!("--simulate-faults: it is for the built-in server; add --simulate")
+            bail!("--simulate-faults: only the built-in server uses it; add --simulate")
         }
         (false, _) if simulate_answers.is_some() => {
-            bail!("--simulate-answers: it is for the built-in server; add --simulate")
+            bail!("--simulate-answers: only the built-in server uses it; add --simulate")
         }
-        (true, Some(_)) => bail!("--simulate: it runs against its own server; leave out --simulate or --base-url"),
+        (true, Some(_)) => bail!("--simulate: the run uses the built-in server; leave out --simulate or --base-url"),
         _ => Ok(()),
     }
 }

@@ -54,7 +54,7 @@ fn asked(words: &[String]) -> Result<(Verb, Option<(String, String)>)> {
             Change::parse(setting).map_err(|message| anyhow!(message))?;
             Ok((verb, setting.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))))
         }
-        (Verb::Set, _) => bail!("set changes one setting at a time; call ctl once for each"),
+        (Verb::Set, _) => bail!("set changes one setting at a time; call ctl once for each setting"),
         (_, []) => Ok((verb, None)),
         (_, [other, ..]) => bail!("{} takes no value: found {:?}", verb.name(), escape(other)),
     }
@@ -169,7 +169,8 @@ impl Call<'_> {
             if has_ended.is_err() || Instant::now() >= until {
                 let is_taken_back = self.caller.withdraw(request);
                 has_ended?;
-                let what = if is_taken_back { "nothing was changed" } else { "the run may still do it" };
+                let what =
+                    if is_taken_back { "nothing was changed" } else { "the run can still carry out this command" };
                 bail!(
                     "{}: the run does not answer within {} s, perhaps because it is suspended or still reads its input; \
                      {what}",

@@ -22,7 +22,7 @@ pub const TABLE: &str = "  \
   9              status only: the run is in progress
   129, 130, 143  interrupted (HUP, INT, TERM) after the requests in flight had
                  finished
-After 4 to 7 and interruptions the same command resumes the run.";
+After codes 4 to 7 and after interruptions, the same command resumes the run.";
 
 /// The error for a signal that stops the program before a run begins.
 #[derive(Debug, thiserror::Error)]

@@ -73,7 +73,7 @@ pub(crate) fn explain(reason: &HaltReason, place: &Place) -> String {
             place.check_key()
         ),
         HaltReason::Forbidden(failure) => format!(
-            "{} forbids these requests{}. Check what the key and its workspace may do, then {next}.",
+            "{} forbids these requests{}. Check what the key and its workspace are allowed to do, then {next}.",
             place.who(),
             said(failure)
         ),
@@ -82,8 +82,8 @@ pub(crate) fn explain(reason: &HaltReason, place: &Place) -> String {
             said(failure)
         ),
         HaltReason::Models(failure) => format!(
-            "No model of this run was found{}. Check the model's name and --base-url, then {next}; rows that name \
-             their model need a change in the input.",
+            "No model of this run was found{}. Check the model's name and --base-url, then {next}. If rows name their \
+             own models, change the models in the input.",
             said(failure)
         ),
         HaltReason::RetryAfter { wait, allowed } => format!(
@@ -94,19 +94,20 @@ pub(crate) fn explain(reason: &HaltReason, place: &Place) -> String {
             duration(*allowed)
         ),
         HaltReason::Tls(failure) => format!(
-            "The connection could not be made safe{}. Check the address and the clock; a proxy's own certificates are \
-             added with --ca-file. Then {next}.",
+            "The connection could not be made safe{}. Check the address and the clock of this machine; if a proxy has \
+             its own certificates, add them with --ca-file. Then {next}.",
             said(failure)
         ),
         HaltReason::Proxy(failure) => proxy(failure, place),
         HaltReason::Redirect { to, failure } => redirect(to.as_deref(), failure, place),
         HaltReason::Endpoint(failure) => endpoint(failure, place),
         HaltReason::OtherWorkspace => format!(
-            "The open batches belong to another organization or workspace than this key, which can't see them. Nothing was \
-             sent. Use the key that submitted them, then {next}."
+            "The open batches belong to another organization or workspace, so this key can't see them. Nothing was \
+             sent. Use the key that submitted the batches, then {next}."
         ),
         HaltReason::Batches(failure) => format!(
-            "{} accepts no batch{}. Check what the key and its workspace may do, then {next}; or use --lane online.",
+            "{} accepts no batch{}. Check what the key and its workspace are allowed to do, then {next}; or use --lane \
+             online.",
             place.server,
             said(failure)
         ),
@@ -121,7 +122,8 @@ pub(crate) fn explain(reason: &HaltReason, place: &Place) -> String {
                 Next::WithoutFresh => "run the same command with --retry-failed and without --fresh".to_owned(),
             };
             format!(
-                "{which}, the last as {class}{}. Correct that, then {next}; with --halt never, failures do not stop a run.",
+                "{which}, the last as {class}{}. Correct the cause, then {next}; with --halt never, failures do not \
+                 stop a run.",
                 said(failure)
             )
         }
@@ -130,7 +132,7 @@ pub(crate) fn explain(reason: &HaltReason, place: &Place) -> String {
         HaltReason::Ctl { is_drain: true } => format!("Ended by ctl drain. To resume, {next}."),
         HaltReason::Ctl { is_drain: false } => format!("Ended by ctl stop. To resume, {next}."),
         HaltReason::Budget(message) => {
-            format!("A limit you set is reached ({}). To resume, raise it and {next}.", escape(message))
+            format!("A limit that you set is reached ({}). To resume, raise this limit and {next}.", escape(message))
         }
     }
 }
@@ -143,7 +145,7 @@ fn proxy(failure: &Failure, place: &Place) -> String {
         Some((address, source)) => {
             let (scheme, host) = address.split_once("://").unwrap_or(("http", address));
             format!(
-                "The proxy {} (from {source}) does not pass requests on{}. Set {source} to \
+                "The proxy {} (from {source}) does not forward requests{}. Set {source} to \
                  {scheme}://USER:PASSWORD@{}, or connect directly with --no-proxy; then {next}; no row was lost.",
                 escape(address),
                 said(failure),
@@ -151,7 +153,7 @@ fn proxy(failure: &Failure, place: &Place) -> String {
             )
         }
         None => format!(
-            "A proxy on the way to {} wants a user name and a password{}. Name it by HTTPS_PROXY or HTTP_PROXY as \
+            "A proxy on the way to {} wants a user name and a password{}. Set HTTPS_PROXY or HTTP_PROXY to \
              http://USER:PASSWORD@HOST:PORT, then {next}; no row was lost.",
             escape(&place.server),
             said(failure)
@@ -169,8 +171,8 @@ fn redirect(to: Option<&str>, failure: &Failure, place: &Place) -> String {
     };
     let to = to.as_deref().map_or_else(|| "without saying where".into(), |to| format!("to {}", escape(to)));
     format!(
-        "{}{MESSAGES} redirects {to}{}. Redirects are not followed, since the key would be sent there too. If you trust that \
-         place, set {set}; then {next}; no row was lost.",
+        "{}{MESSAGES} redirects {to}{}. Redirects are not followed, because the key would be sent there too. If you \
+         trust that server, set {set}; then {next}; no row was lost.",
         escape(server),
         said(failure)
     )
@@ -187,7 +189,7 @@ fn endpoint(failure: &Failure, place: &Place) -> String {
     let (next, server, said) = (place.next.words(), escape(&place.server), said(failure));
     match (failure.wire, failure.status) {
         (Some(WireErrorKind::Authorization), _) => {
-            format!("There is no credential for {server}{said}. Check where it comes from, then {next}.")
+            format!("There is no credential for {server}{said}. Check where the credential comes from, then {next}.")
         }
         (Some(WireErrorKind::Proxy | WireErrorKind::ProxyAuth), _) => {
             let (address, source) =
@@ -206,11 +208,12 @@ fn endpoint(failure: &Failure, place: &Place) -> String {
             format!("{server} sends answers that are too large{said}. Check --base-url, then {next}.")
         }
         (Some(WireErrorKind::Broken), _) => format!(
-            "{server} takes requests and breaks the connection{said}. Check the network, proxies and --base-url, then \
-             {next}."
+            "{server} accepts requests, but breaks the connection{said}. Check the network, proxies and --base-url, \
+             then {next}."
         ),
         (None, Some(200..300)) => format!(
-            "{server} answers, but not as the API does{said}. Check --base-url, or use --stream off; then {next}."
+            "{server} answers, but not in the form of the API{said}. Check --base-url, or use --stream off; then \
+             {next}."
         ),
         (None, Some(_)) => format!(
             "{server} answers only with errors{said}. The trouble is in the service or in a gateway in front of it. \
@@ -227,8 +230,8 @@ fn disk(fault: &WriteFault, place: &Place) -> String {
     let (message, next) = (escape(&fault.message), place.next.words());
     let lost = match place.next {
         // If the rows came from a pipe, a pending row that is not in the error log is stored nowhere.
-        Next::Resume(_) => "rows that are not in the log have to be piped in again",
-        Next::Same | Next::WithoutFresh => "answers since the last sync may be lost although they were billed",
+        Next::Resume(_) => "rows that are not in the error log must be piped in again",
+        Next::Same | Next::WithoutFresh => "answers since the last sync are possibly lost although they were billed",
     };
     match (fault.target, fault.cause) {
         (WriteTarget::StandardOutput, WriteCause::ReaderGone) => {
@@ -238,10 +241,12 @@ fn disk(fault: &WriteFault, place: &Place) -> String {
             format!("Standard output could not be written ({message}). To resume, {next}.")
         }
         (WriteTarget::File, WriteCause::Full) => format!(
-            "A file of this run can't be written, since there is no space left ({message}). Make room, then {next}; {lost}."
+            "A file of this run can't be written, because there is no space left ({message}). Make room, then {next}; \
+             {lost}."
         ),
         (WriteTarget::File, WriteCause::ReaderGone | WriteCause::Other) => format!(
-            "A file of this run can't be written ({message}). Repair the disk or its permissions, then {next}; {lost}."
+            "A file of this run can't be written ({message}). Check the disk and the permissions of the file, then \
+             {next}; {lost}."
         ),
     }
 }
@@ -313,35 +318,35 @@ pub(super) mod tests {
         key: the key was refused
           The API refused the key (401, "invalid x-api-key\u{1b}[2J\n", request req_1). Check ANTHROPIC_API_KEY (or --api-key-file, --api-key-cmd), then run the same command; no row was lost.
         forbidden: the key may not do this
-          The API forbids these requests (403, "no"). Check what the key and its workspace may do, then run the same command.
+          The API forbids these requests (403, "no"). Check what the key and its workspace are allowed to do, then run the same command.
         account: the account is stopped
           The account is stopped (402, "no"). Check credit, billing and spend limits in the console, then run the same command.
         models: no model of this run was found
-          No model of this run was found (404, "not found: m"). Check the model's name and --base-url, then run the same command; rows that name their model need a change in the input.
+          No model of this run was found (404, "not found: m"). Check the model's name and --base-url, then run the same command. If rows name their own models, change the models in the input.
         retry-after: the API asks to wait longer than --retry-for
           The API asks to wait 2 h 00 min, longer than --retry-for allows (30 min 00 s). After that, or with a longer --retry-for, run the same command.
         tls: the connection is not safe
-          The connection could not be made safe ("it broke"). Check the address and the clock; a proxy's own certificates are added with --ca-file. Then run the same command.
-        proxy: the proxy refuses to pass requests on
-          The proxy http://proxy.example:3128 (from HTTPS_PROXY) does not pass requests on ("it broke"). Set HTTPS_PROXY to http://USER:PASSWORD@proxy.example:3128, or connect directly with --no-proxy; then run the same command; no row was lost.
+          The connection could not be made safe ("it broke"). Check the address and the clock of this machine; if a proxy has its own certificates, add them with --ca-file. Then run the same command.
+        proxy: the proxy refuses to forward requests
+          The proxy http://proxy.example:3128 (from HTTPS_PROXY) does not forward requests ("it broke"). Set HTTPS_PROXY to http://USER:PASSWORD@proxy.example:3128, or connect directly with --no-proxy; then run the same command; no row was lost.
         redirect: the endpoint sends requests elsewhere
-          https://api.example/v1/messages redirects to https://api.example/sso\u{1b} (302). Redirects are not followed, since the key would be sent there too. If you trust that place, set --base-url to the address of the API; then run the same command; no row was lost.
+          https://api.example/v1/messages redirects to https://api.example/sso\u{1b} (302). Redirects are not followed, because the key would be sent there too. If you trust that server, set --base-url to the address of the API; then run the same command; no row was lost.
         workspace: the open batches belong to another workspace
-          The open batches belong to another organization or workspace than this key, which can't see them. Nothing was sent. Use the key that submitted them, then run the same command.
+          The open batches belong to another organization or workspace, so this key can't see them. Nothing was sent. Use the key that submitted the batches, then run the same command.
         batches: the API accepts no batch
-          https://api.example accepts no batch (404, "Not found"). Check what the key and its workspace may do, then run the same command; or use --lane online.
+          https://api.example accepts no batch (404, "Not found"). Check what the key and its workspace are allowed to do, then run the same command; or use --lane online.
         endpoint: nothing known: the endpoint fails
           https://api.example fails. Check the network, proxies and --base-url, then run the same command.
         endpoint: 529: the endpoint is overloaded (529)
           https://api.example answers only with errors (529, "Overloaded"). The trouble is in the service or in a gateway in front of it. To resume later, run the same command; --retry-for allows longer waits.
         endpoint: 500: the endpoint fails (500)
           https://api.example answers only with errors (500, "Internal server error"). The trouble is in the service or in a gateway in front of it. To resume later, run the same command; --retry-for allows longer waits.
-        endpoint: 200: the endpoint's answers are not those of the API
-          https://api.example answers, but not as the API does (200, "the body is no JSON"). Check --base-url, or use --stream off; then run the same command.
+        endpoint: 200: the endpoint does not answer in the form of the API
+          https://api.example answers, but not in the form of the API (200, "the body is no JSON"). Check --base-url, or use --stream off; then run the same command.
         rows: all: every row fails
-          The first 10 rows all failed, the last as invalid_request (400, "no"). Correct that, then run the same command with --retry-failed; with --halt never, failures do not stop a run.
+          The first 10 rows all failed, the last as invalid_request (400, "no"). Correct the cause, then run the same command with --retry-failed; with --halt never, failures do not stop a run.
         rows: some: too many rows failed
-          25 of 80 finished rows failed, the last as invalid_request (400, "no"). Correct that, then run the same command with --retry-failed; with --halt never, failures do not stop a run.
+          25 of 80 finished rows failed, the last as invalid_request (400, "no"). Correct the cause, then run the same command with --retry-failed; with --halt never, failures do not stop a run.
         disk: stdout, reader gone: standard output can't be written
           The program that read standard output has ended (can't write x\n). To resume, run the same command.
         disk: stdout, full: standard output can't be written
@@ -349,9 +354,9 @@ pub(super) mod tests {
         disk: stdout, other: standard output can't be written
           Standard output could not be written (can't write x\n). To resume, run the same command.
         disk: file, full: results can't be written
-          A file of this run can't be written, since there is no space left (can't write x\n). Make room, then run the same command; answers since the last sync may be lost although they were billed.
+          A file of this run can't be written, because there is no space left (can't write x\n). Make room, then run the same command; answers since the last sync are possibly lost although they were billed.
         disk: file, other: results can't be written
-          A file of this run can't be written (can't write x\n). Repair the disk or its permissions, then run the same command; answers since the last sync may be lost although they were billed.
+          A file of this run can't be written (can't write x\n). Check the disk and the permissions of the file, then run the same command; answers since the last sync are possibly lost although they were billed.
         INT: interrupted
           Interrupted. To resume, run the same command.
         TERM: interrupted
@@ -362,15 +367,15 @@ pub(super) mod tests {
           Ended by ctl drain. To resume, run the same command.
         ctl: stop: stopped by ctl
           Ended by ctl stop. To resume, run the same command.
-        budget: a limit you set is reached
-          A limit you set is reached (--max-cost $40.00). To resume, raise it and run the same command.
+        budget: a limit that you set is reached
+          A limit that you set is reached (--max-cost $40.00). To resume, raise this limit and run the same command.
         endpoint: Authorization: there is no credential for the endpoint
-          There is no credential for https://api.example ("it broke"). Check where it comes from, then run the same command.
+          There is no credential for https://api.example ("it broke"). Check where the credential comes from, then run the same command.
         endpoint: Connect: the endpoint can't be reached
           https://api.example can't be reached ("it broke"). Check the network, proxies and --base-url, then run the same command.
         endpoint: Proxy: the proxy can't be reached or does not connect
           The proxy http://proxy.example:3128 can't be reached or does not connect to https://api.example ("it broke"). Check HTTPS_PROXY, or connect directly with --no-proxy; then run the same command.
-        endpoint: ProxyAuth: the proxy refuses to pass requests on
+        endpoint: ProxyAuth: the proxy refuses to forward requests
           The proxy http://proxy.example:3128 can't be reached or does not connect to https://api.example ("it broke"). Check HTTPS_PROXY, or connect directly with --no-proxy; then run the same command.
         endpoint: Tls: the connection is not safe
           https://api.example can't be reached ("it broke"). Check the network, proxies and --base-url, then run the same command.
@@ -379,7 +384,7 @@ pub(super) mod tests {
         endpoint: Idle: the endpoint falls silent in the middle of answers
           https://api.example does not answer in time ("it broke"). Check --base-url and the network, allow more time with --timeout, or use --stream on; then run the same command.
         endpoint: Broken: the endpoint breaks connections
-          https://api.example takes requests and breaks the connection ("it broke"). Check the network, proxies and --base-url, then run the same command.
+          https://api.example accepts requests, but breaks the connection ("it broke"). Check the network, proxies and --base-url, then run the same command.
         endpoint: TooLarge: the endpoint's answers are too large
           https://api.example sends answers that are too large ("it broke"). Check --base-url, then run the same command.
         "#);

@@ -1,8 +1,9 @@
 //! What `-h` and `--help` show.
 //!
-//! `-h` fits on one screen: the flags that matter, in the words of `short.rs`, and a few examples. `--help` shows all
-//! flags in groups, and the texts of `args/help.rs`. Both are rendered by clap, from a changed copy of a command: the
-//! command that parses arguments is never changed. In the copy, a switch has no value, because almost nobody types one.
+//! `-h` fits on one screen: it shows the most important flags, in the words of `short.rs`, and a few examples. `--help`
+//! shows all flags in groups, and the texts of `args/help.rs`. For both, clap renders a changed copy of a command. The
+//! command that parses arguments is never changed. In the copy, a switch has no value, because almost nobody types the
+//! value of a switch.
 
 mod short;
 
@@ -14,10 +15,10 @@ use clap::{ArgAction, Command, CommandFactory};
 use self::short::{ABOUT, GROUPS, SHORT, START, Short};
 use super::args::Cli;
 
-/// The name of the value of a switch.
+/// The value name that marks a flag as a switch.
 const SWITCH: &str = "BOOL";
 
-/// Returns the command whose help was asked for, as it is shown.
+/// Returns the command whose help the user asked for, in the form in which its help is shown.
 pub(super) fn asked_for(args: &[OsString]) -> Command {
     let whole = Cli::command();
     let (command, name) = command_of(&whole, args);
@@ -26,7 +27,7 @@ pub(super) fn asked_for(args: &[OsString]) -> Command {
     shown(command, &name, is_long)
 }
 
-/// Returns the subcommand that was typed, with its whole name: `claude-batch batches list`.
+/// Returns the subcommand that the user typed, with its whole name, such as `claude-batch batches list`.
 pub(super) fn command_of<'c>(whole: &'c Command, args: &[OsString]) -> (&'c Command, String) {
     let (mut command, mut name) = (whole, whole.get_name().to_owned());
     let words = args.iter().filter_map(|arg| arg.to_str()).skip_while(|arg| *arg == "help");
@@ -50,7 +51,7 @@ pub(super) fn first_example(command: &Command, name: &str) -> Option<String> {
     })
 }
 
-/// Returns a command as its help shows it.
+/// Returns a copy of a command in the form in which its help is shown.
 pub(crate) fn shown(command: &Command, name: &str, is_long: bool) -> Command {
     let is_whole = name == command.get_name();
     let command = without_switch_values(command.clone()).bin_name(name);
@@ -61,7 +62,7 @@ pub(crate) fn shown(command: &Command, name: &str, is_long: bool) -> Command {
     if is_long || is_whole { command } else { in_short(command, name) }
 }
 
-/// Returns a command whose switches have no value.
+/// Returns the command with switches that have no value.
 pub(super) fn without_switch_values(command: Command) -> Command {
     command.mut_args(|arg| {
         let is_switch = arg.get_value_names().is_some_and(|names| names.iter().any(|name| name == SWITCH));
@@ -69,7 +70,7 @@ pub(super) fn without_switch_values(command: Command) -> Command {
     })
 }
 
-/// Returns a command with only the flags that matter.
+/// Returns the command with only its most important flags.
 fn in_short(command: Command, name: &str) -> Command {
     let Some(Short { flags, examples, .. }) = SHORT.iter().find(|short| short.command == name) else {
         return command;
@@ -91,7 +92,7 @@ fn in_short(command: Command, name: &str) -> Command {
     command.after_help(format!("Examples:\n{examples}\n{name} --help shows all flags."))
 }
 
-/// Returns the whole program, with its commands grouped by task.
+/// Returns the top-level command, whose help groups the subcommands by task.
 fn by_task(whole: Command) -> Command {
     let mut rest: Vec<&str> = whole.get_subcommands().map(Command::get_name).collect();
     let width = rest.iter().map(|name| name.len()).max().unwrap_or(0);
@@ -111,11 +112,11 @@ fn by_task(whole: Command) -> Command {
             text.push_str(&format!("\n{}\n{lines}", header(heading)));
         }
     }
-    text.push_str("\nclaude-batch COMMAND -h shows the flags that matter, and --help all of them.");
+    text.push_str("\nclaude-batch COMMAND -h shows the main flags, and --help shows all flags.");
     whole.help_template(text)
 }
 
-/// Returns a heading in the style of clap's headings. The style is removed where colours are off.
+/// Returns a heading in the style of clap's headings. When colours are off, clap removes the style.
 fn header(text: &str) -> String {
     let style = clap::builder::Styles::styled();
     let style = style.get_header();
@@ -196,7 +197,7 @@ mod tests {
 
     #[test]
     fn every_example_is_a_command_line_that_is_accepted() {
-        // On a wide screen, no example is broken into two lines.
+        // On a wide screen, no example is split into two lines.
         let text = |command: &Command, name: &str, is_long| {
             shown(command, name, is_long).max_term_width(0).term_width(200).render_help().to_string()
         };
@@ -223,7 +224,7 @@ mod tests {
         assert!(seen > 50, "{seen}");
     }
 
-    /// Splits a command line at blanks. Single quotes hold a word together.
+    /// Splits a command line at blanks. Blanks inside single quotes do not split a word.
     fn words(line: &str) -> Vec<String> {
         let (mut words, mut word, mut is_quoted) = (Vec::new(), String::new(), false);
         for char in line.chars() {

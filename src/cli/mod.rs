@@ -122,7 +122,7 @@ fn explained(error: &anyhow::Error) -> String {
     let remedy = match kind {
         _ if message::has_remedy(&text) => None,
         Some(ErrorKind::NotFound) => Some("check the path"),
-        Some(ErrorKind::PermissionDenied) => Some("check who may use it"),
+        Some(ErrorKind::PermissionDenied) => Some("check its permissions"),
         Some(ErrorKind::IsADirectory) => Some("name a file"),
         Some(ErrorKind::InvalidData) => Some("check its content"),
         Some(ErrorKind::StorageFull) => Some("free some space, then run the same command again"),

@@ -41,7 +41,7 @@ fn mapped(config: &Config, used: &BTreeMap<usize, u64>) -> Vec<String> {
             let (rows, name) = names(*rows);
             format!("note: {rows} {name} {}: sent as {}", escape(from), escape(to))
         }
-        None => format!("warning: --map-model {}={}: no row names {0}", escape(from), escape(to)),
+        None => format!("warning: --map-model {}={}: no row names the model {0}", escape(from), escape(to)),
     };
     config.request.model_map.0.iter().enumerate().map(words).collect()
 }
@@ -59,7 +59,7 @@ fn unknown<'a>(catalog: &Catalog, models: impl Iterator<Item = (&'a str, u64)>) 
         };
         let cost = match catalog.prices(Speed::Standard, &model.name) {
             Some(_) => "",
-            None => "; its limits are guessed, and its cost is unknown unless --prices gives the price",
+            None => "; its limits are guessed, and its cost is unknown; give the price with --prices",
         };
         format!("warning: {rows} {name} {}{cost}{remedy}", escape(&model.to_string()))
     };
@@ -91,7 +91,7 @@ pub(super) fn refusal(config: &Config, survey: &Survey) -> Option<String> {
     let mut names: Vec<_> = shown.iter().map(|(model, vendor, rows)| words_of_foreign(model, vendor, *rows)).collect();
     names.extend((!rest.is_empty()).then(|| plural(rest.len() as u64, "other model", "other models")));
     Some(format!(
-        "the API does not serve models of other vendors, and rows name {}; {}",
+        "the API does not serve models of other vendors, but rows name {}; {}",
         names.join(", "),
         remedy(shown.iter().map(|(model, ..)| *model))
     ))
@@ -176,12 +176,12 @@ mod tests {
         assert_eq!(
             warnings,
             [
-                "warning: 1,200 rows name claude-haku-4-5, which is not in the catalog (did you mean claude-haiku-4-5 or \
-                 claude-haiku-5-5?); its limits are guessed, and its cost is unknown unless --prices gives the price",
-                "warning: 2 rows name my-model, which is not in the catalog; its limits are guessed, and its cost is unknown unless --prices \
-                 gives the price",
-                "warning: 1 row names gpt-4o, a model of OpenAI; its limits are guessed, and its cost is unknown unless --prices gives the price; \
-                 --map-model sends it to another model",
+                "warning: 1,200 rows name claude-haku-4-5, which is not in the catalog (did you mean claude-haiku-4-5 \
+                 or claude-haiku-5-5?); its limits are guessed, and its cost is unknown; give the price with --prices",
+                "warning: 2 rows name my-model, which is not in the catalog; its limits are guessed, and its cost is \
+                 unknown; give the price with --prices",
+                "warning: 1 row names gpt-4o, a model of OpenAI; its limits are guessed, and its cost is unknown; give \
+                 the price with --prices; --map-model sends it to another model",
             ]
         );
     }

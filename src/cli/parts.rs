@@ -229,8 +229,8 @@ pub(crate) fn window(config: &Config, files: usize) -> Result<Window> {
         values::Concurrency::Auto => Ok(Window::auto(WIDEST.min(most.max(1)))),
         values::Concurrency::Fixed(wanted) if wanted.get() > most => {
             bail!(
-                "--concurrency {wanted} needs more open files than the system allows this process (room for {most}); \
-                 raise the limit (ulimit -n) or lower the number"
+                "--concurrency {wanted} needs more open files than the system allows this process (enough for {most}); \
+                 raise the limit (ulimit -n), or lower --concurrency"
             )
         }
         values::Concurrency::Fixed(wanted) => Ok(Window::fixed(wanted.get())),

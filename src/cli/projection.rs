@@ -210,5 +210,5 @@ fn renamed(results: &Path, format: OutputFormat) -> PathBuf {
 /// are.
 pub(crate) fn failed(error: ExportError, results: Option<&Path>) -> anyhow::Error {
     let Some(results) = results.map(|path| path.display().to_string()) else { return error.into() };
-    anyhow!(error).context(format!("the answers are safe in {}, but the output was not made", escape(&results)))
+    anyhow!(error).context(format!("the answers are saved in {}, but the output was not written", escape(&results)))
 }

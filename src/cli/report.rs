@@ -137,7 +137,7 @@ fn next(files: &Files, facts: &RunFacts, disk: &dyn Disk) -> Vec<(String, String
     let errors = files.errors.as_deref().filter(|path| matches!(disk.kind(path), Ok(Some(FileKind::File))));
     let results = files.results.as_deref();
     if let (State::Running { .. }, Some(results)) = (&facts.state, results) {
-        add(&mut next, "See where the run stands:", &["status"], results, None);
+        add(&mut next, "Show the status of the run:", &["status"], results, None);
     }
     let may_go_on = matches!(facts.state, State::Killed | State::Stopped(_) | State::Ended);
     if let (true, Some(folder)) = (may_go_on, results.map(|results| with_suffix(results, ".run")))

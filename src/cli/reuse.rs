@@ -118,7 +118,7 @@ impl Unused {
         match self {
             Self::Simulated => "from the simulator".to_owned(),
             Self::Real(theirs) | Self::OtherServer(theirs) => format!("from {theirs}"),
-            Self::Unknown => "without a run folder, so its server is not known".to_owned(),
+            Self::Unknown => "without a run folder, so the server is not known".to_owned(),
             Self::Refused(why) => why.clone(),
         }
     }
@@ -127,17 +127,19 @@ impl Unused {
     fn long(&self, results: &Path, origin: &str) -> String {
         match self {
             Self::Simulated => {
-                "its answers come from the simulator, and only a run with --simulate takes them".to_owned()
+                "its answers come from the simulator, and only a run with --simulate can use them".to_owned()
             }
             Self::Real(theirs) => {
-                format!("its answers come from {theirs}, and a run with --simulate takes only answers of the simulator")
+                format!(
+                    "its answers come from {theirs}, but a run with --simulate can use only answers of the simulator"
+                )
             }
             Self::OtherServer(theirs) => {
-                format!("its answers come from {theirs}, not from {origin}; --reuse-any-origin takes them too")
+                format!("its answers come from {theirs}, not from {origin}; to use them, add --reuse-any-origin")
             }
             Self::Unknown => format!(
-                "it is not known which server its answers come from, because it has no run folder ({}); \
-                 --reuse-any-origin takes them anyway",
+                "the server of its answers is not known, because there is no run folder ({}); to use these answers, \
+                 add --reuse-any-origin",
                 with_suffix(results, ".run").display()
             ),
             Self::Refused(why) => why.clone(),
@@ -187,14 +189,14 @@ impl Taker<'_> {
     /// Returns the results file for a path that names a single run.
     fn one(&self, path: &Path, disk: &dyn Disk) -> Result<Found> {
         if disk.kind(path).map_err(DiskFailure::of("look at", path))? == Some(FileKind::Symlink) {
-            bail!("it is a symbolic link, which could lead anywhere; name the file itself");
+            bail!("it is a symbolic link, which could lead to any file; name the file itself");
         }
         let Some(results) = find(path, disk)?.results else {
             bail!("this run wrote its results to standard output; name the file that contains them");
         };
         if self.is_own(&results, disk) {
             bail!(
-                "these are the results of this run, and it uses the answers in them anyway; to keep the new answers \
+                "these are the results of this run, which uses their answers without --reuse; to keep the new answers \
                  apart, name another output with -o"
             );
         }
@@ -237,7 +239,7 @@ impl Taker<'_> {
         match (found.usable.is_empty(), found.passed_over.first()) {
             (true, Some((path, why))) => bail!("{}: {}", path.display(), why.long(path, self.origin)),
             (true, None) if has_own => {
-                bail!("it leads only to the results of this run, and the run uses the answers in them anyway")
+                bail!("it leads only to the results of this run, which uses their answers without --reuse")
             }
             (true, None) => bail!("{none}"),
             (false, _) => Ok(found),

@@ -146,7 +146,7 @@ fn announce(url: &str, (tier, kind): (Tier, ProviderKind)) {
     if matches!(kind, ProviderKind::Anthropic | ProviderKind::LiteLlm | ProviderKind::Messages) {
         text.push_str(&format!("  official SDKs  ANTHROPIC_API_KEY=test ANTHROPIC_BASE_URL={variable}\n"));
     }
-    text.push_str(&format!("  what it saw    curl {stats}"));
+    text.push_str(&format!("  statistics     curl {stats}"));
     // A failure is ignored, because the simulator also works if nobody reads this text.
     let _ = say::out(&text);
 }

@@ -32,7 +32,7 @@ pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
         HaltReason::Signal(_) => "interrupted".into(),
         HaltReason::Ctl { is_drain: true } => "drained by ctl".into(),
         HaltReason::Ctl { is_drain: false } => "stopped by ctl".into(),
-        HaltReason::Budget(_) => "a limit you set is reached".into(),
+        HaltReason::Budget(_) => "a limit that you set is reached".into(),
     }
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn fault_words(failure: &Failure) -> Cow<'static, str> {
         (Some(kind), ..) => wire_words(kind).into(),
         (None, Some(529), _) => "the endpoint is overloaded (529)".into(),
         (None, Some(200..300), Some(kind)) => format!("the endpoint's answers are errors ({})", escape(kind)).into(),
-        (None, Some(200..300), None) => "the endpoint's answers are not those of the API".into(),
+        (None, Some(200..300), None) => "the endpoint does not answer in the form of the API".into(),
         (None, Some(status), _) => format!("the endpoint fails ({status})").into(),
         (None, None, _) => "the endpoint fails".into(),
     }
@@ -142,7 +142,7 @@ fn wire_words(kind: WireErrorKind) -> &'static str {
         WireErrorKind::Authorization => "there is no credential for the endpoint",
         WireErrorKind::Connect => "the endpoint can't be reached",
         WireErrorKind::Proxy => "the proxy can't be reached or does not connect",
-        WireErrorKind::ProxyAuth => "the proxy refuses to pass requests on",
+        WireErrorKind::ProxyAuth => "the proxy refuses to forward requests",
         WireErrorKind::Tls => "the connection is not safe",
         WireErrorKind::Timeout => "the endpoint does not answer in time",
         WireErrorKind::Idle => "the endpoint falls silent in the middle of answers",
@@ -181,7 +181,7 @@ mod tests {
         there is no credential for the endpoint
         the endpoint can't be reached
         the proxy can't be reached or does not connect
-        the proxy refuses to pass requests on
+        the proxy refuses to forward requests
         the connection is not safe
         the endpoint does not answer in time
         the endpoint falls silent in the middle of answers
@@ -191,7 +191,7 @@ mod tests {
         the endpoint fails (503)
         the endpoint is overloaded (529)
         the endpoint fails (404)
-        the endpoint's answers are not those of the API
+        the endpoint does not answer in the form of the API
         the endpoint's answers are errors (overload\u{1b})
         the endpoint fails
         ");

@@ -140,7 +140,7 @@ fn a_proxy_that_wants_a_password_stops_the_run_immediately_and_fails_no_row() {
 
         said.ends_with(6).tells(&[
             &format!("{server} (through proxy http://{address}"),
-            "stopped (the proxy refuses to pass requests on)",
+            "stopped (the proxy refuses to forward requests)",
             "20 pending",
             told,
             &format!("Set {variable} to http://USER:PASSWORD@{address}, or connect directly with --no-proxy"),

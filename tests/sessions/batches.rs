@@ -118,7 +118,7 @@ fn a_key_of_another_workspace_does_not_make_open_batches_look_deleted() {
     other.env("ANTHROPIC_API_KEY", "sk-ant-api03-of-another-workspace");
     let refused = finish(other.spawn().expect("it starts"));
 
-    refused.ends_with(5).tells(&["belong to another organization or workspace than this key"]);
+    refused.ends_with(5).tells(&["belong to another organization or workspace, so this key can't see them"]);
     assert_eq!(api.books().batches.created, 1, "nothing is submitted again");
 
     folder.run_at(&api, &RUN).ends_with(0);

@@ -159,7 +159,7 @@ fn a_run_over_a_pipe_into_a_file_is_resumed_with_the_same_rows_on_standard_input
     let command = folder.command_at(&api, &["run", "-o", "o.jsonl", "--max-requests", "4"]);
 
     let said = feed(again_as(&command), &rows(ROWS));
-    said.ends_with(4).tells(&["pipe the same rows into the command that resumes the run"]);
+    said.ends_with(4).tells(&["to resume the run, pipe the same rows into this command"]);
     let on = pasted(&printed(&said, "continue").expect("rows are left"), &command, Some(&rows(ROWS)));
 
     on.ends_with(0);
@@ -175,7 +175,8 @@ fn the_command_in_the_explanation_of_a_stopped_pipe_works() {
 
     let said = feed(again_as(&command), &rows(ROWS));
     said.ends_with(4);
-    let explained = said.err.lines().find_map(|line| line.split_once("raise it and run ")).expect("it is explained").1;
+    let explained =
+        said.err.lines().find_map(|line| line.split_once("raise this limit and run ")).expect("it is explained").1;
     assert_eq!(Some(explained.trim_end_matches('.').to_owned()), printed(&said, "continue"));
     let on = pasted(explained.trim_end_matches('.'), &command, None);
 

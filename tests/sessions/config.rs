@@ -128,7 +128,7 @@ fn a_new_file_is_private_sets_nothing_and_replaces_nothing() {
     written.ends_with(0);
     assert!(text.contains("\n#max-retries = 8\n") && text.lines().all(|line| line.is_empty() || line.starts_with('#')));
     again.ends_with(2);
-    assert!(again.err.contains("new/own.toml: there is such a file"), "{}", again.err);
+    assert!(again.err.contains("new/own.toml: this file exists already"), "{}", again.err);
     assert_eq!(folder.read("new/own.toml"), "tier = 2\n");
     assert!(printed.out.contains("\n[profile.night]\n"), "{}", printed.out);
     let names = folder.run(&["completions", "--list", "profiles"]);

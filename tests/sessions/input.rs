@@ -173,7 +173,7 @@ fn rows_before_damage_are_answered_and_the_rest_when_the_file_is_whole() {
     strict.ends_with(2).tells(&["--strict: ", &*place]);
     dry.ends_with(2).tells(&[&place, "nothing was sent"]);
     assert!(checked.ends_with(2).out.contains(&place), "{}", checked.out);
-    said.ends_with(2).tells(&[&place, "the rows before it are sent", "run the same command to resume"]);
+    said.ends_with(2).tells(&[&place, "the rows before this place are sent", "run the same command to resume"]);
     again.ends_with(2).tells(&["nothing to do", &place]);
     whole.ends_with(0).tells(&["JSON lines (gzip), 40 rows"]);
     assert_each_once(&folder.read("rows.jsonl.gz.results.jsonl"), 40);

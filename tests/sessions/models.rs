@@ -27,7 +27,7 @@ fn a_file_for_another_vendor_is_answered_by_a_mapped_model() {
     said.ends_with(0).tells(&[
         "note: 2 rows name gpt-4o-mini: sent as claude-haiku-4-5",
         "note: 1 row names gpt-4o: sent as claude-sonnet-5",
-        "warning: --map-model o1=claude-opus-5: no row names o1",
+        "warning: --map-model o1=claude-opus-5: no row names the model o1",
         "4 answered",
         "about $",
     ]);

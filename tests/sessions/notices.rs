@@ -138,7 +138,10 @@ fn a_stopped_run_says_why_in_the_form_of_chats() {
     let notices = receiver.documents();
     assert_eq!(notices.len(), 1, "{notices:?}");
     let text = notices[0]["text"].as_str().expect("it has a text");
-    assert!(text.starts_with("claude-batch: prompts.results.jsonl stopped: a limit you set is reached ("), "{text}");
+    assert!(
+        text.starts_with("claude-batch: prompts.results.jsonl stopped: a limit that you set is reached ("),
+        "{text}"
+    );
     assert!(text.contains("5 of 20 rows done"), "{text}");
     assert_no_secret(&folder, &said);
 }
@@ -246,7 +249,7 @@ fn bad_targets_and_logs_are_refused_before_anything_is_sent() {
             ["--notify", "env:NO_SUCH_HOOK"],
             "--notify env:NO_SUCH_HOOK: the variable NO_SUCH_HOOK is not set or is empty",
         ),
-        (["--notify", "[hidden]"], "the address was hidden when the command was printed"),
+        (["--notify", "[hidden]"], "[hidden] only replaces a secret address"),
         (["--notify", "http://hooks.example.invalid/B0-s3cret-hook-77"], "pass --allow-http"),
         (["--notify", "https://u:B0-s3cret-hook-77@hooks.example.invalid/"], "user name or password"),
         (["--notify", "B0-s3cret-hook-77"], "begins with https://"),

@@ -79,7 +79,7 @@ fn the_message_for_an_error_log_that_can_not_be_written_names_the_log_and_not_st
     full.ends_with(7).tells(&[
         "stopped (results can't be written)",
         ".errors.jsonl: File too large",
-        "rows that are not in the log have to be piped in again",
+        "rows that are not in the error log must be piped in again",
     ]);
     assert!(!full.err.contains("tandard output could not be written"), "{}", full.err);
 }

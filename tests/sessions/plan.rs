@@ -40,7 +40,7 @@ fn a_plan_shows_cost_and_time_and_changes_nothing() {
         "time    about ",
         "% limited by requests per minute",
         "tier 1 (as of 2026-01-15)",
-        "output: assumed, 8 to max_tokens tokens and likely 256 (200 rows)",
+        "output: assumed, from 8 tokens to max_tokens, likely 256 (200 rows)",
         "--tier 2",
         "20, 9 and 9 times the limits on requests, input and output; deposit $40;",
         "requests a day",
@@ -120,7 +120,7 @@ fn a_plan_says_what_is_cached_and_what_that_saves() {
     let saved =
         number(&without.expect("there is such an option")["cost_usd"]["likely"]) - number(&json["cost_usd"]["likely"]);
     assert!((saved - number(&cache["saved_usd"])).abs() < 1e-5, "{saved}: {cache}");
-    dry.ends_with(0).tells(&["note: all 300 requests get cache marks", "what the model reads stays the same"]);
+    dry.ends_with(0).tells(&["note: all 300 requests get cache marks", "the marks do not change what the model reads"]);
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn a_deadline_and_a_budget_are_judged() {
     let early = folder.run(&args(&["--deadline", "6h", "--max-cost", "100", "--json"]));
 
     late.ends_with(0);
-    for part in ["not enough", "is missing for the likely cost", "missed by at least", "--max-cost <$0.01"] {
+    for part in ["not enough", "the likely cost is", "missed by at least", "--max-cost <$0.01"] {
         let part = part.replace("<$0.01", "$0.001");
         assert!(late.out.contains(&part), "{part:?} is missing in:\n{}", late.out);
     }
@@ -219,7 +219,7 @@ fn a_plan_shows_what_batches_cost() {
     assert_eq!((&batch["time_s"]["high"], &batch["batches"]["stored_days"]), (&86_400.0.into(), &29.into()));
     for (said, parts) in [
         (&words, &["probably within 1 h, at most 24 h", "600 rows at half price, in 1 batch", "for 29 days"][..]),
-        (&auto, &["online alone meets the deadline: all rows can stay in batches until", ": met"]),
+        (&auto, &["sending rows online can meet the deadline: all rows can wait in batches until", ": met"]),
     ] {
         said.ends_with(0);
         parts.iter().for_each(|part| assert!(said.out.contains(part), "{part:?} is missing in:\n{}", said.out));

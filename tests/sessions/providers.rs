@@ -58,7 +58,7 @@ fn the_list_says_what_is_set_what_is_missing_and_what_differs() {
     one.ends_with(0);
     assert!(one.out.starts_with("bedrock - Amazon Bedrock, Messages endpoint (fallback 1)\n"), "{}", one.out);
     assert!(
-        one.out.contains("eu.anthropic.claude-haiku-4-5") && one.out.contains("usual ones times 1.1"),
+        one.out.contains("eu.anthropic.claude-haiku-4-5") && one.out.contains("usual prices times 1.1"),
         "{}",
         one.out
     );
@@ -194,7 +194,7 @@ fn a_resume_with_another_provider_keeps_the_answers_and_says_so() {
     let said = with_tables(&folder, &["resume", "prompts.errors.jsonl", "--provider", "two"]);
 
     said.ends_with(0).tells(&[
-        "note: the results hold 8 answers by one; this run uses two. Earlier answers stay as they are",
+        "note: the results contain 8 answers by one; this run uses two. Earlier answers are not changed",
         "all runs  8 by one, 2 by two",
     ]);
     let results = folder.read("prompts.results.jsonl");

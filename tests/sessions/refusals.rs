@@ -313,7 +313,7 @@ fn a_model_without_a_price_is_refused_with_a_budget() {
 fn a_budget_with_which_no_row_can_be_sent_is_refused() {
     let folder = Folder::with_rows(2);
     let run = |budget: &'static str| ["run", "prompts.jsonl", "--simulate", "--max-cost", budget];
-    let expected = ["--max-cost <$0.0001", "no row can be sent", "each of the 2 rows", "raise it"];
+    let expected = ["--max-cost <$0.0001", "no row can be sent", "each of the 2 rows", "raise --max-cost"];
 
     refused(&folder, &run("0.00001"), &expected);
     refused(&folder, &run("0"), &["--max-cost", "above zero"]);

@@ -79,7 +79,7 @@ fn rows_without_an_answer_are_sent_with_the_settings_of_the_earlier_run() {
 
     let said = folder.run_at(&api, &[&["run", "in.csv"][..], &AGAIN].concat());
 
-    said.ends_with(0).tells(&["5 rows to send", "note: 1 row has no answer yet: --max-tokens 50 does not apply"]);
+    said.ends_with(0).tells(&["5 rows to send", "note: 1 row has no answer yet: --max-tokens 50 has no effect"]);
     let after = lines(&folder);
     assert_eq!(qualities(&after), ["ok", "ok", "ok", "ok", "truncated"]);
     let usual = folder.run_at(&api, &[&["run", "in.csv"][..], &TEMPLATE, &SHORT].concat());
@@ -196,7 +196,7 @@ fn a_rerun_that_is_not_possible_is_refused() {
 
     none.ends_with(2)
         .tells(&["--rerun asks again for answers of an earlier run, but there are none in in.csv.results.jsonl"]);
-    fresh.ends_with(2).tells(&["leave one of them out"]);
+    fresh.ends_with(2).tells(&["leave out one of these flags"]);
     column.ends_with(2).tells(&["--system", "can't contain columns"]);
     stream.ends_with(2).tells(&["name its results file with -o"]);
     assert_eq!(api.books().billed_calls, 4);
@@ -211,7 +211,7 @@ fn rows_of_a_pipe_are_recognized_by_their_results_file() {
 
     let said = feed(folder.command_at(&api, &[&["run", "-o", "o.jsonl"][..], &AGAIN].concat()), rows);
 
-    said.ends_with(0).tells(&["rows of the pipe whose answer in the results is truncated are asked for again"]);
+    said.ends_with(0).tells(&["rows of the pipe whose answer in the results is truncated are sent again"]);
     assert_eq!(qualities(&parsed(&folder.read("o.jsonl"))), ["ok"; 3]);
     assert_eq!(api.books().billed_calls, 6);
 }
@@ -256,7 +256,7 @@ fn resume_gives_truncated_rows_of_a_log_more_room() {
     let said = folder.run_at(&api, &resume);
 
     said.ends_with(3)
-        .tells(&["3 rows to send", "--system, --max-tokens 50 of this command replaces what the rows say"]);
+        .tells(&["3 rows to send", "--system, --max-tokens 50 of this command replaces the values in the rows"]);
     assert_eq!(qualities(&lines(&folder)), ["ok"; 3]);
     let left = parsed(&folder.read("in.csv.errors.jsonl"));
     assert!(left.len() == 1 && left[0]["params"]["max_tokens"] == 5 && left[0]["params"]["system"].is_null());
@@ -276,7 +276,9 @@ fn rows_of_a_log_keep_their_keys_when_resume_changes_their_requests() {
     let second = folder.run_at(&api, &resume);
 
     first.ends_with(3).tells(&["2 failed", "--model claude-sonnet-5, --max-tokens 50"]);
-    second.ends_with(0).tells(&["--model claude-sonnet-5, --max-tokens 50 of this command replaces what the rows say"]);
+    second
+        .ends_with(0)
+        .tells(&["--model claude-sonnet-5, --max-tokens 50 of this command replaces the values in the rows"]);
     let identity =
         |line: &Value| (line["error"]["key"].clone(), line["error"]["occurrence"].clone(), line["params"].clone());
     let logged: Vec<_> = log.iter().map(identity).collect();

@@ -249,7 +249,7 @@ fn after_a_run_without_failures_there_is_no_log_and_nothing_to_resume() {
     let said_of_another = folder.run_at(&api, &["resume", "prompt.errors.jsonl"]);
 
     said.ends_with(0)
-        .tells(&["nothing to do: there is no prompts.errors.jsonl; a run without failures removes its log"]);
+        .tells(&["nothing to do: there is no prompts.errors.jsonl; a run without failures removes its error log"]);
     said_of_another.ends_with(2).tells(&["prompt.errors.jsonl: no such file"]);
     assert!(!folder.path("prompts.errors.jsonl").exists());
 }

@@ -145,7 +145,7 @@ fn reused_rows_do_not_count_as_requests() {
     assert_eq!(api.books().requests, 20);
     folder.write("others.jsonl", &rows(3).replace("Say", "Write"));
     let others = folder.run_at(&api, &["run", "others.jsonl", "--reuse", "old.results.jsonl"]);
-    others.ends_with(0).tells(&["note: --reuse: these results have no answer to the request of any row"]);
+    others.ends_with(0).tells(&["note: --reuse: these results have no answers to the requests of this run"]);
     assert!(!said.err.contains("these results have no answer"), "{}", said.err);
 }
 
@@ -190,15 +190,15 @@ fn results_that_can_not_be_reused_are_named_before_anything_is_sent() {
     refused(&["--reuse", "own.jsonl"], "these are the results of this run");
     refused(&["--reuse", "rehearsal.jsonl"], "its answers come from the simulator");
     refused(&["--reuse", "rehearsal.jsonl", "--reuse-any-origin"], "its answers come from the simulator");
-    refused(&["--reuse", "unknown.jsonl"], "it is not known which server its answers come from");
+    refused(&["--reuse", "unknown.jsonl"], "the server of its answers is not known");
     refused(
         &["--reuse", "damaged.jsonl", "--reuse-any-origin"],
         "line 4 of damaged.jsonl is not a line of claude-batch",
     );
     let elsewhere = folder.run_at(&api, &["run", "prompts.jsonl", "--reuse", "other.jsonl"]);
-    elsewhere.ends_with(2).tells(&["its answers come from http://127.0.0.1:", "--reuse-any-origin takes them too"]);
+    elsewhere.ends_with(2).tells(&["its answers come from http://127.0.0.1:", "to use them, add --reuse-any-origin"]);
     let real = folder.run(&["run", "prompts.jsonl", "--simulate", "--reuse", "other.jsonl"]);
-    real.ends_with(2).tells(&["a run with --simulate takes only answers of the simulator"]);
+    real.ends_with(2).tells(&["a run with --simulate can use only answers of the simulator"]);
 
     assert_eq!((api.books().requests, other.books().requests), (0, 6));
     assert!(!folder.names().contains(&"prompts.results.jsonl".to_owned()), "{:?}", folder.names());

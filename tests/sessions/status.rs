@@ -113,7 +113,7 @@ fn a_budget_stops_a_run_and_several_runs_have_a_line_each() {
     let document = folder.run(&["status", "--json"]);
 
     stopped.ends_with(4);
-    assert!(stopped.out.contains("stopped (a limit you set is reached)"), "{}", stopped.out);
+    assert!(stopped.out.contains("stopped (a limit that you set is reached)"), "{}", stopped.out);
     both.ends_with(4);
     let lines: Vec<&str> = both.out.lines().collect();
     assert!(lines.len() == 3 && lines.iter().all(|line| line.chars().count() <= 80), "{}", both.out);
@@ -135,7 +135,7 @@ fn files_that_are_damaged_or_of_an_older_version_are_reported() {
     for (text, said) in [
         ("{\"v\":1,\u{1b}[2J", "status.json is damaged"),
         ("", "status.json is damaged"),
-        ("{\"v\":7}", "the version 7 of a later claude-batch"),
+        ("{\"v\":7}", "the version 7 of a newer claude-batch"),
     ] {
         folder.write(STATUS, text);
         let status = folder.run(&["status", "prompts.jsonl"]);

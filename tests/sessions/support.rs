@@ -55,7 +55,7 @@ impl Folder {
         fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    /// Returns the lines of an error log. A run without failures removes its log, so a missing log counts as a log
+    /// Returns the lines of an error log. A run without failures removes its error log, so a missing log counts as a log
     /// without lines.
     pub fn read_log(&self, name: &str) -> String {
         if self.path(name).exists() { self.read(name) } else { String::new() }

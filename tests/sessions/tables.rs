@@ -233,7 +233,7 @@ fn an_output_of_another_program_is_not_overwritten() {
         .tells(&["--features tables"]);
     assert_eq!(api.books().requests, 4, "nothing was sent for these");
     let fields = ["run", "tickets.csv", "-t", "{{subject}}", "--fields", "id,text", "--dry-run"];
-    folder.run_at(&api, &fields).ends_with(0).tells(&["note: the results file has whole lines"]);
+    folder.run_at(&api, &fields).ends_with(0).tells(&["note: the results file has all fields"]);
     folder.run(&["results", "none.csv"]).ends_with(2).tells(&["none.csv: no such file, and no results"]);
     folder
         .run(&["results", "o.csv", "-o", "x.csv", "--output-format", "tsv"])

@@ -13,12 +13,12 @@ use super::settings::{RunArgs, Settings};
 #[derive(Clone, Debug, Args)]
 #[command(arg_required_else_help = true, after_help = HELP)]
 pub struct BatchesArgs {
-    /// What is done.
+    /// The verb: the command of `batches` to run.
     #[command(subcommand)]
     pub verb: BatchesVerb,
 }
 
-/// What `batches` does.
+/// The verbs of `batches`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum BatchesVerb {
     /// List the batches of a run, or all batches of the workspace
@@ -30,7 +30,7 @@ pub enum BatchesVerb {
     /// Write the results of batches that have ended; send nothing
     #[command(after_help = COLLECT_HELP)]
     Collect(Box<CollectArgs>),
-    /// Take the results of a batch whose record was lost
+    /// Add the results of a batch to a run that does not know this batch
     #[command(after_help = ADOPT_HELP)]
     Adopt(Box<AdoptArgs>),
     /// Cancel the open batches of a run
@@ -44,8 +44,8 @@ Examples:
   claude-batch batches collect prompts.jsonl --wait
   claude-batch batches cancel prompts.jsonl
 
-Batches are made by run --lane batch and --lane auto. RUN is a results file, an
-error log, a run folder, or the input they belong to.";
+The commands run --lane batch and run --lane auto make batches. RUN is the run's
+results file, error log, run folder or input.";
 
 const LIST_HELP: &str = "\
 Examples:
@@ -54,7 +54,8 @@ Examples:
   claude-batch batches list prompts.jsonl --json
 
 Until a batch has ended, the API does not say how many of its rows are answered.
-Without a key, the list has what the run recorded, and the state is unknown.";
+Without an API key, the list shows only what the run recorded, so the state of
+open batches is unknown.";
 
 const SHOW_HELP: &str = "\
 Examples:
@@ -66,33 +67,36 @@ Examples:
   claude-batch batches collect prompts.jsonl
   claude-batch batches collect prompts.jsonl --wait
 
-Results and errors are written as by run. Rows that must be sent again (expired,
-canceled, or failed by a fault of the server) are left for the next run.
+The command writes results and errors in the same way as run. Rows that must be
+sent again (expired, canceled, or failed by a fault of the server) are left for
+the next run.
 
 Exit codes: 0 everything is collected, 3 rows failed or must be sent again, 4
-batches are still open; others as for run.";
+batches are still open; all other codes are the same as for run.";
 
 const CANCEL_HELP: &str = "\
 Examples:
   claude-batch batches cancel prompts.jsonl
   claude-batch batches cancel prompts.jsonl msgbatch_013Zva2CMHLNnXjNJJKqJ2EF --yes
 
-Rows that were processed by then are billed, and their answers are kept. After
-the batches have ended, collect writes them: claude-batch batches collect RUN";
+Rows that were processed before the cancellation are billed, and their answers
+are kept. To write these answers after the batches have ended, type
+claude-batch batches collect RUN";
 
 const ADOPT_HELP: &str = "\
 Examples:
   claude-batch batches adopt msgbatch_013Zva2CMHLNnXjNJJKqJ2EF prompts.jsonl
   claude-batch batches adopt msgbatch_013Zva2CMHLNnXjNJJKqJ2EF prompts.jsonl -o out.jsonl
 
-The inputs and the settings must be those with which the rows were sent. A result
-belongs to the row whose identity is in its custom_id, or, if another program made
-the batch, to the row with this custom_id. Rows that have an answer are left alone.";
+The inputs and the settings must be the same as when the rows were sent. A result
+belongs to the row whose identity is in its custom_id. If another program made
+the batch, a result belongs to the input row with the same custom_id. Rows that
+have an answer are not changed.";
 
-/// The settings of all calls of the API.
+/// The settings for all calls of the API.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ApiArgs {
-    /// Provider that has the batches: a preset, or a [providers.NAME] of your configuration
+    /// Provider that has the batches: a preset, or a [providers.NAME] of your configuration file
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
     #[command(flatten)]
@@ -122,13 +126,13 @@ pub struct ListArgs {
     /// The run whose batches are listed [default: all batches of the key's workspace]
     #[arg(value_name = "RUN", value_hint = ValueHint::FilePath)]
     pub run: Option<PathBuf>,
-    /// Without RUN: how many batches are listed, the newest first [default: 20]
+    /// Without RUN: number of batches to list, newest first [default: 20]
     #[arg(long, value_name = "N", conflicts_with = "run", value_parser = parsers::positive_u32)]
     pub limit: Option<u32>,
-    /// Write one JSON document
+    /// Write one JSON document instead of text
     #[arg(long)]
     pub json: bool,
-    /// The settings of the calls.
+    /// The settings for calls of the API.
     #[command(flatten)]
     pub api: ApiArgs,
 }
@@ -139,10 +143,10 @@ pub struct ShowArgs {
     /// The id of a batch, or a run
     #[arg(value_name = "ID|RUN", value_hint = ValueHint::FilePath)]
     pub subject: PathBuf,
-    /// Write one JSON document
+    /// Write one JSON document instead of text
     #[arg(long)]
     pub json: bool,
-    /// The settings of the calls.
+    /// The settings for calls of the API.
     #[command(flatten)]
     pub api: ApiArgs,
 }
@@ -156,7 +160,7 @@ pub struct CollectArgs {
     /// Wait until every batch has ended
     #[arg(long)]
     pub wait: bool,
-    /// Error log of the run, if it has another name [default: beside the results]
+    /// Error log of the run, if --errors set its name [default: beside the results]
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub errors: Option<PathBuf>,
     #[command(flatten)]
@@ -192,13 +196,13 @@ pub struct CancelArgs {
     /// The run whose batches are canceled
     #[arg(value_name = "RUN", value_hint = ValueHint::FilePath)]
     pub run: PathBuf,
-    /// Only these batches of the run [default: all that are open]
+    /// Cancel only these batches of the run [default: all open batches]
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
-    /// Cancel without asking
+    /// Cancel without a question
     #[arg(long)]
     pub yes: bool,
-    /// The settings of the calls.
+    /// The settings for calls of the API.
     #[command(flatten)]
     pub api: ApiArgs,
 }
@@ -209,7 +213,7 @@ pub struct AdoptArgs {
     /// The id of the batch
     #[arg(value_name = "ID")]
     pub batch: String,
-    /// The run, as it would be started.
+    /// The inputs and settings of the run, as for `run`.
     #[command(flatten)]
     pub run: RunArgs,
 }

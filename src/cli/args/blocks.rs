@@ -1,4 +1,4 @@
-//! System prompts that are lists of content blocks.
+//! Parsing of system prompts that are lists of content blocks.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ use serde_json::value::RawValue;
 use crate::cli::shell::quoted;
 use crate::domain::json::{Cursor, is_within_depth, kind, lone_surrogate};
 
-/// The deepest nesting of a parameter. A line of a results file adds a few levels around the parameter, and JSON
-/// parsers must still accept the whole line.
+/// The highest number of levels of nested JSON in a parameter. A line of a results file adds a few levels around the
+/// parameter, and JSON parsers must still accept the whole line.
 pub(super) const DEEPEST_PARAM: u32 = 120;
 
-/// What is wrong with a list of blocks, and the place in its text.
+/// A mistake in a list of blocks, and its place in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BlockFault {
-    /// The line, from 1.
+    /// The number of the line, counted from 1.
     pub line: usize,
-    /// The column, from 1, in characters.
+    /// The column in the line, in characters, counted from 1.
     pub column: usize,
     message: String,
 }
@@ -37,7 +37,7 @@ impl fmt::Display for BlockFault {
 }
 
 /// Reads the value of `system` from a JSON array of content blocks. Each block must be an object with a `type`, and a
-/// text block must have a text. Everything else is left to the API.
+/// text block must have a text. The API checks everything else.
 pub(crate) fn blocks(text: &str) -> Result<Box<RawValue>, BlockFault> {
     let text = text.trim_end();
     let list = serde_json::from_str::<Vec<&RawValue>>(text).map_err(|error| {
@@ -79,7 +79,7 @@ fn check(block: &str) -> Result<(), String> {
     }
     match of_string(member(block, b"text")) {
         None => Err(format!("is a text block without a text; write a block such as {}", example())),
-        Some(text) if text.trim().is_empty() => Err("has an empty text, which the API refuses".to_owned()),
+        Some(text) if text.trim().is_empty() => Err("has an empty text, and the API refuses empty texts".to_owned()),
         Some(_) => Ok(()),
     }
 }
@@ -88,8 +88,8 @@ fn example() -> &'static str {
     r#"{"type":"text","text":"…"}"#
 }
 
-/// Returns the value of an object's member with this name. If the name occurs twice, the last member counts, as in the
-/// API.
+/// Returns the value of an object's member with this name. If the name occurs more than once, the value is that of the
+/// last member, as in the API.
 fn member<'a>(object: &'a str, wanted: &[u8]) -> Option<&'a str> {
     let mut found = None;
     Cursor::new(object.as_bytes()).object(|cursor, name| {
@@ -105,7 +105,7 @@ fn member<'a>(object: &'a str, wanted: &[u8]) -> Option<&'a str> {
 /// Parses the value of `--param system=…`, which must be a list of blocks.
 pub(super) fn system_param(value: &str) -> Result<Box<RawValue>, String> {
     if !value.starts_with('[') {
-        return Err("use --system for a text; --param system takes a list of content blocks".to_owned());
+        return Err("--param system takes a list of content blocks; for a text, use --system".to_owned());
     }
     blocks(value).map_err(|fault| format!("system: {fault}; in a shell, put the value in quotes: {}", shown()))
 }
@@ -153,7 +153,7 @@ mod tests {
             1:2: block 1 has a number as its type; write a block such as {"type":"text","text":"…"}
             1:2: block 1 is a text block without a text; write a block such as {"type":"text","text":"…"}
             1:2: block 1 is a text block without a text; write a block such as {"type":"text","text":"…"}
-            1:2: block 1 has an empty text, which the API refuses
+            1:2: block 1 has an empty text, and the API refuses empty texts
             1:1: the list of blocks is empty
             2:13: this is not JSON (trailing comma)
             1:27: this is not JSON (EOF while parsing a list)

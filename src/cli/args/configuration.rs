@@ -11,12 +11,12 @@ use super::settings::Settings;
 #[derive(Clone, Debug, Args)]
 #[command(arg_required_else_help = true, after_help = HELP)]
 pub struct ConfigArgs {
-    /// What is done.
+    /// The verb: the command of `config` to run.
     #[command(subcommand)]
     pub verb: ConfigVerb,
 }
 
-/// What `config` does.
+/// The verbs of `config`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum ConfigVerb {
     /// Show every setting with its value and where it comes from
@@ -24,7 +24,7 @@ pub enum ConfigVerb {
     Show(Box<ShowConfigArgs>),
     /// Show which configuration files are read
     Path(Box<PathArgs>),
-    /// Write a configuration file that has every setting as a comment
+    /// Write a configuration file with every setting in a comment
     #[command(after_help = INIT_HELP)]
     Init(Box<InitArgs>),
 }
@@ -45,9 +45,9 @@ Examples:
   claude-batch config show --tier 2 --profile night
   claude-batch config show max-cost model --json
 
-With the flags of a run, it shows what they mean for that run: all flags of run
-are accepted. A * marks settings that a flag, a variable or a file sets. Secrets
-are never shown, only where they are. Nothing is sent and no command is run.";
+The command accepts all flags of run, and shows the settings of a run with these
+flags. A * marks settings that a flag, a variable or a file sets. For a secret,
+only its source is shown. Nothing is sent, and no command is run.";
 
 const INIT_HELP: &str = "\
 Examples:
@@ -67,7 +67,7 @@ pub struct ShowConfigArgs {
     /// Show only settings that a flag, a variable or a file sets
     #[arg(long)]
     pub set: bool,
-    /// Write one JSON document
+    /// Write one JSON document instead of text
     #[arg(long)]
     pub json: bool,
     /// The settings of the run.
@@ -78,7 +78,7 @@ pub struct ShowConfigArgs {
 /// Arguments of `config path`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct PathArgs {
-    /// Write one JSON document
+    /// Write one JSON document instead of text
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! The flag `--deadline`: when a run has to be done.
+//! The flag `--deadline`: the time by which a run must be done.
 
 use std::time::Duration;
 
@@ -7,22 +7,22 @@ use jiff::{Timestamp, ZonedDateTime};
 
 use super::parsers::positive_duration;
 
-/// When a run has to be done.
+/// The time by which a run must be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deadline {
-    /// After this time.
+    /// The deadline is this long after now.
     After(Duration),
-    /// At this moment.
+    /// The deadline is this moment.
     At(Timestamp),
-    /// At this date and time of the local time zone.
+    /// The deadline is this date and time in the local time zone.
     Local(DateTime),
-    /// At the next moment with this time of day in the local time zone. If a day is given, at the next such moment on
-    /// this day of the week.
+    /// The deadline is the next moment with this time of day in the local time zone. If a day of the week is given, the
+    /// moment must be on that day.
     Next(Option<Weekday>, Time),
 }
 
 impl Deadline {
-    /// Returns the moment of the deadline; `None` if it is outside of the calendar.
+    /// Returns the moment of the deadline; `None` if the moment is too far away for the calendar.
     pub(crate) fn moment(self, now: &ZonedDateTime) -> Option<Timestamp> {
         match self {
             Self::After(span) => now.timestamp().checked_add(span).ok(),
@@ -43,7 +43,7 @@ impl Deadline {
     }
 }
 
-/// Parses a deadline.
+/// Parses the value of `--deadline`.
 pub(super) fn deadline(text: &str) -> Result<Deadline, String> {
     let text = text.trim();
     if let Ok(span) = positive_duration(text) {

@@ -1,7 +1,7 @@
-//! The flags, in groups. Each subcommand consists of some of these groups.
+//! The flags, in groups. Each subcommand has the flags of some of these groups.
 //!
-//! A switch takes an optional value (`--strict=false`), so that a higher layer can turn off what a lower layer turned
-//! on.
+//! A switch takes an optional value (`--strict=false`), so that a higher layer can turn off a switch that a lower layer
+//! turned on.
 
 mod output;
 mod pace;

@@ -1,4 +1,4 @@
-//! The texts after the flags in the help of each command.
+//! The texts that follow the flags in the long help of the commands.
 
 use crate::cli::exit::TABLE;
 
@@ -13,7 +13,7 @@ Examples:
     claude-batch run tickets.csv -t @prompt.txt -s @system.txt --id ticket
   A pipe
     cat prompts.jsonl | claude-batch run > results.jsonl
-  Resume, and what failed or was truncated
+  Resume a run, or retry what failed or was truncated
     claude-batch run prompts.jsonl                 (the same command again)
     claude-batch resume prompts.errors.jsonl
     claude-batch run prompts.jsonl --rerun truncated --max-tokens 4096
@@ -26,23 +26,23 @@ Examples:
   Checked answers
     claude-batch run prompts.jsonl --schema answer.json
     claude-batch run prompts.jsonl --require 'text|length < 200'
-  Tables out
+  Write tables
     claude-batch run tickets.csv -o answers.csv --fields id,text
     claude-batch results tickets.csv -o answers.parquet
-  Other roads
+  Other providers
     claude-batch run prompts.jsonl --provider bedrock --fallback openrouter
-  Watch and steer
+  Watch and control a run
     claude-batch status prompts.jsonl --watch
     claude-batch run prompts.jsonl --schedule 'mon-fri 9:00-18:00 headroom=50%'
 
-A switch is a flag without a value. Each takes =false, as in --strict=false, to
-turn off what a variable or a file turned on.
+A switch is a flag without a value. To turn off a switch that a variable or a
+file turned on, add =false, as in --strict=false.
 
 Every flag is also an environment variable (CLAUDE_BATCH_MAX_RETRIES for
 --max-retries) and a key of claude-batch.toml (max-retries) in your
-configuration folder; one in the working folder may set a part of them.
-The key comes from ANTHROPIC_API_KEY, else ANTHROPIC_AUTH_TOKEN, or from
---api-key-file or --api-key-cmd.
+configuration folder. A claude-batch.toml in the working folder can set only
+some of these keys. The API key comes from --api-key-file or --api-key-cmd, or
+else from the variable ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN.
 
 Exit codes:
 ";
@@ -54,9 +54,10 @@ Examples:
   claude-batch resume prompts.errors.jsonl --only truncated --max-tokens 4096
   claude-batch resume logs/fails.jsonl -o prompts.results.jsonl
 
-A log names its results file, which must lie beside it. For a log that lies
-elsewhere, such as one made with --errors, name the results with -o. Nothing in a
-log or run folder can choose another server, key, command or file.";
+An error log names its results file, which must be in the same folder. If the
+log is in another folder, for example because of --errors, name the results file
+with -o. Nothing in an error log or a run folder can choose another server, key,
+command or file.";
 
 pub(super) const RESULTS_HELP: &str = "\
 Examples:
@@ -66,8 +67,8 @@ Examples:
   claude-batch results prompts.jsonl --include failed -o failed.csv
 
 RUN is a results file, an error log, a run folder, an output, or an input whose
-results are beside it. It works at any time: while the run goes on, and after it
-was killed. Nothing of the run is changed.
+results are beside it. The command works at any time: while the run is in
+progress, and after it was killed. It changes no file of the run.
 
 Fields: id, text, json.PATH (into an answer that is JSON), input.COLUMN, model,
 quality, stop_reason, usage.output_tokens, cost_usd, latency_ms, error,
@@ -80,16 +81,17 @@ Examples:
   claude-batch status prompts.jsonl --watch
   claude-batch status prompts.jsonl --json
 
-It works at any time, in another terminal and after the end of the run, and changes
-nothing. Ctrl-C ends --watch. The use of limits is that of the last five minutes.
+The command works at any time, in another terminal and after the end of the run,
+and changes nothing. Ctrl-C ends --watch. The use of limits is the use in the
+last five minutes.
 
 Exit codes:
   0  finished, and every row is answered
   3  finished, but some rows failed
-  4  stopped before the end, or not known: the same command resumes the run
-  8  killed: the same command resumes the run
-  9  in progress, also if it is paused
-Of several runs, the first of 8, 4, 3, 9 and 0 that one of them has.";
+  4  stopped before the end, or state unknown: the run's command resumes it
+  8  killed: the run's command resumes it
+  9  in progress, or paused
+For several runs, the code is the first of 8, 4, 3, 9 and 0 that fits a run.";
 
 pub(super) const CTL_HELP: &str = "\
 Examples:
@@ -97,13 +99,13 @@ Examples:
   claude-batch ctl prompts.jsonl resume
   claude-batch ctl prompts.jsonl set headroom=50%
   claude-batch ctl prompts.jsonl set rpm=default   (the value of flags and files)
-  claude-batch ctl prompts.jsonl drain   (ends, and waits for requests in flight)
-  claude-batch ctl prompts.jsonl stop    (ends, and cuts them off)
+  claude-batch ctl prompts.jsonl drain   (ends the run after requests in flight)
+  claude-batch ctl prompts.jsonl stop    (ends the run and these requests at once)
 
 Settings: concurrency, tier, rpm, itpm, otpm, headroom, max-cost, max-requests,
-max-time. For each, the latest change counts, whether it comes from ctl, from
---schedule, or from files that are read again (signal USR2).
-The run answers within a second; exit code 2 says that nothing was done.";
+max-time. The latest change of a setting has effect, no matter whether it comes
+from ctl, from --schedule, or from files that are read again (signal USR2).
+The run answers within a second; exit code 2 means that nothing was done.";
 
 pub(super) const PLAN_HELP: &str = "\
 Examples:
@@ -111,9 +113,10 @@ Examples:
   claude-batch plan prompts.jsonl --tier 2 --deadline 'mon 9:00' --max-cost 40
   claude-batch plan new.jsonl --history old.results.jsonl --count-tokens 100 --json
 
-The flags of run mean the same here. Nothing is sent that costs money: --count-tokens
-uses an endpoint that is free. A plan learns from earlier answers to the same
-prompts: those of this input, and those that --history names. A rehearsal counts too.";
+The flags of run have the same meaning here. A plan sends nothing that costs
+money: --count-tokens uses a free endpoint. A plan learns from earlier answers:
+those to this input, and those in the results that --history names. Answers of
+rehearsals (--simulate) are used too.";
 
 pub(super) const LIMITS_HELP: &str = "\
 Examples:
@@ -123,9 +126,10 @@ Examples:
   claude-batch limits --live --save night
   claude-batch run prompts.jsonl --profile night
 
---live looks in three places, in this order: the API's list of limits, if the key
-is an administrator's (free); what a run last learned from responses (nothing is
-sent); a message of one token, after a question that says what it costs.";
+--live looks for limits in three places, in this order: the API's list of limits,
+if the key is an administrator's (free); the limits that a run last learned
+(nothing is sent); the response to a message of one token, which costs money, so
+the program asks first.";
 
 #[cfg(feature = "sim")]
 pub(super) const SIMULATE_HELP: &str = "\
@@ -134,10 +138,11 @@ Example:
   then, in another terminal:
   ANTHROPIC_API_KEY=test claude-batch run prompts.jsonl --tier 2 --base-url http://127.0.0.1:8787
 
---as bedrock plays Amazon Bedrock, --as openrouter OpenRouter, and so on; the first lines that it prints show
-the address to use.
+--as bedrock imitates Amazon Bedrock, --as openrouter imitates OpenRouter, and so on; the first lines of the
+output show the address to use.
 
-GET /__sim/stats shows what it has seen and charged, POST /__sim/reset starts over. Ctrl-C stops it.";
+GET /__sim/stats shows what the simulator has seen and charged, POST /__sim/reset starts over. Ctrl-C stops the
+simulator.";
 
 pub(super) fn run_help() -> String {
     format!("{RUN_EXAMPLES}{TABLE}")

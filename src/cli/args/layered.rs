@@ -1,8 +1,8 @@
 //! Layers of settings: a flag overrides the environment, which overrides a profile, which overrides a file.
 
-/// A group of settings. The values of a higher layer override those of a lower layer.
+/// A group of settings that can be merged. The values of a higher layer override the values of a lower layer.
 pub(crate) trait Layered: Sized {
-    /// Returns these settings. Settings that are not set here are taken from `lower`.
+    /// Returns these settings, merged with `lower`: a setting that is not set in `self` gets its value from `lower`.
     fn over(self, lower: Self) -> Self;
 }
 
@@ -25,7 +25,8 @@ impl Layered for u8 {
     }
 }
 
-/// Merges field by field, so the compiler reports a field that was forgotten.
+/// Implements [`Layered`] for groups by merging each field. The macro names all fields, so the compiler reports a field
+/// that was forgotten.
 macro_rules! layered {
     ($($group:ident { $($field:ident),+ $(,)? })+) => {$(
         impl Layered for $group {

@@ -1,4 +1,4 @@
-//! Parsers of flags. Each has an error message for wrong values.
+//! The parsers of the values of flags. Each parser has an error message for invalid values.
 //!
 //! A value that a parser accepts needs no further check.
 
@@ -19,7 +19,7 @@ use crate::domain::{Money, json};
 use crate::source::Condition;
 use crate::watch::notices::NoticeRule;
 
-/// Parses the value of a switch. (clap's own parser would list the values in every line of the help.)
+/// Parses the value of a switch. (The parser of clap would list the values of each switch in the help.)
 pub(crate) fn switch(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Ok(true),
@@ -61,7 +61,7 @@ pub(crate) fn number_u64(text: &str) -> Result<u64, String> {
     whole(text).ok_or_else(|| "give a whole number, such as 0 or 10".to_owned())
 }
 
-/// Parses the number of a port.
+/// Parses a port number.
 #[cfg(feature = "sim")]
 pub(crate) fn port(text: &str) -> Result<u16, String> {
     let number = whole(text).and_then(|number| u16::try_from(number).ok());
@@ -81,7 +81,7 @@ pub(crate) fn positive_u64(text: &str) -> Result<u64, String> {
     whole(text).filter(|number| *number > 0).ok_or_else(|| "give a whole number above zero".to_owned())
 }
 
-/// Parses digits that may have `_` between them.
+/// Parses digits, which can have `_` between them.
 fn whole(text: &str) -> Option<u64> {
     let is_plain = text.starts_with(|char: char| char.is_ascii_digit())
         && text.chars().all(|char| char.is_ascii_digit() || char == '_');
@@ -91,14 +91,14 @@ fn whole(text: &str) -> Option<u64> {
 /// Parses a duration with its unit: `90s`, `30m`, `1h30m`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if text.trim().parse::<f64>().is_ok() {
-        return Err(format!("add a unit, as in {}s", text.trim()));
+        return Err(format!("give the number with a unit, such as {}s", text.trim()));
     }
     let span =
         text.parse::<jiff::SignedDuration>().map_err(|_| "give a duration, such as 90s, 30m or 1h30m".to_owned())?;
     Duration::try_from(span).map_err(|_| "give a time that is not negative, such as 90s".to_owned())
 }
 
-/// Returns a duration as it is typed, in the largest unit in which it is a whole number.
+/// Returns a duration in the form in which a user types it, in the largest unit in which it is a whole number.
 pub(crate) fn typed_duration(time: Duration) -> String {
     match time.as_millis() {
         millis if millis % 3_600_000 == 0 => format!("{}h", millis / 3_600_000),
@@ -155,7 +155,7 @@ pub(crate) fn schema(text: &str) -> Result<Text, String> {
     }
 }
 
-/// Parses a condition on answers.
+/// Parses a condition that answers must meet, which is a value of `--require`.
 pub(crate) fn condition(text: &str) -> Result<Condition, String> {
     Condition::parse(text).map_err(|error| format!("{error}; correct it, as in 'text|length < 200'"))
 }
@@ -206,14 +206,14 @@ pub(crate) fn halt(text: &str) -> Result<HaltRule, String> {
     }
 }
 
-/// Parses a word for a header: visible ASCII characters without a comma.
+/// Parses a word for the value of a header: visible ASCII characters without a comma.
 pub(crate) fn token(text: &str) -> Result<String, String> {
     let is_token = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
     if is_token { Ok(text.to_owned()) } else { Err("give a word of visible ASCII characters".to_owned()) }
 }
 
-/// Parses a text, or `@` followed by the path of a file that contains the text. For a text that begins with `@`, type
-/// `@@`.
+/// Parses a text, or `@` followed by the path of a file that contains the text. A text that begins with `@` is typed
+/// with `@@`.
 pub(crate) fn text(text: &str) -> Result<Text, String> {
     Ok(match text.strip_prefix('@') {
         Some(literal) if literal.starts_with('@') => Text::Given(literal.to_owned()),
@@ -240,19 +240,21 @@ pub(crate) fn param(text: &str) -> Result<Param, String> {
         "model" | "max_tokens" | "stream" => {
             return Err(format!("{name} has a flag of its own; use --{}", name.replace('_', "-")));
         }
-        "messages" => return Err("messages come from the rows; put them there, or use --template".to_owned()),
+        "messages" => {
+            return Err("messages come from the rows; put messages into the rows, or use --template".to_owned());
+        }
         _ => {}
     }
     let value = serde_json::from_str::<Box<RawValue>>(value.trim()).map_err(|error| {
         format!("the value is not JSON ({error}); text needs quotes, such as {}", quoted(format!("{name}=\"text\"")))
     })?;
     if !json::is_within_depth(value.get().as_bytes(), DEEPEST_PARAM) {
-        return Err(format!("the value is nested more than {DEEPEST_PARAM} levels deep; make it flatter"));
+        return Err(format!("the value is nested more than {DEEPEST_PARAM} levels deep; use fewer levels"));
     }
     Ok(Param { name: name.to_owned(), value })
 }
 
-/// Parses `FROM=TO`, two names of models.
+/// Parses `FROM=TO`, where both parts are names of models.
 pub(crate) fn model_pair(text: &str) -> Result<(String, String), String> {
     let example = "give FROM=TO, such as gpt-4o-mini=claude-haiku-4-5";
     let (from, to) = text.split_once('=').ok_or(example)?;
@@ -265,10 +267,10 @@ pub(crate) fn model_pair(text: &str) -> Result<(String, String), String> {
 
 /// Refuses `--tpm`, because the API has no such limit.
 pub(crate) fn refuse_tpm(_text: &str) -> Result<Refused, String> {
-    Err("there is no limit for input and output together; use --itpm and --otpm".to_owned())
+    Err("the API has no limit for input and output tokens together; use --itpm and --otpm".to_owned())
 }
 
-/// Refuses the key as an argument, without printing it.
+/// Refuses an API key as an argument, without printing the key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RefusedKey;
 
@@ -283,13 +285,13 @@ impl TypedValueParser for RefusedKey {
     ) -> Result<Refused, clap::Error> {
         Err(clap::Error::raw(
             ErrorKind::InvalidValue,
-            "--api-key: a key is not given this way, where other users could see it; set ANTHROPIC_API_KEY, or use --api-key-file or \
-             --api-key-cmd\n",
+            "--api-key: other users could see a key on the command line; set ANTHROPIC_API_KEY, or use --api-key-file \
+             or --api-key-cmd\n",
         ))
     }
 }
 
-/// Parses `Name: value`. Messages do not contain the value, because it may be secret.
+/// Parses `Name: value`. Messages do not contain the value, because it could be a secret.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HeaderParser;
 
@@ -309,7 +311,7 @@ impl TypedValueParser for HeaderParser {
     }
 }
 
-/// Parses where notices are sent. Messages do not contain the value, because an address is a secret.
+/// Parses a target of `--notify`. Messages do not contain the value, because the address of a target is a secret.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NotifyParser;
 
@@ -322,16 +324,16 @@ impl TypedValueParser for NotifyParser {
         _arg: Option<&clap::Arg>,
         value: &std::ffi::OsStr,
     ) -> Result<Notify, clap::Error> {
-        let notify = value.to_str().ok_or("the address is not text; give it again").and_then(notify);
+        let notify = value.to_str().ok_or("the address is not UTF-8 text; correct it").and_then(notify);
         notify
             .map_err(|message| clap::Error::raw(ErrorKind::InvalidValue, format!("--notify: {}\n", of_secret(message))))
     }
 }
 
-/// Parses the command that prints the key.
+/// Parses the command that prints the API key.
 pub(crate) fn key_command(text: &str) -> Result<String, &'static str> {
     match text.trim() == HIDDEN {
-        true => Err("the command was hidden when it was printed; put the real one back"),
+        true => Err("[hidden] only replaces a secret command in printed command lines; give the real command"),
         false => Ok(text.to_owned()),
     }
 }
@@ -339,7 +341,9 @@ pub(crate) fn key_command(text: &str) -> Result<String, &'static str> {
 fn notify(text: &str) -> Result<Notify, &'static str> {
     let text = text.trim();
     match text.split_once(':') {
-        _ if text.contains(HIDDEN) => Err("the address was hidden when the command was printed; put the real one back"),
+        _ if text.contains(HIDDEN) => {
+            Err("[hidden] only replaces a secret address in printed command lines; give the real address")
+        }
         Some(("env", name)) if name.trim().is_empty() || name.contains(['=', '\0']) => {
             Err("give the name of a variable after env:, such as env:SLACK_URL")
         }
@@ -380,7 +384,7 @@ pub(crate) fn notice_rule(text: &str) -> Result<NoticeRule, String> {
 pub(crate) fn header(text: &str) -> Result<Header, String> {
     let (name, value) = text.split_once(':').ok_or("give 'Name: value'")?;
     let name = HeaderName::try_from(name.trim())
-        .map_err(|_| "the part before the colon is not a name of a header; give 'Name: value'")?;
+        .map_err(|_| "the part before the colon is not the name of a header; give 'Name: value'")?;
     match name.as_str() {
         "x-api-key" | "authorization" => {
             return Err(format!("{name} comes from the key; set ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN"));
@@ -393,7 +397,10 @@ pub(crate) fn header(text: &str) -> Result<Header, String> {
         _ => {}
     }
     if value.trim() == HIDDEN {
-        return Err(format!("the value of {name} was hidden when the command was printed; put the real value back"));
+        return Err(format!(
+            "the value of {name} is [hidden], which only replaces a secret in printed command lines; give the real \
+             value"
+        ));
     }
     let mut value = HeaderValue::try_from(value.trim())
         .map_err(|_| format!("the value of {name} is not ASCII text; correct it"))?;
@@ -457,7 +464,7 @@ mod tests {
         let parsed = ["90s", "30m", "1h30m", "0s"].map(|text| duration(text).map(|span| span.as_secs()));
 
         assert_eq!(parsed, [Ok(90), Ok(1_800), Ok(5_400), Ok(0)]);
-        assert_eq!(duration("90"), Err("add a unit, as in 90s".to_owned()));
+        assert_eq!(duration("90"), Err("give the number with a unit, such as 90s".to_owned()));
         assert_eq!(duration("-5s"), Err("give a time that is not negative, such as 90s".to_owned()));
         assert!(positive_duration("0s").is_err() && duration("soon").is_err() && duration("").is_err());
     }
@@ -534,7 +541,7 @@ mod tests {
     fn a_hidden_header_value_is_refused() {
         let message = header("X-Team: [hidden]").expect_err("it is not the real value");
 
-        assert!(message.contains("x-team") && message.contains("put the real value back"), "{message}");
+        assert!(message.contains("x-team") && message.contains("give the real value"), "{message}");
     }
 
     #[test]

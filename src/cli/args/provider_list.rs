@@ -26,7 +26,7 @@ pub struct ProvidersArgs {
     /// Show only this provider
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
-    /// Write one JSON document
+    /// Write one JSON document instead of text
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]

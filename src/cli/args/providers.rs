@@ -1,4 +1,4 @@
-//! The flags about providers, and their parsers.
+//! The flags that choose providers, and the parsers of these flags.
 
 use clap::Args;
 
@@ -7,17 +7,18 @@ use super::parsers::{duration, typed_duration};
 use crate::domain::FallbackOn;
 use crate::source::nearest;
 
-/// The providers that requests are sent to.
+/// The flags that say which providers get requests.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Providers")]
 pub struct ProviderArgs {
-    /// Provider to send to: a preset, or a [providers.NAME] of your configuration [default: anthropic]
+    /// Provider that gets the requests: a preset, or a [providers.NAME] of your configuration file [default: anthropic]
     #[arg(long, value_name = "NAME")]
     pub provider: Option<String>,
-    /// Providers for rows that the first can't answer: off, or NAME[:MODEL],... in order [default: off]
+    /// Providers, in order, for rows that the first provider can't answer: off, or NAME[:MODEL],... [default: off]
     #[arg(long, value_name = "NAMES", value_parser = fallback)]
     pub fallback: Option<Fallbacks>,
-    /// When: limit=5m, overload, endpoint, refusal, model, account [default: all but refusal]
+    /// Cases in which a row goes to the next provider: limit=5m (a longer wait for limits), overload, endpoint,
+    /// refusal, model, account [default: all but refusal]
     #[arg(long, value_name = "CASES", value_parser = fallback_on)]
     pub fallback_on: Option<FallbackOn>,
 }
@@ -26,28 +27,28 @@ layered! {
     ProviderArgs { provider, fallback, fallback_on }
 }
 
-/// The providers of a chain after the first; empty for `off`.
+/// The providers of `--fallback`, which follow the first provider; empty for `off`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fallbacks(pub Vec<FallbackTo>);
 
-/// A provider of a chain.
+/// A provider of `--fallback`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FallbackTo {
     /// The name of the provider.
     pub provider: String,
-    /// The model for all rows; `None` to keep the model of each row.
+    /// The model for all rows at this provider; `None` if each row keeps its model.
     pub model: Option<String>,
 }
 
-/// The cases of `--fallback-on`.
+/// The names of the cases of `--fallback-on`.
 const CASES: [&str; 6] = ["limit", "overload", "endpoint", "refusal", "model", "account"];
 
-/// Parses a chain: `off`, or `NAME[:MODEL]` with commas between them.
+/// Parses the value of `--fallback`: `off`, or `NAME[:MODEL]` with commas in between.
 pub(crate) fn fallback(text: &str) -> Result<Fallbacks, String> {
     if text.trim() == "off" {
         return Ok(Fallbacks::default());
     }
-    let example = "give off, or names of providers such as openrouter,bedrock:claude-haiku-4-5";
+    let example = "give off or the names of providers, such as openrouter,bedrock:claude-haiku-4-5";
     let one = |part: &str| {
         let (provider, model) = part.split_once(':').map_or((part, None), |(name, model)| (name, Some(model)));
         let (provider, model) = (provider.trim(), model.map(str::trim));
@@ -55,7 +56,7 @@ pub(crate) fn fallback(text: &str) -> Result<Fallbacks, String> {
             return Err(example.to_owned());
         }
         if provider == "off" {
-            return Err("off means no other provider, so it stands alone; leave out off or the others".to_owned());
+            return Err("off means that there is no other provider; leave out off or the names of providers".to_owned());
         }
         Ok(FallbackTo { provider: provider.to_owned(), model: model.map(str::to_owned) })
     };
@@ -86,7 +87,7 @@ pub(crate) fn fallback_on(text: &str) -> Result<FallbackOn, String> {
     })
 }
 
-/// Returns the cases in the form in which they are typed.
+/// Returns the cases of `--fallback-on` in the form in which a user types them.
 pub(crate) fn cases(on: FallbackOn) -> String {
     let limit = on.limit.map(|limit| format!("limit={}", typed_duration(limit)));
     let others = [
@@ -124,7 +125,7 @@ mod tests {
         for wrong in ["", ",", "a,", "a,,b", ":m", "a:", "a, :m"] {
             assert!(fallback(wrong).expect_err(wrong).starts_with("give off"), "{wrong}");
         }
-        assert!(fallback("a,off").expect_err("off stands alone").contains("alone"));
+        assert!(fallback("a,off").expect_err("off stands alone").contains("no other provider"));
     }
 
     #[test]
@@ -141,7 +142,7 @@ mod tests {
     fn a_wrong_case_is_refused_with_what_was_meant() {
         assert!(fallback_on("overlaod").expect_err("it is misspelt").ends_with("did you mean overload?"));
         assert!(fallback_on("model=x").expect_err("it has no value").contains("only limit"));
-        assert!(fallback_on("limit=5").expect_err("it has no unit").contains("add a unit"));
+        assert!(fallback_on("limit=5").expect_err("it has no unit").contains("with a unit"));
         assert!(fallback_on("").is_err());
     }
 

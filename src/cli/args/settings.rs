@@ -15,78 +15,78 @@ use super::providers::ProviderArgs;
 /// Arguments of `run`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct RunArgs {
-    /// Files or folders to read; - or nothing for standard input
+    /// Files or folders to read; - (or no name) for standard input
     #[arg(value_name = "INPUT", value_hint = ValueHint::FilePath)]
     pub inputs: Vec<PathBuf>,
-    /// All other settings.
+    /// All settings other than the inputs.
     #[command(flatten)]
     pub settings: Settings,
 }
 
-/// All settings of one layer: flags, environment, profile or file.
+/// All settings of one layer, which is the flags, the environment, a profile or a file.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Settings {
-    /// How inputs are read.
+    /// The settings that say how inputs are read.
     #[command(flatten)]
     pub source: SourceArgs,
     /// Parameters of every request.
     #[command(flatten)]
     pub request: RequestArgs,
-    /// How requests are sent.
+    /// The settings that say how requests are sent.
     #[command(flatten)]
     pub wire: WireArgs,
-    /// Where results go.
+    /// The settings that say where results are written.
     #[command(flatten)]
     pub output: OutputArgs,
     /// The form of an output.
     #[command(flatten)]
     pub form: FormArgs,
-    /// How fast requests are sent.
+    /// The settings that say how fast requests are sent.
     #[command(flatten)]
     pub speed: SpeedArgs,
-    /// Whether requests are sent in batches.
+    /// The settings that say whether requests are sent in batches.
     #[command(flatten)]
     pub lanes: LaneArgs,
-    /// What happens on faults.
+    /// The settings that say what happens after faults.
     #[command(flatten)]
     pub faults: FaultArgs,
-    /// When to stop.
+    /// The settings that say when a run stops.
     #[command(flatten)]
     pub money: MoneyArgs,
-    /// Flags that save paying for the same answer again.
+    /// The settings that avoid paying for the same answer twice.
     #[command(flatten)]
     pub reuse: ReuseArgs,
-    /// What tokens cost.
+    /// The setting that names a file of prices.
     #[command(flatten)]
     pub prices: PriceArgs,
-    /// What an answer must be, and what happens if it is not.
+    /// The settings that say which answers are valid, and what happens after an invalid answer.
     #[command(flatten)]
     pub answers: AnswerArgs,
-    /// Which rows are run again.
+    /// The settings that say which rows are run again.
     #[command(flatten)]
     pub rows: RowsArgs,
-    /// Runs against the simulator.
+    /// The settings for runs against the simulator.
     #[command(flatten)]
     pub simulation: SimulationArgs,
     /// The server.
     #[command(flatten)]
     pub connection: ConnectionArgs,
-    /// The providers that requests are sent to.
+    /// The settings that say which providers get requests.
     #[command(flatten)]
     pub providers: ProviderArgs,
-    /// What is shown.
+    /// The settings that say what is shown.
     #[command(flatten)]
     pub display: DisplayArgs,
-    /// How results are kept.
+    /// The settings that say how results are stored.
     #[command(flatten)]
     pub storage: StorageArgs,
-    /// How a run is watched and steered.
+    /// The settings that say how a run is watched and steered.
     #[command(flatten)]
     pub watch: WatchArgs,
-    /// Where other settings are.
+    /// The settings that say where other settings are.
     #[command(flatten)]
     pub place: PlaceArgs,
-    /// Where the key is.
+    /// The settings that say where the API key is.
     #[command(flatten)]
     pub key: KeyArgs,
 }

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-/// The last lines of the help of `completions`. A line that is wrapped can't be copied, so none is wider than 80 columns.
+/// The last lines of the help of `completions`. No line is wider than 80 columns, because a user can't copy a line that
+/// is wrapped.
 pub(super) const COMPLETIONS_HELP: &str = "\
-To install, run the lines of your shell, then start a new shell:
+To install a script, run the lines for your shell, then start a new shell:
   bash        d=~/.local/share/bash-completion/completions
               mkdir -p $d && claude-batch completions bash > $d/claude-batch
   zsh         d=~/.zfunc
@@ -18,8 +19,8 @@ To install, run the lines of your shell, then start a new shell:
   powershell  claude-batch completions powershell >> $PROFILE
 
 The scripts complete commands, flags, files and values such as tiers and models.
-In bash, zsh, fish and elvish they also complete the profiles and providers of
-your configuration, which they ask this program for. Names with characters other
+In bash, zsh, fish and elvish, they also call this program to complete the names
+of profiles and providers in your configuration. Names with characters other
 than letters, digits, '_', '.' and '-' are left out. Print the script again
 after an update of the program.";
 
@@ -35,7 +36,7 @@ pub struct CompletionsArgs {
     /// The shell
     #[arg(value_name = "SHELL", required_unless_present = "list")]
     pub shell: Option<Shell>,
-    /// Print the names of this kind that the configuration contains, for the scripts
+    /// Print the names of this kind in the configuration, for the completion scripts
     #[arg(long, value_name = "KIND", hide = true, conflicts_with = "shell")]
     pub list: Option<Listed>,
 }
@@ -55,7 +56,7 @@ pub enum Shell {
     Powershell,
 }
 
-/// Names that the configuration contains.
+/// A kind of names in the configuration, which `completions --list` prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Listed {
     /// Profiles.
@@ -67,7 +68,7 @@ pub enum Listed {
 /// Arguments of `man`.
 #[derive(Clone, Debug, Args)]
 pub struct ManArgs {
-    /// Folder for the pages of all commands [default: only the page of the program, on standard output]
+    /// Folder for the manual pages of all commands [default: only the program's page, on standard output]
     #[arg(short, long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub output: Option<PathBuf>,
 }

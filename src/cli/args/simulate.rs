@@ -1,7 +1,7 @@
-//! The flags of `simulate`: the properties of the simulated API that can be changed.
+//! The flags of `simulate`, which change properties of the simulated API.
 //!
-//! Flags are parsed into the simulator's own values. Values that need the catalog (a tier, a class) are added in
-//! `cli/simulator`.
+//! Flags are parsed into the types of the simulator. `cli/simulator` adds the values that need the catalog, such as the
+//! limits of a tier or a class.
 
 mod parse;
 
@@ -22,10 +22,10 @@ use crate::sim::config::{Acceleration, BatchTime, Bursts, Endings, Keys, Latency
 
 pub(crate) use self::parse::{Change, ChangeTo, Other};
 
-/// Tiers that the simulator can have: all except `auto`, which has no limits of its own.
+/// The tiers that the simulator can have: all tiers except `auto`, which has no limits of its own.
 const SERVED: &[(&str, Tier)] = TIERS.split_at(1).1;
 
-/// The platforms that the simulator can play.
+/// The platforms that the simulator can imitate.
 const KINDS: [(&str, ProviderKind); 9] = {
     let mut kinds = [("", ProviderKind::Anthropic); 9];
     let mut at = 0;
@@ -42,25 +42,25 @@ const RULES: [(&str, OutputRule); 2] =
 /// Arguments of `simulate`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct SimulateArgs {
-    /// Port; 0 takes a free one [default: 8080]
+    /// Port to listen on; 0 takes a free port [default: 8080]
     #[arg(long, value_name = "PORT", help_heading = "Server", value_parser = parsers::port)]
     pub port: Option<u16>,
     /// Address of this machine to listen on [default: 127.0.0.1]
     #[arg(long, value_name = "ADDRESS", help_heading = "Server", value_parser = loopback)]
     pub host: Option<IpAddr>,
-    /// Platform to play: its paths, names of models, headers, and the form of its errors [default: anthropic]
+    /// Platform to imitate: its paths, names of models, headers, and the form of its errors [default: anthropic]
     #[arg(long = "as", value_name = "NAME", help_heading = "Server", value_parser = values::one_of(&KINDS))]
     pub kind: Option<ProviderKind>,
-    /// Accepted keys, or none [default: any key]
+    /// Keys to accept: any, none, or made-up keys such as key-a,key-b [default: any]
     #[arg(long, value_name = "KEYS", help_heading = "Server", value_parser = keys)]
     pub keys: Option<Keys>,
-    /// Separate limits for each key
+    /// Give each key its own limits
     #[arg(long, help_heading = "Server")]
     pub key_limits: bool,
-    /// Append a line of JSON for each request
+    /// Append a line of JSON to this file for each request
     #[arg(long, value_name = "FILE", help_heading = "Server", value_hint = ValueHint::FilePath)]
     pub journal: Option<PathBuf>,
-    /// Use a journal of another user, or in a folder open to all, such as a volume of a container
+    /// Use a journal of another user, or in a folder that other users can write to, such as a container volume
     #[arg(long, help_heading = "Server")]
     pub trust_owner: bool,
     /// Show a line for each request
@@ -81,52 +81,52 @@ pub struct SimLimitArgs {
     /// Tier whose limits apply [default: 1]
     #[arg(long, ignore_case = true, value_parser = values::one_of(SERVED))]
     pub tier: Option<Tier>,
-    /// Requests per minute, for each model class
+    /// Limit of requests per minute, for each model class
     #[arg(long, value_name = "N", value_parser = parsers::rate)]
     pub rpm: Option<u32>,
-    /// Uncached input tokens per minute, for each model class
+    /// Limit of uncached input tokens per minute, for each model class
     #[arg(long, value_name = "N", value_parser = parsers::rate)]
     pub itpm: Option<u32>,
-    /// Output tokens per minute, for each model class
+    /// Limit of output tokens per minute, for each model class
     #[arg(long, value_name = "N", value_parser = parsers::rate)]
     pub otpm: Option<u32>,
-    /// Limits of one class, such as haiku-4.5=50,50k,10k (requests, input, output; - keeps a limit); repeatable
+    /// Limits of one model class, such as haiku-4.5=50,50k,10k (requests, input, output; - keeps a limit); repeatable
     #[arg(long, value_name = "CLASS=LIMITS", value_parser = class_limits)]
     pub class_limits: Vec<(ModelClass, RateLimits)>,
-    /// Token counts per minute [default: the tier's]
+    /// Limit of token-count requests per minute [default: the tier's limit]
     #[arg(long, value_name = "N", value_parser = parsers::rate)]
     pub count_tokens_rpm: Option<u32>,
-    /// Calls of the batch endpoints per minute [default: the tier's]
+    /// Limit of requests to the batch endpoints per minute [default: the tier's limit]
     #[arg(long, value_name = "N", value_parser = parsers::rate)]
     pub batch_rpm: Option<u32>,
-    /// Most requests in batches that wait for processing [default: the tier's]
+    /// Limit of batch requests that wait for processing [default: the tier's limit]
     #[arg(long, value_name = "N", value_parser = parsers::rate)]
     pub batch_queue: Option<u32>,
-    /// How much of a limit can be used in one burst: minute, a duration such as 1s, or a number; or by limit, such as
-    /// requests=1s,output=minute [default: minute]
+    /// Maximum burst: minute or a duration such as 1s (what a limit allows in this time), or a number; or one for each
+    /// limit, such as requests=1s,output=minute [default: minute]
     #[arg(long, value_name = "BURST", value_parser = bursts)]
     pub burst: Option<Bursts>,
-    /// What counts as output: tokens as they are produced, or max_tokens at the start (the rule until 2026-02-18)
-    /// [default: produced]
+    /// What uses up the output limit: produced (tokens when they are produced) or max-tokens (all of max_tokens at the
+    /// start, the rule until 2026-02-18) [default: produced]
     #[arg(long, value_parser = values::one_of(&RULES))]
     pub output_rule: Option<OutputRule>,
     /// Count refused requests against the request limit
     #[arg(long)]
     pub refused_uses_request: bool,
-    /// Most open requests
+    /// Maximum number of open requests
     #[arg(long, value_name = "N", value_parser = parsers::positive_u32)]
     pub concurrency_cap: Option<u32>,
-    /// Limit on growth of input tokens, such as 50k,10k: each minute may use 10k more than the minute before, and
-    /// may always use 50k
+    /// Limit on the growth of input tokens, such as 50k,10k: each minute can use 10k more than the minute before, and
+    /// can always use 50k
     #[arg(long, value_name = "FLOOR,STEP", value_parser = acceleration)]
     pub acceleration: Option<Acceleration>,
-    /// Dollars after which every request is refused
+    /// Spend limit in dollars; after it is spent, every request is refused
     #[arg(long, value_name = "USD", value_parser = parsers::dollars)]
     pub spend_cap: Option<Money>,
-    /// Another client that takes a share, such as 30%, '50% from 1m until 2m', '40% every 10s'; repeatable
+    /// Another client that uses a share of the limits, such as 30%, '50% from 1m until 2m', '40% every 10s'; repeatable
     #[arg(long, value_name = "SHARE", value_parser = other_client)]
     pub other_client: Vec<Other>,
-    /// Limits that change, such as 'at 60s: 0.5', 'at 2m haiku-4.5: rpm=50 otpm=8k'; repeatable
+    /// Change of limits at a time, such as 'at 60s: 0.5', 'at 2m haiku-4.5: rpm=50 otpm=8k'; repeatable
     #[arg(long, value_name = "CHANGE", value_parser = change)]
     pub change: Vec<Change>,
 }
@@ -142,7 +142,7 @@ pub struct SimAnswerArgs {
     /// [default: realistic]
     #[arg(long, value_name = "LATENCY", value_parser = latency)]
     pub latency: Option<Latency>,
-    /// Time until a batch ends, such as 5s or 1m..10m; or stuck: it ends when it expires [default: 3s..10s]
+    /// Time until a batch ends, such as 5s or 1m..10m; or stuck (it ends only when it expires) [default: 3s..10s]
     #[arg(long, value_name = "TIME", value_parser = batch_time)]
     pub batch_time: Option<BatchTime>,
     /// Time after which a batch expires [default: 24h]
@@ -151,19 +151,21 @@ pub struct SimAnswerArgs {
     /// Time from the cancellation of a batch to its end [default: 1s]
     #[arg(long, value_name = "TIME", value_parser = parsers::duration)]
     pub batch_cancel_time: Option<Duration>,
-    /// Length of answers: always N tokens, or one or more of mean=90,prompt=0.2,max=0.05,sigma=0.6 (the defaults)
+    /// Length of answers: a fixed number of tokens, or one or more of mean=90,prompt=0.2,max=0.05,sigma=0.6 (the
+    /// defaults)
     #[arg(long, value_name = "N", value_parser = lengths)]
     pub output_tokens: Option<OutputLengths>,
-    /// Share of answers with other endings: one or more of refusal=0.01,stop_sequence=0.5,tool_use=0.5 [default: none]
+    /// Share of answers that end for another reason: one or more of refusal=0.01,stop_sequence=0.5,tool_use=0.5
+    /// [default: none]
     #[arg(long, value_name = "SHARES", value_parser = endings)]
     pub endings: Option<Endings>,
-    /// Usage in answers, divided by the token count of the text [default: 1]
+    /// Factor that multiplies token counts to get the usage in answers [default: 1]
     #[arg(long, value_name = "FACTOR", value_parser = factor)]
     pub skew: Option<f64>,
-    /// Input estimated at the start, divided by the real input [default: 1]
+    /// Factor that multiplies the real input to get the estimate at the start [default: 1]
     #[arg(long, value_name = "FACTOR", value_parser = factor)]
     pub estimate_skew: Option<f64>,
-    /// Serve unknown models instead of answering 404
+    /// Serve unknown models instead of answering with status 404
     #[arg(long, action = ArgAction::SetTrue)]
     pub any_model: bool,
     /// File of faults to inject
@@ -175,7 +177,7 @@ pub struct SimAnswerArgs {
 }
 
 impl SimLimitArgs {
-    /// Returns the limits of a class: those of the tier, except where a flag sets another limit.
+    /// Returns the limits of a class. These are the limits of the tier, except where a flag sets another limit.
     pub(crate) fn over(&self, tier: RateLimits, class: &ModelClass) -> RateLimits {
         let own = self.class_limits.iter().rev().find(|(name, _)| name == class).map(|(_, limits)| *limits);
         let own = own.unwrap_or(RateLimits::NONE);

@@ -1,6 +1,6 @@
 //! The settings that can be changed while a run is in progress, by `ctl RUN set` and by `--schedule`.
 //!
-//! Their values are parsed by the parsers of the flags.
+//! The parsers of the flags parse the values of these settings.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::domain::{Money, Tier};
 use crate::report::text::escape;
 use crate::watch::schedule::Schedule;
 
-/// The word that returns a setting to the value of flags and files.
+/// The value that resets a setting to the value from flags and files.
 const DEFAULT: &str = "default";
 
 /// A setting with its value. `None` means that the setting is not set.
@@ -36,7 +36,7 @@ pub enum Setting {
     MaxTime(Option<Duration>),
 }
 
-/// The names of these settings.
+/// The names of the settings that can be changed during a run.
 const NAMES: [&str; 9] =
     ["concurrency", "tier", "rpm", "itpm", "otpm", "headroom", "max-cost", "max-requests", "max-time"];
 
@@ -62,7 +62,7 @@ impl Setting {
 pub struct Change {
     /// The name of the setting.
     pub name: &'static str,
-    /// The new value; `None` for the value of flags and files.
+    /// The new value; `None` to reset the setting to the value from flags and files.
     pub to: Option<Setting>,
 }
 
@@ -72,7 +72,7 @@ impl Change {
         match text.split_once('=') {
             Some((name, value)) => Self::of(name, value),
             None if text.is_empty() => {
-                Err(format!("no setting is named; {}; give NAME=VALUE, such as headroom=50%", names()))
+                Err(format!("the name of a setting is missing; {}; give NAME=VALUE, such as headroom=50%", names()))
             }
             None => Err(format!(
                 "{:?} is not a setting with its value; {1}; give NAME=VALUE, such as headroom=50%",
@@ -82,7 +82,7 @@ impl Change {
         }
     }
 
-    /// Parses a value.
+    /// Parses a new value of the setting `name`.
     pub(crate) fn of(name: &str, value: &str) -> Result<Self, String> {
         let name = if name == "budget" { "max-cost" } else { name };
         let Some(name) = NAMES.into_iter().find(|known| *known == name) else {
@@ -119,7 +119,7 @@ fn names() -> String {
     format!("the settings are {}", NAMES.join(", "))
 }
 
-/// Parses a window of `--schedule`.
+/// Parses a value of `--schedule`: a time span, and the setting that changes in this span.
 pub(crate) fn schedule(text: &str) -> Result<Schedule<Change>, String> {
     Schedule::parse(text, Change::parse)
 }

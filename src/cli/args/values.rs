@@ -1,4 +1,4 @@
-//! The values of flags, and the words that the user types for some of these values.
+//! The types of the values of flags, and the words that the user types for some of these values.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -24,34 +24,34 @@ pub use crate::watch::notices::{NoticeForm, NoticeRule};
 /// The share of the limits that is left unused (`--headroom`).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Headroom {
-    /// Chosen according to the responses.
+    /// The program chooses the share according to the responses.
     #[default]
     Auto,
-    /// This percentage, 0 to 90.
+    /// A fixed percentage, from 0 to 90.
     Percent(f64),
 }
 
-/// How many requests may be in flight (`--concurrency`).
+/// The maximum number of requests in flight (`--concurrency`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Concurrency {
-    /// As many as rate and latency require.
+    /// The program chooses the number that rate and latency require.
     #[default]
     Auto,
-    /// This number.
+    /// A fixed number.
     Fixed(NonZeroUsize),
 }
 
-/// When failed rows stop the run (`--halt`).
+/// The rule that says when failed rows stop the run (`--halt`).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum HaltRule {
-    /// When the first ten finished rows all fail for the same reason.
+    /// The run stops if the first ten finished rows all fail for the same reason.
     #[default]
     FirstTen,
-    /// Never.
+    /// Failed rows never stop the run.
     Never,
-    /// When this many rows have failed.
+    /// The run stops after this number of rows have failed.
     Rows(u64),
-    /// When this share of the finished rows has failed. The share is above 0 and at most 1.
+    /// The run stops after this share of the finished rows has failed. The share is above 0 and at most 1.
     Share(f64),
 }
 
@@ -74,29 +74,29 @@ pub enum Text {
 /// A parameter (`--param KEY=JSON`).
 #[derive(Clone, Debug)]
 pub struct Param {
-    /// Its name.
+    /// The name of the parameter.
     pub name: String,
-    /// Its value, which is never changed.
+    /// The JSON value of the parameter, in the bytes that the user typed.
     pub value: Box<RawValue>,
 }
 
-/// A header (`--header 'Name: value'`). Its value is marked sensitive and is never in debug output.
+/// A header (`--header 'Name: value'`). The value of a header is marked sensitive and is never in debug output.
 #[derive(Clone, Debug)]
 pub struct Header {
-    /// Its name.
+    /// The name of the header.
     pub name: HeaderName,
-    /// Its value.
+    /// The value of the header.
     pub value: HeaderValue,
 }
 
-/// Where notices are sent (`--notify`). Its `Debug` form shows no address and no arguments.
+/// The target of notices (`--notify`). The `Debug` form of a target shows no address and no arguments.
 #[derive(Clone)]
 pub enum Notify {
-    /// To this address.
+    /// The notices are sent to this address.
     Url(SecretString),
-    /// To the address in this environment variable.
+    /// The notices are sent to the address in this environment variable.
     Variable(String),
-    /// To a program. The text is split at blanks into its name and its arguments.
+    /// The notices are sent to a program. This text is split at blanks into the program's name and its arguments.
     Command(String),
 }
 
@@ -110,7 +110,7 @@ impl fmt::Debug for Notify {
     }
 }
 
-/// The value of a flag that is always refused.
+/// The value of a flag that the program always refuses. No value of this type exists.
 #[derive(Clone, Debug)]
 pub(crate) enum Refused {}
 
@@ -127,48 +127,48 @@ macro_rules! named {
     }};
 }
 
-/// Names of formats.
+/// The names of input formats.
 pub(crate) const FORMATS: [(&str, InputFormat); InputFormat::ALL.len()] = named!(InputFormat);
 
-/// Names of output formats.
+/// The names of output formats.
 pub(crate) const OUTPUT_FORMATS: [(&str, OutputFormat); OutputFormat::ALL.len()] = named!(OutputFormat);
 
-/// Names of kinds of rows.
+/// The names of the kinds of rows that `--include` selects.
 pub(crate) const KINDS: [(&str, RowKind); RowKind::ALL.len()] = named!(RowKind);
 
-/// Names of orders.
+/// The names of the orders of rows in an output.
 pub(crate) const ORDERS: [(&str, Order); Order::ALL.len()] = named!(Order);
 
-/// Names of tiers.
+/// The names of tiers.
 pub(crate) const TIERS: [(&str, Tier); Tier::ALL.len()] = named!(Tier);
 
-/// Names of the choices of lanes.
+/// The names of the values of `--lane`.
 pub(crate) const LANES: [(&str, LaneChoice); LaneChoice::ALL.len()] = named!(LaneChoice);
 
-/// Names of failure classes.
+/// The names of error classes.
 pub(crate) const CLASSES: [(&str, ErrorClass); ErrorClass::ALL.len()] = named!(ErrorClass);
 
-/// Names of the settings of the prompt cache.
+/// The names of the values of `--prompt-cache`.
 pub(crate) const PROMPT_CACHES: [(&str, PromptCache); PromptCache::ALL.len()] = named!(PromptCache);
 
-/// Names of what an answer must be.
+/// The names of the values of `--expect`.
 pub(crate) const EXPECTED: [(&str, Expected); 1] = [("json", Expected::Json)];
 
-/// Names of what happens after an answer that is not as required.
+/// The names of the values of `--on-invalid`.
 pub(crate) const ON_INVALID: [(&str, OnInvalid); OnInvalid::ALL.len()] = named!(OnInvalid);
 
-/// Names of the kinds of answers that can be asked for again.
+/// The names of the kinds of answers that `--rerun` asks for again.
 pub(crate) const RERUN: [(&str, Quality); 2] =
     [(Quality::Truncated.name(), Quality::Truncated), (Quality::Refused.name(), Quality::Refused)];
 
-/// Names of stream modes.
+/// The names of stream modes.
 pub(crate) const STREAMS: [(&str, StreamMode); 3] =
     [("auto", StreamMode::Auto), ("on", StreamMode::On), ("off", StreamMode::Off)];
 
-/// Names of sync policies.
+/// The names of sync policies.
 pub(crate) const FSYNCS: [(&str, Fsync); 3] = [("group", Fsync::Group), ("always", Fsync::Always), ("off", Fsync::Off)];
 
-/// Names of progress kinds.
+/// The names of the kinds of progress output.
 pub(crate) const PROGRESS: [(&str, ProgressKind); 5] = [
     ("auto", ProgressKind::Auto),
     ("tty", ProgressKind::Tty),
@@ -177,14 +177,14 @@ pub(crate) const PROGRESS: [(&str, ProgressKind); 5] = [
     ("none", ProgressKind::None),
 ];
 
-/// Names of kinds of summaries.
+/// The names of the kinds of summaries.
 pub(crate) const SUMMARIES: [(&str, SummaryKind); 3] =
     [("text", SummaryKind::Text), ("json", SummaryKind::Json), ("none", SummaryKind::None)];
 
-/// Names of the forms of notices.
+/// The names of the forms of notices.
 pub(crate) const NOTICE_FORMS: [(&str, NoticeForm); 2] = [("slack", NoticeForm::Slack), ("json", NoticeForm::Json)];
 
-/// Returns a parser that accepts only these names. Its errors list the names.
+/// Returns a parser that accepts only the names in `names`. The error messages of the parser list these names.
 pub(crate) fn one_of<T: Copy + Send + Sync + 'static>(
     names: &'static [(&'static str, T)],
 ) -> impl TypedValueParser<Value = T> {
@@ -194,7 +194,8 @@ pub(crate) fn one_of<T: Copy + Send + Sync + 'static>(
     })
 }
 
-/// Returns the parser of a sync policy. It also accepts `batch`, the older name of `group`, but does not list it.
+/// Returns the parser of a sync policy. The parser also accepts `batch`, the older name of `group`, but its error
+/// messages do not list this name.
 pub(crate) fn fsync() -> impl TypedValueParser<Value = Fsync> {
     let named = |(name, fsync): &(&'static str, Fsync)| {
         PossibleValue::new(*name).aliases((*fsync == Fsync::Group).then_some("batch"))

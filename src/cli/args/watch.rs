@@ -1,4 +1,4 @@
-//! The arguments of the commands that look at runs and steer them: `status`, `ctl` and `report`.
+//! The arguments of the commands that show or steer runs: `status`, `ctl` and `report`.
 
 use std::path::PathBuf;
 
@@ -10,13 +10,14 @@ use super::settings::Settings;
 /// Arguments of `status`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct StatusArgs {
-    /// Results file, error log, run folder, output, or input [default: all runs below the working folder]
+    /// The run, named by its results file, error log, run folder, output or input [default: all runs below the working
+    /// folder]
     #[arg(value_name = "RUN", value_hint = ValueHint::FilePath)]
     pub run: Option<PathBuf>,
-    /// Show the status again every second (without a terminal: every ten), until the run ends
+    /// Show the status again every second (every ten seconds without a terminal) until the run ends
     #[arg(long)]
     pub watch: bool,
-    /// Write one JSON document
+    /// Write one JSON document instead of text
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -36,10 +37,10 @@ impl StatusArgs {
 /// Arguments of `ctl`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct CtlArgs {
-    /// Results file, error log, run folder, output, or input of a run in progress
+    /// The run in progress, named by its results file, error log, run folder, output or input
     #[arg(value_name = "RUN", value_hint = ValueHint::FilePath)]
     pub run: PathBuf,
-    /// pause, resume, drain, stop, or set NAME=VALUE
+    /// What the run must do: pause, resume, drain, stop, or set NAME=VALUE
     #[arg(value_name = "VERB", required = true)]
     pub words: Vec<String>,
     #[command(flatten)]
@@ -57,7 +58,7 @@ impl CtlArgs {
 /// Arguments of `report`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ReportArgs {
-    /// Results file, error log, run folder, output, or input
+    /// The run, named by its results file, error log, run folder, output or input
     #[arg(value_name = "RUN", value_hint = ValueHint::FilePath)]
     pub run: PathBuf,
     /// HTML file to write, or - for standard output [default: report.html in the run folder]

@@ -47,8 +47,8 @@ pub(super) fn cancel(args: &CancelArgs, world: &World) -> Result<Exit> {
     say_others(&open);
     if !unproven.is_empty() {
         say::err(&format!(
-            "{} not canceled: the reply to the submission was lost, and only the results prove that it is not the batch \
-             of another program",
+            "{} not canceled: the reply to the submission was lost, and only its results can show whether it belongs \
+             to another program",
             plural(unproven.len() as u64, "batch is", "batches are")
         ));
     }
@@ -58,14 +58,14 @@ pub(super) fn cancel(args: &CancelArgs, world: &World) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     if due.is_empty() {
-        say::err(&format!("nothing to cancel; to collect what has ended: {collect}"));
+        say::err(&format!("nothing to cancel; to collect the batches that have ended: {collect}"));
         return Ok(Exit::Done);
     }
     ask(args, &due, world)?;
     let exit = send(&due, &found, &disk, world)?;
     say::err(&format!(
-        "what was processed by then is billed, and its answers are kept. When the batches have ended, this writes \
-         them: {collect} --wait"
+        "rows that were already processed are billed, and their answers are kept. To write these answers after the \
+         batches have ended: {collect} --wait"
     ));
     Ok(exit)
 }
@@ -86,8 +86,10 @@ fn check_ids(ids: &[String], found: &RunWithBatches) -> Result<()> {
         match of_run.map(|chapter| chapter.fate) {
             Some(Fate::Open) => {}
             Some(Fate::Collected) => bail!("{id:?} is collected, so there is nothing to cancel"),
-            Some(Fate::Lost) => bail!("{id:?} is lost: the run has given it up, and does not know whether it exists"),
-            None => bail!("{id:?} is not a batch of {results}: claude-batch batches list shows those of the run"),
+            Some(Fate::Lost) => {
+                bail!("{id:?} is lost: the run no longer expects its results, and does not know whether it exists")
+            }
+            None => bail!("{id:?} is not a batch of {results}: claude-batch batches list shows the batches of the run"),
         }
     }
     Ok(())
@@ -99,8 +101,8 @@ fn locked(disk: &RealDisk, results: &Path) -> Result<Held> {
         JournalError::Locked { path, holder } => {
             let process = holder.map(|process| format!(" (process {process})")).unwrap_or_default();
             anyhow!(
-                "a run with {} is in progress{process} and waits for these batches: end it with Ctrl-C, which leaves \
-                 the batches as they are, and cancel them then",
+                "a run with {} is in progress{process} and waits for these batches; end the run with Ctrl-C (the \
+                 batches stay open), then cancel them",
                 path.display()
             )
         }
@@ -142,12 +144,12 @@ fn ask(args: &CancelArgs, due: &[&KnownBatch], world: &World) -> Result<()> {
     if !(world.stdin_is_terminal && world.stderr_is_terminal) {
         bail!("{what} would be canceled, and nobody can answer a question here; --yes cancels without asking");
     }
-    say::ask(&format!("Cancel {what}? What is processed already is billed and kept. [y/N] "));
+    say::ask(&format!("Cancel {what}? Rows that are already processed are billed, and their answers are kept. [y/N] "));
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).context("can't read the answer")?;
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
-        _ => bail!("nothing was canceled; --yes cancels without asking"),
+        _ => bail!("nothing was canceled; add --yes to cancel without a question"),
     }
 }
 

@@ -70,11 +70,17 @@ impl RunWithBatches {
     /// Fails if the address of the API is malformed.
     pub(crate) fn is_elsewhere(&self) -> Result<Option<String>> {
         if self.config.simulate {
-            return Ok(Some("the built-in simulator had them, and it forgets its batches when a run ends".to_owned()));
+            return Ok(Some(
+                "they were batches of the built-in simulator, which forgets its batches when a run ends".to_owned(),
+            ));
         }
         let ours = server::origin(&self.config)?;
         Ok(self.origin.as_ref().filter(|theirs| **theirs != ours).map(|theirs| {
-            format!("they are at {}, and the settings name {}; give --base-url", escape(theirs), escape(&ours))
+            format!(
+                "they are at {}, but the settings name {}; name the right server with --base-url",
+                escape(theirs),
+                escape(&ours)
+            )
         }))
     }
 }

@@ -55,7 +55,7 @@ fn of_workspace(args: &ListArgs, world: &World) -> Result<Exit> {
     say_settings(&config);
     let most = args.limit.unwrap_or(LIMIT);
     let workspace = Workspace::open(&config, world)
-        .context("the batches of a workspace are listed by the API; name a RUN to see what it recorded")?;
+        .context("only the API can list the batches of a workspace; name a RUN to see the batches that it recorded")?;
     let (listed, has_more) = match workspace.newest(most as usize) {
         Ok(found) => found,
         Err(stopped) => return Ok(say_stopped(&stopped)),
@@ -80,7 +80,7 @@ fn of_workspace(args: &ListArgs, world: &World) -> Result<Exit> {
     }
     lines(&batches, Runs::Named, now).iter().try_for_each(|line| say::out(line))?;
     if has_more {
-        say::err(&format!("there are older batches: --limit N shows more than {most}"));
+        say::err(&format!("there are older batches; --limit N shows more than {most}"));
     }
     Ok(Exit::Done)
 }
@@ -113,15 +113,13 @@ fn hints(batches: &[KnownBatch], results: &Path) -> Vec<String> {
     let mut hints = Vec::new();
     if unclear > 0 {
         let submissions = plural(unclear, "submission is", "submissions are");
-        hints.push(format!(
-            "{submissions} unclear: the reply was lost, and the next run or collect looks for the batch"
-        ));
+        hints.push(format!("{submissions} unclear: the reply was lost; the next run or collect looks for the batch"));
     }
     if missing > 0 {
         let batches = plural(missing, "batch is", "batches are");
         hints.push(format!(
-            "{batches} not in the list of the API: it may not list them yet, the key may be one of another workspace, or \
-             somebody deleted them"
+            "{batches} not in the list of the API: perhaps it does not list them yet, the key belongs to another \
+             workspace, or somebody deleted them"
         ));
     }
     if ended > 0 {

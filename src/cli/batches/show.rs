@@ -115,7 +115,7 @@ fn rows(batch: &KnownBatch, world: &World, now: Timestamp) -> Vec<ListRow> {
                     Ok(until) => format!("at the API, until about {}", at(until)),
                     Err(_) => "at the API".to_owned(),
                 },
-                (None, None) => "not yet: they can be read when the batch has ended".to_owned(),
+                (None, None) => "not available before the batch has ended".to_owned(),
             },
         ));
     }
@@ -124,7 +124,7 @@ fn rows(batch: &KnownBatch, world: &World, now: Timestamp) -> Vec<ListRow> {
         rows.push(ListRow::verbatim("run", format!("{}, chunk {chunk}", escape(&owner.results.display().to_string()))));
         if batch.is_open() {
             let most = owner.chapter.submitted.at_most.rounded_up();
-            rows.push(ListRow::text("cost", format!("at most {most} is reserved for it")));
+            rows.push(ListRow::text("cost", format!("at most {most}, which is reserved for this batch")));
         }
     }
     rows.extend(next(batch));
@@ -141,14 +141,16 @@ fn since(from: Timestamp, to: Timestamp) -> String {
 
 fn state_words(batch: &KnownBatch) -> String {
     match batch.state {
-        State::InProgress => "in progress; how many rows are answered is not known before its end".to_owned(),
+        State::InProgress => "in progress; the number of answered rows is known only after its end".to_owned(),
         State::Canceling => "being canceled".to_owned(),
         State::Ended if batch.is_open() => "ended, not collected".to_owned(),
         State::Ended => "ended".to_owned(),
         State::Archived => "ended, and its results were removed".to_owned(),
         State::Collected => "collected".to_owned(),
-        State::Lost => "lost: its run has given up its answers".to_owned(),
-        State::Unclear => "unclear: the reply to its submission was lost, and it may not exist".to_owned(),
+        State::Lost => "lost: its run no longer expects its answers".to_owned(),
+        State::Unclear => {
+            "unclear: the reply to its submission was lost, so the batch possibly does not exist".to_owned()
+        }
         State::Missing => "not in the list of the API".to_owned(),
         State::Unknown => "unknown".to_owned(),
     }

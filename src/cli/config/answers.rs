@@ -50,7 +50,7 @@ impl AnswerConfig {
         let is_checked = has_form || !merged.require.is_empty();
         if named.on_invalid.is_some() && !is_checked {
             bail!(
-                "--on-invalid: no answer can be invalid; say what answers must be with --schema, --expect or --require"
+                "--on-invalid: no rule makes an answer invalid; add such a rule with --schema, --expect or --require"
             );
         }
         let default_invalid = if has_form { OnInvalid::Repair } else { OnInvalid::Fail };

@@ -52,7 +52,8 @@ pub(crate) fn with_first_key(
     warnings.extend(is_short.then(|| {
         let shortest = secrets::SHORTEST;
         format!(
-            "the key is shorter than {shortest} characters: if a server sends it back, it is not removed from messages"
+            "the key is shorter than {shortest} characters, so messages do not hide it if a server sends it back; \
+             check the key"
         )
     }));
     Ok((authorization, key, warnings))
@@ -128,7 +129,7 @@ impl Fetched {
             | KeySource::Variable(_)
             | KeySource::ApiKeyVariable
             | KeySource::AuthTokenVariable
-            | KeySource::Missing => bail!("this key is not renewed"),
+            | KeySource::Missing => bail!("a key from this source can't be renewed"),
         };
         Ok(Issued { credential: styled(issued.credential, self.style, self.kind), ..issued })
     }

@@ -94,7 +94,8 @@ fn exported(command: &str, world: &World, patience: Duration, now: Timestamp) ->
     let (secret, session) = (Zeroizing::new(secret_access_key), session_token.map(Zeroizing::new));
     let session = session.filter(|text| !text.is_empty()).map(|text| checked(&text, "SessionToken")).transpose()?;
     let left = expiration.map(|text| left(&text, "the Expiration of the AWS credentials", now)).transpose();
-    let left = left.context("log in again with aws sso login, or renew them as you made them")?;
+    let left = left
+        .context("log in again with aws sso login, or get new credentials from the place where you got the old ones")?;
     Ok(Found { credentials: credentials(&id, "AccessKeyId", &secret, "SecretAccessKey", session)?, left })
 }
 

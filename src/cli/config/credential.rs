@@ -144,7 +144,7 @@ fn read(path: PathBuf, patience: Duration) -> Result<(Zeroizing<Vec<u8>>, Metada
     // If nobody writes to the pipe, the thread runs until the program ends.
     std::thread::spawn(move || drop(sender.send(read_now(&path))));
     let Ok(read) = read.recv_timeout(patience) else {
-        bail!("nobody wrote to it for {} s", patience.as_secs());
+        bail!("no program wrote to it for {} s", patience.as_secs());
     };
     let (bytes, metadata) = read?;
     if bytes.len() > MOST_BYTES {
@@ -230,7 +230,7 @@ mod tests {
         let written = read(spoken, PATIENCE).expect("somebody writes");
 
         assert!(device.to_string().contains("a device"));
-        assert!(silent.to_string().contains("nobody wrote"));
+        assert!(silent.to_string().contains("no program wrote"));
         assert_eq!(**written.0, *b"sk-1\n");
         writing.join().expect("no panic").expect("it is written");
     }

@@ -145,7 +145,7 @@ pub(super) fn take_caps(money: &mut MoneyArgs) -> MoneyArgs {
 pub(super) fn lower(own: &mut MoneyArgs, folder: &MoneyArgs) -> Vec<String> {
     let mut said = Vec::new();
     let mut idle = |name: &str, own: Option<String>| {
-        said.extend(own.map(|own| format!("its {name} is not used, since yours is lower ({own})")));
+        said.extend(own.map(|own| format!("its {name} has no effect, because your own value is lower ({own})")));
     };
     idle("max-cost", lowered(&mut own.max_cost, folder.max_cost).map(|own| own.to_string()));
     idle("max-requests", lowered(&mut own.max_requests, folder.max_requests).map(|own| own.to_string()));

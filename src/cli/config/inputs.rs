@@ -38,7 +38,10 @@ pub enum OutputArg {
 pub fn inputs(given: &[PathBuf], format: InputFormat, world: &World) -> Result<Vec<InputArg>> {
     if given.is_empty() {
         if world.stdin_is_terminal {
-            bail!("no input; name a file of prompts, as in claude-batch run prompts.jsonl, or pipe them in");
+            bail!(
+                "no input; name a file of prompts, as in claude-batch run prompts.jsonl, or pipe prompts into the \
+                 command"
+            );
         }
         return Ok(vec![InputArg::Stdin]);
     }

@@ -33,7 +33,7 @@ impl Lanes {
     /// Fails if `--detach` is given for a run without batches, or if the deadline is in the past.
     pub(super) fn of(lane: LaneChoice, merged: &LaneArgs, named: &LaneArgs, world: &World) -> Result<Self> {
         if named.detach == Some(true) && !lane.uses_batches() {
-            bail!("--detach: with --lane online there are no batches to leave behind; add --lane batch or --lane auto");
+            bail!("--detach: with --lane online, the run submits no batches; add --lane batch or --lane auto");
         }
         Ok(Self {
             lane,
@@ -48,7 +48,7 @@ impl Lanes {
 /// Returns the moment of a deadline, or an error if it is in the past.
 fn moment(deadline: Deadline, now: &ZonedDateTime) -> Result<Timestamp> {
     let Some(moment) = deadline.moment(now) else {
-        bail!("--deadline: the calendar does not reach that far; give a nearer time")
+        bail!("--deadline: the time is too far in the future; give an earlier time")
     };
     if moment <= now.timestamp() {
         let words = |at: Timestamp| now.time_zone().to_datetime(at).strftime("%Y-%m-%d %H:%M:%S").to_string();
@@ -69,7 +69,8 @@ fn moment(deadline: Deadline, now: &ZonedDateTime) -> Result<Timestamp> {
 pub(super) fn check_output(lane: LaneChoice, output: Option<&OutputArg>) -> Result<()> {
     if lane.uses_batches() && output == Some(&OutputArg::Stdout) {
         bail!(
-            "--lane {}: batches go on when the program ends, so their answers need a file; name the results file with -o",
+            "--lane {}: batches continue after the program ends, so their answers need a file; name the results file \
+             with -o",
             lane.name()
         );
     }

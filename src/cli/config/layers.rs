@@ -146,8 +146,11 @@ fn profile(name: Option<&str>, files: &[FileLayer]) -> Result<Settings> {
     if found.peek().is_none() {
         let known: Vec<_> = files.iter().flat_map(|file| file.profiles.keys()).map(String::as_str).collect();
         let remedy = match (known.is_empty(), nearest(name, known.iter().copied())) {
-            (true, _) => format!("no file has any; write one, below a heading such as [profile.night], in {FILE_NAME}"),
-            (false, Some(near)) => format!("the profiles are: {}; did you mean {near}?", known.join(", ")),
+            (true, _) => format!(
+                "no configuration file has profiles; write one, below a heading such as [profile.night], in \
+                 {FILE_NAME}"
+            ),
+            (false, Some(near)) => format!("the profiles are {}; did you mean {near}?", known.join(", ")),
             (false, None) => format!("choose {}", choice(&known)),
         };
         bail!("--profile: there is no profile {}; {remedy}", short(name));

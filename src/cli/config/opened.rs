@@ -68,7 +68,7 @@ pub(super) fn inside(folder: &Path, path: &Path, most: u64) -> Result<String> {
         match part {
             Component::Normal(name) if name.as_encoded_bytes().starts_with(b".") => {
                 bail!(
-                    "a file in the working folder can refer only to files inside that folder, and not to hidden ones"
+                    "a file in the working folder can refer only to files inside that folder, and not to hidden files"
                 );
             }
             Component::Normal(name) if cfg!(windows) && name.as_encoded_bytes().contains(&b':') => {
@@ -81,12 +81,12 @@ pub(super) fn inside(folder: &Path, path: &Path, most: u64) -> Result<String> {
             }
         }
     }
-    let Some((file, folders)) = names.split_last() else { bail!("it names no file") };
+    let Some((file, folders)) = names.split_last() else { bail!("the path does not name a file; name a file") };
     let file = open_below(folder, folders, file)?;
     let metadata = file.metadata()?;
     ordinary(&metadata)?;
     if has_second_name(&metadata) {
-        bail!("the file has another name (a hard link), which may be outside the folder; use a copy");
+        bail!("the file has another name (a hard link), which could be outside the folder; use a copy");
     }
     text_of(file, most)
 }
@@ -195,7 +195,7 @@ fn writers(path: &Path, file: &Metadata) -> Option<String> {
         }
         let is_open_to_group = metadata.mode() & 0o020 != 0 && metadata.gid() != getegid().as_raw();
         let is_open = metadata.mode() & 0o002 != 0 || is_open_to_group;
-        is_open.then(|| format!("other users may write to {shown}; run chmod go-w on it"))
+        is_open.then(|| format!("other users can write to {shown}; run chmod go-w on it"))
     })
 }
 

@@ -72,7 +72,11 @@ pub(super) fn printed(from: &str, output: &[u8], now: Timestamp) -> Result<Print
 fn of_json(from: &str, text: &str, now: Timestamp) -> Result<Printed> {
     // The text of the JSON error may contain the key, so the message shows only the line and the column.
     let members: Members = serde_json::from_str(text).map_err(|error| {
-        let what = if error.is_data() { "JSON whose members have other types or come twice" } else { "broken JSON" };
+        let what = if error.is_data() {
+            "JSON with a member of the wrong type, or with a member that occurs twice"
+        } else {
+            "broken JSON"
+        };
         anyhow!("{from} printed {what} (line {}, column {})", error.line(), error.column())
     })?;
     let Members { token, api_key, key, access_token, azure, expires_at, expires_on, expires_in } = members;
@@ -108,7 +112,7 @@ fn life(name: &str, value: &Value, now: Timestamp) -> Result<Duration> {
         (None, Value::String(text)) => text.trim().parse().ok(),
         (None, _) => None,
     };
-    let wanted = "neither a time such as 2026-11-27T12:00:00Z nor seconds since 1970";
+    let wanted = "not a time such as 2026-11-27T12:00:00Z or a number of seconds since 1970";
     until(end.with_context(|| format!("{name} is {wanted}"))?, name, now)
 }
 
@@ -197,15 +201,18 @@ mod tests {
             ("sk canary", "the key in what --api-key-cmd printed has a blank at position 3; copy it again"),
             ("\"sk-canary\"", "--api-key-cmd printed JSON that is not an object"),
             (r#"{"token":"sk-canary""#, "--api-key-cmd printed broken JSON (line 1, column 20)"),
-            (r#"{"token":["sk-canary"]}"#, "--api-key-cmd printed JSON whose members have other types or come twice"),
-            (r#"{"token":"sk-canary","token":"b"}"#, "whose members have other types or come twice"),
+            (
+                r#"{"token":["sk-canary"]}"#,
+                "--api-key-cmd printed JSON with a member of the wrong type, or with a member that occurs twice",
+            ),
+            (
+                r#"{"token":"sk-canary","token":"b"}"#,
+                "with a member of the wrong type, or with a member that occurs twice",
+            ),
             (r#"{"secret":"sk-canary"}"#, "--api-key-cmd printed JSON without a key"),
             (r#"{"token":""}"#, "what --api-key-cmd printed is empty"),
             (r#"{"token":"sk-canary","key":"other"}"#, "two different keys"),
-            (
-                r#"{"token":"sk-canary","expires_at":"soon"}"#,
-                "what --api-key-cmd printed: expires_at is neither a time",
-            ),
+            (r#"{"token":"sk-canary","expires_at":"soon"}"#, "what --api-key-cmd printed: expires_at is not a time"),
             (r#"{"token":"sk-canary","expires_at":1795770600000}"#, "expires_at is in milliseconds; give seconds"),
             (r#"{"token":"sk-canary","expires_in":"1h"}"#, "expires_in is not a number of seconds"),
             (

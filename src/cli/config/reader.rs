@@ -81,7 +81,12 @@ impl Reader {
             .filter_map(|name| name.to_str())
             .chain(world.secrets.keys().copied())
             .filter(|name| is_unknown(name) && *name != NOTIFY_SECRET);
-        Ok((settings, unknown.map(|name| format!("the variable {name} has no effect")).collect()))
+        Ok((
+            settings,
+            unknown
+                .map(|name| format!("the variable {name} has no effect, because no setting has this name"))
+                .collect(),
+        ))
     }
 
     /// Returns the settings of a file; `None` if the file does not exist.

@@ -309,8 +309,8 @@ fn refusal(name: &str) -> String {
     let is_flag = resume.get_arguments().any(|arg| arg.get_long() == Some(name) && !arg.is_hide_set());
     let instead = if is_flag { format!("; if you want it, give --{name}") } else { String::new() };
     format!(
-        "settings.{shown} is not a setting that a run records, and resume takes nothing else from a run folder; remove \
-         it{instead}"
+        "settings.{shown} is not a setting that a run records, and resume accepts no other settings in a run folder; \
+         remove it{instead}"
     )
 }
 

@@ -83,7 +83,8 @@ pub(super) fn overrides(named: Settings, world: &World) -> Result<RequestDefault
     };
     if template.is_some() {
         bail!(
-            "--system: for rows that are run again, it is the same text for all of them, so it can't contain columns"
+            "--system: all rows that are run again get the same system prompt, so it can't contain columns; give a \
+             text without columns"
         );
     }
     Ok(overrides)

@@ -30,7 +30,7 @@ pub(super) fn system_of(given: Option<Text>, params: &mut Params, world: &World)
     };
     let value = blocks(list).map_err(|fault| {
         anyhow!(
-            "--system: {}:{}:{}: {fault}; if the file is meant as a text, give its name another ending than .json",
+            "--system: {}:{}:{}: {fault}; if the file contains a text, change its ending .json",
             path.display(),
             fault.line,
             fault.column

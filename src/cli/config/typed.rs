@@ -54,7 +54,7 @@ fn json(value: &DeValue<'_>) -> Result<serde_json::Value, String> {
         DeValue::Float(number) => {
             serde_json::from_str(&number.to_string()).map_err(|_| format!("{number} is not a JSON number"))?
         }
-        DeValue::Datetime(_) => return Err("JSON has no dates; put it in quotes".to_owned()),
+        DeValue::Datetime(_) => return Err("JSON has no dates; put the date in quotes".to_owned()),
         DeValue::Array(values) => {
             Value::Array(values.iter().map(|value| json(value.get_ref())).collect::<Result<_, _>>()?)
         }

@@ -85,11 +85,16 @@ impl WatchConfig {
         let secret = world.variable(NOTIFY_SECRET)?;
         self.notify_secret = secret.map(SecretString::from);
         let is_short = secret.is_some_and(|secret| secret.chars().count() < SHORTEST_SECRET);
-        let short = is_short
-            .then(|| format!("{NOTIFY_SECRET} has fewer than {SHORTEST_SECRET} characters, so it can be guessed"));
+        let short = is_short.then(|| {
+            format!(
+                "{NOTIFY_SECRET} has fewer than {SHORTEST_SECRET} characters, so others can guess it; use a longer \
+                 secret"
+            )
+        });
         let asks_for_budget = self.notify_on.iter().any(|rule| matches!(rule, NoticeRule::Budget(_)));
-        let budget = (asks_for_budget && !has_budget)
-            .then(|| "--notify-on budget=… has no effect without --max-cost".to_owned());
+        let budget = (asks_for_budget && !has_budget).then(|| {
+            "--notify-on budget=… has no effect without --max-cost; add --max-cost, or leave out budget=…".to_owned()
+        });
         Ok(short.into_iter().chain(budget).collect())
     }
 

@@ -57,8 +57,8 @@ pub(super) fn init(args: &InitArgs, world: &World) -> Result<Exit> {
     write(&world.resolve(&path), &text, profile).with_context(|| path.display().to_string())?;
     let shown = path.display().to_string();
     say::out(&format!("wrote {}", escape(&shown)))?;
-    let folder = "A claude-batch.toml in the working folder can come from anybody, so it has only the settings that such \
-                  a file may set.";
+    let folder = "This file contains only some settings: a claude-batch.toml in the working folder could come from \
+         another person, so the program ignores other settings in it.";
     is_of_folder.then(|| say::out(folder)).transpose()?;
     let check = ["config".into(), "show".into(), "--set".into()];
     let config = [Path::new("--config").into(), shell::file(&path)];
@@ -92,7 +92,8 @@ fn write(path: &Path, text: &str, profile: Option<&str>) -> Result<()> {
             let print = ["config", "init"].map(str::to_owned).into_iter().chain(profile.into_iter().flatten());
             let print = shell::ours(print.chain(["-o", "-"].map(str::to_owned)));
             bail!(
-                "there is such a file, and it was not changed; edit it (to see all keys: {print}), or name another with -o"
+                "this file exists already, and it was not changed; edit it (to see all keys: {print}), or name another \
+                 file with -o"
             )
         }
         other => other.context("can't make it")?,

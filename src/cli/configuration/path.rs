@@ -53,7 +53,7 @@ fn words(files: &[FilePlace], world: &World) -> String {
         text.push_str(&format!("  {state:<11}{} ({})\n", escape(&full(&file.path, world)), file.owner));
     }
     if files.iter().all(|file| !file.exists) {
-        text.push_str("There is none: claude-batch config init writes one.\n");
+        text.push_str("There is no configuration file: claude-batch config init writes one.\n");
     }
     text.push_str("\nRun folders\n");
     text.push_str("  Beside the results of each run: prompts.results.jsonl.run for prompts.results.jsonl\n");

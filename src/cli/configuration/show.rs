@@ -66,7 +66,8 @@ fn read(args: &ShowConfigArgs, typed: impl Iterator<Item = OsString>, world: &Wo
 /// Parses the arguments of this call again, and returns the matches of the innermost command.
 fn matches(typed: impl Iterator<Item = OsString>) -> Result<ArgMatches> {
     let typed = [OsString::from("claude-batch")].into_iter().chain(typed);
-    let mut matches = Cli::command().try_get_matches_from(typed).context("the command line can't be read twice")?;
+    let mut matches =
+        Cli::command().try_get_matches_from(typed).context("can't parse the command line a second time")?;
     while let Some((_, inner)) = matches.remove_subcommand() {
         matches = inner;
     }

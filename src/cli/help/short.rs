@@ -1,55 +1,56 @@
-//! The words of the short help: the flags that matter, each in a few words, and examples.
+//! The texts of the short help (`-h`): the most important flags, a few words on each flag, and examples.
 
-/// What `-h` shows of a command.
+/// The flags and examples that `-h` shows for a command.
 pub(super) struct Short {
     /// The whole name of the command.
     pub command: &'static str,
-    /// The flags, in this order, each with its description.
+    /// The flags to show, in this order, each with its description.
     pub flags: &'static [(&'static str, &'static str)],
-    /// Examples, without the name of the program.
+    /// Example command lines, without the name of the program.
     pub examples: &'static [&'static str],
 }
 
-/// What the program does, in the help of the program.
+/// The sentence in the program's help that says what the program does.
 pub(super) const ABOUT: &str = "Runs files of prompts through the Claude API, at the limit your tier allows.";
 
-/// How to start, in the help of the program.
+/// The first commands to try, in the program's help.
 pub(super) const START: &str = "  \
   claude-batch run prompts.jsonl --simulate   (a rehearsal, without a key)
   claude-batch run prompts.jsonl              (needs ANTHROPIC_API_KEY)";
 
-/// The commands by task. The last group takes all others.
+/// The commands, grouped by task. The last group gets all commands that are in no other group.
 pub(super) const GROUPS: [(&str, &[&str]); 5] = [
     ("Start a run", &["run", "resume", "check", "plan"]),
     ("Look at runs", &["status", "results", "report"]),
-    ("Steer runs", &["ctl", "batches"]),
+    ("Control runs", &["ctl", "batches"]),
     ("Look things up", &["limits", "models", "providers"]),
     ("More", &[]),
 ];
 
-const TEMPLATE: (&str, &str) = ("template", "Prompt with {{column}} in it, or @FILE");
+const TEMPLATE: (&str, &str) = ("template", "Template of the prompts with {{column}}, or @FILE");
 const SYSTEM: (&str, &str) = ("system", "System prompt, or @FILE");
-const MODEL: (&str, &str) = ("model", "Model [default: claude-haiku-4-5]");
-const MAX_TOKENS: (&str, &str) = ("max-tokens", "Longest answer, in tokens [default: 1024]");
-const PARAM: (&str, &str) = ("param", "Any other parameter, such as temperature=0");
-const LIMIT: (&str, &str) = ("limit", "Only the first N rows");
+const MODEL: (&str, &str) = ("model", "Name of the model [default: claude-haiku-4-5]");
+const MAX_TOKENS: (&str, &str) = ("max-tokens", "Maximum length of an answer in tokens [default: 1024]");
+const PARAM: (&str, &str) = ("param", "Another parameter of the API, such as temperature=0");
+const LIMIT: (&str, &str) = ("limit", "Use only the first N rows");
 const ID: (&str, &str) = ("id", "Column with each row's id");
-const OUTPUT: (&str, &str) = ("output", "Output: .jsonl, .csv, .tsv, .txt or .parquet");
+const OUTPUT: (&str, &str) = ("output", "Output file: .jsonl, .csv, .tsv, .txt or .parquet");
 const FIELDS: (&str, &str) = ("fields", "Fields of the output, such as id,text");
 const SCHEMA: (&str, &str) = ("schema", "JSON schema that each answer must match");
-const TIER: (&str, &str) = ("tier", "Tier of your organization [default: auto]");
-const CONCURRENCY: (&str, &str) = ("concurrency", "Most requests in flight [default: auto]");
-const MAX_COST: (&str, &str) = ("max-cost", "Most dollars to spend on these results");
+const TIER: (&str, &str) = ("tier", "Usage tier of your organization [default: auto]");
+const CONCURRENCY: (&str, &str) = ("concurrency", "Maximum number of requests in flight [default: auto]");
+const MAX_COST: (&str, &str) = ("max-cost", "Maximum cost of these results, in dollars");
 const LANE: (&str, &str) = ("lane", "online, batch (half price) or auto [default: online]");
-const PROVIDER: (&str, &str) = ("provider", "Provider to send to, such as bedrock");
-const SIMULATE: (&str, &str) = ("simulate", "Rehearse against a built-in server; needs no key");
-const YES: (&str, &str) = ("yes", "Do not ask before an expensive run");
-const QUIET: (&str, &str) = ("quiet", "Say nothing but errors");
-const JSON: (&str, &str) = ("json", "Write one JSON document");
+const PROVIDER: (&str, &str) = ("provider", "Provider that gets the requests, such as bedrock");
+const SIMULATE: (&str, &str) = ("simulate", "Rehearse against the built-in simulator without a key");
+const YES: (&str, &str) = ("yes", "Start an expensive run without a question");
+const QUIET: (&str, &str) = ("quiet", "Show only errors");
+const JSON: (&str, &str) = ("json", "Write one JSON document instead of text");
 const FORMAT: (&str, &str) = ("format", "Format of the inputs [default: auto]");
-const BASE_URL: (&str, &str) = ("base-url", "Server to use instead of the API, without /v1");
+const BASE_URL: (&str, &str) = ("base-url", "Address of the server, instead of the API's address");
 
-/// What `-h` shows of each command. All flags of other commands fit on one screen.
+/// The short help of each command in this list. A command that is not listed has so few flags that all of them fit on
+/// one screen.
 pub(super) const SHORT: &[Short] = &[
     Short {
         command: "claude-batch run",
@@ -69,7 +70,7 @@ pub(super) const SHORT: &[Short] = &[
             MAX_COST,
             LANE,
             PROVIDER,
-            ("retry-failed", "Try failed rows again, too"),
+            ("retry-failed", "Also retry rows that failed in earlier runs"),
             ("dry-run", "Show what would be sent, and its cost; send nothing"),
             SIMULATE,
             YES,
@@ -85,11 +86,11 @@ pub(super) const SHORT: &[Short] = &[
     Short {
         command: "claude-batch resume",
         flags: &[
-            ("only", "Only rows that failed with these classes"),
-            ("output", "Results file of the logs, if it is in another folder"),
-            ("model", "Model [default: as in the row]"),
+            ("only", "Run only rows that failed with these error classes"),
+            ("output", "Results file of these logs, if not in their folder"),
+            ("model", "Name of the model [default: as in the row]"),
             ("system", "System prompt, or @FILE [default: as in the row]"),
-            ("max-tokens", "Longest answer, in tokens [default: as in the row]"),
+            ("max-tokens", "Maximum tokens of an answer [default: as in the row]"),
             TIER,
             CONCURRENCY,
             MAX_COST,
@@ -109,13 +110,13 @@ pub(super) const SHORT: &[Short] = &[
     Short {
         command: "claude-batch results",
         flags: &[
-            ("output", "Output; its name says its format [default: screen]"),
-            ("output-format", "jsonl, csv, tsv, text or parquet"),
+            ("output", "Output file; its ending sets the format"),
+            ("output-format", "Format: jsonl, csv, tsv, text or parquet"),
             ("fields", "Fields, such as id,text,usage.output_tokens"),
-            ("order", "done or input: how rows are ordered"),
-            ("include", "ok, truncated, refused, invalid or failed rows only"),
-            ("input", "Input of the run, if it is not found"),
-            ("raw-cells", "Keep cells that a spreadsheet would take for formulas"),
+            ("order", "Order of the rows: done (as they ended) or input"),
+            ("include", "Only rows: ok, truncated, refused, invalid or failed"),
+            ("input", "Input of the run, if the program does not find it"),
+            ("raw-cells", "Do not escape cells that could run as formulas"),
         ],
         examples: &[
             "results tickets.csv -o answers.csv",
@@ -125,7 +126,7 @@ pub(super) const SHORT: &[Short] = &[
     },
     Short {
         command: "claude-batch status",
-        flags: &[("watch", "Show it again every second, until the run ends"), JSON],
+        flags: &[("watch", "Show the status every second, until the run ends"), JSON],
         examples: &["status", "status prompts.jsonl --watch", "status prompts.jsonl --json"],
     },
     Short {
@@ -135,7 +136,11 @@ pub(super) const SHORT: &[Short] = &[
     },
     Short {
         command: "claude-batch models",
-        flags: &[("all", "Show retired models too"), JSON, ("prices", "Prices that replace the built-in ones")],
+        flags: &[
+            ("all", "Show retired models too"),
+            JSON,
+            ("prices", "File with prices that replace the built-in prices"),
+        ],
         examples: &["models", "models claude-haiku-4-5"],
     },
     Short {
@@ -154,9 +159,9 @@ pub(super) const SHORT: &[Short] = &[
             TIER,
             MAX_COST,
             LANE,
-            ("deadline", "When the run has to be done, such as 6h or 18:00"),
-            ("history", "Results of earlier runs to learn from"),
-            ("count-tokens", "Let the API count the tokens of N rows; free"),
+            ("deadline", "Time by which the run must be done: 6h or 18:00"),
+            ("history", "Results of earlier runs, from which the plan learns"),
+            ("count-tokens", "Let the API count the tokens of N rows, for free"),
             ("json", "Print the plan as one JSON object"),
         ],
         examples: &[
@@ -168,20 +173,20 @@ pub(super) const SHORT: &[Short] = &[
     Short {
         command: "claude-batch limits",
         flags: &[
-            ("tier", "Only this tier"),
-            ("model", "Only limits that apply to this model"),
+            ("tier", "Show only this tier"),
+            ("model", "Show only limits that apply to this model"),
             ("live", "Show the limits that apply now"),
             ("ask", "With --live: ask the API with a message of one token"),
             ("save", "With --live: write the limits to this profile"),
             PROVIDER,
-            ("yes", "With --live: send the message without asking"),
+            ("yes", "With --live: send the message without a question"),
             JSON,
         ],
         examples: &["limits --tier 2", "limits --live", "limits --live --ask -m claude-opus-5"],
     },
     Short {
         command: "claude-batch batches list",
-        flags: &[("limit", "Without RUN: how many batches [default: 20]"), JSON, PROVIDER, BASE_URL],
+        flags: &[("limit", "Without RUN: number of batches [default: 20]"), JSON, PROVIDER, BASE_URL],
         examples: &["batches list", "batches list prompts.jsonl --json"],
     },
     Short {
@@ -193,7 +198,7 @@ pub(super) const SHORT: &[Short] = &[
         command: "claude-batch batches collect",
         flags: &[
             ("wait", "Wait until every batch has ended"),
-            ("errors", "Error log of the run, if it has another name"),
+            ("errors", "Error log of the run, if --errors set its name"),
             BASE_URL,
             QUIET,
         ],
@@ -206,20 +211,20 @@ pub(super) const SHORT: &[Short] = &[
     },
     Short {
         command: "claude-batch batches cancel",
-        flags: &[("yes", "Cancel without asking"), PROVIDER, BASE_URL],
+        flags: &[("yes", "Cancel without a question"), PROVIDER, BASE_URL],
         examples: &["batches cancel prompts.jsonl", "batches cancel prompts.jsonl --yes"],
     },
     Short {
         command: "claude-batch simulate",
         flags: &[
-            ("port", "Port; 0 takes a free one [default: 8080]"),
-            ("as", "Platform to play [default: anthropic]"),
-            ("keys", "Accepted keys, or none [default: any key]"),
+            ("port", "Port to listen on; 0 takes a free port [default: 8080]"),
+            ("as", "Platform to imitate [default: anthropic]"),
+            ("keys", "Keys to accept: any, none, or a list [default: any]"),
             ("tier", "Tier whose limits apply [default: 1]"),
-            ("rpm", "Requests per minute, for each model class"),
-            ("itpm", "Uncached input tokens per minute"),
-            ("otpm", "Output tokens per minute"),
-            ("latency", "realistic, zero, or such as 600ms,120"),
+            ("rpm", "Limit of requests per minute, for each model class"),
+            ("itpm", "Limit of uncached input tokens per minute"),
+            ("otpm", "Limit of output tokens per minute"),
+            ("latency", "Time to answer: realistic, zero, or like 600ms,120"),
             ("output-tokens", "Length of answers"),
             ("faults", "File of faults to inject"),
             ("answers", "File of scripted answers"),
@@ -233,8 +238,8 @@ pub(super) const SHORT: &[Short] = &[
         flags: &[
             ("set", "Only settings that a flag, a variable or a file sets"),
             JSON,
-            ("profile", "Profile of the configuration to use"),
-            ("config", "Configuration file, instead of claude-batch.toml"),
+            ("profile", "Profile to use from the configuration file"),
+            ("config", "Configuration file to use instead of claude-batch.toml"),
         ],
         examples: &["config show --set", "config show tier rpm --profile night", "config show --tier 2 --json"],
     },

@@ -49,14 +49,17 @@ pub(super) fn permission(config: &Config, catalog: &Catalog, model: &str, origin
     };
     let what = format!("a message of one token to {}", escape(model));
     if !has_somebody(world) {
-        bail!("to learn the limits, {what} must be sent to {origin}, which {cost}; --yes sends it without asking");
+        bail!(
+            "to learn the limits, {what} must be sent to {origin} (the message {cost}); add --yes to send it without a \
+             question"
+        );
     }
-    say::ask(&format!("Send {what} at {}? It {cost}. [y/N] ", escape(origin)));
+    say::ask(&format!("Send {what} at {}? The message {cost}. [y/N] ", escape(origin)));
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).context("can't read the answer")?;
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
-        _ => bail!("nothing was sent; --yes sends the message without asking"),
+        _ => bail!("nothing was sent; add --yes to send the message without a question"),
     }
 }
 
@@ -81,8 +84,8 @@ pub(super) fn ask(server: &Server, catalog: &Catalog, model: &str) -> Result<Fou
     }
     Err(Stopped {
         message: format!(
-            "{} answered, but its response reports no limits; a gateway may remove the headers. Give the limits by hand: \
-             --tier, or --rpm, --itpm and --otpm",
+            "{} answered, but its response reports no limits; perhaps a gateway removes the headers. Set the limits \
+             with --tier, or with --rpm, --itpm and --otpm",
             escape(&server.origin)
         ),
         exit: Exit::Endpoint,
@@ -125,7 +128,10 @@ fn of_verdict(verdict: &Verdict, server: &str, what: &str) -> Stopped {
             (format!("{server} refused the key{}; check {key}", said(failure)), Exit::Account)
         }
         Verdict::Forbidden(failure) | Verdict::Halt(HaltReason::Forbidden(failure)) => (
-            format!("{server} forbids this request{}; check what the key and its workspace may do", said(failure)),
+            format!(
+                "{server} forbids this request{}; check what the key and its workspace are allowed to do",
+                said(failure)
+            ),
             Exit::Account,
         ),
         Verdict::Halt(HaltReason::Account(failure)) => (

@@ -61,16 +61,19 @@ pub(super) fn show(args: &LimitsArgs, world: &World) -> Result<Exit> {
     let origin = server::origin(&config)?;
     if args.run.is_none() && found.origin() != origin {
         say::err(&format!(
-            "note: no run below this folder has learned the limits of {}; --ask asks for them",
+            "note: no run below this folder has learned the limits of {}; to ask the API for its limits, add --ask",
             escape(&origin)
         ));
         if profile.is_some() {
-            bail!("nothing was saved: these limits are those of {}; name the run to save them", escape(found.origin()));
+            bail!(
+                "nothing was saved, because these limits are from another server ({}); to save them, name their run",
+                escape(found.origin())
+            );
         }
     }
     let Some(profile) = profile else { return Ok(Exit::Done) };
     let Some(limits) = found.limits(&catalog, model, &config.provider.name) else {
-        bail!("nothing was saved: no limits of {} are among these; choose a model with -m", escape(model))
+        bail!("nothing was saved, because no limits of {} were found; choose another model with -m", escape(model))
     };
     say::err(&profile.save(limits)?);
     Ok(Exit::Done)
@@ -112,7 +115,7 @@ fn find(
     }
     if !config.simulate && !config.provider.features.rate_headers {
         bail!(
-            "the provider {} reports no limits in its responses, so they can't be asked for; its console has them",
+            "the provider {} reports no limits in its responses; see its console for the limits",
             config.provider.name
         );
     }

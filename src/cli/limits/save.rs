@@ -71,7 +71,7 @@ impl Profile {
         let missing: Vec<&str> = named.iter().filter(|(_, limit)| limit.is_none()).map(|(name, _)| *name).collect();
         let missing = match missing.is_empty() {
             true => String::new(),
-            false => format!("; {} was not reported and stays as it is", missing.join(", ")),
+            false => format!("; {} was not reported and is not changed", missing.join(", ")),
         };
         Ok(format!(
             "saved {} in [{}] of {}{missing}. To use it: {} --profile {}",
@@ -116,7 +116,10 @@ fn edited(text: &str, profile: &str, limits: &[Limit]) -> Result<String> {
     };
     let is_right = |text: &String| parsed(text).is_ok_and(|found| found == wanted);
     candidates.into_iter().find(is_right).ok_or_else(|| {
-        anyhow!("its profile {profile:?} can't be edited in this form; write it below a heading [{}]", heading(profile))
+        anyhow!(
+            "its profile {profile:?} has a form that can't be edited; write the profile below a heading [{}]",
+            heading(profile)
+        )
     })
 }
 

@@ -94,7 +94,7 @@ impl<'c> Chosen<'c> {
 fn lines(chosen: &Chosen<'_>, tier: Option<Tier>, columns: usize) -> Vec<String> {
     let mut lines = match tier {
         Some(Tier::None) => {
-            let what = "--tier none: a run has no limits of its own, and keeps to those that the API reports.";
+            let what = "--tier none: a run begins without limits, and follows the limits that the API reports.";
             return wrap(what, columns);
         }
         Some(Tier::Auto) => wrap("--tier auto: a run begins with the limits of this tier:", columns),
@@ -201,6 +201,6 @@ mod tests {
         let none = shown(Some(Tier::None), None).expect("no model is named");
 
         assert!(auto.contains("--tier auto: a run begins with") && auto.contains("tier start ("), "{auto}");
-        assert!(none.contains("--tier none: a run has no limits of its own") && none.lines().count() <= 2, "{none}");
+        assert!(none.contains("--tier none: a run begins without limits") && none.lines().count() <= 2, "{none}");
     }
 }

@@ -30,7 +30,9 @@ fn about(catalog: &Catalog, model: &Model, today: Date) -> Vec<ListRow> {
     }
     let family = match model.family {
         TokenizerFamily::Old => "old (before Opus 4.7)",
-        TokenizerFamily::New => "new (since Opus 4.7; about 30 % more tokens for the same Latin text or code)",
+        TokenizerFamily::New => {
+            "new (since Opus 4.7; about 30 % more tokens for the same code or text in Latin letters)"
+        }
     };
     let sampling = match model.rejects_sampling {
         true => "values of temperature, top_p and top_k other than the default are refused",
@@ -147,7 +149,7 @@ mod tests {
         lifecycle   active
         window      1,000,000 tokens
         max output  128,000 tokens
-        tokenizer   new (since Opus 4.7; about 30 % more tokens for the same Latin text or code)
+        tokenizer   new (since Opus 4.7; about 30 % more tokens for the same code or text in Latin letters)
         sampling    temperature, top_p and top_k are accepted
         tools       add a hidden prompt of 286 tokens (tool_choice any or tool: 406)
         limits      tier start: 1,000 requests, 2,000,000 input, 400,000 output tokens per minute

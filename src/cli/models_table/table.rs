@@ -82,7 +82,7 @@ pub(super) fn lines(catalog: &Catalog, shown: Shown, today: Date, columns: usize
     below.extend(catalog.price_file().map(note_of_price_file));
     below.extend(notes(catalog, &served));
     if is_narrow {
-        below.push("A wider terminal, or models NAME, also shows the longest output and the whole names.".to_owned());
+        below.push("For the maximum output and the whole names, use a wider terminal or models NAME.".to_owned());
     }
     if shown == Shown::Served && !retired.is_empty() {
         let models = plural(retired.len() as u64, "retired model is", "retired models are");

@@ -25,7 +25,7 @@ pub(super) fn advice(plan: &Plan<'_>) -> Vec<String> {
             .flatten()
             .collect();
     if advice.is_empty() {
-        advice.push("Nothing stands in the way of this run.".to_owned());
+        advice.push("Nothing was found that could prevent this run.".to_owned());
     }
     advice
 }
@@ -73,7 +73,10 @@ fn deadline(plan: &Plan<'_>) -> Option<String> {
     Some(match helps {
         Some(other) => format!("The run {} the deadline; {} would meet it.", misses(fit), change_words(&other.change)),
         None => {
-            format!("The run {} the deadline, and no other tier or model of the same line would meet it.", misses(fit))
+            format!(
+                "The run {} the deadline, and no other tier or model of the same family would meet it.",
+                misses(fit)
+            )
         }
     })
 }
@@ -90,7 +93,7 @@ fn faster(plan: &Plan<'_>) -> Option<String> {
     }
     let what = match reason {
         Reason::Limit(dimension) => format!("the limit on {}", dimension.name()),
-        Reason::Window => "the number of requests at once".to_owned(),
+        Reason::Window => "the limit on requests in flight".to_owned(),
         other => other.name().to_owned(),
     };
     let saves = |other: &&Alternative| {
@@ -128,7 +131,7 @@ fn cheaper(plan: &Plan<'_>) -> Option<String> {
 fn truncated(plan: &Plan<'_>) -> Option<String> {
     let share = plan.forecast.truncated_share.filter(|share| *share > 0.02)?;
     Some(format!(
-        "max_tokens cut {} of the earlier answers; a higher max_tokens would keep them whole.",
+        "max_tokens truncated {} of the earlier answers; a higher max_tokens would avoid this.",
         percent(share)
     ))
 }

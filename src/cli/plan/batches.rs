@@ -152,7 +152,7 @@ fn stored_words() -> String {
 /// accept them in batches.
 fn refused_words(online: u64, asked_again: u64) -> Vec<String> {
     let again = asked_again.min(online);
-    let reasons = [(again, "answers are asked for again online"), (online - again, REFUSED)];
+    let reasons = [(again, "rows whose answers are asked for again are sent online"), (online - again, REFUSED)];
     let reasons = reasons.into_iter().filter(|(rows, _)| *rows > 0);
     reasons.map(|(rows, why)| format!("{} online at the full price: {why}", plural(rows, "row", "rows"))).collect()
 }
@@ -172,8 +172,8 @@ fn cache_words(plan: &Plan<'_>, batches: &InBatches) -> Vec<String> {
     }
     texts.extend(batches.break_even.map(|[minutes, hour]| {
         format!(
-            "a cache in batches pays from a hit rate of {} (5 min) or {} (1 h); none is promised, and batches share no \
-             cache with online requests",
+            "in batches, the cache saves money from a hit rate of {} (5 min) or {} (1 h); the API promises no hit \
+             rate, and batches share no cache with online requests",
             percent(minutes),
             percent(hour)
         )
@@ -205,7 +205,8 @@ fn deadline_words(plan: &Plan<'_>) -> Option<String> {
         Some(until) => {
             let half = found.at.checked_sub(plan.online.time.time.high / 2).unwrap_or(until);
             format!(
-                "online alone meets the deadline: all rows can stay in batches until {}, half of them until {}",
+                "sending rows online can meet the deadline: all rows can wait in batches until {}, half of the rows \
+                 until {}",
                 shown(until),
                 shown(half)
             )
@@ -215,8 +216,8 @@ fn deadline_words(plan: &Plan<'_>) -> Option<String> {
             let [online, rest] = [found.online_share, rest].map(percent);
             let fit = if found.fit == Fit::No { "misses" } else { "may miss" };
             format!(
-                "online alone {fit} the deadline: about {online} of the rows fit online, and about {rest} depend on \
-                 batches that end in time"
+                "sending all rows online {fit} the deadline: about {online} of the rows can be sent online in time, \
+                 and about {rest} depend on batches that end in time"
             )
         }
     })
@@ -228,7 +229,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_asked_for_again_is_no_fault_of_a_parameter() {
-        let again = "answers are asked for again online";
+        let again = "rows whose answers are asked for again are sent online";
 
         assert_eq!(refused_words(49, 49), [format!("49 rows online at the full price: {again}")]);
         assert_eq!(refused_words(2, 0), [format!("2 rows online at the full price: {REFUSED}")]);

@@ -137,7 +137,7 @@ impl Counting {
             }
             Try::Limited { wait, rpm } => {
                 // The server's own message is not shown, because it is long and contains the name of the organization.
-                self.fault("the server allows no more token counts at present (status 429)".to_owned());
+                self.fault("the server accepts no more token counts at the moment (status 429)".to_owned());
                 self.pace.refused(sent, wait, rpm);
                 self.left.push_front(row);
             }
@@ -180,7 +180,7 @@ async fn count_once<T: Transport>(transport: &T, provider: &Anthropic, request: 
         }
     }
     if head.is_success() {
-        let what = "the answer is not a token count; does the server have /v1/messages/count_tokens?";
+        let what = "the answer is not a token count; check that the server has /v1/messages/count_tokens";
         return count_of(&body).map_or_else(|| Try::Failed(what.to_owned()), Try::Counted);
     }
     let mut decoder = provider.decoder(&head);
@@ -256,7 +256,7 @@ mod tests {
 
         let counted = counted.expect("the first row is counted");
         let fault = counted.fault.unwrap_or_default();
-        assert!(counted.counts.len() < 20 && fault.contains("allows no more token counts"), "{fault}");
+        assert!(counted.counts.len() < 20 && fault.contains("accepts no more token counts"), "{fault}");
         assert!(refused < 50, "{refused} refusals");
         assert!(start.elapsed() <= Duration::from_secs(125), "{:?}", start.elapsed());
     }

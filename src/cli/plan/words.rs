@@ -37,7 +37,7 @@ pub(in crate::cli) fn words(plan: &Plan<'_>, columns: usize) -> String {
     lines.push(list(&rows(plan), columns).trim_end().to_owned());
     if plan.rows.to_send > 0 && !plan.alternatives.is_empty() {
         lines.push(String::new());
-        lines.push("what would change it:".to_owned());
+        lines.push("what other settings would change:".to_owned());
         lines.extend(alternatives(plan, columns));
     }
     for text in advice.iter().skip(1) {
@@ -69,7 +69,10 @@ fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
     rows.push(ListRow::text("cost", format!("{}{prices}", cost_of(totals.cost, totals.at_most, totals.unpriced))));
     rows.extend(plan.paid_twice().map(|most| {
         let requests = plural(forecast.time.max_in_flight, "request", "requests");
-        ListRow::text("", format!("if the run is killed, about {requests} in flight may be paid again: at most {most}"))
+        ListRow::text(
+            "",
+            format!("if the run is killed, about {requests} in flight are possibly billed twice: at most {most}"),
+        )
     }));
     if plan.spent > Money::ZERO {
         rows.push(ListRow::text("", format!("earlier runs on these results have spent {} in addition", plan.spent)));
@@ -175,12 +178,14 @@ fn max_cost_words(plan: &Plan<'_>, most: Money) -> String {
     let by = |more: Money, less: Money| more.less(less).rounded_up();
     match Fit::of(cost, left) {
         Fit::Fits if plan.forecast.totals.at_most.is_some_and(|at_most| at_most <= left) => {
-            format!("--max-cost {most}{of}: enough, even if every answer is as long as it may be")
+            format!("--max-cost {most}{of}: enough, even if every answer is as long as max_tokens allows")
         }
         Fit::Fits => format!("--max-cost {most}{of}: enough, {} remain", left.less(cost.high)),
-        Fit::ProbablyFits => format!("--max-cost {most}{of}: probably enough; {} more is safe", by(cost.high, left)),
+        Fit::ProbablyFits => {
+            format!("--max-cost {most}{of}: probably enough; with {} more, certainly enough", by(cost.high, left))
+        }
         fit @ (Fit::ProbablyNot | Fit::No) => format!(
-            "--max-cost {most}{of}: {}; {} is missing for the likely cost, and the run stops after about {} of {} rows",
+            "--max-cost {most}{of}: {}; the likely cost is {} more, and the run stops after about {} of {} rows",
             if fit == Fit::No { "not enough" } else { "probably not enough" },
             by(cost.likely, left),
             count(rows_within(plan.rows.to_send, left, cost.likely)),
@@ -192,7 +197,7 @@ fn max_cost_words(plan: &Plan<'_>, most: Money) -> String {
 fn max_requests_words(plan: &Plan<'_>, most: u64) -> String {
     let rows = plan.rows.to_send;
     match most >= rows {
-        true => format!("--max-requests {}: enough, as long as few requests have to be sent again", count(most)),
+        true => format!("--max-requests {}: enough if only few requests must be sent again", count(most)),
         false => format!("--max-requests {0}: the run stops after at most {0} of {1} rows", count(most), count(rows)),
     }
 }
@@ -245,15 +250,15 @@ fn basis(plan: &Plan<'_>) -> Vec<String> {
     };
     let counted = format!("input: token counts of {}", plural(plan.counted, "row", "rows"));
     add(&forecast.input_basis, Basis::Counts, &counted);
-    add(&forecast.input_basis, Basis::Template, "input: earlier answers to the same prompts' template");
+    add(&forecast.input_basis, Basis::Template, "input: earlier answers to the same template");
     add(&forecast.input_basis, Basis::Model, "input: earlier answers of the same model");
     add(&forecast.input_basis, Basis::Assumption, "input: estimated from the text");
     add(&forecast.output_basis, Basis::Template, "output: earlier answers to the same template");
     add(&forecast.output_basis, Basis::Model, "output: earlier answers of the same model to other templates");
-    add(&forecast.output_basis, Basis::Assumption, "output: assumed, 8 to max_tokens tokens and likely 256");
+    add(&forecast.output_basis, Basis::Assumption, "output: assumed, from 8 tokens to max_tokens, likely 256");
     let is_used = rows(&forecast.output_basis, Basis::Assumption) < forecast.totals.rows
         || rows(&forecast.input_basis, Basis::Assumption) < forecast.totals.rows;
-    let unused = if is_used { "" } else { " (not used: fewer than 5 are of these models)" };
+    let unused = if is_used { "" } else { " (not used: fewer than 5 answers are of these models)" };
     for source in &plan.learned.files {
         let origin = source.origin.as_deref().map(|origin| format!(" from {}", escape(origin))).unwrap_or_default();
         let path = source.path.display().to_string();
@@ -330,7 +335,7 @@ fn ladder_words(plan: &Plan<'_>, tier: Tier, is_faster: bool) -> String {
     }
     let pays = break_even_a_day.map(|rows| {
         let requests = plural(rows.ceil() as u64, "request", "requests");
-        format!("; pays from {requests} a day that would have to wait")
+        format!("; worth it if {requests} a day would have to wait")
     });
     format!("{factors}; deposit ${:.0}{} (as of {AS_OF})", deposit.dollars(), pays.unwrap_or_default())
 }

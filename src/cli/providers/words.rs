@@ -52,7 +52,7 @@ fn rows(provider: &ListedProvider, config: &ProviderConfig, world: &World) -> Ve
 fn key(config: &ProviderConfig, world: &World) -> (&'static str, String) {
     let mut words = match &config.key {
         KeySource::Missing if !config.needs_key() => {
-            return ("  key", format!("none; if it needs one, {}", config.key_ways));
+            return ("  key", format!("none; if the provider needs a key, {}", config.key_ways));
         }
         KeySource::Missing => return ("  no key", config.key_ways.clone()),
         KeySource::File(path) if !world.resolve(path).exists() => {
@@ -120,7 +120,7 @@ fn prices(config: &ProviderConfig) -> Option<String> {
     let factor = match config.price_factor {
         1.0 => None,
         0.0 => Some("none: its answers cost nothing".to_owned()),
-        factor => Some(format!("the usual ones times {factor}")),
+        factor => Some(format!("the usual prices times {factor}")),
     };
     match (file, factor) {
         (Some(file), Some(factor)) => Some(format!("{file}, for other models {factor}")),
@@ -130,11 +130,11 @@ fn prices(config: &ProviderConfig) -> Option<String> {
 
 /// Returns the explanation below the list of providers.
 pub(super) fn below(columns: usize) -> Vec<String> {
-    let text = "drops: left out of requests, and counted in the summary. refuses: a row with such a member fails before \
-                it is sent. lacks: features of the Claude API that the provider does not have; without rate-headers, \
-                limits are those of your settings, else they are learned from refusals. Prices and limits are those of \
-                the Claude API unless a line says otherwise. Choose one with --provider NAME, and change or add one as \
-                [providers.NAME] in your configuration file.";
+    let text = "drops: members that are left out of requests, and counted in the summary. refuses: members that make a \
+         row fail before it is sent. lacks: features of the Claude API that the provider does not have; without \
+         rate-headers, the limits come from your settings, or else are learned from refusals. A provider has the \
+         prices and limits of the Claude API unless a line says otherwise. Choose a provider with --provider NAME, and \
+         change or add one as [providers.NAME] in your configuration file.";
     wrap(text, columns)
 }
 

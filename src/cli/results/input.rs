@@ -60,7 +60,7 @@ pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn
     }
     if inputs.is_empty() {
         notes.push(format!(
-            "the input of {} is not known here, so its columns and its order are missing; name it with --input",
+            "the input of {} was not found, so its columns and its order are missing; name the input with --input",
             shown(results.as_ref().or(errors.as_ref()))
         ));
     }

@@ -83,7 +83,7 @@ pub(crate) fn made_words(projection: &Projection, made: Made) -> String {
     let mut said = format!("{}: {}", projection.name(), plural(made.rows, "row", "rows"));
     if made.not_in_input > 0 {
         said.push_str(&format!(
-            " ({} of the results file left out: no longer in the input)",
+            " ({} of the results file left out, because they are no longer in the input)",
             plural(made.not_in_input, "row", "rows")
         ));
     }

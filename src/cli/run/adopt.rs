@@ -41,10 +41,10 @@ const FEED: usize = 256;
 pub(crate) fn adopt(args: &AdoptArgs, world: &World) -> Result<Exit> {
     let config = Config::of_run(&args.run, world)?;
     if config.simulate {
-        bail!("--simulate: the built-in simulator has no batches of earlier runs; leave it out");
+        bail!("--simulate: the built-in simulator has no batches of earlier runs; leave out --simulate");
     }
     if config.fresh || config.dry_run {
-        bail!("adopt adds answers to the results; leave out --fresh and --dry-run");
+        bail!("adopt adds answers to existing results; leave out --fresh and --dry-run");
     }
     let config = without_limits(config);
     let name = parts::run_id();
@@ -195,13 +195,13 @@ impl NewRun<'_> {
         }
         if unmatched > 0 {
             said += &format!(
-                "; {} to no row of the input: were the rows sent with other settings, or from another file?",
+                "; {} to no row of the input; check that the rows were sent with these settings and from this file",
                 plural(unmatched, "answer belongs", "answers belong")
             );
         }
         if unanswered > 0 {
             said += &format!(
-                "; {} no answer, and the next run sends them",
+                "; {} no answer, and the next run sends these rows again",
                 plural(unanswered, "request has", "requests have")
             );
         }
@@ -214,7 +214,7 @@ fn index(disk: &dyn Disk, path: PathBuf, workspace: &Workspace, batch: &Batch) -
     let index = Index::read(disk, path, workspace.api())?;
     if index.lines < batch.counts.total() {
         bail!(
-            "the results of {} have {} of {}; run the same command again",
+            "the results of {} contain only {} of {}; run the same command again",
             batch.id,
             count(index.lines),
             plural(batch.counts.total(), "line", "lines")
@@ -227,7 +227,7 @@ fn index(disk: &dyn Disk, path: PathBuf, workspace: &Workspace, batch: &Batch) -
 fn refused(batch: &Batch) -> Result<Option<Exit>> {
     let id = escape(&batch.id);
     if batch.archived_at.is_some() {
-        bail!("the results of {id} were removed at the API, so nobody can read them");
+        bail!("the API has removed the results of {id}, so they can't be read");
     }
     if batch.status == BatchStatus::Ended {
         return Ok(None);

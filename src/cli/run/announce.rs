@@ -57,8 +57,8 @@ impl NewRun<'_> {
             caching::note_of_pipe(self.prompt_cache()).iter().for_each(|text| self.say(text));
             if self.paths.results.is_none() {
                 self.say(&format!(
-                    "results go to standard output, so this run can't be resumed; with -o FILE it could. Rows without \
-                     an answer will be in {}",
+                    "results go to standard output, so this run can't be resumed; name a results file with -o to be \
+                     able to resume it. Rows without an answer will be in {}",
                     escape(&self.paths.errors.display().to_string())
                 ));
             }
@@ -78,7 +78,7 @@ impl NewRun<'_> {
             self.say(&deadline_words(forecast.time.time, deadline, &ZonedDateTime::now()));
         }
         if self.stored.as_ref().is_some_and(|stored| !stored.is_empty()) && survey.reused + survey.done == 0 {
-            self.say("note: --reuse: these results have no answer to the request of any row, so all rows are sent");
+            self.say("note: --reuse: these results have no answers to the requests of this run, so all rows are sent");
         }
         if let Some(words) = self.budget_words(forecast, spent) {
             self.say(&words);
@@ -90,7 +90,7 @@ impl NewRun<'_> {
             faults::before_a_run(survey).iter().for_each(|line| self.say(line));
         }
         if let Some(damage) = &survey.damage {
-            self.say(&format!("warning: {}; the rows before it are sent", escape(damage)));
+            self.say(&format!("warning: {}; the rows before this place are sent", escape(damage)));
         }
         let cost_of_share = |share: f64| {
             let cost = forecast.totals.cost.filter(|_| forecast.totals.unpriced == 0)?;
@@ -107,8 +107,8 @@ impl NewRun<'_> {
         }
         if let Some(places) = self.places(survey, catalog) {
             self.say(&format!(
-                "note: the rows come in phases that use one limit at a time: they are read from {} places in turn, which \
-                 should take {:.0} % less time than the order of the file",
+                "note: at each place in the input, the rows use mainly one of the limits. So rows are read from {} \
+                 places in turn, which should take {:.0} % less time than the order of the file",
                 places.count(),
                 100.0 * places.share_saved()
             ));
@@ -165,7 +165,7 @@ impl NewRun<'_> {
         (cost.likely > left).then(|| {
             format!(
                 "warning: {left} of --max-cost {most} is left, which is below the likely cost: the run will stop after \
-                 about {} of {} rows; the same command with a higher --max-cost continues it",
+                 about {} of {} rows; to continue the run, use the same command with a higher --max-cost",
                 count(rows_within(rows, left, cost.likely)),
                 count(rows)
             )
@@ -201,11 +201,11 @@ impl NewRun<'_> {
             return Ok(());
         };
         let cost = cost_words(&forecast.of_run(), forecast.totals.unpriced);
-        say::ask(&format!("This run may cost {cost}. Continue? [y/N] "));
+        say::ask(&format!("This run can cost {cost}. Continue? [y/N] "));
         let answer = self.answer()?;
         match answer.trim().to_ascii_lowercase().as_str() {
             "y" | "yes" => Ok(()),
-            _ => Err(anyhow!("not started; --yes starts without asking, --max-cost sets a limit")),
+            _ => Err(anyhow!("not started; add --yes to start without a question, or set a limit with --max-cost")),
         }
     }
 

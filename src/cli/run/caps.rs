@@ -13,17 +13,17 @@ pub(super) fn fault(max_cost: Option<Money>, survey: &Survey) -> Option<String> 
     }
     let all = survey.models.values().fold(Money::ZERO, |sum, model| sum + model.most);
     let costs = match survey.to_send {
-        1 => format!("the row may cost up to {}", shown(cheapest)),
+        1 => format!("the row can cost up to {}", shown(cheapest)),
         rows => format!(
-            "each of the {} may cost {} or more, and all of them up to {}",
+            "each of the {} can cost {} or more, and all of them up to {}",
             plural(rows, "row", "rows"),
             shown(cheapest),
             shown(all)
         ),
     };
     Some(format!(
-        "with --max-cost {budget} no row can be sent: {costs}; raise it, or lower --max-tokens, which bounds the length of \
-         the answers"
+        "with --max-cost {budget} no row can be sent: {costs}; raise --max-cost, or lower --max-tokens, the maximum \
+         length of answers"
     ))
 }
 
@@ -63,8 +63,8 @@ mod tests {
         insta::assert_snapshot!(
             [fault(1, 0.005_21), fault(2, 0.010_42)].map(Option::unwrap_or_default).join("\n"),
             @r"
-            with --max-cost <$0.0001 no row can be sent: the row may cost up to $0.0053; raise it, or lower --max-tokens, which bounds the length of the answers
-            with --max-cost <$0.0001 no row can be sent: each of the 2 rows may cost $0.0053 or more, and all of them up to $0.0105; raise it, or lower --max-tokens, which bounds the length of the answers
+            with --max-cost <$0.0001 no row can be sent: the row can cost up to $0.0053; raise --max-cost, or lower --max-tokens, the maximum length of answers
+            with --max-cost <$0.0001 no row can be sent: each of the 2 rows can cost $0.0053 or more, and all of them up to $0.0105; raise --max-cost, or lower --max-tokens, the maximum length of answers
             "
         );
     }

@@ -16,7 +16,7 @@ impl NewRun<'_> {
         let seen = progress.clone();
         let on_heard = move |heard| match heard {
             Heard::Status => say(&format!(
-                "the run has not begun: nothing was sent, {} of the input read so far",
+                "the run has not begun: nothing was sent (read so far: {} of the input)",
                 plural(seen.rows(), "row", "rows")
             )),
             Heard::Steer => say("the settings will be read again when the run begins"),

@@ -55,7 +55,7 @@ impl NewRun<'_> {
         let context = self.summary_context(&finish, log, stats, known);
         self.say_summary(stats, &context);
         if self.config.inputs.contains(&InputArg::Stdin) && context.rerun_command.is_some() {
-            self.say("the rows came from standard input: pipe the same rows into the command that resumes the run");
+            self.say("the rows came from standard input: to resume the run, pipe the same rows into this command");
         }
         self.say_failures_if_quiet(&context.failed_in_log, stats);
         if !self.is_stop_explained(&finish, &context) {
@@ -88,7 +88,7 @@ impl NewRun<'_> {
         match report_at_end(&self.paths, &RealDisk::new(self.config.owners)) {
             Ok(Some(path)) => self.say_whole(&format!("report: {}", shown(&path))),
             Ok(None) => {}
-            Err(error) => self.warn(&[format!("the report was not made: {error:#}")]),
+            Err(error) => self.warn(&[format!("the report was not written: {error:#}")]),
         }
     }
 

@@ -42,7 +42,7 @@ impl NewRun<'_> {
         } else {
             let which = match (self.config.detach, open) {
                 (false, _) => them.to_owned(),
-                (true, 1) => "it if it has ended".to_owned(),
+                (true, 1) => "it, if it has ended".to_owned(),
                 (true, _) => "those that have ended".to_owned(),
             };
             self.say(&format!("{batches} of an earlier run {are} open: this run collects {which}"));
@@ -176,8 +176,8 @@ impl NewRun<'_> {
         let is_asked = matches!(self.config.prompt_cache, PromptCache::FiveMinutes | PromptCache::Hour);
         if is_asked && self.config.lane.uses_batches() {
             self.say(&format!(
-                "note: --prompt-cache {} adds no marks in a run with batches, since nobody knows how many rows of a batch \
-                 would find a prefix in the cache; marks of the rows themselves are sent",
+                "note: --prompt-cache {} adds no cache marks in a run with batches, because the hit rate of the cache \
+                 in batches is not known; cache marks that rows contain are sent",
                 self.config.prompt_cache.name()
             ));
         }

@@ -141,7 +141,7 @@ fn resume_one(args: &ResumeArgs, log: &Path, world: &World) -> Result<Exit> {
     let disk = disk(args, world)?;
     let shown = escape(&log.display().to_string()).into_owned();
     if is_log_gone(args, log, &disk) {
-        let why = format!("there is no {shown}; a run without failures removes its log");
+        let why = format!("there is no {shown}; a run without failures removes its error log");
         let known = ErrorLog { results: args.output.clone(), ..ErrorLog::default() };
         return resumed(args, log, known, &disk, world)?.end_without_failures(&why);
     }

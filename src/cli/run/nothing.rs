@@ -69,7 +69,7 @@ impl NewRun<'_> {
         let results = self.paths.results.as_deref().map(|path| escape(&path.display().to_string()).into_owned());
         let mut said = match (self.start, failed) {
             (Start::Resume, 0) => format!("nothing to do: no rows in {errors}"),
-            (Start::Resume, _) => format!("nothing to do: no row in {errors} is to be run again"),
+            (Start::Resume, _) => format!("nothing to do: no row in {errors} needs to be run again"),
             _ if let Some(said) = self.nothing_to_rerun() => said,
             (_, 0) if survey.done > 0 => {
                 format!("nothing to do: all {} are answered", plural(survey.done, "row", "rows"))

@@ -103,9 +103,8 @@ impl NewRun<'_> {
                     () = sleep(LOOK_EVERY) => {}
                 }
                 if begun.elapsed() > SILENT && !std::mem::replace(&mut is_told, true) {
-                    self.note(&[
-                        "waiting for the last notices; Ctrl-C ends the wait, and the run is complete".to_owned()
-                    ]);
+                    self.note(&["the run is complete; waiting until the last notices are sent (Ctrl-C ends the wait)"
+                        .to_owned()]);
                 }
             }
         });

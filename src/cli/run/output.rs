@@ -26,8 +26,8 @@ impl NewRun<'_> {
             let form = &self.config.form;
             if !form.fields.is_empty() || form.order == Some(Order::Input) || form.raw_cells || form.null {
                 self.say(
-                    "note: the results file has whole lines, in the order in which rows end; name an output with -o, or \
-                     choose --output-format, for other fields or another order",
+                    "note: the results file has all fields, in the order in which rows end; for other fields or \
+                     another order, name an output with -o, or choose --output-format",
                 );
             }
             return Ok(());
@@ -53,7 +53,7 @@ impl NewRun<'_> {
         let (true, 1.., Some(spool)) = (needs_input, pipes, self.paths.spool()) else { return Ok(()) };
         if pipes > 1 {
             bail!(
-                "the output needs the columns or the order of the input, so at most one input may be a pipe: name files"
+                "the output needs the columns or the order of the input, so at most one input can be a pipe; name files"
             );
         }
         if !self.config.dry_run {

@@ -222,13 +222,13 @@ impl NewRun<'_> {
         let tier = match (self.config.tier, catalog.tier_table(self.config.tier)) {
             (Tier::Auto, _) if let Some(learned) = &learned.limits => {
                 format!(
-                    "those that a run learned from {} at {}",
+                    "the limits that a run learned from {} at {}",
                     escape(&learned.origin),
                     learned.at.strftime("%Y-%m-%d %H:%M UTC")
                 )
             }
             (Tier::None, _) | (_, None) if self.config.provider.limits != RateLimits::NONE => {
-                format!("those of [providers.{}]", self.config.provider.name)
+                format!("the limits in [providers.{}]", self.config.provider.name)
             }
             (Tier::None, _) | (_, None) if !Preset::of_tiers(self.config.provider.kind) => {
                 format!("none; {} has no published limits", self.config.provider.name)
@@ -236,14 +236,14 @@ impl NewRun<'_> {
             (Tier::None, _) | (_, None) => "no limits (--tier none)".to_owned(),
             (Tier::Auto, Some(table)) => {
                 format!(
-                    "tier {} (as of {}), until the API reports others; --tier names yours",
+                    "tier {} (as of {}), until the API reports other limits; name your tier with --tier",
                     table.tier.name(),
                     table.date
                 )
             }
             (tier, Some(table)) => format!("tier {} (as of {})", tier.name(), table.date),
         };
-        if by_hand { format!("those given by hand, and {tier}") } else { tier }
+        if by_hand { format!("the limits that flags set; for the others: {tier}") } else { tier }
     }
 
     /// Returns the tiers that the plan compares with the current tier.
@@ -306,8 +306,8 @@ impl NewRun<'_> {
             let Some(model) = plan.catalog.model(name) else { continue };
             if let Some(on) = model.retires.filter(|on| *on > plan.now.date() && *on <= end.date()) {
                 self.say(&format!(
-                    "warning: {} retires on {on}, before {} are surely answered; choose another model with --model or \
-                     --map-model",
+                    "warning: {} retires on {on}, before {} are certainly answered; choose another model with --model \
+                     or --map-model",
                     escape(name),
                     plural(sum.rows, "row", "rows")
                 ));

@@ -35,7 +35,8 @@ impl NewRun<'_> {
         }
         let first = escape(&self.config.provider.name);
         self.say(&format!(
-            "note: cost and time are those of {first}; rows that another provider answers have its prices"
+            "note: cost and time are estimated for {first}; rows that another provider answers have the prices of that \
+             provider"
         ));
     }
 
@@ -63,7 +64,7 @@ fn other_providers(before: &[(String, u64)], earlier: &[String], ours: &[&str]) 
     let answers = answers.collect::<Vec<_>>().join(" and ");
     let ours = ours.iter().map(|name| escape(name)).collect::<Vec<_>>().join(", then ");
     (!before.is_empty() && !is_same)
-        .then(|| format!("note: the results hold {answers}; this run uses {ours}. Earlier answers stay as they are"))
+        .then(|| format!("note: the results contain {answers}; this run uses {ours}. Earlier answers are not changed"))
 }
 
 #[cfg(test)]
@@ -85,9 +86,9 @@ mod tests {
             other_providers(&router, &["openrouter".to_owned()], &["openrouter", "anthropic"]),
         ];
         insta::assert_snapshot!(notes.map(Option::unwrap_or_default).join("\n"), @r"
-        note: the results hold 1,204 answers by openrouter; this run uses anthropic. Earlier answers stay as they are
-        note: the results hold 1,204 answers by openrouter and 1 by bed\u{1b}rock; this run uses openrouter. Earlier answers stay as they are
-        note: the results hold 1,204 answers by openrouter; this run uses openrouter, then anthropic. Earlier answers stay as they are
+        note: the results contain 1,204 answers by openrouter; this run uses anthropic. Earlier answers are not changed
+        note: the results contain 1,204 answers by openrouter and 1 by bed\u{1b}rock; this run uses openrouter. Earlier answers are not changed
+        note: the results contain 1,204 answers by openrouter; this run uses openrouter, then anthropic. Earlier answers are not changed
         ");
         let chain = ["openrouter".to_owned(), "anthropic".to_owned()];
         assert_eq!(other_providers(&router, &chain, &["openrouter", "anthropic"]), None, "nothing has changed");

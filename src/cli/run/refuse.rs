@@ -107,9 +107,9 @@ impl NewRun<'_> {
         let would_pay_again = survey.unnamed > 0 && new > 0 && !recovered.done.is_empty();
         if *shape != ours && would_pay_again && self.start == Start::Continue && !self.config.rerun_changed {
             bail!(
-                "the answers in {results} were asked for with other settings ({}), and rows without an id can't be told \
-                 from new ones; --rerun-changed runs them again, --fresh starts over (the old results are kept), -o \
-                 names another file",
+                "the answers in {results} were asked for with other settings ({}), and rows without an id can't be \
+                 distinguished from new rows; use --rerun-changed to run them again, --fresh to start over (the old \
+                 results are kept), or -o to name another file",
                 differences(shape, &ours)
             );
         }

@@ -89,9 +89,9 @@ impl NewRun<'_> {
         }
         let results = self.paths.results.as_deref().unwrap_or(Path::new("-")).display();
         bail!(
-            "--rerun: {} of the input and {} in {results} do not belong together, so nearly everything would be paid for \
-             again; give the flags with which the rows were answered (such as --template, --param, --id and --format), and \
-             only --model, --system and --max-tokens as you want them now",
+            "--rerun: {} of the input and {} in {results} do not belong together, so nearly all answers would be paid \
+             for again; give the same flags as in the earlier run (such as --template, --param, --id and --format), \
+             and change only --model, --system and --max-tokens",
             plural(new, "row", "rows"),
             plural(unused, "answer", "answers")
         );
@@ -102,7 +102,9 @@ impl NewRun<'_> {
         let names = flags(&self.config.overrides).join(", ");
         if self.start == Start::Resume {
             if !names.is_empty() {
-                self.say(&format!("{names} of this command replaces what the rows say; their keys stay the same"));
+                self.say(&format!(
+                    "{names} of this command replaces the values in the rows; the keys of the rows stay the same"
+                ));
             }
             return;
         }
@@ -111,7 +113,7 @@ impl NewRun<'_> {
         }
         let Some(survey) = survey else {
             self.say(&format!(
-                "rows of the pipe whose answer in the results is {} are asked for again",
+                "rows of the pipe whose answer in the results is {} are sent again",
                 kinds(&self.config.rerun, " or ")
             ));
             return;
@@ -126,12 +128,15 @@ impl NewRun<'_> {
             let are = if rows == 1 { "is" } else { "are" };
             let with = if names.is_empty() { String::new() } else { format!(", with {names} of this command") };
             let online = if self.config.lane.uses_batches() { ", online" } else { "" };
-            self.say(&format!("{words} {are} asked for again{online}{with}; each stays until there is a newer one"));
+            self.say(&format!(
+                "{words} {are} asked for again{online}{with}; each answer is kept until there is a newer one"
+            ));
         }
         let others = survey.to_send - rows;
         if others > 0 && !names.is_empty() {
             self.say(&format!(
-                "note: {} no answer yet: {names} does not apply there, and the settings of the earlier run are used",
+                "note: {} no answer yet: {names} has no effect on such rows, which are sent with the settings of the \
+                 earlier run",
                 match others {
                     1 => "1 row has".to_owned(),
                     rows => format!("{} rows have", count(rows)),

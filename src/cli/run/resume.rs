@@ -24,8 +24,8 @@ use crate::watch::status::read_status;
 pub(super) fn check_logs(args: &ResumeArgs, world: &World) -> Result<()> {
     if args.output.as_deref() == Some(Path::new("-")) {
         bail!(
-            "-o -: with resume, -o names the results file of the logs; if a run wrote to standard output, leave out \
-             -o to do the same"
+            "-o -: with resume, -o names the results file of the logs; to write to standard output as the earlier run \
+             did, leave out -o"
         );
     }
     match args.errors.as_slice() {
@@ -105,8 +105,8 @@ pub(super) fn read_log(args: &ResumeArgs, log: &Path, disk: &RealDisk) -> Result
                 |output| format!("not of -o {} (error.results)", output.display()),
             );
             anyhow!(
-                "line {line} of {} is a failure of {}, {whose}; name the results of this log with -o, or send its \
-                 rows as new ones (name the log as the input of run)",
+                "line {line} of {} belongs to the results {}, {whose}; name the results of this log with -o, or send \
+                 its rows as new rows (claude-batch run with this log as the input)",
                 path.display(),
                 quoted(&results)
             )

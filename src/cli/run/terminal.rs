@@ -65,17 +65,17 @@ impl NewRun<'_> {
         match situation.before() {
             Before::Nothing => Ok(()),
             Before::Question => {
-                say::ask("The answers will be shown here and kept in no file. Continue? [y/N] ");
+                say::ask("The answers will be shown here and not saved in a file. Continue? [y/N] ");
                 // After Ctrl-C, the cursor is in the line of the question, so a line break is printed.
                 let answer = self.answer().inspect_err(|_| say::err(""))?;
                 match answer.trim().to_ascii_lowercase().as_str() {
                     "y" | "yes" => Ok(()),
-                    _ => bail!("not started; add {} to keep the answers", self.way_to_a_file()),
+                    _ => bail!("not started; add {} to save the answers", self.way_to_a_file()),
                 }
             }
             Before::Refusal => bail!(
-                "standard output is a terminal, so the answers would be shown and kept in no file; add {}, or --yes to see \
-                 them here",
+                "standard output is a terminal, so the answers would be shown and not saved in a file; add {}, or \
+                 --yes to see them here",
                 self.way_to_a_file()
             ),
         }

@@ -41,8 +41,8 @@ fn guard(template: &Template, name: &str) {
         if looks >= LOOKS || memory_kib().saturating_sub(begun_with) > MOST_KIB {
             let name = escape(name);
             say::err(&format!(
-                "claude-batch: {name}: filling a row into the template takes too long or too much memory, so the program ends \
-                 here; simplify what the template does with lists"
+                "claude-batch: {name}: filling a row into the template takes too long or too much memory, so the \
+                 program ends; simplify the loops of the template"
             ));
             std::process::exit(Exit::Usage.code().into());
         }

@@ -63,7 +63,7 @@ impl Way {
         if base_url.is_https() {
             way.parts.extend(certificates(world)?);
         } else if !base_url.is_loopback() {
-            way.parts.push("not encrypted, by --allow-http".to_owned());
+            way.parts.push("not encrypted, allowed by --allow-http".to_owned());
         }
         Ok(way)
     }
@@ -107,7 +107,7 @@ fn instead(variable: &str) -> String {
 
 fn check_file(path: &Path, world: &World) -> Result<()> {
     if path.as_os_str().is_empty() {
-        bail!("it is empty; unset it");
+        bail!("it is empty; give it a value, or unset it");
     }
     let pem = world.read(path).with_context(|| format!("can't read {}", path.display()))?;
     if !pem.windows(BEGIN.len()).any(|window| window == BEGIN) {

@@ -58,7 +58,9 @@ impl Watch {
             journal.write_all(&bytes)
         });
         if let Err(error) = written {
-            say::err(&format!("claude-batch: --journal: can't write ({error}); the journal ends here"));
+            say::err(&format!(
+                "claude-batch: --journal: can't write ({error}); no more lines are written to the journal"
+            ));
             self.has_failed.store(true, Ordering::Relaxed);
             self.journal = None;
         }
@@ -94,7 +96,7 @@ pub(crate) fn summary(books: &Books) -> String {
     let batches = match books.batches.created {
         0 => String::new(),
         created => format!(
-            "; {} with {}, of which {} succeeded",
+            "; {} with {} ({} succeeded)",
             plural(created, "batch", "batches"),
             plural(books.batches.requests, "request", "requests"),
             count(books.batches.succeeded)
@@ -149,7 +151,7 @@ mod tests {
         (books.batches.created, books.batches.requests, books.batches.succeeded) = (2, 70, 69);
         let with_batches = summary(&books);
 
-        assert!(with_batches.ends_with("at once; 2 batches with 70 requests, of which 69 succeeded"), "{with_batches}");
+        assert!(with_batches.ends_with("at once; 2 batches with 70 requests (69 succeeded)"), "{with_batches}");
         assert!(text.starts_with("1,204 requests, 0 let in, 3 refused with 429 (requests 3), 0 faults;"), "{text}");
     }
 }

@@ -107,9 +107,10 @@ pub(super) fn look(disk: &dyn Disk, results: PathBuf, now: Timestamp) -> Looked 
         Found::Missing => (None, Some(missing(disk, &folder))),
         Found::Damaged(fault) => (None, Some(format!("status.json is damaged ({fault}): the next run replaces it"))),
         Found::Unreadable(fault) => (None, Some(format!("status.json can't be read: {fault}"))),
-        Found::Newer(version) => {
-            (None, Some(format!("status.json has the version {version} of a later claude-batch; use that one")))
-        }
+        Found::Newer(version) => (
+            None,
+            Some(format!("status.json has the version {version} of a newer claude-batch; use the newer program")),
+        ),
     };
     let state = state(lock, status.as_ref().map(|(_, shown)| shown), now);
     // If the journal is closed, the run has ended and was not killed, but it could not write its last status.
@@ -117,14 +118,15 @@ pub(super) fn look(disk: &dyn Disk, results: PathBuf, now: Timestamp) -> Looked 
     let state = if is_closed { State::Unknown } else { state };
     if is_closed {
         note = Some(
-            "the run has ended, but it could not write its last state; the numbers are older: `report` counts again"
+            "the run has ended, but it could not write its last state; these numbers are older: `claude-batch report` \
+             counts the results again"
                 .to_owned(),
         );
     }
     let is_of_another = status.as_ref().is_some_and(|(_, shown)| is_earlier(shown, holder));
     if state.is_in_progress() && is_of_another {
         note = Some(
-            "a new run has begun and has not sent anything yet; the numbers are those of the run before".to_owned(),
+            "a new run has begun and has not sent anything yet; these are the numbers of the previous run".to_owned(),
         );
     }
     let files = status.is_none().then(|| files_words(disk, &results));
@@ -169,9 +171,12 @@ fn missing(disk: &dyn Disk, folder: &Path) -> String {
             "there is no status.json: nothing was sent yet, or the run folder can't be written".to_owned()
         }
         Ok(Some(manifest)) => {
-            format!("there is no status.json: claude-batch {} wrote this run folder", escape(&manifest.tool))
+            format!(
+                "there is no status.json, because the version {} of claude-batch wrote this run folder",
+                escape(&manifest.tool)
+            )
         }
-        Ok(None) | Err(_) => "there is no status.json and no manifest that can be read".to_owned(),
+        Ok(None) | Err(_) => "there is no status.json and no readable manifest".to_owned(),
     }
 }
 

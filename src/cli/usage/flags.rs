@@ -117,8 +117,8 @@ const WITHOUT: [(&[&str], &str); 3] = [
         &["input", "i", "in", "file", "f", "input-file", "infile", "prompts", "data"],
         "inputs are named without a flag, as in claude-batch run prompts.jsonl",
     ),
-    (&["resume", "continue", "checkpoint"], "it needs no flag: the same command resumes a run"),
-    (&["color", "colour", "no-color", "no-colour"], "set the variable NO_COLOR to turn colours off"),
+    (&["resume", "continue", "checkpoint"], "to resume a run, type the same command again, without a flag"),
+    (&["color", "colour", "no-color", "no-colour"], "to turn colours off, set the variable NO_COLOR"),
 ];
 
 /// Returns what to type instead of an unknown flag. Returns `None` if the flag is not in the lists of this file, or if

@@ -1,4 +1,4 @@
-//! Flags that say how fast requests are sent, when a run stops, and what it may cost.
+//! The flags that say how fast requests are sent, when a run stops, and how much it is allowed to cost.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -12,26 +12,26 @@ use super::super::parsers;
 use super::super::values::{self, Concurrency, HaltRule, Headroom, Refused};
 use crate::domain::{LaneChoice, Money, PromptCache, Tier};
 
-/// How fast requests are sent.
+/// The flags that say how fast requests are sent.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Speed")]
 pub struct SpeedArgs {
-    /// Tier of your organization [default: auto, from the responses]
+    /// Usage tier of your organization [default: auto (from the responses)]
     #[arg(long, ignore_case = true, value_parser = values::one_of(&values::TIERS))]
     pub tier: Option<Tier>,
-    /// Requests per minute, instead of the tier's
+    /// Limit of requests per minute, instead of the tier's limit
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::rate)]
     pub rpm: Option<u32>,
-    /// Input tokens per minute, instead of the tier's
+    /// Limit of input tokens per minute, instead of the tier's limit
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::rate)]
     pub itpm: Option<u32>,
-    /// Output tokens per minute, instead of the tier's
+    /// Limit of output tokens per minute, instead of the tier's limit
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::rate)]
     pub otpm: Option<u32>,
-    /// Share of the limits left unused: auto or a percentage [default: auto]
+    /// Share of the limits to leave unused: auto or a percentage [default: auto]
     #[arg(long, value_name = "PCT", allow_negative_numbers = true, value_parser = parsers::headroom)]
     pub headroom: Option<Headroom>,
-    /// Most requests in flight: auto or a number [default: auto]
+    /// Maximum number of requests in flight: auto or a number [default: auto]
     #[arg(short, long, value_name = "N", alias = "max-concurrency", allow_negative_numbers = true,
         value_parser = parsers::concurrency)]
     pub concurrency: Option<Concurrency>,
@@ -43,80 +43,83 @@ pub struct SpeedArgs {
     tpm: Option<Refused>,
 }
 
-/// Whether requests are sent in batches.
+/// The flags that say whether requests are sent in batches.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Lanes")]
 pub struct LaneArgs {
-    /// Send requests online, in batches (half price, up to 24 hours), or as the deadline allows [default: online]
+    /// How requests are sent: online, batch (half price, up to 24 hours), or auto (in batches as far as the deadline
+    /// allows) [default: online]
     #[arg(long, ignore_case = true, value_parser = values::one_of(&values::LANES))]
     pub lane: Option<LaneChoice>,
-    /// When the run has to be done: 6h, 18:00, 'mon 9:00', 2026-12-01 or 2026-12-01T09:00Z
+    /// Time by which the run must be done: 6h, 18:00, 'mon 9:00', 2026-12-01 or 2026-12-01T09:00Z
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = deadline::deadline)]
     pub deadline: Option<Deadline>,
-    /// Most rows in one batch [default: 10000]
+    /// Maximum number of rows in one batch [default: 10000]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::batch_rows)]
     pub batch_rows: Option<NonZeroU32>,
-    /// Submit the batches and leave; the same command collects them later
+    /// Submit the batches and exit; the same command later collects their answers
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub detach: Option<bool>,
 }
 
-/// What happens on faults.
+/// The flags that say what happens after faults.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Faults")]
 pub struct FaultArgs {
-    /// Retries after server and network errors [default: 8]
+    /// Maximum number of retries of a row after server and network errors [default: 8]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::number_u32)]
     pub max_retries: Option<u32>,
-    /// Longest wait for a limit, an overload or a dead endpoint [default: 30m]
+    /// Maximum wait for a limit, an overload or an endpoint that fails [default: 30m]
     #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = parsers::duration)]
     pub retry_for: Option<Duration>,
-    /// Longest time for one request [default: 600s]
+    /// Maximum time for one request [default: 600s]
     #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = parsers::positive_duration)]
     pub timeout: Option<Duration>,
-    /// Longest silence within a streamed answer [default: 60s]
+    /// Maximum time without data within a streamed answer [default: 60s]
     #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = parsers::positive_duration)]
     pub idle_timeout: Option<Duration>,
-    /// Fail rows whose attempt may have been billed, instead of retrying them
+    /// Fail a row instead of retrying it if its last request was possibly billed
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub no_retry_ambiguous: Option<bool>,
-    /// When failures stop the run: first-ten, never, fail=N or fail=PCT% [default: first-ten]
+    /// When failures stop the run: first-ten (the first ten rows fail for the same reason), never, fail=N (rows) or
+    /// fail=PCT% [default: first-ten]
     #[arg(long, value_name = "RULE", value_parser = parsers::halt)]
     pub halt: Option<HaltRule>,
-    /// Longest wait for requests in flight after a signal [default: none for INT, 30s for TERM and HUP]
+    /// Maximum wait for requests in flight after a signal [default: no maximum for INT, 30s for TERM and HUP]
     #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = parsers::duration)]
     pub grace: Option<Duration>,
 }
 
-/// When to stop.
+/// The flags that say when a run stops.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Money")]
 pub struct MoneyArgs {
-    /// Most dollars to spend on these results, over all runs
+    /// Maximum cost of these results over all runs, in dollars
     #[arg(long, value_name = "USD", alias = "budget", allow_negative_numbers = true, value_parser = parsers::dollars)]
     pub max_cost: Option<Money>,
-    /// Most requests of this run
+    /// Maximum number of requests of this run
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::positive_u64)]
     pub max_requests: Option<u64>,
-    /// Longest time for this run
+    /// Maximum time for this run
     #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = parsers::positive_duration)]
     pub max_time: Option<Duration>,
-    /// Let the API cache what rows have in common, if that saves money [default: auto, which chooses how long]
+    /// Let the API cache the beginning that prompts share, if that saves money [default: auto (chooses the lifetime in
+    /// the cache)]
     #[arg(long, value_name = "LIFETIME", ignore_case = true, value_parser = values::one_of(&values::PROMPT_CACHES))]
     pub prompt_cache: Option<PromptCache>,
-    /// Show what would be sent, and what it costs; send nothing
+    /// Show what would be sent, and what it would cost; send nothing
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub dry_run: Option<bool>,
-    /// Do not ask before an expensive run
+    /// Start an expensive run without a question
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub yes: Option<bool>,
 }
 
-/// Flags that save paying for the same answer again.
+/// The flags that avoid paying for the same answer twice.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Money")]
 pub struct ReuseArgs {
@@ -124,20 +127,20 @@ pub struct ReuseArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub dedupe: Option<bool>,
-    /// Take the answers to equal requests from earlier results: files, folders or patterns; repeatable
+    /// Take answers to equal requests from these earlier results: files, folders or patterns; repeatable
     #[arg(long, value_name = "PATH", num_args = 1.., value_hint = ValueHint::FilePath)]
     pub reuse: Vec<PathBuf>,
-    /// With --reuse: take answers of other servers, too
+    /// With --reuse: also take answers of other servers
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub reuse_any_origin: Option<bool>,
 }
 
-/// What tokens cost.
+/// The flag that sets the prices of tokens.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Money")]
 pub struct PriceArgs {
-    /// Prices that replace the built-in ones
+    /// File with prices that replace the built-in prices
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub prices: Option<PathBuf>,
 }

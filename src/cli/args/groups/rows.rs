@@ -1,4 +1,4 @@
-//! Flags that say which rows are read and what is asked for each of them.
+//! The flags that say which rows are read, and what is asked for each row.
 
 use clap::{Args, ValueHint};
 
@@ -9,11 +9,11 @@ use crate::answer::{Expected, OnInvalid, OnRefusal, OnTruncate};
 use crate::domain::Quality;
 use crate::source::Condition;
 
-/// How inputs are read.
+/// The flags that say how inputs are read.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Input")]
 pub struct SourceArgs {
-    /// Format of the inputs [default: auto, by name and content]
+    /// Format of the inputs [default: auto (from name and content)]
     #[arg(long, value_parser = values::one_of(&values::FORMATS))]
     pub format: Option<InputFormat>,
     /// Column with each row's id
@@ -22,22 +22,22 @@ pub struct SourceArgs {
     /// Sheet of an Excel file [default: the first]
     #[arg(long, value_name = "NAME")]
     pub sheet: Option<String>,
-    /// Prompt with {{column}} in it, or a JSON list of messages with such texts, or @FILE
+    /// Template of the prompts, with {{column}} in it; or a JSON list of messages with such texts; or @FILE
     #[arg(short, long, value_name = "TEXT", value_parser = parsers::text)]
     pub template: Option<Text>,
-    /// Only the first N rows (after --skip)
+    /// Use only the first N rows (after --skip)
     #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::positive_u64)]
     pub limit: Option<u64>,
     /// Leave out the first N rows
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::number_u64)]
     pub skip: Option<u64>,
-    /// Refuse to start when any row is broken
+    /// Refuse to start if a row is invalid
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub strict: Option<bool>,
 }
 
-/// How the input of a run is read again.
+/// The flags that say how the input of a run is read again.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Input")]
 pub(crate) struct ReadArgs {
@@ -51,94 +51,97 @@ pub(crate) struct ReadArgs {
 
 /// Parameters of every request; a row's own parameters override them.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Request (a row's own parameters win)")]
+#[command(next_help_heading = "Request (a row's own parameters have priority)")]
 pub struct RequestArgs {
-    /// Model [default: claude-haiku-4-5]
+    /// Name of the model [default: claude-haiku-4-5]
     #[arg(short, long)]
     pub model: Option<String>,
-    /// Send rows that name the model FROM with the model TO; repeatable
+    /// Send rows that name the model FROM to the model TO instead; repeatable
     #[arg(long, value_name = "FROM=TO", value_delimiter = ',', value_parser = parsers::model_pair)]
     pub map_model: Vec<(String, String)>,
-    /// System prompt, which may contain {{column}}, or @FILE; a .json file may hold a list of content blocks
+    /// System prompt, which can contain {{column}}, or @FILE; a .json file can contain a list of content blocks
     #[arg(short, long, value_name = "TEXT", value_parser = parsers::text)]
     pub system: Option<Text>,
-    /// Longest answer, in tokens [default: 1024]
+    /// Maximum length of an answer, in tokens [default: 1024]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::positive_u32)]
     pub max_tokens: Option<u32>,
-    /// Any other parameter, as KEY=JSON; repeatable
+    /// Another parameter of the API, as KEY=JSON; repeatable
     #[arg(long, value_name = "KEY=JSON", value_parser = parsers::param)]
     pub param: Vec<Param>,
 }
 
-/// Parameters of this call that replace those of the rows.
+/// Parameters on the command line that replace the parameters of the rows.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Request (these win over a row's own parameters)")]
+#[command(next_help_heading = "Request (these flags have priority over a row's own parameters)")]
 pub(crate) struct OverrideArgs {
-    /// Model [default: as in the row]
+    /// Name of the model [default: as in the row]
     #[arg(short, long)]
     pub model: Option<String>,
-    /// System prompt, or @FILE; a .json file may hold a list of content blocks [default: as in the row]
+    /// System prompt, or @FILE; a .json file can contain a list of content blocks [default: as in the row]
     #[arg(short, long, value_name = "TEXT", value_parser = parsers::text)]
     pub system: Option<Text>,
-    /// Longest answer, in tokens [default: as in the row]
+    /// Maximum length of an answer, in tokens [default: as in the row]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::positive_u32)]
     pub max_tokens: Option<u32>,
 }
 
-/// How requests are sent.
+/// The flags that say how requests are sent.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Request (a row's own parameters win)")]
+#[command(next_help_heading = "Request (a row's own parameters have priority)")]
 pub struct WireArgs {
     /// Whether answers are streamed from the API [default: auto]
     #[arg(long, value_parser = values::one_of(&values::STREAMS))]
     pub stream: Option<StreamMode>,
-    /// anthropic-version [default: 2023-06-01]
+    /// Value of the header anthropic-version [default: 2023-06-01]
     #[arg(long, value_name = "DATE", value_parser = parsers::token)]
     pub api_version: Option<String>,
-    /// anthropic-beta values; repeatable
+    /// Value of the header anthropic-beta; repeatable
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = parsers::token)]
     pub beta: Vec<String>,
-    /// Another header, as 'Name: value'; repeatable
+    /// Another header of each request, as 'Name: value'; repeatable
     #[arg(long, value_name = "HEADER", value_parser = parsers::HeaderParser)]
     pub header: Vec<Header>,
 }
 
-/// What an answer must be, and what happens if it is not.
+/// The flags that say which answers are valid, and what happens after an invalid answer.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Answers")]
 pub struct AnswerArgs {
     /// JSON schema that each answer must match
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = parsers::schema, conflicts_with = "expect")]
     pub schema: Option<Text>,
-    /// What each answer must be: json
+    /// What each answer must be: json (valid JSON)
     #[arg(long, value_name = "KIND", ignore_case = true, value_parser = values::one_of(&values::EXPECTED))]
     pub expect: Option<Expected>,
     /// Expression over text, json, row and usage that must be true for each answer; repeatable
     #[arg(long, value_name = "EXPR", value_parser = parsers::condition)]
     pub require: Vec<Condition>,
-    /// After an answer that is not as required: ask for a correction, ask again, fail the row, or keep it [default: repair with --schema and --expect, else fail]
+    /// What follows an invalid answer: repair (ask for a correction), retry (ask again), fail (fail the row) or keep
+    /// [default: repair with --schema and --expect, else fail]
     #[arg(long, value_name = "WHAT", ignore_case = true, value_parser = values::one_of(&values::ON_INVALID))]
     pub on_invalid: Option<OnInvalid>,
-    /// After a truncated answer: keep it, fail the row, grow[=MAX] (ask again for a longer answer), or continue it [default: keep, or fail with --schema, --expect or --require]
+    /// What follows a truncated answer: keep, fail (fail the row), grow[=MAX] (ask again for a longer answer) or
+    /// continue (ask for the rest) [default: keep, or fail with --schema, --expect or --require]
     #[arg(long, value_name = "WHAT", ignore_case = true, value_parser = parsers::on_truncate)]
     pub on_truncate: Option<OnTruncate>,
-    /// After a refusal: keep it, fail the row, or ask another model with model=NAME [default: keep, or fail with --schema, --expect or --require]
+    /// What follows a refusal: keep, fail (fail the row) or model=NAME (ask another model) [default: keep, or fail with
+    /// --schema, --expect or --require]
     #[arg(long, value_name = "WHAT", value_parser = parsers::on_refusal)]
     pub on_refusal: Option<OnRefusal>,
-    /// Most additional requests for a row after its first answer [default: 2]
+    /// Maximum number of further requests for a row after its first answer [default: 2]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::number_u32)]
     pub max_follow_ups: Option<u32>,
 }
 
-/// Which rows are run again.
+/// The flags that say which rows are run again.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Run")]
 pub struct RowsArgs {
-    /// Start over: set the earlier results aside
+    /// Start over; the earlier results are kept under another name
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch, conflicts_with_all = ["retry_failed", "rerun_changed"])]
     pub fresh: Option<bool>,
-    /// Try failed rows again, too
+    /// Also retry rows that failed in earlier runs
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub retry_failed: Option<bool>,
@@ -146,7 +149,8 @@ pub struct RowsArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub rerun_changed: Option<bool>,
-    /// Ask again for answers of these kinds: truncated, refused; --max-tokens, -m and -s then win over the row's own
+    /// Ask again for answers of these kinds: truncated, refused; --max-tokens, -m and -s then override the row's own
+    /// values
     #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = values::one_of(&values::RERUN))]
     pub rerun: Vec<Quality>,
 }

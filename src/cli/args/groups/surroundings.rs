@@ -1,4 +1,4 @@
-//! Flags that say which server is used, what is shown, and where other settings and the key are.
+//! The flags that say which server is used, what is shown, and where the API key and other settings are.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,30 +13,30 @@ use crate::report::{ProgressKind, SummaryKind};
 use crate::watch::notices::{NoticeForm, NoticeRule};
 use crate::watch::schedule::Schedule;
 
-/// Runs against the simulator.
+/// The flags for runs against the simulator.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Run")]
 pub struct SimulationArgs {
-    /// Rehearse against a built-in server; needs no key
+    /// Rehearse against the built-in simulator; needs no key
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub simulate: Option<bool>,
-    /// Faults to inject, for that server
+    /// With --simulate: file of faults that the simulator injects
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub simulate_faults: Option<PathBuf>,
-    /// Scripted answers, for that server
+    /// With --simulate: file of scripted answers
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub simulate_answers: Option<PathBuf>,
 }
 
-/// The server.
+/// The flags that say which server is used, and how to connect to it.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Run")]
 pub struct ConnectionArgs {
-    /// Server to use instead of the API, without /v1
+    /// Address of the server to use instead of the API, without /v1
     #[arg(long, value_name = "URL")]
     pub base_url: Option<String>,
-    /// Allow http:// to other machines
+    /// Allow http:// (not encrypted) to other machines
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub allow_http: Option<bool>,
@@ -44,12 +44,12 @@ pub struct ConnectionArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub no_proxy: Option<bool>,
-    /// Certificates to trust in addition to the system's, as PEM
+    /// PEM file of certificates to trust in addition to the system's certificates
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub ca_file: Option<PathBuf>,
 }
 
-/// What is shown.
+/// The flags that say what is shown.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Run")]
 pub struct DisplayArgs {
@@ -59,29 +59,31 @@ pub struct DisplayArgs {
     /// How the summary at the end is shown on standard error [default: text; json with --progress json]
     #[arg(long, value_name = "KIND", value_parser = values::one_of(&values::SUMMARIES))]
     pub summary: Option<SummaryKind>,
-    /// Say nothing but errors
+    /// Show only errors
     #[arg(short, long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch, conflicts_with = "verbose")]
     pub quiet: Option<bool>,
-    /// Say more
+    /// Show more details; repeatable
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
 }
 
-/// How a run is watched and steered while it is in progress.
+/// The flags that say how a run in progress is watched and steered.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Watching")]
 pub struct WatchArgs {
-    /// Send notices to a URL, or to the one in a variable (env:NAME), or to a program (cmd:COMMAND); repeatable
+    /// Send notices to a URL, to the URL in a variable (env:NAME), or to a program (cmd:COMMAND); repeatable
     #[arg(long, value_name = "TARGET", value_parser = parsers::NotifyParser)]
     pub notify: Vec<Notify>,
-    /// When notices are sent: finish, halt, failures=PCT%, limit=80, limit=95, hold=DUR, budget=PCT [default: finish,halt,limit=95]
+    /// Events that send a notice: finish, halt, failures=PCT% (of the rows), limit=80 or limit=95 (percent in use),
+    /// hold=DUR (requests held back or failing for this time), budget=PCT (of --max-cost) [default:
+    /// finish,halt,limit=95]
     #[arg(long, value_name = "EVENTS", value_delimiter = ',', value_parser = parsers::notice_rule)]
     pub notify_on: Vec<NoticeRule>,
-    /// Form of notices to addresses [default: slack]
+    /// Form of notices to URLs [default: slack]
     #[arg(long, value_name = "FORM", value_parser = values::one_of(&values::NOTICE_FORMS))]
     pub notify_format: Option<NoticeForm>,
-    /// Change settings at certain times, as 'mon-fri 9:00-18:00 headroom=50%'; repeatable
+    /// Change a setting at certain times, such as 'mon-fri 9:00-18:00 headroom=50%'; repeatable
     #[arg(long, value_name = "WHEN SETTING", value_parser = steered::schedule)]
     pub schedule: Vec<Schedule<Change>>,
     /// Write each event of the run to this file, as JSON lines
@@ -89,29 +91,30 @@ pub struct WatchArgs {
     pub log: Option<PathBuf>,
 }
 
-/// Where other settings are.
+/// The flags that say where other settings are.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Configuration")]
 pub struct PlaceArgs {
-    /// Configuration file, instead of claude-batch.toml
+    /// Configuration file to use instead of claude-batch.toml
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
-    /// Profile of the configuration to use
+    /// Profile to use from the configuration file
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
 }
 
-/// Where the key is.
+/// The flags that say where the API key is.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Key")]
 pub struct KeyArgs {
-    /// File with the API key
+    /// File that contains the API key
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "api_key_cmd")]
     pub api_key_file: Option<PathBuf>,
-    /// Command that prints the API key, alone or as JSON with its end; split at blanks, run without a shell
+    /// Command that prints the API key, or JSON with the key and its expiry time; split at spaces and run without a
+    /// shell
     #[arg(long, value_name = "CMD", value_parser = parsers::key_command)]
     pub api_key_cmd: Option<String>,
-    /// How long a key that the command printed is used [default: as its expires_at says, or for the whole run]
+    /// Lifetime of a key that --api-key-cmd printed [default: until its expires_at, else the whole run]
     #[arg(long, value_name = "TIME", value_parser = parsers::duration)]
     pub api_key_ttl: Option<Duration>,
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "", value_parser = RefusedKey,
@@ -128,8 +131,8 @@ layered! {
 }
 
 impl Layered for KeyArgs {
-    /// The file and the command are two ways to give the key. So if a higher layer has one of them, both settings of a
-    /// lower layer are ignored. The lifetime is a setting of its own.
+    /// `--api-key-file` and `--api-key-cmd` are two ways to give the key. So if a higher layer sets one of them, both
+    /// are ignored in a lower layer. `--api-key-ttl` is merged separately.
     fn over(self, lower: Self) -> Self {
         let api_key_ttl = self.api_key_ttl.or(lower.api_key_ttl);
         Self { api_key_ttl, ..if self.is_set() { self } else { lower } }
@@ -137,7 +140,7 @@ impl Layered for KeyArgs {
 }
 
 impl KeyArgs {
-    /// Returns whether these flags give the key.
+    /// Returns whether these flags say where the API key is.
     pub(crate) fn is_set(&self) -> bool {
         self.api_key_file.is_some() || self.api_key_cmd.is_some()
     }

@@ -1,4 +1,4 @@
-//! Parsers of the flags of `simulate`.
+//! The parsers of the flags of `simulate`.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -8,23 +8,23 @@ use crate::clock::Instant;
 use crate::domain::{ModelClass, RateLimits};
 use crate::sim::config::{Acceleration, BatchTime, Burst, Bursts, Endings, Keys, Latency, OtherManner, OutputLengths};
 
-/// Another client, as typed.
+/// Another client that uses the limits, as the user describes it in `--other-client`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Other {
-    /// Share of each limit, in thousandths.
+    /// The share of each limit that the client uses, in thousandths.
     pub permille: u32,
-    /// When it starts.
+    /// The time at which the client starts.
     pub from: Instant,
-    /// When it ends.
+    /// The time at which the client ends.
     pub until: Instant,
-    /// Whether it uses its share evenly over time or in bursts.
+    /// Whether the client uses its share evenly over time or in bursts.
     pub manner: OtherManner,
 }
 
-/// Limits that change, as typed.
+/// A change of limits, as the user describes it in `--change`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// When the limits change.
+    /// The time at which the limits change.
     pub at: Instant,
     /// The class whose limits change; `None` for all classes.
     pub class: Option<ModelClass>,
@@ -32,23 +32,24 @@ pub struct Change {
     pub to: ChangeTo,
 }
 
-/// The new limits, as typed.
+/// The new limits, as the user describes them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ChangeTo {
-    /// The limits at the start, multiplied by this number.
+    /// Each new limit is the limit at the start, multiplied by this number.
     Factor(f64),
-    /// These limits. A dimension that is not given keeps its limit.
+    /// These limits. The new limits of some dimensions. A dimension that is not named keeps its limit.
     Limits(RateLimits),
 }
 
-/// Parses an address of this machine.
+/// Parses a loopback address of this machine.
 pub(super) fn loopback(text: &str) -> Result<IpAddr, String> {
     let address = match text {
         "localhost" => Some(IpAddr::from(Ipv4Addr::LOCALHOST)),
         _ => text.trim_matches(['[', ']']).parse().ok(),
     };
     address.filter(IpAddr::is_loopback).ok_or_else(|| {
-        "it answers everybody, so it listens only on this machine; give 127.0.0.1, ::1 or localhost".to_owned()
+        "the simulator answers every client, so it listens only on this machine; give 127.0.0.1, ::1 or localhost"
+            .to_owned()
     })
 }
 
@@ -58,7 +59,9 @@ pub(super) fn keys(text: &str) -> Result<Keys, String> {
     match text {
         "any" => Ok(Keys::Any),
         "none" => Ok(Keys::None),
-        _ if keys().iter().any(String::is_empty) => Err("give any, none, or made-up keys, as key-a,key-b".to_owned()),
+        _ if keys().iter().any(String::is_empty) => {
+            Err("give any, none, or made-up keys such as key-a,key-b".to_owned())
+        }
         _ => Ok(Keys::Only(keys())),
     }
 }
@@ -74,7 +77,7 @@ pub(super) fn class_limits(text: &str) -> Result<(ModelClass, RateLimits), Strin
     Ok((ModelClass(class.trim().into()), limits))
 }
 
-/// Parses one burst for all dimensions, or `DIMENSION=BURST` pairs separated by commas.
+/// Parses one burst for all limits, or `LIMIT=BURST` pairs separated by commas.
 pub(super) fn bursts(text: &str) -> Result<Bursts, String> {
     if !text.contains('=') {
         return burst(text).map(Bursts::all);
@@ -131,7 +134,11 @@ pub(super) fn other_client(text: &str) -> Result<Other, String> {
             _ => return Err(WANTED.to_owned()),
         }
     }
-    if other.until <= other.from { Err("until must be later than from".to_owned()) } else { Ok(other) }
+    if other.until <= other.from {
+        Err("the time after `until` must be later than the time after `from`".to_owned())
+    } else {
+        Ok(other)
+    }
 }
 
 /// Parses `at TIME [CLASS]: FACTOR` or `at TIME [CLASS]: rpm=N itpm=N otpm=N`.
@@ -190,7 +197,7 @@ pub(super) fn batch_time(text: &str) -> Result<BatchTime, String> {
     if least > most { Err(WANTED.to_owned()) } else { Ok(BatchTime::Between(least, most)) }
 }
 
-/// Parses a number of tokens, or `NAME=NUMBER` pairs separated by commas.
+/// Parses the lengths of answers: a number of tokens, or `NAME=NUMBER` pairs separated by commas.
 pub(super) fn lengths(text: &str) -> Result<OutputLengths, String> {
     if !text.contains('=') {
         return parsers::positive_u32(text).map(OutputLengths::fixed);
@@ -212,7 +219,7 @@ pub(super) fn lengths(text: &str) -> Result<OutputLengths, String> {
     Ok(lengths)
 }
 
-/// Parses shares of endings.
+/// Parses the shares of answers with each ending, as `ENDING=SHARE` pairs.
 pub(super) fn endings(text: &str) -> Result<Endings, String> {
     let mut endings = Endings::default();
     for (name, value) in pairs(text)? {

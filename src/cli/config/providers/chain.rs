@@ -42,7 +42,7 @@ impl Providers {
         };
         let is_off = named.providers.fallback.as_ref().is_some_and(|chain| chain.0.is_empty());
         if named.providers.fallback_on.is_some() && fallback.chain.is_empty() && !is_off {
-            bail!("--fallback-on says when rows go to another provider; name one with --fallback");
+            bail!("--fallback-on has an effect only with another provider; name one with --fallback");
         }
         Ok(Self {
             tier: tier(&first, named, merged)?,
@@ -92,7 +92,7 @@ fn chain(flags: Flags<'_>, known: Known<'_>, world: &World) -> Result<(ProviderC
         let is_named = |args: &ProviderArgs| args.fallback.iter().any(|chain| chain.0.contains(to));
         let found = known.find(&to.provider, &from(flags, &is_named, "--fallback"))?;
         if *first.name == *found.name {
-            bail!("--fallback: {} is the first provider, so it can't be a fallback too; leave it out", found.name);
+            bail!("--fallback: {} is the first provider, so it can't be a fallback; leave it out", found.name);
         }
         if chain.iter().any(|earlier| *earlier.name == *found.name) {
             bail!("--fallback names {} twice; leave one of them out", found.name);
@@ -136,8 +136,8 @@ fn check_model(provider: &ProviderConfig, to: &FallbackTo) -> Result<()> {
     };
     match vendor_of(model) {
         Some(vendor) if has_only_claude => bail!(
-            "--fallback {}:{}: this is a model of {vendor}, and {} has only Claude models; name one of them, or leave \
-             the model out to keep the models of the rows",
+            "--fallback {}:{}: this is a model of {vendor}, but {} has only Claude models; name a Claude model, or \
+             leave out the model to keep the models of the rows",
             to.provider,
             escape(model),
             Preset::of(provider.kind).title

@@ -392,7 +392,7 @@ fn wrong_tables_are_refused_with_file_and_line() {
         ("[providers.aws]\nheaders = { authorization = 'x' }\n", "headers: authorization comes from the key"),
         ("[providers.aws]\nheaders = 'x'\n", "headers: give a table"),
         ("[providers.aws]\nmodels = ['x']\n", "models: give a table"),
-        ("[providers.aws]\nmodel-prefix = 'a b'\n", "model-prefix: it contains a blank"),
+        ("[providers.aws]\nmodel-prefix = 'a b'\n", "model-prefix: it contains a space"),
         ("[providers.aws]\ndrop = ['messages']\n", "drop: every request needs messages"),
         ("[providers.aws]\ndrop = ['a..b']\n", "drop: \"a..b\" is not a member"),
         ("[providers.aws]\nlimits = { tpm = 5 }\n", "limits: \"tpm\" is not one of rpm, itpm, otpm"),

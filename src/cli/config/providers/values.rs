@@ -27,7 +27,7 @@ pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
 pub(super) fn plain(value: &DeValue<'_>) -> Result<String, String> {
     let text = value.as_str().ok_or_else(|| format!("give a text in quotes; found {}", found(value)))?;
     if text.chars().any(|char| char.is_whitespace() || char.is_control()) {
-        return Err("it contains a blank or a control character".to_owned());
+        return Err("it contains a space or a control character".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -41,7 +41,9 @@ pub(super) fn variable(value: &DeValue<'_>) -> Result<String, String> {
     let name = text(value)?;
     let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     // The message does not show the value, because it may be the key itself.
-    is_name.then_some(name).ok_or_else(|| "give the name of a variable, such as MY_KEY, and not the key itself".into())
+    is_name
+        .then_some(name)
+        .ok_or_else(|| "give the name of a variable, such as MY_KEY, instead of the key itself".into())
 }
 
 /// Returns the header in which the key is sent.
@@ -88,7 +90,7 @@ pub(super) fn list(value: &DeValue<'_>) -> Result<Vec<String>, String> {
 /// Returns the path of a request member, or an error if the path is malformed or every request needs the member.
 pub(super) fn member(path: &str) -> Result<MemberPath, String> {
     if NEEDED.contains(&path) {
-        return Err(format!("every request needs {path}, so it can't be left out"));
+        return Err(format!("every request needs {path}, so a provider can't leave it out"));
     }
     let is_word =
         |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));

@@ -115,7 +115,7 @@ impl SteeringRun {
             (Verb::Set, Some((name, value))) => Change::of(name, value)
                 .and_then(|change| self.wheel.set(&[change], SteeredBy::Ctl))
                 .map(|steer| (steer.order, steer.message)),
-            (Verb::Set, None) => Err("no setting is named".to_owned()),
+            (Verb::Set, None) => Err("the name of a setting is missing".to_owned()),
         };
         match order {
             Ok((order, message)) => {
@@ -138,7 +138,7 @@ impl SteeringRun {
 
     /// Prints a warning that `ctl` may not reach this run, because the mailbox can't be used.
     fn tell(&self, failure: &DiskFailure) {
-        self.send(Interrupt::Refused(format!("ctl may not reach this run: {}", causes(failure))));
+        self.send(Interrupt::Refused(format!("ctl possibly can't reach this run: {}", causes(failure))));
     }
 
     fn send(&self, interrupt: Interrupt) {
@@ -153,7 +153,7 @@ impl SteeringRun {
         let last = mailbox.next().ok().flatten().map(|request| request.id);
         for id in std::mem::take(&mut self.open).into_iter().chain(last) {
             // A failure is ignored, because the run has ended and can't report it.
-            let _ = mailbox.answer(&id, Err("the run ended before this was done".to_owned()));
+            let _ = mailbox.answer(&id, Err("the run ended before it carried out this command".to_owned()));
         }
         mailbox.close();
     }

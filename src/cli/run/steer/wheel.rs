@@ -73,7 +73,7 @@ impl Wheel {
     /// Reads the settings of files again. Only the settings whose values differ from the last reading are changed.
     pub(super) fn reread(&mut self) -> Turn {
         self.try_reread().map_err(|error| {
-            format!("the run keeps its settings, since they can't be read again: {}", causes(error.as_ref()))
+            format!("the run keeps its settings, because they can't be read again: {}", causes(error.as_ref()))
         })
     }
 
@@ -174,7 +174,8 @@ fn check_prices(config: &Config, unpriced: Option<&Option<Arc<str>>>, was_bounde
     }
     let Some(unpriced) = unpriced else {
         bail!(
-            "if the rows come from a pipe, max-cost must be given at the start of the run: their price may be unknown"
+            "max-cost can't be set during a run whose rows come from a pipe, because their price can be unknown; give \
+             --max-cost when you start the run"
         );
     };
     match unpriced {

@@ -119,6 +119,6 @@ fn a_refused_change_changes_nothing() {
     let for_a_pipe = by_ctl(&mut wheel, "budget=5");
 
     assert!(budget.contains("max-cost needs a price for a-model"), "{budget}");
-    assert!(for_a_pipe.contains("must be given at the start"), "{for_a_pipe}");
+    assert!(for_a_pipe.contains("can't be set during a run whose rows come from a pipe"), "{for_a_pipe}");
     assert_eq!(by_ctl(&mut wheel, "max-cost=default"), "max-cost is not set, as before");
 }
