@@ -31,13 +31,16 @@ fn nested(depth: usize) -> Vec<u8> {
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    packer.write_all(bytes).and_then(|()| packer.finish()).expect("memory can be written")
+    packer.write_all(bytes).and_then(|()| packer.finish()).expect("a write to memory never fails")
 }
 
 /// Two rows and a part of a third row, compressed with gzip. The compressed data ends too early.
 fn cut_gzip() -> Vec<u8> {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    packer.write_all(b"\"x\"\n\"y\"\n{\"prompt\":\"z").and_then(|()| packer.flush()).expect("memory can be written");
+    packer
+        .write_all(b"\"x\"\n\"y\"\n{\"prompt\":\"z")
+        .and_then(|()| packer.flush())
+        .expect("a write to memory never fails");
     packer.get_ref().clone()
 }
 

@@ -307,7 +307,7 @@ impl ChunkFiles {
         let body_bytes = body.size().map_err(DiskFailure::of("read", &body_path))?;
         let is_long = |line: &[u64]| line[1] - line[0] > MOST_LINE_BYTES;
         if count == 0 || lines.windows(2).any(is_long) {
-            let why = std::io::Error::other("a chunk without rows, or with a row that is too long");
+            let why = std::io::Error::other("it has no rows, or a row that is too long");
             return Err(DiskFailure::of("use", &rows_path)(why));
         }
         if lines.len() != count as usize + 1 {
@@ -352,7 +352,7 @@ impl ChunkFiles {
             fill(&*rows, &mut text, from).map_err(DiskFailure::of("read", &self.rows_path))?;
             for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
                 let line: RowLine<'_> = serde_json::from_slice(line).map_err(|error| self.unreadable(&error))?;
-                let found = line.identity().ok_or_else(|| self.unreadable(&"a key can't be read"));
+                let found = line.identity().ok_or_else(|| self.unreadable(&"the key of a row can't be read"));
                 let (_, identity, row) = found?;
                 each(row, &identity);
             }

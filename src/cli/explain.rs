@@ -312,7 +312,7 @@ pub(super) mod tests {
         insta::assert_snapshot!(reasons().iter().map(told).collect::<String>(), @r#"
         key: the key was refused
           The API refused the key (401, "invalid x-api-key\u{1b}[2J\n", request req_1). Check ANTHROPIC_API_KEY (or --api-key-file, --api-key-cmd), then run the same command; no row was lost.
-        forbidden: the key may not do this
+        forbidden: the key has no permission for this
           The API forbids these requests (403, "no"). Check what the key and its workspace may do, then run the same command.
         account: the account is stopped
           The account is stopped (402, "no"). Check credit, billing and spend limits in the console, then run the same command.
@@ -324,7 +324,7 @@ pub(super) mod tests {
           The connection could not be made safe ("it broke"). Check the address and the clock; a proxy's own certificates are added with --ca-file. Then run the same command.
         proxy: the proxy refuses to pass requests on
           The proxy http://proxy.example:3128 (from HTTPS_PROXY) does not pass requests on ("it broke"). Set HTTPS_PROXY to http://USER:PASSWORD@proxy.example:3128, or connect directly with --no-proxy; then run the same command; no row was lost.
-        redirect: the endpoint sends requests elsewhere
+        redirect: the endpoint redirects requests
           https://api.example/v1/messages redirects to https://api.example/sso\u{1b} (302). Redirects are not followed, since the key would be sent there too. If you trust that place, set --base-url to the address of the API; then run the same command; no row was lost.
         workspace: the open batches belong to another workspace
           The open batches belong to another organization or workspace than this key, which can't see them. Nothing was sent. Use the key that submitted them, then run the same command.
@@ -336,7 +336,7 @@ pub(super) mod tests {
           https://api.example answers only with errors (529, "Overloaded"). The trouble is in the service or in a gateway in front of it. To resume later, run the same command; --retry-for allows longer waits.
         endpoint: 500: the endpoint fails (500)
           https://api.example answers only with errors (500, "Internal server error"). The trouble is in the service or in a gateway in front of it. To resume later, run the same command; --retry-for allows longer waits.
-        endpoint: 200: the endpoint's answers are not those of the API
+        endpoint: 200: the endpoint's answers are not in the API's form
           https://api.example answers, but not as the API does (200, "the body is no JSON"). Check --base-url, or use --stream off; then run the same command.
         rows: all: every row fails
           The first 10 rows all failed, the last as invalid_request (400, "no"). Correct that, then run the same command with --retry-failed; with --halt never, failures do not stop a run.

@@ -106,8 +106,8 @@ pub enum JournalError {
     },
     /// The results come from another server.
     #[error(
-        "the results in {} come from {theirs} (origin in the manifest of their run folder), but this run would ask \
-         {ours}; name another output with -o, or start over with --fresh (the old file is kept){}",
+        "the results in {} come from {theirs} (origin in the manifest of their run folder), but this run would send \
+         requests to {ours}; name another output with -o, or start over with --fresh (the old file is kept){}",
         path.display(),
         provider.as_ref().map(|name| moved(name)).unwrap_or_default(),
     )]
@@ -224,9 +224,7 @@ pub(crate) fn quoted(text: &str) -> String {
 /// into the same results.
 fn moved(provider: &str) -> String {
     let name = quoted(provider);
-    format!(
-        "; to add answers of both servers, give the second a name of its own, because {name} is the name of the first"
-    )
+    format!("; to keep answers of both servers in one file, give the second provider another name than {name}")
 }
 
 #[cfg(test)]

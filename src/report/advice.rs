@@ -66,12 +66,12 @@ fn reason_advice(reason: Reason, fixed_window: Option<usize>) -> Option<String> 
     Some(match reason {
         Reason::Limit(dimension) => remedy(dimension).to_owned(),
         Reason::Window => match fixed_window {
-            Some(most) => format!("more than {most} requests at once (-c auto finds how many are of use)"),
+            Some(most) => format!("more than {most} requests at once (-c auto finds the best number)"),
             None => "quicker answers, or an endpoint that takes more requests at once".to_owned(),
         },
         Reason::Hold => {
-            "the limits for itself: the API refused requests (429), as it does when other clients share the limits, \
-                         or when they are lower than --tier says"
+            "limits that no other client uses: the API refused requests (429), as it does when other clients share the \
+             limits, or when they are lower than --tier says"
                 .to_owned()
         }
         Reason::Ramp => "more rows: the API lets a rate rise only step by step".to_owned(),
@@ -119,9 +119,9 @@ fn refused(stats: &Stats) -> u64 {
 
 fn smoothing(stats: &Stats, used: &Used<'_>) -> String {
     format!(
-        "a steadier rate, or the limits for itself: {} refused (429), although the run used only {} of {} on average. \
-         Other clients may use the same limits, or the limits may be lower than --tier says; --headroom 20 leaves room \
-         for others, and a lower -c makes peaks smaller",
+        "a steadier rate, or limits that no other client uses: {} refused (429), although the run used only {} of {} \
+         on average. Other clients may use the same limits, or the limits may be lower than --tier says; --headroom 20 \
+         leaves room for others, and a lower -c makes peaks smaller",
         plural(refused(stats), "request was", "requests were"),
         percent(used.share),
         Reason::Limit(used.dimension).name(),
@@ -135,8 +135,8 @@ fn limit_advice(uses: &[LimitUse], bound: Dimension, share_of_time: f64) -> Stri
     // the rest.
     if used.share < share_of_time * LITTLE_USED {
         return format!(
-            "the limits for itself: rows waited for the limit, although the run used only {} of {}. Other clients may \
-             use the same limits, or --headroom leaves them unused",
+            "limits that no other client uses: rows waited for the limit, although the run used only {} of {}. Other \
+             clients may use the same limits, or --headroom leaves them unused",
             percent(used.share),
             Reason::Limit(bound).name()
         );
@@ -243,7 +243,10 @@ mod tests {
 
         let text = advise(&uses, OUTPUT, 0.9).expect("the limit slowed the run down");
 
-        assert!(text.starts_with("the limits for itself: ") && text.contains("only 25% of output tokens"), "{text}");
+        assert!(
+            text.starts_with("limits that no other client uses: ") && text.contains("only 25% of output tokens"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -257,7 +260,10 @@ mod tests {
         assert!(text.starts_with("a steadier rate") && text.contains("6 requests were refused (429)"), "{text}");
         assert!(text.contains("only 25% of output tokens per minute"), "{text}");
         for other in [with(2, &little), with(6, &much)] {
-            assert!(other.is_some_and(|text| text.starts_with("the limits for itself: the API refused requests")));
+            assert!(
+                other
+                    .is_some_and(|text| text.starts_with("limits that no other client uses: the API refused requests"))
+            );
         }
     }
 

@@ -112,7 +112,7 @@ fn change(class: ErrorClass) -> &'static str {
         ErrorClass::Refused => "the model refused to answer; change these prompts, or ask another model",
         ErrorClass::Truncated => "the answers are cut off; they need a larger max_tokens, or shorter prompts",
         ErrorClass::InvalidOutput => {
-            "the answers can't be used, and the error log says why; change the prompts or what answers must be"
+            "the answers can't be used, and the error log says why; change the prompts or the rules for answers"
         }
         ErrorClass::RateLimit
         | ErrorClass::Overloaded

@@ -13,13 +13,13 @@ use crate::domain::{
 pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
     match reason {
         HaltReason::Key(_) => "the key was refused".into(),
-        HaltReason::Forbidden(_) => "the key may not do this".into(),
+        HaltReason::Forbidden(_) => "the key has no permission for this".into(),
         HaltReason::Account(_) => "the account is stopped".into(),
         HaltReason::Models(_) => "no model of this run was found".into(),
         HaltReason::RetryAfter { .. } => "the API asks to wait longer than --retry-for".into(),
         HaltReason::Tls(_) => wire_words(WireErrorKind::Tls).into(),
         HaltReason::Proxy(_) => wire_words(WireErrorKind::ProxyAuth).into(),
-        HaltReason::Redirect { .. } => "the endpoint sends requests elsewhere".into(),
+        HaltReason::Redirect { .. } => "the endpoint redirects requests".into(),
         HaltReason::Endpoint(failure) => fault_words(failure),
         HaltReason::OtherWorkspace => "the open batches belong to another workspace".into(),
         HaltReason::Batches(_) => "the API accepts no batch".into(),
@@ -71,7 +71,7 @@ pub(crate) fn fault_words(failure: &Failure) -> Cow<'static, str> {
         (Some(kind), ..) => wire_words(kind).into(),
         (None, Some(529), _) => "the endpoint is overloaded (529)".into(),
         (None, Some(200..300), Some(kind)) => format!("the endpoint's answers are errors ({})", escape(kind)).into(),
-        (None, Some(200..300), None) => "the endpoint's answers are not those of the API".into(),
+        (None, Some(200..300), None) => "the endpoint's answers are not in the API's form".into(),
         (None, Some(status), _) => format!("the endpoint fails ({status})").into(),
         (None, None, _) => "the endpoint fails".into(),
     }
@@ -192,7 +192,7 @@ mod tests {
         the endpoint fails (503)
         the endpoint is overloaded (529)
         the endpoint fails (404)
-        the endpoint's answers are not those of the API
+        the endpoint's answers are not in the API's form
         the endpoint's answers are errors (overload\u{1b})
         the endpoint fails
         ");

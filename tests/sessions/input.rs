@@ -202,7 +202,7 @@ fn the_format_of_a_pipe_is_recognized_or_the_message_says_what_to_type() {
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    std::io::Write::write_all(&mut packer, bytes).and_then(|()| packer.finish()).expect("memory can be written")
+    std::io::Write::write_all(&mut packer, bytes).and_then(|()| packer.finish()).expect("a write to memory never fails")
 }
 
 #[test]

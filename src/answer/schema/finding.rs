@@ -139,10 +139,10 @@ fn said(violation: &ValidationError<'_>) -> String {
         Kind::MinItems { limit } => format!("it has {} items, fewer than {limit}", parts()),
         Kind::MaxItems { limit } => format!("it has {} items, more than {limit}", parts()),
         Kind::UniqueItems => "it has equal items".to_owned(),
-        Kind::Contains => "the number of items that fit contains is wrong".to_owned(),
+        Kind::Contains => "the number of items that fit `contains` is wrong".to_owned(),
         Kind::MinProperties { limit } => format!("it has {} members, fewer than {limit}", names()),
         Kind::MaxProperties { limit } => format!("it has {} members, more than {limit}", names()),
-        Kind::PropertyNames { error } => format!("the name of a member: {}", said(error)),
+        Kind::PropertyNames { error } => format!("the name of a member does not fit: {}", said(error)),
         Kind::Custom { message, .. } => format!("{value} {message}"),
         // The other kinds of violations are faults of the pattern engine, of a content encoding or of a reference.
         _ => cut(&violation.masked().to_string()),

@@ -205,7 +205,7 @@ mod tests {
     fn pack(bytes: &[u8]) -> Vec<u8> {
         use std::io::Write as _;
         let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-        packer.write_all(bytes).and_then(|()| packer.finish()).expect("memory can be written")
+        packer.write_all(bytes).and_then(|()| packer.finish()).expect("a write to memory never fails")
     }
 
     #[test]

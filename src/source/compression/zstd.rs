@@ -117,7 +117,7 @@ mod tests {
     fn pack(bytes: &[u8]) -> Vec<u8> {
         let mut packer = Encoder::new(Vec::new(), 3).expect("there is memory");
         packer.include_checksum(true).expect("it can be set");
-        packer.write_all(bytes).and_then(|()| packer.finish()).expect("memory can be written")
+        packer.write_all(bytes).and_then(|()| packer.finish()).expect("a write to memory never fails")
     }
 
     #[test]
@@ -162,7 +162,7 @@ mod tests {
     fn a_frame_that_needs_too_much_memory_is_refused() {
         let mut packer = Encoder::new(Vec::new(), 1).expect("there is memory");
         packer.set_parameter(CParameter::WindowLog(MAX_WINDOW_LOG + 1)).expect("it can be set");
-        packer.write_all(b"text").and_then(|()| packer.flush()).expect("memory can be written");
+        packer.write_all(b"text").and_then(|()| packer.flush()).expect("a write to memory never fails");
 
         let (unpacked, damage) = unpack(Unpacked::new(&**packer.get_ref()));
 

@@ -66,7 +66,7 @@ fn count(part: impl Read, most: u64) -> std::io::Result<u64> {
 
 /// Checks how many shared texts the list has, and how many it claims to have.
 fn check_texts(part: impl Read, bytes: u64) -> Result<(), String> {
-    let too_many = || "it claims more shared texts than it has".to_owned();
+    let too_many = || "its list claims more shared texts than the file has".to_owned();
     let mut reader = Reader::from_reader(std::io::BufReader::new(part));
     let config = reader.config_mut();
     config.check_end_names = false;

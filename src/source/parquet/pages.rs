@@ -446,7 +446,7 @@ fn encoding(number: i64) -> Option<Encoding> {
         0 => Encoding::PLAIN,
         2 => Encoding::PLAIN_DICTIONARY,
         3 => Encoding::RLE,
-        #[expect(deprecated, reason = "old files have it")]
+        #[expect(deprecated, reason = "old files use this encoding")]
         4 => Encoding::BIT_PACKED,
         5 => Encoding::DELTA_BINARY_PACKED,
         6 => Encoding::DELTA_LENGTH_BYTE_ARRAY,

@@ -124,7 +124,7 @@ pub(super) fn bytes(value: &[u8], meaning: Meaning) -> Result<Shown<'_>, Unshown
     })
 }
 
-const OUT_OF_RANGE: Unshown = "holds a date that no calendar has";
+const OUT_OF_RANGE: Unshown = "holds a date outside the calendar";
 const WRONG_LENGTH: Unshown = "holds a value of a wrong length";
 
 /// The length of the longest decimal number that is accepted, in bytes. The usual decimals have 38 digits and 16 bytes.

@@ -32,7 +32,7 @@ const MOST_BYTES: usize = 64 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum MetadataFault {
     /// The server in the variable `GCE_METADATA_HOST` is not allowed.
-    #[error("GCE_METADATA_HOST is neither {NAME} nor a server on this machine, such as 127.0.0.1:8080")]
+    #[error("GCE_METADATA_HOST must be {NAME} or a server on this machine, such as 127.0.0.1:8080")]
     Host,
     /// There is no metadata server, or the metadata server does not answer.
     #[error("the metadata server can't be reached: {0}")]

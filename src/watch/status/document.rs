@@ -168,7 +168,7 @@ struct HowToContinue {
 impl Document {
     /// Changes this document to the state of a run that has ended before its first request.
     pub(super) fn abandon(&mut self) {
-        let reason = Some("it ended before its first request".into());
+        let reason = Some("the run ended before its first request".into());
         (self.state, self.eta, self.end) = ("ended", None, Some(End { reason, ..End::default() }));
     }
 
