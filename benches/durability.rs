@@ -65,8 +65,12 @@ fn main() -> ExitCode {
 fn rows_of_policy(_size: Size) -> Vec<Seen> {
     let rows = policy::all();
     policy::assert_all(&rows);
-    let seen = format!("{} kinds of response and of failure on the wire, each handled as its row says", rows.len());
-    vec![Seen::new("rows of the error policy", "at least 40, each handled as its row says", seen)]
+    let seen = format!("{} kinds of response and of failure on the wire, each handled as the table says", rows.len());
+    vec![Seen::new(
+        "kinds of failure in the table of the error policy",
+        "at least 40, each handled as the table says",
+        seen,
+    )]
 }
 
 fn fuzz(size: Size) -> Vec<Seen> {
