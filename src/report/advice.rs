@@ -77,7 +77,8 @@ fn reason_advice(reason: Reason, fixed_window: Option<usize>) -> Option<String> 
         Reason::Ramp => "more rows: the API lets a rate rise only step by step".to_owned(),
         Reason::Probe => "an endpoint that answers: it failed and had to be probed".to_owned(),
         Reason::Gate => {
-            "fewer different prefixes: rows waited until theirs were in the cache; --prompt-cache off avoids this, but costs more"
+            "fewer different prefixes: rows waited until their prefixes were in the cache; --prompt-cache off avoids \
+             this, but costs more"
                 .to_owned()
         }
         Reason::Backoff => "fewer faults of the endpoint: the remaining rows waited for their next try".to_owned(),

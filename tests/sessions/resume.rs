@@ -231,7 +231,7 @@ fn resume_is_proposed_only_for_rows_that_may_succeed_and_the_rest_get_advice() {
     ]);
     resumed.ends_with(3).tells(&["1 answered", "invalid_request: the API will refuse these rows again"]);
     assert!(!resumed.err.contains("claude-batch resume"), "{}", resumed.err);
-    again.ends_with(3).tells(&["nothing to do", "invalid_request: ", "correct them in the input, then run it again"]);
+    again.ends_with(3).tells(&["nothing to do", "invalid_request: ", "correct them in the input, then run them again"]);
     assert!(!again.err.contains("resume"), "{}", again.err);
     corrected.ends_with(0).tells(&["1 row to send", "answered (this run: 1)"]);
     assert_eq!(folder.read_log("prompts.errors.jsonl"), "");

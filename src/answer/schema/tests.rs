@@ -116,7 +116,7 @@ fn a_text_that_is_not_a_schema_is_refused_with_the_place() {
     assert!(
         refused(r#"{"$schema": "http://example.com/mine"}"#).starts_with("$schema names \"http://example.com/mine\"")
     );
-    assert_eq!(refused(&" ".repeat(LARGEST + 1)), "the schema has 1048577 bytes; at most 1048576 are possible");
+    assert_eq!(refused(&" ".repeat(LARGEST + 1)), "the schema has 1048577 bytes; at most 1048576 are allowed");
     let deep = format!("{}true{}", r#"{"not":"#.repeat(200), "}".repeat(200));
     assert!(refused(&deep).starts_with("the schema is not JSON: recursion limit exceeded"));
 }

@@ -133,7 +133,10 @@ impl Lane {
             }
             Some(429) => self.on_full_queue(number, rows, fault.retry_after, scheduler, now),
             Some(404 | 405 | 501) if !self.is_strict() => {
-                self.warn(format!("the endpoint has no batches ({}): all rows are sent online", fault.failure.message));
+                self.warn(format!(
+                    "the endpoint does not support batches ({}): all rows are sent online",
+                    fault.failure.message
+                ));
                 self.deadline.go_online();
                 self.dissolve(number, rows, scheduler);
             }
