@@ -75,7 +75,7 @@ fn cases() -> Vec<Case> {
             cut_gzip(),
             2,
             2,
-            "in.jsonl: is damaged after line 2: its gzip data ends too early",
+            "in.jsonl: is damaged after line 2: the gzip data ends too early",
         ),
         Case("gzip that is wrong from the start", b"\x1f\x8b\x08\0\0\0\0\0\0\x03abc".to_vec(), 2, 0, "gzip data"),
         Case("gzip in gzip", gzip(&gzip(b"\"x\"\n")), 2, 0, "unpack it once"),

@@ -70,7 +70,7 @@ pub(crate) fn fault_words(failure: &Failure) -> Cow<'static, str> {
     match (failure.wire, failure.status, &failure.kind) {
         (Some(kind), ..) => wire_words(kind).into(),
         (None, Some(529), _) => "the endpoint is overloaded (529)".into(),
-        (None, Some(200..300), Some(kind)) => format!("the endpoint's answers are errors ({})", escape(kind)).into(),
+        (None, Some(200..300), Some(kind)) => format!("the endpoint answers with errors ({})", escape(kind)).into(),
         (None, Some(200..300), None) => "the endpoint's answers are not in the API's form".into(),
         (None, Some(status), _) => format!("the endpoint fails ({status})").into(),
         (None, None, _) => "the endpoint fails".into(),
@@ -193,7 +193,7 @@ mod tests {
         the endpoint is overloaded (529)
         the endpoint fails (404)
         the endpoint's answers are not in the API's form
-        the endpoint's answers are errors (overload\u{1b})
+        the endpoint answers with errors (overload\u{1b})
         the endpoint fails
         ");
     }

@@ -156,7 +156,7 @@ impl Splitter {
                 break;
             }
             if self.offset - byte_offset > MAX_SKIPPED {
-                let (name, remedy) = (self.name.to_string(), "close the quote that stays open in it");
+                let (name, remedy) = (self.name.to_string(), "close the quote that is never closed");
                 return Err(SourceError::Endless { name, line, bytes: MAX_SKIPPED, remedy });
             }
         }

@@ -54,7 +54,7 @@ pub(crate) enum NoticeUrlError {
     #[error("it is not a URL; give one like https://hooks.example.com/T0/B0")]
     NotAUrl,
     /// The scheme is neither http nor https.
-    #[error("its scheme is not https or http")]
+    #[error("the scheme is not https or http")]
     Scheme,
     /// The URL has the scheme http, and the host is another machine.
     #[error(

@@ -569,7 +569,7 @@ fn a_manifest_that_is_huge_or_can_not_be_read_is_refused_by_resume() {
     let without = resume();
 
     wrong.ends_with(2).tells(&["out.jsonl.run/manifest.json can't be read (line 2, column", "remove it"]);
-    huge.ends_with(2).tells(&["out.jsonl.run/manifest.json can't be read (it is larger than 4 MiB)"]);
+    huge.ends_with(2).tells(&["out.jsonl.run/manifest.json can't be read (the file is larger than 4 MiB)"]);
     without.ends_with(0);
     assert_eq!(api.books().requests, 5);
 }

@@ -168,7 +168,7 @@ fn check_content(content: &RawValue, asked: &Request) -> Result<(), Refused> {
     match first_not_offered(&calls, asked) {
         Some(name) => {
             let name = quoted(&String::from_utf8_lossy(name));
-            broken(format!("it calls the tool {name}, which the request does not offer"))
+            broken(format!("the message calls the tool {name}, which the request does not offer"))
         }
         None => Ok(()),
     }

@@ -62,7 +62,7 @@ impl<R: Read> Unpacked<R> {
                 Err(error) => return Err(error),
             };
             if input.is_empty() {
-                return if self.is_in_frame { Err(Damage::error("its zstd data ends too early")) } else { Ok(false) };
+                return if self.is_in_frame { Err(Damage::error("the zstd data ends too early")) } else { Ok(false) };
             }
             let mut part = InBuffer::around(&input[..input.len().min(self.wanted)]);
             let mut room = OutBuffer::around(&mut self.unpacked[..]);
@@ -98,9 +98,9 @@ fn damage(error: &io::Error) -> io::Error {
             (1_u64 << MAX_WINDOW_LOG) >> 20
         )),
         "Restored data doesn't match checksum" => {
-            Damage::error("its checksum does not match, so what was read before may be wrong too")
+            Damage::error("the checksum does not match, so what was read before may be wrong too")
         }
-        _ => Damage::error(format!("its zstd data is wrong here ({what})")),
+        _ => Damage::error(format!("the zstd data is wrong here ({what})")),
     }
 }
 

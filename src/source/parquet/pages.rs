@@ -56,7 +56,7 @@ impl Budget {
         let before = self.held_bytes.fetch_add(bytes, Ordering::Relaxed);
         let held = Held { budget: self.clone(), bytes };
         match before.saturating_add(bytes) > MAX_HELD_BYTES {
-            true => Err(Damage::new(format!("its pages need more than {} MiB at once", MAX_HELD_BYTES >> 20))),
+            true => Err(Damage::new(format!("the pages need more than {} MiB at once", MAX_HELD_BYTES >> 20))),
             false => Ok(held),
         }
     }

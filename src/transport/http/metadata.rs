@@ -63,7 +63,8 @@ pub(crate) fn google_token(host: Option<&str>) -> Result<Zeroizing<Vec<u8>>, Met
     let answer = runtime.block_on(async { tokio::time::timeout(PATIENCE, ask(&client, &url)).await });
     // Resolving a name can block for a long time, and dropping the runtime would wait for it.
     runtime.shutdown_background();
-    let silent = || MetadataFault::Unreachable(format!("it did not answer within {} s", PATIENCE.as_secs()));
+    let silent =
+        || MetadataFault::Unreachable(format!("the metadata server did not answer within {} s", PATIENCE.as_secs()));
     answer.unwrap_or_else(|_| Err(silent()))
 }
 
