@@ -46,10 +46,10 @@ const BEGINNING: &str = "\
 only these loops are run, and only their lines are replaced. If a loop finds a violation, its lines say so. `cargo test`
 runs a part of each loop.
 
-The first three loops play whole runs on virtual time, with a disk in memory. The simulated API continues when a run
-ends or dies. The last loop starts the real program and the simulator. Each loop compares the files of the runs with the
-requests and the bills of the API. A run *reports* a row if it says that the row may be billed twice. A run reports a
-row if it can't know whether a batch with this row exists, and so can't collect the answer. For example, the run before
-it died before the creation of a batch.
+The first three loops play whole runs on virtual time, with a disk in memory. The simulated API keeps its batches when a
+run ends or dies. The last loop starts the real program and the simulator. Each loop compares the files of the runs with
+the requests and the bills of the API. A run *reports* a row if it says that the row may be billed twice. A run reports
+a row if it can't know whether a batch with this row exists, and so can't collect the answer. This happens, for example,
+if the earlier run died before the creation of a batch.
 
 ";

@@ -158,7 +158,7 @@ fn span(time: Interval<Duration>) -> String {
 }
 
 const HEAD: &str = "\
-# How right a plan is
+# How accurate a plan is
 
 `cargo bench --bench plan` writes this page. Each of the 24 workloads has random rows (language, length, tools, models,
 tier) and a random server. The plan knows the rows and the tier. The plan does not know how long answers are, and it

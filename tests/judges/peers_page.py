@@ -16,7 +16,7 @@ has a setting for limits, the limits are set. To resume, each tool uses its cach
 the latest measurement of each part.
 
 The simulator is a part of this project. It follows the documented rules of the API;
-[src/sim/mod.rs](../src/sim/mod.rs) lists them. Nothing here is taken from the documentation of a tool alone.
+[src/sim/mod.rs](../src/sim/mod.rs) lists them. No statement on this page comes only from the documentation of a tool.
 """
 
 # The least time in seconds that the limits of these cases allow. The time of the last answer is left out.
@@ -185,10 +185,11 @@ the tool. The API counts output as it is produced, so a client with many request
 the second case. A row is lost if it has no answer at the end.
 """
 KILL = """
-200 rows without limits, at most 20 in flight. `kill -9` after 80 answers (for batches: as soon as a batch is
-created), then the same command again. The simulator counts the answers that it charged a second time. An answer in
-flight at the kill is charged, but nobody receives it, so each online tool pays for up to 20 rows again. How many of
-the 20 are in flight at the moment of the kill depends on chance.
+The input has 200 rows, there are no limits, and at most 20 requests are in flight. Each tool is killed with `kill -9`
+after 80 answers (for batches: as soon as a batch is created), and then the same command is run again. The simulator
+counts the answers that it charged a second time. An answer in flight at the kill is charged, but nobody receives it,
+so each online tool pays for up to 20 rows again. How many of the 20 are in flight at the moment of the kill depends
+on chance.
 """
 SPEED_HEADS = ["requests bind: time ÷ bound", "429s", "rows lost", "output binds: time ÷ bound", "429s", "rows lost"]
 SPEED_READ = """
@@ -199,8 +200,8 @@ the own script finished earlier only because it gave up rows.
 KILL_HEADS = ["rows paid twice (of 200)", "rows lost"]
 KILL_READ = ""
 OUTAGE = """
-600 rows, at most 20 in flight, answers after 2.4 s. Every request is answered with 529 from second 30 to second 75
-after the start of the simulator. Without the outage, the rows take at least 72 s.
+The input has 600 rows, at most 20 requests are in flight, and each answer takes 2.4 s. Every request is answered with
+529 from second 30 to second 75 after the start of the simulator. Without the outage, the rows take at least 72 s.
 """
 OUTAGE_HEADS = ["rows lost (of 600)", "529s", "first request to last answer"]
 OUTAGE_READ = """
@@ -211,10 +212,10 @@ for such rows again with `append` and async-batch-llm, and with promptfoo's `--r
 Some tools are missing in this table: they started so late that their first call was during the outage.
 """
 FAULTS = """
-100 rows. One row of ten is always refused with 400, and the answer to another row of ten ends at `max_tokens`.
-*Named*: the refused rows that the output of the tool names. *Kept*: the truncated answers in the output. *Marked*:
-the truncated answers that have a stop reason or a mark in the output. *Paid*: how often a truncated answer was
-charged.
+The input has 100 rows. One row of ten is always refused with 400, and the answer to another row of ten ends at
+`max_tokens`. *Named*: the refused rows that the output of the tool names. *Kept*: the truncated answers in the
+output. *Marked*: the truncated answers that have a stop reason or a mark in the output. *Paid*: how often a truncated
+answer was charged.
 """
 FAULT_HEADS = [
     "other rows lost (of 80)", "refused rows named (of 10)", "requests per refused row", "truncated answers kept (of 10)",
@@ -226,11 +227,11 @@ stop reason too. By default, Curator treats a truncated answer as a failure, sen
 drops the row.
 """
 MEMORY = """
-Rows of 10 kB, answered at once. The memory is the sum over all processes of a tool, sampled every 0.1 s. *Dollars
-named*: whether the tool had printed an amount in dollars when its first request arrived. *Cap*: 200 rows that would
-cost $0.0424, with a cap of $0.0200. A dash means that no setting for a cap was found. `claude-batch` reserves the
-highest cost of each request, so it stays below the cap, and sends fewer requests at a time near the cap. In these
-runs, `claude-batch` chooses the number of requests in flight itself; the other tools have 20. During a run, Curator
-shows a running estimate of the total; at the end, lm-deluge shows the cost.
+The rows have 10 kB each and are answered at once. The memory is the sum over all processes of a tool, sampled every
+0.1 s. *Dollars named*: whether the tool had printed an amount in dollars when its first request arrived. *Cap*: 200
+rows that would cost $0.0424, with a cap of $0.0200. A dash means that no setting for a cap was found. `claude-batch`
+reserves the highest cost of each request, so it stays below the cap, and sends fewer requests at a time near the cap.
+In these runs, `claude-batch` chooses the number of requests in flight itself; the other tools have 20. During a run,
+Curator shows a running estimate of the total; at the end, lm-deluge shows the cost.
 """
 MEMORY_HEADS = ["500 rows (MB)", "2,500 rows (MB)", "dollars named before the first request", "charged with a cap of $0.0200"]
