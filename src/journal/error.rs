@@ -257,7 +257,7 @@ mod tests {
         o.jsonl is not a file of claude-batch (its first line is from another program) and was not changed; name another file
         line 3 of o.jsonl is not a line of claude-batch; remove it, or start over with --fresh (the old file is kept)
         a later claude-batch wrote o.jsonl (format version 2); run that version, or name another output
-        the results in o.jsonl come from simulator (origin in the manifest of their run folder), but this run would ask http://a; name another output with -o, or start over with --fresh (the old file is kept)
+        the results in o.jsonl come from simulator (origin in the manifest of their run folder), but this run would send requests to http://a; name another output with -o, or start over with --fresh (the old file is kept)
         line 3 of o.jsonl belongs to other results ("p.jsonl"); name another error log with --errors
         line 3 of o.jsonl names the results file "/p" (error.results), which is a path; only a results file in the folder of the log is used; name the file with -o RESULTS
         o.jsonl can't be read (it is not JSON); correct it, or remove it to continue without its settings and cost totals

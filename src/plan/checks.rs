@@ -249,7 +249,7 @@ mod tests {
         assert_eq!(outcome("my-proxy-model", &hopeless), Ok(()));
         assert_eq!(outcome(HAIKU, &" ".repeat(20_000_000)), Ok(()), "blanks may be cut into long tokens");
         let message = outcome(HAIKU, &hopeless).expect_err("it is too long");
-        assert!(message.contains("above the 200000 that claude-haiku-4-5-20251001 accepts"), "{message}");
+        assert!(message.contains("but claude-haiku-4-5-20251001 accepts only 200000"), "{message}");
     }
 
     #[test]

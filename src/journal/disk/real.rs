@@ -399,7 +399,7 @@ mod tests {
         assert_eq!((mode(&file), mode(&run)), (0o600, 0o700));
         assert!(after_reading.is_empty());
         let notes = disk.take_notes();
-        assert!(notes.len() == 1 && notes[0].matches("file").count() == 1 && notes[0].contains("run"), "{notes:?}");
+        assert!(notes.len() == 1 && notes[0].matches("/file").count() == 1 && notes[0].contains("/run"), "{notes:?}");
         assert!(disk.take_notes().is_empty());
     }
 }
