@@ -65,8 +65,12 @@ fn main() -> ExitCode {
 fn rows_of_policy(_size: Size) -> Vec<Seen> {
     let rows = policy::all();
     policy::assert_all(&rows);
-    let seen = format!("{} kinds of response and of failure on the wire, each handled as its row says", rows.len());
-    vec![Seen::new("rows of the error policy", "at least 40, each handled as its row says", seen)]
+    let seen = format!("{} kinds of response and of failure on the wire, each handled as the table says", rows.len());
+    vec![Seen::new(
+        "kinds of failure in the table of the error policy",
+        "at least 40, each handled as the table says",
+        seen,
+    )]
 }
 
 fn fuzz(size: Size) -> Vec<Seen> {
@@ -107,15 +111,14 @@ fn target_folder() -> PathBuf {
 const BEGINNING: &str = "\
 # Durability and faults: what was tried and what was seen
 
-Made by `cargo bench --bench durability -- full`, which runs every loop in full and writes this page. It takes hours.
-With names of loops after `full`, only those loops are run and only their lines are replaced. If a loop finds a
-violation, its lines say so. `cargo test` runs a part of each loop. Kills and faults at each system call need
-`strace`, and a test with a full file system needs root. Without them, the line of the test says that this part was
-not run.
+`cargo bench --bench durability -- full` runs every loop in full and writes this page. This takes hours. If names of
+loops follow `full`, only these loops are run, and only their lines are replaced. If a loop finds a violation, its lines
+say so. `cargo test` runs a part of each loop. Kills and faults at each system call need `strace`, and a test with a
+full file system needs root. Without `strace` or root, the line of the test says that this part was not run.
 
 `tests/fuzz/run` fuzzes each target (`jsonl`, `csv`, `recovery`, `headers`, `sse`, `config`) with libFuzzer for ten
-minutes, or for the given number of seconds (`tests/fuzz/run 7200`, `tests/fuzz/run 600 recovery`). It needs nightly
-Rust and `cargo-fuzz`. The loop `fuzzed` reads its output.
+minutes, or for the given number of seconds (`tests/fuzz/run 7200`, `tests/fuzz/run 600 recovery`). The script needs
+nightly Rust and `cargo-fuzz`. The loop `fuzzed` reads the output of the script.
 
 ";
 

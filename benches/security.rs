@@ -28,8 +28,9 @@ fn main() -> ExitCode {
 const BEGINNING: &str = "\
 # Security: what was tried and what was seen
 
-Made by `cargo bench --bench security -- full`, which runs every loop in full and writes this page. With names of loops
-after `full`, only those loops are run and only their lines are replaced. If a loop finds a violation, its lines say so.
-`cargo test` runs a part of each loop. Tests with a second user need root. Without it, the line of the test says so.
+`cargo bench --bench security -- full` runs every loop in full and writes this page. If names of loops follow `full`,
+only these loops are run, and only their lines are replaced. If a loop finds a violation, its lines say so. `cargo test`
+runs a part of each loop. Tests with a second user need root. Without root, the line of the test says that the test was
+not run.
 
 ";

@@ -31,13 +31,16 @@ fn nested(depth: usize) -> Vec<u8> {
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    packer.write_all(bytes).and_then(|()| packer.finish()).expect("memory can be written")
+    packer.write_all(bytes).and_then(|()| packer.finish()).expect("a write to memory never fails")
 }
 
 /// Two rows and a part of a third row, compressed with gzip. The compressed data ends too early.
 fn cut_gzip() -> Vec<u8> {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    packer.write_all(b"\"x\"\n\"y\"\n{\"prompt\":\"z").and_then(|()| packer.flush()).expect("memory can be written");
+    packer
+        .write_all(b"\"x\"\n\"y\"\n{\"prompt\":\"z")
+        .and_then(|()| packer.flush())
+        .expect("a write to memory never fails");
     packer.get_ref().clone()
 }
 
@@ -72,7 +75,7 @@ fn cases() -> Vec<Case> {
             cut_gzip(),
             2,
             2,
-            "in.jsonl: is damaged after line 2: its gzip data ends too early",
+            "in.jsonl: is damaged after line 2: the gzip data ends too early",
         ),
         Case("gzip that is wrong from the start", b"\x1f\x8b\x08\0\0\0\0\0\0\x03abc".to_vec(), 2, 0, "gzip data"),
         Case("gzip in gzip", gzip(&gzip(b"\"x\"\n")), 2, 0, "unpack it once"),

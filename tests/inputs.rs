@@ -287,7 +287,8 @@ fn a_long_line_in_a_small_compressed_file_is_one_broken_row() {
     let options = Options { max_line_bytes: 1 << 20, ..Options::default() };
     let reader = Reader::from_read("p.jsonl.zst", InputFormat::Auto, Box::new(Cursor::new(packed)), &options);
 
-    let found: Vec<Item> = reader.expect("sound as a whole").collect::<Result<_, _>>().expect("memory can be read");
+    let found: Vec<Item> =
+        reader.expect("sound as a whole").collect::<Result<_, _>>().expect("a read from memory never fails");
     let [Item::Row(_), Item::Broken(broken), Item::Row(last)] = &found[..] else { panic!("{} items", found.len()) };
     assert!(broken.message.contains("is longer than 1 MiB"), "{}", broken.message);
     assert_eq!((broken.raw.len(), last.origin.line), (4096, 3));
@@ -357,7 +358,7 @@ proptest! {
         let options = Options { max_line_bytes: CAP, ..Options::default() };
         let input = Box::new(Trickle { text, given: 0, chunk });
         let reader = Reader::from_read("p", InputFormat::Jsonl, input, &options).expect("sound as a whole");
-        let found: Vec<Item> = reader.collect::<Result<_, _>>().expect("memory can be read");
+        let found: Vec<Item> = reader.collect::<Result<_, _>>().expect("a read from memory never fails");
 
         prop_assert_eq!(found.len(), expected.len());
         for (item, (line, offset, written)) in found.iter().zip(expected) {
@@ -413,7 +414,7 @@ proptest! {
 
         let Ok(reader) = reader else { return Ok(()) };
         let is_by_line = matches!(reader.format(), InputFormat::Jsonl | InputFormat::Lines);
-        let found = reader.collect::<Result<Vec<Item>, _>>().expect("memory can be read");
+        let found = reader.collect::<Result<Vec<Item>, _>>().expect("a read from memory never fails");
         prop_assert!(!is_by_line || found.len() == filled);
     }
 }
@@ -466,11 +467,11 @@ impl Read for Trickle {
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    packer.write_all(bytes).and_then(|()| packer.finish()).expect("memory can be written")
+    packer.write_all(bytes).and_then(|()| packer.finish()).expect("a write to memory never fails")
 }
 
 fn zstd(bytes: &[u8]) -> Vec<u8> {
-    zstd::encode_all(bytes, 0).expect("memory can be written")
+    zstd::encode_all(bytes, 0).expect("a write to memory never fails")
 }
 
 fn zstd_in_frames(bytes: &[u8]) -> Vec<u8> {
@@ -501,7 +502,7 @@ fn items(name: &str) -> Vec<Item> {
 
 fn read(name: &str, input: Box<dyn Read + Send>) -> Vec<Item> {
     let reader = Reader::from_read(name, InputFormat::Auto, input, &Options::default()).expect("sound as a whole");
-    reader.collect::<Result<_, _>>().expect("memory can be read")
+    reader.collect::<Result<_, _>>().expect("a read from memory never fails")
 }
 
 fn refusal(name: &str) -> String {

@@ -42,14 +42,14 @@ fn main() -> ExitCode {
 const BEGINNING: &str = "\
 # The batch lane: what was tried and what was seen
 
-Made by `cargo bench --bench batches -- full`, which runs every loop in full and writes this page. With names of loops
-after `full`, only those loops are run and only their lines are replaced. If a loop finds a violation, its lines say
-so. `cargo test` runs a part of each loop.
+`cargo bench --bench batches -- full` runs every loop in full and writes this page. If names of loops follow `full`,
+only these loops are run, and only their lines are replaced. If a loop finds a violation, its lines say so. `cargo test`
+runs a part of each loop.
 
-The first three loops play whole runs on virtual time against the simulated API, which outlives the runs, on a disk in
-memory. The last loop starts the real program and the simulator. Everything is judged by the books of the API and by the
-files. A row is *told* if the run says that it may be billed twice. This is the case if nobody knows whether a
-batch with the row exists, so that its answer can't be collected: for example, after a death before the creation of a
-batch.
+The first three loops play whole runs on virtual time, with a disk in memory. The simulated API keeps its batches when a
+run ends or dies. The last loop starts the real program and the simulator. Each loop compares the files of the runs with
+the requests and the bills of the API. A run *reports* a row if it says that the row may be billed twice. A run reports
+a row if it can't know whether a batch with this row exists, and so can't collect the answer. This happens, for example,
+if the earlier run died before the creation of a batch.
 
 ";

@@ -112,20 +112,20 @@ pub fn of_kills(killed: &[Killed]) -> String {
 const HEAD: &str = "\
 # What prompt caching saves, and what it costs
 
-Written by `cargo bench --bench caching`. Each workload is a whole run on virtual time: the real survey, plan, feeder,
-scheduler and loop send the rows to the simulated API. The simulated API counts and bills all tokens, and it shares no
-code with the plan.
+`cargo bench --bench caching` writes this page. Each workload is a whole run on virtual time: the real survey, plan,
+feeder, scheduler and loop send the rows to the simulated API. The simulated API counts and bills all tokens, and it
+shares no code with the plan.
 
 *The cheapest plan* caches each prefix that several rows share and that is long enough for the model. The prefix is
-written once for five minutes, and read by all other rows. If it would expire too soon, it is written again, or written
-for an hour, whichever costs less. The cost of this plan is computed from the tokens that the simulated API counts, and
-from its prices.
+written once for five minutes, and read by all other rows. If the prefix would expire too soon, it is written again, or
+written for an hour: the plan takes the cheaper way. The cost of this plan is computed from the tokens that the
+simulated API counts, and from its prices.
 
 | column | meaning | bar |
 |---|---|---|
 | of the cheapest | the cost, divided by the cost of the cheapest plan | at most {MOST_COST} |
 | of no cache | the cost, divided by the cost without caching | at most {MOST_OF_PLAIN} |
-| writes, expected | cache entries that the run wrote, and that the cheapest plan writes | equal |
+| writes, expected | the number of cache entries that the run wrote, and the number that the cheapest plan writes | equal |
 | of a warm cache | the time, divided by the time of the same run on a cache that contains all prefixes from the start | at most {MOST_TIME} |
 | of no prefixes | the time, divided by the time of the same rows without the cached prefixes: nothing is written, and no row waits | |
 | without cache | the time without caching | |
@@ -135,12 +135,12 @@ from its prices.
 
 const RANDOM: &str = "\
 The rows have several shapes and models, and their prefixes are about as long as the shortest prefix that the model
-caches. A group of 1 to 50 rows shares a prefix. The rows come in groups, in turn or shuffled, from files and pipes.
-Some limits are so slow that cache entries expire. Some caches refuse marks, ignore them or lose entries. The bar: at
-most {MOST_OF_PLAIN} of the cost without a cache.
+caches. A group of 1 to 50 rows shares a prefix. The groups come one after the other, mixed in turn, or shuffled, from
+files and pipes. Some limits are so slow that cache entries expire. Some caches refuse marks, ignore them or lose
+entries. The bar: at most {MOST_OF_PLAIN} of the cost without a cache.
 
 Only the answers show that a server loses entries. By then, the first row of each prefix and some rows after it have
-paid for writes that nobody reads. Each such write costs a quarter of the price of the prefix in addition. So a small run
+paid for writes that nobody reads. Each such write adds a quarter of the price of the prefix to the cost. So a small run
 with such a server misses the bar. The test in `tests/caching` allows 1.25 for these servers.
 ";
 

@@ -158,16 +158,16 @@ fn span(time: Interval<Duration>) -> String {
 }
 
 const HEAD: &str = "\
-# How right a plan is
+# How accurate a plan is
 
-Written by `cargo bench --bench plan`. Each of the 24 workloads has random rows (language, length, tools, models, tier) and
-a random server. The plan knows the rows and the tier. It is not told how long answers are, how the server counts tokens,
-how large its burst is, how fast it answers, and how it estimates input when a call begins. To find the real values, all
-rows are run on virtual time, with the real loop and scheduler against the simulated API. The real cost is what the server
-charged.
+`cargo bench --bench plan` writes this page. Each of the 24 workloads has random rows (language, length, tools, models,
+tier) and a random server. The plan knows the rows and the tier. The plan does not know how long answers are, and it
+does not know the server: how the server counts tokens, how large its burst is, how fast it answers, and how it
+estimates input when a call begins. To find the real values, all rows are run on virtual time, with the real loop and
+scheduler against the simulated API. The real cost is what the server charged.
 
 The plan is made twice: with the answers to the first 50 rows and the token counts of 50 random rows, and *blind*,
-without both. *Width* is half of the interval's width, divided by its likely value. *Middle* is the error of the middle of the
-time interval. The number in brackets is the error of its likely value.
+without answers and counts. *Width* is half of the interval's width, divided by its likely value. *Middle* is the error
+of the middle of the time interval. The number in brackets is the error of the interval's likely value.
 
 ";

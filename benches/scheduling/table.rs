@@ -93,22 +93,22 @@ fn short(value: f64) -> String {
 const HEAD: &str = "\
 # How exact the scheduler is
 
-Written by `cargo bench --bench scheduling`. The table shows the scenarios of `fixtures/scenarios`. In each scenario,
-the real loop and the real scheduler run against the simulated API, on virtual time. *Median* and *worst* are the
-median and the worst value of all seeds. The measures are:
+`cargo bench --bench scheduling` writes this page. The table shows the scenarios of `fixtures/scenarios`. In each
+scenario, the real loop and the real scheduler run against the simulated API, on virtual time. *Median* and *worst* are
+the median and the worst value of all seeds. The measures are:
 
 | measure | meaning |
 |---|---|
 | `of_bound` | the time of the run, divided by the shortest possible time (the lower bound). For each dimension (requests, input tokens, output tokens), the lower bound is (amount used − burst of the server) / limit; the largest of the three applies. For requests and input tokens, the bound is computed for each row in the order of sending, and the latency of the row is added. The server counts output tokens while they are produced, so their bound is reduced by the debt that the server allows. With a fixed concurrency or a cap, the lower bound is the sum of all latencies divided by the concurrency or the cap |
-| `slowest_pool` | the same for the pool that took longest, with the limits of this pool |
+| `slowest_pool` | the time of the pool that took longest, divided by the lower bound for the limits of this pool |
 | `of_ramp` | the time of the run, divided by the shortest time that the acceleration limit allows |
 | `slowest_5min` | the lowest use of the binding limit in any period of five minutes |
-| `refused`, `refused_share`, `refused_windows` | the number of 429s; that number per row; that number divided by the largest number of requests in flight |
+| `refused`, `refused_share`, `refused_windows` | the number of 429s; the number of 429s per row; the number of 429s divided by the largest number of requests in flight |
 | `refused_here_share` | the number of 429s per row, without the 429s that a proxy received |
-| `…_wait_s` | the longest wait of a small row and of a big row. A wait begins when the row is read, and not later when the limit first delays the row. The time that the small rows ahead take at the limit is subtracted from the wait. The rest is divided by the number of big rows that waited when the row was read, plus one |
-| `level_error_s` | the scheduler's level of the binding limit minus the server's level, at the end of the run, in seconds: the time in which the limit gives this amount |
+| `…_wait_s` | the longest wait of a small row and of a big row. A wait begins when the row is read; this is before the limit delays the row for the first time. The time that the small rows ahead take at the limit is subtracted from the wait. The result is divided by one plus the number of big rows that waited when the row was read |
+| `level_error_s` | the amount of the binding limit that the scheduler believes is left at the end of the run, minus the amount that is left on the server. The unit is seconds: the time in which the limit gives this amount |
 | `eta_error` | the error of the remaining time that is shown when 5 % of the rows are done, as a share of the run's time |
-| `eta_error_by_time`, `eta_error_after_change` | the same error when 5 % of the time has passed, and a minute after the first change of limits |
+| `eta_error_by_time`, `eta_error_after_change` | the error of the remaining time that is shown when 5 % of the time has passed, and a minute after the first change of limits |
 | `cap_left_after_s` | the time from the moment when a cap is lifted until the run reaches 95 % of the rate that the limits allow |
 | `given_up_after_s`, `probes_a_minute` | how long the run waits for an endpoint that has stopped answering, and how often it probes the endpoint |
 | `sent_after_refusal` | the number of requests that are sent after the first 429 |
@@ -119,7 +119,7 @@ No run can be faster than its lower bound. If a run were faster, the measurement
 
 In some scenarios, the remaining time is checked after 5 % of the time instead of 5 % of the rows. If the server allows
 a burst of a minute, the first 5 % of 20,000 rows are sent in this burst. The burst shows nothing about the share of
-another client. If requests are the binding limit, the remaining time is wrong by 30 % at that point. It is correct
-a minute later.
+another client. If requests are the binding limit, the remaining time is wrong by 30 % at that point. The remaining time
+is correct a minute later.
 
 ";

@@ -131,5 +131,5 @@ fn push_messages(params: &mut Params, added: &[String]) -> Option<()> {
 }
 
 fn raw(json: String) -> Box<RawValue> {
-    RawValue::from_string(json).expect("numbers and texts are JSON")
+    RawValue::from_string(json).expect("numbers and texts can be written as JSON")
 }

@@ -151,8 +151,10 @@ impl Look<'_> {
 /// Returns a text that says why an answer contains no JSON.
 fn without_json(rung: Rung, seen: &Seen<'_>) -> String {
     match (rung, seen.tool_names.first()) {
-        (Rung::StrictTool | Rung::Tool, _) => "it does not call the tool that takes the answer".to_owned(),
-        (Rung::Format | Rung::Instruction, Some(name)) => format!("it calls the tool {} and has no text", quoted(name)),
-        (Rung::Format | Rung::Instruction, None) => "it has no text".to_owned(),
+        (Rung::StrictTool | Rung::Tool, _) => "the model did not call the tool that takes the answer".to_owned(),
+        (Rung::Format | Rung::Instruction, Some(name)) => {
+            format!("the model called the tool {} and wrote no text", quoted(name))
+        }
+        (Rung::Format | Rung::Instruction, None) => "the model wrote no text".to_owned(),
     }
 }

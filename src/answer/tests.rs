@@ -255,7 +255,7 @@ fn rules_that_fail_say_why_and_keep_the_answer() {
     };
     let cases = [
         (text("no"), "end_turn", ErrorClass::InvalidOutput, "not JSON"),
-        ("[]".to_owned(), "end_turn", ErrorClass::InvalidOutput, "it has no text"),
+        ("[]".to_owned(), "end_turn", ErrorClass::InvalidOutput, "the model wrote no text"),
         (text("no"), "bored", ErrorClass::InvalidOutput, "not JSON"),
         (text("{"), "max_tokens", ErrorClass::Truncated, "max_tokens (100)"),
         (text("{"), "model_context_window_exceeded", ErrorClass::Truncated, "context window"),
@@ -509,7 +509,9 @@ fn calls_of_the_rows_own_tools_get_results_in_a_repair() {
 
     let results = request["messages"][2]["content"].as_array().expect("a list");
     assert_eq!(results.iter().map(|result| &result["tool_use_id"]).collect::<Vec<_>>(), ["a", "b"]);
-    assert!(results[0]["content"].as_str().is_some_and(|words| words.contains(r#"it calls the tool "search""#)));
+    assert!(
+        results[0]["content"].as_str().is_some_and(|words| words.contains(r#"the model called the tool "search""#))
+    );
 }
 
 #[test]
@@ -517,7 +519,7 @@ fn a_model_that_does_not_call_the_tool_is_told_so() {
     let request = Row::new(OLD, schema, "{}").gets(&text(r#"{"a":1}"#), "end_turn").request();
 
     let words = request["messages"][2]["content"].as_str().expect("there is no call to answer");
-    assert!(words.contains("does not call the tool"), "{words}");
+    assert!(words.contains("did not call the tool"), "{words}");
 }
 
 #[test]

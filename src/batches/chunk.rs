@@ -307,11 +307,11 @@ impl ChunkFiles {
         let body_bytes = body.size().map_err(DiskFailure::of("read", &body_path))?;
         let is_long = |line: &[u64]| line[1] - line[0] > MOST_LINE_BYTES;
         if count == 0 || lines.windows(2).any(is_long) {
-            let why = std::io::Error::other("a chunk without rows, or with a row that is too long");
+            let why = std::io::Error::other("the file has no rows, or a row that is too long");
             return Err(DiskFailure::of("use", &rows_path)(why));
         }
         if lines.len() != count as usize + 1 {
-            let why = format!("it has {} rows instead of {count}", lines.len().saturating_sub(1));
+            let why = format!("the file has {} rows instead of {count}", lines.len().saturating_sub(1));
             return Err(DiskFailure::of("use", &rows_path)(std::io::Error::other(why)));
         }
         let (nonce, disk, open) = (nonce.to_owned(), disk.clone(), Mutex::new(None));
@@ -352,7 +352,7 @@ impl ChunkFiles {
             fill(&*rows, &mut text, from).map_err(DiskFailure::of("read", &self.rows_path))?;
             for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
                 let line: RowLine<'_> = serde_json::from_slice(line).map_err(|error| self.unreadable(&error))?;
-                let found = line.identity().ok_or_else(|| self.unreadable(&"a key can't be read"));
+                let found = line.identity().ok_or_else(|| self.unreadable(&"the key of a row can't be read"));
                 let (_, identity, row) = found?;
                 each(row, &identity);
             }
@@ -379,14 +379,14 @@ impl ChunkFiles {
         fill(&*rows, &mut text, from).map_err(DiskFailure::of("read", &self.rows_path))?;
         let unreadable = |why: &dyn std::fmt::Display| self.unreadable(&format_args!("row {item}: {why}"));
         let line: RowLine<'_> = serde_json::from_slice(&text).map_err(|error| unreadable(&error))?;
-        let (key, identity, row) = line.identity().ok_or_else(|| unreadable(&"its key can't be read"))?;
+        let (key, identity, row) = line.identity().ok_or_else(|| unreadable(&"the key can't be read"))?;
         if u64::from(line.len) > MOST_LINE_BYTES {
-            return Err(unreadable(&"its request is too long"));
+            return Err(unreadable(&"the request is too long"));
         }
         let mut request = vec![0; line.len as usize];
         fill(&*body, &mut request, line.at).map_err(DiskFailure::of("read", &self.body_path))?;
         let extra = match &line.extra {
-            Some(text) => Params::of_object(text).ok_or_else(|| unreadable(&"its fields can't be read"))?,
+            Some(text) => Params::of_object(text).ok_or_else(|| unreadable(&"the fields can't be read"))?,
             None => Params::default(),
         };
         let custom_id = line.custom_id.into_owned();

@@ -337,7 +337,7 @@ fn replay(bytes: &[u8], path: &Path) -> Result<(Replayed, u64), BatchesError> {
 fn records(bytes: &[u8], path: &Path, mut each: impl FnMut(Record)) -> Result<u64, BatchesError> {
     let damaged = |line: usize, why: String| BatchesError::Damaged { path: path.to_owned(), line: line as u64, why };
     if bytes.len() as u64 > MOST_BYTES {
-        return Err(damaged(0, format!("it is larger than {MOST_BYTES} bytes")));
+        return Err(damaged(0, format!("the log is larger than {MOST_BYTES} bytes")));
     }
     let mut end = 0;
     for (at, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {

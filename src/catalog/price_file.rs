@@ -264,7 +264,7 @@ impl Source<'_> {
     }
 
     fn above(&self, value: &Spanned<Found>, model: &str) -> Result<u64, CatalogError> {
-        const RULE: &str = "it is a number of tokens: the entry applies to prompts that are longer";
+        const RULE: &str = "it is a number of tokens: the entry applies to longer prompts";
         let tokens = match value.get_ref() {
             Found::Whole(tokens) => u64::try_from(*tokens).ok(),
             _ => None,
@@ -479,9 +479,9 @@ mod tests {
             @r#"
             line 2 of the price file: model is 5, but it is the name that rows use, in quotes; write model = "claude-haiku-4-5"
             line 2 of the price file: model is the text " ", but it is the name that rows use, in quotes; write model = "claude-haiku-4-5"
-            line 3 of the price file: above of m is -1, but it is a number of tokens: the entry applies to prompts that are longer; write a whole number, such as above = 200000, or leave it out
-            line 3 of the price file: above of m is 1.5, but it is a number of tokens: the entry applies to prompts that are longer; write a whole number, such as above = 200000, or leave it out
-            line 3 of the price file: above of m is the text "100k", but it is a number of tokens: the entry applies to prompts that are longer; write a whole number, such as above = 200000, or leave it out
+            line 3 of the price file: above of m is -1, but it is a number of tokens: the entry applies to longer prompts; write a whole number, such as above = 200000, or leave it out
+            line 3 of the price file: above of m is 1.5, but it is a number of tokens: the entry applies to longer prompts; write a whole number, such as above = 200000, or leave it out
+            line 3 of the price file: above of m is the text "100k", but it is a number of tokens: the entry applies to longer prompts; write a whole number, such as above = 200000, or leave it out
             line 1 of the price file: web_search_per_thousand is -1, but it is what a thousand web searches cost in dollars, from 0 to 1000000; write a number without quotes, such as web_search_per_thousand = 10.0
             line 1 of the price file: date is a table or a date, but it is a text in quotes; write date = "2026-12-01"
             line 1 of the price file: date is the text "gestern", but it is a day in the form YYYY-MM-DD; write date = "2026-12-01"

@@ -317,7 +317,7 @@ pub(super) mod tests {
         insta::assert_snapshot!(reasons().iter().map(told).collect::<String>(), @r#"
         key: the key was refused
           The API refused the key (401, "invalid x-api-key\u{1b}[2J\n", request req_1). Check ANTHROPIC_API_KEY (or --api-key-file, --api-key-cmd), then run the same command; no row was lost.
-        forbidden: the key may not do this
+        forbidden: the key has no permission for this
           The API forbids these requests (403, "no"). Check what the key and its workspace are allowed to do, then run the same command.
         account: the account is stopped
           The account is stopped (402, "no"). Check credit, billing and spend limits in the console, then run the same command.
@@ -329,7 +329,7 @@ pub(super) mod tests {
           The connection could not be made safe ("it broke"). Check the address and the clock of this machine; if a proxy has its own certificates, add them with --ca-file. Then run the same command.
         proxy: the proxy refuses to forward requests
           The proxy http://proxy.example:3128 (from HTTPS_PROXY) does not forward requests ("it broke"). Set HTTPS_PROXY to http://USER:PASSWORD@proxy.example:3128, or connect directly with --no-proxy; then run the same command; no row was lost.
-        redirect: the endpoint sends requests elsewhere
+        redirect: the endpoint redirects requests
           https://api.example/v1/messages redirects to https://api.example/sso\u{1b} (302). Redirects are not followed, because the key would be sent there too. If you trust that server, set --base-url to the address of the API; then run the same command; no row was lost.
         workspace: the open batches belong to another workspace
           The open batches belong to another organization or workspace, so this key can't see them. Nothing was sent. Use the key that submitted the batches, then run the same command.

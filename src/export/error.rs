@@ -36,8 +36,8 @@ pub(crate) enum ExportError {
     },
     /// The output needs the input of the run, but the path of the input is not known.
     #[error(
-        "the input of {results} is needed for {why}, but it is not known here; name it with --input FILE, or do without it: \
-         --order done --fields id,text,error"
+        "the input of {results} is needed for {why}, but its path is not known; give it with --input FILE, or choose \
+         fields that need no input: --order done --fields id,text,error"
     )]
     NoInput {
         /// Why the output needs the input.

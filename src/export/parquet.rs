@@ -153,7 +153,7 @@ fn write<T: DataType>(
     values: &mut Vec<T::T>,
     present: &[i16],
 ) -> io::Result<()> {
-    let mut column = group.next_column().map_err(error)?.expect("there are as many as the schema has");
+    let mut column = group.next_column().map_err(error)?.expect("each field of the schema has a column");
     column.typed::<T>().write_batch(values, Some(present), None).map_err(error)?;
     column.close().map_err(error)?;
     values.clear();

@@ -19,11 +19,11 @@ pub(super) fn written(
 ) -> Vec<u8> {
     let shared = Shared::default();
     let out = packed(shared.clone(), Compression::None).expect("there is memory");
-    let mut writer = make(out).expect("memory can be written");
+    let mut writer = make(out).expect("a write to memory never fails");
     for row in rows {
-        writer.row(row).expect("memory can be written");
+        writer.row(row).expect("a write to memory never fails");
     }
-    writer.finish().expect("memory can be written");
+    writer.finish().expect("a write to memory never fails");
     let bytes = shared.0.lock().unwrap_or_else(PoisonError::into_inner);
     bytes.clone()
 }

@@ -106,8 +106,8 @@ pub enum JournalError {
     },
     /// The results come from another server.
     #[error(
-        "the results in {} come from {theirs} (origin in the manifest of their run folder), but this run would ask \
-         {ours}; name another output with -o, or start over with --fresh (the old file is kept){}",
+        "the results in {} come from {theirs} (origin in the manifest of their run folder), but this run would send \
+         requests to {ours}; name another output with -o, or start over with --fresh (the old file is kept){}",
         path.display(),
         provider.as_ref().map(|name| moved(name)).unwrap_or_default(),
     )]
@@ -223,9 +223,7 @@ pub(crate) fn quoted(text: &str) -> String {
 /// Returns the advice for a provider with a changed address: how to put its answers into the same results anyway.
 fn moved(provider: &str) -> String {
     let name = quoted(provider);
-    format!(
-        "; to add answers of both servers, give the second a name of its own, because {name} is the name of the first"
-    )
+    format!("; to keep answers of both servers in one file, give the second provider another name than {name}")
 }
 
 #[cfg(test)]
@@ -258,7 +256,7 @@ mod tests {
         o.jsonl is not a file of claude-batch (its first line is from another program) and was not changed; name another file
         line 3 of o.jsonl is not a line of claude-batch; remove it, or start over with --fresh (the old file is kept)
         a later claude-batch wrote o.jsonl (format version 2); run that version, or name another output
-        the results in o.jsonl come from simulator (origin in the manifest of their run folder), but this run would ask http://a; name another output with -o, or start over with --fresh (the old file is kept)
+        the results in o.jsonl come from simulator (origin in the manifest of their run folder), but this run would send requests to http://a; name another output with -o, or start over with --fresh (the old file is kept)
         line 3 of o.jsonl belongs to other results ("p.jsonl"); name another error log with --errors
         line 3 of o.jsonl names the results file "/p" (error.results), which is a path; only a results file in the folder of the log is used; name the file with -o RESULTS
         o.jsonl can't be read (it is not JSON); correct it, or remove it to continue without its settings and cost totals

@@ -53,10 +53,10 @@ pub(super) fn columns(conditions: &[Condition], extra: &Params) -> Result<(), Fa
     for condition in conditions {
         if let Some(column) = condition.missing_column(extra) {
             let names = found_list(extra.0.iter().map(|(name, _)| &**name), &[column]);
-            let found = if extra.0.is_empty() { "only its label as id".to_owned() } else { names };
+            let found = if extra.0.is_empty() { "only id, its label".to_owned() } else { names };
             let (column, expression) = (quoted(column), shortened(condition.expression()));
             return Err(invalid(format!(
-                "the row keeps no column {column}, which --require '{expression}' needs (it keeps: {found})"
+                "no column {column} is kept with the row, but --require '{expression}' needs it (kept: {found})"
             )));
         }
     }
@@ -135,9 +135,9 @@ pub(super) fn window(params: Merged<'_>, estimate: &Estimate, model: Option<&Mod
         return Ok(());
     }
     Err(too_large(format!(
-        "the prompt is about {} tokens and certainly more than {least}, above the {} that {} accepts; shorten it or \
-         choose a model with a larger window",
-        estimate.tokens.likely, model.context_tokens, model.id
+        "the prompt has about {} tokens (certainly more than {least}), but {} accepts only {}; shorten it or choose a \
+         model with a larger context window",
+        estimate.tokens.likely, model.id, model.context_tokens
     )))
 }
 
@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(outcome("my-proxy-model", &hopeless), Ok(()));
         assert_eq!(outcome(HAIKU, &" ".repeat(20_000_000)), Ok(()), "blanks may be cut into long tokens");
         let message = outcome(HAIKU, &hopeless).expect_err("it is too long");
-        assert!(message.contains("above the 200000 that claude-haiku-4-5-20251001 accepts"), "{message}");
+        assert!(message.contains("but claude-haiku-4-5-20251001 accepts only 200000"), "{message}");
     }
 
     #[test]

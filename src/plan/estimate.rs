@@ -250,7 +250,7 @@ pub(super) mod tests {
         let auto = with(tool);
         let forced = with(&format!(r#"{tool},"tool_choice":{{"type":"any"}}"#));
 
-        assert!(with(r#","tools":[]"#) < with("") + 5, "an empty list hides no prompt");
+        assert!(with(r#","tools":[]"#) < with("") + 5, "an empty list does not hide the prompt");
         assert!((115..135).contains(&auto), "{auto}");
         assert_eq!(forced, auto + 100);
     }
@@ -288,7 +288,7 @@ pub(super) mod tests {
 
         assert!((1568..1668).contains(&most(url)) && (1568..1668).contains(&most(&picture)));
         assert!((600 * 4568..600 * 4568 + 100).contains(&most(&pdf)));
-        assert!(most(&data) > data.len() as u64, "what is not known to be a picture counts as text");
+        assert!(most(&data) > data.len() as u64, "a part that is not known to be a picture counts as text");
     }
 
     #[test]

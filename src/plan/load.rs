@@ -471,7 +471,7 @@ pub(crate) mod tests {
             let origin = Origin { source: "rows".into(), line: number as u64 + 1 };
             let (params, extra) = (params(&json), Params::default());
             let row = Row { origin, custom_id: None, params, extra, error: None, input: None };
-            load.add(&planner.plan(row, JobId(number as u64)).expect("the row is right"));
+            load.add(&planner.plan(row, JobId(number as u64)).expect("the row is valid"));
         }
         load
     }

@@ -43,8 +43,8 @@ pub(super) fn check(params: Merged<'_>, caching: Caching) -> Result<(), Fault> {
     match marks[at..].iter().find(|mark| mark.lifetime == Some(Caching::Hour)) {
         None => Ok(()),
         Some(long) => Err(invalid(format!(
-            "the cache mark (cache_control) on {} is for 1h, and an earlier mark, on {}, is for 5m; the API accepts \
-             a mark for 1h only before all marks for 5m, in the order tools, system, messages",
+            "the cache mark (cache_control) on {} is for 1h, and an earlier mark, on {}, is for 5m; put all marks for \
+             1h before the marks for 5m, in the order tools, system, messages",
             long.place, short.place
         ))),
     }
@@ -184,8 +184,8 @@ mod tests {
         insta::assert_snapshot!(
             [request(SHORT, LONG, "", ""), request(LONG, SHORT, "", LONG)].map(|json| fault(&json).unwrap_or_default()).join("\n"),
             @r"
-            the cache mark (cache_control) on block 1 of system is for 1h, and an earlier mark, on tool 1, is for 5m; the API accepts a mark for 1h only before all marks for 5m, in the order tools, system, messages
-            the cache mark (cache_control) on block 2 of message 1 is for 1h, and an earlier mark, on block 1 of system, is for 5m; the API accepts a mark for 1h only before all marks for 5m, in the order tools, system, messages
+            the cache mark (cache_control) on block 1 of system is for 1h, and an earlier mark, on tool 1, is for 5m; put all marks for 1h before the marks for 5m, in the order tools, system, messages
+            the cache mark (cache_control) on block 2 of message 1 is for 1h, and an earlier mark, on block 1 of system, is for 5m; put all marks for 1h before the marks for 5m, in the order tools, system, messages
             "
         );
     }

@@ -48,7 +48,7 @@ impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown(model) => {
-                write!(f, "rows name {model}; the cost is unknown unless --prices gives the price")
+                write!(f, "rows name {model}, and its price is not known; give it with --prices")
             }
             Self::Retired { model, since: Some(since) } => {
                 write!(f, "{model} retired on {since}; choose another --model")

@@ -539,7 +539,7 @@ mod tests {
     }
 
     fn plan(planner: &mut Planner, row: Row) -> Planned {
-        planner.plan(row, JobId(0)).expect("the row is right")
+        planner.plan(row, JobId(0)).expect("the row is valid")
     }
 
     fn asked(request: &Request) -> String {
@@ -638,7 +638,7 @@ mod tests {
 
         let plain = plan(&mut plain, row(own));
         let again = identified(&mut reruns);
-        let again = reruns.measure_rerun(again).expect("the row is right");
+        let again = reruns.measure_rerun(again).expect("the row is valid");
         let resumed = plan(&mut all, row(own));
         let other = plan(&mut reruns, row(own));
 
@@ -667,7 +667,7 @@ mod tests {
         let mut planner = planner();
         let identified = planner.identify(row(HI), JobId(0));
 
-        let planned = planner.measure_rerun(identified).expect("the row is right");
+        let planned = planner.measure_rerun(identified).expect("the row is valid");
 
         assert_eq!(planned.ask.request.json().as_ptr(), planned.job.request.json().as_ptr());
     }
@@ -752,7 +752,7 @@ mod tests {
         ];
 
         for (error, index, identity) in cases {
-            let job = job(error, HI).expect("the row is right").job;
+            let job = job(error, HI).expect("the row is valid").job;
             assert_eq!((job.id, job.index, job.identity), (JobId(7), index, identity), "{error:?}");
         }
         let rejected = job(Some(r#"{"index":40}"#), "{}").expect_err("it has no messages");
@@ -865,8 +865,8 @@ mod tests {
         let rejected = found("json.score > row.nte").expect_err("there is no such column");
         assert_eq!(
             rejected.message,
-            "the row keeps no column \"nte\", which --require 'json.score > row.nte' needs (it keeps: note; did you \
-             mean note?)"
+            "no column \"nte\" is kept with the row, but --require 'json.score > row.nte' needs it (kept: note; did \
+             you mean note?)"
         );
         assert_eq!(rejected.class, ErrorClass::InvalidInput);
     }

@@ -105,7 +105,7 @@ pub trait Provider: Send + Sync + 'static {
     /// Every reply has exactly one verdict.
     fn judge(&self, head: &ReplyHead, reply: Reply, signals: &RateSignals) -> Verdict;
 
-    /// Returns the batch API of the provider; `None` if the provider has no batches.
+    /// Returns the batch API of the provider; `None` if the provider does not support batches.
     fn batches(&self) -> Option<&dyn BatchApi> {
         None
     }

@@ -126,13 +126,16 @@ impl Body {
     /// splices. This function also panics if the body is read from a source.
     #[must_use]
     pub fn with(mut self, splice: Splice) -> Self {
-        assert!(self.source.is_none(), "nothing is inserted into a source");
+        assert!(self.source.is_none(), "a body that is read from a source takes no splices");
         assert!(splice.end() <= self.bytes.len(), "a splice lies within its body");
         if self.leaves_out(splice.at) {
             return self;
         }
         let is_over = |earlier: &Splice| splice.at < earlier.end().max(earlier.at + 1) && earlier.at < splice.end();
-        assert!(splice.leave_out == 0 || !self.splices.iter().any(is_over), "what is left out has no splices yet");
+        assert!(
+            splice.leave_out == 0 || !self.splices.iter().any(is_over),
+            "the bytes that a splice leaves out must not have splices"
+        );
         let place = self.splices.partition_point(|earlier| earlier.at <= splice.at);
         self.splices.insert(place, splice);
         self
@@ -225,7 +228,7 @@ pub(crate) fn read_piece(source: &dyn BodySource, offset: u64, bytes: usize) -> 
     let mut filled = 0;
     while filled < bytes {
         match source.read_at(&mut piece[filled..], offset + filled as u64) {
-            Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it has become shorter")),
+            Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the body has become shorter")),
             Ok(read) => filled += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -338,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_source_that_fails_or_is_too_short_gives_no_piece() {
-        for (fails, reason) in [(true, "the disk is gone"), (false, "it has become shorter")] {
+        for (fails, reason) in [(true, "the disk is gone"), (false, "the body has become shorter")] {
             let source = Slow { bytes: b"0123456789".to_vec(), stops_at: 7, fails };
 
             let error = read_piece(&source, 0, 10).expect_err("3 bytes are missing");

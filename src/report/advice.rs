@@ -64,18 +64,19 @@ fn reason_advice(reason: Reason, fixed_window: Option<usize>) -> Option<String> 
     Some(match reason {
         Reason::Limit(dimension) => remedy(dimension).to_owned(),
         Reason::Window => match fixed_window {
-            Some(most) => format!("more than {most} requests at once (-c auto finds how many are of use)"),
+            Some(most) => format!("more than {most} requests at once (-c auto finds the best number)"),
             None => "quicker answers, or an endpoint that takes more requests at once".to_owned(),
         },
         Reason::Hold => {
-            "the limits for itself: the API refused requests (429), as it does when other clients share the limits, \
-                         or when they are lower than --tier says"
+            "limits that no other client uses: the API refused requests (429), as it does when other clients share the \
+             limits, or when they are lower than --tier says"
                 .to_owned()
         }
         Reason::Ramp => "more rows: the API lets a rate rise only step by step".to_owned(),
         Reason::Probe => "an endpoint that answers: it failed and had to be probed".to_owned(),
         Reason::Gate => {
-            "fewer different prefixes: rows waited until theirs were in the cache; --prompt-cache off avoids this, but costs more"
+            "fewer different prefixes: rows waited until their prefixes were in the cache; --prompt-cache off avoids \
+             this, but costs more"
                 .to_owned()
         }
         Reason::Backoff => "fewer faults of the endpoint: the remaining rows waited for their next try".to_owned(),
@@ -117,9 +118,9 @@ fn refused(stats: &Stats) -> u64 {
 
 fn smoothing(stats: &Stats, used: &Used<'_>) -> String {
     format!(
-        "a steadier rate, or the limits for itself: {} refused (429), although the run used only {} of {} on average. \
-         Other clients may use the same limits, or the limits may be lower than --tier says; --headroom 20 leaves room \
-         for others, and a lower -c makes peaks smaller",
+        "a steadier rate, or limits that no other client uses: {} refused (429), although the run used only {} of {} \
+         on average. Other clients may use the same limits, or the limits may be lower than --tier says; --headroom 20 \
+         leaves room for others, and a lower -c makes peaks smaller",
         plural(refused(stats), "request was", "requests were"),
         percent(used.share),
         Reason::Limit(used.dimension).name(),
@@ -133,8 +134,8 @@ fn limit_advice(uses: &[LimitUse], bound: Dimension, share_of_time: f64) -> Stri
     // used the rest.
     if used.share < share_of_time * LITTLE_USED {
         return format!(
-            "the limits for itself: rows waited for the limit, although the run used only {} of {}. Other clients may \
-             use the same limits, or --headroom leaves them unused",
+            "limits that no other client uses: rows waited for the limit, although the run used only {} of {}. Other \
+             clients may use the same limits, or --headroom leaves them unused",
             percent(used.share),
             Reason::Limit(bound).name()
         );
@@ -241,7 +242,10 @@ mod tests {
 
         let text = advise(&uses, OUTPUT, 0.9).expect("the limit slowed the run down");
 
-        assert!(text.starts_with("the limits for itself: ") && text.contains("only 25% of output tokens"), "{text}");
+        assert!(
+            text.starts_with("limits that no other client uses: ") && text.contains("only 25% of output tokens"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -255,7 +259,10 @@ mod tests {
         assert!(text.starts_with("a steadier rate") && text.contains("6 requests were refused (429)"), "{text}");
         assert!(text.contains("only 25% of output tokens per minute"), "{text}");
         for other in [with(2, &little), with(6, &much)] {
-            assert!(other.is_some_and(|text| text.starts_with("the limits for itself: the API refused requests")));
+            assert!(
+                other
+                    .is_some_and(|text| text.starts_with("limits that no other client uses: the API refused requests"))
+            );
         }
     }
 

@@ -103,16 +103,16 @@ pub(crate) fn to_change(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<S
 /// Returns what the user should change in a row that failed with this error class.
 fn change(class: ErrorClass) -> &'static str {
     match class {
-        ErrorClass::InvalidInput => "correct these rows in the input, then run it again",
+        ErrorClass::InvalidInput => "correct these rows in the input, then run them again",
         ErrorClass::InvalidRequest => {
-            "the API will refuse these rows again; correct them in the input, then run it again"
+            "the API will refuse these rows again; correct them in the input, then run them again"
         }
-        ErrorClass::TooLarge => "shorten these rows in the input, then run it again",
+        ErrorClass::TooLarge => "shorten these rows in the input, then run them again",
         ErrorClass::Auth => "give the key the permissions that these rows need, then try them again",
         ErrorClass::Refused => "the model refused to answer; change these prompts, or ask another model",
         ErrorClass::Truncated => "the answers are cut off; they need a larger max_tokens, or shorter prompts",
         ErrorClass::InvalidOutput => {
-            "the answers can't be used, and the error log says why; change the prompts or what answers must be"
+            "the answers can't be used, and the error log says why; change the prompts or the rules for answers"
         }
         ErrorClass::RateLimit
         | ErrorClass::Overloaded
@@ -121,7 +121,7 @@ fn change(class: ErrorClass) -> &'static str {
         | ErrorClass::Network
         | ErrorClass::Billing
         | ErrorClass::Canceled
-        | ErrorClass::Expired => "change these rows in the input, then run it again",
+        | ErrorClass::Expired => "change these rows in the input, then run them again",
     }
 }
 
@@ -235,7 +235,7 @@ mod tests {
 
         assert_eq!(worth_retrying(&log(1), &stats), []);
         assert_eq!(worth_retrying(&log(2), &stats), [ErrorClass::InvalidOutput]);
-        assert_eq!(to_change(&log(2), &stats), ["too_large: shorten these rows in the input, then run it again"]);
+        assert_eq!(to_change(&log(2), &stats), ["too_large: shorten these rows in the input, then run them again"]);
     }
 
     #[test]

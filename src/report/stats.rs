@@ -391,7 +391,7 @@ pub(crate) mod tests {
 
         assert_eq!(cost_of(&[]), Some(Money::ZERO));
         assert_eq!(cost_of(&[used(None)]), None);
-        assert_eq!(cost_of(&[used(Some(Money::ZERO))]), Some(Money::ZERO), "a price may be nothing");
+        assert_eq!(cost_of(&[used(Some(Money::ZERO))]), Some(Money::ZERO), "a price can be zero");
         assert_eq!(cost_of(&[used(None), used(Some(Money(7)))]), Some(Money(7)));
     }
 

@@ -13,13 +13,13 @@ use crate::domain::{
 pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
     match reason {
         HaltReason::Key(_) => "the key was refused".into(),
-        HaltReason::Forbidden(_) => "the key may not do this".into(),
+        HaltReason::Forbidden(_) => "the key has no permission for this".into(),
         HaltReason::Account(_) => "the account is stopped".into(),
         HaltReason::Models(_) => "no model of this run was found".into(),
         HaltReason::RetryAfter { .. } => "the API asks to wait longer than --retry-for".into(),
         HaltReason::Tls(_) => wire_words(WireErrorKind::Tls).into(),
         HaltReason::Proxy(_) => wire_words(WireErrorKind::ProxyAuth).into(),
-        HaltReason::Redirect { .. } => "the endpoint sends requests elsewhere".into(),
+        HaltReason::Redirect { .. } => "the endpoint redirects requests".into(),
         HaltReason::Endpoint(failure) => fault_words(failure),
         HaltReason::OtherWorkspace => "the open batches belong to another workspace".into(),
         HaltReason::Batches(_) => "the API accepts no batch".into(),

@@ -130,7 +130,7 @@ impl<T: Transport> Caller<T> {
     }
 
     fn api(&self) -> Result<&dyn BatchApi, CallFault> {
-        self.provider.batches().ok_or_else(|| fault_of("the provider has no batches"))
+        self.provider.batches().ok_or_else(|| fault_of("the provider does not support batches"))
     }
 
     /// Submits a batch. The result says whether a batch was possibly created. It is certain that no batch was created

@@ -85,7 +85,7 @@ impl Budget {
                 unsure => format!(" ({unsure} is kept back for lost answers that may have been billed)"),
             };
             return Room::Never(format!(
-                "--max-cost {most} leaves {}{unsure} and the next row may cost {worst}",
+                "--max-cost {most} leaves {}{unsure} and the next row can cost up to {worst}",
                 most.less(self.spent)
             ));
         }

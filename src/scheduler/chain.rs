@@ -99,7 +99,7 @@ impl Scheduler {
     /// # Panics
     /// Panics if there is no chain, or if the chain makes a request for another endpoint.
     pub(super) fn ask_at(&self, job: &Job, to: usize) -> Result<Box<Ask>, String> {
-        let fallback = self.config.fallback.as_ref().expect("rows move only along a chain");
+        let fallback = self.config.fallback.as_ref().expect("rows go to another provider only if there is a chain");
         let Endpoint { id, access, .. } = &self.endpoints[to];
         match (fallback.ask_for)(job, id) {
             Ok(ask) if access.lacks(&ask.model) => {
@@ -385,7 +385,7 @@ pub(super) mod tests {
         assert_eq!(all, pairs(&[("a", "two"), ("b", "two"), ("c", "two"), ("d", "two"), ("e", "two")]));
         assert!(matches!(scheduler.poll(NOW), Step::Drained));
         assert_eq!((scheduler.halted(), scheduler.row_bytes), (None, 0));
-        assert_eq!(told(&mut scheduler), ["one > two: account"], "it is told once");
+        assert_eq!(told(&mut scheduler), ["one > two: account"], "the event appears once");
     }
 
     #[test]

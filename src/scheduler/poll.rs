@@ -198,7 +198,7 @@ impl Scheduler {
                 return Err((Instant::NEVER, Reason::Budget));
             }
         }
-        let mut entry = state.ready.remove(at).expect("the queue was just looked at");
+        let mut entry = state.ready.remove(at).expect("the queue has a row at this place");
         let wants = entry.wants_stream.unwrap_or_else(|| state.wants_stream(self.config.stream, &entry.planned.ask));
         // A leader (the row that writes a prefix to the prompt cache) asks for a stream. The response of the leader
         // then begins early, and other rows wait for this beginning.

@@ -194,7 +194,7 @@ impl Scheduler {
             state.passing = None;
         }
         self.endpoints[state.endpoint].ready -= 1;
-        state.ready.remove(place).expect("the queue was just looked at")
+        state.ready.remove(place).expect("the queue has a row at this place")
     }
 
     /// Moves a waiting row to the endpoint of the request `ask`.

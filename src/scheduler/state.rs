@@ -146,7 +146,7 @@ impl Scheduler {
     pub fn sent(&self, ticket: Ticket) -> &Planned {
         let flight = self.flights.get(ticket);
         let row = flight.expect("the attempt with this ticket is in flight").row();
-        &row.expect("a canary has no row").planned
+        &row.expect("the attempt with this ticket is for a row").planned
     }
 
     /// Removes and returns the rows that were set aside (that this run will not answer).

@@ -566,7 +566,7 @@ fn the_size_of_a_row_is_computed_once_and_not_again_while_it_waits_for_money() {
         let params = Params(vec![("messages".into(), RawValue::from_string(messages).expect("valid JSON"))]);
         let origin = Origin { source: "test".into(), line: row + 1 };
         let row_of = Row { origin, custom_id: None, params, extra: Params::default(), error: None, input: None };
-        planner.plan(row_of, JobId(row)).expect("the row is right")
+        planner.plan(row_of, JobId(row)).expect("the row is valid")
     };
     let rows = [0, 1, 2, 3].map(&mut plan);
     let most = rows[0].ask.expense.expect("the model has a price").most;

@@ -183,12 +183,12 @@ impl Scheduler {
         let reason = news.and_then(|_| reason()).unwrap_or_default();
         match news {
             Some(CacheNews::Useless) => self.events.push(EventBody::Warned(format!(
-                "prompt cache: {missed} % of what should have been read from the cache was not there{reason}, so marks cost \
-                 more than they save: rows are sent without them from now on"
+                "prompt cache: {missed} % of the tokens that the cache should have had were not there{reason}, so \
+                 cache marks cost more than they save: rows are sent without marks from now on"
             ))),
             Some(CacheNews::FarFromPlan) => self.events.push(EventBody::Warned(format!(
-                "prompt cache: {missed} % of what should have been read from the cache was not there{reason}, so this run \
-                 costs more than planned"
+                "prompt cache: {missed} % of the tokens that the cache should have had were not there{reason}, so this \
+                 run costs more than planned"
             ))),
             None => {}
         }

@@ -177,7 +177,7 @@ impl Patience {
     fn ends(self, now: Instant) -> (Instant, WireError) {
         let idle = self.idle.map_or(Instant::NEVER, |idle| now + idle);
         let (kind, message) = if idle < self.end {
-            (WireErrorKind::Idle, "nothing came for too long")
+            (WireErrorKind::Idle, "no data came for too long")
         } else {
             (WireErrorKind::Timeout, "the request took too long")
         };

@@ -259,7 +259,7 @@ fn push_time(out: &mut Vec<u8>, time: jiff::Timestamp) {
 }
 
 fn push(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("memory can always be written");
+    out.write_fmt(text).expect("a write to memory never fails");
 }
 
 #[cfg(test)]

@@ -42,7 +42,9 @@ pub(super) fn read(text: &str, object: &Object<'_>) -> Result<(Params, Params), 
     match json::as_string(url).as_deref().map(path) {
         Some("/v1/messages") => Ok((json::owned(members), Params::default())),
         Some("/v1/chat/completions") => chat(text, &members),
-        Some(other) => Err(fault(text, url, format!("has the url {}, which has no counterpart here", short(other)))),
+        Some(other) => {
+            Err(fault(text, url, format!("has the url {}, which has no counterpart in the Messages API", short(other))))
+        }
         None => Err(fault(text, url, format!("has {} as `url`", json::kind(url.get())))),
     }
 }
@@ -104,7 +106,7 @@ fn chat(text: &str, members: &[Member<'_>]) -> Result<(Params, Params), Fault> {
                 return Err(fault(
                     text,
                     value,
-                    format!("has `{own}` in `body`, which has no counterpart here; take it out"),
+                    format!("has `{own}` in `body`, which has no counterpart in the Messages API; take it out"),
                 ));
             }
         }
@@ -162,7 +164,11 @@ fn chat_message<'a>(text: &str, raw: &'a RawValue) -> Result<(&'static str, &'a 
             _ if value.get() == "null" || value.get() == "[]" => {}
             other => {
                 let other = short(other);
-                return Err(fault(text, value, format!("has `{other}` in a message, which has no counterpart here")));
+                return Err(fault(
+                    text,
+                    value,
+                    format!("has `{other}` in a message, which has no counterpart in the Messages API"),
+                ));
             }
         }
     }
@@ -174,7 +180,7 @@ fn chat_message<'a>(text: &str, raw: &'a RawValue) -> Result<(&'static str, &'a 
             return Err(fault(
                 text,
                 raw,
-                format!("has a message of the role {}, which has no counterpart here", short(other)),
+                format!("has a message of the role {}, which has no counterpart in the Messages API", short(other)),
             ));
         }
         None => return Err(fault(text, raw, "has a message without a role")),
@@ -208,9 +214,11 @@ fn block(text: &str, part: &RawValue) -> Result<String, Fault> {
             let source = image_source(image).ok_or_else(|| fault(text, image, "has an image that is not a URL"))?;
             Ok(format!(r#"{{"type":"image","source":{source}}}"#))
         }
-        (kind, ..) => {
-            Err(fault(text, part, format!("has a part of the type {}, which has no counterpart here", short(kind))))
-        }
+        (kind, ..) => Err(fault(
+            text,
+            part,
+            format!("has a part of the type {}, which has no counterpart in the Messages API", short(kind)),
+        )),
     }
 }
 

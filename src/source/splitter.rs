@@ -155,7 +155,7 @@ impl Splitter {
                 break;
             }
             if self.offset - byte_offset > MAX_SKIPPED {
-                let (name, remedy) = (self.name.to_string(), "close the quote that stays open in it");
+                let (name, remedy) = (self.name.to_string(), "close the quote that is never closed");
                 return Err(SourceError::Endless { name, line, bytes: MAX_SKIPPED, remedy });
             }
         }
@@ -299,7 +299,9 @@ mod tests {
         let mut read = SplitRows::new(splitter, format, kind, false, None);
 
         let mut rows = 0;
-        while let Some(item) = read.next(&"test".into(), &mut Warnings::default()).expect("memory can be read") {
+        while let Some(item) =
+            read.next(&"test".into(), &mut Warnings::default()).expect("a read from memory never fails")
+        {
             assert!(matches!(item, Item::Row(_)), "{item:?}");
             let room = read.splitter.buffer.capacity();
             assert!(room <= KEPT_ROOM, "{room} bytes are kept");
@@ -351,7 +353,7 @@ mod tests {
     fn all(text: &str, cut: Cut, most_bytes: usize) -> Vec<Seen> {
         let input = Box::new(io::Cursor::new(text.as_bytes().to_vec()));
         let mut splitter = Splitter::new("test".into(), input, cut, most_bytes, 0);
-        std::iter::from_fn(|| splitter.next_row().expect("memory can be read").map(seen)).collect()
+        std::iter::from_fn(|| splitter.next_row().expect("a read from memory never fails").map(seen)).collect()
     }
 
     fn seen(raw: RawRow<'_>) -> Seen {

@@ -356,9 +356,10 @@ fn on_a_deep_stack<T: Send>(parse: impl FnOnce() -> Result<T, TemplateError> + S
         match thread.map(thread::ScopedJoinHandle::join) {
             Ok(Ok(parsed)) => parsed,
             Ok(Err(panic)) => std::panic::resume_unwind(panic),
-            Err(error) => {
-                Err(TemplateError::Syntax { line: 1.into(), message: format!("no thread to read it: {error}") })
-            }
+            Err(error) => Err(TemplateError::Syntax {
+                line: 1.into(),
+                message: format!("no thread can be started to read it: {error}"),
+            }),
         }
     })
 }

@@ -12,8 +12,8 @@ pub(super) fn reader(name: &str, text: impl AsRef<[u8]>, options: &Options) -> R
 
 /// Reads all rows of `text`.
 pub(super) fn items(name: &str, text: impl AsRef<[u8]>, options: &Options) -> Vec<Item> {
-    let reader = reader(name, text, options).expect("the input as a whole is sound");
-    reader.collect::<Result<_, _>>().expect("memory can be read")
+    let reader = reader(name, text, options).expect("the input can be read as a whole");
+    reader.collect::<Result<_, _>>().expect("a read from memory never fails")
 }
 
 /// Reads `text`, which has one usable row.

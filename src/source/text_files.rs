@@ -125,7 +125,7 @@ mod tests {
             ("4.txt", "looks like a PDF"),
             ("5.txt", "is longer than"),
             ("6.txt", "can't be opened"),
-            ("7.txt.gz", "is damaged: its gzip data"),
+            ("7.txt.gz", "is damaged: the gzip data"),
         ];
         assert_eq!(broken.len(), expected.len());
         for (item, (label, message)) in broken.iter().zip(expected) {

@@ -70,14 +70,14 @@ pub enum BaseUrlError {
     /// The URL has the scheme http, and the host is another machine.
     #[error(
         "the base URL {origin} would send the key and the prompts unencrypted to another machine; use https, or pass \
-         --allow-http if the way there is safe"
+         --allow-http if the network to that machine is safe"
     )]
     PlainHttp {
         /// The scheme, host and port of the URL.
         origin: String,
     },
     /// The URL has a user name or password.
-    #[error("the base URL holds a user name or password; take it out, and give the key by ANTHROPIC_API_KEY")]
+    #[error("the base URL holds a user name or password; take it out, and give the key with ANTHROPIC_API_KEY")]
     UserInfo,
     /// The URL has a query or fragment.
     #[error("the base URL has a query or fragment (from ? or #); take it out")]

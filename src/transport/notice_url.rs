@@ -54,12 +54,12 @@ pub(crate) enum NoticeUrlError {
     #[error("it is not a URL; give one like https://hooks.example.com/T0/B0")]
     NotAUrl,
     /// The scheme is neither http nor https.
-    #[error("its scheme is neither https nor http")]
+    #[error("the scheme is not https or http")]
     Scheme,
     /// The URL has the scheme http, and the host is another machine.
     #[error(
         "the address at {origin} would send notices unencrypted to another machine; use https, or pass --allow-http if \
-         the way there is safe"
+         the network to that machine is safe"
     )]
     PlainHttp {
         /// The scheme, host and port of the URL.

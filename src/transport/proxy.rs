@@ -94,7 +94,7 @@ enum ProxyFault {
     NotAUrl(String),
     #[error("SOCKS proxies are not supported; use an http or https proxy")]
     Socks,
-    #[error("its scheme is neither http nor https")]
+    #[error("the scheme is not http or https")]
     Scheme,
     #[error("there is something after the port; in a user name or password write / ? # as %2F %3F %23")]
     Rest,

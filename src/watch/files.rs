@@ -52,11 +52,11 @@ pub(crate) fn read<T: DeserializeOwned>(disk: &dyn Disk, path: &Path, version: u
         Err(error) => return Found::Unreadable(causes(&error)),
     };
     if bytes.len() as u64 > MOST_BYTES {
-        return Found::Damaged(format!("it is larger than {} MiB", MOST_BYTES >> 20));
+        return Found::Damaged(format!("the file is larger than {} MiB", MOST_BYTES >> 20));
     }
     let parsed = match serde_json::from_slice::<Version>(&bytes) {
         Ok(Version { v }) if v > version => return Found::Newer(v),
-        Ok(Version { v }) if v < version => return Found::Damaged(format!("it has the version {v}")),
+        Ok(Version { v }) if v < version => return Found::Damaged(format!("the file has the version {v}")),
         Ok(_) => serde_json::from_slice::<T>(&bytes),
         Err(error) => Err(error),
     };

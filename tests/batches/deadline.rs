@@ -201,7 +201,8 @@ pub fn page(size: Size) -> Vec<Seen> {
     too_early();
     vec![Seen::new(
         "`--lane auto --deadline`: batches that are fast, slow and stuck, deadlines of 10 to 50 minutes",
-        "the deadline is met; at most 1.05 of the cheapest way to meet it; nothing paid twice",
+        "the deadline is met; the cost is at most 1.05 times the cost of the cheapest way to meet it; nothing is paid \
+         twice",
         format!("{seeds} cases: all met; cost {mean:.3} of the cheapest way on average, {dearest:.3} at most"),
     )]
 }

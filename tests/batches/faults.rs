@@ -262,7 +262,7 @@ pub fn an_endpoint_without_batches() {
             let auto = Run { lane: LaneChoice::Auto, ..Run::of(0..41) };
             if status != 400 {
                 let (ended, found) = run_to_end(world, &auto, "auto").await;
-                assert!(ended.says("has no batches"), "{status}: {ended:?}");
+                assert!(ended.says("does not support batches"), "{status}: {ended:?}");
                 assert_eq!((found, world.traffic().online.len()), (Verdict::default(), 41));
             }
         });

@@ -210,7 +210,8 @@ pub fn page(size: Size) -> Vec<Seen> {
     let seen = |deaths: Deaths, what: &str| {
         let Deaths { deaths, told, billed_again } = deaths;
         format!(
-            "{deaths} deaths{what}: as promised; {billed_again} rows that were in flight online billed again; {told} rows reported as possibly billed twice"
+            "{deaths} deaths{what}: the target holds; {billed_again} rows that were in flight online billed again; \
+             {told} rows reported as possibly billed twice"
         )
     };
     vec![
@@ -218,7 +219,7 @@ pub fn page(size: Size) -> Vec<Seen> {
         Seen::new("losses of power at every change of the disk", goal, seen(power, "")),
         Seen::new("deaths at every change of the disk, then a loss of power in the next run", goal, seen(both, "")),
         Seen::new(
-            "deaths at every call of a batch endpoint: before it, before its reply, inside its reply",
+            "deaths at every call of a batch endpoint: before the call, before its reply, inside its reply",
             goal,
             seen(calls, ""),
         ),

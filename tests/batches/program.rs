@@ -246,7 +246,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     vec![Seen::new(
         "the real program: 3 % errored rows, an expired batch, a lost reply, a refused creation, 404s, and a kill -9 between \
          the creation of a batch and the note of its id",
-        "each row one line and billed once; no batch submitted twice; under 150 MB",
+        "each row has one line and is billed once; no batch is submitted twice; memory under 150 MB",
         format!(
             "{rows} rows in {batches} batches, {errored} errored, {expired} expired: {billed_again} billed twice; peak \
              {peak_mb} MB; {seconds} s"

@@ -245,10 +245,10 @@ pub fn page(size: Size) -> Vec<Seen> {
     let Sequences { sequences, commands, deaths, batches, billed_again, told } = sequences(0..size.pick(200, 5_000));
     vec![Seen::new(
         "random sequences of commands: run in each lane, detach, kill, Ctrl-C, resume, cancel, delete, other input, time",
-        "each row one line; a row is billed or sent again only if that is told",
+        "each row has one line; a row is billed or sent again only if the run reports it",
         format!(
-            "{sequences} sequences, {commands} commands, {deaths} deaths, {batches} batches: as promised; {told} rows told as \
-             maybe billed twice, {billed_again} billed twice"
+            "{sequences} sequences, {commands} commands, {deaths} deaths, {batches} batches: the target holds; {told} \
+             rows reported as possibly billed twice, {billed_again} billed twice"
         ),
     )]
 }

@@ -299,14 +299,15 @@ def main():
         write_section(given.page, "Providers: gateways and faults", f"""
 Judges: {judges}.
 
-llmock makes faults at random and judges the client with `report --strict`: a wait that is too short, a retry that can't
-help, more than ten tries, tries without backoff, an answer that was cut off and still accepted, no time limit. LiteLLM
-stands between the program and simulators. Each row must be answered once. Where a run stops or a row fails, no request
-may be sent upstream without need. If all requests fail, the run ends by its time, and its rows stay pending. "Other tries" are the requests that got no
-answer: with llmock those that it saw, with LiteLLM those that reached the simulators.
+llmock makes faults at random. With `report --strict`, it finds mistakes of the client: a wait that is too short, a
+retry that can't help, more than ten tries, tries without backoff, an answer that was cut off and still accepted, no
+time limit. LiteLLM runs between the program and simulators. Each row must be answered once. If a run stops or a row
+fails, no request may be sent upstream without need. If all requests fail, the run ends at its time limit, and its rows
+stay pending. "Other tries" are the requests that got no answer: requests that llmock saw, or requests that reached the
+simulators behind LiteLLM.
 
-While an endpoint fails, the program probes it with a request of one word, which belongs to no row. A failed probe is not
-sent again. llmock's finding that such a call was given up is not counted.
+While an endpoint fails, the program probes it with a request of one word, which belongs to no row. A failed probe is
+not sent again. llmock reports that the client gave up such a call; this finding is not counted.
 
 | judge | what happens | rows answered | rows failed | other tries | exit code | findings |
 |---|---|---|---|---|---|---|

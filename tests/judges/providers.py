@@ -242,7 +242,7 @@ body. It does not compare headers that each HTTP client chooses for itself
 ({", ".join(sorted(OWN))}),
 and headers with which the SDK describes itself (`x-stainless-…`). The program gets the SDK's `anthropic-version`. In one
 more run, the program sends an additional header and member. The server finds a difference in each of these requests, so
-this judge does see differences.
+this judge is able to find differences.
 
 | class | provider | answers | rows | differences |
 |---|---|---|---|---|

@@ -174,7 +174,7 @@ def write(page, args, table):
         "input, because",
         "it takes the order from there, and waits until its output is on the disk. The other programs sort by `meta.index`.",
         "",
-        "| program | wall time | CPU time | most memory | CPU time beside claude-batch |",
+        "| program | wall time | CPU time | most memory | CPU time, divided by the CPU time of claude-batch |",
         "|---|---|---|---|---|",
     ]
     for name, wall, cpu, memory in table:

@@ -15,24 +15,24 @@ import zstandard
 BEGINNING = """\
 # Inputs and outputs, judged by programs that others wrote
 
-Made by `.ci/judges`, which installs the judges, runs the program in a release build, and compares cells. It fails if
-anything differs, and then this page says what. Numbers are compared as they are spelled, except in Parquet columns that
-hold numbers.
+`.ci/judges` makes this page: it installs the judges, runs a release build of the program, and compares cells. If
+anything differs, `.ci/judges` fails, and this page shows the differences. Numbers are compared as they are spelled,
+except in Parquet columns that hold numbers.
 
 - **fixtures**: the jobs of the fixtures on the simulator. The cells must be equal to the cells of the input, and to
   the results file as Python's `json` reads it.
-- **formulas**: answers that a spreadsheet takes for formulas. LibreOffice opens the table as a person
-  would, and no cell may be a formula. With `--raw-cells`, some cells are formulas, so this judge does see formulas.
+- **formulas**: answers that a spreadsheet takes for formulas. LibreOffice opens the table as a person would, and no
+  cell may be a formula. With `--raw-cells`, some cells are formulas, so this judge is able to find formulas.
 - **round trip**: random rows with texts from all planes of Unicode, control characters, huge numbers, and members in any
   order. A server looks up each request by its bytes and answers with such texts. Tables are made with `--raw-cells`.
 - **schemas**: random schemas with random answers, judged by a test build. Both must agree whether the answer
   fits the schema. Three things are not tested: numbers above 64 bits, patterns in which Python and ECMAScript differ, and
   formats that Python checks only with further packages.
 
-Texts that a format can't carry are not tested. A table in CSV or TSV with a NUL byte is refused because it is not text. An
-Excel cell can't contain an empty text, or control characters other than tab and line feed. openpyxl, which writes these
-sheets, does not escape `_x000D_`, and does not mark white space. So texts such as `_x000D_` and cells with nothing but white
-space are not tested in Excel. No format can carry half of a surrogate pair.
+Texts that a format can't carry are not tested. A table in CSV or TSV with a NUL byte is refused because it is not text.
+An Excel cell can't contain an empty text, or control characters other than tab and line feed. openpyxl, which writes
+these sheets, does not escape `_x000D_`, and does not mark white space. So texts such as `_x000D_` and cells with only
+white space are not tested in Excel. No format can carry half of a surrogate pair.
 
 """
 

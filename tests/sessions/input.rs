@@ -168,7 +168,7 @@ fn rows_before_damage_are_answered_and_the_rest_when_the_file_is_whole() {
     folder.write("rows.jsonl.gz", &packed);
     let whole = folder.run_at(&api, &["run", "rows.jsonl.gz"]);
 
-    let place = format!("rows.jsonl.gz: is damaged after line {answered}: its gzip data ends too early");
+    let place = format!("rows.jsonl.gz: is damaged after line {answered}: the gzip data ends too early");
     assert!(sent_before == 0 && answered > 5 && answered < 40, "{answered} answered, {sent_before} sent before");
     strict.ends_with(2).tells(&["--strict: ", &*place]);
     dry.ends_with(2).tells(&[&place, "nothing was sent"]);
@@ -202,7 +202,7 @@ fn the_format_of_a_pipe_is_recognized_or_the_message_says_what_to_type() {
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    std::io::Write::write_all(&mut packer, bytes).and_then(|()| packer.finish()).expect("memory can be written")
+    std::io::Write::write_all(&mut packer, bytes).and_then(|()| packer.finish()).expect("a write to memory never fails")
 }
 
 #[test]

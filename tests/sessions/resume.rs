@@ -231,7 +231,7 @@ fn resume_is_proposed_only_for_rows_that_may_succeed_and_the_rest_get_advice() {
     ]);
     resumed.ends_with(3).tells(&["1 answered", "invalid_request: the API will refuse these rows again"]);
     assert!(!resumed.err.contains("claude-batch resume"), "{}", resumed.err);
-    again.ends_with(3).tells(&["nothing to do", "invalid_request: ", "correct them in the input, then run it again"]);
+    again.ends_with(3).tells(&["nothing to do", "invalid_request: ", "correct them in the input, then run them again"]);
     assert!(!again.err.contains("resume"), "{}", again.err);
     corrected.ends_with(0).tells(&["1 row to send", "answered (this run: 1)"]);
     assert_eq!(folder.read_log("prompts.errors.jsonl"), "");
@@ -569,7 +569,7 @@ fn a_manifest_that_is_huge_or_can_not_be_read_is_refused_by_resume() {
     let without = resume();
 
     wrong.ends_with(2).tells(&["out.jsonl.run/manifest.json can't be read (line 2, column", "remove it"]);
-    huge.ends_with(2).tells(&["out.jsonl.run/manifest.json can't be read (it is larger than 4 MiB)"]);
+    huge.ends_with(2).tells(&["out.jsonl.run/manifest.json can't be read (the file is larger than 4 MiB)"]);
     without.ends_with(0);
     assert_eq!(api.books().requests, 5);
 }

@@ -288,9 +288,9 @@ fn packed(name: &str, bytes: &[u8]) -> Vec<u8> {
     match name.rsplit('.').next() {
         Some("gz") => {
             let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            packed.write_all(bytes).and_then(|()| packed.finish()).expect("memory can be written")
+            packed.write_all(bytes).and_then(|()| packed.finish()).expect("a write to memory never fails")
         }
-        Some("zst") => zstd::encode_all(bytes, 1).expect("memory can be written"),
+        Some("zst") => zstd::encode_all(bytes, 1).expect("a write to memory never fails"),
         _ => bytes.to_vec(),
     }
 }

@@ -94,7 +94,7 @@ fn a_cell_that_is_not_json_breaks_only_its_row() {
     said.ends_with(3).tells(&[
         "2 rows can't be sent",
         "tickets.csv:3: has a column items that is not JSON (EOF while parsing a value at line 1 column 3)",
-        "and the template loops over it; items|list loops over its characters",
+        "but the template loops over it; items|list loops over its characters",
         "2 answered",
     ]);
     assert_eq!(api.books().requests, 2);

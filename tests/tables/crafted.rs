@@ -176,8 +176,8 @@ fn zipped(parts: &[(String, Vec<u8>)], method: CompressionMethod) -> Vec<u8> {
     let options = SimpleFileOptions::default().compression_method(method);
     let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in parts {
-        writer.start_file(name.as_str(), options).expect("memory can be written");
-        writer.write_all(bytes).expect("memory can be written");
+        writer.start_file(name.as_str(), options).expect("a write to memory never fails");
+        writer.write_all(bytes).expect("a write to memory never fails");
     }
-    writer.finish().expect("memory can be written").into_inner()
+    writer.finish().expect("a write to memory never fails").into_inner()
 }

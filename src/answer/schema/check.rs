@@ -65,7 +65,7 @@ impl Checker {
         }
         if u64::from(self.repeats).saturating_pow(depth) > MOST_REPEATS {
             return Err(Finding::unlisted(
-                "it is nested deeply and the schema contains itself in several alternatives",
+                "the answer is deeply nested, and the schema refers to itself in several alternatives",
             ));
         }
         Err(Finding::list(self.validator.iter_errors(&answer)))
@@ -106,9 +106,9 @@ impl<'i> Keyword<'i> for Pattern {
             return Ok(());
         }
         Err(ValidationError::custom(match self.is_too_long(value) {
-            true => format!(
-                "is longer than {LONGEST_LOOKED_AT} bytes; longer texts are not matched with a pattern that looks around"
-            ),
+            true => {
+                format!("is longer than {LONGEST_LOOKED_AT} bytes, the limit for patterns with lookahead or lookbehind")
+            }
             false => format!("does not match the pattern {}", shortened(&self.pattern)),
         }))
     }

@@ -4,7 +4,7 @@
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// The text is longer than the largest allowed schema.
-    #[error("the schema has {bytes} bytes; at most {limit} are possible")]
+    #[error("the schema has {bytes} bytes; at most {limit} are allowed")]
     TooLarge {
         /// The length of the text, in bytes.
         bytes: usize,

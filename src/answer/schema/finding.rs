@@ -118,7 +118,9 @@ fn said(violation: &ValidationError<'_>) -> String {
         Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
             format!("members that are not allowed: {}", listed(unexpected))
         }
-        Kind::AdditionalItems { limit } => format!("it has {} items, more than the {limit} that are allowed", parts()),
+        Kind::AdditionalItems { limit } => {
+            format!("the list has {} items, more than the {limit} that are allowed", parts())
+        }
         Kind::UnevaluatedItems { unexpected } => format!("items that are not allowed: {}", listed(unexpected)),
         Kind::Enum { options } => format!("{value} is not one of {}", short(options)),
         Kind::Constant { expected_value } => format!("{value} is not {}", short(expected_value)),
@@ -136,13 +138,13 @@ fn said(violation: &ValidationError<'_>) -> String {
         Kind::MaxLength { limit } => format!("{value} is longer than {limit} characters"),
         Kind::Pattern { pattern } => format!("{value} does not match the pattern {}", cut(pattern)),
         Kind::Format { format } => format!("{value} does not have the format {}", cut(format)),
-        Kind::MinItems { limit } => format!("it has {} items, fewer than {limit}", parts()),
-        Kind::MaxItems { limit } => format!("it has {} items, more than {limit}", parts()),
-        Kind::UniqueItems => "it has equal items".to_owned(),
-        Kind::Contains => "the number of items that fit contains is wrong".to_owned(),
-        Kind::MinProperties { limit } => format!("it has {} members, fewer than {limit}", names()),
-        Kind::MaxProperties { limit } => format!("it has {} members, more than {limit}", names()),
-        Kind::PropertyNames { error } => format!("the name of a member: {}", said(error)),
+        Kind::MinItems { limit } => format!("the list has {} items, fewer than {limit}", parts()),
+        Kind::MaxItems { limit } => format!("the list has {} items, more than {limit}", parts()),
+        Kind::UniqueItems => "the list has equal items".to_owned(),
+        Kind::Contains => "the number of items that fit `contains` is wrong".to_owned(),
+        Kind::MinProperties { limit } => format!("the object has {} members, fewer than {limit}", names()),
+        Kind::MaxProperties { limit } => format!("the object has {} members, more than {limit}", names()),
+        Kind::PropertyNames { error } => format!("the name of a member does not fit: {}", said(error)),
         Kind::Custom { message, .. } => format!("{value} {message}"),
         // The other kinds of violations are faults of the pattern engine, of a content encoding or of a reference.
         _ => cut(&violation.masked().to_string()),

@@ -41,7 +41,7 @@ fn add_format(params: &mut Params, schema: &str) {
     config.set("format", raw_value(format!(r#"{{"type":"json_schema","schema":{schema}}}"#)));
     let mut json = Vec::new();
     config.write_object(&mut json);
-    params.set("output_config", raw_value(String::from_utf8(json).expect("an object of texts is text")));
+    params.set("output_config", raw_value(String::from_utf8(json).expect("the JSON of an object is UTF-8")));
 }
 
 fn add_tool(params: &mut Params, schema: &str, is_strict: bool) {

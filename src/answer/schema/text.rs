@@ -18,7 +18,7 @@ pub(super) fn compact(json: &str) -> String {
         }
         rest = &rest[length..];
     }
-    String::from_utf8(out).expect("white space is cut out between characters")
+    String::from_utf8(out).expect("white space is removed only between characters")
 }
 
 /// Returns the members of an object in their order, and no members for any other value.

@@ -80,8 +80,8 @@ impl Lane {
                     chunk.state = State::Unclear(None);
                 }
                 self.warn(format!(
-                    "the reply to a submitted batch did not come ({}); it is looked for in the list of batches, and \
-                     nothing is submitted until this is clear",
+                    "the reply to a submitted batch did not come ({}); the run looks for the batch in the list of \
+                     batches, and submits nothing until it knows whether the batch exists",
                     fault.failure.message
                 ));
                 self.looks.begin_again(now);
@@ -133,7 +133,10 @@ impl Lane {
             }
             Some(429) => self.on_full_queue(number, rows, fault.retry_after, scheduler, now),
             Some(404 | 405 | 501) if !self.is_strict() => {
-                self.warn(format!("the endpoint has no batches ({}): all rows are sent online", fault.failure.message));
+                self.warn(format!(
+                    "the endpoint does not support batches ({}): all rows are sent online",
+                    fault.failure.message
+                ));
                 self.deadline.go_online();
                 self.dissolve(number, rows, scheduler);
             }
@@ -218,7 +221,10 @@ impl Lane {
         for number in unclear {
             if let Some(found) = found.get(&number) {
                 self.adopt(number, found, true, now)?;
-                self.note(format!("batch {} was found in the list: its reply had been lost", found.id));
+                self.note(format!(
+                    "batch {} was found in the list of batches; the reply to its submission had been lost",
+                    found.id
+                ));
                 continue;
             }
             let Some(chunk) = self.chunks.get(&number) else { continue };
@@ -300,8 +306,8 @@ impl Lane {
         let name = chunk.batch.as_ref().map_or_else(|| format!("chunk {number}"), |batch| batch.id.clone());
         self.lost_rows += u64::from(rows);
         self.warn(format!(
-            "the answers of {name} can't be had: {why}; its rows are sent again, and up to {rows} may be billed twice \
-             ({money} is kept back for them)"
+            "the answers of {name} can't be collected: {why}; its rows are sent again, and up to {rows} may be billed \
+             twice ({money} is kept back for them)"
         ));
         self.record(Record::Lost { chunk: number, rows, at_most: pico(money) })?;
         scheduler.settle_lost_in_batch(money);

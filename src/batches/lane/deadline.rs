@@ -84,13 +84,14 @@ impl Lane {
         let minutes = left.as_secs().div_ceil(60);
         if is_late && !std::mem::replace(&mut self.deadline.is_told, true) {
             return self.warn(format!(
-                "the deadline in {minutes} min can't be met online alone: {rows:.0} rows are left; both lanes work at \
-                 once, as fast as they can"
+                "the deadline in {minutes} min can't be met online alone: {rows:.0} rows are left; the run now sends \
+                 rows online and in batches at once, as fast as it can"
             ));
         }
         if !std::mem::replace(&mut self.deadline.is_told, true) {
             self.note(format!(
-                "the deadline is in {minutes} min, so rows move from batches to the online lane, as few as possible"
+                "the deadline is in {minutes} min, so the run sends some rows online instead of in batches, as few as \
+                 possible"
             ));
         }
     }

@@ -36,7 +36,7 @@ impl Lane {
                 let failing = self.looks.on_failed(fault.retry_after, now);
                 if failing.is_zero() && fault.halt.is_none() {
                     self.warn(format!(
-                        "the state of the batches can't be seen ({}); the run keeps trying",
+                        "the state of the batches can't be read ({}); the run keeps trying",
                         fault.failure.message
                     ));
                 }

@@ -173,7 +173,7 @@ impl Lane {
         let failing = now.since(*chunk.failing_since.get_or_insert(now));
         if failing > scheduler.retry_for() {
             let name = chunk.batch.as_ref().map(|batch| batch.id.clone()).unwrap_or_default();
-            let message = format!("the results that it sends for {name} contain no line of this batch");
+            let message = format!("the results that the endpoint sends for {name} contain no line of this batch");
             scheduler.halt(HaltReason::Endpoint(Failure { status: Some(200), message, ..Failure::default() }));
         }
     }

@@ -128,6 +128,6 @@ mod tests {
             assert!(error.contains("--api-key-cmd"), "{error}");
         }
         let elsewhere = from(None, "metadata.example.invalid", None).expect_err("it is refused");
-        assert!(elsewhere.contains("GCE_METADATA_HOST is neither"), "{elsewhere}");
+        assert!(elsewhere.contains("GCE_METADATA_HOST must be"), "{elsewhere}");
     }
 }

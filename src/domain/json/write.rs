@@ -39,7 +39,7 @@ pub(crate) fn string_value(text: &str) -> Box<RawValue> {
 
 /// Returns a raw value with JSON text that the caller made.
 pub(crate) fn raw_value(json: String) -> Box<RawValue> {
-    RawValue::from_string(json).expect("it was put together from values")
+    RawValue::from_string(json).expect("the caller made valid JSON text")
 }
 
 #[cfg(test)]

@@ -238,14 +238,15 @@ impl Disk for RealDisk {
             let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
             (!paths.is_empty()).then(|| format!("{beginning}: {}", paths.join(", ")))
         };
-        let done = note("made private, because other users had rights", &done);
-        let refused = note("other users have rights, and the file system does not let us take them away", &refused);
+        let done = note("other users had rights, so these files were made private", &done);
+        let refused =
+            note("other users have rights that the file system does not let this program take away", &refused);
         done.into_iter().chain(refused).collect()
     }
 }
 
 fn replaced_too_often() -> io::Error {
-    io::Error::other("it is replaced again and again")
+    io::Error::other("another program replaces it again and again")
 }
 
 fn refused(refusal: Refusal) -> io::Error {
@@ -397,7 +398,7 @@ mod tests {
         assert_eq!((mode(&file), mode(&run)), (0o600, 0o700));
         assert!(after_reading.is_empty());
         let notes = disk.take_notes();
-        assert!(notes.len() == 1 && notes[0].matches("file").count() == 1 && notes[0].contains("run"), "{notes:?}");
+        assert!(notes.len() == 1 && notes[0].matches("/file").count() == 1 && notes[0].contains("/run"), "{notes:?}");
         assert!(disk.take_notes().is_empty());
     }
 }

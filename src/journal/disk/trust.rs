@@ -58,7 +58,7 @@ pub enum Refusal {
     },
     /// The file is in a folder that every user can write to.
     #[error(
-        "lies in {}, where every user may remove and replace files; take that right away (chmod o-w), name a file in \
+        "lies in {}, where every user may remove and replace files; remove that right (chmod o-w), name a file in \
          another folder, or add --trust-owner if you trust all users, as in a container",
         folder.display()
     )]

@@ -227,7 +227,7 @@ pub fn read_manifest(folder: &Path, disk: &dyn Disk) -> Result<Option<Manifest>,
     let file = disk.open(&path, OpenMode::Read).map_err(DiskFailure::of("open", &path))?;
     let bytes = read_up_to(&*file, MOST_BYTES + 1).map_err(DiskFailure::of("read", &path))?;
     if bytes.len() as u64 > MOST_BYTES {
-        let fault = format!("it is larger than {} MiB", MOST_BYTES >> 20);
+        let fault = format!("the file is larger than {} MiB", MOST_BYTES >> 20);
         return Err(JournalError::Manifest { path, fault });
     }
     parse(&bytes, path).map(Some)

@@ -234,7 +234,7 @@ mod tests {
         let read = |block: Block<'_>| {
             let mut lines = Vec::new();
             let done = block.each_line(|line| lines.push((line.offset, line.bytes.to_vec(), line.is_complete)));
-            done.map(|()| lines).expect("memory can be read")
+            done.map(|()| lines).expect("a read from memory never fails")
         };
         let done = each_block(&*file, content.len() as u64, cut, read, |lines| {
             all.extend(lines);

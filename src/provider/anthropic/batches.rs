@@ -162,7 +162,7 @@ fn head(status: u16) -> ReplyHead {
 }
 
 fn unreadable(what: &str, body: &[u8], error: &serde_json::Error) -> String {
-    brief(&format!("the answer is not a {what}: {}", reply::unreadable(body, error)))
+    brief(&format!("the response is not a {what}: {}", reply::unreadable(body, error)))
 }
 
 fn brief(text: &str) -> String {

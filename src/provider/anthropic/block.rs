@@ -7,7 +7,7 @@ use super::kinds;
 use super::members::{self, MOST_MEMBERS, inside_quotes};
 use crate::domain::{Params, Quality};
 
-const NOT_UTF8: &str = "the folded message is not UTF-8";
+const NOT_UTF8: &str = "the message of the stream is not UTF-8";
 
 /// The bytes of memory that a citation uses in addition to its text.
 const CITATION_BYTES: usize = 32;
@@ -192,7 +192,7 @@ fn too_many_members() -> String {
 }
 
 pub(super) fn raw(json: String) -> Result<Box<RawValue>, String> {
-    members::raw(json).map_err(|error| format!("the folded message is not JSON: {error}"))
+    members::raw(json).map_err(|error| format!("the message of the stream is not JSON: {error}"))
 }
 
 pub(super) fn string(bytes: Vec<u8>) -> Result<String, String> {

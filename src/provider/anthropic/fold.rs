@@ -90,7 +90,7 @@ impl Fold {
 
     fn apply(&mut self, data: &[u8]) -> Result<Option<End>, String> {
         if data == b"[DONE]" {
-            return Err("it ends in [DONE], as streams of other APIs do, instead of message_stop".to_owned());
+            return Err("the stream ends in [DONE], as streams of other APIs do, instead of message_stop".to_owned());
         }
         let json = str::from_utf8(data).map_err(|_| "an event is not UTF-8")?;
         let event: Event<'_> =

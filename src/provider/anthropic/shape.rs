@@ -96,8 +96,9 @@ impl Shape<'_> {
     /// that was sent.
     pub(super) fn judge(&self, json: &str, asked: &Request) -> Result<Quality, Refused> {
         if !json::is_within_depth(json.as_bytes(), DEEPEST_MESSAGE) {
-            let why =
-                format!("it is nested more than {DEEPEST_MESSAGE} levels deep, which readers of results do not accept");
+            let why = format!(
+                "it is nested more than {DEEPEST_MESSAGE} levels deep, which programs that read results do not accept"
+            );
             return Err(Refused::Broken(why.into()));
         }
         if !self.is_message() {
@@ -115,9 +116,11 @@ impl Shape<'_> {
             return broken("it has no usage");
         }
         if lone_surrogate(json).is_some() {
-            return broken("it contains half a character (a lone surrogate), which readers of results do not accept");
+            return broken(
+                "it contains half a character (a lone surrogate), which programs that read results do not accept",
+            );
         }
-        quality.map_or_else(|| broken("it has no stop_reason, so nobody knows whether it ended"), Ok)
+        quality.map_or_else(|| broken("it has no stop_reason, so it is not known whether it is complete"), Ok)
     }
 }
 
@@ -165,7 +168,7 @@ fn check_content(content: &RawValue, asked: &Request) -> Result<(), Refused> {
     match first_not_offered(&calls, asked) {
         Some(name) => {
             let name = quoted(&String::from_utf8_lossy(name));
-            broken(format!("it calls the tool {name}, which the request does not offer"))
+            broken(format!("the message calls the tool {name}, which the request does not offer"))
         }
         None => Ok(()),
     }

@@ -117,8 +117,8 @@ fn an_input_with_equal_unnamed_rows_is_read_in_its_written_order() {
 #[test]
 fn a_compressed_file_is_read_in_its_written_order() {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    packer.write_all(phases_as_json().as_bytes()).expect("memory can be written");
-    let (plan, _file) = file(".jsonl.gz", &packer.finish().expect("memory can be written"));
+    packer.write_all(phases_as_json().as_bytes()).expect("a write to memory never fails");
+    let (plan, _file) = file(".jsonl.gz", &packer.finish().expect("a write to memory never fails"));
 
     assert_eq!(look(&plan, &Earlier::none()).rows, 900);
     assert!(places(&plan, &Earlier::none()).is_none());
@@ -127,8 +127,8 @@ fn a_compressed_file_is_read_in_its_written_order() {
 #[test]
 fn a_survey_ends_at_damage_and_the_rows_before_it_arrive() {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    packer.write_all(phases_as_json().as_bytes()).expect("memory can be written");
-    let packed = packer.finish().expect("memory can be written");
+    packer.write_all(phases_as_json().as_bytes()).expect("a write to memory never fails");
+    let packed = packer.finish().expect("a write to memory never fails");
     let (plan, _file) = file(".jsonl.gz", &packed[..packed.len() / 2]);
 
     let looked = look(&plan, &Earlier::none());

@@ -135,7 +135,7 @@ impl<'de> Deserialize<'de> for Calls {
         }
         let calls = deserializer.deserialize_any(OneOrMore)?;
         if calls.len() > MOST_CALLS {
-            return Err(de::Error::custom(format!("found {} calls, at most {MOST_CALLS} are possible", calls.len())));
+            return Err(de::Error::custom(format!("found {} calls, at most {MOST_CALLS} are allowed", calls.len())));
         }
         Ok(Self(calls.into_iter().map(|OneCall(call)| call).collect()))
     }

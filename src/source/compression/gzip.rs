@@ -85,7 +85,7 @@ impl<R: Read> Unpacked<R> {
             return Err(Damage::error("the bytes after the gzip data are not gzip"));
         }
         if method != 8 || flags & RESERVED != 0 {
-            return Err(Damage::error("its gzip header is wrong"));
+            return Err(Damage::error("the gzip header is wrong"));
         }
         if flags & HAS_EXTRA != 0 {
             for _ in 0..u16::from_le_bytes(self.bytes()?) {
@@ -120,7 +120,7 @@ impl<R: Read> Unpacked<R> {
         match status {
             Ok(Status::StreamEnd) => Ok(Next::Trailer),
             Ok(Status::Ok | Status::BufError) => Ok(Next::Body),
-            Err(_) => Err(Damage::error("its gzip data is wrong here")),
+            Err(_) => Err(Damage::error("the gzip data is wrong here")),
         }
     }
 
@@ -128,7 +128,7 @@ impl<R: Read> Unpacked<R> {
     fn trailer(&mut self) -> io::Result<Next> {
         let (sum, length) = (self.bytes::<4>()?, self.bytes::<4>()?);
         if u32::from_le_bytes(sum) != self.crc.sum() || u32::from_le_bytes(length) != self.crc.amount() {
-            return Err(Damage::error("its checksum does not match, so what was read before may be wrong too"));
+            return Err(Damage::error("the checksum does not match, so what was read before may be wrong too"));
         }
         Ok(Next::Header)
     }
@@ -182,7 +182,7 @@ impl<R: Read> Read for Unpacked<R> {
 }
 
 fn ends_early() -> io::Error {
-    Damage::error("its gzip data ends too early")
+    Damage::error("the gzip data ends too early")
 }
 
 fn fill_buf<R: Read>(input: &mut BufReader<R>) -> io::Result<&[u8]> {
@@ -204,7 +204,7 @@ mod tests {
     fn pack(bytes: &[u8]) -> Vec<u8> {
         use std::io::Write as _;
         let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-        packer.write_all(bytes).and_then(|()| packer.finish()).expect("memory can be written")
+        packer.write_all(bytes).and_then(|()| packer.finish()).expect("a write to memory never fails")
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(super) fn rows(count: u64) -> Vec<u8> {
 pub(super) fn unpack(mut reader: impl Read) -> (Vec<u8>, Option<String>) {
     let mut unpacked = Vec::new();
     let end = reader.read_to_end(&mut unpacked);
-    (unpacked, end.err().map(|error| Damage::of(&error).expect("memory can be read").to_owned()))
+    (unpacked, end.err().map(|error| Damage::of(&error).expect("a read from memory never fails").to_owned()))
 }
 
 /// Asserts that the bytes before a damaged place are returned, both if the rest is missing and if it is wrong.

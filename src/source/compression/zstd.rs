@@ -62,7 +62,7 @@ impl<R: Read> Unpacked<R> {
                 Err(error) => return Err(error),
             };
             if input.is_empty() {
-                return if self.is_in_frame { Err(Damage::error("its zstd data ends too early")) } else { Ok(false) };
+                return if self.is_in_frame { Err(Damage::error("the zstd data ends too early")) } else { Ok(false) };
             }
             let mut part = InBuffer::around(&input[..input.len().min(self.wanted)]);
             let mut room = OutBuffer::around(&mut self.unpacked[..]);
@@ -98,9 +98,9 @@ fn damage(error: &io::Error) -> io::Error {
             (1_u64 << MAX_WINDOW_LOG) >> 20
         )),
         "Restored data doesn't match checksum" => {
-            Damage::error("its checksum does not match, so what was read before may be wrong too")
+            Damage::error("the checksum does not match, so what was read before may be wrong too")
         }
-        _ => Damage::error(format!("its zstd data is wrong here ({what})")),
+        _ => Damage::error(format!("the zstd data is wrong here ({what})")),
     }
 }
 
@@ -117,7 +117,7 @@ mod tests {
     fn pack(bytes: &[u8]) -> Vec<u8> {
         let mut packer = Encoder::new(Vec::new(), 3).expect("there is memory");
         packer.include_checksum(true).expect("it can be set");
-        packer.write_all(bytes).and_then(|()| packer.finish()).expect("memory can be written")
+        packer.write_all(bytes).and_then(|()| packer.finish()).expect("a write to memory never fails")
     }
 
     #[test]
@@ -162,7 +162,7 @@ mod tests {
     fn a_frame_that_needs_too_much_memory_is_refused() {
         let mut packer = Encoder::new(Vec::new(), 1).expect("there is memory");
         packer.set_parameter(CParameter::WindowLog(MAX_WINDOW_LOG + 1)).expect("it can be set");
-        packer.write_all(b"text").and_then(|()| packer.flush()).expect("memory can be written");
+        packer.write_all(b"text").and_then(|()| packer.flush()).expect("a write to memory never fails");
 
         let (unpacked, damage) = unpack(Unpacked::new(&**packer.get_ref()));
 

@@ -136,7 +136,7 @@ mod tests {
         let input = Box::new(io::Cursor::new(text.as_bytes().to_vec()));
         let mut splitter = Splitter::new("test".into(), input, Cut::Records(b','), 1 << 20, 0);
         let (mut parser, mut found) = (Parser::new(b','), Vec::new());
-        while let Some(raw) = splitter.next_row().expect("memory can be read") {
+        while let Some(raw) = splitter.next_row().expect("a read from memory never fails") {
             let Ok(text) = raw.text() else {
                 return (found, true);
             };

@@ -33,7 +33,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
     let mut archive =
         ZipArchive::new(Cursor::new(bytes)).map_err(|error| format!("it is not a complete .xlsx file: {error}"))?;
     if archive.len() > MAX_FILES {
-        return Err(format!("it has more than {MAX_FILES} parts"));
+        return Err(format!("the file has more than {MAX_FILES} parts"));
     }
     let mut left = MAX_BYTES;
     for at in 0..archive.len() {
@@ -46,9 +46,9 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
             () => MAX_PART_BYTES,
         };
         let most = most.min(left);
-        let unpacked = count(part, most).map_err(|error| format!("its part {name:?} can't be unpacked: {error}"))?;
+        let unpacked = count(part, most).map_err(|error| format!("the part {name:?} can't be unpacked: {error}"))?;
         if unpacked > most {
-            return Err(format!("its part {name:?} unpacks to more than {} MiB", most >> 20));
+            return Err(format!("the part {name:?} unpacks to more than {} MiB", most >> 20));
         }
         left -= unpacked;
         if name.ends_with("sharedstrings.xml") {
@@ -66,7 +66,7 @@ fn count(part: impl Read, most: u64) -> std::io::Result<u64> {
 
 /// Checks how many shared texts the list has, and how many it claims to have.
 fn check_texts(part: impl Read, bytes: u64) -> Result<(), String> {
-    let too_many = || "it claims more shared texts than it has".to_owned();
+    let too_many = || "the list claims more shared texts than the file has".to_owned();
     let mut reader = Reader::from_reader(std::io::BufReader::new(part));
     let config = reader.config_mut();
     config.check_end_names = false;
@@ -92,7 +92,7 @@ fn check_texts(part: impl Read, bytes: u64) -> Result<(), String> {
             Ok(Event::Start(start)) if start.local_name().as_ref() == "si" => {
                 texts += 1;
                 if texts > MAX_TEXTS {
-                    return Err(format!("it has more than {MAX_TEXTS} shared texts"));
+                    return Err(format!("the file has more than {MAX_TEXTS} shared texts"));
                 }
             }
             // Errors in the XML are ignored here, because calamine finds and reports them.

@@ -65,7 +65,7 @@ impl Excel {
         let read = input.take(most + 1).read_to_end(&mut bytes);
         read.map_err(|source| SourceError::Read { name: name.to_owned(), line: 1, source })?;
         let fault = if bytes.len() as u64 > most {
-            Fault::Damaged(format!("it has more than {} MiB; save the sheet as CSV", most >> 20))
+            Fault::Damaged(format!("the file has more than {} MiB; save the sheet as CSV", most >> 20))
         } else {
             match guarded(|| archive::check(&bytes).map_err(Fault::Damaged).and_then(|()| cells(bytes, sheet))) {
                 Ok((sheet, cells)) => return Self::of_cells(cells, name, &sheet),

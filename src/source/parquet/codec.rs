@@ -59,11 +59,11 @@ mod tests {
     fn a_page_must_unpack_to_exactly_its_size() {
         let text = b"page ".repeat(1_000);
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-        gzip.write_all(&text).expect("memory can be written");
+        gzip.write_all(&text).expect("a write to memory never fails");
         let packed = [
             (Compression::UNCOMPRESSED, text.clone()),
             (Compression::SNAPPY, snap::raw::Encoder::new().compress_vec(&text).expect("it can be packed")),
-            (Compression::GZIP(Default::default()), gzip.finish().expect("memory can be written")),
+            (Compression::GZIP(Default::default()), gzip.finish().expect("a write to memory never fails")),
             (Compression::ZSTD(Default::default()), zstd::bulk::compress(&text, 1).expect("it can be packed")),
         ];
 

@@ -46,14 +46,14 @@ fn bytes(file: &mut File) -> Result<Vec<u8>, Damage> {
         return Err(Damage::new("it is encrypted, which is not supported"));
     }
     if magic != MAGIC {
-        return Err(Damage::new("its end is missing: it was not completely written or copied"));
+        return Err(Damage::new("the end is missing: it was not completely written or copied"));
     }
     let footer = u64::from(u32::from_le_bytes([a, b, c, d]));
     if footer + 12 > length {
-        return Err(Damage::new("its Parquet footer is longer than the file"));
+        return Err(Damage::new("the Parquet footer is longer than the file"));
     }
     if footer > MAX_FOOTER_BYTES {
-        return Err(Damage::new(format!("its Parquet footer has more than {} MiB", MAX_FOOTER_BYTES >> 20)));
+        return Err(Damage::new(format!("the Parquet footer has more than {} MiB", MAX_FOOTER_BYTES >> 20)));
     }
     file.seek(SeekFrom::Start(length - 8 - footer))?;
     let mut bytes = vec![0; footer as usize];
@@ -145,7 +145,7 @@ struct Schema {
 impl Schema {
     fn begin(&mut self, count: usize) -> Result<(), Damage> {
         if count > MAX_NODES {
-            return Err(Damage::new(format!("it has more than {MAX_NODES} columns")));
+            return Err(Damage::new(format!("the file has more than {MAX_NODES} columns")));
         }
         self.nodes = Some(count);
         Ok(())
@@ -174,7 +174,7 @@ impl Schema {
             self.open.push(count);
         }
         if self.open.len() > MAX_NESTED {
-            return Err(Damage::new(format!("its columns are nested deeper than {MAX_NESTED}")));
+            return Err(Damage::new(format!("the columns are nested deeper than {MAX_NESTED}")));
         }
         Ok(())
     }
@@ -198,7 +198,7 @@ impl Schema {
 }
 
 fn damaged() -> Damage {
-    Damage::new("its Parquet footer can't be read")
+    Damage::new("the Parquet footer can't be read")
 }
 
 #[cfg(test)]

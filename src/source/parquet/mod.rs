@@ -228,12 +228,12 @@ fn chunk_of(leaf: &Leaf, chunk: &ColumnChunkMetaData) -> Result<Chunk, Damage> {
     let column = leaf.column();
     let of_column = |damage: Damage| damage.of_column(column.name());
     if chunk.file_path().is_some() {
-        return Err(of_column(Damage::new("it lies in another file")));
+        return Err(of_column(Damage::new("the data is in another file")));
     }
     let compression = chunk.compression();
     if !codec::is_known(compression) {
         let message =
-            format!("its compression {compression} is not supported; write the file again with zstd or snappy");
+            format!("the compression {compression} is not supported; write the file again with zstd or snappy");
         return Err(of_column(Damage::new(message)));
     }
     // A chunk with a dictionary begins with it. Some writers write the offset 0 if there is no dictionary.
@@ -241,7 +241,7 @@ fn chunk_of(leaf: &Leaf, chunk: &ColumnChunkMetaData) -> Result<Chunk, Damage> {
         Some(dictionary) if dictionary > 0 && dictionary < chunk.data_page_offset() => dictionary,
         _ => chunk.data_page_offset(),
     };
-    let impossible = |_| of_column(Damage::new("it has an impossible place in the file"));
+    let impossible = |_| of_column(Damage::new("the place in the file is impossible"));
     Ok(Chunk {
         begin: u64::try_from(begin).map_err(impossible)?,
         bytes: u64::try_from(chunk.compressed_size()).map_err(impossible)?,

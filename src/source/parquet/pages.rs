@@ -55,7 +55,7 @@ impl Budget {
         let before = self.held_bytes.fetch_add(bytes, Ordering::Relaxed);
         let held = Held { budget: self.clone(), bytes };
         match before.saturating_add(bytes) > MAX_HELD_BYTES {
-            true => Err(Damage::new(format!("its pages need more than {} MiB at once", MAX_HELD_BYTES >> 20))),
+            true => Err(Damage::new(format!("the pages need more than {} MiB at once", MAX_HELD_BYTES >> 20))),
             false => Ok(held),
         }
     }
@@ -444,7 +444,7 @@ fn encoding(number: i64) -> Option<Encoding> {
         0 => Encoding::PLAIN,
         2 => Encoding::PLAIN_DICTIONARY,
         3 => Encoding::RLE,
-        #[expect(deprecated, reason = "old files have it")]
+        #[expect(deprecated, reason = "old files use this encoding")]
         4 => Encoding::BIT_PACKED,
         5 => Encoding::DELTA_BINARY_PACKED,
         6 => Encoding::DELTA_LENGTH_BYTE_ARRAY,

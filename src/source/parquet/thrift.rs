@@ -64,7 +64,7 @@ impl<'a> Thrift<'a> {
 
     fn fields(&mut self, path: &mut Vec<i16>, visit: Visit<'_>) -> Result<(), Damage> {
         if path.len() >= MAX_DEPTH {
-            return Err(Damage::new("its metadata is nested too deeply"));
+            return Err(Damage::new("the metadata is nested too deeply"));
         }
         let mut field = 0_i16;
         loop {
@@ -167,7 +167,7 @@ impl<'a> Thrift<'a> {
 }
 
 fn cut() -> Damage {
-    Damage::new("its metadata can't be read")
+    Damage::new("the metadata can't be read")
 }
 
 #[cfg(test)]

@@ -205,9 +205,9 @@ mod tests {
     fn the_error_for_a_cell_that_should_be_json_names_its_column() {
         for (text, message) in [
             ("{% for c in word %}{{ c }}{% endfor %}", "has a column word that is not JSON (expected value"),
-            ("{% for c in word %}{% endfor %}", "and the template loops over it; word|list loops over its characters"),
-            ("{{ word|fromjson }}", "and the template reads it with fromjson"),
-            ("{% for c in number %}{% endfor %}", "has a column number that holds a number, and the template loops"),
+            ("{% for c in word %}{% endfor %}", "but the template loops over it; word|list loops over its characters"),
+            ("{{ word|fromjson }}", "but the template reads it with fromjson"),
+            ("{% for c in number %}{% endfor %}", "has a column number that holds a number, but the template loops"),
             ("{% for c in row['word'] %}{% endfor %}", "has a column word that is not JSON"),
         ] {
             let error = filled(text, Cell::Text).expect_err(text).to_string();

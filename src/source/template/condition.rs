@@ -318,7 +318,7 @@ fn column(expression: &str, byte: usize) -> usize {
 fn explained(error: &Error, not_json: Option<&str>) -> String {
     match (error.kind(), error.detail(), not_json) {
         (ErrorKind::UndefinedError, Some("json"), Some(why)) => why.to_owned(),
-        (ErrorKind::UndefinedError, Some(name), _) => format!("{} is not there", shortened(name)),
+        (ErrorKind::UndefinedError, Some(name), _) => format!("{} is missing", shortened(name)),
         (ErrorKind::OutOfFuel, ..) => format!("it takes more than {FUEL} steps"),
         (ErrorKind::InvalidOperation, Some(detail), _) => Cow::into_owned(shortened(detail)),
         _ => told(error),

@@ -59,7 +59,7 @@ pub(super) fn add(
 }
 
 fn no_namespace(_: Rest<Value>) -> Result<Value, minijinja::Error> {
-    let message = "namespace is not offered: nothing is kept from one turn of a loop to the next";
+    let message = "namespace is not supported: no value is kept from one turn of a loop to the next";
     Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
 }
 

@@ -110,7 +110,7 @@ pub enum TemplateError {
         columns: String,
     },
     /// The template reads a column as JSON, but the column does not contain JSON.
-    #[error("has a column {column} that {what}, and the template {how}{hint}")]
+    #[error("has a column {column} that {what}, but the template {how}{hint}")]
     NotJson {
         /// The name of the column, or a description of the value that was read instead of a column.
         column: String,
@@ -169,7 +169,7 @@ pub(super) fn fill(error: &minijinja::Error) -> TemplateError {
 pub(super) fn told(error: &minijinja::Error) -> String {
     match error.detail() {
         Some(detail) => format!("{}: {}", error.kind(), shortened(detail)),
-        None if error.kind() == ErrorKind::UndefinedError => "a value is not there".to_owned(),
+        None if error.kind() == ErrorKind::UndefinedError => "a value is missing".to_owned(),
         None => error.kind().to_string(),
     }
 }

@@ -56,7 +56,7 @@ pub(super) fn check_tokens(text: &str, within: Within, config: &SyntaxConfig) ->
             Token::Ident("elif") if is_tag_start => elifs += 1,
             Token::Ident("for") if is_tag_start => is_loop = true,
             Token::Ident("recursive") if is_loop => {
-                return Err(refused(line, "loops that call themselves (recursive) are not offered".to_owned()));
+                return Err(refused(line, "loops that call themselves (recursive) are not supported".to_owned()));
             }
             Token::BracketOpen | Token::BraceOpen => containers += 1,
             Token::Ident(name) if CONTAINERS.contains(name) => containers += 1,

@@ -128,7 +128,7 @@ pub(super) fn too_large(max_bytes: usize) -> WireError {
 /// URL.
 pub(super) fn described(error: &reqwest::Error) -> String {
     let first = chain(error).find(|cause| !is_wrapping(*cause));
-    first.map_or_else(|| "the client gave no reason".to_owned(), causes)
+    first.map_or_else(|| "the HTTP client gave no reason".to_owned(), causes)
 }
 
 /// Returns the chain of causes of a failure. The outermost cause comes first.

@@ -32,7 +32,7 @@ const MOST_BYTES: usize = 64 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum MetadataFault {
     /// The server in the variable `GCE_METADATA_HOST` is not allowed.
-    #[error("GCE_METADATA_HOST is neither {NAME} nor a server on this machine, such as 127.0.0.1:8080")]
+    #[error("GCE_METADATA_HOST must be {NAME} or a server on this machine, such as 127.0.0.1:8080")]
     Host,
     /// There is no metadata server, or the metadata server does not answer.
     #[error("the metadata server can't be reached: {0}")]
@@ -63,7 +63,8 @@ pub(crate) fn google_token(host: Option<&str>) -> Result<Zeroizing<Vec<u8>>, Met
     let answer = runtime.block_on(async { tokio::time::timeout(PATIENCE, ask(&client, &url)).await });
     // Resolving a name can block for a long time, and dropping the runtime would wait for it.
     runtime.shutdown_background();
-    let silent = || MetadataFault::Unreachable(format!("it did not answer within {} s", PATIENCE.as_secs()));
+    let silent =
+        || MetadataFault::Unreachable(format!("the metadata server did not answer within {} s", PATIENCE.as_secs()));
     answer.unwrap_or_else(|_| Err(silent()))
 }
 

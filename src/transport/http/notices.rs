@@ -36,16 +36,17 @@ impl fmt::Debug for NoticePoster {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PostFault {
     /// The server answered with this error status.
-    #[error("it answered with status {0}{more}", more = if is_redirect(.0) { ", and redirects are not followed" } else { "" })]
+    #[error("the server answered with status {0}{more}", more = if is_redirect(.0) { ", and redirects are not \
+        followed" } else { "" })]
     Status(u16),
     /// There was no response within the time limit.
-    #[error("it did not answer within {} s", .0.as_secs())]
+    #[error("the server did not answer within {} s", .0.as_secs())]
     Timeout(Duration),
     /// No connection could be opened.
-    #[error("it can't be reached")]
+    #[error("the server can't be reached")]
     Connect,
     /// The connection broke, or the response is not HTTP.
-    #[error("its response can't be read")]
+    #[error("the response can't be read")]
     Broken,
 }
 

@@ -70,7 +70,7 @@ fn a_damaged_timeline_is_not_an_error() {
         (&whole[..whole.len() / 2], "is damaged"),
         ("{\"v\":1,\"points\":[{\"s\":\"x\"}]}", "is damaged"),
         (&whole.replacen("\"v\":1", "\"v\":2", 1), "a later claude-batch"),
-        (&" ".repeat(5 << 20), "is larger than 4 MiB"),
+        (&" ".repeat(5 << 20), "the file is larger than 4 MiB"),
     ] {
         let disk = in_folder(text);
 

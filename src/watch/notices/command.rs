@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     fn target(script: &str, folder: &std::path::Path) -> CommandTarget {
-        std::fs::write(folder.join("hook.sh"), script).expect("the folder is ours");
+        std::fs::write(folder.join("hook.sh"), script).expect("the test owns the folder");
         let words = ["sh", "hook.sh"].map(str::to_owned).into();
         CommandTarget {
             words,

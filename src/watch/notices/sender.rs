@@ -211,10 +211,10 @@ mod tests {
         let garbage = Receiver::new(say("\u{1b}[2J garbage\r\n\r\n"));
 
         for (url, words) in [
-            (dead.as_str(), "it can't be reached"),
-            (&slow.url, "it did not answer within"),
-            (&failing.url, "it answered with status 500"),
-            (&garbage.url, "its response can't be read"),
+            (dead.as_str(), "the server can't be reached"),
+            (&slow.url, "the server did not answer within"),
+            (&failing.url, "the server answered with status 500"),
+            (&garbage.url, "the response can't be read"),
         ] {
             let warnings = send(url, 2);
 

@@ -72,14 +72,16 @@ impl<'a> History<'a> {
             return remark("No row has ended yet, so there is nothing to draw.");
         }
         let rows = self.facts.answers.rate.pieces().1.len().max(self.points.len());
-        let mut out =
-            remark(&format!("Times are in UTC: {}. Each step is the mean of its piece of time.", self.axis.words()));
+        let mut out = remark(&format!(
+            "Times are in UTC: {}. Each step of a line is the mean of one interval.",
+            self.axis.words()
+        ));
         let (peak, at) = self.peak();
         let chart = Chart {
             id: "rate".to_owned(),
             title: "Rows per minute".to_owned(),
             words: format!(
-                "Rows per minute over {rows} pieces of time. The highest rate is {} rows per minute, at {at}.",
+                "Rows per minute over {rows} intervals. The highest rate is {} rows per minute, at {at}.",
                 number(peak)
             ),
             series: vec![
@@ -97,7 +99,7 @@ impl<'a> History<'a> {
     fn bars(&self) -> String {
         let reasons = self.reasons();
         if !self.is_full {
-            return remark("What held the run back is not known without the history.");
+            return remark("Without the history, it is not known what held the run back.");
         }
         if reasons.is_empty() {
             return paragraph("Nothing held the run back.");
@@ -199,7 +201,11 @@ impl<'a> History<'a> {
             let chart = Chart {
                 id: "retries".to_owned(),
                 title: "Retries per minute".to_owned(),
-                words: format!("In total: {} after a 429, {} after other failures.", count(refused), count(retried)),
+                words: format!(
+                    "Retries in total: {} after a 429, {} after other failures.",
+                    count(refused),
+                    count(retried)
+                ),
                 series: vec![
                     self.series("after other failures", Mark::Ok, |point| point.retried as f64 * per_minute(point)),
                     self.series("after a 429", Mark::Bad, |point| point.refused as f64 * per_minute(point)),

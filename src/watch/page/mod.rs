@@ -112,7 +112,7 @@ fn lead(facts: &RunFacts, history: &History<'_>) -> String {
     if !history.is_full {
         return match (history.points.is_empty(), &facts.timeline) {
             (true, _) => "No row has ended yet.".to_owned(),
-            (false, _) => "What held the run back is not known, because it has no history.".to_owned(),
+            (false, _) => "It is not known what held the run back, because the run has no history.".to_owned(),
         };
     }
     match history.reasons().first() {

@@ -31,7 +31,7 @@ pub(super) fn outcome(facts: &RunFacts) -> String {
     add("refusals", totals.refused);
     add("answers that ended for an unknown reason", totals.unknown);
     failures.by_class.iter().for_each(|(class, number)| add(&format!("failed: {class}"), *number));
-    add("not finished: another request was to be sent", failures.unfinished);
+    add("not finished: another request was needed", failures.unfinished);
     let columns = [("What came", Set::Wide), ("Rows", Set::Number), ("Share", Set::Number)];
     let mut out = table("Rows by outcome", &columns, &rows);
     let taken: Vec<String> = [
@@ -161,7 +161,7 @@ pub(super) fn latencies(facts: &RunFacts) -> String {
         ("99%", Set::Number),
         ("Longest", Set::Number),
     ];
-    let mut out = table("This share of the rows was at least as fast", &columns, &rows);
+    let mut out = table("The time within which this share of the rows was answered", &columns, &rows);
     out.push_str(&top("The slowest rows", answers.slowest.rows()));
     out
 }

@@ -87,7 +87,7 @@ pub(super) fn table_of(uses: &[Use], seconds: f64) -> String {
         ("Highest, 5 min", Set::Number),
         ("Level", Set::Short),
     ];
-    table("Use of each limit: what counted, divided by what the limit allowed", &columns, &rows)
+    table("Use of each limit: the amount that counted, divided by the amount that the limit allowed", &columns, &rows)
 }
 
 fn of_points(points: &[Point], pool: usize, dimension: usize) -> Option<f64> {

@@ -168,7 +168,7 @@ struct HowToContinue {
 impl Document {
     /// Changes this document to the state of a run that has ended before its first request.
     pub(super) fn abandon(&mut self) {
-        let reason = Some("it ended before its first request".into());
+        let reason = Some("the run ended before its first request".into());
         (self.state, self.eta, self.end) = ("ended", None, Some(End { reason, ..End::default() }));
     }
 
@@ -269,7 +269,7 @@ fn eta(stats: &Stats) -> Option<Eta> {
     match (outlook, interval) {
         (Outlook::Left(left), _) => Some(Eta { seconds: rounded(left), interval_s, basis: basis(stats) }),
         (Outlook::Unknown, Some(planned)) => {
-            let basis = "the estimate from before the run".to_owned();
+            let basis = "the estimate that was made before the run".to_owned();
             Some(Eta { seconds: rounded(planned.likely), interval_s, basis })
         }
         (Outlook::Unknown | Outlook::Batches(_) | Outlook::Waiting { .. }, _) => None,

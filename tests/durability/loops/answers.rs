@@ -227,8 +227,8 @@ pub fn page(size: Size) -> Vec<Seen> {
             format!("{cases} answers, all as expected"),
         ),
         Seen::new(
-            "answers of 10 MB at once (real program)",
-            "64 in at most 1 GB",
+            "answers of 10 MB at the same time (real program)",
+            "64 answers in at most 1 GB of memory",
             format!("{at_once} at once, all written completely: {memory}"),
         ),
     ]

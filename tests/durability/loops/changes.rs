@@ -153,7 +153,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     let faulted: u64 = kinds.into_iter().map(|kind| faults(rows, size.pick(7, 1), kind).points).sum();
     vec![
         Seen::new(
-            "deaths at every change of a whole run (disk in memory)",
+            "deaths at every change that a run makes on the disk (disk in memory)",
             "lost 0, duplicate 0, half-written 0; answered twice ≤ reported ≤ in flight",
             format!(
                 "{points} deaths at {rows} rows, cut in 4 ways: 0 lost, 0 duplicate, 0 half-written; {twice} answered twice ≤ {reported} reported"
@@ -161,11 +161,11 @@ pub fn page(size: Size) -> Vec<Seen> {
         ),
         Seen::new(
             "several deaths in a row, during recovery, compaction and normal work (disk in memory)",
-            "none ends in a start that fails",
+            "every start works",
             format!("{sequences} sequences, {} deaths: every start works", rowed.points),
         ),
         Seen::new(
-            "I/O faults at the N-th change, for every N until a run ends without a fault (disk in memory)",
+            "I/O faults at the N-th change of the disk, for every N until a run ends without a fault (disk in memory)",
             "0 lost, always resumable",
             format!("{faulted} faults of 4 kinds at {rows} rows: 0 lost, all resumable"),
         ),

@@ -367,7 +367,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     assert!(deaths.with_pending >= 100 || step > 1, "{deaths:?}");
     vec![
         Seen::new(
-            "deaths between an answer and its follow-up, at every change of a whole run (disk in memory)",
+            "deaths between an answer and its follow-up, at every change that a run makes on the disk (disk in memory)",
             "at least 100 points with a follow-up pending: nothing paid twice beyond what was in flight, no cost lost",
             format!(
                 "{} deaths at {rows} rows, {} of them with {} follow-ups pending: each row continued from its last written \
@@ -376,10 +376,11 @@ pub fn page(size: Size) -> Vec<Seen> {
             ),
         ),
         Seen::new(
-            "the same with losses of power, failing disks and several deaths in a row (disk in memory)",
+            "follow-ups with losses of power, failing disks and several deaths in a row (disk in memory)",
             "the same",
             format!(
-                "{} losses of power, {} faults of 2 kinds, {} deaths in a row ({} points with follow-ups pending): the same",
+                "{} losses of power, {} faults of 2 kinds, {} deaths in a row ({} points with follow-ups pending): the \
+                 target holds",
                 power.points,
                 faults.points,
                 rowed.points,

@@ -273,20 +273,21 @@ pub fn page(size: Size) -> Vec<Seen> {
     vec![
         Seen::new(
             "kill points tried in full mode (real program)",
-            "at least 500; lost 0, duplicate 0, half-written 0; ids and messages equal to an undisturbed run's",
+            "at least 500; lost 0, duplicate 0, half-written 0; the same ids and messages as in an undisturbed run",
             format!("{} random moments, {traced}: 0 lost, 0 duplicate, 0 half-written, all equal", random.kills),
         ),
         Seen::new(
             "kills during recovery and compaction (real program)",
-            "200 sequences of up to 5, none ends in a start that fails",
+            "200 sequences of up to 5 kills; every start works",
             format!("{} sequences, {} kills: every start works", size.pick(6, 200), again.kills),
         ),
         Seen::new(
-            "answered twice after a kill (real program)",
-            "never more than were in flight; served but unwritten ≤ reported ≤ in flight",
+            "rows answered twice after a kill (real program)",
+            "not more rows than were in flight; served but not written ≤ reported ≤ in flight",
             format!(
-                "{} kills with {IN_FLIGHT} in flight: {} answered twice ≤ {} served and unwritten ≤ {} reported ≤ {} in \
-                 flight. At each kill by itself: served and unwritten ≤ marked, and ≤ {IN_FLIGHT} ({} at the most)",
+                "{} kills with {IN_FLIGHT} in flight: {} answered twice ≤ {} served and unwritten ≤ {} reported ≤ {} \
+                 in flight. For each single kill: served and unwritten ≤ recorded as in flight, and ≤ {IN_FLIGHT} ({} \
+                 at the most)",
                 all.kills,
                 all.twice,
                 all.unwritten,

@@ -249,7 +249,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     let verdict = if more <= allowed { "within" } else { "OVER" };
     vec![Seen::new(
         "million-line input with 1,000 bad lines of 12 kinds",
-        "exactly 1,000 entries, memory at most 4 MB and 16 bytes a row above that at 10,000 rows",
+        "exactly 1,000 error entries; memory at most 4 MB and 16 bytes a row more than with 10,000 rows",
         format!(
             "{rows} lines: {} entries for {} bad lines, all others answered, {:.0} s; {:.1} MB at 10,000 rows, {:.1} MB \
              more at {rows}: {verdict} {:.1} MB",

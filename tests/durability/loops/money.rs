@@ -100,7 +100,7 @@ pub fn page(_size: Size) -> Vec<Seen> {
     a_fault_of_tls_stops_the_run_and_fails_no_row();
     vec![Seen::new(
         "what may have been billed twice (real program)",
-        "counted in summary and run folder; a fault of TLS costs no row",
+        "counted in the summary and the run folder; a fault of TLS does not fail a row",
         "answers broken off and tried again, not tried again, and killed in flight (with and without \
          `--no-retry-ambiguous`): all counted; TLS: no row sent, none failed"
             .to_owned(),

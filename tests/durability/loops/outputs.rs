@@ -225,7 +225,8 @@ pub fn page(size: Size) -> Vec<Seen> {
     };
     vec![Seen::new(
         "kills while an output is made from the results (real program)",
-        "100 random moments; never half-made under its name; whole after the next command; results and error log never change",
+        "100 random moments; a file with the name of the output is never half-made; the output is whole after the next \
+         command; results and error log never change",
         format!(
             "{} random moments at {rows} rows and 6 outputs ({} before the new output had its name, {} of them with an \
              unfinished file beside it; {} after), {traced}: 0 half-made, all whole after the next command, results and \

@@ -131,7 +131,7 @@ fn outcome(job: Job, number: u64) -> Outcome {
 pub fn page(size: Size) -> Vec<Seen> {
     let states = losses(size.pick(1_000, 10_000), 10, 21);
     vec![Seen::new(
-        "power-loss states",
+        "states of the disk after a loss of power",
         "10,000 tried, 0 violations",
         format!("{states} tried (dropped, reordered, cut at 512 bytes, zeroed), 0 violations"),
     )]

@@ -68,7 +68,7 @@ pub const CASES: &[Case] = &[
     case!("an unnamed row inserted at the top", "it is sent; the unnamed rows after it stay done", |workspace| edit(workspace, "in.jsonl", |text| format!("{{\"prompt\":\"x\"}}\n{text}")), SAME, 3, 1, ""),
     case!("an unnamed row repeated", "the second of the equal rows is sent", |workspace| append(workspace, "in.jsonl", b"{\"prompt\":\"fourth\"}\n"), SAME, 3, 1, ""),
     case!("a row removed", "nothing is sent; its answer stays", |workspace| edit(workspace, "in.jsonl", |text| lines(&text)[1..].concat()), SAME, 3, 0, ""),
-    case!("the failed row removed", "nothing is sent; its entry stays", |workspace| edit(workspace, "in.jsonl", |text| lines(&text)[..5].concat()), SAME, 3, 0, ""),
+    case!("the failed row removed", "nothing is sent; its entry in the error log stays", |workspace| edit(workspace, "in.jsonl", |text| lines(&text)[..5].concat()), SAME, 3, 0, ""),
     case!("a named row edited", "refused: it has an answer to another request", |workspace| edit(workspace, "in.jsonl", |text| text.replace("first", "1st")), SAME, 2, 0, "--rerun-changed"),
     case!("a named row edited, with --rerun-changed", "it is sent; its answer replaces the earlier one", |workspace| edit(workspace, "in.jsonl", |text| text.replace("first", "1st")), &["run", "in.jsonl", "-o", "out.jsonl", "--rerun-changed"], 3, 1, ""),
     case!("a named row edited, with --fresh", "everything is sent; the old results are kept under another name", |workspace| edit(workspace, "in.jsonl", |text| text.replace("first", "1st")), &["run", "in.jsonl", "-o", "out.jsonl", "--fresh"], 3, 6, ""),
@@ -85,7 +85,7 @@ pub const CASES: &[Case] = &[
     case!("another --param", "refused", nothing, &["run", "in.jsonl", "-o", "out.jsonl", "--param", "top_k=3"], 2, 0, "--rerun-changed"),
     case!("another --api-version", "refused", nothing, &["run", "in.jsonl", "-o", "out.jsonl", "--api-version", "2024-01-01"], 2, 0, "--rerun-changed"),
     case!("a --beta", "refused", nothing, &["run", "in.jsonl", "-o", "out.jsonl", "--beta", "new-thing"], 2, 0, "--rerun-changed"),
-    case!("flags that do not shape requests", "nothing is sent", nothing, &["run", "in.jsonl", "-o", "out.jsonl", "--max-retries", "1", "--stream", "on", "--fsync", "always"], 3, 0, ""),
+    case!("flags that do not change requests", "nothing is sent", nothing, &["run", "in.jsonl", "-o", "out.jsonl", "--max-retries", "1", "--stream", "on", "--fsync", "always"], 3, 0, ""),
     case!("another origin", "refused, with both origins", |workspace| edit(workspace, "out.jsonl.run/manifest.json", |text| text.replace("http://127", "https://api.example.invalid:127")), SAME, 2, 0, "come from"),
     case!("another origin, with --fresh", "everything is sent", |workspace| edit(workspace, "out.jsonl.run/manifest.json", |text| text.replace("http://127", "https://api.example.invalid:127")), &["run", "in.jsonl", "-o", "out.jsonl", "--fresh"], 3, 6, ""),
     case!("another version of the tool", "nothing is sent", |workspace| edit(workspace, "out.jsonl.run/manifest.json", |text| text.replace("\"tool\": \"0.1.0\"", "\"tool\": \"0.0.3\"")), SAME, 3, 0, ""),
@@ -105,7 +105,7 @@ pub const CASES: &[Case] = &[
     case!("the error log removed", "the rows that had failed are sent", |workspace| fs::remove_file(workspace.path("out.errors.jsonl")).expect("it is there"), SAME, 3, 1, ""),
     case!("a second name given to the results (a hard link)", "refused: both names would show what is written", |workspace| fs::hard_link(workspace.path("out.jsonl"), workspace.path("linked.jsonl")).expect("it can be linked"), SAME, 2, 0, "2 names"),
     #[cfg(unix)]
-    case!("the same in a folder where everybody may write, such as /tmp", "refused in the same way", |workspace| {
+    case!("a second name given to results in a folder where everybody may write, such as /tmp", "refused: both names would show what is written", |workspace| {
         use std::os::unix::fs::PermissionsExt;
         fs::hard_link(workspace.path("out.jsonl"), workspace.path("linked.jsonl")).expect("it can be linked");
         fs::set_permissions(workspace.path(""), fs::Permissions::from_mode(0o1777)).expect("it is ours");
@@ -118,9 +118,9 @@ pub const CASES: &[Case] = &[
     }, &["run", "one.jsonl", "two.jsonl", "-o", "out.jsonl"], 3, 0, ""),
     case!("a duplicate name appended", "refused before anything is sent", |workspace| append(workspace, "in.jsonl", b"{\"custom_id\":\"a\",\"prompt\":\"y\"}\n"), SAME, 2, 0, "\"a\""),
     case!("the results used as input", "refused", nothing, &["run", "out.jsonl", "-o", "out.jsonl"], 2, 0, "is the input"),
-    case!("resume of the log", "only failed rows are sent", nothing, &["resume", "out.errors.jsonl"], 3, 1, ""),
-    case!("resume of another class", "nothing is sent", nothing, &["resume", "out.errors.jsonl", "--only", "timeout"], 3, 0, ""),
-    case!("resume of the results", "refused: it is not an error log", nothing, &["resume", "out.jsonl"], 2, 0, "not an error log"),
+    case!("resume with the error log", "only failed rows are sent", nothing, &["resume", "out.errors.jsonl"], 3, 1, ""),
+    case!("resume with an error class that no row has", "nothing is sent", nothing, &["resume", "out.errors.jsonl", "--only", "timeout"], 3, 0, ""),
+    case!("resume with the results file", "refused: it is not an error log", nothing, &["resume", "out.jsonl"], 2, 0, "not an error log"),
 ];
 
 /// Tries every case. Returns the cases that are not as documented.

@@ -122,9 +122,9 @@ pub fn page(size: Size) -> Vec<Seen> {
     vec![
         Seen::new(
             "`retry-after`",
-            "0 early in 10,000; 12 nonsense values survived",
+            "0 of 10,000 requests are sent too early; 12 nonsense values do no harm",
             format!(
-                "{} early in {} told to wait; {} nonsense values survived",
+                "{} of {} requests too early; {} nonsense values did no harm",
                 told.seen.early,
                 told.seen.told,
                 NONSENSE.len()
@@ -132,7 +132,8 @@ pub fn page(size: Size) -> Vec<Seen> {
         ),
         Seen::new(
             "outage of 10 virtual minutes",
-            "rate at or under 10 % within 30 s, amplification at most 1.1, 90 % again within 60 s",
+            "the rate falls to 10 % or less within 30 s, at most 1.1 requests per row (amplification), 90 % of the \
+             rate again within 60 s",
             shown.join("; "),
         ),
     ]

@@ -592,8 +592,11 @@ fn race_of_runs(size: Size) -> Seen {
         }
     }
     assert!(refused > 0, "seed {seed}: no trap was planted in time");
-    let who =
-        if us() == ROOT { "a second user's run, a third user plants" } else { "one user: second not run, needs root" };
+    let who = if us() == ROOT {
+        "a second user runs the program, a third user plants"
+    } else {
+        "one user: second not run, needs root"
+    };
     Seen::new(
         "things put into a sticky folder after the program has checked a path and before it opens the path",
         "none of them is used, each is refused with exit code 2",

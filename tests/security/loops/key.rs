@@ -396,7 +396,11 @@ fn memory() -> Seen {
     }
     assert_eq!(cores, 0);
     let user = if is_root { "as another user than root" } else { "as this user" };
-    Seen::new(WHAT, "none; refused", format!("**0** cores of 4 deaths; environ, mem and maps refused, {user}"))
+    Seen::new(
+        WHAT,
+        "there are no core files; the others are refused",
+        format!("**0** cores of 4 deaths; environ, mem and maps refused, {user}"),
+    )
 }
 
 #[cfg(target_os = "linux")]
@@ -410,7 +414,11 @@ fn open_to_all(folder: &Folder) {
 
 #[cfg(not(target_os = "linux"))]
 fn memory() -> Seen {
-    Seen::new("core files and memory", "none; refused", "not run: needs Linux".to_owned())
+    Seen::new(
+        "core files and memory",
+        "there are no core files; the others are refused",
+        "not run: needs Linux".to_owned(),
+    )
 }
 
 /// Runs all the functions in parallel and returns their results.

@@ -91,9 +91,9 @@ fn interleavings(size: Size) -> Seen {
         }
     }
     Seen::new(
-        "two runs on related outputs, begun at random moments (same -o, same --errors, hard links, default log, resume, \
-         --fresh, pipes, linked folders, run folder removed)",
-        "nothing lost, or the second is refused (exit 2)",
+        "two runs on related outputs, started at random moments (same -o, same --errors, hard links, default log, \
+         resume, --fresh, pipes, linked folders, run folder removed)",
+        "nothing is lost, or the second run is refused (exit 2)",
         format!(
             "{pairs} pairs of {} relations: {both} where both ran, {refused} where one was refused, 0 rows lost",
             relations.len()
@@ -474,7 +474,7 @@ fn table() -> Seen {
     Seen::new(
         "outputs that are locked, belong to other results or have two names; one file used for two things; \
          standard output sent to such a file",
-        "each refused (exit 2) with a remedy, nothing changed",
+        "each is refused (exit 2) with a remedy, and nothing is changed",
         format!("{tried} tried: all refused, nothing changed"),
     )
 }

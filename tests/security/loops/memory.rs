@@ -351,7 +351,8 @@ pub fn page(size: Size) -> Vec<Seen> {
         "servers that send too much, 16 requests in flight (real program)",
         "at most 64 MB more than a run with short answers",
         format!(
-            "{} kinds, {} MB an answer: at most {} MB more than the {} MB of a run with short answers ({worst}) ({})",
+            "{} kinds, {} MB an answer: at most {} MB more than the {} MB of a run with short answers (worst: {worst}) \
+             ({})",
             kinds.len(),
             bytes >> 20,
             (over.saturating_sub(plain)) >> 10,
@@ -362,9 +363,9 @@ pub fn page(size: Size) -> Vec<Seen> {
     if size == Size::Full {
         let (most, worst) = worst_of(&kinds, 64, bytes, MOST_KIB);
         seen.push(Seen::new(
-            "the same servers, 64 requests in flight",
+            "servers that send too much, 64 requests in flight",
             "at most 300 MB in all",
-            format!("{} kinds: at most {} MB ({worst})", kinds.len(), most >> 10),
+            format!("{} kinds: at most {} MB (worst: {worst})", kinds.len(), most >> 10),
         ));
     }
     seen

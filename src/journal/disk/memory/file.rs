@@ -82,5 +82,5 @@ impl Drop for MemFile {
 
 /// Returns an offset in the file as an index.
 fn position(offset: u64) -> usize {
-    usize::try_from(offset).expect("a file in memory has a position in memory")
+    usize::try_from(offset).expect("an offset in a file in memory fits into a usize")
 }

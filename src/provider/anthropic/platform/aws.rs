@@ -22,8 +22,8 @@ use crate::domain::{ErrorClass, Failure};
 use crate::provider::ReplyHead;
 
 /// The text that is added to an error message if only an inference profile serves the model.
-const NEEDS_PROFILE: &str = "this model is called by the name of an inference profile, such as global.anthropic.…: name \
-                             it in `models` of the provider";
+const NEEDS_PROFILE: &str = "this model needs the name of an inference profile, such as global.anthropic.…: write that \
+                             name in `models` of the provider";
 /// The text that is added to an error message if the server does not know the path.
 const NO_MESSAGES_HERE: &str = "there is no Messages API at this address: check the base-url of the provider";
 

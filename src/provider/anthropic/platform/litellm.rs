@@ -29,7 +29,7 @@ pub(super) fn finding(status: u16, failure: &Failure) -> Option<Finding> {
 }
 
 /// The text that is added to the error message when a proxy without a database rejects a key.
-const ONLY_ITS_MASTER_KEY: &str = "a proxy without a database knows no other key than its master key: check the key";
+const ONLY_ITS_MASTER_KEY: &str = "a proxy without a database accepts only its master key: check the key";
 
 /// Returns the waiting time in a message such as "No deployments available for selected model, Try again in 5 seconds".
 fn wait(message: &str) -> Option<Duration> {

@@ -67,7 +67,7 @@ fn is_true(left: &Value, operator: &str, right: &Value) -> Result<bool, Error> {
     if !is_comparable {
         let hint = match (left.kind(), right.kind()) {
             (ValueKind::Number, ValueKind::String) | (ValueKind::String, ValueKind::Number) => {
-                "; the filter `float` makes a number of a text"
+                "; the filter `float` turns a text into a number"
             }
             _ => "",
         };

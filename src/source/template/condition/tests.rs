@@ -58,20 +58,20 @@ fn a_condition_sees_the_answer_and_its_row() {
 #[test]
 fn a_missing_value_is_an_error_and_not_silently_false() {
     for (expression, words) in [
-        ("json.scor > 3", "json.scor is not there"),
-        ("json.scor == 3", "json.scor is not there"),
-        ("json.o.deep.er == 3", "json.o.deep is not there"),
-        ("json.nme is not none", "json.nme is not there"),
-        ("json.nme is string", "json.nme is not there"),
-        ("not json.nme", "json.nme is not there"),
-        ("json.nme", "json.nme is not there"),
-        ("json.nme|length == 0", "json.nme is not there"),
-        ("json.nme in ['a']", "json.nme is not there"),
-        ("'a' in json.nme", "json.nme is not there"),
-        ("json.items[9] == 1", "json.items[9] is not there"),
-        ("row['last name'] == 'x'", "row['last name'] is not there"),
-        ("false or [json.nme] == [1]", "json.nme is not there"),
-        ("json.score == 10 and row.x", "row.x is not there"),
+        ("json.scor > 3", "json.scor is missing"),
+        ("json.scor == 3", "json.scor is missing"),
+        ("json.o.deep.er == 3", "json.o.deep is missing"),
+        ("json.nme is not none", "json.nme is missing"),
+        ("json.nme is string", "json.nme is missing"),
+        ("not json.nme", "json.nme is missing"),
+        ("json.nme", "json.nme is missing"),
+        ("json.nme|length == 0", "json.nme is missing"),
+        ("json.nme in ['a']", "json.nme is missing"),
+        ("'a' in json.nme", "json.nme is missing"),
+        ("json.items[9] == 1", "json.items[9] is missing"),
+        ("row['last name'] == 'x'", "row['last name'] is missing"),
+        ("false or [json.nme] == [1]", "json.nme is missing"),
+        ("json.score == 10 and row.x", "row.x is missing"),
     ] {
         assert_eq!(holds(expression), Err(words.to_owned()), "{expression}");
     }
@@ -98,7 +98,10 @@ fn a_value_that_may_be_missing_can_be_tested() {
 #[test]
 fn values_of_different_kinds_are_not_compared() {
     for (expression, words) in [
-        ("json.ten > 9", r#"it compares the text "10" with the number 9; the filter `float` makes a number of a text"#),
+        (
+            "json.ten > 9",
+            r#"it compares the text "10" with the number 9; the filter `float` turns a text into a number"#,
+        ),
         ("json.score > row.min", r#"it compares the number 10 with the text "5"; the filter `float`"#),
         ("json.ten == 10", r#"it compares the text "10" with the number 10"#),
         ("row.min != 5", r#"it compares the text "5" with the number 5"#),

@@ -202,8 +202,8 @@ fn many_heads(size: Size) -> Seen {
     let grown = grown(before, simulator.peak_mb(), 64);
     assert_eq!(held.len(), count);
     Seen::new(
-        "heads of 31 KB that never end, and one of 64 KB",
-        "peak memory grows by at most 64 MB; the long one is refused",
+        "headers of 31 KB that never end, and headers of 64 KB",
+        "peak memory grows by at most 64 MB; the headers of 64 KB are refused",
         format!("{count} heads, {grown}"),
     )
 }

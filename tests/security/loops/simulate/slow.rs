@@ -24,7 +24,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     let bounds = Bounds { quiet: QUIET, body: QUIET, connections: 64, ..Bounds::default() };
     let longest = let_go(serve(bounds), 2 * QUIET);
     let mut seen = vec![Seen::new(
-        "heads and bodies that stop or come in drops, over HTTP/1.1 and HTTP/2, with bounds of 0.3 s",
+        "headers and bodies that stop or arrive very slowly, over HTTP/1.1 and HTTP/2, with bounds of 0.3 s",
         "each is disconnected; other clients are answered meanwhile",
         format!("{} ways, the longest took {:.1} s", ways().len(), longest.as_secs_f64()),
     )];
@@ -39,7 +39,7 @@ pub fn page(size: Size) -> Vec<Seen> {
         let simulator = Simulator::start(&[]);
         let longest = let_go(simulator.address, 2 * Bounds::default().quiet);
         seen.push(Seen::new(
-            "the same heads and bodies sent to the program, with its own bounds of 60 s",
+            "headers and bodies that stop or arrive very slowly, sent to the program, with its own bounds of 60 s",
             "each is disconnected; other clients are answered meanwhile",
             format!("{} ways, the longest took {:.0} s", ways().len(), longest.as_secs_f64()),
         ));
