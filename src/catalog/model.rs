@@ -109,7 +109,7 @@ pub struct Model {
     pub display_name: String,
     /// The product line of the model.
     pub line: Line,
-    /// The class of models that share limits with this model.
+    /// The class of the model: all models that share its limits.
     pub class: ModelClass,
     /// The model's release date. If the model's id contains a date, the two dates are the same.
     pub released: Date,
@@ -123,8 +123,7 @@ pub struct Model {
     pub max_output_tokens: u32,
     /// The model's tokenizer.
     pub family: TokenizerFamily,
-    /// Whether the API rejects requests to this model (status 400) that change a sampling parameter from its default
-    /// value.
+    /// Whether the API answers 400 to a request to this model that changes a sampling parameter from its default value.
     pub rejects_sampling: bool,
     /// Whether the API can make the model follow a JSON schema, through `output_config.format` and `strict` tools.
     /// Source: API documentation, "Structured outputs" (2026), and `capabilities.structured_outputs` of the Models API,

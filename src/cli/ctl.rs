@@ -19,7 +19,7 @@ use crate::journal::{Disk, FileKind, Owners, RealDisk, with_suffix};
 use crate::report::text::escape;
 use crate::watch::ctl::{Answer, Caller, Posted, Request, Verb, random_id};
 
-/// How long the command waits, each time, for the run to accept requests, to take an earlier request, and to answer.
+/// The longest wait for each of three steps: the run accepts requests, takes an earlier request, and answers.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often the command looks at the run folder.
 const LOOK_EVERY: Duration = Duration::from_millis(20);

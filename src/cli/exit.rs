@@ -53,9 +53,9 @@ pub enum Exit {
     Endpoint,
     /// The results could not be written.
     Output,
-    /// The run that the command `status` shows was killed.
+    /// The command `status` shows a run that was killed.
     Killed,
-    /// The run that the command `status` shows is in progress.
+    /// The command `status` shows a run that is in progress.
     InProgress,
     /// A signal interrupted the run; the value is the number of the signal. Before the program ended, it waited for the
     /// requests in flight.

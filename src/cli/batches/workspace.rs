@@ -135,7 +135,7 @@ impl Workspace {
         &self.server.provider
     }
 
-    /// Makes an API call. `what` says in messages what the call asks for.
+    /// Makes an API call. In messages, `what` says what the call asks for.
     fn call(&self, call: BatchCall<'_>, what: &str) -> Result<Response, Stopped> {
         let request = self.api().encode(call, &self.route).map_err(|why| usage(escape(&why).into_owned()))?;
         let response = self.server.send(request).map_err(|error| failed(&error, &self.server.origin))?;

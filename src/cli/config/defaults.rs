@@ -19,7 +19,7 @@ use crate::scheduler::StreamMode;
 use crate::source::InputFormat;
 use crate::watch::notices::NoticeForm;
 
-/// `--max-retries`. If 13 % of requests fail at random, 371 of ten million rows would fail with 5 retries, and less
+/// `--max-retries`. If 13 % of requests fail at random, 371 of ten million rows would fail with 5 retries, and fewer
 /// than one row with 8 retries.
 pub(super) const MAX_RETRIES: u32 = 8;
 /// `--retry-for`.

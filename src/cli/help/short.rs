@@ -1,4 +1,4 @@
-//! The words of the short help: the flags that matter, each in a few words, and examples.
+//! The text of the short help: the flags that matter, each in a few words, and examples.
 
 /// What `-h` shows of a command.
 pub(super) struct Short {
@@ -18,7 +18,7 @@ pub(super) const START: &str = "  \
   claude-batch run prompts.jsonl --simulate   (a rehearsal, without a key)
   claude-batch run prompts.jsonl              (needs ANTHROPIC_API_KEY)";
 
-/// The commands by task. The last group takes all others.
+/// The commands by task. The last group takes all other commands.
 pub(super) const GROUPS: [(&str, &[&str]); 5] = [
     ("Start a run", &["run", "resume", "check", "plan"]),
     ("Look at runs", &["status", "results", "report"]),

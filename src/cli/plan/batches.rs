@@ -148,8 +148,8 @@ fn stored_words() -> String {
     format!("the API stores batches for {STORED_DAYS} days (no zero data retention)")
 }
 
-/// Returns lines that say why `online` rows are sent online: their answers are asked for again, or the API does not
-/// accept them in batches.
+/// Returns lines that say why `online` rows are sent online: their earlier answers must be replaced, or the API does
+/// not accept these rows in batches.
 fn refused_words(online: u64, asked_again: u64) -> Vec<String> {
     let again = asked_again.min(online);
     let reasons = [(again, "answers are asked for again online"), (online - again, REFUSED)];

@@ -19,8 +19,8 @@ use crate::provider::{Provider, Reply};
 use crate::report::text::{escape, shorten};
 use crate::transport::{Exchange, Transport};
 
-/// The highest number of tries for a row that fail because of the server. A request that the server rejects because of
-/// a limit does not count.
+/// A row is given up after this number of tries that failed because of the server. A request that the server rejects
+/// because of a limit does not count.
 const TRIES: u32 = 4;
 /// How many columns of a server's message are shown at most.
 const LONGEST_FAULT: usize = 80;
@@ -43,7 +43,7 @@ struct Row {
     pool: Arc<PoolId>,
     group: usize,
     estimated: u32,
-    /// The number of tries for this row that failed because of the server.
+    /// How often a try for this row failed because of the server.
     faults: u32,
 }
 

@@ -20,7 +20,7 @@ pub(super) fn change_words(change: &Change) -> String {
     }
 }
 
-/// Returns how many of `rows` rows `money` pays for, if all rows together cost `cost`.
+/// Returns the number of rows that can be paid with `money`, if `rows` rows cost `cost` in total.
 pub(in crate::cli) fn rows_within(rows: u64, money: Money, cost: Money) -> u64 {
     match cost {
         Money::ZERO => rows,

@@ -116,7 +116,7 @@ impl NewRun<'_> {
         self.note_substituted(survey, catalog);
     }
 
-    /// Prints how a schema is sent, and how many extra requests the rules for answers can send for a row.
+    /// Prints how a schema is sent, and how many extra requests the rules for answers can cause per row.
     fn note_answers<'m>(&self, models: impl Iterator<Item = &'m str>, catalog: &Catalog) {
         let notes = answer_notes::notes(
             &self.config.answers,
