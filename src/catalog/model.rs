@@ -72,7 +72,7 @@ impl Line {
     }
 }
 
-/// The length of the hidden prompt that the API adds to a request with tools, in tokens.
+/// The length, in tokens, of the hidden prompt that the API adds to a request with tools.
 ///
 /// Units: tokens. Source: API documentation, "Pricing", tool use (2026-10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -136,7 +136,7 @@ pub struct Model {
     pub allows_prefill: bool,
     /// The length of the hidden prompt that the API adds to a request with tools.
     pub tool_prompt: ToolPrompt,
-    /// The length of the shortest prefix that the prompt cache keeps, in tokens. Source: API documentation, "Prompt
+    /// The length, in tokens, of the shortest prefix that the prompt cache keeps. Source: API documentation, "Prompt
     /// caching" (2026-08-22).
     pub cache_min_tokens: u32,
     /// The model's prices, sorted by prompt length; empty when they are unknown.
@@ -146,7 +146,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// The shortest cached prefix, in tokens, that is assumed for a model without a published figure. The assumed
+    /// The assumed length, in tokens, of the shortest cached prefix of a model without a published figure. The assumed
     /// figure is the lowest figure of all models. A figure that is too low does no harm: a cache mark (`cache_control`)
     /// on a prefix that is too short costs nothing.
     pub(crate) const UNPUBLISHED_CACHE_MIN_TOKENS: u32 = 512;

@@ -41,7 +41,7 @@ pub enum Log {
     Errors,
 }
 
-/// From this length in bytes on, an answer is not copied into its line but written separately, at its place in the
+/// An answer of at least this length, in bytes, is not copied into its line but written separately, at its place in the
 /// line.
 pub(crate) const LONG_BYTES: usize = 1 << 20;
 

@@ -175,7 +175,7 @@ fn missing(disk: &dyn Disk, folder: &Path) -> String {
     }
 }
 
-/// The largest file, in bytes, whose lines are counted.
+/// Lines are counted only in files up to this size, in bytes.
 const MOST_COUNTED: u64 = 256 << 20;
 
 /// Returns how many lines the files of a run have, in words. For a very large file, returns its size instead.
