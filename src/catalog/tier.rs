@@ -11,7 +11,7 @@ pub struct TierTable {
     pub tier: Tier,
     /// The date of the copy of the documentation from which the numbers were taken, for example `2026-10-08`.
     pub date: String,
-    /// The page on which the table was published, and when the table was valid.
+    /// The page that published the table, and the period in which the table was valid.
     pub source: String,
     /// The deposits, in dollars, that an organization needed in order to reach the tier. `None` for the current tiers,
     /// which depend on usage history.

@@ -130,7 +130,7 @@ impl Workspace {
         self.api().read_batch(&body).map_err(|why| self.unreadable(why))
     }
 
-    /// Returns the part of the provider that makes the calls about batches and reads the responses.
+    /// Returns the provider's batch functions, which make the API calls about batches and read the responses.
     pub(crate) fn api(&self) -> &dyn BatchApi {
         &self.server.provider
     }

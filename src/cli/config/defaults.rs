@@ -26,7 +26,7 @@ pub(super) const MAX_RETRIES: u32 = 8;
 pub(super) const RETRY_FOR: Duration = Duration::from_secs(30 * 60);
 /// `--timeout`. The API's client libraries have the same default timeout.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(600);
-/// `--idle-timeout`. One minute is long enough, because the API sends pings in a stream much more often.
+/// `--idle-timeout`. One minute is long enough, because within a stream, the API sends pings much more often.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The default of a setting.

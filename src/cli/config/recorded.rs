@@ -261,7 +261,7 @@ pub(crate) fn recorded(config: &Config) -> Map<String, Value> {
     values_of(&TABLE, config)
 }
 
-/// Returns a map from name to value with all settings in `table` that were set.
+/// Returns the settings in `table` that were set, as a map from name to value.
 fn values_of(table: &[Recorded], config: &Config) -> Map<String, Value> {
     table.iter().filter_map(|row| Some((row.name.to_owned(), (row.of)(config)?))).collect()
 }

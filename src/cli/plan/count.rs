@@ -26,10 +26,10 @@ const TRIES: u32 = 4;
 const LONGEST_FAULT: usize = 80;
 /// The highest number of bytes in a response.
 const MOST_BYTES: usize = 1 << 20;
-/// The number of requests per minute if no limit is known, which is the limit of the lowest tier.
+/// The rate limit of the lowest tier, in requests per minute, which is used if no other limit is known.
 const LEAST_RPM: u32 = 100;
 
-/// The numbers of tokens that the API counted.
+/// How many tokens each counted row has, according to the API.
 #[derive(Debug, Default)]
 pub(in crate::cli) struct Counted {
     pub(in crate::cli) counts: Counts,

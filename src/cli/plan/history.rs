@@ -37,7 +37,7 @@ pub(in crate::cli) struct Learned {
     skipped: Vec<Skipped>,
 }
 
-/// The lines of a file that are not results.
+/// Lines of a file, if these lines are not results.
 #[derive(Debug)]
 struct Skipped {
     path: PathBuf,

@@ -58,7 +58,7 @@ impl Asked {
     }
 }
 
-/// The numbers of rows of all inputs: how many will be sent, are done, or have failed.
+/// How many rows of all inputs will be sent, are done, or have failed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rows {
     pub(super) total: u64,

@@ -142,8 +142,9 @@ impl NewRun<'_> {
         }
     }
 
-    /// Returns the positions in the input where the run reads in turn: a part at the first position, then a part at the
-    /// second, and so on. Returns `None` if reading in turn saves no time under the limits at the start of the run.
+    /// Returns the positions in the input from which the run reads in turn: a part from the first position, then a part
+    /// from the second, and so on. Returns `None` if reading in turn saves no time under the limits at the start of the
+    /// run.
     pub(super) fn places(&self, survey: &Survey, catalog: &Catalog) -> Option<Places> {
         survey.places(&|pool: &PoolId| self.limits_at_start(pool, catalog))
     }

@@ -71,7 +71,7 @@ pub(super) struct Looked {
     pub(super) status: Option<(Value, Shown)>,
     /// A note for the user about the files.
     pub(super) note: Option<String>,
-    /// The numbers of lines in the files of the run, if there is no status.
+    /// If there is no status: how many lines the files of the run have, in words.
     pub(super) files: Option<String>,
 }
 
