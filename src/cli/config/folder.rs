@@ -140,8 +140,8 @@ pub(super) fn take_caps(money: &mut MoneyArgs) -> MoneyArgs {
     }
 }
 
-/// Lowers the user's caps to the caps of the file in the working folder. If a cap of the file has no effect because the
-/// user's cap is lower, a note says so; returns these notes.
+/// Lowers the user's caps to the caps of the file in the working folder. Returns notes about the caps of the file that
+/// have no effect, because the user's caps are lower.
 pub(super) fn lower(own: &mut MoneyArgs, folder: &MoneyArgs) -> Vec<String> {
     let mut said = Vec::new();
     let mut idle = |name: &str, own: Option<String>| {

@@ -37,7 +37,7 @@ pub(in crate::cli) struct Learned {
     skipped: Vec<Skipped>,
 }
 
-/// Lines of a file, if these lines are not results.
+/// A results file with lines that are not results.
 #[derive(Debug)]
 struct Skipped {
     path: PathBuf,

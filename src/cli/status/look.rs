@@ -59,7 +59,7 @@ impl State {
     }
 }
 
-/// The facts about a run that its files show.
+/// What the files of a run show about the run.
 #[derive(Clone, Debug)]
 pub(super) struct Looked {
     /// The results file of the run.
