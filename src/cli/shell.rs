@@ -129,8 +129,9 @@ pub(crate) fn without_secrets(args: impl Iterator<Item = OsString>) -> Vec<OsStr
     shown
 }
 
-/// Returns the program of a command without its arguments, which may be secret. Returns `None` if the first word
-/// contains a character that is unusual in a path, because such a word may also be secret, as in `TOKEN=… pass`.
+/// Returns the program of a command, without the arguments, because the arguments may be secret. Returns `None` if the
+/// first word contains a character that is unusual in a path, because such a word may also be secret, as in `TOKEN=…
+/// pass`.
 pub(crate) fn program(command: &str) -> Option<&str> {
     let is_usual = |char: char| char.is_ascii_alphanumeric() || "/._-".contains(char);
     command.split_whitespace().next().filter(|word| word.chars().all(is_usual))

@@ -13,7 +13,7 @@ pub(super) fn change_words(change: &Change) -> String {
         Change::Tier(tier) => format!("--tier {}", tier.name()),
         Change::Lane(lane) => format!("--lane {}", lane.name()),
         Change::NoCache => "--prompt-cache off".to_owned(),
-        // --map-model also changes rows that name their model, which --model does not.
+        // --map-model changes even rows that name their model, but --model does not change such rows.
         Change::Model { from, to } => format!("--map-model {}={to}", escape(from)),
         // The text names no flag, because --max-tokens leaves rows with their own max_tokens unchanged.
         Change::MaxTokens { to, .. } => format!("max_tokens {to}"),

@@ -1,4 +1,4 @@
-//! Finds the input of an earlier run, which its run folder records.
+//! Finds the input of an earlier run; the run folder of that run records the input.
 //!
 //! A run folder may come from another person, so an input that it names is read only if it is inside the working folder
 //! or the folder of the results. Every other input must be named with `--input`.
