@@ -108,8 +108,8 @@ impl Catalog {
     /// - An entry can have `above`, a prompt length in tokens. The prices of this entry apply to prompts that are
     ///   longer than `above`.
     ///
-    /// The entries of a model replace all its prices at standard speed. Entries can also give prices to a model that
-    /// the catalog does not know.
+    /// The entries of a model replace all standard-speed prices of the model. Entries can also give prices to a model
+    /// that the catalog does not know.
     ///
     /// # Errors
     /// Returns a [`CatalogError`] that names the line with the mistake.
@@ -117,7 +117,7 @@ impl Catalog {
         self.with_price_file(toml_text, "price file")
     }
 
-    /// Does the same as [`Catalog::with_prices`], for a price file with a name. Messages show the file under `name`.
+    /// Does the same as [`Catalog::with_prices`], for a price file with a name. Messages call the file `name`.
     pub(crate) fn with_price_file(mut self, toml_text: &str, name: &str) -> Result<Self, CatalogError> {
         let id_of = |name: &str| self.model(name).map_or(name, |model| &*model.id).to_owned();
         let file = price_file::parse_price_file(toml_text, id_of)?;
@@ -164,8 +164,8 @@ impl Catalog {
         prices
     }
 
-    /// Returns the class of models that share limits with this model. A model that is not in the catalog has a class of
-    /// its own, which has the model's name.
+    /// Returns the class of this model: the models that share its limits. A model that is not in the catalog is alone
+    /// in a class with the model's name.
     pub(crate) fn class_of(&self, name: &str) -> ModelClass {
         self.model(name).map_or_else(|| ModelClass(name.into()), |model| model.class.clone())
     }
@@ -309,7 +309,7 @@ mod tests {
         let catalog = Catalog::builtin();
 
         // Each line has a model and five prices in dollars per million tokens. The order of the prices is input,
-        // output, cache writes for 5 minutes, cache writes for an hour, cache reads.
+        // output, five-minute cache writes, one-hour cache writes, cache reads.
         let facts = [
             ("claude-fable-5-2", [8.0, 40.0, 10.0, 16.0, 0.20]),
             ("claude-mythos-5-2", [8.0, 40.0, 10.0, 16.0, 0.20]),
@@ -594,8 +594,8 @@ mod tests {
         let us = Terms { is_us_only: true, ..batch };
         let million = 1_000_000;
 
-        // Prices per million tokens: input $1, output $5, cache writes for five minutes $1.25, cache writes for an hour
-        // $2, cache reads $0.10.
+        // Prices per million tokens: input $1, output $5, five-minute cache writes $1.25, one-hour cache writes $2,
+        // cache reads $0.10.
         let halves = [
             (Usage { input_tokens: million, ..Usage::default() }, 0.5, 0.55),
             (Usage { output_tokens: million, ..Usage::default() }, 2.5, 2.75),

@@ -72,7 +72,7 @@ impl Line {
     }
 }
 
-/// The length of the hidden prompt that the API adds to a request with tools, in tokens.
+/// The length, in tokens, of the hidden prompt that the API adds to a request with tools.
 ///
 /// Units: tokens. Source: API documentation, "Pricing", tool use (2026-10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -109,7 +109,7 @@ pub struct Model {
     pub display_name: String,
     /// The product line of the model.
     pub line: Line,
-    /// The class of models that share limits with this model.
+    /// The class of the model: all models that share its limits.
     pub class: ModelClass,
     /// The model's release date. If the model's id contains a date, the two dates are the same.
     pub released: Date,
@@ -123,8 +123,7 @@ pub struct Model {
     pub max_output_tokens: u32,
     /// The model's tokenizer.
     pub family: TokenizerFamily,
-    /// Whether the API rejects requests to this model (status 400) that change a sampling parameter from its default
-    /// value.
+    /// Whether the API answers 400 to a request to this model that changes a sampling parameter from its default value.
     pub rejects_sampling: bool,
     /// Whether the API can make the model follow a JSON schema, through `output_config.format` and `strict` tools.
     /// Source: API documentation, "Structured outputs" (2026), and `capabilities.structured_outputs` of the Models API,
@@ -137,7 +136,7 @@ pub struct Model {
     pub allows_prefill: bool,
     /// The length of the hidden prompt that the API adds to a request with tools.
     pub tool_prompt: ToolPrompt,
-    /// The length of the shortest prefix that the prompt cache keeps, in tokens. Source: API documentation, "Prompt
+    /// The length, in tokens, of the shortest prefix that the prompt cache keeps. Source: API documentation, "Prompt
     /// caching" (2026-08-22).
     pub cache_min_tokens: u32,
     /// The model's prices, sorted by prompt length; empty when they are unknown.
@@ -147,7 +146,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// The shortest cached prefix, in tokens, that is assumed for a model without a published figure. The assumed
+    /// The assumed length, in tokens, of the shortest cached prefix of a model without a published figure. The assumed
     /// figure is the lowest figure of all models. A figure that is too low does no harm: a cache mark (`cache_control`)
     /// on a prefix that is too short costs nothing.
     pub(crate) const UNPUBLISHED_CACHE_MIN_TOKENS: u32 = 512;

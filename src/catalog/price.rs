@@ -14,9 +14,9 @@ pub struct PriceStep {
     pub input: Money,
     /// Output tokens.
     pub output: Money,
-    /// The price of input that is written to the cache for five minutes.
+    /// The price of input that is written to the five-minute cache.
     pub cache_write_5m: Money,
-    /// The price of input that is written to the cache for an hour.
+    /// The price of input that is written to the one-hour cache.
     pub cache_write_1h: Money,
     /// The price of input that is read from the cache.
     pub cache_read: Money,
@@ -96,8 +96,9 @@ impl Prices {
         on(terms, step(&self.steps, prompt_tokens).map(|step| step.output).unwrap_or_default())
     }
 
-    /// Returns the prices of a token that is written to the cache for five minutes, written for an hour, or read from
-    /// the cache. Each price is divided by the price of plain input. Returns `None` if plain input is free.
+    /// Returns the prices of a token that is written to the five-minute cache, written to the one-hour cache, or read
+    /// from a cache. Each price is given as a multiple of the price of plain input. Returns `None` if plain input is
+    /// free.
     pub(crate) fn cache_rates(&self) -> Option<[f64; 3]> {
         let step = self.steps.first().filter(|step| step.input > Money::ZERO)?;
         Some(

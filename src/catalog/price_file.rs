@@ -11,7 +11,7 @@ use crate::domain::Money;
 
 /// The highest price that is accepted, in dollars. A higher price is certainly a mistake.
 const MOST_DOLLARS: f64 = 1e6;
-/// How many characters of a wrong text a message shows.
+/// Messages shorten a wrong text to this number of characters.
 const SHOWN_CHARS: usize = 40;
 
 /// The reason why a price file can't be used.
@@ -112,7 +112,7 @@ struct RawPrice {
     read: Option<Spanned<Found>>,
 }
 
-/// One price step of a model, and the line of the price file that has it.
+/// One price step of a model, and its line in the price file.
 struct Entry {
     line: usize,
     model: String,
@@ -122,8 +122,9 @@ struct Entry {
 /// Reads the text of a price file. `id_of` returns the id of the model with a given name, so a model can have entries
 /// under several of its names.
 ///
-/// Cache prices that the file leaves out are computed from the input price. Cache writes cost 1.25 times the input
-/// price (for five minutes) or 2 times (for an hour). Cache reads cost 0.1 times the input price.
+/// Cache prices that the file leaves out are computed from the input price. A five-minute cache write costs 1.25 times
+/// the input price, and a one-hour cache write costs 2 times the input price. Cache reads cost 0.1 times the input
+/// price.
 pub(super) fn parse_price_file(text: &str, id_of: impl Fn(&str) -> String) -> Result<PriceFile, CatalogError> {
     let source = Source { text };
     text.parse::<toml::Table>().map_err(|error| source.syntax(&error))?;
@@ -420,7 +421,7 @@ mod tests {
         parsed.expect_err("the file is broken").to_string()
     }
 
-    /// Returns the message for an entry in which `old` is replaced by `new`.
+    /// Replaces `old` by `new` in `ENTRY`, and returns the message of the error that follows.
     fn fault_with(old: &str, new: &str) -> String {
         assert!(ENTRY.contains(old), "{old}");
         fault(&ENTRY.replacen(old, new, 1))

@@ -51,7 +51,7 @@ pub(crate) struct Preset {
     /// The prefix that the provider puts before the names of Claude models.
     #[serde(default)]
     pub(crate) model_prefix: String,
-    /// The provider's model names without the prefix, by the Claude API's name for the same model. A model that is not
+    /// A map from a model's name at the Claude API to its name at the provider, without the prefix. A model that is not
     /// in this map has the same name at the provider.
     #[serde(default)]
     pub(crate) models: BTreeMap<String, String>,
@@ -126,7 +126,7 @@ impl Preset {
         Self::of(kind).tiers
     }
 
-    /// Returns which features providers of this kind have.
+    /// Returns the features of the providers of this kind.
     pub(crate) fn features(&self) -> ProviderFeatures {
         let mut features = ProviderFeatures::ALL;
         for name in &self.lacks {

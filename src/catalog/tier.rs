@@ -11,17 +11,17 @@ pub struct TierTable {
     pub tier: Tier,
     /// The date of the copy of the documentation from which the numbers were taken, for example `2026-10-08`.
     pub date: String,
-    /// The page on which the table was published, and when the table was valid.
+    /// The page that published the table, and the period in which the table was valid.
     pub source: String,
     /// The deposits, in dollars, that an organization needed in order to reach the tier. `None` for the current tiers,
     /// which depend on usage history.
     pub deposit_usd: Option<u32>,
     /// The number of dollars that an organization of this tier can spend in a calendar month.
     pub monthly_cap_usd: u32,
-    /// The limit of requests per minute to `count_tokens`. Requests to `count_tokens` do not count towards the limits
-    /// for messages.
+    /// The rate limit of `count_tokens`, in requests per minute. Requests to `count_tokens` do not count towards the
+    /// limits for messages.
     pub count_tokens_rpm: u32,
-    /// The limit of requests per minute to the batch endpoints.
+    /// The rate limit of the batch endpoints, in requests per minute.
     pub batch_rpm: u32,
     /// How many batch requests can wait for processing.
     pub batch_queue: u32,
@@ -56,8 +56,8 @@ impl TierTable {
         self.rows().find(|(own, _)| *own == class).map(|(_, limits)| limits)
     }
 
-    /// Returns the lowest limits on requests, input tokens and output tokens, among the rows whose class `is_live`
-    /// accepts.
+    /// Returns the lowest limits on requests, input tokens and output tokens among the classes for which `is_live`
+    /// returns true.
     pub(super) fn strictest(&self, is_live: impl Fn(&ModelClass) -> bool) -> RateLimits {
         let live = self.rows().filter(|(class, _)| is_live(class)).map(|(_, limits)| limits);
         live.reduce(|a, b| RateLimits { rpm: a.rpm.min(b.rpm), itpm: a.itpm.min(b.itpm), otpm: a.otpm.min(b.otpm) })

@@ -10,7 +10,7 @@ use crate::domain::json::string_value;
 use crate::domain::{Merged, Params, ProviderFeatures, Rung};
 use crate::report::text::{escape, plural};
 
-/// The highest number of models in a note, and the highest number of changes to a schema in a note.
+/// A note lists at most this number of models, and at most this number of schema changes.
 const MOST: usize = 2;
 
 /// Returns the notes about answers that are printed before a run: at most three. `params` are the parameters of all
@@ -53,14 +53,14 @@ pub(super) fn schema_notes<'m>(
             sent.join(", ")
         )
     });
-    // If no model gets the schema as structured output, its list of changes has one entry: the reason.
+    // If no model gets the schema as structured output, the list of changes has one entry: the reason.
     let changes = schema.changes();
     let is_told = is_changed || changes.len() == 1;
     let changed = (is_told && !changes.is_empty()).then(|| format!("note: --schema: {}", listed_changes(changes)));
     sent.into_iter().chain(changed).collect()
 }
 
-/// Returns a note that says how many extra requests the rules can send for a row; `None` if they send none.
+/// Returns a note that says how many extra requests the rules can cause per row; `None` if they cause none.
 fn follow_up_note(config: &AnswerConfig) -> Option<String> {
     let after_invalid = config.is_checked()
         && match config.on_invalid {

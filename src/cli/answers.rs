@@ -9,7 +9,7 @@ use crate::domain::{ProviderFeatures, shortened};
 use crate::plan::{Planner, Shaped, Shaping};
 use crate::source::{Condition, Facts, row_of};
 
-/// Returns the function that adds the schema for answers to the request of each row; `None` without a schema.
+/// Returns the function that adds the answer schema to each request; `None` without a schema.
 pub(crate) fn shaping(config: &AnswerConfig, catalog: &Arc<Catalog>, features: ProviderFeatures) -> Option<Shaping> {
     let (schema, catalog) = (config.schema.clone()?, catalog.clone());
     Some(Arc::new(move |params| {
@@ -18,9 +18,9 @@ pub(crate) fn shaping(config: &AnswerConfig, catalog: &Arc<Catalog>, features: P
     }))
 }
 
-/// Returns the policy for answers. `planners` has a planner for each provider, with the name of the provider. A planner
-/// estimates the follow-up requests after an answer. A provider without a planner uses the first one. If `can_send` is
-/// false, no follow-up requests are sent. `features` are the features that all providers of the run have.
+/// Returns the policy for answers. `planners` contains names of providers, each with the provider's planner. A planner
+/// estimates the follow-up requests after an answer. A provider without a planner uses the first planner. If `can_send`
+/// is false, no follow-up requests are sent. `features` are the features that all providers of the run have.
 ///
 /// # Panics
 /// Panics if `planners` is empty.

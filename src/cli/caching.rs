@@ -75,7 +75,7 @@ pub(super) fn uncertain_words(caching: &CachePlan, load: &Load, catalog: &Catalo
     ))
 }
 
-/// Returns the shortest length in tokens that models cache, for example `claude-haiku-4-5 caches from 4,096,
+/// Says from how many tokens on a model caches a prefix, for example `claude-haiku-4-5 caches from 4,096,
 /// claude-haiku-5-5 from 512`.
 fn minimum_words(left: &Unmarked, load: &Load, catalog: &Catalog) -> String {
     let name = model_of(left, load).unwrap_or("the model");
@@ -118,13 +118,13 @@ pub(super) fn own_words(caching: &CachePlan) -> Option<String> {
     (rows > 0).then(|| format!("{} {words} no others", count(rows)))
 }
 
-/// Returns the likely number of input tokens, divided by the number that is estimated from the text.
+/// Returns the ratio of the likely number of input tokens to the number that is estimated from the text.
 pub(super) fn real_input(load: &Load, forecast: &Forecast) -> f64 {
     forecast.totals.input_tokens.likely as f64 / load.input_tokens().likely.max(1) as f64
 }
 
-/// Returns the cost of the prompts in groups with marked prefixes: first with the prompt cache, then without it.
-/// Returns `None` if nothing is saved, or if no price is known. `real_input` is the result of the function
+/// Returns two costs of the prompts in groups with marked prefixes: the cost with the prompt cache, and the cost
+/// without it. Returns `None` if nothing is saved, or if no price is known. `real_input` is the result of the function
 /// `real_input`.
 fn prompts_cost(load: &Load, real_input: f64) -> Option<(Money, Money)> {
     let (mut with, mut without) = (0.0, 0.0);
@@ -137,7 +137,7 @@ fn prompts_cost(load: &Load, real_input: f64) -> Option<(Money, Money)> {
     (with < without).then(|| (Money::from_dollars(with), Money::from_dollars(without)))
 }
 
-/// Returns why some shared prefixes get no cache mark: one text for each reason.
+/// Returns why some shared prefixes get no cache mark: one text per reason.
 pub(super) fn unmarked_words(caching: &CachePlan, load: &Load, catalog: &Catalog) -> Vec<String> {
     let of = |left: &Unmarked| {
         let share =

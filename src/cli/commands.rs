@@ -3,8 +3,8 @@
 //! The module makes all printed commands from the command that the user typed. The printed commands work in the folder
 //! where the run was started, with the same environment:
 //!
-//! - *Continuing* a run uses the typed command. `--fresh` becomes `--fresh=false`: otherwise the finished answers would
-//!   be renamed and paid for again.
+//! - *Continuing* a run uses the typed command. `--fresh` becomes `--fresh=false`: otherwise the results file would be
+//!   renamed, and the finished answers would be paid for again.
 //! - *Collecting* batches uses the typed command without `--detach`, so the new run waits for the batches.
 //! - *Retrying* failed rows uses `resume` with the error log and all typed flags that `resume` has too: server,
 //!   configuration, key file, limits and so on. The run folder records some of the typed flags, but a run from a pipe
@@ -12,7 +12,7 @@
 //!   an earlier log, and the two flags of the simulator would make the same rows fail again. Flags that replace
 //!   parameters of rows are copied from a typed `resume`, but not from a typed `run`: the rows of an error log contain
 //!   their parameters.
-//! - *Asking again* for truncated answers uses `run` with the same inputs and most of the typed flags. Flags that say
+//! - *Asking again* after truncated answers uses `run` with the same inputs and most of the typed flags. Flags that say
 //!   how the rows are read, or that set parameters of the rows, are left out, because the run folder records them.
 
 use std::ffi::OsString;
@@ -33,8 +33,8 @@ const NOT_CARRIED: [&str; 4] = ["output", "only", "simulate-faults", "simulate-a
 /// Flags of `resume` that replace parameters of rows.
 const OVERRIDES: [&str; 3] = ["model", "system", "max-tokens"];
 
-/// Flags of `run` that the command for truncated answers does not copy. The run folder records the flags from `format`
-/// to `system`. The flags from `fresh` on are about a single run.
+/// Flags of `run` that are not copied into the command that asks again after truncated answers. The run folder records
+/// the flags from `format` to `system`. The flags from `fresh` on are about a single run.
 const NOT_IN_RERUN: [&str; 19] = [
     "format",
     "id",
@@ -95,8 +95,8 @@ impl Commands {
         shell::printed(flags.into_iter().chain(rest))
     }
 
-    /// Returns the command that asks again for the truncated answers of a run, with `max_tokens` as the new limit.
-    /// Returns `None` if the command is not `run`, or if an input is not a file.
+    /// Returns the command that runs the rows with truncated answers again, with `max_tokens` as the new limit. Returns
+    /// `None` if the command is not `run`, or if an input is not a file.
     pub(crate) fn longer(&self, max_tokens: u32) -> Option<PrintedCommand> {
         let matches = self.matches()?;
         let (_, typed) = matches.subcommand().filter(|(name, _)| *name == "run")?;
@@ -147,8 +147,8 @@ impl Commands {
         self.resume_with(paths, only, None)
     }
 
-    /// Returns the command that asks again for the truncated answers in the error log, with `max_tokens` as the new
-    /// limit.
+    /// Returns the command that retries the rows in the error log whose answers were truncated, with `max_tokens` as
+    /// the new limit.
     pub(crate) fn resume_longer(&self, paths: &RunPaths, max_tokens: u32) -> PrintedCommand {
         self.resume_with(paths, Some(ErrorClass::Truncated.name()), Some(max_tokens))
     }

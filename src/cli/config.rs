@@ -139,7 +139,7 @@ pub struct Config {
     pub retry_ambiguous: bool,
     /// The rule that says when failures stop the run.
     pub halt: HaltRule,
-    /// How long the run waits for requests in flight after a signal; `None` for the default of each signal.
+    /// How long the run, after a signal, waits for the requests in flight; `None` for the default of each signal.
     pub grace: Option<Duration>,
     /// The budget: the highest total cost of all runs that write to the same results file.
     pub max_cost: Option<Money>,
@@ -166,7 +166,7 @@ pub struct Config {
     pub yes: bool,
     /// The rules for answers: which answers are valid, and what happens after an answer that breaks a rule.
     pub answers: AnswerConfig,
-    /// The kinds of answers whose rows are sent again.
+    /// The kinds of answers after which a row is sent again.
     pub rerun: Vec<Quality>,
     /// Whether earlier results are renamed, so that the run starts over.
     pub fresh: bool,

@@ -19,7 +19,7 @@ use crate::journal::{Disk, FileKind, Owners, RealDisk, with_suffix};
 use crate::report::text::escape;
 use crate::watch::ctl::{Answer, Caller, Posted, Request, Verb, random_id};
 
-/// How long the command waits, each time, for the run to accept requests, to take an earlier request, and to answer.
+/// The longest wait for each of three steps: the run accepts requests, takes an earlier request, and answers.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often the command looks at the run folder.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -157,7 +157,8 @@ impl Call<'_> {
     fn answer_to(&self, request: &Request) -> Result<Option<Answer>> {
         let until = Instant::now() + PATIENCE;
         loop {
-            // The end of the run is checked before the answer is read, because the run may answer just before it ends.
+            // First, the program checks whether the run has ended; only then does it read the answer, because the run
+            // may answer just before it ends.
             let has_ended = self.check_in_progress();
             if let Some(answer) = self.caller.answer(&request.id) {
                 return Ok(Some(answer));

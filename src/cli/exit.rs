@@ -43,7 +43,7 @@ pub enum Exit {
     SomeFailed,
     /// A rule of the user stopped the run: its budget, its time limit or `--halt`.
     Stopped,
-    /// The run left open batches at the API, because the user asked for it. The exit code is the same as for
+    /// The run left batches open at the API, because the user asked for this. The exit code is the same as for
     /// [`Exit::Stopped`].
     Left,
     /// The account stopped the run: its key, credit, spend cap or model, or a `retry-after` that is longer than
@@ -53,9 +53,9 @@ pub enum Exit {
     Endpoint,
     /// The results could not be written.
     Output,
-    /// The run that the command `status` shows was killed.
+    /// The command `status` shows a run that was killed.
     Killed,
-    /// The run that the command `status` shows is in progress.
+    /// The command `status` shows a run that is in progress.
     InProgress,
     /// A signal interrupted the run; the value is the number of the signal. Before the program ended, it waited for the
     /// requests in flight.

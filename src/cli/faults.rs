@@ -24,7 +24,7 @@ pub(super) fn in_one_line(faults: &Alike<String>) -> String {
     format!("{which}: {}{others}", words(most))
 }
 
-/// Returns the lines about rows that can't be sent, which are printed before a run. Returns one line if all faulty rows
+/// Returns the lines that are printed before a run about rows that can't be sent. Returns one line if all faulty rows
 /// have the same fault; otherwise returns a line with the number of rows, and a line for each fault.
 pub(super) fn before_a_run(survey: &Survey) -> Vec<String> {
     let groups = survey.faults.by_size();

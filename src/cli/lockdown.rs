@@ -17,7 +17,7 @@ pub(super) fn begin() {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, setrlimit};
-        // If the system does not allow this, the program continues with unprotected memory.
+        // If the system does not allow this protection, the program continues with unprotected memory.
         let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     }
     #[cfg(any(target_os = "linux", target_os = "android"))]

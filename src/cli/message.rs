@@ -20,7 +20,7 @@ use self::typed::Typed;
 use crate::domain::shortened_to;
 use crate::report::text::escape;
 
-/// How many characters of a value a message shows at most.
+/// Messages shorten a value to this number of characters.
 const SHOWN: usize = 40;
 
 /// Returns a message in several lines, for people. Line breaks and control characters in `text` are escaped.

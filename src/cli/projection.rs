@@ -1,4 +1,4 @@
-//! A *projection* is an output of a run that is made from its results file: a table, texts, or lines in another order.
+//! A *projection* is an output that a run makes from its results file: a table, texts, or lines in another order.
 //!
 //! The answers are stored safely in the results file, which is in the same folder as the output. For example, the files
 //! of a run are `answers.csv`, `answers.csv.results.jsonl` and `answers.csv.errors.jsonl`.

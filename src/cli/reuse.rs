@@ -19,7 +19,7 @@ use crate::journal::{
 use crate::report::text::{escape, plural};
 use crate::source::{Expanded, InputFormat, expand};
 
-/// The highest number of files of a folder that are checked.
+/// The highest number of files per folder that are checked.
 const MOST_LOOKED_AT: usize = 10_000;
 /// The highest number of files that a note names.
 const MOST_SHOWN: usize = 3;
@@ -84,8 +84,8 @@ pub(super) fn read_stored(
     Ok((stored, notes))
 }
 
-/// Makes paths after `--reuse` the inputs if no other inputs are named. `--reuse` takes all paths that follow it. The
-/// files without answers at the end of the list become the inputs.
+/// If no other inputs are named, uses paths after `--reuse` as the inputs. `--reuse` takes all paths that follow it.
+/// The files without answers at the end of the list become the inputs.
 pub(super) fn with_inputs(args: &RunArgs) -> RunArgs {
     let mut args = args.clone();
     let disk = RealDisk::new(Owners::Any);
@@ -246,7 +246,7 @@ impl Taker<'_> {
         }
     }
 
-    /// Returns the files in a folder (without its subfolders) that could be results files by their names, sorted by
+    /// Returns the files in a folder (not in its subfolders) whose names look like names of results files, sorted by
     /// name.
     fn listed(&self, folder: &Path) -> Result<Vec<PathBuf>> {
         let entries = std::fs::read_dir(self.working_folder.join(folder)).context("can't read the folder")?;

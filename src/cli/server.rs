@@ -32,7 +32,7 @@ use crate::transport::{Authorization, Exchange, Transport, WireError, parse_base
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The highest number of bytes in the body of a response.
 const MOST_BYTES: usize = 4 << 20;
-/// The lowest number of bytes that a download writes to its file at once.
+/// A download collects at least this number of bytes before it writes them to its file.
 const PIECE_BYTES: usize = 128 << 10;
 /// The origin that runs record for answers of the simulator.
 pub(crate) const SIMULATOR: &str = "simulator";

@@ -90,8 +90,8 @@ pub(super) fn error_line(
 ///
 /// The form of the line: `{"custom_id":null,"raw":"<at most 4
 /// KiB>","error":{"class":"invalid_input","source","line",…}}`. If the row's label could be read, it is in
-/// `error.custom_id`. The member `custom_id` is always null, so the line can't be confused with that of a row with this
-/// label. `now` is the time at which the row was read.
+/// `error.custom_id`. The member `custom_id` is always null, so the line can't be confused with the line of a row that
+/// has this label. `now` is the time at which the row was read.
 pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
     let mut line = Object::new(out);
     line.text(name!("custom_id"), None);
@@ -151,7 +151,7 @@ fn extra_members(line: &mut Object<'_>, extra: &Params) {
     }
 }
 
-/// Returns `name` with as many leading underscores as make it unique.
+/// Adds leading underscores to `name` until the name is unique.
 fn free_name(name: &str, extra: &Params) -> String {
     let mut free = format!("_{name}");
     while extra.get(&free).is_some() {

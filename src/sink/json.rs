@@ -6,8 +6,8 @@ use std::io::Write;
 use crate::domain::json::{write_json_str, write_on_one_line};
 use crate::domain::{Money, Usage};
 
-/// The name of a member as it is written: a comma, the name in quotes, and a colon. The compiler puts these together,
-/// so writing one of the twenty-five names in a line copies a constant number of bytes.
+/// The name of a member as it is written: a comma, the name in quotes, and a colon. The compiler joins these three
+/// parts, so to write a name, the program copies a constant number of bytes. A line has twenty-five names.
 #[derive(Clone, Copy)]
 pub(super) struct Name(pub(super) &'static str);
 

@@ -13,8 +13,8 @@
 //! error line, under their own names, as in an input row. So reading the line gives the same row again, even if the row
 //! fails many times. The name of an extra member can already have a meaning in error lines, for example if a CSV column
 //! is called `message` or `error`. The extra member then gets a leading underscore, even if the line does not use the
-//! name itself. Otherwise, a reader could not know where the member comes from. A single member `extra` for all extra
-//! members was rejected, because it would be nested deeper after each failure.
+//! name itself. Otherwise, a reader could not know where the member comes from. The extra members are not put into a
+//! single member `extra`, because this member would be nested deeper after each failure.
 
 mod context;
 mod error;
@@ -41,7 +41,7 @@ pub enum Log {
     Errors,
 }
 
-/// From this length in bytes on, an answer is not copied into its line but written separately, at its place in the
+/// An answer of at least this length, in bytes, is not copied into its line but written separately, at its place in the
 /// line.
 pub(crate) const LONG_BYTES: usize = 1 << 20;
 

@@ -1,8 +1,8 @@
 //! The verb `cancel`: asks the API to cancel open batches of a run.
 //!
-//! The command takes the lock of the run before it asks the user, and keeps the lock until it exits. Meanwhile, no run
-//! can start that would wait for the batches. Before each call of the API, the command writes into the log of batches
-//! that the batch is to be canceled.
+//! The command takes the lock of the run before it asks the user, and keeps the lock until it exits. So no run that
+//! would wait for the batches can start in the meantime. Before the command asks the API to cancel a batch, it records
+//! this intention in the log of batches.
 
 use std::io;
 use std::path::Path;
@@ -153,8 +153,8 @@ fn ask(args: &CancelArgs, due: &[&KnownBatch], world: &World) -> Result<()> {
     }
 }
 
-/// Writes into the log of batches that each batch is to be canceled, and asks the API to cancel the batch. Returns the
-/// exit code.
+/// Cancels the batches one by one: records in the log of batches that the batch will be canceled, and then asks the API
+/// to cancel it. Returns the exit code.
 fn send(due: &[&KnownBatch], found: &RunWithBatches, disk: &RealDisk, world: &World) -> Result<Exit> {
     let workspace = Workspace::open(&found.config, world)?;
     let (mut log, _) = BatchLog::open(disk, &folder_of_batches(&found.results))?;

@@ -22,7 +22,7 @@ pub(crate) struct RunWithBatches {
     pub(crate) results: PathBuf,
     /// The error log of the run.
     pub(crate) errors: PathBuf,
-    /// The settings for the command about the batches. The flags and the environment override the settings that the run
+    /// The settings for the command `batches`. The flags and the environment override the settings that the run
     /// recorded.
     pub(crate) config: Config,
     /// Every batch of the run.
@@ -121,8 +121,8 @@ fn results_of_batches(folder: &Path) -> Option<PathBuf> {
     (!name.is_empty()).then(|| folder.with_file_name(name))
 }
 
-/// Returns the batches of all runs below the working folder, with their results files. Logs that can't be read are left
-/// out without a message, because the user did not name their runs.
+/// Returns the batches of all runs below the working folder, each with the results file of its run. Logs that can't be
+/// read are left out without a message, because the user did not name their runs.
 pub(super) fn batches_below(world: &World, disk: &dyn Disk) -> Vec<(PathBuf, Chapter)> {
     let folders = folders_below(&world.working_folder, "batches");
     let runs = folders.iter().filter_map(|folder| results_of_batches(folder));

@@ -130,12 +130,12 @@ impl Workspace {
         self.api().read_batch(&body).map_err(|why| self.unreadable(why))
     }
 
-    /// Returns the part of the provider that makes the calls about batches and reads the responses.
+    /// Returns the provider's batch functions, which make the API calls about batches and read the responses.
     pub(crate) fn api(&self) -> &dyn BatchApi {
         &self.server.provider
     }
 
-    /// Makes an API call. `what` says in messages what the call asks for.
+    /// Makes an API call. In messages, `what` says what the call asks for.
     fn call(&self, call: BatchCall<'_>, what: &str) -> Result<Response, Stopped> {
         let request = self.api().encode(call, &self.route).map_err(|why| usage(escape(&why).into_owned()))?;
         let response = self.server.send(request).map_err(|error| failed(&error, &self.server.origin))?;

@@ -26,7 +26,7 @@ pub(super) fn with_values(script: &str, command: &Command) -> String {
     moved(&script).replacen(OFFER, &offer, 1)
 }
 
-/// Moves the table of commands in the script before the loop that uses it.
+/// Moves the script's table of commands to a place before the loop that uses the table.
 fn moved(script: &str) -> String {
     let parts = script.split_once("    var command = 'claude-batch'\n").and_then(|(before, rest)| {
         let (search, table) = rest.split_once("    var completions = [")?;

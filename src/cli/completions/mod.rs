@@ -2,7 +2,7 @@
 //!
 //! The scripts are made from the definition of the command line, to which `command.rs` adds values. The generators of
 //! some shells leave something out, which `scripts.rs` and `elvish.rs` add. The scripts do not contain names from the
-//! user's configuration. The scripts ask this program for names from the configuration, with a hidden flag.
+//! user's configuration. The scripts use a hidden flag to ask this program for names from the configuration.
 
 mod command;
 mod elvish;

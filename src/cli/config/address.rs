@@ -34,7 +34,7 @@ pub enum BaseUrlSource {
 }
 
 impl BaseUrlSource {
-    /// Returns the name of the flag, file or variable that messages show.
+    /// Returns the name of the flag, file or variable, for messages.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Named => "--base-url",

@@ -19,14 +19,14 @@ use crate::scheduler::StreamMode;
 use crate::source::InputFormat;
 use crate::watch::notices::NoticeForm;
 
-/// `--max-retries`. If 13 % of requests fail at random, 371 of ten million rows would fail with 5 retries, and less
+/// `--max-retries`. If 13 % of requests fail at random, 371 of ten million rows would fail with 5 retries, and fewer
 /// than one row with 8 retries.
 pub(super) const MAX_RETRIES: u32 = 8;
 /// `--retry-for`.
 pub(super) const RETRY_FOR: Duration = Duration::from_secs(30 * 60);
 /// `--timeout`. The API's client libraries have the same default timeout.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(600);
-/// `--idle-timeout`. One minute is long enough, because the API sends pings in a stream much more often.
+/// `--idle-timeout`. One minute is long enough, because within a stream, the API sends pings much more often.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The default of a setting.

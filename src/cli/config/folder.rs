@@ -140,8 +140,8 @@ pub(super) fn take_caps(money: &mut MoneyArgs) -> MoneyArgs {
     }
 }
 
-/// Lowers the user's caps to the caps of the file in the working folder. Returns a note for each cap of the file that
-/// has no effect, because the user's cap is lower.
+/// Lowers the user's caps to the caps of the file in the working folder. Returns notes about the caps of the file that
+/// have no effect, because the user's caps are lower.
 pub(super) fn lower(own: &mut MoneyArgs, folder: &MoneyArgs) -> Vec<String> {
     let mut said = Vec::new();
     let mut idle = |name: &str, own: Option<String>| {
@@ -153,7 +153,8 @@ pub(super) fn lower(own: &mut MoneyArgs, folder: &MoneyArgs) -> Vec<String> {
     said
 }
 
-/// Returns the names of the caps whose value comes from the file in the working folder, because its value is lower.
+/// Returns the names of the caps whose value comes from the file in the working folder, because the file has the lower
+/// value.
 pub(super) fn lowered_names(own: &MoneyArgs, folder: &MoneyArgs) -> Vec<&'static str> {
     fn is_lower<T: Ord>(own: Option<T>, folder: Option<T>) -> bool {
         folder.is_some_and(|folder| own.is_none_or(|own| folder < own))

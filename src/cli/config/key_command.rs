@@ -26,9 +26,9 @@ use crate::watch::processes;
 pub(super) const MOST_BYTES: usize = 64 * 1024;
 /// How many bytes are kept from the end of standard error.
 const KEPT_BYTES: usize = 4 * 1024;
-/// How many characters of a line of standard error are shown at most.
+/// Messages shorten a line of standard error to this number of characters.
 const LONGEST_LINE: usize = 200;
-/// The shortest length, in bytes, of a word with letters and digits that could be a key or a part of a key.
+/// A word with letters and digits could be a key, or a part of a key, if the word has at least this length, in bytes.
 const SHORTEST_KEY_WORD: usize = 12;
 /// How often the program checks whether the command has exited.
 const LOOK_EVERY: Duration = Duration::from_millis(5);

@@ -45,7 +45,7 @@ impl Lanes {
     }
 }
 
-/// Returns the moment of a deadline, or an error if it is in the past.
+/// Returns the moment of a deadline, or an error if the deadline is in the past.
 fn moment(deadline: Deadline, now: &ZonedDateTime) -> Result<Timestamp> {
     let Some(moment) = deadline.moment(now) else {
         bail!("--deadline: the time is too far in the future; give an earlier time")

@@ -1,4 +1,4 @@
-//! Opens files with checks, because another person may have written the file or chosen its path.
+//! Opens and checks files, because another person may have written a file or chosen its path.
 //!
 //! A configuration file that the user named with `--config` can also be a pipe. Every other configuration file is read
 //! only if it is an ordinary file and not too large. Reading a FIFO could wait forever, and opening a device can have

@@ -13,7 +13,8 @@ pub(crate) struct Origins {
     pub(crate) entries: Vec<Entry>,
     /// The profiles of all files, in the order of the files.
     pub(crate) profiles: Vec<ProfilePlace>,
-    /// The caps whose value comes from the file in the working folder, because its value is lower than the user's.
+    /// The caps whose value comes from the file in the working folder, because the file has a lower value than the
+    /// user.
     pub(crate) lowered: Vec<&'static str>,
 }
 
@@ -83,7 +84,7 @@ impl Origins {
 }
 
 /// Returns a value without its secret parts. The secret parts are the values of headers, addresses of notices,
-/// arguments of commands, and addresses of servers that can't be parsed.
+/// arguments of commands, and server addresses that can't be parsed.
 fn without_secret(name: &str, value: &str) -> String {
     match name {
         "header" => shown_value("--header", value.into()).to_string_lossy().into_owned(),

@@ -91,7 +91,7 @@ impl Place<'_> {
     }
 }
 
-/// Returns the number of the line that contains an offset, counted from 1.
+/// Returns the line number of an offset; the first line has number 1.
 pub(super) fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }

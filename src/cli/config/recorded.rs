@@ -6,7 +6,7 @@
 //! program or spend money. Every other setting in a manifest is an error, and the message names it. The program does
 //! not ignore an unexpected setting, because somebody must have added it by hand. The setting `lane` is in the table,
 //! because batches can only make rows cheaper. A run with batches says at its start that the API stores the rows. The
-//! rules for answers are in the table, because they can send only a few extra requests for a row. The rows of an error
+//! rules for answers are in the table, because they can cause only a few extra requests per row. The rows of an error
 //! log can cost more than that.
 //!
 //! Of providers, only the names are recorded: their addresses and keys come from presets and from this user's own
@@ -220,7 +220,7 @@ const ROWS: [Recorded; 10] = [
     BETA,
 ];
 
-/// The recorded settings of an output in another form, such as CSV, that is made from the results.
+/// The recorded settings of an output, such as a CSV file, that is made from the results.
 const OUTPUT: [Recorded; 5] = [
     Recorded { name: "output-format", of: |_| None, texts: text, kind: TEXT },
     Recorded { name: "fields", of: |_| None, texts: long_list, kind: "a list of texts" },
@@ -261,7 +261,7 @@ pub(crate) fn recorded(config: &Config) -> Map<String, Value> {
     values_of(&TABLE, config)
 }
 
-/// Returns the values of the settings in `table` that were set, by name.
+/// Returns the settings in `table` that were set, as a map from name to value.
 fn values_of(table: &[Recorded], config: &Config) -> Map<String, Value> {
     table.iter().filter_map(|row| Some((row.name.to_owned(), (row.of)(config)?))).collect()
 }

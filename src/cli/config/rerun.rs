@@ -1,7 +1,7 @@
 //! The settings of a run with `--rerun`.
 //!
-//! The program must recognize the rows of the input that an earlier run has answered. To do so, it makes the requests
-//! and keys of all rows with the settings that the earlier run recorded, and ignores configuration files. The flags
+//! The program must recognize which rows of the input an earlier run has answered. To do so, it ignores configuration
+//! files, and uses the recorded settings of the earlier run to make the request and the key of every row. The flags
 //! `--model`, `--max-tokens` and `--system` of this call do not change how rows are recognized. `--model`,
 //! `--max-tokens` and `--system` replace only the parameters of the rows that are run again, even parameters that are
 //! in the row itself. The rules for answers (`--schema` and others) are taken from the earlier run, unless this call

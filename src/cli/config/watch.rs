@@ -30,9 +30,9 @@ pub struct WatchConfig {
     pub notify: Vec<NoticeTarget>,
     /// The events that cause notices.
     pub notify_on: Vec<NoticeRule>,
-    /// The form of notices to addresses.
+    /// The form of the notices that are sent to addresses.
     pub notify_format: NoticeForm,
-    /// The secret that signs notices to addresses.
+    /// The secret that signs the notices that are sent to addresses.
     pub notify_secret: Option<SecretString>,
     /// The changes that `--schedule` makes to settings at certain times.
     pub schedule: Vec<Schedule<Change>>,

@@ -143,7 +143,7 @@ fn key(name: &str) -> String {
     if is_bare { name.to_owned() } else { serde_json::Value::from(name).to_string() }
 }
 
-/// Returns the first paragraph of the help of a flag, with its values and its default.
+/// Returns the first paragraph of a flag's help, and the flag's values and default.
 fn description(flag: &Arg) -> String {
     let help = flag.get_help().map(ToString::to_string).unwrap_or_default();
     let mut text = help.lines().take_while(|line| !line.trim().is_empty()).collect::<Vec<_>>().join(" ");

@@ -23,7 +23,7 @@ use crate::transport::WireError;
 
 /// The prompt of the message. The prompt is very short, and every model answers it.
 const PROMPT: &str = "ping";
-/// An upper limit on the input tokens of the prompt, which includes everything that the API adds.
+/// An upper bound for the number of input tokens, including everything that the API adds to the prompt.
 const MOST_INPUT_TOKENS: u64 = 100;
 
 /// Returns whether the program runs on a terminal where a user can answer a question.

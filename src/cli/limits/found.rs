@@ -57,7 +57,7 @@ impl Found {
         }
     }
 
-    /// Returns the limits of a model of a provider at standard speed; `None` if these limits were not found.
+    /// Returns a provider's standard-speed limits for a model; `None` if these limits were not found.
     pub(super) fn limits(&self, catalog: &Catalog, model: &str, provider: &str) -> Option<RateLimits> {
         let of_pools = |pools: &[LearnedPool]| {
             let class: ModelClass = catalog.class_of(model);
@@ -166,7 +166,7 @@ fn group_lines(group: &LimitGroup) -> Vec<String> {
     lines
 }
 
-/// Returns the words for the API's name of a limit. An unknown name is returned as it is.
+/// Translates the API's name of a limit into words for the user. An unknown name is returned as it is.
 fn words_of(name: &str) -> String {
     match name {
         "requests_per_minute" => "requests per minute".to_owned(),
@@ -207,8 +207,8 @@ fn pool_lines(pool: &LearnedPool) -> Vec<String> {
     lines
 }
 
-/// Returns whether a burst limit is clearly lower than the limit per minute. The comparison leaves a tenth of room,
-/// because the real burst limit can be a little higher than the largest burst that the run saw.
+/// Returns whether a burst limit is clearly lower than the limit per minute. The comparison has a tolerance of one
+/// tenth, because the real burst limit can be a little higher than the largest burst that the run saw.
 fn is_short(burst: u32, limit: u32) -> bool {
     u64::from(burst) * 10 < u64::from(limit) * 9
 }

@@ -5,7 +5,7 @@
 //!    free.
 //! 3. The most recent limits that runs below the working folder have learned from the server in the settings. Nothing
 //!    is sent to find learned limits.
-//! 4. The response to a message of one token, which is sent only if the user agrees.
+//! 4. The response to a message of one token. The message is sent only if the user agrees.
 //! 5. If the message can't be sent, the limits that runs learned from another server, for example in a rehearsal. A
 //!    note says that learned limits are from another server.
 //!

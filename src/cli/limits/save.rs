@@ -35,7 +35,7 @@ pub(super) struct Profile {
     owners: Owners,
 }
 
-/// The key of a limit in the file, and its value.
+/// The key and the value of a limit in the file.
 type Limit = (&'static str, u32);
 
 impl Profile {
@@ -168,9 +168,10 @@ fn with_new_values(text: &str, profile: &str, limits: &[Limit]) -> Result<(Strin
     Ok((changed, missing))
 }
 
-/// Returns several new texts of the file, each with the missing keys at a different place. The keys can be below each
-/// line that looks like the heading of the profile, or in a new profile at the end. Several places are tried, because a
-/// line that looks like the heading may be inside a longer text.
+/// Returns several versions of the file's text, each with the missing keys at a different place. There is one version
+/// for each line that looks like the heading of the profile, with the keys below this line. In the last version, the
+/// keys are in a new profile at the end of the file. Several places are tried, because a line that looks like the
+/// heading may be inside a longer text.
 fn with_new_keys(text: &str, profile: &str, missing: &[Limit]) -> Vec<String> {
     let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let keys: String = missing.iter().map(|(name, limit)| format!("{name} = {limit}{end}")).collect();

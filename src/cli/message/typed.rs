@@ -1,7 +1,7 @@
 //! Protects texts that the user typed while a message is split into lines.
 //!
-//! During the split, control characters replace the characters of a typed text that could cause or prevent a split. The
-//! message contains no other control characters, because they were escaped before.
+//! In a typed text, some characters could cause or prevent a split. During the split, control characters replace these
+//! characters. The message contains no other control characters, because they were escaped before.
 
 use crate::cli::shell::quoted;
 use crate::report::text::escape;

@@ -7,11 +7,11 @@ use crate::report::text::{count, escape, percent, plural, rough_duration};
 use super::phrases::{change_words, rows_within};
 use super::{Fit, Plan};
 
-/// The smallest share of the run's time that a reason for waiting must take to be mentioned.
+/// A reason for waiting is mentioned only if it takes at least this share of the run's time.
 const WORTH_A_WORD: f64 = 0.3;
-/// The share of the time or cost that a change must save to be recommended.
+/// A change is recommended only if it saves at least this share of the time or cost.
 const WORTH_IT: f64 = 0.25;
-/// A run that takes fewer seconds than this needs no advice about its time.
+/// Runs below this number of seconds need no advice about their time.
 const SHORT: u64 = 60;
 
 /// Returns advice about a plan, the most important first. If there are rows to send, the list is never empty.

@@ -148,8 +148,8 @@ fn stored_words() -> String {
     format!("the API stores batches for {STORED_DAYS} days (no zero data retention)")
 }
 
-/// Returns lines that say why `online` rows are sent online: their answers are asked for again, or the API does not
-/// accept them in batches.
+/// Returns lines that say why `online` rows are sent online: their earlier answers must be replaced, or the API does
+/// not accept these rows in batches.
 fn refused_words(online: u64, asked_again: u64) -> Vec<String> {
     let again = asked_again.min(online);
     let reasons = [(again, "rows whose answers are asked for again are sent online"), (online - again, REFUSED)];
@@ -157,9 +157,9 @@ fn refused_words(online: u64, asked_again: u64) -> Vec<String> {
     reasons.map(|(rows, why)| format!("{} online at the full price: {why}", plural(rows, "row", "rows"))).collect()
 }
 
-/// Returns lines that compare the cost of batches without the prompt cache to the cost online with it. The lines also
-/// say how high the hit rate of the cache in batches must be to save money. Returns no lines if the rows share no
-/// prefix that is worth caching.
+/// Returns lines that compare two costs: in batches without the prompt cache, and online with the prompt cache. The
+/// lines also say how high the hit rate of the cache in batches must be to save money. Returns no lines if the rows
+/// share no prefix that is worth caching.
 fn cache_words(plan: &Plan<'_>, batches: &InBatches) -> Vec<String> {
     if !caching::is_planned(plan) {
         return Vec::new();

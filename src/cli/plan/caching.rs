@@ -27,8 +27,8 @@ pub(super) struct Cache {
     own_rows: u64,
     /// Whether rows with the same prefix are sent one after the other.
     ordered: bool,
-    /// The expected tokens that are written to the cache for five minutes. `write_1h_tokens` are written for an hour,
-    /// and `read_tokens` are read.
+    /// The expected number of tokens that are written to the five-minute cache. `write_1h_tokens` are written to the
+    /// one-hour cache, and `read_tokens` are read from either cache.
     write_5m_tokens: u64,
     write_1h_tokens: u64,
     read_tokens: u64,
@@ -43,10 +43,10 @@ struct Left {
     reason: &'static str,
     prefixes: u64,
     rows: u64,
-    /// The estimated tokens of the prefix that most rows share.
+    /// The estimated length, in tokens, of the prefix that is shared by the most rows.
     tokens: u32,
-    /// The model of the rows with the prefix that most rows share. `least_tokens` is the length of the shortest prefix
-    /// that the model caches.
+    /// The model of the rows with the prefix that is shared by the most rows. `least_tokens` is the length of the
+    /// shortest prefix that the model caches.
     model: Option<String>,
     least_tokens: u32,
 }
@@ -125,7 +125,7 @@ fn saving_words(plan: &Plan<'_>) -> String {
     if both.is_empty() { String::new() } else { format!(": {}", both.join(", and ")) }
 }
 
-/// Returns three expected numbers of tokens: written to the cache for five minutes, written for an hour, and read.
+/// Returns three expected numbers of tokens: written to the five-minute cache, written to the one-hour cache, and read.
 fn expected(plan: &Plan<'_>) -> [u64; 3] {
     let real_input = real_input(plan.load, &plan.forecast);
     let sum =

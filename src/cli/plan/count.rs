@@ -19,17 +19,17 @@ use crate::provider::{Provider, Reply};
 use crate::report::text::{escape, shorten};
 use crate::transport::{Exchange, Transport};
 
-/// The highest number of tries for a row that fail because of the server. A request that the server rejects because of
-/// a limit does not count.
+/// A row is given up after this number of tries that failed because of the server. A request that the server rejects
+/// because of a limit does not count.
 const TRIES: u32 = 4;
 /// How many columns of a server's message are shown at most.
 const LONGEST_FAULT: usize = 80;
 /// The highest number of bytes in a response.
 const MOST_BYTES: usize = 1 << 20;
-/// The number of requests per minute if no limit is known, which is the limit of the lowest tier.
+/// The rate limit of the lowest tier, in requests per minute, which is used if no other limit is known.
 const LEAST_RPM: u32 = 100;
 
-/// The numbers of tokens that the API counted.
+/// How many tokens each counted row has, according to the API.
 #[derive(Debug, Default)]
 pub(in crate::cli) struct Counted {
     pub(in crate::cli) counts: Counts,
@@ -43,7 +43,7 @@ struct Row {
     pool: Arc<PoolId>,
     group: usize,
     estimated: u32,
-    /// The number of tries for this row that failed because of the server.
+    /// How often a try for this row failed because of the server.
     faults: u32,
 }
 

@@ -63,7 +63,7 @@ struct Rows {
     repeated: u64,
     failed_before: u64,
     unusable: u64,
-    /// The number of rows to be sent whose model has no price. The costs in the plan do not include these rows.
+    /// How many of the rows to be sent have a model without a price. The costs in the plan do not include these rows.
     unpriced: u64,
 }
 
@@ -78,7 +78,7 @@ struct Cost {
     low: f64,
     likely: f64,
     high: f64,
-    /// The upper limit of the cost; `null` if it is not known.
+    /// The upper bound of the cost; `null` if it is not known.
     at_most: Option<f64>,
 }
 

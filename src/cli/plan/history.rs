@@ -21,7 +21,7 @@ use crate::sink::parse_usd;
 /// How many bytes are read from the end of a results file. The end of a file contains tens of thousands of answers,
 /// which is more than an estimate needs.
 const MOST_BYTES: u64 = 64 << 20;
-/// The program stops reading a file at a line of this length, in bytes, or a longer one. Every line with an answer is
+/// The program stops reading a file at a line that has at least this length, in bytes. Every line with an answer is
 /// shorter.
 const LONGEST_LINE: u64 = 128 << 20;
 
@@ -37,13 +37,13 @@ pub(in crate::cli) struct Learned {
     skipped: Vec<Skipped>,
 }
 
-/// The lines of a file that are not results.
+/// A results file with lines that are not results.
 #[derive(Debug)]
 struct Skipped {
     path: PathBuf,
     lines: u64,
-    /// The number of the first line that is not a result, counted from 1; `None` if the beginning of the file was not
-    /// read.
+    /// The line number, counted from 1, of the first line that is not a result; `None` if the beginning of the file was
+    /// not read.
     first: Option<u64>,
 }
 
@@ -224,9 +224,9 @@ fn parse<'a>(line: &'a [u8], catalog: &'a Catalog) -> Option<Past<'a>> {
     }))
 }
 
-/// Returns the price that was paid for a prompt, divided by the cost of the prompt without the prompt cache. `paid` is
-/// the price that was paid for prompt and output. `uncached` is the cost of the prompt without the cache, and `whole`
-/// is the cost of prompt and output without it.
+/// Returns the ratio of the price that was paid for a prompt to the cost of the prompt without the prompt cache. `paid`
+/// is the price that was paid for prompt and output. `uncached` is the cost of the prompt without the cache, and
+/// `whole` is the cost of prompt and output without the cache.
 fn share(paid: Option<Money>, uncached: Option<Money>, whole: Option<Money>) -> Option<f64> {
     let (paid, uncached, whole) = (paid?.dollars(), uncached?.dollars(), whole?.dollars());
     let output = whole - uncached;

@@ -13,7 +13,7 @@ pub(super) const AS_OF: &str = "2026-01";
 pub(super) struct Step {
     /// The sum of all deposits that the tier needed, in dollars.
     pub(super) deposit: Money,
-    /// The limits of the tier, divided by the limits of the current tier: requests, input tokens, output tokens. A
+    /// The ratios of the tier's limits to the current tier's limits, for requests, input tokens and output tokens. A
     /// factor is `None` if one of the tiers has no such limit.
     pub(super) increase: [Option<f64>; 3],
     /// How many requests a day the current limits must block before the step is worth its price; `None` if this is not

@@ -58,7 +58,7 @@ impl Asked {
     }
 }
 
-/// The numbers of rows of all inputs: how many will be sent, are done, or have failed.
+/// How many rows of all inputs will be sent, are done, or have failed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rows {
     pub(super) total: u64,
@@ -73,8 +73,8 @@ pub(super) struct Rows {
     pub(super) repeated: u64,
     /// Rows that failed in earlier runs and are not sent again.
     pub(super) failed_before: u64,
-    /// Rows to be sent although they have an answer, because `--rerun` asks for it again. Rows that are asked for again
-    /// are never sent in batches.
+    /// Rows to be sent although they have an answer, because `--rerun` asks for it again. These rows are never sent in
+    /// batches.
     pub(super) asked_again: u64,
     /// Rows that can't be sent because of a fault.
     pub(super) unusable: u64,
@@ -93,7 +93,7 @@ pub(super) struct Plan<'a> {
     pub(super) batches: Option<InBatches>,
     pub(super) lane: LaneChoice,
     pub(super) batch_rows: NonZeroU32,
-    /// The highest number of rows in batches at once; `None` if it is not known.
+    /// How many rows can be in batches at the same time; `None` if this is not known.
     pub(super) batch_queue: Option<u32>,
     pub(super) alternatives: Vec<Alternative>,
     pub(super) learned: &'a Learned,
@@ -166,7 +166,7 @@ impl Fit {
         }
     }
 
-    /// Returns the word for this verdict in a plan in JSON.
+    /// Returns the word that a JSON plan uses for this verdict.
     fn name(self) -> &'static str {
         match self {
             Self::Fits => "fits",

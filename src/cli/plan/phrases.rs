@@ -13,14 +13,14 @@ pub(super) fn change_words(change: &Change) -> String {
         Change::Tier(tier) => format!("--tier {}", tier.name()),
         Change::Lane(lane) => format!("--lane {}", lane.name()),
         Change::NoCache => "--prompt-cache off".to_owned(),
-        // --map-model also changes rows that name their model, which --model does not.
+        // --map-model changes even rows that name their model, but --model does not change such rows.
         Change::Model { from, to } => format!("--map-model {}={to}", escape(from)),
         // The text names no flag, because --max-tokens leaves rows with their own max_tokens unchanged.
         Change::MaxTokens { to, .. } => format!("max_tokens {to}"),
     }
 }
 
-/// Returns how many of `rows` rows `money` pays for, if all rows together cost `cost`.
+/// Returns the number of rows that can be paid with `money`, if `rows` rows cost `cost` in total.
 pub(in crate::cli) fn rows_within(rows: u64, money: Money, cost: Money) -> u64 {
     match cost {
         Money::ZERO => rows,

@@ -14,9 +14,9 @@ use crate::forecast::{Alternative, Basis, Change};
 use crate::report::text::{ListRow, count, escape, list, percent, plural, rough_duration, wrap};
 use crate::report::words::doing_words;
 
-/// The smallest share of the time that a reason for waiting must take to be shown.
+/// A reason for waiting is shown only if it takes at least this share of the time.
 const LEAST_SHARE: f64 = 0.01;
-/// The words for the cost of rows whose model has no price.
+/// The text that replaces the cost if a model has no price.
 const UNKNOWN: &str = "unknown: a model has no price (--prices gives one)";
 /// The plan shows what a tier costs only if the tier shortens the run to less than this share of its time.
 const WORTH_PAYING: f64 = 0.95;
@@ -220,14 +220,14 @@ fn max_time_words(plan: &Plan<'_>, most: Duration) -> String {
     }
 }
 
-/// Returns whether a run that begins now and takes `time` meets the deadline, in words.
+/// Returns, in words, whether a run that begins now and takes `time` meets the deadline.
 pub(in crate::cli) fn deadline_words(time: Interval<Duration>, deadline: Timestamp, now: &ZonedDateTime) -> String {
     let ends = time.map(|span| now.timestamp().checked_add(span).unwrap_or(Timestamp::MAX));
     let span = |from: Timestamp, until: Timestamp| rough_duration(until.duration_since(from).unsigned_abs());
     let when = deadline_moment(deadline, now.timestamp(), now.time_zone());
     match Fit::of(ends, deadline) {
-        // The plan shows no time to spare, because with --lane auto, the run sends late rows online and so finishes
-        // just before the deadline.
+        // The plan does not show how much time is left, because with --lane auto, the run sends late rows online and so
+        // finishes just before the deadline.
         Fit::Fits if deadline.duration_since(ends.high).as_secs() < 2 => format!("deadline {when}: met"),
         Fit::Fits => format!("deadline {when}: met, with at least {} to spare", span(ends.high, deadline)),
         Fit::ProbablyFits => {

@@ -48,7 +48,7 @@ fn rows(provider: &ListedProvider, config: &ProviderConfig, world: &World) -> Ve
     rows
 }
 
-/// Returns the label and the words about the key of a provider. The key itself is not read.
+/// Returns the name and the text of the line about a provider's key. The key itself is not read.
 fn key(config: &ProviderConfig, world: &World) -> (&'static str, String) {
     let mut words = match &config.key {
         KeySource::Missing if !config.needs_key() => {

@@ -85,7 +85,7 @@ fn is_folder(path: &Path, disk: &dyn Disk) -> bool {
     matches!(disk.kind(path), Ok(Some(FileKind::Folder)))
 }
 
-/// The highest number of files of a folder that are checked to find runs.
+/// The highest number of files per folder that are checked to find runs.
 const MOST_FILES: usize = 10_000;
 
 /// Returns the results files of runs whose run folder names this input. The run folders are searched for in the input's

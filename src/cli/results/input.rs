@@ -1,4 +1,4 @@
-//! Finds the input of an earlier run, which its run folder records.
+//! Finds the input of an earlier run; the run folder of that run records the input.
 //!
 //! A run folder may come from another person, so an input that it names is read only if it is inside the working folder
 //! or the folder of the results. Every other input must be named with `--input`.
@@ -94,8 +94,8 @@ fn changed_input(manifest: &Manifest, inputs: &[Input]) -> Option<String> {
     files.into_iter().find(|path| !is_same(path)).map(|path| path.display().to_string())
 }
 
-/// Returns whether the file that the user named must be the input of a run. A file with the name of the results file
-/// without `.results.jsonl` could also be the output of the run, so this function returns false for it.
+/// Returns whether the file that the user named must be the input of a run. Returns false for a file whose name is the
+/// results file's name without `.results.jsonl`, because this file could also be the output of the run.
 fn is_input_of(named: &Path, results: Option<&Path>, world: &World) -> bool {
     world.resolve(named).exists() && results.is_some_and(|results| with_suffix(named, ".results.jsonl") != results)
 }

@@ -116,7 +116,7 @@ impl NewRun<'_> {
         self.note_substituted(survey, catalog);
     }
 
-    /// Prints how a schema is sent, and how many extra requests the rules for answers can send for a row.
+    /// Prints how a schema is sent, and how many extra requests the rules for answers can cause per row.
     fn note_answers<'m>(&self, models: impl Iterator<Item = &'m str>, catalog: &Catalog) {
         let notes = answer_notes::notes(
             &self.config.answers,
@@ -142,8 +142,9 @@ impl NewRun<'_> {
         }
     }
 
-    /// Returns the positions in the input where the run reads in turn: a part at the first position, then a part at the
-    /// second, and so on. Returns `None` if reading in turn saves no time under the limits at the start of the run.
+    /// Returns the positions in the input from which the run reads in turn: a part from the first position, then a part
+    /// from the second, and so on. Returns `None` if reading in turn saves no time under the limits at the start of the
+    /// run.
     pub(super) fn places(&self, survey: &Survey, catalog: &Catalog) -> Option<Places> {
         survey.places(&|pool: &PoolId| self.limits_at_start(pool, catalog))
     }

@@ -12,9 +12,9 @@ use crate::runner::input::Survey;
 impl NewRun<'_> {
     /// Returns the most useful command for the failed rows in the error log; `None` if no command helps.
     ///
-    /// If some rows can succeed unchanged, the command runs these rows again. Otherwise, the command asks again for
-    /// truncated answers, with a higher `max_tokens`, or for answers that break the rules. If there are answers of both
-    /// kinds, the command asks for the kind with more rows.
+    /// If some rows can succeed unchanged, the command runs these rows again. Otherwise, the command sends one of two
+    /// kinds of rows again: rows with truncated answers (with a higher `max_tokens`), or rows whose answers break the
+    /// rules. If there are rows of both kinds, the command sends the more frequent kind.
     pub(super) fn command_for_failures(
         &self,
         log: &FailedInLog,
@@ -33,8 +33,8 @@ impl NewRun<'_> {
         })
     }
 
-    /// Returns the new `max_tokens` for truncated answers: four times the old value, but not more than all models of
-    /// the run accept. Returns `None` if the new value would not be higher.
+    /// Returns the new `max_tokens` for truncated answers: four times the old value, or the highest value that all
+    /// models of the run accept, if that value is lower. Returns `None` if the new value would not be higher.
     fn longer(&self, stats: &Stats, survey: Option<&Survey>, catalog: &Catalog) -> Option<u32> {
         let before = failures::longest_truncated(stats).or(self.config.request.max_tokens);
         let names = survey.into_iter().flat_map(|survey| survey.models.keys().map(|name| &**name));

@@ -147,7 +147,7 @@ impl NewRun<'_> {
         Some(Fallback { on: self.config.fallback.on, ask_for })
     }
 
-    /// Returns a planner for each provider after the first, with the name of the provider.
+    /// Returns the name and the planner of each provider after the first.
     pub(super) fn other_planners(
         &self,
         catalogs: &Catalogs,

@@ -120,7 +120,7 @@ impl NewRun<'_> {
         Ok(Earlier { known, knows_rows: true, reruns_changed: false, ..earlier })
     }
 
-    /// Returns the parts of the batch lane; `None` for a run without open batches that sends no rows in batches.
+    /// Returns the parts of the batch lane; `None` if the run has no open batches and sends no rows in batches.
     pub(super) fn lane(
         &self,
         opened: Option<Opened>,

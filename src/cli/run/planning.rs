@@ -57,7 +57,7 @@ impl NewRun<'_> {
         }
     }
 
-    /// Returns the highest number of rows in batches at once; `None` without a tier.
+    /// Returns how many rows can be in batches at the same time; `None` without a tier.
     fn batch_queue(&self, catalog: &Catalog) -> Option<u32> {
         catalog.tier_table(self.config.tier).map(|table| table.batch_queue)
     }

@@ -18,7 +18,7 @@ pub(super) fn several(config: &Config) -> Option<Arc<[Arc<str>]>> {
     is_chain.then(|| config.providers().map(|provider| Arc::clone(&provider.name)).collect())
 }
 
-/// Returns the origin (the server) of each provider of a run, by the name of the provider.
+/// Returns a map from the names of a run's providers to their origins (the servers).
 ///
 /// # Errors
 /// Fails if the address of a provider is malformed or missing.
@@ -50,8 +50,8 @@ impl NewRun<'_> {
 }
 
 /// Returns the note about answers of other providers; `None` if there are no earlier answers, or if the providers are
-/// the same. `before` has the providers of the earlier answers, with their numbers of answers. `earlier` are the
-/// providers that the earlier runs could use, if they are known. `ours` are the providers of this run.
+/// the same. `before` has the providers of the earlier answers, and how many answers each of them gave. `earlier` are
+/// the providers that the earlier runs could use, if they are known. `ours` are the providers of this run.
 fn other_providers(before: &[(String, u64)], earlier: &[String], ours: &[&str]) -> Option<String> {
     let names = || before.iter().map(|(name, _)| name);
     let is_left = names().any(|name| !ours.contains(&&**name));

@@ -38,7 +38,7 @@ impl NewRun<'_> {
             bail!("--max-cost needs a price for {model:?}, which the catalog does not know; give it with --prices");
         }
         // The check of the budget ignores the money that earlier runs have spent, because this amount is not known yet.
-        // If too little money is left, the run stops later, before its first request.
+        // If too little money is left, a later check stops the run before its first request.
         if let Some(fault) =
             caps::fault(self.config.max_cost, survey).filter(|_| self.start != Start::Resume && self.planning.is_none())
         {

@@ -24,8 +24,8 @@ use crate::runner::input::Survey;
 /// The factor by which `max_tokens` is raised for truncated answers.
 const MORE: u32 = 4;
 
-/// Returns `max_tokens` for answers that were truncated at `before` tokens: four times as many, but not more than each of
-/// these models accepts.
+/// Returns `max_tokens` for answers that were truncated at `before` tokens: four times as many, or the highest number
+/// that all these models accept, if that number is lower.
 pub(super) fn raised<'a>(before: u32, models: impl Iterator<Item = &'a str>, catalog: &Catalog) -> u32 {
     let accepted = models.filter_map(|name| Some(catalog.model(name)?.max_output_tokens)).min();
     before.saturating_mul(MORE).min(accepted.unwrap_or(u32::MAX))
@@ -97,7 +97,7 @@ impl NewRun<'_> {
         );
     }
 
-    /// Prints which answers are asked for again, and with which flags.
+    /// Prints which answers the run will replace by new ones, and with which flags.
     pub(super) fn say_reruns(&self, survey: Option<&Survey>) {
         let names = flags(&self.config.overrides).join(", ");
         if self.start == Start::Resume {
@@ -145,9 +145,9 @@ impl NewRun<'_> {
         }
     }
 
-    /// Returns the command that asks again for truncated answers with a higher `max_tokens`. The new value is four
-    /// times the old value, but not more than all models of the run accept. Returns `None` if the new value would not
-    /// be higher, or if the command would not recognize the rows.
+    /// Returns the command that runs rows with truncated answers again, with a higher `max_tokens`. The new value is
+    /// four times the old value, or the highest value that all models of the run accept, if that value is lower.
+    /// Returns `None` if the new value would not be higher, or if the command would not recognize the rows.
     pub(super) fn longer_command(&self, survey: &Survey, catalog: &Catalog) -> Option<PrintedCommand> {
         let is_recorded = self.paths.results.is_some() && !recorded_rows(&self.config).is_empty();
         if !is_recorded || self.start == Start::Resume || self.is_collecting {
@@ -158,7 +158,7 @@ impl NewRun<'_> {
         self.commands.longer(tokens).filter(|_| tokens > before)
     }
 
-    /// Returns the message that no answer has to be asked for again; `None` for a run without `--rerun`.
+    /// Returns the message that no row has to be run again; `None` for a run without `--rerun`.
     pub(super) fn nothing_to_rerun(&self) -> Option<String> {
         let kinds = kinds(&self.config.rerun, " or ");
         (!self.config.rerun.is_empty()).then(|| format!("nothing to do: no answer is {kinds}"))

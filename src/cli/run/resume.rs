@@ -20,7 +20,7 @@ use crate::watch::files::Found;
 use crate::watch::status::read_status;
 
 /// Checks several error logs: reads all of them before the rows of the first log are run. So if the program rejects a
-/// log, it has not changed any file yet. A single log is read later, when its rows are run.
+/// log, no file has been changed yet. A single log is read later, when its rows are run.
 pub(super) fn check_logs(args: &ResumeArgs, world: &World) -> Result<()> {
     if args.output.as_deref() == Some(Path::new("-")) {
         bail!(

@@ -147,7 +147,7 @@ fn check_class(class: &ModelClass, models: &[SimModel]) -> Result<()> {
     Ok(())
 }
 
-/// Returns the classes of the models with their limits, each class once.
+/// Returns each class of models once, with its limits.
 fn classes(models: &[SimModel]) -> Vec<(&ModelClass, RateLimits)> {
     let mut classes: Vec<(&ModelClass, RateLimits)> = models.iter().map(|model| (&model.class, model.limits)).collect();
     classes.sort_by_key(|(class, _)| *class);

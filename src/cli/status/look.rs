@@ -59,7 +59,7 @@ impl State {
     }
 }
 
-/// The facts about a run that its files show.
+/// What the files of a run show about the run.
 #[derive(Clone, Debug)]
 pub(super) struct Looked {
     /// The results file of the run.
@@ -71,7 +71,7 @@ pub(super) struct Looked {
     pub(super) status: Option<(Value, Shown)>,
     /// A note for the user about the files.
     pub(super) note: Option<String>,
-    /// The numbers of lines in the files of the run, if there is no status.
+    /// If there is no status: how many lines the files of the run have, in words.
     pub(super) files: Option<String>,
 }
 
@@ -180,7 +180,7 @@ fn missing(disk: &dyn Disk, folder: &Path) -> String {
     }
 }
 
-/// The largest file, in bytes, whose lines are counted.
+/// Lines are counted only in files up to this size, in bytes.
 const MOST_COUNTED: u64 = 256 << 20;
 
 /// Returns how many lines the files of a run have, in words. For a very large file, returns its size instead.

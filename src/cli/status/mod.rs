@@ -90,7 +90,7 @@ fn exit(runs: &[Looked]) -> Exit {
 #[derive(Default)]
 struct Screen {
     shown_at: Option<Instant>,
-    /// The number of lines on the terminal that the next output replaces.
+    /// How many lines on the terminal the next output replaces.
     lines: usize,
 }
 

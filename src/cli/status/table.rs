@@ -45,7 +45,7 @@ fn line(row: &[String; 5], widths: [usize; 5]) -> String {
     line.trim_end().to_owned()
 }
 
-/// Shortens a name to its end, because the names of runs often have the same beginning.
+/// Removes the beginning of a long name and keeps the end, because the names of runs often begin with the same words.
 fn end_of(name: &str, columns: usize) -> String {
     if width(name) <= columns {
         return name.to_owned();

@@ -56,8 +56,8 @@ impl Providers {
 }
 
 /// Returns the providers of a run with the simulator, which answers in place of each provider. Simulated providers need
-/// no address and no key. Providers that only a file names are not simulated: they have no effect on a run with the
-/// simulator.
+/// no address and no key. Providers that are named only in a file are not simulated: they have no effect on a run with
+/// the simulator.
 fn simulated(
     flags: Flags<'_>,
     known: Known<'_>,
@@ -106,8 +106,8 @@ fn chain(flags: Flags<'_>, known: Known<'_>, world: &World) -> Result<(ProviderC
     Ok((ProviderConfig { key_variables: known.key_variables(), ..first }, FallbackConfig { chain, on }, warnings))
 }
 
-/// Returns a text for messages that says where the name of a provider comes from. `is_named` says whether settings
-/// contain the name.
+/// Returns, as text for a message, where the name of a provider comes from. `is_named` says whether settings contain
+/// the name.
 fn from(flags: Flags<'_>, is_named: &dyn Fn(&ProviderArgs) -> bool, flag: &str) -> String {
     match is_named(&flags.named.providers) || is_named(&flags.files.providers) {
         true => flag.to_owned(),

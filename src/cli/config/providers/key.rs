@@ -10,7 +10,8 @@ use crate::cli::config::world::World;
 use crate::domain::ProviderKind;
 
 /// Returns the source of the provider's key. `flags` are the flags of this call if the provider is the first one;
-/// otherwise they are empty. `files` are the settings in files, which are empty for all but the default provider.
+/// otherwise they are empty. `files` are the settings in files; they are empty unless the provider is the default
+/// provider.
 pub(super) fn source(
     found: Found<'_>,
     preset: &Preset,

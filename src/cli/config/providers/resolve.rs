@@ -29,7 +29,7 @@ pub(crate) struct Flags<'s> {
 }
 
 impl<'s> Flags<'s> {
-    /// Returns the settings outside of tables that are for a provider. The settings of files are for the default
+    /// Returns the settings of a provider that are set outside of its table. The settings of files are for the default
     /// provider, and the settings of this call are for the first provider. So a key, a header or an address that was
     /// typed for one provider is never used for another. `none` is returned for a provider that has no such settings.
     fn of_provider(&self, is_default: bool, none: &'s Settings) -> &'s Settings {
@@ -132,7 +132,7 @@ fn of_variable(is_default: bool) -> BaseUrlSource {
     if is_default { BaseUrlSource::Environment } else { BaseUrlSource::Platform }
 }
 
-/// Adds `path` to an address that does not end with it.
+/// Adds `path` to an address that does not end with `path`.
 fn with_path(url: &str, path: &str) -> String {
     let plain = url.trim().trim_end_matches('/');
     if plain.ends_with(path) { plain.to_owned() } else { format!("{plain}{path}") }

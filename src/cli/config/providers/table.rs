@@ -73,7 +73,7 @@ pub(crate) struct ProviderTable {
     pub(super) price_factor: Option<f64>,
     /// The features that the table switches on (`true`) or off (`false`).
     pub(super) features: Vec<(String, bool)>,
-    /// The region, the project and so on, by the names of their keys: each value, and its place as `file:line`.
+    /// A map from a key, such as `region` or `project`, to its value and the value's place as `file:line`.
     pub(super) places: BTreeMap<String, (String, String)>,
 }
 

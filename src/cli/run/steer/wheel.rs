@@ -36,14 +36,14 @@ pub(super) struct Wheel {
     /// A model in the rows that has no price; the inner `None` if all models have one. The outer `None` is for a pipe,
     /// because its rows are not known.
     unpriced: Option<Option<Arc<str>>>,
-    /// The windows of `--schedule` (times with other settings), and whether each was open at the last look at the
-    /// clock.
+    /// The windows of `--schedule` (periods with other settings), and whether each window was open when the thread last
+    /// looked at the clock.
     windows: Vec<(Schedule<Change>, bool)>,
 }
 
 impl Wheel {
-    /// Returns the settings at the start of a run. All windows of the schedule count as closed until the first look at
-    /// the clock.
+    /// Returns the settings at the start of a run. Until the thread first looks at the clock, all windows of the
+    /// schedule count as closed.
     pub(super) fn new(
         config: Config,
         reread: Reread,
@@ -61,7 +61,7 @@ impl Wheel {
     /// Changes settings.
     ///
     /// # Errors
-    /// Returns why the settings are rejected, and changes none of them.
+    /// Returns why the settings are rejected, and leaves all settings unchanged.
     pub(super) fn set(&mut self, changes: &[Change], by: SteeredBy) -> Turn {
         let settings: Vec<Setting> = changes.iter().filter_map(|change| self.wanted(*change, by)).collect();
         match self.adopt(&settings) {
@@ -78,7 +78,7 @@ impl Wheel {
     }
 
     /// Compares the windows of the schedule with the time `at`. Returns orders for windows that have opened or closed
-    /// since the last look.
+    /// since the last call.
     pub(super) fn follow_clock(&mut self, at: DateTime) -> Vec<Turn> {
         let states: Vec<bool> = self.windows.iter().map(|(window, _)| window.is_open(at)).collect();
         let is_moved = |(place, is_open): (usize, &bool)| (self.windows[place].1 != *is_open).then_some(place);
