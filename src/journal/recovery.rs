@@ -31,12 +31,12 @@ pub struct Recovered {
     pub answers_by: AnswersBy,
     /// Failures that still count, by class.
     pub failed: BTreeMap<ErrorClass, u64>,
-    /// The number of rows without a line that were in flight when the last run died. Their requests may have been
+    /// How many of the rows that were in flight when the last run died have no line. Their requests may have been
     /// billed. `totals.maybe_paid` counts each of these rows once.
     pub dead_in_flight: u64,
     /// The most that the rows in flight can have cost. `totals.maybe_spend` includes this amount.
     pub dead_at_most: Money,
-    /// Rows whose last answer was not accepted, and that need another request.
+    /// Rows that need another request because their last answer was not accepted.
     pub unfinished: HashMap<RowId, UnfinishedRow>,
     /// Messages for the user about the repairs that were made.
     pub notes: Vec<String>,
@@ -50,7 +50,7 @@ pub(crate) struct Recovery<'a> {
     paths: &'a RunPaths,
     run: &'a str,
     access: Access,
-    /// The qualities of answers that are asked for again.
+    /// Rows whose answers have one of these qualities are asked again.
     rerun: &'a [Quality],
     pub(crate) recovered: Recovered,
 }
@@ -153,9 +153,9 @@ impl<'a> Recovery<'a> {
         Ok(unclosed)
     }
 
-    /// Reads the manifest for a run that takes all settings from the command line. If the manifest is damaged, the run
-    /// can't check whether the results come from the same server or count the cost of removed lines, and adds a note
-    /// about it.
+    /// Reads the manifest for a run that takes all settings from the command line. If the manifest is damaged, a note
+    /// says what the run can't do: check whether the results come from the same server, and count the cost of removed
+    /// lines.
     fn read_or_note(&mut self, folder: &Path) -> Result<Option<Manifest>, JournalError> {
         match read_manifest(folder, self.disk) {
             Err(JournalError::Manifest { path, fault }) => {

@@ -77,9 +77,8 @@ impl StoredAnswers {
         Ok(index.finish())
     }
 
-    /// Reads the answers in this run's results file that other rows can take, because they can have the same key.
-    /// Truncated and refused answers are also read. `repeats` are the keys that occur more than once; `None` if they
-    /// are not known.
+    /// Reads, from this run's results file, the answers that another row with the same key can take. Truncated and
+    /// refused answers are also read. `repeats` are the keys that occur more than once; `None` if they are not known.
     ///
     /// # Errors
     /// The errors of [`StoredAnswers::read`].

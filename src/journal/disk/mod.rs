@@ -192,6 +192,7 @@ pub trait Disk: Send + Sync {
     /// The error that the system reports.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
 
-    /// Returns messages for the user that name the files and folders that were made private since the last call.
+    /// Returns the messages about files and folders that were made private since the last call. The user sees these
+    /// messages.
     fn take_notes(&self) -> Vec<String>;
 }

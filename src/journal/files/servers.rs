@@ -16,7 +16,7 @@ const SIMULATOR: &str = "simulator";
 pub(crate) struct Servers {
     /// The origin of the first provider, or `simulator`. The text is empty if the origin is not known.
     pub(crate) origin: String,
-    /// The origins of all providers, by their names.
+    /// A map from the name of each provider to its origin.
     pub(crate) providers: BTreeMap<String, String>,
 }
 

@@ -29,7 +29,7 @@ pub struct ErrorLog {
     pub broken: u64,
 }
 
-/// The offset of an entry, and the results that it names.
+/// The offset of an entry, and the results that the entry names.
 type Named = (u64, Option<String>);
 
 /// Reads an error log without changing it. `output` is the results file that the user named. If the user named no

@@ -1,4 +1,4 @@
-//! Reads result lines in exactly the form that [`crate::sink`] writes, without a JSON parser.
+//! Without a JSON parser, reads the result lines that have exactly the form that [`crate::sink`] writes.
 //!
 //! A resumed run reads every line of the results file, and nearly all lines have their members in the same order. This
 //! module checks this order byte by byte, skips the answer, and reads the members that recovery needs.
@@ -85,8 +85,7 @@ impl<'a> More<'a> for Detailed<'a> {
 }
 
 /// Parses a result line in exactly the form that [`crate::sink`] writes; `None` for every other line. `expected` is the
-/// whole member with the provider that the line probably names. Comparing the line with `expected` is faster than
-/// reading the member.
+/// provider member that the line probably has. Comparing the line with `expected` is faster than reading the member.
 pub(super) fn parse_result<'a>(line: &'a [u8], expected: Option<&[u8]>) -> Option<ResultRecord<'a>> {
     parse::<()>(line, expected).map(|(record, ())| record)
 }

@@ -1,4 +1,4 @@
-//! Compaction: removes entries that no longer count from the error log.
+//! Compaction: removes from the error log the entries that no longer count.
 //!
 //! The log is replaced in one step, so if the process dies, either the old log or the compacted log is there. A later
 //! run reads the same failures from either of them. Before the log is replaced, the charges of the removed entries are

@@ -78,7 +78,8 @@ impl Writer {
         earlier.and(own)
     }
 
-    /// Appends a line that is too long to copy. The caller passes it in parts, and it is written immediately.
+    /// Appends a line that is too long to copy. The caller passes the line in parts, and the line is written
+    /// immediately.
     ///
     /// # Errors
     /// The failure that stopped the writer.

@@ -101,7 +101,7 @@ fn code(json: &Value) -> Option<String> {
     }
 }
 
-/// Returns the waiting time that the body of one of Cloudflare's own errors states, in seconds. Waiting times of more
+/// Returns the waiting time, in seconds, that the body of one of Cloudflare's own errors states. Waiting times of more
 /// than a day are ignored.
 fn retry_after(json: &Value) -> Option<Duration> {
     let seconds = json.get("retry_after")?.as_u64()?;

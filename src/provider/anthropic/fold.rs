@@ -21,8 +21,9 @@ use super::block::{Block, Input, overlay, place, raw, string};
 use super::{growth, members, usage};
 use crate::domain::{Params, Usage};
 
-/// The longest message that is folded, in bytes. When the message is built, its parts and the whole message are in
-/// memory together, so a message needs twice its size in memory. The longest real answers have a tenth of this length.
+/// The maximum length, in bytes, of a message that is folded. When the message is built, its parts and the whole
+/// message are in memory together, so a message needs twice its size in memory. The longest real answers have a tenth
+/// of this length.
 const LONGEST_MESSAGE_BYTES: usize = 16 << 20;
 /// The highest number of content blocks in a message. The number of blocks must have a maximum, because a block uses
 /// more memory than the event that begins the block. Real answers have fewer than a hundred blocks.

@@ -23,18 +23,18 @@ const PIECE_BYTES: usize = 256 << 10;
 /// An answer with more bytes than this is large. The value equals `SHARED_BYTES` in `runner/answer_memory.rs`, so with
 /// up to 16 requests in flight, only one large answer is read at a time.
 const LARGE_BYTES: usize = 4 << 20;
-/// The memory that is reserved for a large answer, in bytes: a little more than the largest body that is read by
+/// How many bytes of memory are reserved for a large answer: a little more than the largest body that is read by
 /// default.
 const WHOLE_BYTES: usize = (32 << 20) + (64 << 10);
 
-/// The memory that is reserved for the large message of a stream, in bytes: a little more than the longest message that
+/// How many bytes of memory are reserved for the large message of a stream: a little more than the longest message that
 /// is folded.
 const MESSAGE_BYTES: usize = (16 << 20) + (64 << 10);
 
-/// The memory of the last large answer that was dropped.
+/// The memory of the large answer that was dropped last.
 static SPARE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
-/// The memory of the last large message of a stream that was dropped. A message can't use the memory in [`SPARE`],
-/// because the message and its parts are in memory together.
+/// The memory of the large stream message that was dropped last. A message can't use the memory in [`SPARE`], because
+/// the message and its parts are in memory together.
 static SPARE_MESSAGE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 
 /// A growable buffer of several pieces.
@@ -139,8 +139,8 @@ fn large(bytes: usize) -> Vec<u8> {
     spare.unwrap_or_else(|| Vec::with_capacity(WHOLE_BYTES.max(bytes)))
 }
 
-/// Returns an empty buffer for the message of a stream, which will have about `bytes` bytes. The caller passes the
-/// buffer to [`message_bytes`] when the message is complete.
+/// Returns an empty buffer for the message of a stream; the message will have about `bytes` bytes. The caller passes
+/// the buffer to [`message_bytes`] when the message is complete.
 pub(super) fn message(bytes: usize) -> Vec<u8> {
     let spare = if (LARGE_BYTES..=MESSAGE_BYTES).contains(&bytes) { take_from(&SPARE_MESSAGE) } else { None };
     spare.unwrap_or_else(|| Vec::with_capacity(if bytes < LARGE_BYTES { bytes } else { MESSAGE_BYTES.max(bytes) }))

@@ -101,7 +101,7 @@ fn by_platform(
     platform::verdict(kind, status, failure, head, retry_after, usual)
 }
 
-/// Returns the HTTP status of the API's errors of a type.
+/// Returns the HTTP status that the API uses for errors of this type.
 pub(super) fn status_of(kind: Option<&str>) -> u16 {
     known_status_of(kind).unwrap_or(500)
 }

@@ -34,7 +34,7 @@ impl Latency {
 /// grows with the length of the prompt and with `max_tokens`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OutputLengths {
-    /// The mean length for an empty prompt, in tokens.
+    /// The mean length, in tokens, of the answer to an empty prompt.
     pub mean: f64,
     /// How many tokens each token of the prompt adds to the mean length.
     pub per_prompt_token: f64,

@@ -62,8 +62,9 @@
 //! | `result_missing` | the results lack the line of a request | yes |
 //! | `result_extra` | the results contain the line of a request twice; the second line has the `custom_id` of the rule, if the rule has one | yes |
 //!
-//! Rules about requests in batches select requests with `share`, `draw`, `contains`, `models`, `first_attempts_only`,
-//! `from` and `until`. Rules with `unlisted` select batches with `share`, `draw`, `from` and `until`. For example:
+//! To select requests, rules about requests in batches use `share`, `draw`, `contains`, `models`,
+//! `first_attempts_only`, `from` and `until`. To select batches, rules with `unlisted` use `share`, `draw`, `from` and
+//! `until`. For example:
 //!
 //! ```json
 //! {"rules": [
@@ -83,7 +84,7 @@
 //!   request decide, so a fault applies to all attempts of a row or to none. With `"attempt"`, each attempt is drawn
 //!   separately.
 //! - `"first_attempts_only": true` limits the rule to the first attempt of each row.
-//! - `contains` (a text, or a list of texts) selects requests with one of the texts in the body.
+//! - `contains` (a text, or a list of texts) selects requests whose body contains one of the texts.
 //! - `models` selects requests for these models.
 //! - `arrivals` selects requests by their numbers. Requests are numbered from 1 in the order in which they arrive.
 //!
@@ -100,8 +101,8 @@
 //!   and other statuses do not have this header.
 //! - `retry_after_ms` sets the header `retry-after-ms`, and `should_retry` sets the header `x-should-retry`.
 //!
-//! If a request gets an error response from a rule, or a `reset_before` without `"billed": true`, it uses up no limit
-//! and is not billed.
+//! If a request gets an error response from a rule, or a `reset_before` without `"billed": true`, it counts against no
+//! limit and is not billed.
 
 mod file;
 mod rule;

@@ -39,7 +39,8 @@ impl MemDisk {
         self.state().changes
     }
 
-    /// Makes only change number `at` fail. Changes are counted from 0, from the creation of the disk.
+    /// Makes the change with the number `at` fail, and no other change. The numbers begin with 0 when the disk is
+    /// created.
     pub fn fail_at(&self, at: u64, kind: io::ErrorKind) {
         self.state().fault = Some(Fault::Once { at, kind });
     }

@@ -1,4 +1,4 @@
-//! The meanings that errors of platforms can have, and the words in messages that show the meaning.
+//! The meanings that platform errors can have, and the words by which error messages show these meanings.
 
 use std::time::Duration;
 
