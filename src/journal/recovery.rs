@@ -29,7 +29,7 @@ pub struct Recovered {
     pub totals: Totals,
     /// The number of answers that each provider gave in these runs.
     pub answers_by: AnswersBy,
-    /// Failures that still count, by class.
+    /// How many failures of each class still count.
     pub failed: BTreeMap<ErrorClass, u64>,
     /// How many of the rows that were in flight when the last run died have no line. Their requests may have been
     /// billed. `totals.maybe_paid` counts each of these rows once.

@@ -38,7 +38,7 @@ pub enum Usable {
 pub struct StoredFile {
     /// The path of the results file.
     pub path: PathBuf,
-    /// The answers of this file that can be used.
+    /// Which answers of this file can be used.
     pub usable: Usable,
 }
 

@@ -111,7 +111,7 @@
 //! - API version 2026-10-21: like the API, the simulator rejects sampling parameters. Unlike the API, it accepts
 //!   documents in assistant messages and citations in user messages.
 //! - Bodies: the simulator rejects compressed bodies. Unknown fields inside messages and blocks are accepted. The
-//!   simulator does not limit the size of schemas, stop sequences, or the number of messages, images and pages.
+//!   simulator limits neither the size of schemas and stop sequences nor the number of messages, images and pages.
 //! - Answers: calls of server tools other than web search and fetch (the model answers with text instead); tokens of
 //!   search results, citations and `compaction`; omitted, summarized and hidden thinking; time-outs of the API itself.
 //! - Tokens: differences between tokenizers (all models use the same one); the size of images and PDFs (every image has

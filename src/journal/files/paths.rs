@@ -119,8 +119,8 @@ impl RunPaths {
             || std::path::absolute(named).ok() == std::path::absolute(results).ok()
     }
 
-    /// Returns a function that does the same as [`Self::are_results`]. The returned function is fast if, as usual, an
-    /// entry names the same file as the entry before it.
+    /// Returns a function that does the same as [`Self::are_results`]. The returned function is fast if an entry names
+    /// the same file as the entry before it, which is the common case.
     pub(crate) fn belonging(&self) -> impl FnMut(&str) -> bool {
         let mut ours: Option<String> = None;
         move |theirs| {

@@ -52,7 +52,7 @@ impl Default for AnsweredRows {
 }
 
 impl AnsweredRows {
-    /// Sets the estimated number of rows. Memory for this number of rows is reserved in advance, so that it does not
+    /// Sets the estimated number of rows. Memory for this many rows is reserved in advance, so that the list does not
     /// have to grow in many steps.
     pub(crate) fn expect(&mut self, rows: u64) {
         self.expected = rows;

@@ -15,7 +15,7 @@ use crate::domain::{JobKey, Lane, Money, TakenFrom, Usage};
 use crate::journal::charges::Charges;
 use crate::sink::{LINE_VERSION, parse_usd};
 
-/// Receives the members of a line that only some readers need. A resumed run needs none of them and uses `()`, whose
+/// Receives those members of a line that only some readers need. A resumed run needs none of them and uses `()`, whose
 /// methods do nothing.
 pub(super) trait More<'a>: Default {
     /// Receives the model. Escapes are not decoded.
@@ -246,7 +246,7 @@ fn usage(at: &mut Cursor<'_>) -> Option<Usage> {
     })
 }
 
-/// Reads an amount of money. If the JSON parser would not accept a value as money, it is read as zero.
+/// Reads an amount of money. A value that the JSON parser would not accept as money is read as zero.
 fn money(at: &mut Cursor<'_>) -> Option<Money> {
     let text = std::str::from_utf8(at.number()?).ok()?;
     Some(parse_usd(text).unwrap_or(Money::ZERO))

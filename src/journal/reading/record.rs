@@ -80,7 +80,7 @@ impl ResultRecord<'_> {
     }
 }
 
-/// The members of a result line that only a report needs.
+/// Those members of a result line that only a report needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Details<'a> {
     /// The model that answered; `None` if the line names no model.

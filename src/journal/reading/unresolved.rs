@@ -24,7 +24,7 @@ pub(crate) enum EntryKind {
     Unfinished,
 }
 
-/// An entry of the error log that still counts.
+/// An error log entry that still counts.
 #[derive(Clone, Debug)]
 struct Entry {
     key: u64,

@@ -14,7 +14,7 @@ use crate::journal::disk::{Disk, DiskFailure};
 use crate::journal::files::Output;
 use crate::journal::reading::{Parsed, Unresolved, parse_error};
 
-/// Removes all entries of the log that are not in `unresolved`, and updates the offsets in `unresolved`.
+/// Removes from the log all entries that are not in `unresolved`, and updates the offsets in `unresolved`.
 ///
 /// If every entry still counts, nothing is done.
 ///

@@ -39,7 +39,7 @@ pub(super) enum End {
     Broken(String),
 }
 
-/// The members of an event that this module reads.
+/// Those members of an event that this module reads.
 #[derive(Deserialize)]
 struct Event<'a> {
     #[serde(rename = "type", default)]
@@ -80,7 +80,7 @@ pub(super) struct Fold {
 /// Events that are allowed only after `message_start`.
 const FOLLOWS_START: [&str; 4] = ["content_block_start", "content_block_delta", "message_delta", "message_stop"];
 
-/// The memory that a content block uses in addition to its members, in bytes.
+/// How many bytes of memory a content block uses in addition to its members.
 const BLOCK_BYTES: usize = 256;
 
 impl Fold {

@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 use crate::domain::json::put_on_one_line;
 
-/// The length of every piece of a buffer, in bytes. The first piece of a buffer begins smaller and grows to this
+/// The length of a full piece of a buffer, in bytes. The first piece of a buffer begins smaller and grows to this
 /// length.
 const PIECE_BYTES: usize = 256 << 10;
 /// An answer with more bytes than this is large. The value equals `SHARED_BYTES` in `runner/answer_memory.rs`, so with

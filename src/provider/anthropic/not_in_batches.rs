@@ -1,4 +1,4 @@
-//! Finds the members of a request that the API rejects in batches.
+//! Finds those members of a request that the API rejects in batches.
 //!
 //! This module checks requests before they are sent, because the API checks the requests of a batch only when they run.
 //! Without this check, the user would learn hours later that the API had rejected every request because of a member.

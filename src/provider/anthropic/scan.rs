@@ -17,7 +17,7 @@ use crate::domain::{Quality, Usage};
 /// The deepest nesting of values that the scan reads. The parser reads answers with deeper nesting.
 const DEEPEST: u32 = 64;
 
-/// The members of a request that can add tools without naming them.
+/// Those members of a request that can add tools without naming them.
 const BRINGS_TOOLS: [&[u8]; 2] = [b"mcp_servers", b"thread"];
 
 /// The facts about a message that the scan found. The strings that were read have no escapes.

@@ -49,9 +49,9 @@ use super::{scan, usage};
 use crate::domain::json::{self, DEEPEST, lone_surrogate};
 use crate::domain::{Quality, Request, Usage, quoted};
 
-/// The deepest nesting of a message that is kept. A line of results adds two levels around the message, and common
-/// parsers accept at most [`DEEPEST`] levels in total. A result line with more levels could not be read again. The
-/// API's own answers have a tenth of this depth.
+/// The maximum nesting depth of a message; a message with deeper nesting is rejected. A line of results adds two levels
+/// around the message, and common parsers accept at most [`DEEPEST`] levels in total. A result line with more levels
+/// could not be read again. The API's own answers have a tenth of this depth.
 const DEEPEST_MESSAGE: u32 = DEEPEST - 2;
 
 /// The reason why an answer is rejected.
@@ -63,7 +63,7 @@ pub(super) enum Refused {
     Paused,
 }
 
-/// The members of a message that this module checks.
+/// Those members of a message that this module checks.
 #[derive(Deserialize)]
 pub(super) struct Shape<'a> {
     #[serde(borrow, rename = "type")]
@@ -125,7 +125,7 @@ fn broken<T>(why: impl Into<Cow<'static, str>>) -> Result<T, Refused> {
     Err(Refused::Broken(why.into()))
 }
 
-/// The members of a content block that this module checks.
+/// Those members of a content block that this module checks.
 #[derive(Deserialize)]
 struct Block<'a> {
     #[serde(rename = "type")]
@@ -175,7 +175,7 @@ fn string(raw: &RawValue) -> Option<String> {
     serde_json::from_str(raw.get()).ok()
 }
 
-/// The members of a request that can offer tools to the model.
+/// Those members of a request that can offer tools to the model.
 #[derive(Deserialize)]
 struct Asked<'a> {
     #[serde(borrow)]
