@@ -27,8 +27,8 @@ pub struct Closed {
 }
 
 impl Journal {
-    /// Ends the run. Makes all lines durable, and removes the lines that no longer count from the results and the error
-    /// log. Empties the slots (the records of requests in flight), and writes the learned limits. A failure to write
+    /// Ends the run. Makes all lines durable, and removes from the results and the error log the lines that no longer
+    /// count. Empties the slots (the records of requests in flight), and writes the learned limits. A failure to write
     /// the limits is not an error.
     ///
     /// With `keeps_slots`, the slots stay filled, as they do when the process dies. Set `keeps_slots` if requests were

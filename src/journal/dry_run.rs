@@ -1,4 +1,4 @@
-//! Reads the files that a real run would find, for a dry run. A dry run fails in the same cases as the real run, and
+//! For a dry run, reads the files that a real run would find. A dry run fails in the same cases as the real run, and
 //! changes nothing.
 
 use std::collections::BTreeMap;

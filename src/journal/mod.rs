@@ -135,7 +135,7 @@ pub struct Journal {
     results_end: u64,
     /// The offset in the results file at which the line of this run's last answer begins.
     last_result: u64,
-    /// The private file for answers that later rows may need, used only without a results file.
+    /// The private file for answers that later rows may need. It is used only if there is no results file.
     private: Option<PrivateFile>,
     /// A buffer for a line that is made before it is appended.
     line: Vec<u8>,

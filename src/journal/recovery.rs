@@ -57,7 +57,7 @@ pub(crate) struct Recovery<'a> {
 
 /// The files that exist when a run begins.
 pub(super) struct Existing {
-    /// Whether the run folder has a manifest, which shows that a run of this program has used it.
+    /// Whether the run folder has a manifest, which shows that a run of this program has used the folder.
     is_known: bool,
     /// The lock of the run folder; `None` in a dry run, or if results go to standard output.
     pub(crate) lock: Option<Lock>,

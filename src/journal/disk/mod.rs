@@ -144,7 +144,7 @@ pub trait Disk: Send + Sync {
     /// Returns what exists at `path`, without following a symbolic link; `None` if nothing exists there.
     ///
     /// # Errors
-    /// A [`Refusal`] if this program is not allowed to use the file or folder, and any other system error.
+    /// A [`Refusal`] if this program is not allowed to use the file or folder; any other system error.
     fn kind(&self, path: &Path) -> io::Result<Option<FileKind>>;
 
     /// Returns whether `path` is a folder that can contain outputs. Symbolic links are followed.

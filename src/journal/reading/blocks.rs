@@ -158,8 +158,8 @@ fn first_line(bytes: &[u8]) -> Option<usize> {
     bytes[free..].iter().position(|&byte| byte == b'\n').map(|at| free + at + 1)
 }
 
-/// Reads a file of `size` bytes. `read` makes a value from each block, on any thread. `take` receives these values in
-/// the order of the file. Lines that were appended beyond `size` are left out.
+/// Reads a file of `size` bytes. `read` makes a value from each block, on one of the threads. `take` receives these
+/// values in the order of the file. Lines that were appended beyond `size` are left out.
 ///
 /// # Errors
 /// The first error that `take` returns. After an error, no more blocks are read.

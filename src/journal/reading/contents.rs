@@ -39,7 +39,7 @@ pub(crate) struct Contents {
     /// The number of result lines of each provider.
     pub(crate) answers_by: AnswersBy,
     /// Rows that were in flight when the last run died, and the most that each row can have cost. A row is removed when
-    /// a line is found that the run that died wrote for this row.
+    /// a line of that run is found for the row.
     pub(crate) in_flight: HashMap<RowId, Money>,
     /// Rows that need another request because their last answer was not accepted.
     pub(crate) unfinished: HashMap<RowId, UnfinishedRow>,
@@ -195,7 +195,7 @@ pub(super) fn other_results(file: &dyn DiskFile, path: &Path, offset: u64, resul
 #[derive(Default)]
 struct Answers {
     rows: Vec<RowId>,
-    /// The qualities of the answers in the block. They are kept only if rows are run again because of their qualities.
+    /// The qualities of the answers in the block. The qualities are kept only if rows are run again because of them.
     qualities: Vec<Quality>,
     totals: Totals,
     answers_by: AnswersBy,

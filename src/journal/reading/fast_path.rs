@@ -3,9 +3,9 @@
 //! A resumed run reads every line of the results file, and nearly all lines have their members in the same order. This
 //! module checks this order byte by byte, skips the answer, and reads the members that recovery needs.
 //!
-//! For every other line, this module returns `None`: the line is damaged, was rewritten by another tool, has another
-//! order of members, or has an escape in its label. The JSON parser ([`super::parse`]) then parses the line. If this
-//! module returns a record, it is the record that the parser would return.
+//! For every other line, this module returns `None`. Such a line is damaged, was rewritten by another tool, has its
+//! members in another order, or has an escape in its label. The JSON parser ([`super::parse`]) then parses the line. If
+//! this module returns a record, it is the record that the parser would return.
 
 use std::borrow::Cow;
 
@@ -90,7 +90,7 @@ pub(super) fn parse_result<'a>(line: &'a [u8], expected: Option<&[u8]>) -> Optio
     parse::<()>(line, expected).map(|(record, ())| record)
 }
 
-/// Parses a result line like [`parse_result`], with its details. Also returns `None` if a detail has an escape.
+/// Parses a result line as [`parse_result`] does, and its details too. Also returns `None` if a detail has an escape.
 pub(super) fn parse_detailed(line: &[u8]) -> Option<(ResultRecord<'_>, Details<'_>)> {
     parse::<Detailed<'_>>(line, None)
         .and_then(|(record, detailed)| (!detailed.has_escape).then_some((record, detailed.details)))

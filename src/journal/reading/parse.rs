@@ -1,4 +1,4 @@
-//! Parses all lines of this program. The members of a line can be in any order.
+//! Parses every kind of line that this program writes. The members of a line can be in any order.
 
 use std::borrow::Cow;
 

@@ -2,7 +2,7 @@
 //! removed at the end of a run.
 //!
 //! A named row gets a second answer if somebody changes its request and runs the row again. A failure does not
-//! supersede an answer: an answer that was paid for stays until there is another one.
+//! supersede an answer: an answer that was paid for stays until there is a newer answer.
 //!
 //! Finding the rows with several lines needs no second reading of the file. Rows that already have several lines are
 //! found when the results are read at the start. For each answer of this run, the set of done rows shows whether the
