@@ -179,8 +179,8 @@ async fn attend(
     stage: Arc<Stage>,
     _place: OwnedSemaphorePermit,
 ) {
-    // Small pieces of a stream should be sent without delay. If the socket does not allow this setting, they are sent
-    // later, which does no harm.
+    // Small pieces of a stream should be sent without delay. If the socket does not allow this setting, the pieces are
+    // sent later, which does no harm.
     let _ = stream.set_nodelay(true);
     let (wire, quiet) = (Wire::new(), stage.bounds.quiet);
     let stream = Cuttable::new(stream, wire.clone());

@@ -1,8 +1,8 @@
 //! The memory for an answer that is still arriving.
 //!
-//! A buffer that doubles its size uses up to twice the memory that its content needs. While its content is moved, the
-//! buffer uses three times the memory that its content needs. Buffers that double their size free blocks of many
-//! different sizes, and allocators return these blocks to the system late. So bytes are collected in pieces of one
+//! A buffer that doubles its size whenever it is full can use twice the memory that its content needs. While its
+//! content is moved, the buffer uses three times the memory that its content needs. Such buffers also free blocks of
+//! many different sizes, and allocators return these blocks to the system late. So bytes are collected in pieces of one
 //! size, which are joined at the end. The next answer uses the same pieces again.
 //!
 //! When an answer becomes large, memory for the largest allowed body is reserved in one step. Reserving so much memory

@@ -1,4 +1,4 @@
-//! Reads the body of a request with limits on time and memory.
+//! Reads the body of a request, within limits on time and memory.
 
 use std::future::poll_fn;
 use std::pin::Pin;

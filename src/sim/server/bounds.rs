@@ -12,7 +12,8 @@ pub struct Bounds {
     pub quiet: Duration,
     /// How long the body of a request can take to arrive.
     pub body: Duration,
-    /// The maximum number of open connections. If all are in use, a new connection waits until another one is closed.
+    /// The maximum number of open connections. If this many connections are open, a new connection waits until one of
+    /// them is closed.
     pub connections: usize,
     /// The maximum length, in bytes, of a request's headers.
     pub head_bytes: usize,
