@@ -40,7 +40,7 @@ pub struct Recovered {
     pub unfinished: HashMap<RowId, UnfinishedRow>,
     /// Messages for the user about the repairs that were made.
     pub notes: Vec<String>,
-    /// The manifest of the last run. `resume` takes settings from it.
+    /// The manifest of the last run. `resume` takes settings from this manifest.
     pub manifest: Option<Manifest>,
 }
 
@@ -95,7 +95,7 @@ impl<'a> Recovery<'a> {
         Ok(Existing { is_known, lock, outputs, unclosed })
     }
 
-    /// Reads the results and the error log without repairing them. Returns what it found, and the failures that still
+    /// Reads the results and the error log without repairing them. Returns what was found, and the failures that still
     /// count.
     pub(crate) fn read(mut self, existing: &Existing, start: Start) -> Result<(Recovered, Unresolved), JournalError> {
         let contents = self.read_both(existing, start)?;

@@ -5,7 +5,7 @@
 //! the files is used.
 //!
 //! The index is stored like the set of done rows ([`DoneSet`]), because both are sets of pairs of numbers. The files
-//! are read on several threads, as for that set.
+//! are read on several threads, as for the set of done rows.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -208,7 +208,7 @@ fn null(at: &mut Cursor<'_>) -> Option<()> {
     at.literal(b"null")
 }
 
-/// Reads the member of the provider. Like the JSON parser, this function rejects text that is not UTF-8.
+/// Reads the member that names the provider. Like the JSON parser, this function rejects text that is not UTF-8.
 #[inline(never)]
 fn provider<'a>(at: &mut Cursor<'a>) -> Option<Option<&'a [u8]>> {
     let text = raw_text(at, b",\"provider\":")?;

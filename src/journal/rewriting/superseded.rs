@@ -9,9 +9,9 @@
 //! row already had an answer. If every row has only one line, nothing is read or written.
 //!
 //! The results file is replaced in one step, so if the process dies, either the old file or the new file is there. A
-//! later run reads the same answers from either of them. Before the file is replaced, the charges of the removed lines
-//! are passed to `carry`. If the program dies between these two steps, the charges are counted twice. For a budget, it
-//! is safer to count too much than too little.
+//! later run reads the same answers from either file. Before the file is replaced, the charges of the removed lines are
+//! passed to `carry`. If the program dies between these two steps, the charges are counted twice. For a budget, it is
+//! safer to count too much than too little.
 //!
 //! A line with a key in an unknown format is kept, because the program can't tell whether the row has a label.
 

@@ -6,8 +6,8 @@
 //! as the server spelled them. If an escaped character is split between two deltas, the folded message has the whole
 //! character.
 //!
-//! One rule folds nearly all deltas. A string is appended to the block's member of the same name. A value of another
-//! type replaces that member. This rule also keeps deltas of unknown types. Two types of deltas have rules of their
+//! One rule folds nearly all deltas. A string is appended to the block's member of the same name. A value that is not a
+//! string replaces that member. This rule also keeps deltas of unknown types. Two types of deltas have rules of their
 //! own: `input_json_delta` contains a piece of JSON, and `citations_delta` contains one more item of a list. Events of
 //! unknown types are ignored, as the API asks. Source: API documentation, "Streaming messages" (2026-08-22).
 
@@ -124,7 +124,7 @@ impl Fold {
             return Err("a second message_start".to_owned());
         }
         // A `usage` that is not an object is kept unchanged in the message. If `message_delta` has a usage, that usage
-        // replaces it.
+        // replaces the earlier one.
         self.usage = match message.get("usage").filter(|usage| usage.starts_with('{')) {
             Some(usage) => part(Some(usage), "message_start's usage")?,
             None => Params::default(),
