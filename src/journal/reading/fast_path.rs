@@ -3,9 +3,9 @@
 //! A resumed run reads every line of the results file, and nearly all lines have their members in the same order. This
 //! module checks this order byte by byte, skips the answer, and reads the members that recovery needs.
 //!
-//! For every other line, this module returns `None`. Such a line is damaged, was rewritten by another tool, has its
-//! members in another order, or has an escape in its label. The JSON parser ([`super::parse`]) then parses the line. If
-//! this module returns a record, it is the record that the parser would return.
+//! For a line in any other form, this module returns `None`. Such a line is damaged, was rewritten by another tool, has
+//! its members in another order, or has an escape in its label. The JSON parser ([`super::parse`]) then parses the
+//! line. If this module returns a record, it is the record that the parser would return.
 
 use std::borrow::Cow;
 
