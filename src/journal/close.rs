@@ -12,8 +12,8 @@ use crate::domain::ErrorClass;
 /// Whether a run read its whole input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputRead {
-    /// The run read the input to the end. If this run did not write an earlier entry for a broken or rejected row
-    /// again, the entry is removed.
+    /// The run read the input to the end. An earlier entry for a broken or rejected row is removed unless this run
+    /// wrote the entry again.
     Whole,
     /// The run did not read the input to the end, or it read an error log.
     Part,
@@ -22,13 +22,13 @@ pub enum InputRead {
 /// What the journal reports when it is closed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Closed {
-    /// The number of entries in the error log by error class, including the entries of earlier runs.
+    /// How many entries of each error class the error log has; the entries of earlier runs are included.
     pub failed: BTreeMap<ErrorClass, u64>,
 }
 
 impl Journal {
-    /// Ends the run. Makes all lines durable, and removes the lines that no longer count from the results and the error
-    /// log. Empties the slots (the records of requests in flight), and writes the learned limits. A failure to write
+    /// Ends the run. Makes all lines durable, and removes from the results and the error log the lines that no longer
+    /// count. Empties the slots (the records of requests in flight), and writes the learned limits. A failure to write
     /// the limits is not an error.
     ///
     /// With `keeps_slots`, the slots stay filled, as they do when the process dies. Set `keeps_slots` if requests were

@@ -1,4 +1,4 @@
-//! Reads the files that a real run would find, for a dry run. A dry run fails in the same cases as the real run, and
+//! For a dry run, reads the files that a real run would find. A dry run fails in the same cases as the real run, and
 //! changes nothing.
 
 use std::collections::BTreeMap;
@@ -56,7 +56,7 @@ impl Inspected {
         Ok(copy_rows(&*self.disk, errors, &self.unresolved.row_offsets(only), path)?)
     }
 
-    /// Returns the number of failures that still count, by class.
+    /// Returns how many failures of each class still count.
     pub(crate) fn failed(&self) -> BTreeMap<ErrorClass, u64> {
         self.unresolved.by_class()
     }

@@ -135,23 +135,23 @@ pub struct Journal {
     results_end: u64,
     /// The offset in the results file at which the line of this run's last answer begins.
     last_result: u64,
-    /// The private file for answers that later rows may need, used only without a results file.
+    /// The private file for answers that later rows may need. It is used only if there is no results file.
     private: Option<PrivateFile>,
     /// A buffer for a line that is made before it is appended.
     line: Vec<u8>,
     writer: Writer,
     outputs: Outputs,
-    /// The limits that the run learned, which are written to the run folder at its end.
+    /// The limits that the run learned, which are written to the run folder when the run ends.
     learned: Option<LearnedLimits>,
-    /// Whether the error log is removed at the end of the run if the log is empty. An empty log is removed in three
-    /// cases: this run created the log, the log has the default name for these results, or results go to standard
-    /// output. In all other cases, an empty log stays beside its results, because the user named it for `resume`.
+    /// Whether an empty error log is removed at the end of the run. An empty log is removed in three cases: this run
+    /// created the log, the log has the default name for these results, or results go to standard output. In all other
+    /// cases, an empty log stays beside its results, because the user named it for `resume`.
     is_log_ours: bool,
     _lock: Option<Lock>,
 }
 
 impl Journal {
-    /// Appends the line of a job's outcome. Returns the log that the line belongs to.
+    /// Appends the line of a job's outcome. Returns the file that the line belongs to.
     ///
     /// The row is done when a commit with `seq` or a higher number is reported. `seq` must never decrease from one call
     /// to the next.
@@ -296,7 +296,8 @@ impl Journal {
         self.writer.unwritten_bytes()
     }
 
-    /// Writes the failed rows whose entry still counts to a file in the run folder. Returns the path of this file.
+    /// Writes the failed rows into a file in the run folder, except the rows whose entry no longer counts. Returns the
+    /// path of this file.
     ///
     /// `resume` reads this file, because the error log itself gets new entries during the run. If `only` is not empty,
     /// only rows of these error classes are written. Rows that could not be read are left out.
@@ -343,7 +344,7 @@ impl Journal {
     }
 }
 
-/// Returns the path of the file in the run folder that `resume` reads its rows from.
+/// Returns the path of the run-folder file that `resume` reads its rows from.
 fn resume_input_in(folder: &Path) -> PathBuf {
     folder.join("resume.jsonl")
 }

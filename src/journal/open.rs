@@ -117,7 +117,7 @@ impl Journal {
     /// Makes the manifest describe this run, with its input, its settings and its output. Until this call, the manifest
     /// describes the previous run. Call this function only when it is certain that the rows of this run belong to the
     /// answers of the previous run. A run that does not start must not change the manifest, because the manifest says
-    /// how the rows of these answers were read.
+    /// how the rows of the existing answers were read.
     ///
     /// # Errors
     /// [`JournalError::Disk`].
@@ -151,7 +151,7 @@ fn next_manifest(
             (Manifest { settings, ..described_as(before, given.clone()) }, Some(given))
         }
         // Without a manifest, it is not known how the rows of earlier runs were read. This matters for `resume`, and
-        // for a run that finds answers.
+        // for a run that finds earlier answers.
         (None, Start::Resume) => (without_rows(given), None),
         (None, Start::Continue) if !recovered.done.is_empty() => (without_rows(given.clone()), Some(given)),
         (None, Start::Continue | Start::Fresh) => (given, None),

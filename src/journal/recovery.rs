@@ -29,18 +29,18 @@ pub struct Recovered {
     pub totals: Totals,
     /// The number of answers that each provider gave in these runs.
     pub answers_by: AnswersBy,
-    /// Failures that still count, by class.
+    /// How many failures of each class still count.
     pub failed: BTreeMap<ErrorClass, u64>,
-    /// The number of rows without a line that were in flight when the last run died. Their requests may have been
+    /// How many of the rows that were in flight when the last run died have no line. Their requests may have been
     /// billed. `totals.maybe_paid` counts each of these rows once.
     pub dead_in_flight: u64,
     /// The most that the rows in flight can have cost. `totals.maybe_spend` includes this amount.
     pub dead_at_most: Money,
-    /// Rows whose last answer was not accepted, and that need another request.
+    /// Rows that need another request because their last answer was not accepted.
     pub unfinished: HashMap<RowId, UnfinishedRow>,
     /// Messages for the user about the repairs that were made.
     pub notes: Vec<String>,
-    /// The manifest of the last run. `resume` takes settings from it.
+    /// The manifest of the last run. `resume` takes settings from this manifest.
     pub manifest: Option<Manifest>,
 }
 
@@ -50,14 +50,14 @@ pub(crate) struct Recovery<'a> {
     paths: &'a RunPaths,
     run: &'a str,
     access: Access,
-    /// The qualities of answers that are asked for again.
+    /// Rows whose answers have one of these qualities are asked again.
     rerun: &'a [Quality],
     pub(crate) recovered: Recovered,
 }
 
 /// The files that exist when a run begins.
 pub(super) struct Existing {
-    /// Whether the run folder has a manifest, which shows that a run of this program has used it.
+    /// Whether the run folder has a manifest, which shows that a run of this program has used the folder.
     is_known: bool,
     /// The lock of the run folder; `None` in a dry run, or if results go to standard output.
     pub(crate) lock: Option<Lock>,
@@ -95,7 +95,7 @@ impl<'a> Recovery<'a> {
         Ok(Existing { is_known, lock, outputs, unclosed })
     }
 
-    /// Reads the results and the error log without repairing them. Returns what it found, and the failures that still
+    /// Reads the results and the error log without repairing them. Returns what was found, and the failures that still
     /// count.
     pub(crate) fn read(mut self, existing: &Existing, start: Start) -> Result<(Recovered, Unresolved), JournalError> {
         let contents = self.read_both(existing, start)?;
@@ -153,9 +153,9 @@ impl<'a> Recovery<'a> {
         Ok(unclosed)
     }
 
-    /// Reads the manifest for a run that takes all settings from the command line. If the manifest is damaged, the run
-    /// can't check whether the results come from the same server or count the cost of removed lines, and adds a note
-    /// about it.
+    /// Reads the manifest for a run that takes all settings from the command line. If the manifest is damaged, a note
+    /// says what the run can't do: check whether the results come from the same server, and count the cost of removed
+    /// lines.
     fn read_or_note(&mut self, folder: &Path) -> Result<Option<Manifest>, JournalError> {
         match read_manifest(folder, self.disk) {
             Err(JournalError::Manifest { path, fault }) => {

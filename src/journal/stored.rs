@@ -5,7 +5,7 @@
 //! the files is used.
 //!
 //! The index is stored like the set of done rows ([`DoneSet`]), because both are sets of pairs of numbers. The files
-//! are read on several threads, as for that set.
+//! are read on several threads, as for the set of done rows.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ pub enum Usable {
 pub struct StoredFile {
     /// The path of the results file.
     pub path: PathBuf,
-    /// The answers of this file that can be used.
+    /// Which answers of this file can be used.
     pub usable: Usable,
 }
 
@@ -77,9 +77,8 @@ impl StoredAnswers {
         Ok(index.finish())
     }
 
-    /// Reads the answers in this run's results file that other rows can take, because they can have the same key.
-    /// Truncated and refused answers are also read. `repeats` are the keys that occur more than once; `None` if they
-    /// are not known.
+    /// Reads, from this run's results file, the answers that another row with the same key can take. Truncated and
+    /// refused answers are also read. `repeats` are the keys that occur more than once; `None` if they are not known.
     ///
     /// # Errors
     /// The errors of [`StoredAnswers::read`].

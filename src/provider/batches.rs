@@ -185,6 +185,6 @@ pub trait BatchApi: Send + Sync {
         None
     }
 
-    /// Returns the name of the first member of a request that can't be used in batches; `None` if there is none.
+    /// Returns the name of the first request member that can't be used in batches; `None` if there is none.
     fn refused_in_batches(&self, request: &Request) -> Option<&'static str>;
 }

@@ -56,8 +56,8 @@ fn failure_of(verdict: &mut Verdict) -> Option<&mut Failure> {
 /// Returns a sentence about a wrong clock, if a wrong clock explains why the server rejected the request (with status
 /// 400, 401 or 403). `message` is the message of the server, and `now` is the time on this machine.
 ///
-/// If the status is 401 or 403, a `date` header with another time is enough. If the status is 400, the message must be
-/// about the time of a signature.
+/// If the status is 401 or 403, it is enough that the `date` header shows another time than `now`. If the status is
+/// 400, the message must be about the time of a signature.
 fn clock_skew(head: &ReplyHead, message: &str, now: Timestamp) -> Option<String> {
     let message = message.to_ascii_lowercase();
     let is_said = WORDS.iter().any(|words| message.contains(words));

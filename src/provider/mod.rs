@@ -1,8 +1,8 @@
 //! Providers: a provider writes the HTTP request for a row, and reads the response.
 //!
 //! This module is pure: it turns bytes into values and values into bytes. The module knows the form of the requests and
-//! responses of each API, and decides what replies mean. It uses no sockets, limits or files. There is one folder for
-//! each provider. The header names, error types and error codes of a provider appear only in its folder.
+//! responses of each API, and decides what replies mean. The module uses no sockets, limits or files. There is one
+//! folder for each provider. The header names, error types and error codes of a provider appear only in its folder.
 
 pub mod anthropic;
 mod batches;

@@ -45,8 +45,8 @@ pub enum Transfer {
     Bulk,
 }
 
-/// The body of a request. A body is either the row's request, byte for byte, with texts that are inserted during
-/// sending, or a source that is read during sending.
+/// The body of a request. Most bodies are the request of a row, byte for byte, into which texts are inserted during
+/// sending. Other bodies come from a source, which is read during sending.
 ///
 /// The row's bytes are shared and never changed, so a retry copies nothing, and equal prefixes stay equal. Each
 /// insertion (`stream`, a cache mark) is a splice. Bytes and splices are joined when the request is sent.
@@ -80,7 +80,7 @@ pub trait BodySource: Send + Sync + fmt::Debug {
 /// A splice: a text that is inserted into a body, or that replaces bytes of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Splice {
-    /// The offset in the body's own bytes before which the text is inserted.
+    /// The text is inserted before this offset in the body's own bytes.
     pub at: usize,
     /// The number of the body's own bytes that the text replaces, beginning at `at`.
     pub leave_out: usize,

@@ -13,8 +13,8 @@
 //! | rule | source |
 //! |---|---|
 //! | each organization has three buckets per model class (requests, uncached input, output), which refill continuously | Docs, Rate limits, 2026-08-22 |
-//! | input is estimated at the start and corrected at the end; tokens that are read from the cache use nothing of the input limit, except with the oldest models | Docs, Rate limits, 2026-08-22 |
-//! | output uses up its limit while it is produced; `max_tokens` has no effect on the limits | Docs, Rate limits, from 2026-02-19 |
+//! | input is estimated at the start and corrected at the end; tokens that are read from the cache do not count against the input limit, except with the oldest models | Docs, Rate limits, 2026-08-22 |
+//! | output counts against its limit while it is produced; `max_tokens` has no effect on the limits | Docs, Rate limits, from 2026-02-19 |
 //! | under the older rule, the whole `max_tokens` counts against the limit at the start, and the unused part is given back at the end ([`config::OutputRule::MaxTokensUpFront`]) | Docs, Rate limits, to 2026-02-18 |
 //! | every answer to a message and every 429 from a limit has rate headers: the limit per minute, what is left (tokens to the nearest thousand), and the time at which the bucket is full again | Docs, Rate limits, 2026-08-22; recorded answers, 2026-02-25 |
 //! | each of the headers `anthropic-ratelimit-tokens-…` is the sum of input and output | Docs, Rate limits, 2026-08-22; recorded answers, 2026-02-25 |
@@ -35,17 +35,17 @@
 //! | the API rejects blocks with unknown types | AstrBotDevs/AstrBot#4444, 2026-01; the types are taken from the Python SDK 2.14.0, 2026-11 |
 //! | images are JPEG, PNG, GIF or WebP, and their data is Base64 | Docs, Vision, 2026-08-22; anthropics/claude-code#8184 and #2438; felixarntz/ai-services#19 |
 //! | names of tools match `^[a-zA-Z0-9_-]{1,128}$` and are unique; their schemas have no `oneOf`, `allOf` or `anyOf` at the top | home-assistant/core#147760, 2025-06; anthropics/claude-code#96152, 2026-09, and #10687; Hmbown/Codewhale#4329, 2026-07 |
-//! | thinking can't be used with a forced tool choice; with a budget for thinking, an assistant message that the model has to continue must begin with thinking | Docs, Extended thinking, 2026-08; mastra-ai/mastra#7507; deepset-ai/haystack-core-integrations#2146 |
+//! | thinking can't be used with a forced tool choice; if thinking has a budget, an assistant message that the model has to continue must begin with a thinking block | Docs, Extended thinking, 2026-08; mastra-ai/mastra#7507; deepset-ai/haystack-core-integrations#2146 |
 //! | a prefilled beginning of the answer must not end with white space, and can't be used with structured output | Docs, Prefill Claude's response and Structured outputs, 2026-08; tailcallhq/forgecode#1872 |
 //! | schemas of structured output and of strict tools need `additionalProperties: false` in each object, and must not limit numbers or the length of texts and lists (except `minItems` 0 and 1), or contain external references or recursion; a request has at most 20 strict tools, and 24 optional properties in all these schemas | Docs, Structured outputs, 2026-08; veryfront/veryfront-code#3918, BerriAI/litellm#35808, agentjido/req_llm#302 and #706, laravel/ai#715, 2025-12 to 2026-08 |
 //! | the stop reason of an answer is one of `end_turn`, `max_tokens`, `stop_sequence`, `tool_use`, `refusal`, `model_context_window_exceeded`; `pause_turn` and others can be scripted | Docs, Handling stop reasons, 2026-08-22 |
 //! | a request continues a paused answer if it has this answer as an assistant message at the end | Docs, Server tools, 2026-11 |
-//! | a refusal before the first output costs nothing, but uses up limits; a refusal after some output is billed, and `stop_details` has its category | Docs, Refusals and fallback, 2026-08 |
+//! | a refusal before the first output costs nothing, but counts against the limits; a refusal after some output is billed, and `stop_details` has its category | Docs, Refusals and fallback, 2026-08 |
 //! | structured output and forced tools are answered with JSON that fits the schema | Docs, Structured outputs, 2026-08 |
 //! | all other documented errors (402, 409, 500, 504, 529, `error_code`s, `x-should-retry`), and the errors of a gateway in front of the API, can be injected with a fault file | Docs, Errors, 2026-10; reports of users |
 //! | a stream has the documented events in the documented order: pings, text, thinking, signature and tool input, the count of output at the end, and errors inside the stream | Docs, Streaming messages, 2026-08-22 |
-//! | prompt caching has breakpoints (up to four, explicit or automatic), a least length, two lifetimes (the longer ones first), renewal by reading, and prices; a breakpoint looks for entries at 20 positions, including its own; consecutive tool calls are one position, and consecutive results are one position; an entry can be read after the first answer has begun, and its lifetime is counted from the start of the request; `max_tokens` 0 fills the cache | Docs, Prompt caching, 2026-09-29 |
-//! | cache entries belong to an organization, a model and a speed; after turning citations on or off, the entries for system and messages are not found; after another tool choice, thinking or effort, or the first image, the entries for messages are not found | Docs, Prompt caching, 2026-09-29 |
+//! | prompt caching has breakpoints (up to four, explicit or automatic), a minimum length, two lifetimes (the longer ones first), renewal by reading, and prices; a breakpoint looks for entries at 20 positions, including its own; consecutive tool calls are one position, and consecutive results are one position; an entry can be read after the first answer has begun, and its lifetime is counted from the start of the request; `max_tokens` 0 fills the cache | Docs, Prompt caching, 2026-09-29 |
+//! | cache entries belong to an organization, a model and a speed; after turning citations on or off, the entries for system and messages are not found; after a change of the tool choice, the thinking or the effort, or after the first image, the entries for messages are not found | Docs, Prompt caching, 2026-09-29 |
 //! | the answer to a request with `diagnostics` says why the prompt was not read from the cache | API reference, Messages (Python SDK 2.14.0), 2026-11 |
 //! | a batch is `in_progress`, perhaps `canceling`, and then `ended`; its counts add up to its size and are split only at the end; `results_url` is null until then | Docs, Batch processing, 2026-09-20; API reference (Python SDK 2.14.0), 2026-11 |
 //! | a batch has at most 100,000 requests and 256 MB; ids have 1 to 64 letters, digits, `-` and `_`, and are unique; otherwise the API rejects the whole batch at once | Docs, Batch processing, 2026-09-20; anthropic-sdk-python#984 |
@@ -53,7 +53,7 @@
 //! | each request ends as `succeeded`, `errored`, `canceled` or `expired`; only answers are billed, at half the price of all tokens; their `service_tier` is `batch` | Docs, Batch processing and Pricing, 2026-09-20 |
 //! | a batch expires 24 hours after its creation; results can be read for 29 days; only ended batches can be deleted; a canceled batch contains the answers that were finished | Docs, Batch processing, 2026-09-20 |
 //! | batches are listed in pages, the newest first; results come in any order, as `application/x-jsonl`, which the API began to send in 2026-08 | API reference (Python SDK 2.14.0), 2026-11; anthropic-sdk-php#30 |
-//! | all batch endpoints share a limit on requests per minute; another limit counts the requests that wait for processing; batches use nothing of the limits of messages | Docs, Rate limits, 2026-08-22 (the catalog) |
+//! | all batch endpoints share a limit on requests per minute; another limit counts the requests that wait for processing; batches do not count against the limits of messages | Docs, Rate limits, 2026-08-22 (the catalog) |
 //! | batches and messages do not share prompt caches | anthropics/skills#1475, #1477 and #1601, 2026-07 and 2026-08 |
 //! | models are listed in pages, with lifecycle and capabilities; an admin key can list the limits of the organization: all limits, those of a model, or those of a kind | API reference, 2026-10 |
 //! | other platforms that speak the Messages API have paths, model names, rejected members, headers and errors of their own | sources in [`model`]'s `platform`, one file for each |
@@ -83,7 +83,7 @@
 //! | how long a batch takes | [`config::BatchTime`]; its requests are processed in a random order, evenly over this time |
 //! | how long a cancellation takes | [`config::BatchConfig::cancel_time`]; requests that were processed before the cancellation are answered, and all others are canceled |
 //! | which requests count as waiting for processing | those that have not been processed, in batches that have not ended |
-//! | the 429 of a full queue | `rate_limit_error`, without rate headers and `retry-after` |
+//! | the 429 of a full queue | `rate_limit_error`, with neither rate headers nor `retry-after` |
 //! | rate headers of batch endpoints | only a 429 has them |
 //! | the error type of an unknown model in a batch | `invalid_request_error`, as for all other faults of `params` |
 //! | the answer to reading results or deleting a batch before its end, and to canceling it after its end | 400 |
@@ -99,25 +99,27 @@
 //!
 //! # Not modelled
 //!
-//! - Endpoints: the endpoints for files and for betas; limits of workspaces, files, skills and web search; lists of
-//!   limits in several pages; CORS.
-//! - Batches: workspaces (an organization has only one), `anthropic-user-profile-id`, longer answers with a beta, and
-//!   answers with several calls of server tools. A busy service that processes batches more slowly is not simulated; to
-//!   test its effect, use a long [`config::BatchTime`] or the fault `request_expired`.
+//! - Missing endpoints and parts of endpoints: files and betas; the limits of workspaces, files, skills and web search;
+//!   lists of limits with several pages; CORS.
+//! - Missing from batches: workspaces (an organization has only one), `anthropic-user-profile-id`, longer answers with
+//!   a beta, and answers with several calls of server tools. A busy service that processes batches more slowly is not
+//!   simulated; to test its effect, use a long [`config::BatchTime`] or the fault `request_expired`.
 //! - Requests: a request with a service tier, `speed: fast` or `inference_geo` is accepted, but it is served and priced
 //!   like a standard request.
-//! - Betas: every value that looks like the name of a beta is accepted. Betas, and fallbacks, which need a beta, have
-//!   no effect.
+//! - Betas: every value that looks like the name of a beta is accepted. Betas have no effect. Fallbacks need a beta, so
+//!   they have no effect either.
 //! - API version 2026-10-21: like the API, the simulator rejects sampling parameters. Unlike the API, it accepts
 //!   documents in assistant messages and citations in user messages.
 //! - Bodies: the simulator rejects compressed bodies. Unknown fields inside messages and blocks are accepted. The
-//!   simulator does not limit the size of schemas, stop sequences, or the number of messages, images and pages.
-//! - Answers: calls of server tools other than web search and fetch (the model answers with text instead); tokens of
-//!   search results, citations and `compaction`; omitted, summarized and hidden thinking; time-outs of the API itself.
-//! - Tokens: differences between tokenizers (all models use the same one); the size of images and PDFs (every image has
-//!   1,500 tokens); different lengths of the hidden tool prompt (it has 346 tokens for all models).
-//! - Limits: workspace limits in the `tokens` headers; the headers for priority tier and fast mode; the end of a spend
-//!   cap at the start of a month; spend limits that a user sets (their errors can be injected).
+//!   simulator limits neither the size of schemas and stop sequences nor the number of messages, images and pages.
+//! - Missing from answers: calls of server tools other than web search and fetch (the model answers with text instead);
+//!   tokens of search results, citations and `compaction`; omitted, summarized and hidden thinking; time-outs of the
+//!   API itself.
+//! - Missing from token counts: differences between tokenizers (all models use the same one); the size of images and
+//!   PDFs (every image has 1,500 tokens); different lengths of the hidden tool prompt (it has 346 tokens for all
+//!   models).
+//! - Missing limits: workspace limits in the `tokens` headers; the headers for priority tier and fast mode; the end of
+//!   a spend cap at the start of a month; spend limits that a user sets (their errors can be injected).
 //! - Caching: if web search is added to a request, the API can still read the cache entries of the other tools, but the
 //!   simulator can't. The simulator removes entries early only with the fault `cache_evicted`.
 

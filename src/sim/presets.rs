@@ -14,8 +14,8 @@ use crate::domain::{ModelClass, Money, RateLimits};
 use super::config::{ModelTraits, SimModel, SimPrice};
 
 /// A row of the model table: id, alias, name, release date, class, context window, longest answer, shortest cached
-/// prompt, prices and traits. The prices are in dollars per million tokens: input, output, cache write for 5 minutes,
-/// cache write for 1 hour, cache read.
+/// prompt, prices and traits. The prices are in dollars per million tokens: input, output, write to the 5-minute cache,
+/// write to the 1-hour cache, cache read.
 type Line = (
     &'static str,
     Option<&'static str>,

@@ -133,7 +133,7 @@ impl SimServer {
     /// Stops the server and waits until it accepts no more connections.
     ///
     /// # Errors
-    /// At present, there are none, because a server runs until `stop` is called.
+    /// At present, this function returns no error, because a server runs until `stop` is called.
     pub async fn stop(self) -> io::Result<()> {
         self.stop.cancel();
         // If the server's task has panicked, the panic message has already been printed.
@@ -179,8 +179,8 @@ async fn attend(
     stage: Arc<Stage>,
     _place: OwnedSemaphorePermit,
 ) {
-    // Small pieces of a stream should be sent without delay. If the socket does not allow this setting, they are sent
-    // later, which does no harm.
+    // Small pieces of a stream should be sent without delay. If the socket does not allow this setting, the pieces are
+    // sent later, which does no harm.
     let _ = stream.set_nodelay(true);
     let (wire, quiet) = (Wire::new(), stage.bounds.quiet);
     let stream = Cuttable::new(stream, wire.clone());
@@ -207,7 +207,7 @@ async fn answer(
         }
         false => Err(Unread::NoRoom),
     };
-    // Other answers may have used up the memory while the body arrived, so it is checked again.
+    // Other answers may have used up the memory while the body arrived, so the budget is checked again.
     let held = held.and_then(|held| if stage.answers.has_room() { Ok(held) } else { Err(Unread::NoRoom) });
     let body = held.as_ref().map(|held| &held.bytes).map_err(|why| *why);
     if body.is_ok()

@@ -22,12 +22,12 @@ pub struct DiskFailure {
 }
 
 impl DiskFailure {
-    /// Returns a function that turns a system error into a failure, for `map_err`.
+    /// Returns a function for `map_err` that turns a system error into a failure.
     pub(crate) fn of(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |error| Self { operation, path: path.to_owned(), source: Arc::new(error), target: WriteTarget::File }
     }
 
-    /// Turns a system error on standard output into a failure, for `map_err`.
+    /// Turns a system error on standard output into a failure. Callers pass this function to `map_err`.
     pub(crate) fn of_standard_output(error: io::Error) -> Self {
         Self { target: WriteTarget::StandardOutput, ..Self::of("write", Path::new("standard output"))(error) }
     }

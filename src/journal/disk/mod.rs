@@ -144,7 +144,7 @@ pub trait Disk: Send + Sync {
     /// Returns what exists at `path`, without following a symbolic link; `None` if nothing exists there.
     ///
     /// # Errors
-    /// A [`Refusal`] if this program is not allowed to use the file or folder, and any other system error.
+    /// A [`Refusal`] if this program is not allowed to use the file or folder; any other system error.
     fn kind(&self, path: &Path) -> io::Result<Option<FileKind>>;
 
     /// Returns whether `path` is a folder that can contain outputs. Symbolic links are followed.
@@ -192,6 +192,7 @@ pub trait Disk: Send + Sync {
     /// The error that the system reports.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
 
-    /// Returns messages for the user that name the files and folders that were made private since the last call.
+    /// Returns the messages about files and folders that were made private since the last call. The user sees these
+    /// messages.
     fn take_notes(&self) -> Vec<String>;
 }

@@ -1,4 +1,4 @@
-//! The differences between operating systems, for `real.rs`: owners, links, modes, and who else can open a file.
+//! The parts of `real.rs` that differ between operating systems: owners, links, modes, and who else can open a file.
 //!
 //! If the system does not report owners and modes, every file is treated as a private file of the user.
 
@@ -28,8 +28,8 @@ mod unix {
         options
     }
 
-    /// Returns the options for opening a file to read and write it, which follow the same rules as [`to_read`]. Only
-    /// the owner can use a file that is created with these options.
+    /// Returns the options for opening a file to read and write it. These options follow the same rules as [`to_read`].
+    /// Only the owner can use a file that is created with these options.
     pub(crate) fn to_write() -> OpenOptions {
         let mut options = to_read();
         options.write(true).mode(0o600);

@@ -88,7 +88,7 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// Checks whether this program is allowed to use a regular file or a folder if the user `us` runs it.
+    /// Checks whether this program, run by the user `us`, is allowed to use a regular file or a folder.
     pub(crate) fn check(&self, us: u32, owners: Owners) -> Result<(), Refusal> {
         if owners == Owners::Own && self.owner != us {
             return Err(Refusal::Anothers { owner: self.owner });

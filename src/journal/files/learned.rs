@@ -25,7 +25,7 @@ const VERSION: u32 = 1;
 
 /// The size limit in bytes; a larger file is not read. One pool needs about 200 bytes.
 const MOST_BYTES: u64 = 256 << 10;
-/// The largest length of the name of a class or a provider, in bytes. A model that is not in the catalog gives its name
+/// The maximum length, in bytes, of a class name or a provider name. A model that is not in the catalog gives its name
 /// to its class. The length is limited because messages show these names.
 const NAME_BYTES: usize = 256;
 

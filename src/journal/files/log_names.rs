@@ -1,11 +1,10 @@
-//! Checks the name of a results file that an error log contains. The name must refer to a file in the folder of the
-//! log.
+//! Checks the name that an error log gives to its results file. The name must refer to a file in the folder of the log.
 
 /// The names of devices on some systems. A device name with an extension also refers to the device.
 const DEVICES: [&str; 7] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"];
 /// Prefixes of device names. On some systems, such a prefix followed by a digit is the name of a device.
 const NUMBERED_DEVICES: [&str; 2] = ["COM", "LPT"];
-/// The length of the longest allowed file name, in bytes.
+/// The maximum length of a file name, in bytes.
 const NAME_BYTES: usize = 255;
 
 /// Returns why a name is invalid, such as `a folder`; `None` if a file in the folder of the log can have this name.

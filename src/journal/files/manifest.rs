@@ -27,13 +27,13 @@ pub(crate) const FORMAT_VERSION: u32 = 1;
 
 const NAME: &str = "manifest.json";
 
-/// The size limit for reading a manifest, in bytes: enough for tens of thousands of inputs. The limit is needed because
-/// parsing a malicious manifest can take thirty times its size in memory.
+/// The maximum size of a manifest in bytes; a larger file is not read. The size is enough for tens of thousands of
+/// inputs. The limit is needed because parsing a malicious manifest can take thirty times its size in memory.
 const MOST_BYTES: u64 = 4 << 20;
 /// The largest length of an origin, in bytes. The length is limited because messages show the origin.
 const ORIGIN_BYTES: usize = 512;
-/// The maximum number of characters that are shown of a parser message. There is a limit because the message can quote
-/// a part of the file.
+/// How many characters of a parser message are shown. There is a limit because the message can quote a part of the
+/// file.
 const FAULT_CHARS: usize = 200;
 
 /// The description of a run.
@@ -60,12 +60,12 @@ pub struct Manifest {
     /// The settings from flags that are part of every request.
     #[serde(default)]
     pub shape: RequestShape,
-    /// Other settings, by the names of their flags. Their values are not checked here, and never include a credential
-    /// or the base URL.
+    /// A map from flag names to the values of other settings. The values are not checked here, and never include a
+    /// credential or the base URL.
     #[serde(default)]
     pub settings: Map<String, Value>,
-    /// The settings for reading rows and making requests from them, by the names of their flags. The values of the
-    /// settings are not checked here.
+    /// A map from flag names to the settings for reading rows and making requests from them. The values of the settings
+    /// are not checked here.
     #[serde(default)]
     pub rows: Map<String, Value>,
     /// The output that is made from the results; `None` if the results file is the output.
@@ -89,7 +89,7 @@ pub struct Manifest {
 pub struct RecordedOutput {
     /// The name of the file.
     pub name: String,
-    /// The settings of the output, by the names of their flags. The values of the settings are not checked here.
+    /// A map from flag names to the settings of the output. The values of the settings are not checked here.
     #[serde(default)]
     pub settings: Map<String, Value>,
 }
@@ -309,7 +309,7 @@ mod tests {
 
     const FOLDER: &str = "o.run";
 
-    /// Reads a manifest with this text, and returns the error message if it is rejected.
+    /// Reads a manifest with this text, and returns the error message if the manifest is rejected.
     fn read_text(text: &[u8]) -> Result<Option<Manifest>, String> {
         let disk = MemDisk::new();
         disk.put("o.run/manifest.json", text);

@@ -89,8 +89,8 @@ impl RunPaths {
         self.results.as_deref().map(|results| with_suffix(results, ".run"))
     }
 
-    /// Returns the path of the copy of a piped input, which some kinds of output read again; `None` without a run
-    /// folder.
+    /// Returns the path for a copy of the piped input; `None` without a run folder. Some kinds of output read this
+    /// copy.
     pub(crate) fn spool(&self) -> Option<PathBuf> {
         self.folder().map(|folder| folder.join("input.spool"))
     }
@@ -119,8 +119,8 @@ impl RunPaths {
             || std::path::absolute(named).ok() == std::path::absolute(results).ok()
     }
 
-    /// Returns a function that does the same as [`Self::are_results`]. The returned function is fast if, as usual, an
-    /// entry names the same file as the entry before it.
+    /// Returns a function that does the same as [`Self::are_results`]. The returned function is fast if an entry names
+    /// the same file as the entry before it, which is the common case.
     pub(crate) fn belonging(&self) -> impl FnMut(&str) -> bool {
         let mut ours: Option<String> = None;
         move |theirs| {
@@ -145,7 +145,7 @@ impl RunPaths {
     }
 }
 
-/// Returns the path of an input without `.jsonl`. For a simulated run, `.simulated` is added.
+/// Removes `.jsonl` from the path of an input. For a simulated run, `.simulated` is added.
 fn named_after(input: &Path, is_simulated: bool) -> PathBuf {
     let stem = without_suffix(input, ".jsonl");
     if is_simulated { with_suffix(&stem, ".simulated") } else { stem }

@@ -1,8 +1,9 @@
 //! The servers that the answers of a run come from, and which results must not be mixed.
 //!
 //! The results of a run can have answers of several providers. Real answers and answers of the simulator are never
-//! mixed. A provider is identified by its name. If its address has changed, somebody may have confused two servers, for
-//! example a test server and the API. So a run does not start if the address of one of its providers has changed.
+//! mixed. A provider is identified by its name. If the address of a provider has changed, somebody may have confused
+//! two servers, for example a test server and the API. So a run does not start if the address of one of its providers
+//! has changed.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ const SIMULATOR: &str = "simulator";
 pub(crate) struct Servers {
     /// The origin of the first provider, or `simulator`. The text is empty if the origin is not known.
     pub(crate) origin: String,
-    /// The origins of all providers, by their names.
+    /// A map from the name of each provider to its origin.
     pub(crate) providers: BTreeMap<String, String>,
 }
 

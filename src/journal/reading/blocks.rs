@@ -8,7 +8,7 @@
 //!
 //! Rejected:
 //! - One thread that reads and splits, and other threads that parse: this would copy every byte one more time.
-//! - Channels instead of rounds: channels are not faster, because a round has 30 blocks for each thread.
+//! - Channels instead of rounds: channels are not faster, because a round has 30 blocks per thread.
 //! - Mapping the file into memory: if the file shrank during the reading, the process would be killed.
 
 use std::io;
@@ -21,7 +21,7 @@ use crate::journal::disk::DiskFile;
 /// Length of a block. A block fits into the cache of a core, and is long enough that the time for starting it does not
 /// matter.
 const BLOCK_BYTES: u64 = 1 << 20;
-/// The number of blocks in a round for each thread.
+/// How many blocks per thread a round has.
 const BLOCKS_OF_ROUND: u64 = 30;
 /// The largest number of threads that read. More threads would not be faster, because the disk is the limit.
 const MOST_THREADS: usize = 8;
@@ -158,8 +158,8 @@ fn first_line(bytes: &[u8]) -> Option<usize> {
     bytes[free..].iter().position(|&byte| byte == b'\n').map(|at| free + at + 1)
 }
 
-/// Reads a file of `size` bytes. `read` makes a value from each block, on any thread. `take` receives these values in
-/// the order of the file. Lines that were appended beyond `size` are left out.
+/// Reads a file of `size` bytes. `read` makes a value from each block, on one of the threads. `take` receives these
+/// values in the order of the file. Lines that were appended beyond `size` are left out.
 ///
 /// # Errors
 /// The first error that `take` returns. After an error, no more blocks are read.
@@ -188,7 +188,7 @@ pub(super) fn each_block<T: Send, E>(
     Ok(())
 }
 
-/// Reads `count` blocks from `first` on, with one thread for each buffer.
+/// Reads `count` blocks from `first` on, with one thread per buffer.
 fn round<T: Send>(
     first: u64,
     count: u64,

@@ -39,9 +39,9 @@ pub(crate) struct Contents {
     /// The number of result lines of each provider.
     pub(crate) answers_by: AnswersBy,
     /// Rows that were in flight when the last run died, and the most that each row can have cost. A row is removed when
-    /// a line that this run wrote for the row is found.
+    /// a line of that run is found for the row.
     pub(crate) in_flight: HashMap<RowId, Money>,
-    /// Rows whose last answer was not accepted, and that need another request.
+    /// Rows that need another request because their last answer was not accepted.
     pub(crate) unfinished: HashMap<RowId, UnfinishedRow>,
 }
 
@@ -132,8 +132,8 @@ impl Contents {
 }
 
 impl Contents {
-    /// Reads the lines of unfinished rows again, with the answers in them. Call this function after reading all other
-    /// lines.
+    /// Reads the lines of unfinished rows again, this time with their answers. Call this function after reading all
+    /// other lines.
     pub(crate) fn read_unfinished(&mut self, file: &dyn DiskFile) -> io::Result<()> {
         let mut line = Vec::new();
         for offset in self.unresolved.unfinished() {
@@ -148,7 +148,7 @@ impl Contents {
 }
 
 /// Adds an entry of the error log, with its offset, to `entries`. The scan calls this function for each line, with one
-/// list of `entries` for each block of the file.
+/// list of `entries` per block of the file.
 pub(super) fn collect_entry(line: &Line<'_>, entries: &mut Vec<(u64, ErrorRecord)>) -> Parsed<()> {
     parse_error(line.bytes).handed_to(|record| entries.push((line.offset, record)))
 }
@@ -195,7 +195,7 @@ pub(super) fn other_results(file: &dyn DiskFile, path: &Path, offset: u64, resul
 #[derive(Default)]
 struct Answers {
     rows: Vec<RowId>,
-    /// The qualities of the answers in the block. They are kept only if rows are run again because of their qualities.
+    /// The qualities of the answers in the block. The qualities are kept only if rows are run again because of them.
     qualities: Vec<Quality>,
     totals: Totals,
     answers_by: AnswersBy,

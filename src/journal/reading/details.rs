@@ -1,4 +1,4 @@
-//! Reads lines for the report of a run, which needs more of each line than a resumed run.
+//! Reads lines for the report of a run. The report needs more members of each line than a resumed run needs.
 //!
 //! A resumed run does not use this module, so it loses no time here. This module does not keep the lines in memory.
 

@@ -52,7 +52,7 @@ impl Default for AnsweredRows {
 }
 
 impl AnsweredRows {
-    /// Sets the estimated number of rows. Memory for this number of rows is reserved in advance, so that it does not
+    /// Sets the estimated number of rows. Memory for this many rows is reserved in advance, so that the list does not
     /// have to grow in many steps.
     pub(crate) fn expect(&mut self, rows: u64) {
         self.expected = rows;
@@ -159,9 +159,9 @@ impl DoneSet {
     /// Returns the answered row of a label.
     ///
     /// An interpolation search: labels are hashes, so they are evenly distributed, and the position of a label can be
-    /// estimated from its value. There are three estimates. If `n` rows are left to search before an estimate, only a
-    /// few times `√n` rows are left after it. With ten million rows, a plain binary search would wait for memory about
-    /// twenty times. A wrong estimate only costs time.
+    /// estimated from its value. The search makes three estimates. If `n` rows are left to search before an estimate,
+    /// only a small multiple of `√n` rows is left after it. With ten million rows, a plain binary search would wait for
+    /// memory about twenty times. A wrong estimate only costs time.
     pub(crate) fn find(&self, label: u64) -> Option<RowId> {
         const ESTIMATES: usize = 3;
         let mut piece = &self.answered.get(part_of(label))?[..];

@@ -22,14 +22,14 @@ use crate::journal::files::{RunPaths, fault_of_name, is_own_log};
 pub struct ErrorLog {
     /// The results file that the rows belong to; `None` if the results went to standard output or the log is empty.
     pub results: Option<PathBuf>,
-    /// The number of entries that contain a row, by error class.
+    /// How many entries of each error class contain a row.
     pub rows: BTreeMap<ErrorClass, u64>,
     /// The number of entries that contain the text of a broken row (a row that could not be read). Broken rows can't be
     /// run again.
     pub broken: u64,
 }
 
-/// The offset of an entry, and the results that it names.
+/// The offset of an entry, and the results that the entry names.
 type Named = (u64, Option<String>);
 
 /// Reads an error log without changing it. `output` is the results file that the user named. If the user named no

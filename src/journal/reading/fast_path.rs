@@ -1,11 +1,11 @@
-//! Reads result lines in exactly the form that [`crate::sink`] writes, without a JSON parser.
+//! Without a JSON parser, reads the result lines that have exactly the form that [`crate::sink`] writes.
 //!
 //! A resumed run reads every line of the results file, and nearly all lines have their members in the same order. This
 //! module checks this order byte by byte, skips the answer, and reads the members that recovery needs.
 //!
-//! For every other line, this module returns `None`: the line is damaged, was rewritten by another tool, has another
-//! order of members, or has an escape in its label. The JSON parser ([`super::parse`]) then parses the line. If this
-//! module returns a record, it is the record that the parser would return.
+//! For a line in any other form, this module returns `None`. Such a line is damaged, was rewritten by another tool, has
+//! its members in another order, or has an escape in its label. The JSON parser ([`super::parse`]) then parses the
+//! line. If this module returns a record, it is the record that the parser would return.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use crate::domain::{JobKey, Lane, Money, TakenFrom, Usage};
 use crate::journal::charges::Charges;
 use crate::sink::{LINE_VERSION, parse_usd};
 
-/// Receives the members of a line that only some readers need. A resumed run needs none of them and uses `()`, whose
+/// Receives those members of a line that only some readers need. A resumed run needs none of them and uses `()`, whose
 /// methods do nothing.
 pub(super) trait More<'a>: Default {
     /// Receives the model. Escapes are not decoded.
@@ -85,13 +85,12 @@ impl<'a> More<'a> for Detailed<'a> {
 }
 
 /// Parses a result line in exactly the form that [`crate::sink`] writes; `None` for every other line. `expected` is the
-/// whole member with the provider that the line probably names. Comparing the line with `expected` is faster than
-/// reading the member.
+/// provider member that the line probably has. Comparing the line with `expected` is faster than reading the member.
 pub(super) fn parse_result<'a>(line: &'a [u8], expected: Option<&[u8]>) -> Option<ResultRecord<'a>> {
     parse::<()>(line, expected).map(|(record, ())| record)
 }
 
-/// Parses a result line like [`parse_result`], with its details. Also returns `None` if a detail has an escape.
+/// Parses a result line as [`parse_result`] does, and its details too. Also returns `None` if a detail has an escape.
 pub(super) fn parse_detailed(line: &[u8]) -> Option<(ResultRecord<'_>, Details<'_>)> {
     parse::<Detailed<'_>>(line, None)
         .and_then(|(record, detailed)| (!detailed.has_escape).then_some((record, detailed.details)))
@@ -209,7 +208,7 @@ fn null(at: &mut Cursor<'_>) -> Option<()> {
     at.literal(b"null")
 }
 
-/// Reads the member of the provider. Like the JSON parser, this function rejects text that is not UTF-8.
+/// Reads the member that names the provider. Like the JSON parser, this function rejects text that is not UTF-8.
 #[inline(never)]
 fn provider<'a>(at: &mut Cursor<'a>) -> Option<Option<&'a [u8]>> {
     let text = raw_text(at, b",\"provider\":")?;
@@ -247,7 +246,7 @@ fn usage(at: &mut Cursor<'_>) -> Option<Usage> {
     })
 }
 
-/// Reads an amount of money. If the JSON parser would not accept a value as money, it is read as zero.
+/// Reads an amount of money. A value that the JSON parser would not accept as money is read as zero.
 fn money(at: &mut Cursor<'_>) -> Option<Money> {
     let text = std::str::from_utf8(at.number()?).ok()?;
     Some(parse_usd(text).unwrap_or(Money::ZERO))

@@ -55,7 +55,7 @@ impl<'f> Lines<'f> {
     }
 }
 
-/// Returns the number of the line that begins at `offset`, counted from 1.
+/// Returns the line number, counted from 1, of the line that begins at `offset`.
 pub(super) fn line_number(file: &dyn DiskFile, offset: u64) -> io::Result<u64> {
     let mut reader = BufReader::with_capacity(CHUNK_BYTES, Reader::new(file).take(offset));
     let mut number = 1;

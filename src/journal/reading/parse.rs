@@ -1,4 +1,4 @@
-//! Parses all lines of this program. The members of a line can be in any order.
+//! Parses every kind of line that this program writes. The members of a line can be in any order.
 
 use std::borrow::Cow;
 
@@ -66,7 +66,7 @@ struct ErrorLine<'a> {
     error: ErrorPart<'a>,
 }
 
-/// The text of a row that could not be read. In the line of another row, a member `raw` can have any value.
+/// The text of a row that could not be read. In the line of any other row, a member `raw` can have any value.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum RawText<'a> {
@@ -105,7 +105,7 @@ pub(crate) fn parse_result(line: &[u8]) -> Parsed<ResultRecord<'_>> {
     parse_result_expecting(line, None)
 }
 
-/// Parses a result line. `expected` is the whole member with the provider that the line probably names, such as
+/// Parses a result line. `expected` is the provider member that the line probably has, such as
 /// `,"provider":"anthropic"`.
 pub(super) fn parse_result_expecting<'a>(line: &'a [u8], expected: Option<&[u8]>) -> Parsed<ResultRecord<'a>> {
     fast_path::parse_result(line, expected).map_or_else(|| parse_any_result(line), Parsed::Record)

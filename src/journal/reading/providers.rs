@@ -9,11 +9,11 @@ const NAME_BYTES: usize = 256;
 
 /// The number of answers of each provider.
 ///
-/// Nearly all lines name the same provider as the previous line. So the reader first compares a line with that member,
-/// which is faster than parsing it.
+/// Nearly all lines name the same provider as the previous line. So the reader first checks whether the line has the
+/// same member, which is faster than parsing the member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AnswersBy {
-    /// Each provider's name as it is written in the lines, and how many lines have it. Escapes are not decoded.
+    /// The name of each provider, as the lines spell it, and how many lines have this name. Escapes are not decoded.
     counts: Vec<(Box<[u8]>, u64)>,
     /// The provider of the last line.
     last: usize,

@@ -31,7 +31,7 @@ impl Reruns {
     }
 }
 
-/// Collects the rows that are to be run again, while the results are read.
+/// While the results are read, collects the rows that are to be run again.
 #[derive(Debug, Default)]
 pub(crate) struct RerunRows {
     wanted: Vec<Quality>,

@@ -97,8 +97,8 @@ fn answers(line: &[u8]) -> Option<Answers<'_>> {
     message.get().starts_with('{').then_some(Answers { message, quality, steps })
 }
 
-/// Returns attempts for the charges of a line that do not belong to its answers: one for each attempt that may have
-/// been billed. The first one gets all usage and money, because the line contains only the sums.
+/// Some charges of a line can belong to none of its answers. For these charges, returns one attempt per request that
+/// may have been billed. The first attempt gets all usage and money, because the line contains only the sums.
 fn unanswered(charges: Charges, steps: &[AttemptRecord], like: &AttemptRecord) -> Vec<AttemptRecord> {
     let (mut usage, mut cost) = (charges.usage, charges.spend);
     for step in steps {
@@ -117,7 +117,7 @@ fn unanswered(charges: Charges, steps: &[AttemptRecord], like: &AttemptRecord) -
         request_id: None,
         ..like.clone()
     };
-    // The limit on attempts is the number that the scheduler remembers for each row.
+    // The limit on attempts is the number that the scheduler remembers per row.
     (0..charges.maybe_paid.clamp(u64::from(is_billed), 64)).map(attempt).collect()
 }
 

@@ -24,7 +24,7 @@ pub(crate) enum EntryKind {
     Unfinished,
 }
 
-/// An entry of the error log that still counts.
+/// An error log entry that still counts.
 #[derive(Clone, Debug)]
 struct Entry {
     key: u64,
@@ -122,8 +122,8 @@ impl Unresolved {
 
     /// Removes the entries of rows that have an answer to the same request, or a later answer to another request.
     ///
-    /// Returns the charges of unfinished rows that are not also in the line of an answer. The line of an answer that is
-    /// older than the entry does not contain these charges, because the row was run again after it.
+    /// Returns the charges of unfinished rows that are not also in the line of an answer. An answer line that is older
+    /// than the entry does not contain these charges, because the row was run again after this answer.
     pub(crate) fn remove_answered(&mut self) -> Charges {
         let mut charges = Charges::default();
         let absorbed = &mut self.absorbed;

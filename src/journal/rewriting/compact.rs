@@ -1,7 +1,7 @@
-//! Compaction: removes entries that no longer count from the error log.
+//! Compaction: removes from the error log the entries that no longer count.
 //!
 //! The log is replaced in one step, so if the process dies, either the old log or the compacted log is there. A later
-//! run reads the same failures from either of them. Before the log is replaced, the charges of the removed entries are
+//! run reads the same failures from either log. Before the log is replaced, the charges of the removed entries are
 //! passed to `carry`. If the program dies between these two steps, the charges are counted twice. For a budget, it is
 //! safer to count too much than too little.
 
@@ -14,7 +14,7 @@ use crate::journal::disk::{Disk, DiskFailure};
 use crate::journal::files::Output;
 use crate::journal::reading::{Parsed, Unresolved, parse_error};
 
-/// Removes all entries of the log that are not in `unresolved`, and updates the offsets in `unresolved`.
+/// Removes from the log all entries that are not in `unresolved`, and updates the offsets in `unresolved`.
 ///
 /// If every entry still counts, nothing is done.
 ///

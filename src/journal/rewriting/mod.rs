@@ -3,7 +3,7 @@
 //! | file | what it does | when |
 //! |---|---|---|
 //! | `repair.rs` | removes lines that were damaged when a process died or the power failed | at the start |
-//! | `compact.rs` | removes entries of the error log that no longer count | at the end, and at the start of `resume` |
+//! | `compact.rs` | removes from the error log the entries that no longer count | at the end, and at the start of `resume` |
 //! | `superseded.rs` | removes answers that later answers have replaced | at the end |
 //! | `copy.rs` | copies lines and parts of files, for the other modules and for the input of `resume` | |
 //!

@@ -12,7 +12,8 @@
 //! | middle | anything else | the run does not use the file; the message names the line |
 //! | beginning | anything else | the run does not use the file, because another program wrote it |
 //!
-//! The run first reads all its files. If it can't use one of them, it changes none. Blank lines are ignored.
+//! The run first reads all its files. If the run can't use one of its files, it changes no file. Blank lines are
+//! ignored.
 
 use std::path::Path;
 use std::sync::Arc;

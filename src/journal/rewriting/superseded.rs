@@ -2,16 +2,16 @@
 //! removed at the end of a run.
 //!
 //! A named row gets a second answer if somebody changes its request and runs the row again. A failure does not
-//! supersede an answer: an answer that was paid for stays until there is another one.
+//! supersede an answer: an answer that was paid for stays until there is a newer answer.
 //!
 //! Finding the rows with several lines needs no second reading of the file. Rows that already have several lines are
 //! found when the results are read at the start. For each answer of this run, the set of done rows shows whether the
 //! row already had an answer. If every row has only one line, nothing is read or written.
 //!
 //! The results file is replaced in one step, so if the process dies, either the old file or the new file is there. A
-//! later run reads the same answers from either of them. Before the file is replaced, the charges of the removed lines
-//! are passed to `carry`. If the program dies between these two steps, the charges are counted twice. For a budget, it
-//! is safer to count too much than too little.
+//! later run reads the same answers from either file. Before the file is replaced, the charges of the removed lines are
+//! passed to `carry`. If the program dies between these two steps, the charges are counted twice. For a budget, it is
+//! safer to count too much than too little.
 //!
 //! A line with a key in an unknown format is kept, because the program can't tell whether the row has a label.
 

@@ -37,5 +37,5 @@ pub enum Commit {
     Failed(WriteFault),
 }
 
-/// A function that is called for each commit, on the syncer's thread or inside `append`, and must be quick.
+/// A function that is called for each commit, either on the syncer's thread or inside `append`. It must be quick.
 pub type OnCommit = Box<dyn Fn(Commit) + Send>;

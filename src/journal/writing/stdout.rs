@@ -17,7 +17,7 @@ use crate::sink::Log;
 /// Time from the beginning of one write to the beginning of the next. Without a pause, each iteration of the run's loop
 /// would need a thread switch and a system call, which together take a quarter as long as sending its requests.
 const WRITE_EVERY: Duration = Duration::from_millis(10);
-/// A write begins immediately if this number of bytes (about two hundred lines) is waiting.
+/// A write begins immediately if this many bytes (about two hundred lines) are waiting.
 const WRITE_BYTES: usize = 256 << 10;
 /// The maximum number of bytes that a group keeps allocated after a huge answer.
 const KEPT_BYTES: usize = 4 << 20;
@@ -203,7 +203,7 @@ fn write_groups(shared: &Shared, mut targets: Targets) {
     }
 }
 
-/// Writes only the error log after standard output has failed, beginning with the entries of the failed group.
+/// After standard output has failed, writes only the error log, beginning with the entries of the failed group.
 fn write_errors(shared: &Shared, mut targets: Targets, failed: Group) {
     shared.syncer.end();
     let mut next = Some(failed);

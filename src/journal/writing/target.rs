@@ -80,8 +80,8 @@ impl Targets {
         self.sync(Log::Errors)
     }
 
-    /// Returns whether the error log still accepts lines after this failure. It does if only standard output has
-    /// failed.
+    /// Returns whether the error log still accepts lines after this failure. The error log accepts lines if only
+    /// standard output has failed.
     pub(super) fn log_still_works(&self, failure: &DiskFailure) -> bool {
         matches!(self.results, Target::Stdout(_)) && failure.target == WriteTarget::StandardOutput
     }

@@ -3,8 +3,8 @@
 //!
 //! Writing each line separately would be too slow, because each write costs a lock and a system call, and one turn can
 //! have hundreds of lines. So lines wait for [`Writer::flush`], which the loop calls in each turn before it sends
-//! anything. At most one megabyte of lines waits. All waiting lines belong to the same log. Before a line of the other
-//! log is added, the waiting lines are flushed, so lines are written in the order of their numbers.
+//! anything. At most one megabyte of lines waits for this call. All waiting lines belong to the same log. Before a line
+//! of the other log is added, the waiting lines are flushed, so lines are written in the order of their numbers.
 
 use std::sync::Arc;
 
@@ -15,9 +15,9 @@ use super::target::{Target, Targets};
 use crate::journal::disk::DiskFailure;
 use crate::sink::Log;
 
-/// The maximum number of bytes that wait. In a write of this size, the cost of the system call itself does not matter.
-/// With this limit, most answers are in memory only once, even if a turn (an iteration of the run's loop) has huge
-/// answers.
+/// The maximum number of bytes that wait for a flush. In a write of this size, the cost of the system call itself does
+/// not matter. With this limit, most answers are in memory only once, even if a turn (an iteration of the run's loop)
+/// has huge answers.
 const MOST_BYTES: usize = 1 << 20;
 
 /// Accepts lines and makes them durable.
@@ -78,7 +78,8 @@ impl Writer {
         earlier.and(own)
     }
 
-    /// Appends a line that is too long to copy. The caller passes it in parts, and it is written immediately.
+    /// Appends a line that is too long to copy. The caller passes the line in parts, and the line is written
+    /// immediately.
     ///
     /// # Errors
     /// The failure that stopped the writer.

@@ -24,7 +24,7 @@ use crate::provider::{
 };
 
 const PATH: &str = "/v1/messages/batches";
-/// The greatest length of a batch id that the program accepts. The API's ids have 34 characters.
+/// The maximum length of a batch id; the program rejects longer ids. The API's ids have 34 characters.
 const LONGEST_ID: usize = 200;
 
 impl BatchApi for Anthropic {
@@ -132,7 +132,7 @@ fn address(call: &BatchCall<'_>) -> Result<(Method, String), String> {
     })
 }
 
-/// Returns the id of a batch if it can be part of a path.
+/// Returns the id of a batch if the id can be part of a path.
 fn checked_id(id: &str) -> Result<&str, String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     if (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(is_plain) {

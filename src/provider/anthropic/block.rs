@@ -9,7 +9,7 @@ use crate::domain::{Params, Quality};
 
 const NOT_UTF8: &str = "the message of the stream is not UTF-8";
 
-/// The bytes of memory that a citation uses in addition to its text.
+/// How many bytes of memory a citation uses in addition to its text.
 const CITATION_BYTES: usize = 32;
 /// A content block, with the deltas received so far.
 #[derive(Default)]
@@ -18,7 +18,7 @@ pub(super) struct Block {
     /// The strings that deltas extend, in escaped form. Each string begins with a quotation mark. The quotation mark at
     /// its end is added when the block is written.
     strings: Vec<(Box<str>, Growing)>,
-    /// The joined pieces of `partial_json`: a quotation mark and escaped text.
+    /// The joined pieces of `partial_json`: a quotation mark, followed by escaped text.
     input: Growing,
     citations: Vec<Box<RawValue>>,
 }

@@ -1,4 +1,4 @@
-//! Changes the requests of rows for a provider: replaces the name of the model, and removes JSON members that the
+//! Changes the requests that go to a provider: replaces the name of the model, and removes JSON members that the
 //! provider does not accept.
 
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use crate::domain::json::{Cursor, DEEPEST};
 use crate::domain::{PoolId, Request};
 use crate::provider::{Body, Transfer, WireRequest};
 
-/// The members of a request that the endpoint `count_tokens` accepts. All other members are not part of a prompt.
+/// Those members of a request that the endpoint `count_tokens` accepts. All other members are not part of a prompt.
 const FIELDS: [&[u8]; 12] = [
     b"model",
     b"messages",

@@ -23,8 +23,8 @@ use super::text;
 use crate::domain::Failure;
 use crate::provider::{Reply, ReplyHead};
 
-/// The largest error body, in bytes, that is parsed as JSON. Real errors are shorter, and parsing a large body takes
-/// much memory.
+/// The maximum length, in bytes, of an error body that is parsed as JSON. Real errors are shorter, and parsing a large
+/// body takes much memory.
 const LONGEST_ERROR_BYTES: usize = 128 * 1024;
 
 /// Returns a failure with only the facts from the response head (status and headers).
@@ -101,7 +101,7 @@ fn code(json: &Value) -> Option<String> {
     }
 }
 
-/// Returns the waiting time that the body of one of Cloudflare's own errors states, in seconds. Waiting times of more
+/// Returns the waiting time, in seconds, that the body of one of Cloudflare's own errors states. Waiting times of more
 /// than a day are ignored.
 fn retry_after(json: &Value) -> Option<Duration> {
     let seconds = json.get("retry_after")?.as_u64()?;

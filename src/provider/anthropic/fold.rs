@@ -6,8 +6,8 @@
 //! as the server spelled them. If an escaped character is split between two deltas, the folded message has the whole
 //! character.
 //!
-//! One rule folds nearly all deltas. A string is appended to the block's member of the same name. A value of another
-//! type replaces that member. This rule also keeps deltas of unknown types. Two types of deltas have rules of their
+//! One rule folds nearly all deltas. A string is appended to the block's member of the same name. A value that is not a
+//! string replaces that member. This rule also keeps deltas of unknown types. Two types of deltas have rules of their
 //! own: `input_json_delta` contains a piece of JSON, and `citations_delta` contains one more item of a list. Events of
 //! unknown types are ignored, as the API asks. Source: API documentation, "Streaming messages" (2026-08-22).
 
@@ -21,8 +21,9 @@ use super::block::{Block, Input, overlay, place, raw, string};
 use super::{growth, members, usage};
 use crate::domain::{Params, Usage};
 
-/// The longest message that is folded, in bytes. When the message is built, its parts and the whole message are in
-/// memory together, so a message needs twice its size in memory. The longest real answers have a tenth of this length.
+/// The maximum length, in bytes, of a message that is folded. When the message is built, its parts and the whole
+/// message are in memory together, so a message needs twice its size in memory. The longest real answers have a tenth
+/// of this length.
 const LONGEST_MESSAGE_BYTES: usize = 16 << 20;
 /// The highest number of content blocks in a message. The number of blocks must have a maximum, because a block uses
 /// more memory than the event that begins the block. Real answers have fewer than a hundred blocks.
@@ -38,7 +39,7 @@ pub(super) enum End {
     Broken(String),
 }
 
-/// The members of an event that this module reads.
+/// Those members of an event that this module reads.
 #[derive(Deserialize)]
 struct Event<'a> {
     #[serde(rename = "type", default)]
@@ -79,7 +80,7 @@ pub(super) struct Fold {
 /// Events that are allowed only after `message_start`.
 const FOLLOWS_START: [&str; 4] = ["content_block_start", "content_block_delta", "message_delta", "message_stop"];
 
-/// The memory that a content block uses in addition to its members, in bytes.
+/// How many bytes of memory a content block uses in addition to its members.
 const BLOCK_BYTES: usize = 256;
 
 impl Fold {
@@ -123,7 +124,7 @@ impl Fold {
             return Err("a second message_start".to_owned());
         }
         // A `usage` that is not an object is kept unchanged in the message. If `message_delta` has a usage, that usage
-        // replaces it.
+        // replaces the earlier one.
         self.usage = match message.get("usage").filter(|usage| usage.starts_with('{')) {
             Some(usage) => part(Some(usage), "message_start's usage")?,
             None => Params::default(),

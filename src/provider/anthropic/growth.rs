@@ -1,8 +1,8 @@
 //! The memory for an answer that is still arriving.
 //!
-//! A buffer that doubles its size uses up to twice the memory that its content needs. While its content is moved, the
-//! buffer uses three times the memory that its content needs. Buffers that double their size free blocks of many
-//! different sizes, and allocators return these blocks to the system late. So bytes are collected in pieces of one
+//! A buffer that doubles its size whenever it is full can use twice the memory that its content needs. While its
+//! content is moved, the buffer uses three times the memory that its content needs. Such buffers also free blocks of
+//! many different sizes, and allocators return these blocks to the system late. So bytes are collected in pieces of one
 //! size, which are joined at the end. The next answer uses the same pieces again.
 //!
 //! When an answer becomes large, memory for the largest allowed body is reserved in one step. Reserving so much memory
@@ -17,24 +17,24 @@ use bytes::Bytes;
 
 use crate::domain::json::put_on_one_line;
 
-/// The length of every piece of a buffer, in bytes. The first piece of a buffer begins smaller and grows to this
+/// The length of a full piece of a buffer, in bytes. The first piece of a buffer begins smaller and grows to this
 /// length.
 const PIECE_BYTES: usize = 256 << 10;
 /// An answer with more bytes than this is large. The value equals `SHARED_BYTES` in `runner/answer_memory.rs`, so with
 /// up to 16 requests in flight, only one large answer is read at a time.
 const LARGE_BYTES: usize = 4 << 20;
-/// The memory that is reserved for a large answer, in bytes: a little more than the largest body that is read by
+/// How many bytes of memory are reserved for a large answer: a little more than the largest body that is read by
 /// default.
 const WHOLE_BYTES: usize = (32 << 20) + (64 << 10);
 
-/// The memory that is reserved for the large message of a stream, in bytes: a little more than the longest message that
+/// How many bytes of memory are reserved for the large message of a stream: a little more than the longest message that
 /// is folded.
 const MESSAGE_BYTES: usize = (16 << 20) + (64 << 10);
 
-/// The memory of the last large answer that was dropped.
+/// The memory of the large answer that was dropped last.
 static SPARE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
-/// The memory of the last large message of a stream that was dropped. A message can't use the memory in [`SPARE`],
-/// because the message and its parts are in memory together.
+/// The memory of the large stream message that was dropped last. A message can't use the memory in [`SPARE`], because
+/// the message and its parts are in memory together.
 static SPARE_MESSAGE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 
 /// A growable buffer of several pieces.
@@ -139,8 +139,8 @@ fn large(bytes: usize) -> Vec<u8> {
     spare.unwrap_or_else(|| Vec::with_capacity(WHOLE_BYTES.max(bytes)))
 }
 
-/// Returns an empty buffer for the message of a stream, which will have about `bytes` bytes. The caller passes the
-/// buffer to [`message_bytes`] when the message is complete.
+/// Returns an empty buffer for the message of a stream; the message will have about `bytes` bytes. The caller passes
+/// the buffer to [`message_bytes`] when the message is complete.
 pub(super) fn message(bytes: usize) -> Vec<u8> {
     let spare = if (LARGE_BYTES..=MESSAGE_BYTES).contains(&bytes) { take_from(&SPARE_MESSAGE) } else { None };
     spare.unwrap_or_else(|| Vec::with_capacity(if bytes < LARGE_BYTES { bytes } else { MESSAGE_BYTES.max(bytes) }))

@@ -101,7 +101,7 @@ fn by_platform(
     platform::verdict(kind, status, failure, head, retry_after, usual)
 }
 
-/// Returns the HTTP status of the API's errors of a type.
+/// Returns the HTTP status that the API uses for errors of this type.
 pub(super) fn status_of(kind: Option<&str>) -> u16 {
     known_status_of(kind).unwrap_or(500)
 }
@@ -202,8 +202,8 @@ fn obey_should_retry(verdict: Verdict, status: u16, should_retry: Option<bool>) 
     }
 }
 
-/// Returns the reason to stop a run when the server says that the API is at another address. No row causes this, so the
-/// whole run stops. Nothing is sent to the other address, because the key would be sent along.
+/// Returns the reason to stop a run when the server says that the API is at another address. No row causes a redirect,
+/// so the whole run stops. Nothing is sent to the other address, because the key would be sent along.
 fn redirect(failure: Failure, head: &ReplyHead) -> HaltReason {
     let location = head.headers.get(LOCATION).and_then(|value| value.to_str().ok());
     // The body of the redirect is not kept, because it repeats the whole address, including the parts that this

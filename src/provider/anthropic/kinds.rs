@@ -8,8 +8,8 @@ use crate::domain::Quality;
 /// paused.
 ///
 /// The Mantle endpoint of Amazon Bedrock stops an answer early when the limit of output tokens is used up. No source
-/// names the stop reason of such an answer. So the program treats it as an unknown stop reason, and the quality of the
-/// answer is `unknown`. When its name becomes known, add it next to `max_tokens`.
+/// names the stop reason of such an answer. So the program treats this stop reason as unknown, and the quality of the
+/// answer is `unknown`. When the name of this stop reason becomes known, add the name next to `max_tokens`.
 pub(super) fn quality(stop_reason: &[u8]) -> Option<Quality> {
     match stop_reason {
         b"end_turn" | b"stop_sequence" | b"tool_use" => Some(Quality::Ok),

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use crate::domain::Params;
 use crate::domain::json::{write_json_str, write_on_one_line};
 
-/// The highest number of members of an object. Real objects of a stream have fewer than a hundred members. An object
+/// The maximum number of members of an object. Real objects of a stream have fewer than a hundred members. An object
 /// with far more members would be an attack: a look-up compares all names, so many members would make it slow.
 pub(super) const MOST_MEMBERS: usize = 256;
 

@@ -96,7 +96,8 @@ impl Anthropic {
     }
 
     /// Sets the rules that change requests: other names of models, and members that are left out. The adapter never
-    /// sees members that the provider rejects, because the program rejects rows with such members when it plans them.
+    /// sees members that the provider rejects, because the program rejects rows with such members when it plans the
+    /// rows.
     #[must_use]
     pub fn with_rules(mut self, rules: Arc<RequestRules>) -> Self {
         self.changes = Changes::new(rules);

@@ -17,7 +17,7 @@ use crate::provider::{Body, Splice};
 /// The member that asks for a stream, with a comma because it follows other members.
 const ASKS_FOR_STREAM: &[u8] = b",\"stream\":true";
 const ASKS_ONLY_FOR_STREAM: &[u8] = b"\"stream\":true";
-/// The cache mark for five minutes, as a member that follows other members.
+/// The mark for the five-minute cache, written as a member that follows other members.
 const MARK_5M: &str = r#","cache_control":{"type":"ephemeral"}"#;
 const MARK_1H: &str = r#","cache_control":{"type":"ephemeral","ttl":"1h"}"#;
 const NO_MARK: &str = "";

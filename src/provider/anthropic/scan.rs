@@ -14,10 +14,10 @@ use super::usage::{self, Counts};
 use crate::domain::json::Cursor;
 use crate::domain::{Quality, Usage};
 
-/// The deepest nesting of values that the scan reads. The parser reads answers with deeper nesting.
+/// The maximum nesting depth of the values that the scan reads. The parser reads answers with deeper nesting.
 const DEEPEST: u32 = 64;
 
-/// The members of a request that can add tools without naming them.
+/// Those members of a request that can add tools without naming them.
 const BRINGS_TOOLS: [&[u8]; 2] = [b"mcp_servers", b"thread"];
 
 /// The facts about a message that the scan found. The strings that were read have no escapes.
@@ -170,7 +170,7 @@ fn read_counts(cursor: &mut Cursor<'_>, mut show: impl FnMut(&[u8], u64)) -> Opt
     })
 }
 
-/// Reads a JSON value of every type as a count.
+/// Reads a JSON value of any type as a count.
 fn read_count(cursor: &mut Cursor<'_>) -> Option<u64> {
     match cursor.count() {
         Some(count) => Some(usage::capped(count)),

@@ -27,10 +27,10 @@
 //! | another stop reason | kept, with the quality unknown |
 //!
 //! If an answer is rejected, the row is tried again, as after a lost answer. The exception is `pause_turn`: a row with
-//! this stop reason is not tried again. If the answer has a tool call, the names of its tools are compared with the
-//! names in the request. The names are read from the bytes of the request that was sent. Some requests can add tools
-//! that they do not name (`mcp_servers`, a toolset without a `name`, a `thread`). In the answers to such requests,
-//! every name of a tool is accepted.
+//! this stop reason is not tried again. If the answer has a tool call, the names of the called tools are compared with
+//! the tool names in the request. The names are read from the bytes of the request that was sent. Some requests can add
+//! tools that they do not name (`mcp_servers`, a toolset without a `name`, a `thread`). In the answers to such
+//! requests, every name of a tool is accepted.
 //!
 //! In a stream, the input of a tool call comes as pieces of text. If this text is not JSON, the result depends on how
 //! the answer ended. If the model stopped on its own, the answer is rejected. If the answer was cut off, the text is
@@ -49,9 +49,9 @@ use super::{scan, usage};
 use crate::domain::json::{self, DEEPEST, lone_surrogate};
 use crate::domain::{Quality, Request, Usage, quoted};
 
-/// The deepest nesting of a message that is kept. A line of results adds two levels around the message, and common
-/// parsers accept at most [`DEEPEST`] levels in total. A result line with more levels could not be read again. The
-/// API's own answers have a tenth of this depth.
+/// The maximum nesting depth of a message; a message with deeper nesting is rejected. A line of results adds two levels
+/// around the message, and common parsers accept at most [`DEEPEST`] levels in total. A result line with more levels
+/// could not be read again. The API's own answers have a tenth of this depth.
 const DEEPEST_MESSAGE: u32 = DEEPEST - 2;
 
 /// The reason why an answer is rejected.
@@ -63,7 +63,7 @@ pub(super) enum Refused {
     Paused,
 }
 
-/// The members of a message that this module checks.
+/// Those members of a message that this module checks.
 #[derive(Deserialize)]
 pub(super) struct Shape<'a> {
     #[serde(borrow, rename = "type")]
@@ -128,7 +128,7 @@ fn broken<T>(why: impl Into<Cow<'static, str>>) -> Result<T, Refused> {
     Err(Refused::Broken(why.into()))
 }
 
-/// The members of a content block that this module checks.
+/// Those members of a content block that this module checks.
 #[derive(Deserialize)]
 struct Block<'a> {
     #[serde(rename = "type")]
@@ -178,7 +178,7 @@ fn string(raw: &RawValue) -> Option<String> {
     serde_json::from_str(raw.get()).ok()
 }
 
-/// The members of a request that can offer tools to the model.
+/// Those members of a request that can offer tools to the model.
 #[derive(Deserialize)]
 struct Asked<'a> {
     #[serde(borrow)]

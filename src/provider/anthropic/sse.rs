@@ -14,8 +14,8 @@ use super::reply::{self, broken, broken_stream};
 use crate::domain::{Request, StreamFault, Usage};
 use crate::provider::{Decoder, Reply, ReplyHead};
 
-/// The longest event that is read, in bytes. An event needs much memory, because the event and the parts that are read
-/// from it are in memory together. The API's own events are about a thousand times shorter.
+/// The maximum length of an event in bytes; a longer event is not read. An event needs much memory, because the event
+/// and the parts that are read from it are in memory together. The API's own events are about a thousand times shorter.
 const LONGEST_EVENT_BYTES: usize = 16 << 20;
 
 fn too_long() -> String {

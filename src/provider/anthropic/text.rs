@@ -1,6 +1,6 @@
 //! Cleans text from a server before people see it: the result is short and has no control characters, tags or keys.
 
-/// The length to which the text of a failed response is shortened, in bytes.
+/// The text of a failed response is shortened to at most this many bytes.
 const LONGEST_BYTES: usize = 4 * 1024;
 /// How many bytes of a body are read for an excerpt. An excerpt seldom needs more bytes, although tags are removed from
 /// it.

@@ -51,7 +51,8 @@
 //! more fields:
 //! - `turn` (a number, or a list of numbers) selects requests by their number of assistant messages plus 1. The first
 //!   request of a row is turn 1. A later request that contains the first answer is turn 2. Assistant messages in
-//!   examples count too. If the last message is from the assistant, as a beginning of the answer, it also counts.
+//!   examples count too. If the last message has the role `assistant` (the answer then continues this message), it
+//!   counts too.
 //! - `max_tokens_below` selects requests with a `max_tokens` below this number. A rule with `max_tokens_below` no
 //!   longer applies when a client repeats the request with a higher `max_tokens`.
 //!

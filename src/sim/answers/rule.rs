@@ -25,8 +25,8 @@ pub struct AnswerRule {
     pub content: Content,
     /// The stop reason of the answer; `None` for the usual reason.
     pub stop_reason: Option<String>,
-    /// The share of the answer that is sent, from 0 to 1, as if `max_tokens` had truncated it; `None` for the whole
-    /// answer.
+    /// Which share of the answer is sent, from 0 to 1; `None` for the whole answer. The answer ends as if `max_tokens`
+    /// had truncated it.
     pub truncated: Option<f64>,
     /// The refusal at the end of the answer.
     pub refusal: Option<Refusal>,
@@ -40,7 +40,7 @@ pub enum Content {
     /// The answer has the content that it would have without the rule.
     #[default]
     Usual,
-    /// The answer has the text, unless it is empty, and then the tool calls.
+    /// The answer has the text, followed by the tool calls. An empty text is left out.
     Said {
         /// The text.
         text: String,
@@ -67,6 +67,6 @@ pub struct ToolCall {
 pub struct Refusal {
     /// The value of `stop_details.category`.
     pub category: Option<String>,
-    /// The number of tokens of the answer that come before the refusal. With 0, the answer is free.
+    /// How many tokens of the answer come before the refusal. With 0, the answer is free.
     pub after: u64,
 }

@@ -34,11 +34,11 @@ impl Latency {
 /// grows with the length of the prompt and with `max_tokens`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OutputLengths {
-    /// The mean length for an empty prompt, in tokens.
+    /// The mean length, in tokens, of the answer to an empty prompt.
     pub mean: f64,
-    /// How many tokens each token of the prompt adds to the mean length.
+    /// By how many tokens the mean length grows per token of the prompt.
     pub per_prompt_token: f64,
-    /// How many tokens each token of `max_tokens` adds to the mean length.
+    /// By how many tokens the mean length grows per token of `max_tokens`.
     pub per_max_token: f64,
     /// The standard deviation of the logarithm of the length. With 0, every answer has the mean length.
     pub sigma: f64,

@@ -15,7 +15,7 @@ pub struct BatchConfig {
     pub rpm: Option<u32>,
     /// How many requests in all batches of an organization can wait for processing; `None` for no limit.
     pub queue: Option<u32>,
-    /// The scheme and host of `results_url` for clients that send no `Host` header, without a slash at the end.
+    /// The scheme and host of `results_url`, without a slash at the end, for clients that send no `Host` header.
     pub origin: String,
 }
 

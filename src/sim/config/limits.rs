@@ -47,14 +47,16 @@ impl Bursts {
     }
 }
 
-/// When output uses up its limit. Source: API documentation, "Rate limits" (2026-02-18 and 2026-02-19).
+/// When output tokens count against the output limit. Source: API documentation, "Rate limits" (2026-02-18 and
+/// 2026-02-19).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OutputRule {
-    /// Output tokens use up the limit when they are produced. A request is admitted if the output bucket is not empty.
+    /// Output tokens count against the limit when they are produced. A request is admitted if the output bucket is not
+    /// empty.
     #[default]
     AsProduced,
-    /// The whole `max_tokens` of a request uses up the limit at the start of the call. The unused part is given back at
-    /// the end. The API had this rule up to 2026-02-18.
+    /// The whole `max_tokens` of a request counts against the limit at the start of the call. The unused part is given
+    /// back at the end. The API had this rule up to 2026-02-18.
     MaxTokensUpFront,
 }
 

@@ -47,7 +47,7 @@ pub struct SimConfig {
     pub lengths: OutputLengths,
     /// The shares of answers with stop reasons other than `end_turn`.
     pub endings: Endings,
-    /// When output uses up its limit.
+    /// When output tokens count against the output limit.
     pub output_rule: OutputRule,
     /// Whether a request that gets a 429 counts against the request limit. The documentation does not say what the real
     /// API does.

@@ -27,7 +27,7 @@ pub struct SimModel {
     pub max_output_tokens: u64,
     /// The minimum number of tokens in a cached prefix.
     pub cache_min_tokens: u64,
-    /// Whether tokens that are read from the cache use up the input limit. Cache reads use up the limit only with the
+    /// Whether tokens that are read from the cache count against the input limit. Cache reads count only with the
     /// oldest models.
     pub counts_cache_reads: bool,
     /// The prices of the model's tokens; `None` when they are unknown.
@@ -46,9 +46,9 @@ pub struct SimPrice {
     pub input: Money,
     /// Output.
     pub output: Money,
-    /// The price of input that is written to the cache for five minutes.
+    /// The price of input that is written to the five-minute cache.
     pub cache_write_5m: Money,
-    /// The price of input that is written to the cache for an hour.
+    /// The price of input that is written to the one-hour cache.
     pub cache_write_1h: Money,
     /// The price of input that is read from the cache.
     pub cache_read: Money,

@@ -49,8 +49,8 @@
 //!   `reset_before`. For example, a batch is created, but the client does not learn its id.
 //! - `within` (such as `"30s"`) limits a rule to batches that were created less than this long ago.
 //! - `arrivals` selects calls by their numbers. Calls with the same name are numbered from 1. `first_attempts_only`
-//!   selects the first call for each batch. For calls that create batches, it selects the first call with each body.
-//!   `contains` searches the body of a call that creates a batch.
+//!   selects the first call for each batch. If several calls create batches with the same body, it selects the first of
+//!   these calls. `contains` searches the body of a call that creates a batch.
 //!
 //! The kinds in the following table are about batches too. A rule of such a kind can't have `calls`:
 //!
@@ -62,8 +62,9 @@
 //! | `result_missing` | the results lack the line of a request | yes |
 //! | `result_extra` | the results contain the line of a request twice; the second line has the `custom_id` of the rule, if the rule has one | yes |
 //!
-//! Rules about requests in batches select requests with `share`, `draw`, `contains`, `models`, `first_attempts_only`,
-//! `from` and `until`. Rules with `unlisted` select batches with `share`, `draw`, `from` and `until`. For example:
+//! To select requests, rules about requests in batches use `share`, `draw`, `contains`, `models`,
+//! `first_attempts_only`, `from` and `until`. To select batches, rules with `unlisted` use `share`, `draw`, `from` and
+//! `until`. For example:
 //!
 //! ```json
 //! {"rules": [
@@ -83,7 +84,7 @@
 //!   request decide, so a fault applies to all attempts of a row or to none. With `"attempt"`, each attempt is drawn
 //!   separately.
 //! - `"first_attempts_only": true` limits the rule to the first attempt of each row.
-//! - `contains` (a text, or a list of texts) selects requests with one of the texts in the body.
+//! - `contains` (a text, or a list of texts) selects requests whose body contains one of the texts.
 //! - `models` selects requests for these models.
 //! - `arrivals` selects requests by their numbers. Requests are numbered from 1 in the order in which they arrive.
 //!
@@ -96,12 +97,12 @@
 //! - `type`, `message` and `error_code` set the fields of the same names in the error.
 //! - `body` is the form of the response body: `"json"`, `"html"` or `"empty"`.
 //! - `retry_after` sets the header `retry-after`. A number or a text is sent unchanged. `{"date": "30s"}` is sent as a
-//!   date that is 30 seconds in the future. With `null`, the header is not sent. By default, a 429 has the value `1`,
-//!   and other statuses do not have this header.
+//!   date that is 30 seconds in the future. With `null`, the header is not sent. By default, the header has the value
+//!   `1` for a 429, and is not sent for other statuses.
 //! - `retry_after_ms` sets the header `retry-after-ms`, and `should_retry` sets the header `x-should-retry`.
 //!
-//! If a request gets an error response from a rule, or a `reset_before` without `"billed": true`, it uses up no limit
-//! and is not billed.
+//! If a request gets an error response from a rule, or a `reset_before` without `"billed": true`, it counts against no
+//! limit and is not billed.
 
 mod file;
 mod rule;

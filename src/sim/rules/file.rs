@@ -60,7 +60,7 @@ pub(in crate::sim) use fields;
 
 /// A rule that can be read from a file.
 pub(in crate::sim) trait Rule: Sized {
-    /// The fields that the rule has besides those of every rule.
+    /// The fields of the rule, without the fields that every rule has.
     type Own: Fields;
     /// A description of a rule, which completes the error message "expected …".
     const FORM: &'static str;

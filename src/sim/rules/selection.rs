@@ -14,7 +14,7 @@ pub struct Selection {
     pub draw: Draw,
     /// Whether the rule applies only to the first attempt of each row.
     pub first_attempts_only: bool,
-    /// The rule selects only requests with one of these texts in the body. If the list is empty, the body does not
+    /// The rule selects only requests whose body contains one of these texts. If the list is empty, the body does not
     /// matter.
     pub contains: Vec<String>,
     /// The rule selects only requests for these models. If the list is empty, the model does not matter.
@@ -76,8 +76,8 @@ pub(in crate::sim) struct Facts<'a> {
 }
 
 /// Returns the index of the first rule that selects a request. `rules` has the selection and the index of each rule
-/// that can apply to such a request. `fired` says how often each rule has applied so far. The function `holds` checks
-/// the other conditions of a rule.
+/// that can apply to this type of request. `fired` says how often each rule has applied so far. The function `holds`
+/// checks the other conditions of a rule.
 pub(in crate::sim) fn first<'r>(
     rules: impl Iterator<Item = (usize, &'r Selection)>,
     fired: &[u64],

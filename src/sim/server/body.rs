@@ -1,4 +1,4 @@
-//! Reads the body of a request with limits on time and memory.
+//! Reads the body of a request, within limits on time and memory.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -46,7 +46,7 @@ async fn collect<B: Body<Data = Bytes> + Unpin>(mut body: B, most: usize, budget
     kept.end()
 }
 
-/// What has arrived of a body so far. Most bodies arrive in a single piece, which is not copied.
+/// The part of a body that has arrived so far. Most bodies arrive in a single piece, which is not copied.
 struct Kept<'a> {
     budget: &'a Budget,
     most: usize,

@@ -12,14 +12,15 @@ pub struct Bounds {
     pub quiet: Duration,
     /// How long the body of a request can take to arrive.
     pub body: Duration,
-    /// The maximum number of open connections. If all are in use, a new connection waits until another one is closed.
+    /// The maximum number of open connections. If this many connections are open, a new connection waits until one of
+    /// them is closed.
     pub connections: usize,
-    /// The maximum length of the headers of a request, in bytes.
+    /// The maximum length, in bytes, of a request's headers.
     pub head_bytes: usize,
-    /// The maximum number of bytes of all other request bodies that are being received.
+    /// The maximum number of bytes of all request bodies that are being received, except bodies that create batches.
     pub body_bytes: usize,
-    /// The maximum number of bytes of all bodies that create batches and are being received. A single one can have 256
-    /// MB.
+    /// The maximum number of bytes of all bodies that create batches and are being received. A single body that creates
+    /// a batch can have 256 MB.
     pub batch_bytes: usize,
     /// The maximum number of bytes of all requests and answers in flight, not counting request bodies.
     pub answer_bytes: usize,

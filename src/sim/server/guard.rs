@@ -9,8 +9,8 @@
 //!    sites read it.
 //!
 //! There is one more case: a form in an old browser, which sends neither `Origin` nor `Sec-Fetch-Site`. A form can't
-//! send a key, so the simulated API rejects its messages. Resetting the simulator needs no key, so `guard` rejects a
-//! reset with a content type that forms use.
+//! send a key, so the simulated API rejects messages from a form. Resetting the simulator needs no key, so `guard`
+//! rejects a reset with a content type that forms use.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

@@ -24,7 +24,7 @@ use state::{Fault, State, locked};
 
 use super::{Disk, DiskFile, FileKind, OpenMode};
 
-/// A disk in memory. Clones share its files.
+/// A disk in memory. Clones of a disk share its files.
 #[derive(Clone, Debug, Default)]
 pub struct MemDisk(Arc<Mutex<State>>);
 
@@ -39,7 +39,8 @@ impl MemDisk {
         self.state().changes
     }
 
-    /// Makes only change number `at` fail. Changes are counted from 0, from the creation of the disk.
+    /// Makes the change with the number `at` fail, and no other change. Change numbers start at 0 when the disk is
+    /// created.
     pub fn fail_at(&self, at: u64, kind: io::ErrorKind) {
         self.state().fault = Some(Fault::Once { at, kind });
     }

@@ -47,7 +47,7 @@ impl State {
         }
     }
 
-    /// Creates an empty file and returns its number.
+    /// Creates an empty file and returns its index in `files`.
     pub(super) fn create(&mut self, path: &Path) -> io::Result<usize> {
         self.change().map_err(|(error, _)| error)?;
         self.files.push(Inode::default());

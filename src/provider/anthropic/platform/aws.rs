@@ -1,7 +1,8 @@
 //! Errors of AWS: Claude Platform on AWS, and both Messages endpoints of Amazon Bedrock.
 //!
-//! An AWS error has its name in the header `x-amzn-errortype` or in the member `__type`, and a body `{"message":"…"}`.
-//! The Messages endpoints also send errors in the form of the Claude API, and these mean the same as at the Claude API.
+//! An AWS error has a body `{"message":"…"}`. The name of the error is in the header `x-amzn-errortype` or in the
+//! member `__type`. The Messages endpoints also send errors in the form of the Claude API, and these mean the same as
+//! at the Claude API.
 //!
 //! AWS answers a request to an unknown path with status 200 and a body that names `UnknownOperationException`.
 //!

@@ -1,4 +1,4 @@
-//! The meanings that errors of platforms can have, and the words in messages that show the meaning.
+//! The meanings that platform errors can have, and the words by which error messages show these meanings.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub(super) enum Meaning {
     Fault(ErrorClass),
     /// The error lies in the request: no attempt of this row can succeed.
     Row(ErrorClass),
-    /// The platform does not serve the requested model, at all or to this account.
+    /// The platform does not serve the requested model, or does not serve it to this account.
     Model,
     /// The key, the token or its signature is not accepted.
     Key,

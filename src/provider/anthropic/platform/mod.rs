@@ -1,8 +1,7 @@
-//! What the errors of each platform mean, where they differ from the errors of the Claude API.
+//! What the errors of other platforms mean if they differ from the errors of the Claude API.
 //!
-//! There is one file for each family of platforms. Each file has the names of a platform's errors, the words of its
-//! messages and its headers, with their sources. An error that is not in the platform's file means what its status
-//! means at the Claude API.
+//! There is one file per family of platforms. Each file lists a platform's error names, message texts and headers, and
+//! the sources for them. An error that is not in the platform's file means what its status means at the Claude API.
 
 pub(super) mod aws;
 mod google;
