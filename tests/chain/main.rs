@@ -232,9 +232,9 @@ fn paid_twice(played: &Played) -> u64 {
     played.charged.values().filter(|calls| **calls > 1).count() as u64
 }
 
-/// Returns how much of one limit of an API the requests asked for, as a share of the amount that the limit allows
-/// during the run. Refused requests count too. Requests that got an injected fault do not count, because they never
-/// reach the limits.
+/// Returns the load that the requests put on one limit of an API, as a share of the amount that the limit allows during
+/// the run. Refused requests count too. Requests that got an injected fault do not count, because they never reach the
+/// limits.
 fn of_limit(setting: &Setting, played: &Played, at: usize, dimension: Dimension) -> f64 {
     let (books, row) = (&played.books[at], setting.row());
     let used = [books.billed_calls, books.billed.input_tokens, books.billed.output_tokens][dimension.index()];
@@ -249,7 +249,7 @@ fn of_limit(setting: &Setting, played: &Played, at: usize, dimension: Dimension)
     asked / (f64::from(limit) / 60.0 * (played.elapsed + BURST).as_secs_f64())
 }
 
-/// The number of rows that an API allows over time, according to the limit that is used up first.
+/// How many rows an API can accept over time, according to the limit that is used up first.
 struct Capacity {
     per_second: f64,
     /// The first and the last second of each period in which the API works and gets rows.
