@@ -78,7 +78,7 @@ pub struct Run {
     pub pause: Option<(Duration, Duration)>,
     /// The time from the start of the run to its deadline.
     pub deadline: Option<Duration>,
-    /// The result of the survey of the input, if there is a deadline.
+    /// The result of the survey of the input. It is used only if there is a deadline.
     pub unread: Demand,
     /// The rate limits of online requests.
     pub limits: RateLimits,

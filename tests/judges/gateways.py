@@ -211,7 +211,7 @@ UPSTREAMS = {
 
 
 def reached(journal):
-    """Returns how many requests of each status reached a simulator."""
+    """Returns how many requests a simulator answered with each status."""
     if not journal.exists():
         return collections.Counter()
     return collections.Counter(json.loads(line).get("status") for line in journal.read_text().splitlines())
@@ -242,8 +242,8 @@ def through_litellm(runs, litellm):
         f"{proxy_url}/health/liveliness", folder, env=environment(LITELLM_LOCAL_MODEL_COST_MAP="True"),
     )
     limits, hidden, faults = UPSTREAMS
-    # Each case has a name, the model, the flags, the key, the number of rows, the exit code, and a text of the
-    # messages.
+    # Each case has a name, the model, the flags, the key, the number of rows, the exit code, and a text that the
+    # messages contain.
     cases = [
         ("upstream with 300 requests a minute", limits, ["--stream", "off"], KEY, 400, 0, ""),
         ("the same, streams", limits, ["--stream", "on"], KEY, 400, 0, ""),

@@ -351,7 +351,8 @@ impl Place {
             fs::read_dir(&work).expect("the folder can be read").map(|entry| entry.expect("an entry").file_name());
         let names = entries.map(|name| name.to_string_lossy().into_owned());
         let ours = ["out.jsonl", "out.errors.jsonl", "notes.txt", "empty.txt", "prompts.jsonl"];
-        // A command is allowed to create a results file whose default log is this log, for example `out`.
+        // `out.errors.jsonl` is also the default log of results files with other names, for example `out`. A command is
+        // allowed to create such a results file.
         let is_ours = |name: &str| ours.contains(&name) || name == "out" || name.starts_with("out.");
         names.filter(|name| !is_ours(name) || Path::new(name).components().count() != 1).collect()
     }
