@@ -1,5 +1,5 @@
-//! Tests random workloads: many kinds of prompts, prompt lengths near the shortest prefix that the model caches, low
-//! limits, and broken caches.
+//! Tests random workloads: many kinds of prompts, prompts about as long as the shortest prefix that the model caches,
+//! low limits, and broken caches.
 
 use std::time::Duration;
 

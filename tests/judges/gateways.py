@@ -157,7 +157,7 @@ def script(url, behavior):
 
 
 def probes(url):
-    """Returns the numbers of the requests that the program sent only to see whether llmock answers."""
+    """Returns the sequence numbers of the requests that the program sent only to see whether llmock answers."""
     with urllib.request.urlopen(f"{url}/_llmock/requests", timeout=30) as response:
         requests = json.load(response)["requests"]
     probe = {"max_tokens": 1, "messages": [{"role": "user", "content": "ping"}]}

@@ -327,7 +327,7 @@ fn document(said: &Said) -> Value {
     serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}\n{}", said.out, said.err))
 }
 
-/// Returns the value of one member for each batch of a document.
+/// Returns, for each batch in a document, the value of one member.
 fn members(document: &Value, name: &str) -> Vec<Value> {
     let batches = document["batches"].as_array().expect("it has batches");
     batches.iter().map(|batch| batch[name].clone()).collect()

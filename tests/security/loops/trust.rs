@@ -61,7 +61,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     vec![settings(&servers, &base, size), names(&servers, &base, size), mutations(&servers, &base, size)]
 }
 
-/// Tries manifests that set a flag although no run records this flag.
+/// Tries manifests that set a flag that no run records.
 fn settings(servers: &Servers, base: &Files, size: Size) -> Seen {
     let place = Place::new();
     let extra = ["proxy", "https-proxy", "api_key", "base_url", "Base-Url", "base-url ", "env", "settings", "command"];
@@ -206,7 +206,7 @@ fn values_of(name: &str, servers: &Servers, place: &Place) -> Vec<Value> {
     }
 }
 
-/// The contents of the files of a run, by their paths in its folder.
+/// A map from the path of a file in the folder of a run to the content of the file.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 /// The server to which runs are allowed to send requests, and the server that must get no requests.
