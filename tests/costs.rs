@@ -265,7 +265,7 @@ impl Default for PriceList {
 }
 
 impl PriceList {
-    /// Returns a list in which a price file gives other prices to some models.
+    /// Returns a price list in which a price file gives other prices to some models.
     fn random(random: &mut fastrand::Rng) -> Self {
         let mut steps = Self::default().steps;
         for model in ["claude-haiku-5-5", "claude-opus-5", "my-proxy-model"] {
@@ -424,7 +424,8 @@ fn tools(random: &mut fastrand::Rng, body: &mut Value) {
     }
 }
 
-/// Returns a prompt near the length (in tokens of the simulator) at which the prices of Haiku 5.5 change.
+/// Returns a prompt whose length (in tokens of the simulator) is close to the length at which the prices of Haiku 5.5
+/// change.
 fn around_the_step(random: &mut fastrand::Rng) -> Value {
     let words = random.usize(99_900..100_100);
     json!([{"role": "user", "content": "a ".repeat(words)}])

@@ -131,7 +131,7 @@ pub fn case(seed: u64, most_rows: usize) -> Case {
     }
 }
 
-/// The kind of prompts of the rows of a group.
+/// The kind of prompts that the rows of a group have.
 #[derive(Clone, Copy, Debug)]
 enum Shape {
     /// A system prompt, and a question for each row.

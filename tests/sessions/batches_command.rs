@@ -286,7 +286,7 @@ fn a_batch_of_another_program_is_adopted_by_the_names_of_rows() {
     assert_each_once(&folder.read("prompts.results.jsonl"), 3);
 }
 
-/// Returns the cost of a row from its line, in dollars.
+/// Reads the cost of a row, in dollars, from its line.
 fn cost_of(line: &str) -> Option<f64> {
     serde_json::from_str::<Value>(line).expect("it is JSON")["meta"]["cost_usd"].as_f64()
 }

@@ -96,7 +96,7 @@ fn let_go(address: SocketAddr, bound: Duration) -> Duration {
 }
 
 /// Sends the beginning of a request, and then the same bytes again and again, until the server closes the connection.
-/// Returns the time until the server closed the connection.
+/// Returns how long it took until the server closed the connection.
 fn held(address: SocketAddr, beginning: &[u8], drops: &'static [u8], every: Duration) -> Duration {
     let mut stream = connect(address);
     let began = Instant::now();
