@@ -123,7 +123,7 @@ pub fn first_run(size: Size) -> Case {
     about_documents(size, rows(size, 1_500, 120), Order::Groups, 0)
 }
 
-/// Rows with other questions about the documents of [`first_run`], which are in the cache.
+/// Rows with other questions about the documents of [`first_run`]. These documents are already in the cache.
 pub fn second_run(size: Size) -> Case {
     let case = about_documents(size, rows(size, 1_500, 120), Order::Groups, 1_000_000);
     let about = format!("other questions about cached documents: {}", case.about);

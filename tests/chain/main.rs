@@ -40,7 +40,7 @@ fn a_chain_uses_the_limits_on_output_tokens_of_both_providers() {
     judge_bound("stalls, output binds", Dimension::OutputTokens, stall, answers_while_the_first_stalls);
 }
 
-/// Returns a trial in which the first provider rejects every request for ten minutes.
+/// Returns a trial in which, for ten minutes, the first provider rejects every request.
 fn stall(case: &Case) -> Trial {
     let (from, until) = (case.at_s, case.at_s + STALL_S);
     let rule = format!(r#"{{"status":429,"from":"{from}s","until":"{until}s","retry_after":600}}"#);

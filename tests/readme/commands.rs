@@ -103,7 +103,7 @@ fn api_of(page: &Page) -> Api {
     }
 }
 
-/// Checks the promises of a block that are visible in files or messages.
+/// Checks those promises of a block that are visible in files or messages.
 fn look(page: &Page, folder: &Folder, script: &str, said: &Said) {
     let has = |part: &str| script.contains(part);
     match page.path.as_str() {

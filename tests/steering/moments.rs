@@ -1,4 +1,4 @@
-//! Tests runs on virtual time that get orders at random moments.
+//! Tests, on virtual time, runs that get orders at random moments.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
