@@ -182,8 +182,8 @@ def by_llmock(runs, llmock, only):
         mistaken = {"gave_up"} if end == "the time ends" else set()
         if case == "malformed events" and tries >= verdict["faults_injected"]:
             mistaken.add("malformed_chunk_ignored")
-        # After a failed probe (a test request), the program sends a row instead of the same probe, so llmock reports
-        # that the client gave up the probe.
+        # After a failed probe (a test request), the program sends a row instead of repeating the probe, so llmock
+        # reports that the client gave up the probe.
         found = [one for one in verdict["findings"] if one["code"] != "gave_up" or not sent_as_probes.issuperset(one["requests"])]
         counted = [one for one in found if one["code"] not in mistaken]
         problems = [f"{one['code']}: {one['title']}" for one in counted]
