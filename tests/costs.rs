@@ -1,9 +1,10 @@
 //! Checks the stated cost bounds. Before the program sends a request, it states a bound for the cost. Every bill of the
-//! simulated API must be within this bound. So must the cost of every other usage that is possible for the request.
+//! simulated API must be within this bound. The cost of every other usage that is possible for the request must also be
+//! within this bound.
 //!
 //! There are two judges. The first judge is the simulator, which counts tokens with its own code. The test also
-//! multiplies this count, up to the highest possible count: one token for each byte. The second judge is the most
-//! expensive usage that is possible. This usage has one token for each byte of text, written to the cache with the
+//! multiplies this count, up to the highest possible count: one token per byte. The second judge is the most expensive
+//! usage that is possible. This usage has one token per byte of text. All tokens are written to the cache with the
 //! longest lifetime that the cache marks name. Each turn of a tool that the API runs uses a whole context window. This
 //! file computes the cost of each usage with its own code.
 
@@ -141,7 +142,7 @@ impl PlannedRow {
     }
 
     /// Returns the usage of two answers. The first request writes to the cache. The second request can read from the
-    /// cache. `skew` is the number of tokens that the API counts for one token of the simulator.
+    /// cache. `skew` is how many tokens the API counts per token of the simulator.
     fn answers(&self, random: &mut fastrand::Rng, skew: f64) -> Vec<Usage> {
         let lengths = OutputLengths { per_max_token: 1.2 * random.f64(), ..OutputLengths::default() };
         let endings = Endings { tool_use: 0.5, stop_sequence: 0.3, refusal: 0.02 };
@@ -164,7 +165,7 @@ impl PlannedRow {
     }
 
     /// Returns the largest possible ratio of a real tokenizer's count to the simulator's count. A tokenizer makes at
-    /// most one token for each byte, and a picture has a limited number of tokens.
+    /// most one token per byte, and a picture has a limited number of tokens.
     fn physical_skew(&self, tokens: u64) -> f64 {
         let Prompt { own_tokens, picture, .. } = self.prompt();
         let text = self.body.to_string();
@@ -227,7 +228,8 @@ fn planned(body: &Value, planner: &mut Planner) -> Option<Planned> {
 
 // ---- prices ---------------------------------------------------------------------------------------------------------
 
-/// Dollars per million tokens: input, output, cache write for five minutes and for an hour, cache read.
+/// Dollars per million tokens: input, output, write to the five-minute cache, write to the one-hour cache, and cache
+/// read.
 type Dollars = [f64; 5];
 
 /// The prices of the API documentation (2026-11), copied into this file.
@@ -263,7 +265,7 @@ impl Default for PriceList {
 }
 
 impl PriceList {
-    /// Returns a list in which a price file gives other prices to some models.
+    /// Returns a price list in which a price file gives other prices to some models.
     fn random(random: &mut fastrand::Rng) -> Self {
         let mut steps = Self::default().steps;
         for model in ["claude-haiku-5-5", "claude-opus-5", "my-proxy-model"] {
@@ -422,7 +424,8 @@ fn tools(random: &mut fastrand::Rng, body: &mut Value) {
     }
 }
 
-/// Returns a prompt near the length (in tokens of the simulator) at which the prices of Haiku 5.5 change.
+/// Returns a prompt whose length (in tokens of the simulator) is close to the length at which the prices of Haiku 5.5
+/// change.
 fn around_the_step(random: &mut fastrand::Rng) -> Value {
     let words = random.usize(99_900..100_100);
     json!([{"role": "user", "content": "a ".repeat(words)}])
@@ -507,17 +510,17 @@ fn text(random: &mut fastrand::Rng) -> String {
 
 // ---- the most expensive usage ---------------------------------------------------------------------------------------
 
-/// The highest usage that a request can cause: one token for each byte of text, in each turn that the API can take.
-/// Usually only a prompt with cache marks can use the cache. A tool that the API runs can also use the cache without
-/// cache marks.
+/// The highest usage that a request can cause: one token per byte of text, in each turn that the API can take. Usually
+/// only a prompt with cache marks can use the cache. A tool that the API runs can also use the cache without cache
+/// marks.
 struct Prompt {
     /// The number of tokens of the prompt itself.
     own_tokens: u64,
     /// The number of tokens of a picture.
     picture: u64,
     most_tokens: u64,
-    /// The largest number of input tokens in a batch. In a batch, the API takes one turn for each tool call, without
-    /// the usual limit.
+    /// The largest number of input tokens that the request can use in a batch. In a batch, the API takes one turn for
+    /// each tool call, without the usual limit.
     most_tokens_in_batch: u64,
     is_marked: bool,
     is_for_an_hour: bool,

@@ -30,7 +30,7 @@ const ERRORS: &str = "d/out.errors.jsonl";
 const ROWS: u64 = 12;
 /// The highest possible cost of a row in flight.
 const AT_MOST: Money = Money(7_000_000_000);
-/// How much the real cost of each attempt in a line can exceed its known cost, at most.
+/// The largest amount by which the real cost of an attempt in a line can exceed its known cost.
 const MAYBE_COST: Money = Money(2_000_000);
 
 // ---- every failed write, every death -------------------------------------------------------------------------------
@@ -481,7 +481,7 @@ fn several_deaths_while_superseded_answers_are_removed_end_with_one_line_for_eac
     }
 }
 
-/// The rows that have an id and get another request.
+/// The rows that have an id and whose request is changed.
 const CHANGED: &[u64] = &[0, 4, 6, 10];
 
 /// Returns a disk after a complete run that has answered every row.
@@ -500,7 +500,7 @@ fn rerun(disk: &MemDisk, name: &str, of: &[u64]) -> Reported {
     run_rows(disk, name, job, outcome)
 }
 
-/// Returns a row with the same id and another request.
+/// Returns the row with this id, but with a changed request.
 fn changed(id: u64) -> Job {
     let mut job = job(id);
     job.key = key(id + 1000);
@@ -703,7 +703,7 @@ fn rows_in_flight_at_a_death_count_once_unless_they_have_a_line() {
     let (_, recovered) = open(&disk, "last", Start::Continue).expect("the disk works");
 
     assert!(counts.iter().sum::<u64>() <= 3, "{counts:?}");
-    // The lines of rows 0 and 1 report two possibly billed attempts.
+    // The lines of rows 0 and 1 each report one possibly billed attempt.
     assert_eq!(recovered.totals.maybe_paid, 3 + 2);
     assert_eq!(recovered.totals.maybe_spend, AT_MOST.times(3) + MAYBE_COST.times(2));
 }

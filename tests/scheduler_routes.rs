@@ -437,7 +437,7 @@ struct Chain {
     window: usize,
     /// For each row in flight, the place of its endpoint in the chain.
     in_flight: BTreeMap<u64, usize>,
-    /// For each row, the place of the last endpoint in the chain to which the row was sent.
+    /// For each row, the furthest place in the chain to which the row was sent.
     furthest: BTreeMap<u64, usize>,
     halted: BTreeSet<usize>,
     held_until: [Instant; 3],

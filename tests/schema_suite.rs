@@ -12,7 +12,7 @@ use claude_batch::answer::schema::{Schema, SchemaError};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The files of the suite that are not used, each with the reason.
+/// The unused files of the suite, each with the reason.
 const EXCLUDED: [(&str, &str); 3] = [
     ("format.json", "formats are checked; the cases in optional/format are used instead of these"),
     ("optional/format/idn-email.json", "this format is not checked: it needs large tables of Unicode"),

@@ -453,7 +453,7 @@ impl Api {
         serde_json::from_slice(&answer).expect("JSON")
     }
 
-    /// Returns the events of the answer to a request with streaming.
+    /// Returns the events of the streamed answer to a request.
     fn events(&mut self, body: &Value) -> Vec<Value> {
         let (_, answer) = self.answer(body);
         let text = String::from_utf8(answer).expect("UTF-8");

@@ -11,7 +11,7 @@ use claude_batch::sim::presets;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 
-/// This model caches prefixes of 1,024 tokens or more, and it accepts thinking.
+/// This model caches prefixes of 1,024 tokens or more, and it accepts the parameter `thinking`.
 const MODEL: &str = "claude-sonnet-4-6";
 /// The number of tokens of the long text. Each word of this text is one token.
 const LONG: u64 = 2_000;

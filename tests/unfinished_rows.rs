@@ -216,7 +216,7 @@ fn job(number: u64) -> Job {
     *support::planned(number, "claude-haiku-4-5", 20, 100).job
 }
 
-/// Returns the row with another request.
+/// Returns the row with a changed request.
 fn changed(job: Job) -> Job {
     let key = JobKey([9; 16]);
     Job { key, row: RowId::named(&job.custom_id, Some(key)), ..job }

@@ -64,8 +64,8 @@ pub struct Fate {
 }
 
 impl Kind {
-    /// The number of rows of each kind in a thousand rows: 5 % are cut off, 1 % are refused, and 8 % break the schema.
-    /// A row with several faults counts as its first fault.
+    /// How many of a thousand rows belong to each kind: 5 % are cut off, 1 % are refused, and 8 % break the schema. A
+    /// row with several faults counts as its first fault.
     const SHARES: [(Self, u32); 11] = [
         (Cut, 46),
         (CutThenBroken, 2),
@@ -95,7 +95,7 @@ impl Kind {
         format!("<{self:?}>")
     }
 
-    /// Returns the error class of a row if no further request is sent for it.
+    /// Returns the error class that a row gets if no further request is sent for it.
     pub fn first_fault(self) -> Option<ErrorClass> {
         match self {
             Plain => None,

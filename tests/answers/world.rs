@@ -38,8 +38,8 @@ pub enum Manner {
     Lax,
     /// If an answer breaks a rule, its row fails.
     Strict,
-    /// If an answer breaks a rule, the run sends another request: with a higher `max_tokens`, with a repair, or with
-    /// another model.
+    /// If an answer breaks a rule, the run sends a follow-up request that has a higher `max_tokens`, asks for a repair,
+    /// or uses another model.
     Mending,
 }
 

@@ -86,7 +86,7 @@ fn run(lane: LaneChoice, rows: u64) -> Run {
 fn cheapest(seed: u64) -> f64 {
     let Case { rows, rpm, deadline, time, cancel } = case(seed);
     let batches = BatchConfig { time, cancel_time: cancel, ..BatchConfig::default() };
-    // For each batch, the number of its rows, and the number of rows that are answered at the deadline.
+    // For each batch: the number of its rows, and how many of these rows are answered by the deadline.
     let answered = play(NO_FAULTS, batches, async |world| {
         let before = world.now();
         world.run(&Run { detach: true, ..run(LaneChoice::Batch, rows) }).await;

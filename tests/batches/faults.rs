@@ -227,8 +227,8 @@ pub fn few_calls_per_minute() {
     });
 }
 
-/// Bodies that are too large for the API are submitted in smaller parts. A single row that is too large for a batch is
-/// sent online.
+/// A batch whose body is too large for the API is submitted as several smaller batches. A single row that is too large
+/// for a batch is sent online.
 pub fn too_large() {
     for refused in [1, 3, 5, 6] {
         play(NO_FAULTS, quick(), async |world| {
@@ -326,8 +326,8 @@ pub fn bad_downloads() {
     }
 }
 
-/// The results of a batch lack rows that were billed. The run reports the missing rows and sends them again. The money
-/// for the lost answers counts as spent in all later runs.
+/// The results of a batch lack rows that were billed. The run reports the missing rows and sends them again. All later
+/// runs count the money for the lost answers as spent.
 pub fn results_that_lack_rows() {
     let faults = r#"{"rules":[{"kind":"result_missing","contains":[":5:",":6:"],"first_attempts_only":true}]}"#;
     play(faults, quick(), async |world| {
@@ -712,7 +712,7 @@ pub fn equal_rows() {
     }
 }
 
-/// For rows in batches, the result lines state half of the online price.
+/// The result line of a row in a batch states half of the online price.
 pub fn costs() {
     play(NO_FAULTS, quick(), async |world| {
         run_to_end(world, &Run::of(0..41), "costs").await;

@@ -14,7 +14,7 @@ use crate::seen::Kill;
 use crate::support::ERRORS;
 use crate::world::{Run, World, labels, play, quick, row};
 
-/// The number of rows of a run. One row is sent online, and the other rows make three batches.
+/// The number of rows of a run. One row is sent online, and the other rows form three batches.
 pub const ROWS: u64 = 60;
 /// Of ten rows, one row fails once, one row is invalid once, and one row expires once. The reply to the second creation
 /// of a batch is lost although the batch exists.

@@ -42,12 +42,12 @@ use crate::support::{self, RESULTS, journal_options};
 pub const MODEL: &str = "claude-haiku-4-5";
 /// The number of tokens of each answer.
 const ANSWER_TOKENS: u32 = 30;
-/// The largest number of tokens of a prompt or an answer, which the budget assumes.
+/// The highest token count of a prompt or an answer, as assumed by the budget.
 const MOST_TOKENS: u128 = 100;
 
-/// A run that takes longer, in virtual time, counts as a run that never ends.
+/// A run that takes longer than this, in virtual time, counts as a run that never ends.
 const LONGEST_RUN: Duration = Duration::from_secs(3 * 3600);
-/// A run that is polled more often at the same virtual time counts as an endless loop.
+/// A run that is polled more often than this at the same virtual time counts as an endless loop.
 const MOST_POLLS: u64 = 20_000;
 
 /// The settings of a run.
@@ -78,7 +78,7 @@ pub struct Run {
     pub pause: Option<(Duration, Duration)>,
     /// The time from the start of the run to its deadline.
     pub deadline: Option<Duration>,
-    /// The result of the survey of the input, if there is a deadline.
+    /// The result of the survey of the input. It is used only if there is a deadline.
     pub unread: Demand,
     /// The rate limits of online requests.
     pub limits: RateLimits,
@@ -581,5 +581,5 @@ impl Reporter for Listener {
     }
 }
 
-/// A count for each row, by the label of the row.
+/// A map from the label of a row to a count.
 pub type ByLabel = BTreeMap<String, u64>;

@@ -255,7 +255,8 @@ fn fresh_words(content: u64, tokens: u64) -> String {
     text
 }
 
-/// Returns a number that identifies the content of a part. Each pair of `kind` and `number` has a number of its own.
+/// Returns a number that identifies the content of a part. Different pairs of `kind` and `number` give different
+/// results.
 pub fn content(kind: u64, number: usize) -> u64 {
     kind << 40 | number as u64
 }

@@ -123,7 +123,7 @@ pub fn first_run(size: Size) -> Case {
     about_documents(size, rows(size, 1_500, 120), Order::Groups, 0)
 }
 
-/// Rows with other questions about the documents of [`first_run`], which are in the cache.
+/// Rows with other questions about the documents of [`first_run`]. These documents are already in the cache.
 pub fn second_run(size: Size) -> Case {
     let case = about_documents(size, rows(size, 1_500, 120), Order::Groups, 1_000_000);
     let about = format!("other questions about cached documents: {}", case.about);
@@ -154,7 +154,7 @@ fn from_template(size: Size) -> Case {
     Case { template: Some(template(start)), burst: short(size, case.burst), ..case }
 }
 
-/// Prefixes whose length is near the shortest that the model caches (1,024 tokens).
+/// Prefixes that are about as long as the shortest prefix that the model caches (1,024 tokens).
 fn around_the_minimum(name: &str, tokens: u64, size: Size) -> Case {
     let count = rows(size, 1_000, 100);
     let row = move |number: usize| {
@@ -213,8 +213,8 @@ fn slow_groups(size: Size) -> Case {
     Case { limits: RateLimits { rpm: Some(3), ..TIER_2 }, burst: Burst::Time(Duration::from_secs(20)), ..case }
 }
 
-/// A system prompt for all rows, and documents with so many rows that sending them takes longer than the lifetime of a
-/// cache entry.
+/// A system prompt for all rows, and documents that each belong to many rows: sending these rows takes longer than the
+/// lifetime of a cache entry.
 fn slow_nested(size: Size) -> Case {
     let (documents, of_document) = (rows(size, 12, 4), 30);
     let row = move |number: usize| {

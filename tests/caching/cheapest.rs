@@ -1,10 +1,11 @@
-//! The cheapest correct plan for the cache, from the real tokens of the rows and the prices of the simulated API.
+//! The cheapest correct plan for the cache, computed from the real tokens of the rows and the prices of the simulated
+//! API.
 //!
 //! The prompts of all rows form a trie of chunks (parts of prompts). A prefix is cached if at least two rows have it
-//! and if it is long enough for the model. The first row with the prefix writes the cache entry, for five minutes, and
-//! all other rows read the entry. No order of the rows costs less, because every further write costs more. Chunks that
-//! belong to no cached prefix are plain input in every row. A prefix that would expire too soon is written again, or is
-//! written for an hour. The plan takes the cheaper of the two.
+//! and if it is long enough for the model. The first row with the prefix writes an entry that lives for five minutes,
+//! and all other rows read this entry. No order of the rows costs less, because every further write costs more. Chunks
+//! that belong to no cached prefix are plain input in every row. A prefix that would expire too soon is written again,
+//! or is written once with a lifetime of an hour. The plan chooses the cheaper way.
 //!
 //! This file shares no code with the planner.
 
@@ -141,7 +142,7 @@ struct Prices {
     plain: u128,
     /// The price of a prefix token in the first row that has the prefix.
     first: u128,
-    /// The price of a token that is written for an hour.
+    /// The price of writing one token to the one-hour cache.
     hour: u128,
     /// The time between two rows, in seconds.
     seconds: f64,

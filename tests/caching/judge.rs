@@ -91,7 +91,7 @@ fn judged(case: &Case, begins: Begins) -> Judged {
             })
             .into_iter()
             .fold(0.0, f64::max);
-    // The time of the last answer comes on top of `least_seconds`. The server sends 100 tokens per second.
+    // The time that the last answer takes is added to `least_seconds`. The server sends 100 tokens per second.
     let latency = case.first_token.as_secs_f64() + f64::from(case.output) / 100.0;
     Judged {
         name: case.name.clone(),

@@ -1,5 +1,5 @@
-//! Tests random workloads: many kinds of prompts, prompt lengths near the shortest prefix that the model caches, low
-//! limits, and broken caches.
+//! Tests random workloads: many kinds of prompts, prompts about as long as the shortest prefix that the model caches,
+//! low limits, and broken caches.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::cheapest::{Begins, cheapest};
 use super::judge::MOST_OF_PLAIN;
 use super::play::{Played, Session};
 
-/// Models with their shortest prefixes, in tokens.
+/// Models, each with the length of the shortest prefix that it caches, in tokens.
 const MODELS: [(&str, u64); 6] = [
     ("claude-haiku-5-5", 512),
     ("claude-opus-5-5", 512),
@@ -131,7 +131,7 @@ pub fn case(seed: u64, most_rows: usize) -> Case {
     }
 }
 
-/// The kind of prompts of the rows of a group.
+/// The kind of prompts that the rows of a group have.
 #[derive(Clone, Copy, Debug)]
 enum Shape {
     /// A system prompt, and a question for each row.
@@ -191,7 +191,7 @@ impl Shape {
     }
 }
 
-/// Returns a length that is often near the shortest prefix that is cached.
+/// Returns a length that is often close to the length of the shortest prefix that is cached.
 fn around(random: &mut fastrand::Rng, least: u64) -> u64 {
     let factor = match random.u8(0..4) {
         0 => 0.3 + 0.6 * random.f64(),

@@ -20,7 +20,7 @@ const SEEDS: u64 = 50;
 const TOKEN_SEEDS: u64 = 15;
 /// The longest allowed time of a run, as a multiple of the least time that the limits allow.
 const MOST_TIME: f64 = 1.1;
-/// The largest amount of work that an API is allowed to get, as a multiple of what its limits allow.
+/// The largest amount of work that an API is allowed to get, as a multiple of the amount that its limits allow.
 const MOST_ASKED: f64 = 1.05;
 /// How long the first API does not answer.
 const STALL_S: f64 = 600.0;
@@ -40,7 +40,7 @@ fn a_chain_uses_the_limits_on_output_tokens_of_both_providers() {
     judge_bound("stalls, output binds", Dimension::OutputTokens, stall, answers_while_the_first_stalls);
 }
 
-/// Returns a trial in which the first provider rejects every request for ten minutes.
+/// Returns a trial in which, for ten minutes, the first provider rejects every request.
 fn stall(case: &Case) -> Trial {
     let (from, until) = (case.at_s, case.at_s + STALL_S);
     let rule = format!(r#"{{"status":429,"from":"{from}s","until":"{until}s","retry_after":600}}"#);
@@ -232,9 +232,9 @@ fn paid_twice(played: &Played) -> u64 {
     played.charged.values().filter(|calls| **calls > 1).count() as u64
 }
 
-/// Returns how much of one limit of an API the requests asked for, as a share of the amount that the limit allows
-/// during the run. Refused requests count too. Requests that got an injected fault do not count, because they never
-/// reach the limits.
+/// Returns the load that the requests put on one limit of an API, as a share of the amount that the limit allows during
+/// the run. Refused requests count too. Requests that got an injected fault do not count, because they never reach the
+/// limits.
 fn of_limit(setting: &Setting, played: &Played, at: usize, dimension: Dimension) -> f64 {
     let (books, row) = (&played.books[at], setting.row());
     let used = [books.billed_calls, books.billed.input_tokens, books.billed.output_tokens][dimension.index()];
@@ -249,7 +249,7 @@ fn of_limit(setting: &Setting, played: &Played, at: usize, dimension: Dimension)
     asked / (f64::from(limit) / 60.0 * (played.elapsed + BURST).as_secs_f64())
 }
 
-/// The number of rows that an API allows over time, according to the limit that is used up first.
+/// How many rows an API can accept over time, according to the limit that is used up first.
 struct Capacity {
     per_second: f64,
     /// The first and the last second of each period in which the API works and gets rows.

@@ -33,7 +33,7 @@ pub const NAMES: [&str; 2] = ["first", "second"];
 /// The time in which a limit of a server refills its whole bucket.
 pub const BURST: Duration = Duration::from_secs(5);
 
-/// The tokens of a prompt that are not words: the number of the row, and the tokens that the API adds.
+/// How many tokens of a prompt are not words: the tokens of the row number, and the tokens that the API adds.
 const NOT_WORDS: usize = 6;
 /// How many tokens each row takes from the token limit that is used up first. From the other token limits, each row
 /// takes `FEW_TOKENS`. The headers of a response round tokens to thousands, so the token limits must be as high as real
@@ -54,7 +54,7 @@ pub struct Setting {
     /// The moment from which the first API can't be reached. The requests in flight at the first API fail at this
     /// moment.
     pub dies_at: Option<Instant>,
-    /// The index in `MODELS` of the model of each row.
+    /// For each row, the index of its model in `MODELS`.
     pub rows: Vec<usize>,
 }
 
@@ -149,7 +149,7 @@ fn api(setting: &Setting, at: usize, faults: &str) -> SimConfig {
 }
 
 impl Setting {
-    /// Returns how much a row uses of each limit.
+    /// Returns how much of each limit a row uses.
     pub fn row(&self) -> Cost {
         let tokens = |dimension| if self.binding == dimension { MANY_TOKENS } else { FEW_TOKENS };
         let [input_tokens, output_tokens] = [Dimension::InputTokens, Dimension::OutputTokens].map(tokens);

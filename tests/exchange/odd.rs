@@ -239,8 +239,8 @@ const STOP_REASONS: [&str; 10] = [
 const NAMES: [&str; 5] = ["get_weather", "now", "save", "Save", "send_mail"];
 const TYPES: [&str; 6] = ["text", "tool_use", "server_tool_use", "mcp_tool_use", "thinking", "novel"];
 
-/// Returns every answer with exactly one change, and then random answers with several changes. Returns at least
-/// `at_least` answers.
+/// Returns all answers that differ from a good answer by one change, and then random answers with several changes.
+/// Returns at least `at_least` answers.
 pub fn answers(at_least: usize, random: &mut Rng) -> Vec<Odd> {
     let mut odd = vec![Odd::sound()];
     let sound = Odd::sound();

@@ -24,7 +24,7 @@ const USUAL: [(&str, &str); 9] = [
     ("not_json", "transient server, maybe paid"),
 ];
 
-/// The meaning of the other responses, by kind of provider and name.
+/// The other responses: the kind of provider, the name of the response, and its meaning.
 const OWN: [(&str, &str, &str); 55] = [
     ("bedrock", "throttle_day", "halt account"),
     ("bedrock", "overload", "transient server"),

@@ -1,5 +1,5 @@
-"""Judges the tokens for Amazon Bedrock. For each of 1,000 random inputs, the token must equal the token of the AWS
-package and the token that botocore signs, byte for byte.
+"""Judges the tokens for Amazon Bedrock. For each of 1,000 random inputs, the program's token must be equal, byte for
+byte, to the token of the AWS package and to the token that botocore signs.
 
 `write` makes the inputs. Then `cargo test --test aws_token -- --ignored` writes the tokens of the program, and `judge`
 compares the tokens. This script needs the Python package aws-bedrock-token-generator:

@@ -157,7 +157,7 @@ def script(url, behavior):
 
 
 def probes(url):
-    """Returns the numbers of the requests that the program sent only to see whether llmock answers."""
+    """Returns the sequence numbers of the requests that the program sent only to see whether llmock answers."""
     with urllib.request.urlopen(f"{url}/_llmock/requests", timeout=30) as response:
         requests = json.load(response)["requests"]
     probe = {"max_tokens": 1, "messages": [{"role": "user", "content": "ping"}]}
@@ -182,8 +182,8 @@ def by_llmock(runs, llmock, only):
         mistaken = {"gave_up"} if end == "the time ends" else set()
         if case == "malformed events" and tries >= verdict["faults_injected"]:
             mistaken.add("malformed_chunk_ignored")
-        # After a failed probe (a test request), the program sends a row instead of the same probe, so llmock reports
-        # that the client gave up the probe.
+        # After a failed probe (a test request), the program sends a row instead of repeating the probe, so llmock
+        # reports that the client gave up the probe.
         found = [one for one in verdict["findings"] if one["code"] != "gave_up" or not sent_as_probes.issuperset(one["requests"])]
         counted = [one for one in found if one["code"] not in mistaken]
         problems = [f"{one['code']}: {one['title']}" for one in counted]
@@ -211,7 +211,7 @@ UPSTREAMS = {
 
 
 def reached(journal):
-    """Returns how many requests of each status reached a simulator."""
+    """Returns how many requests a simulator answered with each status."""
     if not journal.exists():
         return collections.Counter()
     return collections.Counter(json.loads(line).get("status") for line in journal.read_text().splitlines())
@@ -242,8 +242,8 @@ def through_litellm(runs, litellm):
         f"{proxy_url}/health/liveliness", folder, env=environment(LITELLM_LOCAL_MODEL_COST_MAP="True"),
     )
     limits, hidden, faults = UPSTREAMS
-    # Each case has a name, the model, the flags, the key, the number of rows, the exit code, and a text of the
-    # messages.
+    # Each case has a name, the model, the flags, the key, the number of rows, the exit code, and a text that the
+    # messages contain.
     cases = [
         ("upstream with 300 requests a minute", limits, ["--stream", "off"], KEY, 400, 0, ""),
         ("the same, streams", limits, ["--stream", "on"], KEY, 400, 0, ""),

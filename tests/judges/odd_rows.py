@@ -155,5 +155,5 @@ def table_row(at, rng, carries):
 
 
 def generator(seed):
-    """Returns random numbers that are the same for a seed."""
+    """Returns a generator that gives the same random numbers for the same seed."""
     return random.Random(seed)

@@ -1,4 +1,4 @@
-"""Writes the section of a page that shows what a judge of providers found."""
+"""Writes the findings of a judge of providers into their section of a page."""
 
 import datetime
 

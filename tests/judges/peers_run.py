@@ -12,13 +12,13 @@ import subprocess
 import time
 import urllib.request
 
-# The time between two looks at the simulator and at the memory of the tool, in seconds.
+# The number of seconds between two looks at the simulator and at the memory of the tool.
 STEP = 0.1
 
 
 @dataclasses.dataclass
 class Case:
-    """The rows, the flags of the simulator, and the settings that tell the tools its limits."""
+    """The rows, the flags of the simulator, and the settings that tell the tools the limits of the simulator."""
 
     name: str
     rows: list
@@ -83,8 +83,8 @@ class Simulator:
         return self.stats(tries - 1)
 
     def lines(self):
-        """Returns the requests for messages that the simulator saw. Curator's call with another model, which it makes to
-        read the limits, does not count."""
+        """Returns the requests for messages that the simulator saw. Curator reads the limits with a call to another
+        model. This call does not count."""
         lines = map(json.loads, self.journal.read_text().splitlines()) if self.journal.exists() else []
         return [line for line in lines if line["path"] == "/v1/messages" and "haiku" in (line["model"] or "haiku")]
 

@@ -28,7 +28,7 @@ def said(*command):
 
 
 class Script:
-    """A script of the folder `peers`, and the Python installation that has the packages of the script."""
+    """A script in the folder `peers`, and the Python installation that has the packages of the script."""
 
     cap = False
 

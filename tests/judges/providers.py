@@ -2,9 +2,9 @@
 headers and body must be equal.
 
 Twenty kinds of rows go through each class, and through the program, to a server of this judge. The server keeps all
-requests. Each row is sent twice: for a whole answer, and for a stream. The bodies are compared as JSON, with the
-spelling of numbers. Two kinds of headers are left out: headers that each HTTP client chooses for itself, and headers
-that describe the SDK.
+requests. Each row is sent twice: for a whole answer, and for a stream. The bodies are compared as JSON, including
+the spelling of numbers. Two kinds of headers are left out: headers that each HTTP client chooses for itself, and
+headers that describe the SDK.
 
 The program runs once more with a header and a member that the SDK does not send. The judge must find this difference in
 each request.

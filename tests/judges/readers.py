@@ -17,7 +17,7 @@ csv.field_size_limit(1 << 30)
 
 
 def opened(path, newline=""):
-    """Opens a text that can be compressed."""
+    """Opens a text file, which is possibly compressed."""
     if path.suffix == ".gz":
         return gzip.open(path, "rt", encoding="utf-8", newline=newline)
     if path.suffix == ".zst":

@@ -1,5 +1,6 @@
-"""Judges the report page of a run in Chromium. The runs have one row, 318 rows, no rows, or take two hours. Each page
-is tested at 400, 900 and 1600 pixels, in light and dark colours, on paper, and without scripts.
+"""Judges the report page of a run in Chromium. One run has one row, one has 318 rows, one has
+no rows, and one takes two hours. Each page is tested at 400, 900 and 1600 pixels, in light and dark colours, on paper,
+and without scripts.
 
 This judge fails on a console message, a request, a page that scrolls sideways, a finding of axe-core, or a page that
 looks different without scripts. It needs Chromium, the Python package playwright, and the npm package axe-core:
@@ -48,7 +49,7 @@ def main():
 
 
 def make_pages(binary, work):
-    """Makes the pages with the program. Returns the paths of the pages by name."""
+    """Makes the pages with the program. Returns a map from the name of a page to its path."""
     pages = {}
     for name, rows in (("one", 1), ("rows", 318)):
         folder = work / name

@@ -9,7 +9,7 @@ use crate::paths::{Source, SourcePath};
 
 type Module = Vec<String>;
 
-/// Returns each group of files that use each other in a cycle, as paths from `src`.
+/// Returns each group of files that use each other in a cycle. The paths of the files are relative to `src`.
 pub fn circles(sources: &[Source]) -> Vec<Vec<String>> {
     let files: BTreeMap<&[String], &Source> = sources.iter().map(|source| (&*source.module, source)).collect();
     let uses: BTreeMap<&[String], BTreeSet<&[String]>> =

@@ -21,7 +21,7 @@ pub fn map_faults(doc: &str, read: impl Fn(&str) -> Option<String>) -> Vec<Strin
     faults
 }
 
-/// Returns the parts of a line between backticks.
+/// Returns the parts of a line that stand between backticks.
 fn quoted(line: &str) -> impl Iterator<Item = &str> {
     line.split('`').skip(1).step_by(2)
 }

@@ -65,7 +65,7 @@ impl Source {
         self.own_test_modules.iter().map(with).collect()
     }
 
-    /// Returns the top-level module of the library that a path leads to; `None` if it leads outside the library.
+    /// Returns the top-level module to which a path leads; `None` if the path leads outside the library.
     pub fn used_module(&self, path: &SourcePath) -> Option<String> {
         match path.first() {
             "crate" | "claude_batch" | "self" | "super" => self.whole(path)?.into_iter().next(),
@@ -73,7 +73,7 @@ impl Source {
         }
     }
 
-    /// Returns a path from the root of the library; `None` if it leads outside the library.
+    /// Returns a path, written from the root of the library; `None` if the path leads outside the library.
     pub fn whole(&self, path: &SourcePath) -> Option<Vec<String>> {
         let segments = &path.segments;
         match path.first() {

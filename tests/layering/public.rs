@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::paths::Source;
 use crate::rules::Fault;
 
-/// Returns the public functions of a source whose names are not in `outside`. `outside` contains the words of the
-/// program, its tests and its benches.
+/// Searches a source for public functions, and returns the functions whose names are not in `outside`. `outside`
+/// contains the words of the program, its tests and its benches.
 pub fn idle_public(source: &Source, outside: &BTreeSet<String>) -> Vec<Fault> {
     let is_idle = |(name, _): &&(String, usize)| !outside.contains(name);
     let found = source.public_functions.iter().filter(is_idle);

@@ -22,7 +22,7 @@ const fn module(name: &'static str, layer: u8, may_use: &'static str) -> Module 
     Module { name, layer, may_use }
 }
 
-/// Every module of the library. `sim` does not use `limiter`, `scheduler` and `classify`, because the tests check these
+/// Every module of the library. `sim` uses none of `limiter`, `scheduler` and `classify`, because the tests check these
 /// modules with the simulator.
 pub const MODULES: &[Module] = &[
     module("clock", 0, ""),

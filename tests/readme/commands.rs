@@ -103,7 +103,7 @@ fn api_of(page: &Page) -> Api {
     }
 }
 
-/// Checks the promises of a block that are visible in files or messages.
+/// Checks those promises of a block that are visible in files or messages.
 fn look(page: &Page, folder: &Folder, script: &str, said: &Said) {
     let has = |part: &str| script.contains(part);
     match page.path.as_str() {
@@ -149,7 +149,7 @@ fn tables_hold_every_ticket(folder: &Folder) {
     assert_eq!(folder.read("answers.txt").lines().count() + failed.len(), tickets.len());
 }
 
-/// Returns the names of the columns and the records of a CSV file.
+/// Returns the column names and the records of a CSV file.
 fn records(folder: &Folder, name: &str) -> (Vec<String>, Vec<csv::StringRecord>) {
     let text = folder.read(name);
     let mut reader = csv::Reader::from_reader(text.as_bytes());

@@ -48,7 +48,7 @@ fn targets(page: &Page) -> Vec<String> {
     links.chain(pictures).filter(|target| !target.starts_with("http")).collect()
 }
 
-/// Returns the path of a file that a page names, from the root of the repository.
+/// Returns the path of a file, relative to the root of the repository. `file` is relative to the folder of the page.
 fn beside(page: &Page, file: &str) -> PathBuf {
     let folder = Path::new(&page.path).parent().expect("a page is in a folder");
     let mut path = PathBuf::new();

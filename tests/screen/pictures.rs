@@ -135,7 +135,7 @@ fn visible(window: &Window) -> Vec<Line> {
     lines
 }
 
-/// Returns the line of the picture between the moment and the end.
+/// Returns the line that separates the moment of the run from its end in the picture.
 fn gap() -> Line {
     let mut terminal = avt::Terminal::new(SIZE.0.into(), 1).expect("a size");
     terminal.feed("\x1b[2m⋮ at the end:\x1b[0m");

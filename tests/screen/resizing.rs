@@ -67,7 +67,7 @@ fn a_run_that_ends_by_itself_leaves_only_its_summary_and_the_cursor_at_the_start
     assert!(cursor.visible && cursor.col == 0, "{cursor:?}");
 }
 
-/// Reads until the program has drawn its block `drawings` times, and the last drawing is complete.
+/// Reads until the program has drawn its block `drawings` times, and until the last drawing is complete.
 #[track_caller]
 fn wait_for(window: &mut Window, drawings: usize) {
     let (mut seen, mut last) = (0, String::new());

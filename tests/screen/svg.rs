@@ -79,7 +79,7 @@ pub fn picture(lines: &[Line], title: &str, palette: &Palette) -> String {
     svg
 }
 
-/// Returns the text of lines without blanks at their ends.
+/// Returns the text of lines. Blanks at the ends of lines are left out.
 pub fn texts(lines: &[Line]) -> Vec<String> {
     lines.iter().map(|line| line.text().trim_end().to_owned()).collect()
 }

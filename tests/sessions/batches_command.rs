@@ -286,7 +286,7 @@ fn a_batch_of_another_program_is_adopted_by_the_names_of_rows() {
     assert_each_once(&folder.read("prompts.results.jsonl"), 3);
 }
 
-/// Returns the cost of a row from its line, in dollars.
+/// Reads the cost of a row, in dollars, from its line.
 fn cost_of(line: &str) -> Option<f64> {
     serde_json::from_str::<Value>(line).expect("it is JSON")["meta"]["cost_usd"].as_f64()
 }
@@ -327,7 +327,7 @@ fn document(said: &Said) -> Value {
     serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}\n{}", said.out, said.err))
 }
 
-/// Returns the value of one member for each batch of a document.
+/// Returns, for each batch in a document, the value of one member.
 fn members(document: &Value, name: &str) -> Vec<Value> {
     let batches = document["batches"].as_array().expect("it has batches");
     batches.iter().map(|batch| batch[name].clone()).collect()

@@ -30,7 +30,7 @@ fn show(folder: &Folder, more: &[&str]) -> Said {
     Said::of(command.env("CLAUDE_BATCH_RPM", "100").output().expect("the program starts"))
 }
 
-/// Returns the line about a setting without its padding, and the lines without a name below it.
+/// Returns the line about a setting, and the lines below it that have no name. Padding is left out.
 fn about(said: &Said, name: &str) -> String {
     let mut lines =
         said.out.lines().skip_while(|line| line.get(2..).and_then(|rest| rest.split(' ').next()) != Some(name));

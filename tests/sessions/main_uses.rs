@@ -1,4 +1,4 @@
-//! Tests the uses of the program that the README shows at its start.
+//! Tests the uses of the program that the beginning of the README shows.
 
 use crate::support::*;
 

@@ -2,7 +2,7 @@
 
 use crate::support::*;
 
-/// Returns rows of an OpenAI batch file, called `r0`, `r1` and so on. Each row has one of these models.
+/// Returns the rows `r0`, `r1` and so on, in the form of an OpenAI batch file. Each row has one of these models.
 fn foreign(models: &[&str]) -> String {
     let row = |(at, model): (usize, &&str)| {
         let body =

@@ -1,4 +1,4 @@
-//! Tests notices (messages about a run to an address) and the log of events.
+//! Tests notices (the messages that a run sends to a web address) and the log of events.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

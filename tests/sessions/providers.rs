@@ -111,7 +111,7 @@ fn the_provider_of_a_run_is_recorded_and_used_again_by_resume() {
     resumed.ends_with(0).tells(&["2 answered"]);
 }
 
-/// Returns a configuration with a table for each provider and its address.
+/// Returns a configuration that has one table per provider, with the address of the provider.
 fn tables(providers: &[(&str, &str, String)]) -> String {
     let table = |(name, kind, url): &(&str, &str, String)| {
         format!("[providers.{name}]\nkind = '{kind}'\nbase-url = '{url}'\napi-key-env = 'A_KEY'\n")
@@ -129,7 +129,7 @@ fn with_tables(folder: &Folder, args: &[&str]) -> Said {
     said
 }
 
-/// Returns how many lines of the results each provider answered.
+/// Returns how many answers in the results came from each provider.
 fn answers_by(results: &str) -> BTreeMap<String, usize> {
     let mut found = BTreeMap::new();
     for line in results.lines() {

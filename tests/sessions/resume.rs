@@ -12,10 +12,10 @@ use crate::support::*;
 /// The server rejects a tenth of the rows each time that they are sent.
 const TENTH: &str = r#"{"seed": 1, "rules": [{"status": 400, "share": 0.1}]}"#;
 
-/// The server rejects the row with number 1 once. The error says that the request is invalid.
+/// The server rejects the first request for row 1. The error says that the request is invalid.
 const ONE_FAILS: &str = r#"{"rules": [{"status": 400, "contains": "number 1.", "times": 1}]}"#;
 
-/// The server fails once with an internal error, for the row with number 1.
+/// The server answers the first request for row 1 with an internal error.
 const ONE_FAULT: &str = r#"{"rules": [{"status": 500, "contains": "number 1.", "times": 1}]}"#;
 
 #[test]

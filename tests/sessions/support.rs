@@ -1,4 +1,5 @@
-//! A folder in which the program runs, an API for the program, and functions that read the results of both.
+//! A folder in which the program runs, an API for the program, and functions that read the files in the folder and the
+//! records of the API.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -197,8 +198,7 @@ impl Api {
         Self::new(quick())
     }
 
-    /// Returns an API whose answers take about the given time: between two thirds of it and one and a half times as
-    /// long.
+    /// Returns an API whose answers take between two thirds of the given time and one and a half times the given time.
     pub fn slow(first_token: Duration) -> Self {
         Self::new(quick().with_latency(Latency { first_token, jitter: 0.4, ..Latency::ZERO }))
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::*;
 
-/// A script that prints another key at each call. The keys contain [`CANARY`].
+/// A script that prints a new key at each call. The keys contain [`CANARY`].
 fn numbered() -> String {
     format!("echo >> calls\necho {CANARY}-$(wc -l < calls | tr -d ' ')")
 }

@@ -95,7 +95,7 @@ class Terminal:
 
 
 def in_terminal(args, env, folder, start, tabs):
-    """Returns a function that says whether a line offers words, in a shell that is started anew for each line."""
+    """Returns a function that starts a new shell, types a line, and says whether the shell offers words."""
 
     def offers(line, words):
         terminal = Terminal(args, env, folder)
@@ -184,7 +184,7 @@ def syntax(name, script):
 
 
 def ran(folder):
-    """Returns the commands in profile names of the foreign file that the shell ran, or None."""
+    """Says which commands the shell ran from the profile names of the foreign file. Returns None if it ran none."""
     files = sorted(file.name for file in folder.glob("RAN-*"))
     return f"names were run as commands: {files}" if files else None
 

@@ -1,4 +1,4 @@
-//! Tests runs on virtual time that get orders at random moments.
+//! Tests, on virtual time, runs that get orders at random moments.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ use crate::support::whole::{Whole, WholeRow, whole_run};
 
 const ROWS: usize = 60;
 const LIMITS: RateLimits = RateLimits::new(600, 450_000, 90_000);
-/// The longest time until an order takes effect.
+/// The longest allowed time until an order takes effect.
 const SOON: Duration = Duration::from_secs(1);
 
 /// The effects of the orders of a run.

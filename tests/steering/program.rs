@@ -7,7 +7,7 @@ use crate::session::*;
 
 const ROWS: usize = 60;
 const RUN: [&str; 5] = ["run", "prompts.jsonl", "--tier", "none", "-c8"];
-/// The longest time until an order is acknowledged. The start of the program is included.
+/// The longest allowed time until an order is acknowledged. The start of the program is included.
 const SOON: Duration = Duration::from_secs(1);
 /// The number of random moments that are tried.
 const MOMENTS: u64 = 24;

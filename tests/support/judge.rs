@@ -24,7 +24,7 @@ use super::gateway::Gateway;
 use super::scenario::{Kind, Order, Scenario, Server};
 use super::seen::{Hidden, Log, Seen, Watched, WatchedLedger, Watcher};
 
-/// The measures of a run, by name.
+/// A map from the name of a measure to its value in a run.
 pub type Measures = BTreeMap<&'static str, f64>;
 
 /// Runs a scenario with one seed, on `rows` rows.
@@ -193,7 +193,7 @@ struct Judge<'a> {
     scenario: &'a Scenario,
     seen: &'a Seen,
     books: &'a Books,
-    /// The levels of the server's limits at the end of the run, by model.
+    /// A map from a model to the levels of the server's limits at the end of the run.
     levels: BTreeMap<&'a str, [f64; 3]>,
     rows: usize,
     kinds: &'a [usize],
@@ -380,8 +380,8 @@ impl Judge<'_> {
         })
     }
 
-    /// Returns the lowest use of the binding limit (the limit that is used up first) in `span` seconds, as a share of
-    /// this limit.
+    /// Returns how much of the binding limit (the limit that is used up first) the run used in the slowest `span`
+    /// seconds, as a share of this limit.
     fn slowest(&self, span: f64, binding: Option<Dimension>) -> f64 {
         let Some(dimension) = binding else { return f64::NAN };
         let end = self.seen.sent.values().copied().fold(0.0, f64::max);

@@ -40,7 +40,7 @@ pub struct Scenario {
     pub seeds: u64,
     /// The number of rows in the short run. The short run is one of the normal tests.
     pub short_rows: Option<usize>,
-    /// The least and the greatest allowed value of each measure, by the name of the measure.
+    /// A map from the name of a measure to its least and its greatest allowed value.
     pub expect: BTreeMap<String, [f64; 2]>,
 }
 
@@ -52,9 +52,9 @@ fn twenty() -> u64 {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
-    /// The limits a minute: requests, input tokens and output tokens.
+    /// The limits per minute: requests, input tokens and output tokens.
     pub limits: [u32; 3],
-    /// The burst of each limit, as the time in which the limit refills the burst, in seconds.
+    /// The burst of each limit, given as the number of seconds in which the limit refills the burst.
     pub burst_s: [f64; 3],
     /// The time to the first token, in seconds.
     pub first_token_s: f64,
@@ -66,11 +66,12 @@ pub struct Server {
     pub error_s: f64,
     /// The mean length of an answer, in tokens.
     pub output: f64,
-    /// The number of additional output tokens for each token of `max_tokens`.
+    /// How many additional output tokens an answer has per token of `max_tokens`.
     pub output_per_max_token: f64,
     /// The standard deviation of the logarithm of the length of an answer.
     pub sigma: f64,
-    /// The number of real tokens for each token of the text.
+    /// The ratio of the token counts that the server reports to the token counts that the simulator computes from the
+    /// texts.
     pub token_skew: f64,
     /// The factor of the server's estimate. When a call starts, the server estimates its input as the real input times
     /// this factor.
@@ -81,13 +82,13 @@ pub struct Server {
     pub changes: Vec<Change>,
     /// Rules of a fault plan.
     pub faults: serde_json::Value,
-    /// The floor and the step of the acceleration limit, in input tokens a minute.
+    /// The floor and the step of the acceleration limit, in input tokens per minute.
     pub acceleration: Option<[u64; 2]>,
     /// The largest number of requests that the server allows to be open at the same time.
     pub max_concurrent: Option<u32>,
-    /// The time when the limit on open requests is removed, in seconds.
+    /// The time, in seconds, when the limit on open requests is removed.
     pub cap_lifted_at_s: Option<f64>,
-    /// The limits of the models that do not use `limits`, by model.
+    /// A map from each model that does not use `limits` to the limits of this model.
     pub limits_of: BTreeMap<String, [u32; 3]>,
     /// Whether a proxy hides the response headers about limits.
     pub hides_headers: bool,
@@ -140,7 +141,7 @@ pub struct Other {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
-    /// The time when the limits change, in seconds.
+    /// The time, in seconds, when the limits change.
     pub at_s: f64,
     /// The limits after the change.
     pub limits: [u32; 3],
@@ -180,9 +181,9 @@ pub struct Kind {
     /// The weight of this kind among all kinds.
     #[serde(default = "one")]
     pub weight: u32,
-    /// The number of words of the prompt, each of one token.
+    /// The number of words in the prompt. Each word is one token.
     pub words: usize,
-    /// The number of words of a system prompt that can be cached.
+    /// The number of words in the system prompt, which can be cached.
     #[serde(default)]
     pub cached_words: usize,
     /// `max_tokens`.

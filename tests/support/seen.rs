@@ -61,7 +61,7 @@ pub struct Seen {
     pub stats: Stats,
     /// The time when a twentieth of the rows was done, and the remaining time that the run showed then.
     pub eta: Option<(f64, f64)>,
-    /// For each second, the time and the remaining time that the run showed.
+    /// For each second: the time, and the remaining time that the run showed.
     pub etas: Vec<(f64, f64)>,
     /// The time when the last accepted request was sent, and the amounts that other clients had used in bursts until
     /// then.

@@ -163,7 +163,7 @@ fn whole_run_counted(
     })
 }
 
-/// Returns the names that a platform has for the models of Claude.
+/// Returns the names that a platform uses for the Claude models.
 fn rules_of(kind: ProviderKind) -> RequestRules {
     let model_prefix = match kind {
         ProviderKind::Bedrock => "global.anthropic.",

@@ -273,7 +273,7 @@ impl Workload {
     }
 }
 
-/// Returns half of the width of an interval, as a share of its likely value.
+/// Returns half of the width of an interval, divided by the likely value of the interval.
 pub fn width(interval: Interval<f64>) -> f64 {
     (interval.high - interval.low) / 2.0 / interval.likely
 }

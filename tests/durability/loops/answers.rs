@@ -1,4 +1,4 @@
-//! Tests answers of any kind. The program writes each answer as one line, which contains the bytes that the server
+//! Tests answers of all kinds. The program writes each answer as one line, which contains the bytes that the server
 //! sent. Large answers need only bounded memory.
 
 use std::fs;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::changes::each_death;
 use super::virtual_run::{ERRORS, Load, NO_FAULTS, REFUSED_ONCE, RESULTS, Roads, assert_ends, run, whole_labels};
 
-/// The number of different requests. Rows with the same request are of one kind.
+/// The number of different requests. Rows with the same request are of the same kind.
 const KINDS: u64 = 20;
 
 fn load(rows: u64) -> Load {
@@ -49,7 +49,7 @@ pub fn deaths(rows: u64, step: usize, cut: usize) -> u64 {
     deaths
 }
 
-/// Faults that fail rows, retry them, lose paid answers, or halt the run.
+/// Faults that make rows fail, cause retries, lose paid answers, or halt the run.
 const FAULTS: [&str; 6] = [
     r#"{"rules":[{"status":400,"share":0.4,"draw":"attempt"}]}"#,
     r#"{"rules":[{"status":529,"share":0.5,"draw":"attempt"}]}"#,

@@ -33,7 +33,7 @@ const ANSWERS: &str = r#"{"rules":[
     {"json":{"a":1}}
 ]}"#;
 
-/// Returns the words in the prompt of a row that select its answers, and the number of requests that the row needs.
+/// Returns the words in a row's prompt that select the row's answers, and how many requests the row needs.
 fn kind(number: u64) -> (&'static str, u64) {
     match number % 10 {
         1 | 4 => ("cut", 2),

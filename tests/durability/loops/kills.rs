@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::program::{Api, IN_FLIGHT, Outcome, ROWS, Workspace};
 use super::{Seen, Size};
 
-/// The API rejects each row with "tenth" in its text once, and one of these rows with a different status. The runs
-/// therefore also use the error log, its compaction, and `resume`.
+/// If the text of a row contains "tenth", the API rejects the row once. One of these rows gets a different status than
+/// the others. The runs therefore also use the error log, its compaction, and `resume`.
 pub const FAULTS: &str = r#"{"rules":[{"status":413,"contains":"tenth row 7:","first_attempts_only":true},{"status":400,"contains":"tenth","first_attempts_only":true}]}"#;
 
 /// The counts of a loop of killed runs.
@@ -27,7 +27,7 @@ pub struct Deaths {
     /// The number of slots that were filled when the program was killed. A filled slot records a row that was sent and
     /// has no synced line.
     pub marked: u64,
-    /// The highest number of answers that were produced but not written, for one kill.
+    /// The highest number of answers that were produced but not written when a single run was killed.
     pub most_unwritten: u64,
 }
 

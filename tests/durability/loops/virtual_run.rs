@@ -59,7 +59,7 @@ pub struct Virtual {
     pub charged: Money,
     /// The sums that the program found when it opened the journal.
     pub earlier: Totals,
-    /// The number of rows that earlier runs have left with an answer that was not accepted.
+    /// The number of rows that earlier runs left unfinished because an answer was not accepted.
     pub unfinished: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Checks that a run waits as long as servers tell it to wait. Some runs get each valid form of `retry-after`, some get
+//! Checks that a run waits as long as servers tell it to wait. Some runs get all valid forms of `retry-after`, some get
 //! values of `retry-after` that make no sense, and some have an outage.
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! Tests inputs that never end, inputs without rows, templates that never end, names of several megabytes, and deep
-//! nesting. The program must not panic, hang or run out of memory. Common parsers must be able to read every line that
-//! the program writes.
+//! Tests inputs that never end, inputs without rows, templates that never end, names that are several megabytes long,
+//! and deep nesting. The program must not panic, hang or run out of memory. Common parsers must be able to read every
+//! line that the program writes.
 
 use std::fs;
 use std::io::Write;

@@ -561,7 +561,8 @@ fn race_of_runs(size: Size) -> Seen {
                     true => while !run.exists() && !is_over.load(Ordering::Relaxed) {},
                     false => (0..spins).for_each(|_| std::hint::spin_loop()),
                 }
-                // The trap does not replace an existing file. In a sticky folder, another user can't do that.
+                // The trap does not replace an existing file. In a sticky folder, another user can't replace a file of
+                // the runner.
                 !path.exists() && link_in_place(&trap, &path)
             });
             command.stdin(Stdio::null());

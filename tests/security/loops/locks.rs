@@ -420,7 +420,7 @@ fn table() -> Seen {
     held.wait().expect("the program ends");
     assert!(folder.names().iter().all(|name| !name.contains(".old-")), "nothing that was held was renamed");
 
-    // A log that belongs to other results, with each kind of entry.
+    // An error log that belongs to other results and has entries of every kind.
     for (kind, input, faults) in [
         ("failed", rows('a'), r#"{"rules": [{"status": 400}]}"#),
         ("broken", format!("{{broken\n{}", rows('a')), "{}"),

@@ -61,7 +61,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     vec![settings(&servers, &base, size), names(&servers, &base, size), mutations(&servers, &base, size)]
 }
 
-/// Tries manifests that set a flag although no run records this flag.
+/// Tries manifests that set a flag that no run records.
 fn settings(servers: &Servers, base: &Files, size: Size) -> Seen {
     let place = Place::new();
     let extra = ["proxy", "https-proxy", "api_key", "base_url", "Base-Url", "base-url ", "env", "settings", "command"];
@@ -206,7 +206,7 @@ fn values_of(name: &str, servers: &Servers, place: &Place) -> Vec<Value> {
     }
 }
 
-/// The contents of the files of a run, by their paths in its folder.
+/// A map from the path of a file in the folder of a run to the content of the file.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 /// The server to which runs are allowed to send requests, and the server that must get no requests.
@@ -351,7 +351,8 @@ impl Place {
             fs::read_dir(&work).expect("the folder can be read").map(|entry| entry.expect("an entry").file_name());
         let names = entries.map(|name| name.to_string_lossy().into_owned());
         let ours = ["out.jsonl", "out.errors.jsonl", "notes.txt", "empty.txt", "prompts.jsonl"];
-        // A command is allowed to create a results file whose default log is this log, for example `out`.
+        // `out.errors.jsonl` is also the default log of results files with other names, for example `out`. A command is
+        // allowed to create such a results file.
         let is_ours = |name: &str| ours.contains(&name) || name == "out" || name.starts_with("out.");
         names.filter(|name| !is_ours(name) || Path::new(name).components().count() != 1).collect()
     }

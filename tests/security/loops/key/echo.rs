@@ -1,4 +1,4 @@
-//! Every place of a response in which a server can send a text back.
+//! Every place in a response where a server can send back a text from the request.
 
 use super::super::super::hostile::response;
 use super::spelling::json;

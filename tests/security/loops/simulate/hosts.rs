@@ -74,7 +74,7 @@ fn pick<'a>(rng: &mut fastrand::Rng, all: &[&'a str]) -> &'a str {
     all[rng.usize(..all.len())]
 }
 
-/// Returns a name of letters and digits.
+/// Returns a name that consists of letters and digits.
 fn label(rng: &mut fastrand::Rng) -> String {
     (0..1 + rng.usize(..12)).map(|_| rng.alphanumeric()).collect()
 }

@@ -96,7 +96,7 @@ fn let_go(address: SocketAddr, bound: Duration) -> Duration {
 }
 
 /// Sends the beginning of a request, and then the same bytes again and again, until the server closes the connection.
-/// Returns the time until the server closed the connection.
+/// Returns how long it took until the server closed the connection.
 fn held(address: SocketAddr, beginning: &[u8], drops: &'static [u8], every: Duration) -> Duration {
     let mut stream = connect(address);
     let began = Instant::now();
@@ -120,8 +120,8 @@ fn held(address: SocketAddr, beginning: &[u8], drops: &'static [u8], every: Dura
     began.elapsed()
 }
 
-/// Reads from a connection, and waits at most for the pause between two writes. Returns whether the other end has
-/// closed the connection.
+/// Reads from a connection, and waits at most as long as the pause between two writes. Returns whether the other end
+/// has closed the connection.
 fn is_closed(stream: &mut TcpStream) -> bool {
     let mut some = [0; 4096];
     match stream.read(&mut some) {

@@ -13,8 +13,9 @@ pub const FORGED: &str = "FORGED";
 /// The escape sequences that the program uses, without the escape character.
 const OWN: &[&str] = &["[0m", "[1m", "[2m", "[4m", "[31m", "[32m", "[33m", "[35m", "[36m", "[J", "[1A", "[?7l", "[?7h"];
 
-/// Returns the first sequence that a terminal would obey and that the program does not use, if there is one. A line
-/// with a forged beginning is a fault too. If the program breaks lines itself (`breaks_lines`), such a line is allowed.
+/// Returns the first sequence that a terminal would obey and that the program does not use; `None` if there is no such
+/// sequence. A line with a forged beginning is a fault too. If the program breaks lines itself (`breaks_lines`), such a
+/// line is allowed.
 pub fn fault(bytes: &[u8], breaks_lines: bool) -> Option<String> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         let at = bytes.utf8_chunks().map(|chunk| chunk.valid().len()).next().unwrap_or_default();

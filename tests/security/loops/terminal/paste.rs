@@ -76,8 +76,8 @@ fn one_name(api: &Api, programs: &Path, number: u64, seed: u64) -> Counts {
 /// A printed command, and the arguments that this command must pass.
 type Printed = (String, Vec<OsString>);
 
-/// Returns the arguments that resume a log, with the flags that the command repeats. If a log must not contain the name
-/// of a results file, the command contains this name instead (`-o`).
+/// Returns the arguments that resume a log, with the flags that the command repeats. If the log is not allowed to
+/// contain the name of its results file, the command contains this name, after `-o`.
 fn resume_of(folder: &Folder, log: &OsString, command: &str, carried: &[&str]) -> Vec<OsString> {
     let mut args = vec!["resume".into(), as_file(log)];
     if command.contains(" -o ") {

@@ -22,7 +22,7 @@ pub const USUAL: u16 = 80;
 /// terminal begins with a mark, the line comes from a string of a test.
 pub const WIDE: u16 = 60_000;
 
-/// A pseudo-terminal with both its ends.
+/// A pseudo-terminal with both of its ends.
 pub struct Pty {
     pub ours: OwnedFd,
     pub theirs: File,

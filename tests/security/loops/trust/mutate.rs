@@ -26,7 +26,7 @@ const RAW: [&str; 12] = [
     "\"\\ud800\"",
 ];
 
-/// A generator that makes changes to files from a seed.
+/// A seeded generator of changes to files.
 pub struct Mutator {
     random: fastrand::Rng,
     evil: String,

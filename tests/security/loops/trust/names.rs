@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-/// Returns names of results that do not lead to a file beside their log. `root` also contains a folder beside the
-/// folder of the run.
+/// Returns names of results files. No name leads to a file in the folder of the log. `root` also contains a folder
+/// beside the folder of the run.
 pub fn names(root: &Path) -> Vec<String> {
     let sibling = root.join("sibling");
     let mut names: Vec<String> = [
