@@ -202,7 +202,7 @@ impl Scene {
         self
     }
 
-    /// Adds `rows` rows per second that the provider answered, up to the second `until`.
+    /// Adds rows that this provider answered: `rows` rows in each second, up to second `until`.
     fn rows_by(mut self, provider: &str, until: i64, rows: usize) -> Self {
         let last = self.events.last().map_or(0, |event| event.at.as_second());
         for second in last + 1..=until {

@@ -26,11 +26,11 @@ const MOST_POOLS: usize = 20;
 pub(crate) struct Tick {
     /// The sums of the interval. `point.uses` is empty, and the field `uses` of this struct is filled instead.
     pub(crate) point: Point,
-    /// The use of the limits of each pool, by the name of the pool.
+    /// A map from the name of a pool to the use of its limits.
     pub(crate) uses: BTreeMap<String, PoolUse>,
     /// Notes: texts about important events in the interval.
     pub(crate) notes: Vec<Note>,
-    /// The times from sending a request to the status line and headers of its response.
+    /// How long the servers took from the sending of a request to the status line and headers of its response.
     pub(crate) first_byte: Histogram,
     /// The times from the first request of a row to its answer.
     pub(crate) latency: Histogram,

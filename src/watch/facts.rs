@@ -222,7 +222,8 @@ impl Default for Rate {
 }
 
 impl Rate {
-    /// Adds rows that ended in the second `second`, counted from 1970.
+    /// Adds rows that ended in the same second. `second` is the number of seconds from the start of 1970 to this
+    /// second.
     #[inline]
     pub(crate) fn add(&mut self, second: i64, ended: Ended) {
         let piece = second >> self.doublings;
