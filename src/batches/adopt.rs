@@ -73,8 +73,8 @@ impl Index {
         (self.ours.len() + self.foreign.len()) as u64
     }
 
-    /// Returns whether there is an answer to a row. If another program made a request, its answer belongs to the row
-    /// whose label is the id of the request.
+    /// Returns whether there is an answer to a row. An answer to a request of another program belongs to the row whose
+    /// label is the id of that request.
     pub(crate) fn has(&self, row: RowId, identity: &Identity) -> bool {
         self.place(row, identity).is_some()
     }

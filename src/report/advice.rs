@@ -89,7 +89,7 @@ fn reason_advice(reason: Reason, fixed_window: Option<usize>) -> Option<String> 
     })
 }
 
-/// The share of one limit that the run used.
+/// How much of one limit the run used, as a share.
 struct Used<'a> {
     pool: &'a LimitUse,
     dimension: Dimension,

@@ -114,7 +114,7 @@ pub(crate) struct Failures {
     pub(crate) by_class: Vec<(ErrorClass, u64)>,
     /// The number of unfinished rows. The run stopped before it sent the next request for these rows.
     pub(crate) unfinished: u64,
-    /// Examples of failures for each error class.
+    /// Examples of the failures in each error class.
     pub(crate) examples: Vec<FailureText>,
     /// Whether the numbers can be too high. If the error log has too many entries to remember, some rows that were
     /// answered later are counted as failed.

@@ -33,10 +33,10 @@ pub(crate) struct Timeline {
     /// Notes about holds, changed limits, crossed thresholds, steering, warnings and other events. The oldest note
     /// comes first.
     pub(crate) notes: Vec<Note>,
-    /// How long the servers took from the sending of a row's last request to the status line and headers of its
-    /// response. All runs are included, and batches are left out.
+    /// The durations from sending a row's last request to receiving the status line and headers of its response. All
+    /// runs are included, and batches are left out.
     pub(crate) first_byte: Histogram,
-    /// The times from the first request of a row to its answer. All runs are included, and batches are left out.
+    /// The durations from a row's first request to its answer. All runs are included, and batches are left out.
     pub(crate) latency: Histogram,
 }
 

@@ -52,8 +52,8 @@ pub(super) struct Chunk {
     pub(super) downloads: u32,
     /// The time at which the downloads began to fail; `None` if the last download worked.
     pub(super) failing_since: Option<Instant>,
-    /// The number of complete downloads that lacked rows. `incomplete_since` says when the first of these downloads
-    /// ended.
+    /// The number of downloads that finished without an error, but whose results lacked rows. `incomplete_since` says
+    /// when the first of these downloads ended.
     pub(super) incomplete: u32,
     pub(super) incomplete_since: Option<Instant>,
     pub(super) merge: Option<Results>,

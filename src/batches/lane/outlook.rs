@@ -72,7 +72,7 @@ impl Outlook {
         }
     }
 
-    /// Returns whether the next row that is not submitted must be sent online. Call this function once for each row.
+    /// Returns whether the next row that is not submitted must be sent online. Call this function once per row.
     pub(super) fn takes_row(&mut self) -> bool {
         let takes = self.quota > 0;
         self.quota = self.quota.saturating_sub(1);

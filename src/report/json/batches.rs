@@ -59,7 +59,7 @@ pub(super) struct BatchesAtEnd {
     left: u64,
     /// The number of rows in these batches that have no line in the results or the error log yet.
     left_rows: u64,
-    /// The numbers of rows that were sent online because batches do not accept one of their parameters.
+    /// How many rows were sent online because batches do not accept one of their parameters, per parameter.
     refused: Vec<Refused>,
 }
 

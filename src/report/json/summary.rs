@@ -154,15 +154,15 @@ struct Latency {
     max_s: f64,
 }
 
-/// The numbers of answers that were possibly billed twice.
+/// How many answers were possibly billed twice.
 #[derive(Serialize)]
 struct BilledTwice {
-    /// The number of answers in this run that were possibly billed twice.
+    /// In this run, the number of answers that were possibly billed twice.
     this_run: u64,
-    /// The number of answers in the previous run that were possibly billed twice. 0 if the previous run was not cut
+    /// In the previous run, the number of answers that were possibly billed twice. 0 if the previous run was not cut
     /// short.
     run_before: u64,
-    /// The number of answers in all runs on this file that were possibly billed twice.
+    /// In all runs on this file, the number of answers that were possibly billed twice.
     all_runs: u64,
 }
 
