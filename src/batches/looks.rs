@@ -30,7 +30,7 @@ impl Looks {
         Self { since: now, next: now, failed: 0, failing_since: None }
     }
 
-    /// Starts the schedule again with short waits. The lane does this after it has submitted or cancelled a batch, or
+    /// Starts the schedule again with short waits. The lane does this after it has submitted or canceled a batch, or
     /// when it is unclear whether a submission created a batch.
     pub(crate) fn begin_again(&mut self, now: Instant) {
         self.since = now;

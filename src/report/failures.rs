@@ -128,7 +128,7 @@ fn change(class: ErrorClass) -> &'static str {
 /// Returns the line about failed rows that `--quiet` prints. The line has the number of failed rows, the most common
 /// error class with an example, and the path of the log. `None` if no row failed.
 pub(crate) fn in_one_line(log: &BTreeMap<ErrorClass, u64>, stats: &Stats, errors: &str) -> Option<String> {
-    // Cancelled rows are left out, because they are pending, not failed.
+    // Canceled rows are left out, because they are pending, not failed.
     let failed = || log.iter().filter(|(class, rows)| **class != ErrorClass::Canceled && **rows > 0);
     let (class, most) = failed().max_by_key(|(class, rows)| (**rows, std::cmp::Reverse(**class)))?;
     let all: u64 = failed().map(|(_, rows)| rows).sum();

@@ -247,8 +247,8 @@ impl Stats {
         self.retried.values().sum()
     }
 
-    /// Returns how many rows earlier runs finished: the number that was known at the start or the number of skipped
-    /// rows, if more rows were skipped.
+    /// Returns how many rows earlier runs finished. This is the number that was known at the start, or the number of
+    /// skipped rows, whichever is larger.
     pub(crate) fn already_done(&self) -> u64 {
         self.skipped.max(self.already_done.min(self.total.unwrap_or(u64::MAX)))
     }

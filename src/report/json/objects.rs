@@ -268,7 +268,7 @@ pub(crate) struct Progress {
     failed_by_class: BTreeMap<&'static str, u64>,
     /// A map from the cause of a failure to the number of failed attempts with this cause that were tried again.
     retried: BTreeMap<&'static str, u64>,
-    /// The number of failed attempts that were tried again, although the first attempt was possibly billed.
+    /// The number of failed attempts that were tried again although the failed attempt was possibly billed.
     maybe_paid: u64,
     /// The recent rate of finished rows that were sent online, in rows per minute. Null at the start of the run, and
     /// while the run waits only for batches.
