@@ -28,9 +28,9 @@ const BUFFER_BYTES: usize = 256 << 10;
 pub(crate) struct Index {
     file: Box<dyn DiskFile>,
     path: PathBuf,
-    /// The answers to rows of this program, by their identities.
+    /// A map from a row of this program to the place of its answer.
     ours: HashMap<RowId, Place>,
-    /// The answers to requests of other programs, by a hash of their ids.
+    /// For requests of other programs: a map from the hash of a request's id to the place of its answer.
     foreign: HashMap<u64, Place>,
     /// The number of lines in the results.
     pub(crate) lines: u64,
@@ -73,8 +73,8 @@ impl Index {
         (self.ours.len() + self.foreign.len()) as u64
     }
 
-    /// Returns whether there is an answer to a row. An answer to a request of another program belongs to the row if its
-    /// id is the row's label.
+    /// Returns whether there is an answer to a row. An answer to a request of another program belongs to the row whose
+    /// label is the id of that request.
     pub(crate) fn has(&self, row: RowId, identity: &Identity) -> bool {
         self.place(row, identity).is_some()
     }

@@ -1,8 +1,8 @@
 //! The files of a chunk. A chunk is a group of rows that are submitted together as one batch.
 //!
 //! A chunk has two files in the folder of batches. `<number>.body.json` is the body of the request that creates the
-//! batch, byte for byte, and is sent from the disk. `<number>.rows.jsonl` has a line for each row. This line says where
-//! the row's request is in the body, and contains everything that is needed to write the row's line in the results.
+//! batch, byte for byte, and is sent from the disk. `<number>.rows.jsonl` has one line per row. This line says where in
+//! the body the row's request begins, and contains everything that is needed to write the row's line in the results.
 //! Both files are synced before the chunk is submitted. The files are removed when every row has a line or was sent
 //! again.
 //!
@@ -24,7 +24,7 @@ use crate::domain::{
 use crate::journal::{Disk, DiskFailure, DiskFile, OpenMode, sync_name};
 use crate::provider::BodySource;
 
-/// The largest length of a line in the file of rows, and of a request, in bytes. A request has at most 32 MB.
+/// The largest size in bytes of a request, and of a line in the file of rows. A request has at most 32 MB.
 const MOST_LINE_BYTES: u64 = 64 << 20;
 /// The number of bytes that are collected before they are written.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -51,7 +51,7 @@ pub(crate) struct ChunkRow {
 
 impl ChunkRow {
     /// Returns the request that was sent for the row, with everything that is needed to write the row's line and to
-    /// compute its cost.
+    /// compute the row's cost.
     pub(crate) fn ask(&self, route: &Arc<PoolId>) -> Ask {
         let request = self.sent.clone();
         let params = str::from_utf8(request.json()).ok().and_then(Params::of_object).unwrap_or_default();
@@ -102,7 +102,7 @@ struct RowLine<'a> {
     /// The highest number of output tokens; 0 if an earlier version wrote the line.
     #[serde(default)]
     max_tokens: u32,
-    /// The row's own request, if another request was submitted for the row.
+    /// The row's own request; `None` unless a different request was submitted for the row.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     own: Option<&'a RawValue>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]

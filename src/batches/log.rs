@@ -19,8 +19,7 @@ use crate::journal::{Disk, DiskFailure, DiskFile, OpenMode, folder_of, read_up_t
 const NAME: &str = "log.jsonl";
 /// The version of the log's format.
 const VERSION: u32 = 1;
-/// The largest size of a log that is read, in bytes. The log of ten million rows in batches of a hundred rows has 60
-/// MB.
+/// The largest size in bytes of a log that is read. The log of ten million rows in batches of a hundred rows has 60 MB.
 const MOST_BYTES: u64 = 256 << 20;
 
 /// A change, as it is written to the log.
@@ -39,7 +38,7 @@ pub(crate) enum Record {
         nonce: String,
         /// The highest possible cost of the chunk's answers, in pico-dollars.
         at_most: u64,
-        /// The time just before the chunk was submitted, by this machine's clock.
+        /// The time just before the chunk was submitted, on this machine's clock.
         at: jiff::Timestamp,
         /// The origin of the server, or `simulator`.
         #[serde(default)]
@@ -74,7 +73,7 @@ pub(crate) enum Record {
         nonce: String,
         /// The highest possible cost of the chunk's answers, in pico-dollars.
         at_most: u64,
-        /// The time at which the results were taken over, by this machine's clock.
+        /// The time at which the results were taken over, on this machine's clock.
         at: jiff::Timestamp,
         /// The id of the batch.
         id: String,
@@ -145,7 +144,7 @@ pub(crate) struct Submitted {
     pub(crate) bytes: u64,
     pub(crate) nonce: String,
     pub(crate) at_most: Money,
-    /// The time of the submission, by this machine's clock.
+    /// The time of the submission on this machine's clock.
     pub(crate) at: jiff::Timestamp,
     /// The origin of the server, or `simulator`; empty if the log does not contain it.
     pub(crate) origin: String,
@@ -341,7 +340,7 @@ fn records(bytes: &[u8], path: &Path, mut each: impl FnMut(Record)) -> Result<u6
     }
     let mut end = 0;
     for (at, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
-        // If a line has no line break, the program died while it wrote the line, so nothing depends on it.
+        // If a line has no line break, the program died while it wrote the line, so no later step depends on the line.
         let Some(text) = line.strip_suffix(b"\n") else { break };
         let Line { v, record } = match serde_json::from_slice::<Line<Record>>(text) {
             Ok(line) => line,

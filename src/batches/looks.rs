@@ -4,7 +4,7 @@
 //! After a submission, the run checks after 1, 2, 4, 8 and 16 seconds, and then every 30 seconds. So the run quickly
 //! collects short batches, and quickly finds out whether a submission with a lost reply created a batch. Ten minutes
 //! after the submission, the run checks every minute, and after two hours every five minutes. Most batches end within
-//! an hour, and results are read only at the end of a batch.
+//! an hour, and the results of a batch can be read only after its end.
 //!
 //! Source: API documentation, "Batch processing" (2026-09-20), whose examples check every minute.
 
@@ -30,7 +30,7 @@ impl Looks {
         Self { since: now, next: now, failed: 0, failing_since: None }
     }
 
-    /// Starts the schedule again with short waits. The lane does this after it has submitted or cancelled a batch, or
+    /// Starts the schedule again with short waits. The lane does this after it has submitted or canceled a batch, or
     /// when it is unclear whether a submission created a batch.
     pub(crate) fn begin_again(&mut self, now: Instant) {
         self.since = now;

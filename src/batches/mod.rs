@@ -25,15 +25,15 @@
 //! | `shape.rs` | which requests are sent online first, to see whether the API accepts their shape |
 //! | `demand.rs` | how long rows would need online |
 //! | `looks.rs` | when the state of batches is checked |
-//! | `lane/` | [`Lane`]: the state machine that brings rows from the loop into batches and back |
+//! | `lane/` | [`Lane`]: the state machine that puts rows into batches and returns their answers |
 //!
 //! The run's loop makes the API calls (`runner/batch_calls.rs`). The provider decides the format of the requests and
 //! replies.
 //!
 //! The chunks have their own files in a separate folder, because answers come hours later, perhaps to another process.
-//! The row of an answer must be found without the input, and without keeping all rows in memory. If this folder is
-//! deleted while batches are open, answers that were paid for are lost. So the folder of chunks is not part of the run
-//! folder.
+//! The program must find the row that belongs to an answer without the input, and without keeping all rows in memory.
+//! If this folder is deleted while batches are open, answers that were paid for are lost. So the folder of chunks is
+//! not part of the run folder.
 
 mod adopt;
 mod chunk;

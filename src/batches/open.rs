@@ -87,7 +87,7 @@ impl Opened {
         Ok(self.rows_and_names()?.0)
     }
 
-    /// Returns the rows of all open batches. Also returns the rows that have a label, by the hash of the label.
+    /// Returns the rows of all open batches. Also returns a map from the hash of a label to the row with this label.
     ///
     /// # Errors
     /// Returns an error if the disk fails.

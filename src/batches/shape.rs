@@ -6,8 +6,8 @@
 //! until the `--halt` rule ends the run.
 //!
 //! A shape is the model, the names of the parameters, and the values of some parameters. The values belong to the
-//! parameters that the API checks most: tools, schemas and thinking. Texts, numbers and lengths are not part of a
-//! shape.
+//! parameters that the API checks most strictly: tools, schemas and the thinking settings. Texts, numbers and lengths
+//! are not part of a shape.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -33,7 +33,7 @@ pub(crate) enum Trial {
     Waits,
 }
 
-/// The shapes of requests that were answered online, and the rows that wait for an answer to another row.
+/// The shapes of requests that were answered online, and the rows that wait until another row is answered.
 #[derive(Debug, Default)]
 pub(crate) struct Trials {
     proven: HashSet<String>,
@@ -45,7 +45,7 @@ pub(crate) struct Trials {
 }
 
 impl Trials {
-    /// Returns trials in which these shapes of requests are already proven: the API has accepted them.
+    /// Returns the state at the start, in which these shapes of requests are already proven: the API has accepted them.
     pub(crate) fn new(proven: HashSet<String>) -> Self {
         Self { proven, ..Self::default() }
     }
@@ -93,7 +93,7 @@ impl Trials {
         !self.in_flight.is_empty() || !self.waiting.is_empty()
     }
 
-    /// Returns whether rows wait for an answer to another row.
+    /// Returns whether rows wait until another row is answered.
     pub(crate) fn is_awaited(&self) -> bool {
         !self.in_flight.is_empty() && !self.waiting.is_empty()
     }

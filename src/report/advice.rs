@@ -27,8 +27,8 @@ use crate::domain::{Dimension, LimitUse, Reason};
 const SHORTEST: Duration = Duration::from_secs(10);
 /// The advice is about a reason only if the reason slowed the run down for at least this share of the run's time.
 const WORTH_IT: f64 = 0.2;
-/// If a single higher limit would make the run less than this many times faster, the advice is a higher tier, because
-/// another limit would slow the run down almost immediately.
+/// If raising a single limit would speed up the run by less than this factor, the advice is a higher tier, because the
+/// run would almost immediately reach another limit.
 const NOTHING_GAINED: f64 = 1.05;
 /// If the run used at most this share of each limit, the advice assumes that the limits did not slow it down.
 const LITTLE_USED: f64 = 0.5;
@@ -59,7 +59,7 @@ pub(super) fn advice(stats: &Stats, ending: &Ending, fixed_window: Option<usize>
     }
 }
 
-/// Returns the advice for a run that something other than a limit slowed down.
+/// Returns the advice for a run that was slowed down by something other than a limit.
 fn reason_advice(reason: Reason, fixed_window: Option<usize>) -> Option<String> {
     Some(match reason {
         Reason::Limit(dimension) => remedy(dimension).to_owned(),
@@ -90,7 +90,7 @@ fn reason_advice(reason: Reason, fixed_window: Option<usize>) -> Option<String> 
     })
 }
 
-/// The share of one limit that the run used.
+/// How much of one limit the run used, as a share.
 struct Used<'a> {
     pool: &'a LimitUse,
     dimension: Dimension,
@@ -127,7 +127,8 @@ fn smoothing(stats: &Stats, used: &Used<'_>) -> String {
     )
 }
 
-/// Returns the advice for a run that the limit `bound` slowed down for this share of its time.
+/// Returns the advice for a run that was slowed down by the limit `bound`. `share_of_time` is the share of the run's
+/// time in which the limit slowed it down.
 fn limit_advice(uses: &[LimitUse], bound: Dimension, share_of_time: f64) -> String {
     let Some(used) = most_used_of(uses, bound) else { return remedy(bound).to_owned() };
     // A limit slows a run down only when it is used up. If the run itself used much less than the limit, another client

@@ -9,7 +9,7 @@ use super::tallies::MendedRows;
 use super::text::count;
 use crate::domain::{ErrorClass, Quality};
 
-/// The number of rows that this run finished, for each kind of answer.
+/// How many rows this run finished, per kind of answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Answers {
     /// The number of answers that ended normally and were accepted.

@@ -1,4 +1,4 @@
-//! Adds up the money of the rows that used the prompt cache.
+//! Adds up the cost of the rows that used the prompt cache.
 
 use crate::domain::Money;
 

@@ -10,9 +10,9 @@ use crate::domain::Money;
 pub(crate) struct CacheUse {
     /// Tokens read from the cache.
     pub read: u64,
-    /// Tokens written to the cache with a lifetime of five minutes.
+    /// Tokens written to the five-minute cache.
     pub written_5m: u64,
-    /// Tokens written to the cache with a lifetime of an hour.
+    /// Tokens written to the one-hour cache.
     pub written_1h: u64,
     /// The cost of all rows, and their cost without a cache. `None` if no price is known for the rows that used the
     /// cache.
@@ -20,7 +20,7 @@ pub(crate) struct CacheUse {
 }
 
 impl CacheUse {
-    /// Returns the number of tokens written to the cache, with either lifetime.
+    /// Returns the number of tokens written to the five-minute cache and to the one-hour cache together.
     pub(crate) fn written(&self) -> u64 {
         self.written_5m.saturating_add(self.written_1h)
     }

@@ -1,6 +1,5 @@
 //! Tests of the output that people see during a run. Each scene of a run is drawn on emulated terminals of several
-//! widths, with and without colours, and as plain lines. The snapshots are in `fixtures/captures`, one file for each
-//! scene.
+//! widths, with and without colours, and as plain lines. The snapshots are in `fixtures/captures`, one file per scene.
 //!
 //! After a change of the output, make the snapshots again with `INSTA_UPDATE=always cargo test --lib report::captures`,
 //! and look at each snapshot.
@@ -202,7 +201,7 @@ impl Scene {
         self
     }
 
-    /// Adds `rows` rows per second that the provider answered, up to the second `until`.
+    /// Adds rows that this provider answered: `rows` rows in each second, up to second `until`.
     fn rows_by(mut self, provider: &str, until: i64, rows: usize) -> Self {
         let last = self.events.last().map_or(0, |event| event.at.as_second());
         for second in last + 1..=until {
@@ -268,7 +267,7 @@ impl Scene {
         shown
     }
 
-    /// Returns the plain lines of the scene, for a log of the usual width.
+    /// Returns the plain lines of the scene, for a log whose width is not known.
     fn log(&self) -> String {
         let log = Arc::new(Mutex::new(Vec::new()));
         let mut view = Plain::new(Verbosity::Normal, None, Box::new(Log(log.clone())));

@@ -64,8 +64,8 @@ fn words(row: &FailedRow) -> String {
     format!("row {}{status}{message}", escape(&row.label))
 }
 
-/// Returns the error classes of an error log in which some rows may succeed unchanged. `log` has the number of rows of
-/// each class. Of rows that failed in earlier runs, only the error class is known.
+/// Returns the error classes that have rows which may succeed unchanged. `log` contains the number of rows of each
+/// class in the error log. For rows that failed in earlier runs, only the error class is known.
 pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<ErrorClass> {
     let may_pass = |(class, rows): (&ErrorClass, &u64)| {
         let own = stats.failed.get(class);
@@ -85,14 +85,14 @@ pub(crate) fn worth_asking_again(log: &BTreeMap<ErrorClass, u64>) -> Option<Erro
     classes.max_by_key(rows)
 }
 
-/// Returns the highest `max_tokens` of the rows of this run that failed with a truncated answer. Returns `None` if
-/// there are no such rows.
+/// Returns the highest `max_tokens` among the rows that failed in this run because their answer was truncated. Returns
+/// `None` if there are no such rows.
 pub(crate) fn longest_truncated(stats: &Stats) -> Option<u32> {
     stats.failed.get(&ErrorClass::Truncated).map(|failed| failed.max_tokens).filter(|tokens| *tokens > 0)
 }
 
-/// Returns what to change in the rows of an error log that can't succeed unchanged. There is a line for each error
-/// class, the largest class first.
+/// Returns what to change in the failed rows that can't succeed unchanged. There is one line per error class, the
+/// largest class first.
 pub(crate) fn to_change(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<String> {
     let retried = worth_retrying(log, stats);
     let mut classes: Vec<_> = log.iter().filter(|(class, rows)| **rows > 0 && !retried.contains(class)).collect();
@@ -128,7 +128,7 @@ fn change(class: ErrorClass) -> &'static str {
 /// Returns the line about failed rows that `--quiet` prints. The line has the number of failed rows, the most common
 /// error class with an example, and the path of the log. `None` if no row failed.
 pub(crate) fn in_one_line(log: &BTreeMap<ErrorClass, u64>, stats: &Stats, errors: &str) -> Option<String> {
-    // Cancelled rows are left out, because they are pending, not failed.
+    // Canceled rows are left out, because they are pending, not failed.
     let failed = || log.iter().filter(|(class, rows)| **class != ErrorClass::Canceled && **rows > 0);
     let (class, most) = failed().max_by_key(|(class, rows)| (**rows, std::cmp::Reverse(**class)))?;
     let all: u64 = failed().map(|(_, rows)| rows).sum();

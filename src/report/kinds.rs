@@ -10,8 +10,8 @@ use crate::domain::{Quality, shortened_to};
 /// How many characters of a label are shown. The end of a longer label is rarely useful.
 const LONGEST_LABEL: usize = 40;
 
-/// Returns a row of the summary's list for each kind of answer. If all answers are ok, there is no row, because the
-/// first line of the summary counts them. The numbers do not include rows of earlier runs.
+/// Returns the lines of the summary that count the answers of each kind. If all answers are ok, no line counts them,
+/// because the first line of the summary does. The numbers do not include the input rows that earlier runs answered.
 pub(super) fn rows(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
     let mut rows = Vec::new();
     if stats.succeeded.keys().any(|quality| *quality != Quality::Ok) {

@@ -105,7 +105,7 @@ fn used(stats: &Stats, pool: &PoolStatus) -> Vec<Used> {
     Dimension::ALL.into_iter().filter_map(of).collect()
 }
 
-/// Returns the highest of these used shares, in whole percent.
+/// Returns the highest used share of a pool's limits, in whole percent.
 fn most(used: &[Used]) -> u64 {
     used.iter().map(|(_, share)| (share * 100.0).round() as u64).max().unwrap_or(0)
 }

@@ -1,5 +1,5 @@
 //! Reports: the output of a run for people and scripts. Every report is computed from the `RunEvent`s of a run, one
-//! after the other.
+//! event at a time.
 //!
 //! This module makes everything that is written to standard error during a run, and the summary after it. It contains
 //! no code for scheduling or for files.

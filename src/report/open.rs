@@ -63,7 +63,7 @@ impl Report {
         self.views.push(view);
     }
 
-    /// Returns the warnings of the views that are not shown yet.
+    /// Returns the views' warnings that have not been shown yet.
     pub(crate) fn take_warnings(&mut self) -> Vec<String> {
         self.views.iter_mut().flat_map(|view| view.take_warnings()).collect()
     }
@@ -81,8 +81,8 @@ impl Report {
 }
 
 impl Reporter for Report {
-    /// Passes an event to the views. Asks the views for warnings only after a status event, because there are several
-    /// of them per second.
+    /// Passes an event to the views. Asks the views for warnings only after a status event: several status events come
+    /// per second, which is often enough.
     fn on_event(&mut self, event: &RunEvent) {
         self.pass(event);
         if !matches!(event.body, EventBody::Status { .. }) {

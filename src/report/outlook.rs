@@ -107,8 +107,8 @@ impl Stats {
         since.zip(self.last_at).map_or(Duration::ZERO, |(since, now)| between(since, now))
     }
 
-    /// Returns the number of rows that are still to be sent. If there is a forecast, rows that take their answer from
-    /// another line are left out, because they need no time.
+    /// Returns the number of rows that are still to be sent. If there is a forecast, rows that copy or reuse an answer
+    /// are left out, because they need no time.
     fn remaining_to_send(&self) -> Option<u64> {
         let left = self.remaining()?;
         let Some(forecast) = self.forecast.filter(|_| self.taken.rows() > 0) else { return Some(left) };

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::domain::{Dimension, PoolStatus, Reason, Usage};
 
-/// The recently finished rows and their tokens, by second.
+/// The recently finished rows and their tokens, grouped by the second in which the rows finished.
 ///
 /// "Recently" means the last minute. If fewer than 20 rows finished in the last minute, "recently" means the time in
 /// which the last 20 rows finished. A mean over the whole run would stay wrong for hours after a change of a limit. A
@@ -76,7 +76,7 @@ impl Pace {
     }
 
     /// Returns the mean size of the recent rows divided by the mean size of all rows of the run. The size of a row is
-    /// its number of tokens that count against the limit that slows the run down. If no token limit slows the run down,
+    /// how many of its tokens count against the limit that slows the run down. If no token limit slows the run down,
     /// the result is 1. Multiplied by the number of recent rows, the result is how many rows of mean size would have
     /// finished in the same time.
     pub(super) fn size_of_last(&self, reason: Option<Reason>) -> f64 {
@@ -93,8 +93,8 @@ impl Pace {
         if size.is_finite() && size > 0.0 { size } else { 1.0 }
     }
 
-    /// Returns the shortest time, in seconds, in which the limits of these pools allow `rows` rows. `size` is the size
-    /// of these rows in tokens, relative to the mean size of the finished rows.
+    /// Returns the shortest time, in seconds, in which the limits of these pools allow `rows` rows. `size` is the ratio
+    /// of the mean tokens of these rows to the mean tokens of the finished rows.
     ///
     /// Each pool has limits of its own, and the result is the time of the slowest pool. The rows are assumed to be
     /// spread over the pools in the same proportion as the rows that are ready to send.

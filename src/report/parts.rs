@@ -45,7 +45,7 @@ impl Tone {
 /// A part of a line that is shortened or left out as a whole.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
-    /// The text that is shown. This is the long form, or after the part was shortened, the short form.
+    /// The text that is shown: the long form at first, and the short form after the part was shortened.
     pub(super) text: String,
     /// The short form of the text. If it is empty, the part is left out when parts of its rank are shortened.
     short: String,

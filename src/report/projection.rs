@@ -35,7 +35,7 @@ const LEAST_COST: f64 = 0.1;
 const MOST_LONGER: f64 = 6.0;
 /// The smallest standard deviation of a forecast, as a share of its value.
 const MOST_EXACT: f64 = 0.01;
-/// The number of finished rows before the first estimate of a run without a forecast.
+/// If a run has no forecast, the first estimate is made after this number of rows has finished.
 const ROWS: u64 = 10;
 /// Until this number of rows has finished, an interval includes the whole interval of the forecast.
 const ENOUGH_ROWS: u64 = 20;
@@ -435,7 +435,7 @@ mod tests {
         stats
     }
 
-    /// Adds finished rows, two per second. `dollars` returns the cost of a row by its number.
+    /// Adds finished rows, two per second. `dollars` returns the cost of the row with a given number.
     fn finish(stats: &mut Stats, rows: u64, mut dollars: impl FnMut(u64) -> f64) {
         for _ in 0..rows {
             let row = stats.finished();

@@ -17,7 +17,7 @@ pub(super) struct Spread {
     /// The sums of the full blocks.
     blocks: Vec<f64>,
     per_block: u64,
-    /// The sum of the block that is not full yet, and its number of values.
+    /// The sum of the block that is not full yet, and the number of values in this block.
     open: (f64, u64),
     sum: f64,
     count: u64,

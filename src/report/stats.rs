@@ -36,12 +36,12 @@ pub struct Stats {
     pub succeeded: BTreeMap<Quality, u64>,
     /// The rows that this run answered without a request. These rows are also counted in `succeeded`.
     pub taken: TakenRows,
-    /// The rows whose first answer was not accepted, and that a later request answered. These rows are also counted in
-    /// `succeeded`.
+    /// The rows that were answered by a later request, because their first answer was not accepted. These rows are also
+    /// counted in `succeeded`.
     pub mended: MendedRows,
     /// The failed rows of this run, by error class.
     pub failed: BTreeMap<ErrorClass, FailedRows>,
-    /// The number of retried attempts, by the cause of the failure.
+    /// A map from the cause of a failure to the number of retried attempts.
     pub retried: BTreeMap<RetryCause, u64>,
     /// The number of retried attempts that were possibly billed.
     pub maybe_paid: u64,
@@ -222,12 +222,12 @@ impl Stats {
         ending.halt.as_ref().map(halt_words).or(broken)
     }
 
-    /// Returns the number of rows answered by this run, of any quality.
+    /// Returns the number of rows that this run answered, with answers of any quality.
     pub fn succeeded_total(&self) -> u64 {
         self.succeeded.values().sum()
     }
 
-    /// Returns the number of rows answered by this run with this quality.
+    /// Returns the number of rows that this run answered with answers of this quality.
     pub(crate) fn succeeded_as(&self, quality: Quality) -> u64 {
         self.succeeded.get(&quality).copied().unwrap_or(0)
     }
@@ -242,13 +242,13 @@ impl Stats {
         self.failed.get(&class).map_or(0, |failed| failed.rows)
     }
 
-    /// Returns the number of retries, for any cause.
+    /// Returns the number of retries, for all causes together.
     pub(crate) fn retried_total(&self) -> u64 {
         self.retried.values().sum()
     }
 
-    /// Returns how many rows earlier runs finished: the number that was known at the start, or the number of skipped
-    /// rows if it is larger.
+    /// Returns how many rows earlier runs finished. This is the number that was known at the start, or the number of
+    /// skipped rows, whichever is larger.
     pub(crate) fn already_done(&self) -> u64 {
         self.skipped.max(self.already_done.min(self.total.unwrap_or(u64::MAX)))
     }
@@ -307,8 +307,8 @@ impl Stats {
         self.pace.per_second(start, last).map(|rate| rate * 60.0)
     }
 
-    /// Returns the finished rows per minute over the whole run. Rows that took their answer from another line are left
-    /// out. Returns `None` if no row finished, or if the run took less than a second.
+    /// Returns the finished rows per minute over the whole run. Rows that copied or reused an answer are left out.
+    /// Returns `None` if no row finished, or if the run took less than a second.
     pub(crate) fn mean_rows_per_minute(&self) -> Option<f64> {
         let rows = (self.succeeded_total() + self.failed_total()).saturating_sub(self.taken.rows());
         let secs = self.elapsed().as_secs_f64();
@@ -579,7 +579,7 @@ pub(crate) mod tests {
         EventBody::Ended { pending: 0, reason: None, reasons, uses, elapsed, max_in_flight: 1, batches: None }
     }
 
-    /// Returns the event of a failure that has the same usage as an answer.
+    /// Returns the event of a failure that used the same number of tokens as an answer in these tests.
     pub(crate) fn failed(class: ErrorClass) -> EventBody {
         failed_with(class, usage(), Some(Money::ZERO))
     }

@@ -94,7 +94,7 @@ fn pace(stats: &Stats, ending: &Ending, context: &SummaryContext) -> Vec<ListRow
     rows
 }
 
-/// Returns the latencies of the answers that came online as text. Returns `None` if no answer came online.
+/// Returns the text about the latencies of the answers that came online. Returns `None` if no answer came online.
 fn latencies(stats: &Stats) -> Option<String> {
     let slowest = stats.pace.longest;
     // The histogram rounds latencies, but the longest latency is exact, so a percentile is at most the longest latency.

@@ -27,8 +27,8 @@ pub(crate) struct SummaryContext {
     pub output: Option<String>,
     /// The number of rows in the error log, by error class. Rows of earlier runs are included.
     pub failed_in_log: BTreeMap<ErrorClass, u64>,
-    /// The command that runs failed rows again: those that may succeed unchanged, or if there are none, those whose
-    /// answers may be better with other settings. `None` if there is nothing to run again.
+    /// The command that runs failed rows again. It selects the rows that may succeed unchanged. If there are none, it
+    /// selects the rows whose answers may be better with other settings. `None` if there is nothing to run again.
     pub resume_command: Option<PrintedCommand>,
     /// The command that asks again for truncated answers, with a larger `max_tokens`.
     pub longer_command: Option<PrintedCommand>,
@@ -39,7 +39,7 @@ pub(crate) struct SummaryContext {
     pub answers_command: Option<PrintedCommand>,
     /// The date of the prices, from the catalog.
     pub price_date: Option<String>,
-    /// The models of the run without a known price.
+    /// The run's models that have no known price.
     pub unpriced_models: Vec<String>,
     /// The number of attempts of this run that were possibly billed, but whose answer was not kept.
     pub maybe_paid: u64,

@@ -1,5 +1,4 @@
-//! Counters of retried attempts, failed rows, rows with a mended answer, and rows that took their answer from another
-//! line.
+//! Counters of retried attempts, failed rows, rows with a mended answer, and rows that copied or reused an answer.
 
 use std::collections::BTreeMap;
 
@@ -69,8 +68,8 @@ impl FailedRows {
     }
 }
 
-/// The number of mended rows for each purpose of a later request. A row is mended if its first answer was not accepted,
-/// and a later request got an accepted answer.
+/// A map from the purpose of a later request to the number of rows that were mended by such requests. A row is mended
+/// if its first answer was not accepted, and a later request got an accepted answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MendedRows(BTreeMap<Purpose, u64>);
 
@@ -85,7 +84,8 @@ impl MendedRows {
         self.0.values().sum()
     }
 
-    /// Returns the number of mended rows for each purpose. The keys are the names of the purposes for scripts.
+    /// Returns the number of mended rows per purpose of the later request. The keys are the names of the purposes for
+    /// scripts.
     pub(crate) fn by_name(&self) -> BTreeMap<&'static str, u64> {
         self.0.iter().map(|(purpose, rows)| (name(*purpose), *rows)).collect()
     }
@@ -122,7 +122,7 @@ fn words(purpose: Purpose) -> &'static str {
     }
 }
 
-/// The rows of one run that took their answer from another line.
+/// The rows of one run that copied or reused an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TakenRows {
     /// The number of rows that copied the answer of an equal row.
@@ -134,7 +134,7 @@ pub struct TakenRows {
 }
 
 impl TakenRows {
-    /// Counts a row that took its answer from another line.
+    /// Counts a row that copied or reused an answer.
     pub(crate) fn add(&mut self, from: TakenFrom, saved: Money) {
         match from {
             TakenFrom::EqualRow => self.copied += 1,

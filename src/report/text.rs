@@ -60,7 +60,7 @@ pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
-/// Returns `text`, cut to at most `columns`. If the text was cut, the result ends with `…`.
+/// Returns `text`, shortened to at most `columns`. If the text was shortened, the result ends with `…`.
 pub(crate) fn shorten(text: &str, columns: usize) -> Cow<'_, str> {
     if width(text) <= columns {
         return Cow::Borrowed(text);

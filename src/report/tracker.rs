@@ -1,9 +1,9 @@
 //! The use of each limit over the last five minutes, and the moments at which it crosses 80 and 95 %.
 //!
-//! The use of a limit is the amount that counted against it, divided by the amount that it allowed in the same time.
-//! The level of the limit's bucket would not show the use, because the buckets of a run that uses its limits well are
-//! nearly empty. Both amounts are differences of sums since the start of the run. So if a limit changes, each of its
-//! values is used only for the time in which it applied.
+//! The use of a limit is the amount that counted against the limit, divided by the amount that the limit allowed in the
+//! same time. The level of the limit's bucket would not show the use, because the buckets of a run that uses its limits
+//! well are nearly empty. Both amounts are differences of sums since the start of the run. So if a limit changes, each
+//! of its values is used only for the time in which it applied.
 //!
 //! At the start, a server can accept the requests of a whole minute immediately. The shown use includes this burst. The
 //! thresholds do not apply in the first minute of a run, because a run with a short burst is not yet near its limits.

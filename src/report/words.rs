@@ -9,7 +9,7 @@ use crate::domain::{
     Dimension, Failure, FallbackCase, HaltReason, Outage, Reason, WireErrorKind, WriteFault, WriteTarget, shortened,
 };
 
-/// Returns a short text that says why a run stopped, as a part of a line.
+/// Returns a text that says why a run stopped. The text is short enough to be a part of a line.
 pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
     match reason {
         HaltReason::Key(_) => "the key was refused".into(),
@@ -59,8 +59,8 @@ pub(crate) fn doing_words(reason: Reason) -> &'static str {
     }
 }
 
-/// Returns the text of `doing_words` for the name of a reason in a status file. Returns `None` for a name that this
-/// program does not know.
+/// Returns the text of `doing_words` for a reason, which is given by its name in a status file. Returns `None` for a
+/// name that this program does not know.
 pub(crate) fn doing_words_of(name: &str) -> Option<&'static str> {
     Reason::ALL.into_iter().find(|reason| reason.name() == name).map(doing_words)
 }

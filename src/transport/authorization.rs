@@ -55,8 +55,8 @@ pub trait CredentialSource: fmt::Debug + Send + Sync {
     /// credential if there is no other credential. If the refused credential was already replaced after it was sent,
     /// returns the current credential.
     ///
-    /// A server can refuse the same credential in many requests. The calls of `renew` for these requests must cause
-    /// only one renewal together.
+    /// A server can refuse the same credential in many requests. All calls of `renew` for these requests together must
+    /// cause only one renewal.
     ///
     /// # Errors
     /// Returns the reason why there is no other credential. The message must not contain a secret.
@@ -65,7 +65,7 @@ pub trait CredentialSource: fmt::Debug + Send + Sync {
         Box::pin(std::future::ready(Ok(same)))
     }
 
-    /// Returns secrets that are parts of the current credential in another form. A server can also send these secrets
+    /// Returns secrets that the current credential contains in an encoded form. A server can also send these secrets
     /// back.
     fn also_secret(&self) -> Vec<SecretString> {
         Vec::new()

@@ -50,7 +50,8 @@ impl Credential {
         Ok(Some((name, value)))
     }
 
-    /// Returns the name of the second header that must have the same value; `None` if the key is sent only once.
+    /// Returns the name of the second header in which the key is also sent; `None` if the key is sent in only one
+    /// header.
     pub(super) fn also_as(&self) -> Option<HeaderName> {
         match self {
             Self::ApiKeyTwice(_) => Some(HeaderName::from_static("api-key")),

@@ -95,7 +95,7 @@ impl fmt::Debug for HttpTransport {
 }
 
 impl HttpTransport {
-    /// Returns a transport with one HTTP client, or for HTTP/2 with several clients. Sends nothing.
+    /// Returns a transport. It has one HTTP client, or several HTTP clients if HTTP/2 is used. Sends nothing.
     ///
     /// # Errors
     /// Any `TransportError`.

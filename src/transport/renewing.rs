@@ -59,14 +59,14 @@ pub(crate) trait Issuer: fmt::Debug + Send + Sync + 'static {
 pub(crate) struct Issued {
     pub(crate) credential: Credential,
     pub(crate) life: Life,
-    /// Secrets that are parts of the credential in another form.
+    /// Secrets that the credential contains in an encoded form.
     pub(crate) also_secret: Vec<SecretString>,
 }
 
 /// How long a credential can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Life {
-    /// This long.
+    /// The credential can be used for this long.
     For(Duration),
     /// The credential can be used for at least this long. The end of the credential is not known, so the issuer is
     /// asked again after this time.

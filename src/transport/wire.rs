@@ -65,8 +65,8 @@ pub trait Transport: Send + Sync + 'static {
     /// Returns any [`WireError`] except `TooLarge`.
     fn send(&self, request: WireRequest) -> impl Future<Output = Result<Self::Exchange, WireError>> + Send;
 
-    /// Returns the root URL of the API in its usual form, without a slash at the end. The text is empty for a transport
-    /// without a URL.
+    /// Returns the root URL of the API in its normalized form, without a slash at the end. The text is empty for a
+    /// transport without a URL.
     fn base_url(&self) -> &str {
         ""
     }

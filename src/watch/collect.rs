@@ -26,13 +26,13 @@ const MOST_POOLS: usize = 20;
 pub(crate) struct Tick {
     /// The sums of the interval. `point.uses` is empty, and the field `uses` of this struct is filled instead.
     pub(crate) point: Point,
-    /// The use of the limits of each pool, by the name of the pool.
+    /// A map from the name of a pool to the use of its limits.
     pub(crate) uses: BTreeMap<String, PoolUse>,
     /// Notes: texts about important events in the interval.
     pub(crate) notes: Vec<Note>,
-    /// The times from sending a request to the status line and headers of its response.
+    /// The durations from sending a request to receiving the status line and headers of its response.
     pub(crate) first_byte: Histogram,
-    /// The times from the first request of a row to its answer.
+    /// The durations from a row's first request to its answer.
     pub(crate) latency: Histogram,
 }
 
@@ -200,8 +200,8 @@ impl Collector {
 }
 
 impl Sums {
-    /// Returns the amounts of the limits that were used and allowed since the last call. Returns `None` if all amounts
-    /// are zero.
+    /// For each limit, returns the amount that the run used and the amount that the limit allowed since the last call.
+    /// Returns `None` if all amounts are zero.
     fn take(&mut self) -> Option<PoolUse> {
         let (counted, allowed) = self.now;
         let (counted_before, allowed_before) = std::mem::replace(&mut self.before, self.now);

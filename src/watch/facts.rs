@@ -114,7 +114,7 @@ pub(crate) struct Failures {
     pub(crate) by_class: Vec<(ErrorClass, u64)>,
     /// The number of unfinished rows. The run stopped before it sent the next request for these rows.
     pub(crate) unfinished: u64,
-    /// Examples of failures for each error class.
+    /// Examples of the failures in each error class.
     pub(crate) examples: Vec<FailureText>,
     /// Whether the numbers can be too high. If the error log has too many entries to remember, some rows that were
     /// answered later are counted as failed.
@@ -222,7 +222,8 @@ impl Default for Rate {
 }
 
 impl Rate {
-    /// Adds rows that ended in the second `second`, counted from 1970.
+    /// Adds rows that ended in the same second. `second` is the number of seconds from the start of 1970 to this
+    /// second.
     #[inline]
     pub(crate) fn add(&mut self, second: i64, ended: Ended) {
         let piece = second >> self.doublings;

@@ -10,7 +10,7 @@
 //! | `retried` | a request got no answer, and the row is tried again | `row`, `provider`, `pool`, `class`, `limit`, `status`, `wait_s`, `next_try`, `maybe_paid` |
 //! | `succeeded` | a row has its answer, and the line is on disk | `row`, `provider`, `pool`, `model`, `quality`, `usage` {`input`, `cache_read`, `cache_write`, `output`}, `cost_usd`, `latency_s`, `first_byte_s`, `mended` |
 //! | `mending` | an answer was not accepted, and another request follows | `row`, `provider`, `pool`, `purpose`, `usage`, `cost_usd` |
-//! | `taken` | a row took its answer from another line | `row`, `from` (`equal_row` or `earlier_results`), `quality`, `saved_usd` |
+//! | `taken` | a row copied or reused an answer | `row`, `from` (`equal_row` or `earlier_results`), `quality`, `saved_usd` |
 //! | `failed` | a row failed and is not tried again | `row`, `provider`, `pool`, `class`, `status`, `message` (null if it may quote the row or the answer), `retryable`, `usage`, `cost_usd` |
 //!
 //! `row` is the label of the row. A member with an unknown value is null. Once a second, a line of the type `progress`

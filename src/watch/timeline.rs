@@ -33,10 +33,10 @@ pub(crate) struct Timeline {
     /// Notes about holds, changed limits, crossed thresholds, steering, warnings and other events. The oldest note
     /// comes first.
     pub(crate) notes: Vec<Note>,
-    /// The times from sending the last request of a row to the status line and headers of its response. All runs are
-    /// included, and batches are left out.
+    /// The durations from sending a row's last request to receiving the status line and headers of its response. All
+    /// runs are included, and batches are left out.
     pub(crate) first_byte: Histogram,
-    /// The times from the first request of a row to its answer. All runs are included, and batches are left out.
+    /// The durations from a row's first request to its answer. All runs are included, and batches are left out.
     pub(crate) latency: Histogram,
 }
 
@@ -90,9 +90,9 @@ pub(crate) struct Point {
     pub(crate) usd: f64,
     /// The mean number of requests in flight. This number is a mean and not a sum.
     pub(crate) in_flight: f64,
-    /// How long each reason slowed the run down, in seconds, by the name of the reason.
+    /// A map from the name of a reason to how many seconds this reason slowed the run down.
     pub(crate) bound: BTreeMap<String, f64>,
-    /// The use of the limits of each pool, by the position of the pool in `Timeline::pools`.
+    /// A map from the position of a pool in `Timeline::pools` to the use of its limits.
     pub(crate) uses: BTreeMap<usize, PoolUse>,
 }
 

@@ -12,7 +12,7 @@ pub(crate) enum Why {
     Fault,
     /// The batch expired before the row was sent to the model.
     Expired,
-    /// The batch was cancelled before the row was sent to the model.
+    /// The batch was canceled before the row was sent to the model.
     Canceled,
     /// The results have no line for the row, or the batch is lost.
     Lost,

@@ -12,9 +12,9 @@ use crate::clock::Instant;
 use crate::domain::Money;
 use crate::provider::BatchCounts;
 
-/// How far the clocks of this machine and of the API can usually be apart.
+/// The largest expected difference between the clock of this machine and the clock of the API.
 const SKEW: Duration = Duration::from_secs(600);
-/// The time range of the wide search for a batch. If the usual search does not find the batch, a clock may be wrong by
+/// The time range of the wide search for a batch. If the narrow search does not find the batch, a clock may be wrong by
 /// more than `SKEW`. So the wide search looks at all batches that were created within about a day before the
 /// submission.
 const A_DAY: Duration = Duration::from_secs(26 * 3_600);
@@ -35,7 +35,7 @@ pub(super) struct Chunk {
     pub(super) results_url: Option<String>,
     /// The ids of batches that were mistaken for the batch of this chunk.
     pub(super) foreign: Vec<String>,
-    /// The time of the submission, by this machine's clock.
+    /// The time of the submission on this machine's clock.
     pub(super) submitted_at: jiff::Timestamp,
     /// The instant of the submission; [`Instant::ZERO`] if an earlier run submitted the chunk.
     pub(super) opened: Instant,
@@ -52,8 +52,8 @@ pub(super) struct Chunk {
     pub(super) downloads: u32,
     /// The time at which the downloads began to fail; `None` if the last download worked.
     pub(super) failing_since: Option<Instant>,
-    /// The number of complete downloads that lacked rows. `incomplete_since` says when the first of these downloads
-    /// ended.
+    /// The number of downloads that finished without an error, but whose results lacked rows. `incomplete_since` says
+    /// when the first of these downloads ended.
     pub(super) incomplete: u32,
     pub(super) incomplete_since: Option<Instant>,
     pub(super) merge: Option<Results>,
@@ -69,7 +69,7 @@ pub(super) struct Chunk {
     pub(super) has_unreadable_lines: bool,
     /// The number of rows that are missing in the results, and the highest possible cost of their answers.
     pub(super) lacking: (u32, Money),
-    /// One bit for each row of the chunk, which says whether the row has ended.
+    /// One bit per row of the chunk. The bit is set when the row has ended.
     pub(super) seen: Vec<u64>,
     /// The part of the online limits that the rows of the chunk would use.
     pub(super) demand: Demand,
@@ -98,7 +98,8 @@ pub(super) enum State {
     Downloading,
     /// The results of the batch are on the disk.
     Saved,
-    /// All lines of the chunk were written. The value is the number of the last line. The lines may not be synced yet.
+    /// All lines of the chunk were written. The value is the sequence number of the last line. The lines may not be
+    /// synced yet.
     Merged(u64),
     /// The batch is done. The files of the chunk are still needed, because some of its rows are sent again.
     Draining,
@@ -140,7 +141,7 @@ impl Chunk {
         }
     }
 
-    /// Returns the earliest time at which the batch of the chunk can have been created, by the clock of the API.
+    /// Returns the earliest possible creation time of the chunk's batch on the clock of the API.
     pub(super) fn earliest(&self) -> jiff::Timestamp {
         let skew = if self.is_wide { A_DAY } else { SKEW };
         self.submitted_at.saturating_sub(skew).unwrap_or(self.submitted_at)

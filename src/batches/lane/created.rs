@@ -15,8 +15,8 @@ use crate::journal::DiskFailure;
 use crate::provider::Batch;
 use crate::scheduler::Scheduler;
 
-/// How long the list of batches is searched for a submitted batch. If no listed batch fits within this time, the
-/// submission created no batch.
+/// How long the list of batches is searched for a submitted batch. If the search finds no matching batch in this time,
+/// the run assumes that the submission created none.
 const LOOKED_FOR: Duration = Duration::from_secs(120);
 /// The longest wait before a chunk is submitted again after the API rejected it because of a limit.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
@@ -246,10 +246,10 @@ impl Lane {
         Ok(())
     }
 
-    /// Returns the most likely batch of each unclear chunk. A batch is likely if it has as many rows as the chunk, and
-    /// was created at about the time of the submission. If several batches are likely, the batch with the smallest
-    /// difference in time is chosen. Later, the results of this batch show whether the batch really belongs to the
-    /// chunk.
+    /// Returns the best candidate for the batch of each unclear chunk. A candidate has the same number of rows as the
+    /// chunk, and was created at about the time of the submission. If a chunk has several candidates, the batch with
+    /// the smallest difference in time is chosen. Later, the results of this batch show whether the batch really
+    /// belongs to the chunk.
     fn likely_batches(&self, unclear: &[u32], listed: &[Batch]) -> BTreeMap<u32, Batch> {
         let chunks = || unclear.iter().filter_map(|number| self.chunks.get(number));
         let may_be = |chunk: &Chunk, batch: &Batch| {

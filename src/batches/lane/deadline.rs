@@ -4,7 +4,7 @@
 //! moment is the deadline, minus the time that the online limits need for all remaining rows, minus a margin. From this
 //! moment on, rows are moved only when the online lane (the rows that are sent one by one) needs more rows:
 //! - Rows that are not submitted are moved first.
-//! - When no such rows are left, the newest batch is cancelled. The newest batch is the least likely to end in time by
+//! - When no such rows are left, the newest batch is canceled. The newest batch is the least likely to end in time by
 //!   itself. Answers that this batch has already finished are kept, at half the price. Its other rows are sent online.
 //! - If batches end by themselves in the meantime, fewer rows are left. As soon as the online lane can answer all
 //!   remaining rows in time, no more rows are moved.
@@ -26,14 +26,15 @@ use crate::scheduler::Scheduler;
 /// The expected duration of a run, divided by the time that its limits alone would require. A run takes longer because
 /// of headroom, retries, and few requests in flight at the start.
 const SLOWER: f64 = 1.05;
-/// How long the online lane may need for the rows of one chunk: a share of the time until the deadline, but at most ten
-/// minutes. With a deadline, chunks are small, because a whole chunk is moved even if fewer rows would be enough.
+/// The size of a chunk is chosen so that the online lane needs at most this long for the chunk's rows: a share of the
+/// time until the deadline, and at most ten minutes. With a deadline, chunks are small, because a whole chunk is moved
+/// even if fewer rows would be enough.
 const CHUNK_TIME: (f64, Duration) = (0.04, Duration::from_secs(600));
 /// The smallest number of rows in a chunk when there is a deadline.
 const FEWEST_ROWS: f64 = 20.0;
 
 impl Lane {
-    /// Learns the usual lengths of prompts and answers from an answer, which came online or in a batch.
+    /// Updates the expected lengths of prompts and answers with the usage of an answer that came online or in a batch.
     pub(crate) fn learn(&mut self, estimated_input: u32, usage: &Usage) {
         self.deadline.lengths.learn(estimated_input, usage);
     }
@@ -116,7 +117,7 @@ impl Lane {
         }
     }
 
-    /// Notes which share of the rows in a cancelled batch was finished.
+    /// Notes which share of the rows in a canceled batch was finished.
     pub(super) fn note_progress(&mut self, number: u32) {
         let Some(chunk) = self.chunks.get(&number) else { return };
         let Some(at) = chunk.cancelled_at else { return };
@@ -126,7 +127,7 @@ impl Lane {
     }
 
     /// Returns the demand of the probably unfinished rows in open batches. With `leaving`, only batches that are being
-    /// cancelled are included. Without `leaving`, only the other batches are included.
+    /// canceled are included. Without `leaving`, only the other batches are included.
     fn demand_of_batches(&self, leaving: bool, now: Instant) -> Demand {
         let mut sum = Demand::default();
         for chunk in self.chunks.values() {

@@ -199,7 +199,7 @@ impl Lane {
         Ok(())
     }
 
-    /// Returns the latest time at which the chunk that is being filled is submitted.
+    /// Returns the time by which the chunk that is being filled must be submitted.
     pub(super) fn seal_at(&self) -> Instant {
         self.building.as_ref().map_or(Instant::NEVER, |building| building.since + LONGEST_FILL)
     }

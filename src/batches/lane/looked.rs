@@ -73,7 +73,7 @@ impl Lane {
         let Some(chunk) = self.chunks.get_mut(&number) else { return Ok(()) };
         (chunk.missing_since, chunk.failing_since) = (None, None);
         chunk.counts = Some(batch.counts);
-        // The log alone does not prove that the batch is being cancelled: the earlier run may have died before it sent
+        // The log alone does not prove that the batch is being canceled: the earlier run may have died before it sent
         // the cancellation.
         chunk.is_canceling = batch.status == BatchStatus::Canceling || chunk.cancelled_at.is_some();
         if batch.archived_at.is_some() {
@@ -178,7 +178,7 @@ impl Lane {
         Some(self.chunks.get(&number)?.batch.as_ref()?.id.clone())
     }
 
-    /// Returns the call that cancels the next batch, if a batch must be cancelled now.
+    /// Returns the call that cancels the next batch, if a batch must be canceled now.
     pub(super) fn cancellation(&mut self, now: Instant) -> Result<Option<Call>, DiskFailure> {
         let due = self
             .chunks
@@ -194,7 +194,7 @@ impl Lane {
         Ok(Some(Call::Cancel { chunk: number, id }))
     }
 
-    /// Returns the time at which the next batch must be cancelled.
+    /// Returns the time at which the next batch must be canceled.
     pub(super) fn cancel_at(&self) -> Instant {
         let due = self.chunks.values().filter(|chunk| chunk.is_cancel_due && chunk.state == State::Open);
         due.map(|chunk| chunk.not_before).min().unwrap_or(Instant::NEVER)
@@ -208,11 +208,11 @@ impl Lane {
         now: Instant,
     ) {
         match canceled {
-            // The cancelled batch ends soon. Then its results are read, and its rows without an answer are sent again.
+            // The canceled batch ends soon. Then its results are read, and its rows without an answer are sent again.
             Ok(_) => self.looks.begin_again(now),
             Err(fault) => {
                 if let Some(chunk) = self.chunks.get_mut(&number) {
-                    // A batch that has ended can't be cancelled. The next check shows whether the batch has ended.
+                    // A batch that has ended can't be canceled. The next check shows whether the batch has ended.
                     chunk.is_cancel_due = chunk.state == State::Open;
                     chunk.not_before = now + fault.retry_after.unwrap_or(Duration::from_secs(10));
                 }

@@ -118,7 +118,7 @@ impl Lane {
         }
     }
 
-    /// Handles the end of the results of a chunk. If no line of the results belongs to the chunk, the batch can belong
+    /// Handles the end of the results of a chunk. If no line of the results belongs to the chunk, the batch may belong
     /// to somebody else.
     fn on_end_of_results(
         &mut self,

@@ -9,7 +9,7 @@ use crate::domain::Ask;
 /// The time between two checks of the deadline.
 const EVERY: Duration = Duration::from_secs(5);
 /// The shortest and the longest lead time, without the time that a cancellation takes. The lead time is the time
-/// between moving rows to the online lane and the moment when that lane needs them. It is needed because a cancelled
+/// between moving rows to the online lane and the moment when that lane needs them. It is needed because a canceled
 /// batch ends only after some time, and the run sees this end a little later. The last answers also take time.
 const LEAD: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(180)];
 /// The lead time without a cancellation, as a share of the time from the start to the deadline. It stays within the
@@ -17,7 +17,7 @@ const LEAD: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(180)];
 const SHARE_OF_TIME: f64 = 0.04;
 /// How long a cancellation is expected to take, until the first one has been seen.
 const FIRST_CANCEL: Duration = Duration::from_secs(25);
-/// The API does not say how many rows of a batch are finished. So this number is estimated from cancelled batches:
+/// The API does not say how many rows of a batch are finished. So this number is estimated from canceled batches:
 /// other batches are expected to finish their rows at the same speed. To be careful, only a part of the estimate (80 %)
 /// is used.
 const TRUSTED: f64 = 0.8;
@@ -41,7 +41,7 @@ pub(super) struct Outlook {
     pub(super) checked_at: Option<Instant>,
     /// The time that the slowest cancellation took.
     pub(super) longest_cancel: Duration,
-    /// Two sums over all cancelled batches. The first is the sum of their shares of finished rows, and the second is
+    /// Two sums over all canceled batches. The first is the sum of their shares of finished rows, and the second is
     /// the sum of their ages in seconds.
     finished: (f64, f64),
     pub(super) is_told: bool,
@@ -72,7 +72,7 @@ impl Outlook {
         }
     }
 
-    /// Returns whether the next row that is not submitted must be sent online. Call this function once for each row.
+    /// Returns whether the next row that is not submitted must be sent online. Call this function once per row.
     pub(super) fn takes_row(&mut self) -> bool {
         let takes = self.quota > 0;
         self.quota = self.quota.saturating_sub(1);
@@ -84,7 +84,7 @@ impl Outlook {
         self.longest_cancel = self.longest_cancel.max(took);
     }
 
-    /// Notes which share of the rows in a cancelled batch was finished, and the age of the batch when it was cancelled.
+    /// Notes which share of the rows in a canceled batch was finished, and the age of the batch when it was canceled.
     pub(super) fn on_progress(&mut self, share: f64, age: Duration) {
         self.finished.0 += share;
         self.finished.1 += age.as_secs_f64();

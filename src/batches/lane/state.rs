@@ -54,7 +54,8 @@ pub struct Lane {
     pub(super) looks: Looks,
     pub(super) is_looking: bool,
     pub(super) submit: Submitting,
-    /// How many rows were kept out of batches, by the parameter that batches do not accept.
+    /// A map from each parameter that batches do not accept to the number of rows that were kept out of batches because
+    /// of it.
     pub(super) unfit: BTreeMap<String, u64>,
     /// The number of rows that may have been billed although their answers are lost.
     pub(super) lost_rows: u64,

@@ -86,7 +86,7 @@ impl Lane {
         self.lost_rows
     }
 
-    /// Returns how many rows were kept out of batches, by the parameter that batches do not accept.
+    /// Returns the parameters that kept rows out of batches, each with the number of these rows.
     pub(crate) fn unfit(&self) -> impl Iterator<Item = (&str, u64)> {
         self.unfit.iter().map(|(name, rows)| (name.as_str(), *rows))
     }

@@ -18,7 +18,7 @@ pub(super) struct BatchesNow {
     oldest_s: f64,
     /// The time until the first open batch expires, in seconds; null while that time is not known.
     expires_in_s: Option<f64>,
-    /// Whether an open batch is being cancelled.
+    /// Whether an open batch is being canceled.
     canceling: bool,
     /// Whether the reply to the submission of a batch was lost, so that the run looks for this batch in the API's list
     /// of batches.
@@ -59,7 +59,7 @@ pub(super) struct BatchesAtEnd {
     left: u64,
     /// The number of rows in these batches that have no line in the results or the error log yet.
     left_rows: u64,
-    /// The numbers of rows that were sent online because batches do not accept one of their parameters.
+    /// For each parameter that batches do not accept, the number of rows that were sent online because of it.
     refused: Vec<Refused>,
 }
 

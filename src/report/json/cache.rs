@@ -10,9 +10,9 @@ use crate::report::caching::CacheUse;
 pub(super) struct Cache {
     /// Tokens read from the cache.
     read_tokens: u64,
-    /// Tokens written to the cache with a lifetime of five minutes.
+    /// Tokens written to the five-minute cache.
     write_5m_tokens: u64,
-    /// Tokens written to the cache with a lifetime of an hour.
+    /// Tokens written to the one-hour cache.
     write_1h_tokens: u64,
     /// The hit rate: the tokens read, divided by the sum of the tokens read and written.
     hit_rate: f64,

@@ -8,7 +8,7 @@ use super::numbers::rounded;
 use crate::domain::{Dimension, LimitUse};
 use crate::report::use_of_limits::Level;
 
-/// The shares of the limits of one pool that this run used.
+/// How much of each limit of one pool this run used.
 #[derive(Debug, Serialize)]
 pub(crate) struct PoolUse {
     /// The provider of the pool.
@@ -21,7 +21,7 @@ pub(crate) struct PoolUse {
     output_tokens: DimensionUse,
 }
 
-/// The share of one limit that this run used.
+/// How much of one limit this run used.
 #[derive(Debug, Serialize)]
 pub(crate) struct DimensionUse {
     /// The requests or tokens of this run that counted against the limit.

@@ -254,10 +254,10 @@ pub(crate) struct Progress {
     /// The dollars saved by copied and reused answers: the cost of these answers when they were paid for. Answers with
     /// an unknown cost are left out.
     saved_usd: f64,
-    /// The number of answered rows whose first answer was not accepted, by how the accepted answer was made:
-    /// `repaired`, `retried` (asked again), `grown` (with a larger `max_tokens`), `continued`, `unpaused` (continued
-    /// after a pause) and `another_model`. These rows are also counted by the quality of their answer, for example in
-    /// `ok`.
+    /// The answered rows whose first answer was not accepted: a map from how the accepted answer was made to the number
+    /// of rows. The keys are `repaired`, `retried` (asked again), `grown` (with a larger `max_tokens`), `continued`,
+    /// `unpaused` (continued after a pause) and `another_model`. These rows are also counted by the quality of their
+    /// answer, for example in `ok`.
     mended: BTreeMap<&'static str, u64>,
     /// The number of rows that failed and are not tried again in this run.
     failed: u64,
@@ -266,9 +266,9 @@ pub(crate) struct Progress {
     invalid: u64,
     /// The number of failed rows in each error class.
     failed_by_class: BTreeMap<&'static str, u64>,
-    /// The number of failed attempts that were tried again, by the cause of the failure.
+    /// A map from the cause of a failure to the number of failed attempts with this cause that were tried again.
     retried: BTreeMap<&'static str, u64>,
-    /// The number of failed attempts that were tried again, although the first attempt was possibly billed.
+    /// The number of failed attempts that were tried again although the failed attempt was possibly billed.
     maybe_paid: u64,
     /// The recent rate of finished rows that were sent online, in rows per minute. Null at the start of the run, and
     /// while the run waits only for batches.
@@ -282,7 +282,8 @@ pub(crate) struct Progress {
     input_tokens: u64,
     /// Input tokens read from the prompt cache.
     cache_read_tokens: u64,
-    /// Input tokens written to the prompt cache, with either lifetime. These tokens are also part of `input_tokens`.
+    /// Input tokens written to the prompt cache, for five minutes or for an hour. These tokens are also part of
+    /// `input_tokens`.
     cache_write_tokens: u64,
     /// The dollars that the cache saved, compared with the same run without a cache; negative if the cache writes cost
     /// more than the cache reads saved. Null if no token was written or read, or if no price is known.

@@ -77,7 +77,7 @@ struct Summary<'a> {
     latency: Option<Latency>,
     bound_by: Vec<Bound>,
     limit_use: Vec<PoolUse>,
-    /// The number of failed attempts that were tried again, by the cause of the failure.
+    /// A map from the cause of a failure to the number of failed attempts with this cause that were tried again.
     retried: BTreeMap<&'static str, u64>,
     possibly_billed_twice: BilledTwice,
     cache: Option<Cache>,
@@ -114,7 +114,8 @@ struct RunRows<'a> {
     copied: u64,
     /// The number of answered rows that took their answer from earlier results.
     reused: u64,
-    /// The number of answered rows whose first answer was not accepted, by how the accepted answer was made.
+    /// The answered rows whose first answer was not accepted: a map from how the accepted answer was made to the number
+    /// of rows.
     mended: BTreeMap<&'static str, u64>,
     /// The label of the first answered row of each quality.
     examples: BTreeMap<&'static str, &'a str>,
@@ -153,15 +154,15 @@ struct Latency {
     max_s: f64,
 }
 
-/// The numbers of answers that were possibly billed twice.
+/// How many answers were possibly billed twice.
 #[derive(Serialize)]
 struct BilledTwice {
-    /// The number of answers in this run that were possibly billed twice.
+    /// In this run, the number of answers that were possibly billed twice.
     this_run: u64,
-    /// The number of answers in the previous run that were possibly billed twice. 0 if the previous run was not cut
+    /// In the previous run, the number of answers that were possibly billed twice. 0 if the previous run was not cut
     /// short.
     run_before: u64,
-    /// The number of answers in all runs on this file that were possibly billed twice.
+    /// In all runs on this file, the number of answers that were possibly billed twice.
     all_runs: u64,
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Mailbox {
     /// The ids of the accepted requests. The oldest id comes first.
     seen: VecDeque<String>,
     answers: Answers,
-    /// Whether a disk failure was returned. Only the first failure is returned.
+    /// Whether a disk failure was already returned to the caller. Only the first failure is returned.
     is_failure_told: bool,
 }
 

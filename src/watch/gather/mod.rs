@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `answers.rs` | sums up the lines of the results |
 //! | `failures.rs` | sums up the lines of the error log |
-//! | `asked.rs` | what was asked, from the manifest |
+//! | `asked.rs` | the settings of the run, read from its manifest |
 
 mod answers;
 mod asked;
@@ -137,7 +137,7 @@ fn manifest_of(folder: &Path, disk: &dyn Disk, missing: &mut Vec<String>) -> Opt
     }
 }
 
-/// Reads the timeline of a run folder. Lists that are too long are cut to their largest length.
+/// Reads the timeline of a run folder. If a list is too long, only its last entries are kept.
 fn timeline_of(folder: &Path, disk: &dyn Disk, missing: &mut Vec<String>) -> Option<Timeline> {
     let path = timeline_path(folder);
     let shown = path.display();

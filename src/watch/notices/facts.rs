@@ -7,7 +7,7 @@ use crate::report::Stats;
 /// The facts about a run that notices need, and that no event of the run contains.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RunFacts {
-    /// The name of the run: the name of its results file without the folder, or of its input.
+    /// The name of the run: the name of its results file (without the folder) or the name of its input.
     pub(crate) name: String,
     /// The path of the results file; `None` if the results go to standard output.
     pub(crate) results: Option<String>,

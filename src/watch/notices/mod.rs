@@ -10,8 +10,8 @@
 //! | `decide.rs` | decides which events cause a notice |
 //! | `document.rs`, `words.rs` | the generic document and its text |
 //! | `facts.rs` | facts about a run that no event contains |
-//! | `outbox.rs`, `queue.rs` | the notices that wait, for each target |
-//! | `sender.rs` | the thread of a target: tries, waits, warnings |
+//! | `outbox.rs`, `queue.rs` | the queues of notices, one queue per target |
+//! | `sender.rs` | the thread that sends the notices of one target |
 //! | `signature.rs` | the signature of a notice |
 //! | `command.rs` | runs the program of a target |
 //! | `view.rs` | turns events of the run into notices |

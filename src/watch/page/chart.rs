@@ -166,7 +166,7 @@ pub(super) struct Lane {
     pub(super) values: Vec<((i64, i64), f64)>,
 }
 
-/// Returns a bar for each reason as HTML. The bar shows when the reason slowed the run down.
+/// Returns the HTML of the bars, one bar per reason. The bar shows when the reason slowed the run down.
 pub(super) fn lanes(id: &str, axis: &Axis, lanes: &[Lane]) -> String {
     let mut out = String::from("<div class=lanes>");
     for (at, Lane { name, share, values }) in lanes.iter().enumerate() {

@@ -6,10 +6,10 @@ use std::time::Duration;
 use crate::domain::Money;
 use crate::report::text::{count, escape};
 
-/// How many characters of a text are shown at most.
+/// At most this number of characters of a text is shown.
 const MOST_CHARS: usize = 240;
 
-/// Returns a text as HTML: markup is escaped, control characters are shown as escapes, and a long text is cut.
+/// Returns a text as HTML: markup is escaped, control characters are shown as escapes, and a long text is shortened.
 pub(super) fn text(text: &str) -> String {
     let cut = match text.char_indices().nth(MOST_CHARS) {
         Some((end, _)) => format!("{}…", escape(&text[..end])),
@@ -18,8 +18,8 @@ pub(super) fn text(text: &str) -> String {
     markup(&cut)
 }
 
-/// Returns a text as escaped HTML without cutting it. This function is for commands, and for texts that this program
-/// wrote itself.
+/// Returns a text as escaped HTML without shortening the text. This function is for commands, and for texts that this
+/// program wrote itself.
 pub(super) fn whole(text: &str) -> String {
     markup(&escape(text))
 }

@@ -5,7 +5,7 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `html.rs` | pieces of HTML, and the escapes |
+//! | `html.rs` | parts of HTML pages, and the escaping of text |
 //! | `axis.rs`, `chart.rs` | charts as SVG |
 //! | `history.rs`, `uses.rs` | the charts of the run over time |
 //! | `rows.rs` | answers, failures, latencies, money |
