@@ -16,7 +16,7 @@
 //!
 //! The layers are `clock, domain, catalog` < `source, sink, plan, limiter, provider, answer` < `scheduler, classify,
 //! transport, journal, report` < `batches, runner, export, watch, sim` < `forecast` < `cli`. Each layer uses only the
-//! layers to its left. `sim` never uses `limiter` or `scheduler`, because `sim` is used to test them. `tests/layering`
+//! layers to its left, except for a few uses that `tests/layering/tables.rs` lists. `sim` never uses `limiter` or `scheduler`, because `sim` is used to test them. `tests/layering`
 //! checks the rules about layers, and that no files depend on each other in a cycle.
 //!
 //! # The steps of a row, from the input file to the line in the results
@@ -51,22 +51,25 @@
 //!
 //! # Where to add something new
 //!
+//! Paths are relative to `src`, except those that begin with `tests`, `fixtures` or `.ci`.
+//!
 //! | to add | write | then |
 //! |---|---|---|
-//! | an input format | a file in `source/` that implements `Rows`, or `Format` if its rows are lines or CSV records (`source/format.rs`); cells with columns get their meaning from `Header` (`source/header.rs`), and a file with typed columns is a `Table` (`source/table.rs`) | a name in `InputFormat` (`source/mod.rs`), how it is recognized in `source/sniff.rs` (`choose`, `by_extension`), an arm in `source/reader.rs` (`rows`); tests in `tests/inputs.rs` |
+//! | an input format | a file in `source/` that implements `Rows`, or `Format` if its rows are lines or CSV records (`source/format.rs`); `Header` decides what each column means (`source/header.rs`), and a file with typed columns is a `Table` (`source/table.rs`) | a name in `InputFormat` (`source/mod.rs`), how it is recognized in `source/sniff.rs` (`choose`, `by_extension`), an arm in `source/reader.rs` (`rows`), the file extensions in `ROW_ENDINGS` (`source/texts.rs`), the page `source/INPUTS.md`, a new crate in `HOMES` (`tests/layering/tables.rs`); tests in `tests/inputs.rs` |
 //! | something that happens to a batch | `Record` (`batches/log.rs`), and what is true after it: `Replayed::apply`; what happens next: a file in `batches/lane/` | a call for it: `Call` (`batches/lane/call.rs`), made by `runner/batch_calls.rs`; tests in `tests/batches` |
 //! | a kind of compression | a file in `source/compression/` that unpacks it | a variant of `Compression` (`source/compression/mod.rs`) with its first bytes and its file extension |
 //! | a file extension of text files | `TEXT_ENDINGS` (`source/texts.rs`) | the list in `source/INPUTS.md` |
-//! | a field of a result line | a member in `members_of_meta` (`sink/result.rs`) | the same place in the order of `journal/reading/fast_path.rs` (`parse_result`); if a resumed run needs it, `journal/reading/parse.rs`; if it comes with a reply, the same steps as for `request_id`: `read` (`provider/anthropic/headers.rs`), `HeadNews` (`provider/wire.rs`), cleaned of secrets in `Attempt::run` (`runner/attempt.rs`), `remember` (`scheduler/ends.rs`), `AttemptRecord` (`domain/outcome.rs`); the compiler names the places in between |
-//! | a member of the steps of a row | `write_step` (`sink/steps.rs`), for both kinds of lines | |
-//! | a field of an error line | a member in `error_line` (`sink/error.rs`) | if a resumed run needs it, `parse_error` in `journal/reading/parse.rs` |
+//! | a member of result lines | `members_of_meta` and `members_of_taken` (`sink/result.rs`) | the same place in the order of `journal/reading/fast_path.rs` (`parse_result`); if a resumed run needs it, `journal/reading/parse.rs`; a short name for `--fields`: `export/fields.rs` |
+//! | a header of replies that result lines show | a member of result lines (see above), and the same steps as for `request_id`: `read` (`provider/anthropic/headers.rs`), `HeadNews` (`provider/wire.rs`), cleaned of secrets in `Attempt::run` (`runner/attempt.rs`), `remember` (`scheduler/ends.rs`), `AttemptRecord` (`domain/outcome.rs`) | the compiler names the places in between |
+//! | a member of a row's steps in a line | `write_step` (`sink/steps.rs`), for both kinds of lines | |
+//! | a member of error lines | `error_line` (`sink/error.rs`) | if a resumed run needs it, `parse_error` in `journal/reading/parse.rs` |
 //! | another form of the results (CSV, text) | a module that reads the results back with `parse_result` (`journal/reading/parse.rs`) and writes that form | the JSON lines stay as they are: a resumed run reads them |
-//! | a status, error type or error code of the API | what it means: `by_status` (`provider/anthropic/judge.rs`); for an error type inside a stream: `status_of` | a row in `tests/exchange/policy.rs`; a new name in `OF_A_PROVIDER` (`tests/layering/tables.rs`) |
+//! | a status, error type or error code of the API or of a proxy | what it means: `by_status` (`provider/anthropic/judge.rs`), and whether it is an overload: `is_overload`; for an error type inside a stream: `status_of` | a row in `tests/exchange/policy.rs`; its words: `fault_words` (`report/words.rs`); a new name in `OF_A_PROVIDER` (`tests/layering/tables.rs`) |
 //! | a rule for retries or giving up | `on_fault` (`scheduler/faults.rs`) | the wait in `scheduler/backoff.rs`, a default number in `cli/config/defaults.rs` |
 //! | a class of failure | `ErrorClass` (`domain/error_class.rs`) | a hint in `sink/hint.rs`; the compiler names the other places |
-//! | a reason to stop the run | `HaltReason` (`domain/halt.rs`) | its words in `report/words.rs` (`halt_words`), its exit code in `cli/exit.rs` |
+//! | a reason to stop the run | `HaltReason` (`domain/halt.rs`); what raises it: a time (`halt_if_overdue` in `scheduler/halts.rs`), a cap of the user (`scheduler/budget.rs`) or a reply (`by_status` in `provider/anthropic/judge.rs`) | its words in `report/words.rs` (`halt_words`), its advice in `cli/explain.rs`, its exit code in `cli/exit.rs` |
 //! | a kind of provider that speaks the Messages API | `ProviderKind` (`domain/provider_kind.rs`), and a table in `catalog/providers.toml` | what its errors mean: `provider/anthropic/platform/` (`finding`), with a row in `tests/exchange/platforms.rs` and an exchange in `fixtures/exchanges`; how it is simulated: `sim/model/platform/` |
-//! | a provider with another API | a folder in `provider/` that implements `Provider` (`provider/mod.rs`) | where it is chosen: `adapter` (`cli/parts.rs`); its names of headers and errors, and its folder, in `OF_A_PROVIDER` (`tests/layering/tables.rs`); how it is authorized: see "a way to authorize requests". Rows stay in the form of the Messages API, so `encode` translates them |
+//! | a provider with another API | a folder in `provider/` that implements `Provider` (`provider/mod.rs`) | where it is chosen: `adapter` (`cli/parts.rs`); its names of headers and errors, and its folder, in `OF_A_PROVIDER` (`tests/layering/tables.rs`); how it gets its key: see the two rows about keys. Rows stay in the form of the Messages API, so `encode` translates them |
 //! | a key of a provider's table | `KEYS` and `set` (`cli/config/providers/table.rs`), its value in `cli/config/providers/values.rs` | its use: `cli/config/providers/resolve.rs`; what `providers` shows: `cli/providers/words.rs`, `cli/providers/document.rs` |
 //! | something that a provider can or can't do | `ProviderFeatures` (`domain/provider_features.rs`) | |
 //! | something that is changed in the requests for a provider | `RequestRules` (`domain/request_rules.rs`) | what is sent: `provider/anthropic/changes.rs`; which rows are rejected, and the note for the user: `plan/provider_rules.rs` |
@@ -74,7 +77,8 @@
 //! | what is shown of each provider | `OfProvider` (`report/providers.rs`), its state: `report/provider_states.rs` | as JSON `report/json/providers.rs`, `fixtures/schemas/status.schema.json`; as text `cli/status/lines.rs` |
 //! | a rule about which answers can be in the same results | `Servers::conflict` (`journal/files/servers.rs`) | the note before the run: `cli/run/providers.rs` |
 //! | a call of the API for batches | `BatchCall` (`provider/batches.rs`), and its address in `provider/anthropic/batches.rs` (`address`) | what its answer says: a type in `provider/batches.rs`, read in `provider/anthropic/batches.rs`; a member that the API rejects in batches: `provider/anthropic/not_in_batches.rs` (`refused`) |
-//! | a way to authorize requests | `Authorization` (`transport/authorization.rs`) | where the key comes from: `cli/config/authorization.rs`; tokens that expire: `Issuer` (`transport/renewing.rs`) |
+//! | a header in which a key is sent | `Credential` (`transport/credential.rs`), `KeyHeader` (`catalog/providers.rs`) | `AuthStyle` (`cli/config/providers.rs`), `auth` (`cli/config/providers/values.rs`), `styled` (`cli/config/authorization.rs`) |
+//! | a way to get a key or a token | `Authorization` (`transport/authorization.rs`) | where the key comes from: `cli/config/authorization.rs`; tokens that expire: `Issuer` (`transport/renewing.rs`) |
 //! | a form in which commands print keys | `cli/config/printed.rs` | |
 //! | a server's words for a wrong clock | `WORDS` (`provider/clock_skew.rs`) | |
 //! | a model, a price | a table in `catalog/models.toml` | |
@@ -84,7 +88,7 @@
 //! | a check before a row is sent | `plan/checks.rs` | its message with the row's values in quotation marks or as numbers, so that equal faults count as one (`domain/alike.rs`) |
 //! | something that templates can do | `source/template.rs`, and a file in `source/template/` | a filter also in the list `KNOWN` (`source/template/filters.rs`) |
 //! | something that conditions on answers can see | `Facts` and `NAMES` (`source/template/condition.rs`) | |
-//! | a flag | a field in a group of `cli/args/groups/`, its name in the list `layered` at the end of that file | its value in `Config` (`cli/config.rs`), which `cli/parts.rs` passes to the part that uses it (for the connection `transport/http/config.rs`); a value with a form of its own has a parser in `cli/args/parsers.rs`; one of `FREE`, `CAPS` or `REFUSED` in `cli/config/folder.rs`; if `resume` uses it again, `cli/config/recorded.rs`; if new users need it, `cli/help/short.rs`. The environment variable and the key of the configuration file then exist without further code |
+//! | a flag | a field in a group of `cli/args/groups/`, its name in the list `layered` at the end of that file | its value in `Config` (`cli/config.rs`), which `cli/parts.rs` passes to the part that uses it (for the connection `transport/http/config.rs`); a value with a form of its own has a parser in `cli/args/parsers.rs`; one of `FREE`, `CAPS` or `REFUSED` in `cli/config/folder.rs` (for one of `CAPS` also `take_caps`, `lower` and `lowered_names` there); if `resume` uses it again, `cli/config/recorded.rs`; if new users need it, `cli/help/short.rs`. The environment variable and the key of the configuration file then exist without further code |
 //! | the default of a setting | `cli/config/defaults.rs` | a setting without a default: `cli/configuration/examples.rs`; a setting that may be secret: `without_secret` (`cli/config/origins.rs`) |
 //! | a flag of another tool, or a parameter of the API, that users type | `cli/usage/flags.rs` | other errors of clap: `cli/usage/wrong.rs` |
 //! | a message about wrong usage | the place where the fault is found, in the form of `cli/message.rs` | a row in `tests/wrong_uses/table.rs` |
@@ -98,8 +102,8 @@
 //! | a way to correct an answer | `Purpose` (`domain/ask.rs`) | its name and its words in `report/tallies.rs` |
 //! | something that the state of a run shows | `Document` (`watch/status/document.rs`), read by `Shown` (`watch/status/read.rs`) | `fixtures/schemas/status.schema.json`; as text `cli/status/lines.rs` |
 //! | something in the history of a run | `Point` or `Note` (`watch/timeline.rs`), filled in `watch/collect.rs`, merged in `watch/merge.rs` | `fixtures/schemas/timeline.schema.json` |
-//! | something that the report shows | a field in `RunFacts` (`watch/facts.rs`), read in `watch/gather/` | a section in `watch/page/mod.rs`; a member of result lines also in `More` (`journal/reading/fast_path.rs`), `Details` (`journal/reading/record.rs`) and `journal/reading/details.rs` |
-//! | a kind of notice | `NoticeRule` (`watch/notices/rule.rs`); when it is sent: `watch/notices/decide.rs` | its words in `watch/notices/words.rs`, its parser `notice_rule` (`cli/args/parsers.rs`), `fixtures/schemas/notice.schema.json` |
+//! | something that the report shows | a field in `RunFacts` (`watch/facts.rs`), read in `watch/gather/` | a section in `watch/page/mod.rs`; for a member of result lines also `More` (`journal/reading/fast_path.rs`), `Details` (`journal/reading/record.rs`) and `journal/reading/details.rs` |
+//! | a kind of notice | `NoticeRule` (`watch/notices/rule.rs`); when it is sent: `Happened` and its use (`watch/notices/decide.rs`) | its words in `watch/notices/words.rs`, its parser `notice_rule` (`cli/args/parsers.rs`), the help of `--notify-on` (`cli/args/groups/surroundings.rs`), `watch/WATCHING.md`, `fixtures/schemas/notice.schema.json` |
 //! | a member of notices | `watch/notices/document.rs` | `fixtures/schemas/notice.schema.json` |
 //! | a line about a row in the log of events | `watch/log/rows.rs` | the table in `watch/log.rs` |
 //! | a setting that can be changed during a run | `Setting` (`cli/args/steered.rs`) | `of`, `put` and `shown` (`cli/run/steer/settings.rs`), `Steering` (`scheduler/steer.rs`) |
