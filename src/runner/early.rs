@@ -28,7 +28,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Counts a row; returns whether the survey should continue.
+    /// Counts a row, and returns whether the survey should continue.
     pub(crate) fn on_row(&self) -> bool {
         self.rows.fetch_add(1, Ordering::Relaxed);
         self.ended_by().is_none()

@@ -9,8 +9,8 @@
 //! their cached prefix. For the first rows of a template, the figures of the whole pool are used.
 //!
 //! Rejected:
-//! - Rejected: one ratio per writing system. It would not show which share of the input is read from the cache, and a
-//!   template rarely mixes writing systems.
+//! - One ratio per writing system would not show which share of the input is read from the cache. Also, a template
+//!   rarely mixes writing systems.
 //! - If the mean length of the output were reserved, a few long answers would delay all other answers.
 //! - If `max_tokens` were reserved as the output, and answers used only a tenth of it, the run would reach only a tenth
 //!   of the possible rate.

@@ -13,8 +13,8 @@ pub(in crate::scheduler) struct Marking {
     support: Support,
     /// The number of answers that should have read from the cache.
     rows: u32,
-    /// The number of tokens that these answers should have read from the cache. The next field is the number of tokens
-    /// that were not read.
+    /// The number of tokens that these answers should have read from the cache. The next field counts only the tokens
+    /// of answers that read nothing.
     expected: u64,
     missed: u64,
     is_told: bool,
