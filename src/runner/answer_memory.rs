@@ -17,8 +17,9 @@
 //!   limit as well.
 //!
 //! Rejected:
-//! - With a fixed share for each request in flight, memory would grow with `-c` when answers have the largest size.
-//! - The largest answer is not aborted when the sum is too high, because it was already paid for.
+//! - If each request in flight had a fixed share, memory would grow with `-c` when all answers have the largest size.
+//! - If the program aborted the largest answer when the sum is too high, it would lose an answer that was already paid
+//!   for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
