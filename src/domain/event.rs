@@ -179,7 +179,7 @@ pub struct BatchesEnd {
     pub left: u64,
     /// Among the rows in these batches, the number of rows that have no line in the results.
     pub left_rows: u64,
-    /// A map from a parameter that batches do not accept to the number of rows that were sent online because of it.
+    /// The parameters that batches do not accept, each with the number of rows that were sent online because of it.
     pub refused: Vec<(String, u64)>,
 }
 

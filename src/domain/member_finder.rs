@@ -118,7 +118,7 @@ struct Search<'a> {
     found: Vec<FoundMember>,
 }
 
-/// Which members of an object or elements of a list (items) were found so far.
+/// Records which items (members of an object, or elements of a list) were found so far.
 #[derive(Default)]
 struct Items {
     /// The end of the item before the current item.

@@ -186,7 +186,7 @@ impl<'a> Cursor<'a> {
         Some(())
     }
 
-    /// Returns the position of the first opening bracket below the level `deepest`. The text must be valid JSON.
+    /// Returns the position of the first bracket that opens a level deeper than `deepest`. The text must be valid JSON.
     pub(crate) fn deeper_than(mut self, deepest: usize) -> Option<usize> {
         let mut depth = 0;
         loop {
