@@ -144,8 +144,8 @@ impl AddAssign for Usage {
     }
 }
 
-/// How long a request asks the API to cache its prompt: the longest lifetime of its cache marks. Writing to a cache
-/// costs more than plain input, and the price depends on the lifetime.
+/// The caching that a request asks for, given as the longest lifetime of its cache marks. Writing to a cache costs more
+/// than plain input, and the price depends on the lifetime.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Caching {
     /// The request does not ask to cache anything.

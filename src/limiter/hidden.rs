@@ -43,7 +43,7 @@ const FAULT: u32 = 4;
 const EXCESS: u32 = 8 * FAULT;
 /// When the running sum is at least `DOUBT`, faults are treated as possible refusals.
 const DOUBT: u32 = 2 * FAULT;
-/// The number of attempts after which a trial ends with a decision.
+/// A trial ends with a decision after this many attempts.
 const TRIED: u32 = 20;
 /// If a trial did not lower the share of faults enough, the pool waits this long before the next trial.
 const PAUSE: Duration = Duration::from_secs(300);

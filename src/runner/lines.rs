@@ -8,9 +8,9 @@ use crate::report::Reporter;
 use crate::transport::Transport;
 
 /// The run sends no more requests while `BACKLOG_BYTES` bytes of lines or more wait for the disk. At forty thousand
-/// rows per second, a run reaches this limit a fifth of a second after the disk stops writing. At the usual rate limits
-/// of an account, it takes hours to reach this limit. The lines that wait are lost if the power fails. Lines for
-/// standard output wait in memory.
+/// rows per second, a run reaches this limit a fifth of a second after the disk stops writing. A run within the rate
+/// limits of a typical account takes hours to reach this limit. The lines that wait are lost if the power fails. Lines
+/// for standard output wait in memory.
 pub(super) const BACKLOG_BYTES: usize = 8 << 20;
 /// While rows with `UNSYNCED_BYTES` bytes or more wait until their lines are on disk, the run sends no more requests.
 /// Rows are kept until their lines are on disk. A limit on rows in memory is needed because a row can be a thousand

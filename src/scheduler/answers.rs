@@ -113,7 +113,7 @@ impl Scheduler {
         let model = entry.planned.ask.model.clone();
         let access = &mut self.endpoints[end.endpoint].access;
         if access.has_answered(&model) {
-            // The model has answered before, so this 404 has another cause.
+            // The model has answered before, so this 404 has a different cause.
             return self.fail(entry, ErrorClass::InvalidRequest, failure, false, end);
         }
         if let Some(ask) = self.ask_elsewhere(&entry, end.endpoint, FallbackCase::Model) {

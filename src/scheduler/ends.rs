@@ -101,8 +101,8 @@ impl Scheduler {
         next
     }
 
-    /// Handles the end of an attempt of a row that shares prefixes with other rows. Returns `None` unless the row must
-    /// be sent again without cache marks; otherwise returns what happens to the row.
+    /// Handles the end of an attempt of a row that shares prefixes with other rows. If the row must be sent again
+    /// without cache marks, returns what happens to the row; otherwise returns `None`.
     fn on_cached_end(&mut self, entry: &mut Entry, verdict: &Verdict, end: &End) -> Option<Next> {
         entry.planned.ask.prefixes.as_ref()?;
         let sent = SentPlan { endpoint: end.endpoint, plan: end.plan, sent_at: end.sent_at };

@@ -22,8 +22,8 @@ use crate::domain::{Ask, Cost, Usage};
 /// The prediction learns separately for at most this many templates. Rows of additional templates use the pool's
 /// prediction.
 const TEMPLATES: usize = 1024;
-/// The quantile: for a request, this quantile of the real output lengths is reserved. The quantile is slightly above
-/// the middle, so most answers use less than was reserved.
+/// A request reserves this quantile of the real output lengths. The quantile is slightly above the middle, so most
+/// answers use less than was reserved.
 const QUANTILE: f64 = 0.6;
 /// The number of output tokens that is predicted for a row before the first answer.
 const FIRST_OUTPUT: u32 = 256;

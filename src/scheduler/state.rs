@@ -202,9 +202,9 @@ impl Scheduler {
         self.config.budget.spent
     }
 
-    /// Returns the amounts that are reserved and not yet settled. The first value contains, for each pool, the amounts
-    /// that the server has not counted yet, in each dimension. The second value is the reserved money. All amounts are
-    /// zero when no request is in flight.
+    /// Returns the amounts that are reserved and not yet settled. The first value contains the amounts that the server
+    /// has not counted yet, per pool and dimension. The second value is the reserved money. All amounts are zero when
+    /// no request is in flight.
     pub fn unsettled(&self) -> (Vec<[i64; 3]>, Money) {
         (self.pools.iter().map(|state| state.pool.uncounted()).collect(), self.config.budget.reserved())
     }

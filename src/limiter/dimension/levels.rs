@@ -59,8 +59,9 @@ const FIRST_RAISE_FACTOR: f64 = 8.0;
 /// factor, the tokens that built up in the server's bucket during the trouble are used gradually. With this factor, the
 /// rate is at most 1.7 times the limit, and there is no burst.
 const SLOW_RAISE_FACTOR: f64 = 0.4;
-/// The largest raise of a level towards the shadow (an estimate of the server's level) by one response, in multiples of
-/// the cost of its request. This factor is smaller than [`RAISE_FACTOR`], because the shadow can be wrong.
+/// The shadow is an estimate of the server's level. This is the largest raise of our level towards the shadow by one
+/// response, in multiples of the cost of its request. This factor is smaller than [`RAISE_FACTOR`], because the shadow
+/// can be wrong.
 const SHADOW_RAISE_FACTOR: f64 = 1.0;
 /// After a refusal, the level of a dimension is not raised for this long.
 const RAISE_PAUSE: Duration = Duration::from_secs(5);

@@ -7,7 +7,7 @@ use crate::catalog::Catalog;
 use crate::domain::{Dimension, PoolId, PromptCache, RateLimits};
 use crate::plan::{CachePlan, CacheRates, CacheSetting, Load};
 
-/// The highest number of output tokens per answer that the estimate of the run's speed assumes.
+/// The estimate of the run's speed assumes at most this many output tokens per answer.
 const OUTPUT_TOKENS: u64 = 300;
 
 impl Survey {

@@ -3,8 +3,8 @@
 //!
 //! Only rows that could share a prefix wait. A row waits until one of three things happens. First, [`ROWS`] rows or
 //! [`BYTES`] bytes are waiting. Second, no row has come for [`IDLE`]. Third, the program has waited for the pipe for
-//! [`LONGEST`] since the row came. So if a pipe has long pauses between rows, each row waits for a tenth of a second.
-//! In no case does a row wait for much more than a second.
+//! [`LONGEST`] since the row came. So if a pipe has long pauses between rows, each row waits for a tenth of a second. A
+//! row never waits for much more than a second.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};

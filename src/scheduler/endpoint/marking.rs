@@ -1,8 +1,8 @@
 //! Records whether an endpoint accepts cache marks (the places in a request up to which the prompt is cached), and
 //! whether these marks help.
 
-/// The number of answers after which the program judges whether the cache works. Only answers that should have read
-/// from the cache are counted.
+/// The program judges whether the cache works after this many answers. Only answers that should have read from the
+/// cache are counted.
 const ENOUGH: u32 = 20;
 /// The number of answers that are enough to judge the cache if none of them has read from it.
 const ENOUGH_WITHOUT_A_HIT: u32 = 8;

@@ -47,7 +47,7 @@ const GROWTH: usize = 1;
 /// The part of the window's size that remains after a cut.
 const CUT: f64 = 0.7;
 /// If the window is cut before any good size is known, it grows again after `CALM` answers in a row without an
-/// overload. A window larger than `CALM` needs as many of these answers as its size.
+/// overload. If the window is larger than `CALM`, the number of these answers is the size of the window.
 const CALM: usize = 8;
 /// How long the window takes after a cut to return to nine tenths of its last good size.
 const RECOVERY: Duration = Duration::from_secs(60);
