@@ -75,9 +75,9 @@ pub enum Purpose {
     /// request again.
     #[default]
     First,
-    /// An answer broke a rule, for example its schema, and a new request tells the model what is wrong.
+    /// An answer did not fit its schema or broke another rule, and a new request tells the model what is wrong.
     Repair,
-    /// An answer broke a rule, and the same request is sent again.
+    /// An answer did not fit its schema or broke another rule, and the same request is sent again.
     Again,
     /// An answer was truncated, and the same request is sent with a larger `max_tokens`.
     MoreRoom,

@@ -25,7 +25,7 @@ pub struct Failure {
     pub kind: Option<String>,
     /// `error.details.error_code`.
     pub code: Option<String>,
-    /// A message for people of at most 4 KiB.
+    /// A message of at most 4 KiB, for people.
     pub message: String,
     /// The header `request-id`. The API's support team asks for this id.
     pub request_id: Option<String>,

@@ -24,7 +24,7 @@ pub enum Reason {
     Budget,
     /// The next row of the input has not been read yet.
     Input,
-    /// The rows in memory use all the bytes that rows are allowed to use.
+    /// The rows in memory use all the bytes that are available for rows.
     Memory,
     /// Results wait for the disk.
     Disk,

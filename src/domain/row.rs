@@ -14,7 +14,7 @@ use super::{Identity, JobKey};
 /// rows. So the label and the key of an unnamed row together contain all 128 bits of the `JobKey`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId {
-    /// A number that is made from the row's name, or for an unnamed row from its place among equal rows.
+    /// For a named row, a number made from its name. For an unnamed row, a number made from its place among equal rows.
     pub label: u64,
     /// Half of the row's [`JobKey`].
     pub key: u64,

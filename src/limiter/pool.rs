@@ -287,8 +287,8 @@ impl Pool {
         short
     }
 
-    /// Restarts the pool slowly after trouble (a long hold or many faults). With the slow restart, the run does not use
-    /// the tokens that built up during the trouble in one burst.
+    /// Restarts the pool slowly after trouble (a long hold or many faults). During the trouble, tokens built up in the
+    /// server's buckets. With the slow restart, the run does not use them in one burst.
     pub(crate) fn restart_slowly(&mut self, now: Instant) {
         self.dimensions.iter_mut().for_each(|dimension| dimension.restart_slowly(now));
     }

@@ -75,7 +75,7 @@ impl AnswerShare {
         Self { memory, taken: 0, is_exempt: false, is_in_flight: true }
     }
 
-    /// Returns the share for the code that keeps the answer from now on, and leaves an empty share here. After this
+    /// Passes the share on to the code that keeps the answer from now on, and leaves an empty share here. After this
     /// call, the request no longer counts as in flight.
     pub(super) fn hand_over(&mut self) -> Self {
         self.end_flight();

@@ -34,7 +34,7 @@ pub struct EqualRows {
     repeats: Option<Repeats>,
     /// The answers that earlier runs wrote to the same results file.
     earlier: Option<StoredAnswers>,
-    /// The places of this run's answers, by half of their key.
+    /// A map from half of a key to the place of this run's answer for this key.
     places: NumberOf,
     /// A map from the key of a leader (a row that was sent) to the parked rows that wait for this leader.
     leaders: HashMap<JobKey, VecDeque<Planned>>,

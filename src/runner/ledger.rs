@@ -68,7 +68,7 @@ pub trait Ledger {
     /// the answer.
     ///
     /// # Errors
-    /// Returns the reason why the answer can't be read again, as text.
+    /// Returns a text that says why the answer can't be read again.
     fn keep_answer(&mut self, _outcome: &Outcome) -> Result<u64, String> {
         Err("no answer is kept".to_owned())
     }

@@ -75,7 +75,7 @@ impl Scheduler {
         self.waiting() + self.in_flight() > 0
     }
 
-    /// Returns whether the rows in the scheduler use all the bytes that rows may use.
+    /// Returns whether the rows in the scheduler use all the bytes that are available for rows.
     pub(super) fn is_full(&self) -> bool {
         self.row_bytes >= MOST_BYTES
     }

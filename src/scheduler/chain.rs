@@ -53,7 +53,7 @@ impl Scheduler {
         self.config.fallback.as_ref()?.on.limit
     }
 
-    /// Returns the next endpoint after `from` in the chain that has not halted.
+    /// Among the endpoints after `from` in the chain, returns the first that has not halted.
     pub(super) fn next_endpoint(&self, from: usize) -> Option<usize> {
         (from + 1..self.chain_len()).find(|at| self.endpoints[*at].halted.is_none())
     }
@@ -152,8 +152,8 @@ impl Scheduler {
         (is_long(end.now.since(since)) || is_long(at.since(end.now))).then_some(FallbackCase::Limit)
     }
 
-    /// Returns whether a row may be sent again. The user can forbid this for rows whose last attempt was possibly
-    /// billed.
+    /// Returns whether the program is allowed to send a row again. The user can forbid this for rows whose last attempt
+    /// was possibly billed.
     pub(super) fn may_send_again(&self, entry: &Entry) -> bool {
         self.config.retry_ambiguous || !entry.attempts.last().is_some_and(|attempt| attempt.maybe_paid)
     }

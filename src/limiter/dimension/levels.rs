@@ -247,8 +247,8 @@ impl DimensionState {
         }
     }
 
-    /// Restarts this dimension slowly after trouble (a long pause or many faults). With the slow restart, the run does
-    /// not use the tokens that built up in the server's bucket in one burst.
+    /// Restarts this dimension slowly after trouble (a long pause or many faults). During the trouble, tokens built up
+    /// in the server's bucket. With the slow restart, the run does not use them in one burst.
     pub(in crate::limiter) fn restart_slowly(&mut self, now: Instant) {
         let Some(bucket) = &mut self.bucket else { return };
         self.is_slow = true;

@@ -89,7 +89,7 @@ pub struct Survey {
     pub(crate) damage: Option<String>,
 }
 
-/// Sums over all rows to be sent of one model.
+/// Sums over one model's rows to be sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ModelSum {
     /// The number of rows of this model.

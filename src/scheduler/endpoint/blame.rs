@@ -28,7 +28,7 @@ pub(crate) enum Blame {
     Unknown,
 }
 
-/// Counts of how attempts at an endpoint have ended so far, and when they were last updated.
+/// Counts of how attempts at an endpoint have ended so far, with the time of the last update.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
     /// When the counts were last updated.

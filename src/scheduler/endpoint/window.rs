@@ -12,11 +12,11 @@
 //! because the server has accepted those ([`Cap`]).
 //!
 //! A running sum shows whether more than a fifth of the answers report an overload. An overload adds four to the sum,
-//! and every other answer subtracts one. The sum never falls below zero. If fewer than a fifth of the answers report an
-//! overload, the sum stays near zero. If more than a fifth of the answers report an overload, the sum grows. The window
-//! is cut when the sum reaches 32, or half of the window's size if that is more. Eight consecutive overloads cause a
-//! cut. A cut also comes after 32 answers of which 40 % report an overload. If 10 % of the answers report an overload
-//! at random, there is one cut in tens of thousands of answers.
+//! and an answer without an overload subtracts one. The sum never falls below zero. If fewer than a fifth of the
+//! answers report an overload, the sum stays near zero. If more than a fifth of the answers report an overload, the sum
+//! grows. The window is cut when the sum reaches 32, or half of the window's size if that is more. Eight consecutive
+//! overloads cause a cut. A cut also comes after 32 answers of which 40 % report an overload. If 10 % of the answers
+//! report an overload at random, there is one cut in tens of thousands of answers.
 //!
 //! Rejected:
 //! - A window with the size of the measured rate times the measured latency reacts too late when the rate or the
@@ -37,7 +37,7 @@ const FIRST: usize = 16;
 /// `EXCESS_PART`.
 const EXCESS: usize = 8;
 const EXCESS_PART: usize = 8;
-/// How much an overload adds to the running sum. Every other answer subtracts one from the sum.
+/// How much an overload adds to the running sum. An answer without an overload subtracts one from the sum.
 const OVERLOAD: usize = 4;
 /// How much an answer adds to the size of the window: `FIRST_GROWTH` until the window is too large for the first time,
 /// and `GROWTH` from then on. If the window only doubled in the first round trips, a file of 200 rows would need a
@@ -61,8 +61,8 @@ pub struct Window {
     most: usize,
     is_fixed: bool,
     growth: usize,
-    /// The running sum: an overload adds [`OVERLOAD`], every other answer subtracts one, and the sum never falls below
-    /// zero.
+    /// The running sum: an overload adds [`OVERLOAD`], an answer without an overload subtracts one, and the sum never
+    /// falls below zero.
     excess: usize,
     /// When the last overload was reported.
     overloaded_at: Instant,
