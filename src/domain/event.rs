@@ -215,7 +215,7 @@ pub enum EventBody {
         row: Box<RetriedRow>,
         /// The class of the failure.
         class: ErrorClass,
-        /// The kind of limit, if a limit was the reason.
+        /// The kind of limit that the attempt met; `None` unless a limit was the reason.
         limit: Option<LimitKind>,
         /// Whether the API has possibly billed the attempt.
         maybe_paid: bool,

@@ -17,9 +17,9 @@ pub enum StreamFault {
 /// The known facts about the cause of a failed attempt or a failed job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Failure {
-    /// The HTTP status, if a response came.
+    /// The HTTP status; `None` if no response came.
     pub status: Option<u16>,
-    /// The fault of the connection, if the connection caused the failure.
+    /// The fault of the connection; `None` unless the connection caused the failure.
     pub wire: Option<WireErrorKind>,
     /// `error.type` as the API sent it.
     pub kind: Option<String>,
@@ -32,9 +32,9 @@ pub struct Failure {
     /// The usage that the failed response reported, for example if a stream reports usage and then ends too early. The
     /// value is zero if the response reported no usage.
     pub usage: Usage,
-    /// The fault of the stream, if the stream caused the failure.
+    /// The fault of the stream; `None` unless the stream caused the failure.
     pub stream: Option<StreamFault>,
-    /// The answer, if an answer came and the run did not accept it. The answer is the API's message, as in
+    /// The answer that the run did not accept; `None` if no answer came. The answer is the API's message, as in
     /// [`super::Message::json`].
     pub answer: Option<Bytes>,
 }

@@ -79,7 +79,8 @@ impl Bucket {
     /// a request above the burst is sent, and the next requests wait until the debt is repaid.
     ///
     /// # Errors
-    /// Returns when `n` tokens can be taken if no other tokens are taken before.
+    /// Returns the earliest instant at which `n` tokens can be taken, assuming that no other tokens are taken before
+    /// that.
     pub fn take(&mut self, n: u32, now: Instant) -> Result<(), Instant> {
         let Some(cells) = NonZeroU32::new(n) else { return Ok(()) };
         if n > self.burst {

@@ -162,7 +162,7 @@ impl DimensionState {
         }
     }
 
-    /// Puts the tokens of a request that is not sent back into the bucket.
+    /// If a request is not sent after all, puts its tokens back into the bucket.
     pub(super) fn give_back(&mut self, cost: Cost) {
         let amount = self.amount(cost);
         if let Some(bucket) = &mut self.bucket {
@@ -186,7 +186,7 @@ impl DimensionState {
         }
     }
 
-    /// Adds the amount that a request used to the total use of the limit.
+    /// Increases the total use of the limit by the amount that a request used.
     pub(super) fn count(&mut self, used: Cost) {
         self.used.count(self.amount(used));
     }

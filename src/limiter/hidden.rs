@@ -220,7 +220,7 @@ impl Hidden {
     /// since then. Returns whether `accepted` was large enough for this.
     ///
     /// If the pool sent at a rate for some time without a refusal, this rate can be only slightly above the limit. For
-    /// this reason, the computed limit is kept from being much lower than this rate.
+    /// this reason, the computed limit is at least this rate multiplied by `HELD`.
     fn find(&mut self, since: Instant, accepted: Accepted, now: Instant) -> bool {
         let passed = now.since(since);
         if passed < LEAST || accepted.requests < LEAST_ACCEPTED {

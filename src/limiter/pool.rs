@@ -42,8 +42,8 @@ const LONG_HOLD: Duration = Duration::from_secs(10);
 /// `HEADROOM_AFTER_ACCELERATION` is for an acceleration limit (the rate rose too fast).
 const HEADROOM_AFTER_LIMIT: f64 = 0.03;
 const HEADROOM_AFTER_ACCELERATION: f64 = 0.5;
-/// The shortest time between two changes of the bucket rates for the headroom and the share of other clients. It would
-/// be too much work to change the rates at every request.
+/// The bucket rates depend on the headroom and on the share of other clients. This is the shortest time between two
+/// changes of these rates. It would be too much work to change the rates at every request.
 const PACE_EVERY: Duration = Duration::from_millis(250);
 
 /// The dimensions of one pool, with its headroom and its hold.

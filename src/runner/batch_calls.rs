@@ -24,10 +24,10 @@ const MOST_PAGES: u32 = 1_000;
 const MOST_FOUND: usize = 200_000;
 /// The largest size of the reply to a call, in bytes. A page with a thousand batches has half a megabyte.
 const MOST_REPLY_BYTES: usize = 16 << 20;
-/// The smallest part of the results, in bytes, that is written to the file at once.
+/// The results are written to the file in parts of at least this many bytes.
 const PIECE_BYTES: usize = 128 << 10;
 
-/// The end of a call, and the workspace of the API key, if a reply named it.
+/// The end of a call, and the workspace of the API key; the workspace is `None` if no reply named it.
 pub(super) type Reported = (Came, Option<String>);
 
 /// Makes the calls to the Batches API.

@@ -179,8 +179,8 @@ mod tests {
         Verdict::Transient { class: ErrorClass::Server, retry_after: None, maybe_paid: false, failure }
     }
 
-    /// Simulates a run in which each request ends after a tenth of a second. The verdict on a row depends on its number
-    /// and on the time in whole seconds. The verdict on a canary depends only on the time.
+    /// Simulates a run in which each request ends after a tenth of a second. The verdict on a row depends on the id of
+    /// the row and on the time in whole seconds. The verdict on a canary depends only on the time.
     fn play(
         rows: usize,
         config: Config,

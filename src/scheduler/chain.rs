@@ -32,7 +32,7 @@ pub(super) struct Leaves {
     pub(super) class: ErrorClass,
     /// The HTTP status of the row's last attempt.
     pub(super) status: Option<u16>,
-    /// The kind of limit that the attempt met, if a limit was the reason.
+    /// The kind of limit that the attempt met; `None` unless a limit was the reason.
     pub(super) limit: Option<LimitKind>,
 }
 

@@ -33,7 +33,7 @@ pub(super) struct PoolState {
     streamed: u32,
     /// The wait of a big row at the front of the queue; `None` while no big row waits there.
     pub(super) passing: Option<Passing>,
-    /// When the first hold (wait after a refusal) after the last answer began.
+    /// When the pool was first held (made to wait) after its last answer; `None` if it was not held.
     pub(super) held_since: Option<Instant>,
     /// The end of the first row's wait; `None` unless this wait is long enough to send rows to another endpoint.
     pub(super) closed_until: Option<Instant>,

@@ -47,7 +47,7 @@ pub struct Scheduler {
     /// Rows that this run will not answer. Rows that were set aside stay here until [`Scheduler::take_set_aside`] takes
     /// them.
     pub(super) set_aside: Vec<Planned>,
-    /// The number of rows that were set aside with a paid answer that is in no line of the results.
+    /// Among the rows that were set aside, the number of rows with a paid answer that is in no line of the results.
     pub(super) unkept: u64,
     /// The number of rows that are left for a later run although they were billed or possibly billed.
     pub(super) maybe_billed: u64,

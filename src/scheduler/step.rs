@@ -46,7 +46,7 @@ pub enum Next {
         row: Box<RetriedRow>,
         /// The class of the failure.
         class: ErrorClass,
-        /// The kind of limit that the attempt met, if a limit was the reason.
+        /// The kind of limit that the attempt met; `None` unless a limit was the reason.
         limit: Option<LimitKind>,
         /// Whether the attempt was possibly billed.
         maybe_paid: bool,

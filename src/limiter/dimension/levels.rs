@@ -13,7 +13,7 @@
 //! A server's level can be below zero, and a header then reports 0. The server's level falls below zero when the server
 //! accepts a request that is larger than its bucket, or when answers are longer than predicted. So a reported 0 never
 //! raises our own level. A 0 is a sign of other clients only if our own level is clearly above zero. For output, a 0 is
-//! a sign of other clients only if no more output is in flight than the server's bucket holds.
+//! a sign of other clients only if the server's bucket is large enough for all output in flight.
 //!
 //! If a proxy hides the headers, the program estimates the server's bucket with a shadow. The shadow is a second bucket
 //! with a burst of a whole minute's limit. The cost of each request is taken from both the bucket and the shadow. The
@@ -30,7 +30,7 @@
 //! - If the server's bucket was in debt, it was wrong to set the level to a reported 0. The level then rose too early,
 //!   and the difference was wrongly counted as the share of another client. Runs with rows larger than the server's
 //!   burst took up to five times as long.
-//! - With a server that has a burst of one second, a run of 800 rows that began with a burst of a whole minute's limit
+//! - A run of 800 rows began with a burst of a whole minute's limit, and the server had a burst of one second. This run
 //!   caused 1,154 refusals.
 
 use std::time::Duration;
