@@ -65,7 +65,7 @@ async fn accept(latency: Duration) -> Result<Infallible, io::Error> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        // An error ends only one connection, for example if its client has closed it.
+        // If a connection fails, for example because the client has closed it, only this connection ends.
         tokio::spawn(async move { answer_all(stream, latency).await });
     }
 }

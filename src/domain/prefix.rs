@@ -98,7 +98,7 @@ pub struct Level {
     pub lifetime: Caching,
 }
 
-/// The prefixes of one request that can be cached, from the shortest to the longest.
+/// The cacheable prefixes of one request, from the shortest to the longest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prefixes {
     /// The levels of the request. A request that is sent has at most [`Prefixes::MOST`] levels. During the survey

@@ -51,7 +51,7 @@ impl RowId {
         Self { label, key: 0 }
     }
 
-    /// Returns the half of the key that is kept in memory, for messages.
+    /// Returns the half of the key that is kept in memory. Messages show this half.
     pub(crate) fn key_part(self) -> KeyPart {
         KeyPart(self.key)
     }

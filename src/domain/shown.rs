@@ -7,7 +7,7 @@ use std::error::Error;
 /// A message shows at most this many characters of an id, a name or a value.
 const MOST: usize = 200;
 
-/// Returns the first 200 characters of a text for a message. If the text is longer, the result ends with `…`.
+/// Shortens a text for a message: returns its first 200 characters. If the text is longer, the result ends with `…`.
 pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
     shortened_to(text, MOST)
 }
@@ -20,7 +20,7 @@ pub(crate) fn shortened_to(text: &str, most: usize) -> Cow<'_, str> {
     }
 }
 
-/// Returns the first 200 characters of a text for a message, in quotes and with escapes.
+/// Shortens a text for a message: returns its first 200 characters, in quotes and with escapes.
 pub fn quoted(text: &str) -> String {
     format!("{:?}", shortened(text))
 }

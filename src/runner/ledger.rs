@@ -298,5 +298,5 @@ impl Ledger for JournalLedger {
     }
 }
 
-/// Ignores a failure, because the journal reports it as a failed commit or when the journal is closed.
+/// Ignores a failure, because the journal reports it later: as a failed commit, or when the journal is closed.
 fn reported_elsewhere<T>(_: Result<T, JournalError>) {}

@@ -96,7 +96,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         match self.scheduler.offer_answered(answered, now) {
             Next::Finished(outcome) => self.write_unsent(*outcome),
             Next::FollowUp { step, purpose } => self.record_step(None, &step, purpose),
-            // A last answer that is known is in a line of an earlier run, or in the results of a batch.
+            // If a row's last answer is already known, it is in a line of an earlier run, or in the results of a batch.
             Next::More { .. } | Next::Again { .. } | Next::Pending { .. } | Next::NoRow => {}
         }
     }

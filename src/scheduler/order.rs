@@ -106,7 +106,7 @@ impl Sizes {
         if best < WORTH_IT {
             return (ReadingOrder::AsWritten, 1.0);
         }
-        // Chooses the smallest number of places that reaches at least 98 % of the best gain.
+        // This is the smallest number of places that reaches at least 98 % of the best gain.
         let places = choices().find(|&places| gain(places) >= best * 0.98);
         places.map_or((ReadingOrder::AsWritten, 1.0), |places| (ReadingOrder::Interleaved { places }, gain(places)))
     }

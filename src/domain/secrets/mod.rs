@@ -35,9 +35,10 @@ use self::filter::Filter;
 use self::view::{VIEWS, VIEWS_OF_LONG, View, hash};
 use super::{Failure, HaltReason, Message, Verdict, WriteFault, json};
 
-/// The smallest length of a secret that is searched for. A shorter secret is treated as a placeholder (`x`, `key`).
+/// A secret is searched for only if it has at least this many characters. A shorter secret is treated as a placeholder
+/// (`x`, `key`).
 pub(crate) const SHORTEST: usize = 8;
-/// The smallest length of a part of a secret that is removed, in characters.
+/// A part of a secret is removed only if it has at least this many characters.
 const PART: usize = 12;
 /// The text that replaces a secret.
 const MARK: &str = "[key]";

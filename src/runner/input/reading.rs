@@ -21,7 +21,7 @@ pub(super) struct Read {
     /// The name of a stream and the format that the program recognized in it; `None` unless the stream has just been
     /// opened.
     pub(super) recognized: Option<String>,
-    /// The warnings about the part of the input before the row, or at the end of an input.
+    /// The warnings about the part of the input before the row. At the end of an input, these are the last warnings.
     pub(super) warnings: Vec<String>,
     /// The row and its place; `None` at the end of an input.
     pub(super) row: Option<(RowPlace, Item)>,

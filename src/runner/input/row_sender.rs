@@ -1,6 +1,6 @@
 //! The sending end of the channel from the input to the loop of the run.
 //!
-//! Skipped rows are only counted, and their number is sent from time to time. At millions of rows per second, a message
+//! Skipped rows are only counted, and the count is sent from time to time. At millions of rows per second, a message
 //! for each skipped row would wake the loop much too often.
 //!
 //! A row is sent immediately after it is read. But if the channel is full (in rows or in bytes), the reader waits until
