@@ -184,7 +184,7 @@ pub(crate) fn usage_of<'a>(attempts: impl Iterator<Item = &'a AttemptRecord>) ->
     sum
 }
 
-/// Returns the cost of these attempts; `None` if one of the attempts has no price.
+/// Returns the cost of these attempts; `None` if at least one of the attempts has no price.
 pub(crate) fn cost_of<'a>(mut attempts: impl Iterator<Item = &'a AttemptRecord>) -> Option<Money> {
     attempts.try_fold(Money::ZERO, |sum, attempt| Some(sum + attempt.cost?))
 }

@@ -232,8 +232,8 @@ impl Scheduler {
         self.events.push(EventBody::Diverted { from: endpoint.id.provider.clone(), to: to.clone(), why });
     }
 
-    /// Ends the detours (during which rows are sent to the next endpoint) whose time is over. The endpoints that had
-    /// lost rows to these detours get their own rows again.
+    /// During a detour, an endpoint's rows are sent to the next endpoint. This function ends the detours whose time is
+    /// over, so that these endpoints get their own rows again.
     pub(super) fn end_detours(&mut self, now: Instant) {
         for at in 0..self.chain_len() {
             let Endpoint { id, health, halted, detour, .. } = &self.endpoints[at];
