@@ -1,10 +1,10 @@
-//! Runs the loops of `tests/durability` (repeated tests with kills and faults) in full, and makes the page
+//! Runs the loops of `tests/durability` (repeated tests with kills and faults), and makes the page
 //! `benches/DURABILITY.md` from their results.
 //!
 //! `cargo bench --bench durability` runs a part of each loop. With `-- full`, every loop runs in full, and its results
-//! are written into the page. If names of loops follow (`-- full kills power`), only the named loops run. The lines of
-//! the other loops in the page are not changed. If a loop finds a violation, its line in the page says so, and the
-//! other loops still run.
+//! are written into the page. If names of loops follow (`-- full kills power`), only the named loops run. The page
+//! keeps its lines for the other loops. If a loop finds a violation, its line in the page says so, and the other loops
+//! still run.
 
 #[path = "../tests/durability/corpora.rs"]
 mod corpora;
@@ -82,7 +82,7 @@ fn fuzz(size: Size) -> Vec<Seen> {
     )]
 }
 
-/// Reads the logs that `tests/fuzz/run` has written: one log of libFuzzer for each target.
+/// Reads the logs that `tests/fuzz/run` has written: one libFuzzer log per target.
 fn fuzzed(_size: Size) -> Vec<Seen> {
     let folder = target_folder().join("fuzz-logs");
     let seen: Vec<String> = corpora::names().map(|name| fuzzed_target(name, &folder)).collect();

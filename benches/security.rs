@@ -1,9 +1,9 @@
-//! Runs the loops of `tests/security` (repeated tests of attacks and leaks) in full, and makes the page
-//! `benches/SECURITY.md` from their results.
+//! Runs the loops of `tests/security` (repeated tests of attacks and leaks), and makes the page `benches/SECURITY.md`
+//! from their results.
 //!
 //! `cargo bench --bench security` runs a part of each loop. With `-- full`, every loop runs in full, and its results
-//! are written into the page. If names of loops follow (`-- full key files`), only the named loops run. The lines of
-//! the other loops in the page are not changed.
+//! are written into the page. If names of loops follow (`-- full key files`), only the named loops run. The page keeps
+//! its lines for the other loops.
 
 #[path = "../tests/support/hostile.rs"]
 mod hostile;

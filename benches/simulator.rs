@@ -3,8 +3,8 @@
 //!
 //! Run this benchmark with `cargo bench --bench simulator`. On Linux, speed is measured by the processor time of the
 //! thread that answers. So the time of the client and of other programs on the machine is not measured. The soak runs
-//! first, because the system reports the peak memory since the start of the process. The memory of an earlier
-//! measurement would be included.
+//! first, because the system reports the peak memory since the start of the process. This peak would include the memory
+//! of earlier measurements.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -21,7 +21,7 @@ use claude_batch::sim::transport::lock;
 use http::{HeaderMap, HeaderValue, Method};
 
 /// The number of answers in the soak. The simulator's records can distinguish at most a million request bodies. So the
-/// records are full when the second million of requests begins.
+/// records are full after the first million requests.
 const SOAK: u64 = 2_000_000;
 /// The number of answers in the measurement over HTTP.
 const SERVED: u64 = 60_000;
@@ -51,8 +51,8 @@ fn body(number: u64) -> String {
     )
 }
 
-/// Returns the number of answers per second that the simulated API gives without HTTP, and the name of the clock that
-/// measured the time.
+/// Returns how many answers per second the simulated API gives without HTTP, and the name of the clock that measured
+/// the time.
 fn model(count: u64) -> (f64, &'static str) {
     let mut model = Model::new(config());
     let bodies: Vec<String> = (0..count).map(body).collect();
@@ -93,8 +93,7 @@ fn ask(model: &mut Model, headers: &HeaderMap, body: &str, number: u64) {
     model.finish(arrival.ticket, Ending::Played, now);
 }
 
-/// Returns the number of answers per second that the server gives over HTTP, and the name of the clock that measured
-/// the time.
+/// Returns how many answers per second the server gives over HTTP, and the name of the clock that measured the time.
 fn server() -> (f64, &'static str) {
     let (url_in, url) = mpsc::channel();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -123,8 +122,8 @@ fn server() -> (f64, &'static str) {
     rate(SERVED, thread.join().expect("the server ends"), wall)
 }
 
-/// Runs a small client. The client sends several requests at a time and then reads their answers, until it has sent
-/// `count` requests.
+/// Runs a small client. Until it has sent `count` requests, the client sends several requests at a time and then reads
+/// their answers.
 fn drive(address: SocketAddr, own: u64, count: u64) {
     let mut stream = TcpStream::connect(address).expect("a connection");
     let mut received = vec![0; 1 << 16];
@@ -159,7 +158,7 @@ fn answers(text: &[u8]) -> u64 {
     text.windows(END.len()).filter(|window| *window == END).count() as u64
 }
 
-/// Makes the simulated API give many answers, and prints how much the memory of the process grew.
+/// Makes the simulated API give many answers, and prints by how much the memory of the process grew.
 fn soak() {
     let mut model = Model::new(config());
     let headers = headers();

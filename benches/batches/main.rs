@@ -1,9 +1,9 @@
-//! Runs the loops of `tests/batches` (repeated tests with random faults) in full, and makes the page
-//! `benches/BATCHES.md` from their results.
+//! Runs the loops of `tests/batches` (repeated tests with random faults), and makes the page `benches/BATCHES.md` from
+//! their results.
 //!
 //! `cargo bench --bench batches` runs a part of each loop. With `-- full`, every loop runs in full, and its results are
-//! written into the page. If names of loops follow (`-- full kills`), only the named loops run. The lines of the other
-//! loops in the page are not changed.
+//! written into the page. If names of loops follow (`-- full kills`), only the named loops run. The page keeps its
+//! lines for the other loops.
 
 #![allow(dead_code, reason = "shared with tests that use all of it")]
 

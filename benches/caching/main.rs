@@ -1,4 +1,4 @@
-//! Measures what prompt caching costs and saves. The benchmark plays whole runs on virtual time and compares their cost
+//! Measures what prompt caching costs and saves. The benchmark plays whole runs in virtual time and compares their cost
 //! with the cost of the cheapest plan.
 //!
 //! `cargo bench --bench caching` prints the table of results and writes `benches/CACHING.md`. These arguments are
@@ -6,8 +6,9 @@
 //!
 //! - Names of workloads, or parts of names: only these workloads are played, and the page is not written. The name
 //!   `random` selects the random workloads, and the name `kills` selects the killed runs.
-//! - `small=1` plays the small workloads of `tests/caching`, and the page is not written.
-//! - `seeds=N` and `kills=N` set the number of random workloads and of kills, and the page is not written.
+//! - `small=1` plays the small workloads of `tests/caching`. The page is not written.
+//! - `seeds=N` sets the number of random workloads, and `kills=N` sets the number of killed runs. The page is not
+//!   written.
 
 #[path = "../../tests/support/mod.rs"]
 mod support;
@@ -38,7 +39,7 @@ use cases::Size;
 const SEEDS: u64 = 200;
 /// The number of runs that are killed.
 const KILLS: u64 = 100;
-/// The largest number of rows of a random workload.
+/// The largest number of rows in a random workload.
 const RANDOM_ROWS: usize = 200;
 /// The number of threads on which workloads are played.
 const THREADS: usize = 2;

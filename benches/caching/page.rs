@@ -46,7 +46,7 @@ pub fn page(judged: &[Judged], random: &[Random], killed: &[Killed]) -> String {
         .replace("{MOST_OF_PLAIN}", &MOST_OF_PLAIN.to_string())
 }
 
-/// Returns the summary of the random workloads, and a line for each workload that costs more than allowed.
+/// Returns the summary of the random workloads. If a workload costs more than allowed, the summary has a line for it.
 pub fn of_random(random: &[Random]) -> String {
     let Some(worst) = random.iter().max_by(|one, other| one.of_plain.total_cmp(&other.of_plain)) else {
         return String::new();
@@ -83,7 +83,7 @@ pub fn of_random(random: &[Random]) -> String {
     text
 }
 
-/// Returns the summary of the killed runs, and a line for each run that did not meet its limits.
+/// Returns the summary of the killed runs. If a run did not keep within its limits, the summary has a line for it.
 pub fn of_kills(killed: &[Killed]) -> String {
     if killed.is_empty() {
         return String::new();

@@ -1,11 +1,11 @@
-//! Measures how exact plans are: makes plans of 24 workloads, runs the workloads on virtual time, and compares the
+//! Measures how exact plans are: makes plans of 24 workloads, runs the workloads in virtual time, and compares the
 //! plans with the runs.
 //!
 //! `cargo bench --bench plan` prints the table of results and writes `benches/PLAN.md`. These arguments are possible
 //! after `--`:
 //!
-//! - `seeds=N` measures only the workloads of the first N seeds, and the page is not written.
-//! - `from=N` begins with another seed, and the page is not written.
+//! - `seeds=N` measures only the workloads of the first N seeds. The page is not written.
+//! - `from=N` begins with seed N. The page is not written.
 
 #[path = "../../tests/support/mod.rs"]
 mod support;
@@ -20,7 +20,7 @@ use support::workload::{Known, Truth, Workload, width};
 
 const SEEDS: u64 = 24;
 const THREADS: usize = 2;
-/// The largest number of rows of a workload.
+/// The largest number of rows in a workload.
 const MOST_ROWS: usize = 60_000;
 
 /// The numbers that the plans of all workloads together must reach.

@@ -1,4 +1,4 @@
-//! Measures how exact the scheduler is. The benchmark plays every scenario of `fixtures/scenarios` on virtual time,
+//! Measures how exact the scheduler is. The benchmark plays every scenario of `fixtures/scenarios` in virtual time,
 //! with many seeds.
 //!
 //! `cargo bench --bench scheduling` prints the table of results and writes `benches/SCHEDULING.md`. These arguments are
@@ -6,7 +6,7 @@
 //!
 //! - Names of scenarios, or parts of names: only these scenarios run, and the page is not written.
 //! - `seeds=N` makes a shorter run with fewer seeds.
-//! - `rows=N` makes a shorter run with fewer rows, and the page is not written.
+//! - `rows=N` makes a shorter run with fewer rows. The page is not written.
 //! - `all=1` shows every measure of the first seed.
 
 #[path = "../../tests/support/mod.rs"]

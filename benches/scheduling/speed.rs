@@ -1,5 +1,5 @@
-//! Measures how many rows per second the scheduler sends, and how many finished rows per second it handles, on one
-//! core.
+//! Measures how many rows per second the scheduler sends on one core, and how many finished rows per second it handles
+//! there.
 
 use std::time::Instant as WallInstant;
 

@@ -17,7 +17,7 @@ pub struct Line {
     pub holds: bool,
 }
 
-/// Returns one line for each measure that has an allowed range in the scenario.
+/// Returns one line per measure that has an allowed range in the scenario.
 pub fn of(scenario: &Scenario, seeds: &[Measures]) -> Vec<Line> {
     let line = |(measure, &[least, most]): (&String, &[f64; 2])| {
         let mut values: Vec<f64> =

@@ -128,8 +128,8 @@ pub fn beside_simulator(input: &Path, folder: &Path, at_once: usize) -> io::Resu
     runner(&url, input, folder, at_once)
 }
 
-/// Runs `input` through the library, with answers that are made in this process. Also returns the rows per second of
-/// each million rows.
+/// Runs `input` through the library, with answers that are made in this process. In addition to the measurements,
+/// returns the rows per second for each million rows.
 ///
 /// If `input` is `None`, the rows are read from standard input.
 pub fn in_process(input: Option<&Path>, folder: &Path, at_once: usize) -> io::Result<(Seen, Vec<f64>)> {
@@ -153,7 +153,7 @@ fn http(url: &str, at_once: usize) -> io::Result<HttpTransport> {
     HttpTransport::new(config).map_err(io::Error::other)
 }
 
-/// Returns the planner that the program makes if no flag is given.
+/// Returns the planner that the program makes if the user gives no flags.
 pub fn planner(catalog: &Arc<Catalog>) -> Planner {
     let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };
     Planner::new(RequestDefaults::default(), dialect, catalog.clone(), "anthropic".into(), "".into())
@@ -179,7 +179,7 @@ impl<'a> Run<'a> {
         Self { input: Input::File(input.to_owned()), folder, origin, window: Window::fixed(256), is_kept: true }
     }
 
-    /// Runs all rows of the input. `answered` returns the number of answered rows that the reporter has counted.
+    /// Runs all rows of the input. `answered` returns how many answered rows the reporter has counted.
     fn go<T: Transport, R: Reporter + Send + 'static>(
         self,
         transport: T,

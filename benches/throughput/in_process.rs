@@ -6,7 +6,7 @@ use claude_batch::transport::{Exchange, Transport, WireError};
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderValue};
 
-/// An answer short enough that ten million of them fit on a disk.
+/// A short answer: ten million such answers fit on a disk.
 const BODY: &[u8] =
     br#"{"type":"message","content":[{"type":"text","text":"ok"}],"stop_reason":"end_turn","usage":{"input_tokens":9,"output_tokens":1}}"#;
 

@@ -33,7 +33,7 @@ use server::Server;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How many times each side of a comparison is run.
+/// The number of times that each side of a comparison is run.
 const TIMES: usize = 5;
 /// The number of requests in flight.
 const AT_ONCE: &str = "256";
@@ -116,7 +116,7 @@ fn raise_open_files() {
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         let limit = getrlimit(Resource::Nofile);
-        // If the limit can't be raised, the current limit is used.
+        // If the limit can't be raised, it stays as it is.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     }
 }
@@ -170,8 +170,8 @@ fn ratio(seen: &[Seen], of_bare: &[Seen], what: fn(&Seen) -> f64) -> f64 {
 }
 
 fn zero_latency(folder: &Path) -> io::Result<()> {
-    // The speed of a virtual machine changes from second to second, so many short measurements show more than a few
-    // long ones.
+    // The speed of a virtual machine changes from second to second, so many short measurements are more exact than a
+    // few long ones.
     side_by_side(folder, "loop", Duration::ZERO, 100_000, 3 * TIMES)
 }
 
@@ -191,7 +191,7 @@ fn simulator(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs the program itself, from its start to its end, with rows of 1 kB.
+/// Runs the program itself with rows of 1 kB, and measures it from start to end.
 fn memory(folder: &Path) -> io::Result<()> {
     let server = Server::start(Duration::ZERO)?;
     let mut first = None;
@@ -293,8 +293,8 @@ fn rows_and_resume(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Measures recovery, which is the first step of a resumed run: it reads the results of the first run. Compares
-/// recovery with the command `report`, which reads the same lines. `RECOVER_ROWS=10000000` measures more rows.
+/// Measures recovery, and compares it with the command `report`, which reads the same lines. Recovery is the first step
+/// of a resumed run: it reads the results of the first run. `RECOVER_ROWS=10000000` measures more rows.
 fn recover_results(folder: &Path) -> io::Result<()> {
     let rows = std::env::var("RECOVER_ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(1_000_000_u64);
     for chars in [40, 1_200] {

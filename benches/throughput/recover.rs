@@ -1,4 +1,4 @@
-//! Measures only recovery, which is the opening of a results file that an earlier run has written.
+//! Measures only recovery: how a run opens a results file that an earlier run has written.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};

@@ -2,8 +2,8 @@
 //! fixed answer.
 //!
 //! The server uses no HTTP library, so the measured time is mostly the time of the client. The server runs in a
-//! separate process. The server ends when its parent process ends, because its standard input is a pipe that the parent
-//! holds open.
+//! separate process. The server's standard input is a pipe that the parent process holds open, so the server ends when
+//! the parent ends.
 
 use std::convert::Infallible;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -65,7 +65,7 @@ async fn accept(latency: Duration) -> Result<Infallible, io::Error> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        // An error ends only one connection, for example if its client has closed it.
+        // If a connection fails, for example because the client has closed it, only this connection ends.
         tokio::spawn(async move { answer_all(stream, latency).await });
     }
 }

@@ -4,12 +4,11 @@
 /// counted together in one number.
 const MOST: usize = 20;
 
-/// The number of bytes that are compared, from the start of each message. Only messages that list names have more
-/// bytes.
+/// Messages are compared only up to this number of bytes. Only messages that list names are longer.
 const COMPARED: usize = 1_000;
 
-/// Faults, grouped by their messages. Values from the rows, such as numbers, are ignored. The number of groups is
-/// limited, so the memory in use is limited too.
+/// Faults, grouped by their messages. Parts of a message that come from the row, such as numbers, are ignored. The
+/// number of groups is limited, so the memory in use is limited too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alike<T> {
     groups: Vec<Group<T>>,
@@ -22,7 +21,7 @@ pub struct Group<T> {
     message: String,
     /// The number of rows with this fault.
     pub rows: u64,
-    /// The example of the group: the value that the caller gave for the first row with this fault.
+    /// The example of the group: the value that the caller made for the first row with this fault.
     pub first: T,
 }
 
@@ -44,7 +43,7 @@ impl<T> Alike<T> {
         }
     }
 
-    /// Returns the groups, the largest first.
+    /// Returns the groups, sorted from the largest to the smallest.
     pub(crate) fn by_size(&self) -> Vec<&Group<T>> {
         let mut groups: Vec<_> = self.groups.iter().collect();
         groups.sort_by_key(|group| std::cmp::Reverse(group.rows));
@@ -56,7 +55,7 @@ impl<T> Alike<T> {
         self.groups.first().map(|group| &group.first)
     }
 
-    /// Returns how many rows are in no group because there were too many different faults.
+    /// Returns how many rows belong to no group because there were too many different faults.
     pub fn others(&self) -> u64 {
         self.others
     }

@@ -1,4 +1,4 @@
-//! The current request of a row: the request that is sent for the row next, or that is in flight.
+//! The current request of a row: the request that is in flight for the row or will be sent next.
 //!
 //! A row and its request are different things. The row ([`super::Job`]) always keeps its label, its key and its own
 //! request. The request that is sent for the row can change. If an answer does not fit its schema, a request to repair
@@ -18,28 +18,28 @@ pub struct Ask {
     pub request: Request,
     /// The model, as written in `request`.
     pub model: Arc<str>,
-    /// The terms of the request, for example its speed of service. The terms decide the price.
+    /// The terms of the request, for example its speed of service. The price depends on these terms.
     pub terms: Terms,
-    /// The route. Provider and account identify the endpoint. The whole id names the pool: the limits that apply to the
-    /// request at this endpoint.
+    /// The route. The provider and the account in this id identify the endpoint. The whole id names the pool: the
+    /// limits that apply to the request at this endpoint.
     pub pool: Arc<PoolId>,
-    /// The estimated amounts that the request takes from the limits: one request, the input tokens estimated from its
-    /// text, and `max_tokens` output tokens. The estimate assumes that no input is cached. The estimate does not use
-    /// the answers of this run.
+    /// The estimated amounts that the request takes from the limits: one request, `max_tokens` output tokens, and the
+    /// input tokens, which are estimated from the text. The estimate assumes that no input is cached. The estimate does
+    /// not use the answers of this run.
     pub cost: Cost,
     /// The estimated input tokens as an interval. `cost` contains the likely value of this interval.
     pub input_tokens: Interval<u32>,
-    /// The cost of one answer to this request; `None` when its model has no price. The cost is computed from the
-    /// request, so code that changes the request must compute the cost again.
+    /// The cost of one answer to this request; `None` if the request's model has no price. The cost is computed from
+    /// the request, so code that changes the request must compute the cost again.
     pub expense: Option<Expense>,
     /// The highest number of output tokens that the request allows for the answer.
     pub max_tokens: u32,
-    /// The number of the row's template. Rows with the same number have the same template, system prompt and
-    /// `max_tokens`. The answers to these rows have similar lengths, so the rows share one prediction of the length.
+    /// The id of the row's template. Rows with the same id have the same template, system prompt and `max_tokens`. The
+    /// answers to these rows have similar lengths, so the rows share one prediction of the length.
     pub template: u64,
     /// The length of the request body in bytes, before the provider's code adds anything to the body.
     pub body_bytes: u32,
-    /// Why the request is sent.
+    /// The purpose of the request.
     pub purpose: Purpose,
     /// The first request for the row; `None` if this `Ask` is the first request.
     pub base: Option<Box<Request>>,
@@ -75,9 +75,9 @@ pub enum Purpose {
     /// request again.
     #[default]
     First,
-    /// An answer did not fit the rules, for example its schema, and a new request tells the model what is wrong.
+    /// An answer did not fit its schema or broke another rule, and a new request tells the model what is wrong.
     Repair,
-    /// An answer did not fit the rules, and the same request is sent again.
+    /// An answer did not fit its schema or broke another rule, and the same request is sent again.
     Again,
     /// An answer was truncated, and the same request is sent with a larger `max_tokens`.
     MoreRoom,
@@ -124,7 +124,7 @@ impl Purpose {
     }
 }
 
-/// The ways to put a schema for the answer into a request (rungs, from the best to the weakest). The program uses the
+/// The ways (rungs) to put a schema for the answer into a request, from the best to the weakest. The program uses the
 /// first rung that the model supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rung {
@@ -139,7 +139,7 @@ pub enum Rung {
 }
 
 impl Rung {
-    /// Every rung, the best first.
+    /// All rungs, from the best to the weakest.
     pub const ALL: [Self; 4] = [Self::Format, Self::StrictTool, Self::Tool, Self::Instruction];
 
     /// Returns the name of the rung in files.

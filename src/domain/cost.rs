@@ -8,7 +8,7 @@ use super::Interval;
 /// The quantities that a limit can count. More variants can be added later, so a `match` must name every variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dimension {
-    /// Requests per minute.
+    /// The number of requests per minute.
     Requests,
     /// Uncached input tokens per minute.
     InputTokens,
@@ -39,7 +39,7 @@ impl Dimension {
     }
 }
 
-/// The amounts that a request reserves, one for each dimension.
+/// The amounts that a request reserves, one per dimension.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     /// The number of requests: 1 for a request to the messages endpoint.
@@ -69,16 +69,16 @@ pub struct Usage {
     /// Input tokens that were neither written to a cache nor read from one.
     #[serde(default)]
     pub input_tokens: u64,
-    /// Input tokens written to the cache for five minutes.
+    /// Input tokens that were written to the five-minute cache.
     #[serde(default)]
     pub cache_write_5m_tokens: u64,
-    /// Input tokens written to the cache for an hour.
+    /// Input tokens that were written to the one-hour cache.
     #[serde(default)]
     pub cache_write_1h_tokens: u64,
-    /// Input tokens read from the cache. These tokens do not count against input limits.
+    /// Input tokens that were read from the cache. These tokens do not count against input limits.
     #[serde(default)]
     pub cache_read_tokens: u64,
-    /// Output tokens, including hidden thinking.
+    /// Output tokens, including the tokens of hidden thinking.
     #[serde(default)]
     pub output_tokens: u64,
     /// The number of web searches. The API bills each search.
@@ -92,7 +92,7 @@ impl Usage {
         self.limited_input_tokens().saturating_add(self.cache_read_tokens)
     }
 
-    /// Returns the same usage without a prompt cache: all input is plain input.
+    /// Returns this usage as it would be without a prompt cache: all input is plain input.
     #[must_use]
     pub fn without_cache(&self) -> Self {
         Self {
@@ -144,16 +144,16 @@ impl AddAssign for Usage {
     }
 }
 
-/// The caching that a request asks for: the longest lifetime of its cache marks. Writing to a cache costs more than
-/// plain input, and the price depends on the lifetime.
+/// The caching that a request asks for, given as the longest lifetime of its cache marks. Writing to a cache costs more
+/// than plain input, and the price depends on the lifetime.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Caching {
     /// The request does not ask to cache anything.
     #[default]
     None,
-    /// The request asks to cache for five minutes.
+    /// The request asks for a cache entry that lives for five minutes.
     FiveMinutes,
-    /// The request asks to cache for an hour.
+    /// The request asks for a cache entry that lives for an hour.
     Hour,
 }
 
@@ -176,13 +176,13 @@ pub struct Expense {
     /// The cost of the prompt. For a request with cache marks, the lowest value assumes that the whole prompt is read
     /// from the cache. The highest value assumes that the whole prompt is written to the cache.
     pub input: Interval<Money>,
-    /// The price of one output token, for a prompt of the likely length.
+    /// The price of one output token if the prompt has the likely length.
     pub output_token: Money,
     /// The highest cost of one paid answer. If the connection breaks during an answer and the request is sent again,
     /// the second answer is paid for as well.
     pub most: Money,
-    /// The highest cost of one paid answer from a batch. A request in a batch can't have the parameter `fallbacks`, so
-    /// the prices of fallback models are not included.
+    /// The highest cost of one paid answer from a batch. This cost does not include the prices of fallback models,
+    /// because a request in a batch can't have the parameter `fallbacks`.
     pub most_in_batch: Money,
 }
 
@@ -198,8 +198,8 @@ impl Money {
     /// Nothing.
     pub const ZERO: Self = Self(0);
 
-    /// Returns the price of one token, from dollars per million tokens: 1 USD per million is 1,000,000 pico-dollars per
-    /// token.
+    /// Converts a price in dollars per million tokens into the price of one token: 1 USD per million tokens is
+    /// 1,000,000 pico-dollars per token.
     pub fn per_token(dollars_per_million: f64) -> Self {
         Self((dollars_per_million * 1e6).round().max(0.0) as u128)
     }
@@ -225,8 +225,8 @@ impl Money {
         Self(self.0.div_ceil(2))
     }
 
-    /// Returns the amount rounded up to the last decimal place that is shown. An upper bound that is rounded up is
-    /// never shown too low.
+    /// Returns the amount, rounded up to the last decimal place that is shown. So an upper bound is never shown too
+    /// low.
     pub(crate) fn rounded_up(self) -> Self {
         let dollar = u128::from(Self::PICO);
         let place = if self.0 >= dollar { dollar / 100 } else { dollar / 10_000 };

@@ -11,7 +11,7 @@ pub enum ErrorClass {
     RateLimit,
     /// The service was overloaded for longer than `--retry-for`.
     Overloaded,
-    /// The server failed to process the request.
+    /// The server did not process the request because of an error of its own.
     Server,
     /// No answer came in time.
     Timeout,
@@ -29,7 +29,7 @@ pub enum ErrorClass {
     Refused,
     /// The answer stopped at `max_tokens` or at the end of the model's context window.
     Truncated,
-    /// The status was 200, but the body is not a whole answer.
+    /// The status is 200, but the body is not a whole answer.
     InvalidOutput,
     /// The run ended before the row was finished.
     Canceled,

@@ -1,4 +1,4 @@
-//! The events of a run. Every report of the run (progress line, log, JSON) is made only from these events.
+//! The events of a run. All reports of a run (progress line, log, JSON) are made only from these events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,10 +32,10 @@ pub struct PoolStatus {
     /// The level of each bucket, divided by the limit per minute, from 0 to 1; `None` if there is no limit. The buckets
     /// are in the order of [`Dimension::ALL`].
     pub level: [Option<f64>; 3],
-    /// How long the pool will still be held; `None` when the pool is not held. A 429 holds a pool: nothing is sent
-    /// through the pool for some time.
+    /// How long the pool will still be held; `None` if the pool is not held. After a 429 a pool is held: nothing is
+    /// sent through the pool for some time.
     pub held_for: Option<Duration>,
-    /// The number of rows that wait until the limits of the pool allow their requests.
+    /// The number of rows that wait because of the limits of the pool.
     pub ready: usize,
     /// The amount that has counted against each limit since the start of the run: see [`LimitUse::counted`].
     pub counted: [u64; 3],
@@ -52,7 +52,7 @@ pub struct RetriedRow {
     pub pool: Arc<PoolId>,
     /// The HTTP status of the attempt; `None` if there was no HTTP response.
     pub status: Option<u16>,
-    /// The time until the row can be sent again.
+    /// The time from now until the row can be sent again.
     pub wait: Duration,
     /// The number of the next try: 2 after the first attempt.
     pub next_try: u32,
@@ -68,8 +68,7 @@ pub struct Crossing {
     pub dimension: Dimension,
     /// The threshold, in percent of the limit.
     pub threshold: u8,
-    /// The use of the limit in the last five minutes, divided by the amount that the limit allowed in the same five
-    /// minutes.
+    /// The amount used in the last five minutes, divided by the amount that the limit allowed in the same five minutes.
     pub share: f64,
     /// Whether the use has risen above the threshold.
     pub is_above: bool,
@@ -100,12 +99,12 @@ impl SteeredBy {
 /// A row that failed and is not tried again. Reports show failed rows as examples.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedRow {
-    /// The label of the row, or, if the row has no label, its file and line.
+    /// The label of the row. If the row has no label, this is its file and line.
     pub label: String,
     /// The HTTP status of the last attempt; `None` if there was no HTTP response.
     pub status: Option<u16>,
     /// The last message about the failure. The message and the label are shortened, because many failed rows can wait
-    /// in memory for their lines to be written to disk.
+    /// in memory until their lines are on disk.
     pub message: String,
     /// Whether the unchanged row can succeed in another run.
     pub is_retryable: bool,
@@ -159,7 +158,7 @@ pub struct BatchesStatus {
     pub oldest: Duration,
     /// The time until the first open batch expires; `None` if the API has not reported a time.
     pub expires_in: Option<Duration>,
-    /// Whether the API is cancelling one of the batches.
+    /// Whether the API is canceling at least one of the batches.
     pub is_canceling: bool,
     /// Whether the reply to the submission of a batch was lost. The run then looks for the batch in the API's list of
     /// batches.
@@ -168,8 +167,8 @@ pub struct BatchesStatus {
     pub collecting: usize,
     /// The time until the run asks for the state of the batches again.
     pub next_look: Option<Duration>,
-    /// Whether rows for batches wait for the answer to a trial request. The first request of each kind is sent online,
-    /// as a trial. Similar rows are put into a batch only after the trial request was answered.
+    /// Whether rows that will be put into batches wait for the answer to a trial request. The first request of each
+    /// kind is sent online, as a trial. Similar rows are put into a batch only after the trial request was answered.
     pub is_trying: bool,
 }
 
@@ -178,10 +177,9 @@ pub struct BatchesStatus {
 pub struct BatchesEnd {
     /// The number of batches that are open, plus the number of ended batches with results that the run has not read.
     pub left: u64,
-    /// The number of rows in these batches that have no line in the results.
+    /// Among the rows in these batches, the number of rows that have no line in the results.
     pub left_rows: u64,
-    /// How many rows were sent online because batches do not accept one of their parameters: one number for each such
-    /// parameter.
+    /// The parameters that batches do not accept, each with the number of rows that were sent online because of it.
     pub refused: Vec<(String, u64)>,
 }
 
@@ -195,12 +193,12 @@ pub enum EventBody {
         /// The number of rows that earlier runs have finished.
         already_done: u64,
     },
-    /// The providers of the run, in the order in which they are tried. A run with only one provider does not have this
-    /// event.
+    /// The providers of the run, in the order in which they are tried. This event is sent only in a run with several
+    /// providers.
     Providers(Arc<[Arc<str>]>),
     /// The expected cost and the expected duration of the run.
     Forecast(RunForecast),
-    /// The number of rows that the run sends to each model.
+    /// For each model, the number of rows that the run sends to it.
     Models(Arc<[(Arc<str>, u64)]>),
     /// A row of the input was skipped, because an earlier run has finished it.
     Skipped,
@@ -217,7 +215,7 @@ pub enum EventBody {
         row: Box<RetriedRow>,
         /// The class of the failure.
         class: ErrorClass,
-        /// The kind of limit, if a limit was the reason.
+        /// The kind of limit that the attempt met; `None` unless a limit was the reason.
         limit: Option<LimitKind>,
         /// Whether the API has possibly billed the attempt.
         maybe_paid: bool,
@@ -232,7 +230,7 @@ pub enum EventBody {
         model: Arc<str>,
         /// The quality of the answer.
         quality: Quality,
-        /// The usage of all attempts of the row since the last [`EventBody::Mending`] of this row.
+        /// The usage of all attempts of the row after its last [`EventBody::Mending`] event.
         usage: Usage,
         /// The cost of this usage; `None` when the model has no price.
         cost: Option<Money>,
@@ -255,7 +253,7 @@ pub enum EventBody {
         pool: Option<Arc<PoolId>>,
         /// The purpose of the last request.
         purpose: Purpose,
-        /// The usage of the row since its last event.
+        /// The usage of the row after its last event.
         usage: Usage,
         /// The cost of this usage; `None` when the model has no price.
         cost: Option<Money>,
@@ -282,13 +280,13 @@ pub enum EventBody {
         /// The cost of this usage; `None` when the model has no price.
         cost: Option<Money>,
     },
-    /// The state of the scheduler. This event is sent a few times per second.
+    /// The state of the scheduler, which is sent a few times per second.
     Status {
         /// The number of requests in flight.
         in_flight: usize,
         /// The concurrency window: the highest number of requests in flight.
         window: usize,
-        /// The reason why nothing more is sent at this moment.
+        /// The reason why no further request is sent at this moment.
         reason: Reason,
         /// Rows that wait for their next try.
         backoffs: Backoffs,
@@ -312,7 +310,7 @@ pub enum EventBody {
         /// The bucket that was empty; `None` if the response does not name the bucket.
         dimension: Option<Dimension>,
     },
-    /// A response reported a limit that differs from the current limit, so the run changed the current limit.
+    /// A response reported a limit that differs from the current limit, so the run changed its limit.
     LimitsChanged {
         /// The pool.
         pool: PoolId,
@@ -363,13 +361,13 @@ pub enum EventBody {
     InputBroke,
     /// A message for the user. The run shows each message only one time.
     Warned(String),
-    /// A message that answers a signal of the user, or says which format a stream of rows has.
+    /// A message for the user that answers a signal, or that says which format a stream of rows has.
     Noted(String),
     /// The run sends no more requests and only waits for the requests in flight (it drains).
     Draining {
         /// The number of requests in flight.
         in_flight: usize,
-        /// The reason why the run drains; `None` when the input has ended normally.
+        /// The reason why the run drains; `None` if the run drains because the input has ended.
         reason: Option<Box<HaltReason>>,
     },
     /// The run is over.
@@ -382,7 +380,7 @@ pub enum EventBody {
         reason: Option<Box<HaltReason>>,
         /// The reasons why the run had to wait, each with its share of the run's time. The largest share comes first.
         reasons: Vec<(Reason, f64)>,
-        /// The use of the limits of each pool over the whole run.
+        /// How much of its limits each pool used over the whole run.
         uses: Vec<LimitUse>,
         /// The duration of the run.
         elapsed: Duration,

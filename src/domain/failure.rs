@@ -17,37 +17,37 @@ pub enum StreamFault {
 /// The known facts about the cause of a failed attempt or a failed job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Failure {
-    /// The HTTP status, if a response came.
+    /// The HTTP status; `None` if no response came.
     pub status: Option<u16>,
-    /// The fault of the connection, if the connection caused the failure.
+    /// The fault of the connection; `None` unless the connection caused the failure.
     pub wire: Option<WireErrorKind>,
     /// `error.type` as the API sent it.
     pub kind: Option<String>,
     /// `error.details.error_code`.
     pub code: Option<String>,
-    /// A message for people, with a length of at most 4 KiB.
+    /// A message of at most 4 KiB, for people.
     pub message: String,
     /// The header `request-id`. The API's support team asks for this id.
     pub request_id: Option<String>,
-    /// The usage that the response to the attempt reported; zero if the response reported none. For example, a stream
-    /// can report usage and then end too early.
+    /// The usage that the failed response reported, for example if a stream reports usage and then ends too early. The
+    /// value is zero if the response reported no usage.
     pub usage: Usage,
-    /// The fault of the stream, if the stream caused the failure.
+    /// The fault of the stream; `None` unless the stream caused the failure.
     pub stream: Option<StreamFault>,
-    /// The answer, if an answer came and the run did not accept it. The answer is the API's message, as in
+    /// The answer that the run did not accept; `None` if no answer came. The answer is the API's message, as in
     /// [`super::Message::json`].
     pub answer: Option<Bytes>,
 }
 
-/// The kinds of limits that a 429 can report.
+/// The kinds of limits that can cause a 429.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitKind {
-    /// A bucket of the server is empty: a limit per minute is used up. The run holds the pool: nothing is sent through
-    /// the pool for some time.
+    /// A limit per minute is used up, because a bucket of the server is empty. The run holds the pool: it sends nothing
+    /// through the pool for some time.
     Rate,
-    /// The rate of requests rose too fast. The run holds the pool: the run sends nothing through the pool for some
-    /// time, and then raises the rate slowly.
+    /// The rate of requests rose too fast. The run holds the pool: it sends nothing through the pool for some time, and
+    /// then raises the rate slowly.
     Acceleration,
-    /// Too many requests were open at once. The run lowers the number of requests that it keeps in flight.
+    /// Too many requests were in flight at once. The run now keeps fewer requests in flight.
     Concurrency,
 }

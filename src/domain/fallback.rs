@@ -15,7 +15,7 @@ pub enum FallbackCase {
     Refusal,
     /// The provider does not have the model, or does not allow its use.
     Model,
-    /// The key, the credit or the spend limit of the provider stops all requests.
+    /// The provider rejects all requests because of the key, the credit or a spend limit.
     Account,
 }
 
@@ -39,7 +39,7 @@ pub struct FallbackOn {
     /// How long a row can wait because the limits of its provider are used up. A row that would wait longer is sent to
     /// the next provider. The value is `None` if rows wait without a time limit.
     pub limit: Option<Duration>,
-    /// The provider was overloaded at two attempts of the row, or the run sends nothing to the provider because all
+    /// Two attempts of the row met an overload of the provider, or the run sends nothing to the provider because all
     /// requests fail there.
     pub overload: bool,
     /// The provider does not work, or the row has used up its tries at this provider.
@@ -48,7 +48,7 @@ pub struct FallbackOn {
     pub refusal: bool,
     /// The provider does not have the model, or does not allow its use.
     pub model: bool,
-    /// The key, the credit or the spend limit of the provider stops all requests.
+    /// The provider rejects all requests because of the key, the credit or a spend limit.
     pub account: bool,
 }
 

@@ -13,7 +13,7 @@ pub enum WireErrorKind {
     Connect,
     /// The proxy can't be reached, or does not connect to the server.
     Proxy,
-    /// The proxy asks for a user name and a password, or rejects the name and the password that were sent (407).
+    /// The proxy asks for a user name and a password, or rejects the ones that were sent (407).
     ProxyAuth,
     /// The connection is not safe. A certificate is not valid, the TLS handshake fails, or the name resolves to an
     /// address that can't belong to the API.
@@ -50,7 +50,7 @@ pub struct WriteFault {
     pub target: WriteTarget,
     /// The kind of fault of the target.
     pub cause: WriteCause,
-    /// A text that names the operation that failed and its target, with the message of the operating system.
+    /// A text that names the failed operation and its target, and contains the message of the operating system.
     pub message: String,
 }
 

@@ -11,7 +11,7 @@ pub enum HaltReason {
     Key(Failure),
     /// The API answered several consecutive rows with 403 (forbidden).
     Forbidden(Failure),
-    /// There is a problem with billing, credit or a spend limit, or the API has blocked the organization.
+    /// The API has blocked the organization, or there is a problem with billing, credit or a spend limit.
     Account(Failure),
     /// No model of the run is available: the API answered 404 for each model.
     Models(Failure),
@@ -35,16 +35,16 @@ pub enum HaltReason {
     },
     /// The endpoint can't be reached, or every request to it fails.
     Endpoint(Failure),
-    /// The API rejects every request to create a batch, or has no batches.
+    /// The API does not support batches, or rejects every request to create one.
     Batches(Failure),
-    /// The open batches belong to one organization or workspace, and the key belongs to another one.
+    /// The open batches belong to a different organization or workspace than the key.
     OtherWorkspace,
-    /// The `--halt` rule stops the run, because too many rows failed. The rule decides what is too many: ten equal
-    /// failures at the start, a number of rows, or a share of all rows.
+    /// The `--halt` rule stops the run, because too many rows failed. The rule says how many are too many: ten equal
+    /// failures at the start, a fixed number of rows, or a share of all finished rows.
     AllFail {
         /// The number of rows that failed.
         rows: u64,
-        /// The number of finished rows, with and without an answer.
+        /// The number of finished rows, including failed rows.
         finished: u64,
         /// The class of the last failure.
         class: ErrorClass,
@@ -60,7 +60,7 @@ pub enum HaltReason {
         /// Whether the run waits for the requests in flight before it ends.
         is_drain: bool,
     },
-    /// A limit that the user set is reached: requests, tokens, time or cost.
+    /// The run has reached one of the user's limits: on requests, tokens, time or cost.
     Budget(String),
 }
 

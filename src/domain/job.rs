@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{Ask, Identity, JobKey, Params, Request, RowId};
 
-/// The number of a job in its run: the position of the job's row among all rows that the run reads, from 0. Blank lines
-/// are not counted.
+/// The id of a job in its run: the position of the job's row among all rows that the run reads, counted from 0. Blank
+/// lines are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub u64);
 
@@ -14,7 +14,7 @@ pub struct JobId(pub u64);
 pub struct Origin {
     /// The name of the input in messages: the path of the file as the user typed it, or `stdin`.
     pub source: Arc<str>,
-    /// The number of the line on which the row starts, from 1.
+    /// The number of the line on which the row starts, counted from 1.
     pub line: u64,
 }
 
@@ -22,33 +22,34 @@ pub struct Origin {
 /// given moment is its [`Ask`].
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// The number of the job in this run.
+    /// The id of the job in this run.
     pub id: JobId,
-    /// The label of the row: the label that the user gave, or `<source>:<line>`.
+    /// The label of the row: `<source>:<line>` unless the user gave a label.
     pub custom_id: String,
     /// The key of the row: a hash of its request.
     pub key: JobKey,
     /// The identity by which a later run recognizes the row.
     pub identity: Identity,
-    /// The identity in a short form of 16 bytes.
+    /// A short form of this identity, 16 bytes long.
     pub row: RowId,
     /// The row's request. The request contains the row's own parameters and the parameters from flags. If both set a
     /// parameter, the row's own value is used. The request always has `model` and `max_tokens`. The request never has
     /// `stream`, because the runner decides whether an answer is streamed. The key of the row is computed from this
     /// request. If the row fails, the request is part of its entry in the error log.
     pub request: Request,
-    /// The fields that are kept with the row but not sent. These fields are members of one JSON object, as raw values.
+    /// The fields of the row that are kept but not sent. These fields are members of one JSON object, as raw values.
     pub extra: Params,
     /// The file and line from which the row was read.
     pub origin: Origin,
-    /// The row's position among all rows of the first run that read it, from 0. Blank lines are not counted. A row from
-    /// an error log was first read by an earlier run. All other rows are first read by this run, so their position is
-    /// the same number as `id`.
+    /// The row's position among all rows of the first run that read it, counted from 0. Blank lines are not counted. A
+    /// row from an error log was first read by an earlier run. All other rows are first read by this run, so their
+    /// position is the same number as `id`.
     pub index: u64,
 }
 
 impl Job {
-    /// Returns how many bytes the job's texts have: the label, the request, and the fields that are not sent.
+    /// Returns the number of bytes in the job's texts, which are the label, the request, and the fields that are not
+    /// sent.
     pub fn bytes(&self) -> usize {
         self.custom_id.len() + self.request.json().len() + self.extra.bytes()
     }
@@ -64,8 +65,8 @@ pub struct Planned {
 }
 
 impl Planned {
-    /// Returns how many bytes the texts of the job and the ask have. The first ask of a row shares the bytes of its
-    /// job.
+    /// Returns the number of bytes in the texts of the job and the ask. The first ask of a row shares the bytes of its
+    /// job, so they are counted once.
     pub fn bytes(&self) -> usize {
         let (of_job, of_ask) = (self.job.request.json(), self.ask.request.json());
         let is_shared = of_job.as_ptr() == of_ask.as_ptr();

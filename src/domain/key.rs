@@ -52,8 +52,8 @@ impl JobKey {
 pub enum Identity {
     /// The user gave the row a label. The label and the key together identify the row.
     Named,
-    /// The user gave the row no label. The row's key and its number among equal rows identify the row. Equal rows are
-    /// numbered from 0, in input order.
+    /// The user gave the row no label. The row is identified by its key and by its number among equal rows. Equal rows
+    /// are numbered from 0, in input order.
     ///
     /// A later run recognizes an unnamed row even after the user has inserted a line above it.
     Nth(u32),

@@ -1,4 +1,4 @@
-//! The two lanes in which a request can be sent (online or in a batch), and which of them the user allows.
+//! The two lanes in which a request can be sent (online or in a batch), and the lanes that the user allows.
 
 /// The lane of a request: the request is sent alone, or as part of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -36,7 +36,7 @@ impl LaneChoice {
     /// Every choice.
     pub const ALL: [Self; 3] = [Self::Online, Self::Batch, Self::Auto];
 
-    /// Returns the value of `--lane` as the user types it.
+    /// Returns this value of `--lane` as the user types it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Online => "online",

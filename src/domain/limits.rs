@@ -77,7 +77,7 @@ impl RateLimits {
         Self { rpm: Some(rpm), itpm: Some(itpm), otpm: Some(otpm) }
     }
 
-    /// Returns these limits, filled up with `others`: a dimension without a limit gets the limit of `others`.
+    /// Returns these limits, but if a dimension has no limit, it gets the limit from `others`.
     pub fn or(self, others: Self) -> Self {
         Self { rpm: self.rpm.or(others.rpm), itpm: self.itpm.or(others.itpm), otpm: self.otpm.or(others.otpm) }
     }
@@ -106,7 +106,7 @@ impl fmt::Display for ModelClass {
 /// The speed of service that a request asks for. Each speed has its own limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Speed {
-    /// The usual speed.
+    /// The standard speed.
     #[default]
     Standard,
     /// `speed: fast`.
@@ -128,12 +128,12 @@ impl Speed {
     }
 }
 
-/// The id of a pool: one set of limits.
+/// The id of a pool. A pool is one set of limits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PoolId {
     /// The provider that serves the models, for example `anthropic`.
     pub provider: Arc<str>,
-    /// The key or organization that has these limits; empty when the run has only one key.
+    /// The key or organization that the limits belong to; empty if the run has only one key.
     pub account: Arc<str>,
     /// The models that share the limits.
     pub class: ModelClass,
@@ -160,7 +160,7 @@ impl fmt::Display for PoolId {
 
 /// The limits of one pool that a run learned from response headers.
 ///
-/// A `LearnedPool` contains no limit from the catalog of tiers, and no limit that the user set.
+/// A `LearnedPool` does not contain limits from the catalog of tiers or limits that the user set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LearnedPool {
     /// The provider that reported the limits.
@@ -174,7 +174,7 @@ pub struct LearnedPool {
     /// The size of the server's bucket in each dimension, as far as the run could see it, in the order of
     /// [`Dimension::ALL`]. The value is `None` if no response showed a size.
     ///
-    /// Units: requests or tokens. A number of tokens can be wrong by up to 500, because response headers round it. The
+    /// Units: requests or tokens. A size in tokens can be wrong by up to 500, because response headers round it. The
     /// real bucket is larger if it was never full when a response reported its level.
     pub bursts: [Option<u32>; 3],
 }
@@ -189,10 +189,11 @@ impl LearnedPool {
 /// The limit of one dimension, as the headers of one response report it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LimitSignal {
-    /// The limit per minute. A value above four billion becomes `None`, because some proxies send one for "no limit".
+    /// The limit per minute. A value above four billion becomes `None`, because some proxies send such a value to say
+    /// "no limit".
     pub limit: Option<u32>,
-    /// The amount of the limit that is left. The server rounds numbers of tokens to the nearest thousand. Numbers of
-    /// requests are exact.
+    /// The amount of the limit that is left. The server rounds amounts of tokens to the nearest thousand, and reports
+    /// exact numbers of requests.
     pub remaining: Option<u32>,
 }
 
@@ -207,21 +208,21 @@ pub struct RateSignals {
     pub input_tokens: LimitSignal,
     /// Output tokens.
     pub output_tokens: LimitSignal,
-    /// The limit on input and output tokens together. The Claude API repeats in this header the token limit that is
-    /// closest to being used up. The Claude API also sends its separate limits for input and for output. Some other
-    /// servers send only this limit. Servers with only this limit count the input and `max_tokens` of a request when
-    /// they admit the request.
+    /// The limit on input and output tokens together. In this header, the Claude API repeats the token limit that is
+    /// closest to being used up, in addition to the separate limits on input and on output. Some other servers send
+    /// only this limit. Servers with only this limit count the input and `max_tokens` of a request when they admit the
+    /// request.
     pub all_tokens: LimitSignal,
-    /// The wait that the server asks for in `retry-after-ms` or `retry-after`. If both are valid, the longer wait is
-    /// used. The value is `None` when both are missing or invalid.
+    /// The wait that the server asks for in the header `retry-after-ms` or `retry-after`. If both headers are valid,
+    /// the longer wait is used. The value is `None` if neither header is valid.
     pub retry_after: Option<Duration>,
     /// Whether the server tells the client to try the request again; `None` when the server does not say.
     pub should_retry: Option<bool>,
 }
 
 impl RateSignals {
-    /// Returns the signal of one dimension. If the server reports only one limit on input and output together, this
-    /// limit is the signal of the input dimension.
+    /// Returns the signal of one dimension. If the only token limit that the server reports is on input and output
+    /// together, this limit is the signal of the input dimension.
     pub fn of(&self, dimension: Dimension) -> LimitSignal {
         match dimension {
             Dimension::Requests => self.requests,

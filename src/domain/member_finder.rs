@@ -19,7 +19,7 @@ enum Step {
     Name(Box<str>),
     /// This step leads to each element of a list.
     Each,
-    /// This step selects elements of a list: the member with the first name must be a text that begins with the second
+    /// This step selects the elements of a list whose member with the first name is a text that begins with the second
     /// text.
     EachWith(Box<str>, Box<str>),
     /// The steps after this step can begin at every depth of the request.
@@ -35,9 +35,9 @@ pub(crate) struct MemberFinder {
 /// A member or an element that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FoundMember {
-    /// The position in the list of paths: the path that leads to the member or element.
+    /// The path that leads to the member or element, as its position in the list of paths.
     pub path: usize,
-    /// The range to leave out: the member, with one comma before or after it. Without this range, the text is the same
+    /// The range to leave out of the text: the member, with one comma before or after it. The rest of the text is valid
     /// JSON without the member.
     pub cut: Range<usize>,
 }
@@ -53,9 +53,9 @@ impl MemberFinder {
         self.paths.is_empty()
     }
 
-    /// Returns the members and elements that are at one of the paths in a JSON object, in order. If a search finds all
-    /// members of an object or all elements of a list, the object or list itself is returned instead. Nothing is found
-    /// in a text that is not a JSON object.
+    /// Searches a JSON object, and returns the members and elements that are at one of the paths, in order. If the
+    /// search finds all members of an inner object or all elements of a list, the inner object or the list itself is
+    /// returned instead. Nothing is found in a text that is not a JSON object.
     pub(crate) fn find(&self, json: &[u8]) -> Vec<FoundMember> {
         let mut search = Search { paths: &self.paths, json, found: Vec::new() };
         let all = (0..self.paths.len()).map(|path| Place { path, step: 0 }).collect::<Vec<_>>();
@@ -118,7 +118,7 @@ struct Search<'a> {
     found: Vec<FoundMember>,
 }
 
-/// The members of an object or the elements of a list (items), and which of them were found so far.
+/// Records which items (members of an object, or elements of a list) were found so far.
 #[derive(Default)]
 struct Items {
     /// The end of the item before the current item.
@@ -208,8 +208,8 @@ impl<'a> Search<'a> {
         self.value(cursor, places, depth + 1)
     }
 
-    /// Returns the path that ends at a member with this name, and the places of the paths that continue inside the
-    /// member. `name` includes its quotes.
+    /// For a member with this name, returns the path that ends at the member, and the places of the paths that continue
+    /// inside it. `name` includes its quotes.
     fn after_name(&self, places: &[Place], name: &[u8]) -> (Option<usize>, Vec<Place>) {
         let is = |wanted: &str| match inside_quotes(name) {
             Some(plain) if !plain.contains(&b'\\') => plain == wanted.as_bytes(),
@@ -253,7 +253,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Returns whether a JSON value is an object with a member `name` that is a text and begins with `begins`.
+/// Returns whether a JSON value is an object whose member `name` is a text that begins with `begins`.
 fn text_begins(value: &[u8], name: &str, begins: &str) -> bool {
     let Some(range) = top_level_value(value, name) else { return false };
     unescaped(&value[range]).is_some_and(|text| text.starts_with(begins))
@@ -263,7 +263,8 @@ fn text_begins(value: &[u8], name: &str, begins: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Returns the JSON without the members that have these paths, and the positions of the paths that were found.
+    /// Removes the members that have these paths. Returns the rest of the JSON, and the positions of the paths that
+    /// were found.
     fn without(json: &str, paths: &[&str]) -> (String, Vec<usize>) {
         let paths: Vec<_> = paths.iter().map(|path| MemberPath((*path).into())).collect();
         let found = MemberFinder::new(&paths).find(json.as_bytes());

@@ -6,12 +6,11 @@ use bytes::Bytes;
 
 use super::Usage;
 
-/// The name of the tool that takes the answer. If the answer's schema is sent as the schema of this tool, the answer is
-/// the input of the call to the tool.
+/// The name of the tool whose input is the answer. If the answer's schema is sent as the schema of this tool, the model
+/// answers by calling the tool.
 pub const ANSWER_TOOL: &str = "structured_answer";
 
-/// The quality of an answer: how it ended. Answers of every quality are kept, and the answers of each quality are
-/// counted.
+/// The quality of an answer: how it ended. Answers of all qualities are kept, and they are counted per quality.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Quality {
     /// The answer is complete: the model stopped by itself.
@@ -49,14 +48,14 @@ pub struct Message {
     pub usage: Usage,
     /// The quality of the answer.
     pub quality: Quality,
-    /// The range of the content in [`Message::json`]. The content is what the model wrote, and every byte of the
-    /// content is kept.
+    /// The range of the content in [`Message::json`]. The content is what the model wrote, and its bytes are never
+    /// changed.
     pub content: Range<usize>,
 }
 
 impl Message {
-    /// Returns whether the answer costs nothing because the model refused before it wrote any output. The usage of such
-    /// an answer is not billed.
+    /// Returns whether the answer costs nothing because the model refused before it had written any output. The usage
+    /// of such an answer is not billed.
     ///
     /// Source: API documentation, "Refusals and fallback" (2026-08).
     pub(crate) fn is_free(&self) -> bool {

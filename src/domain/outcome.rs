@@ -1,4 +1,4 @@
-//! The outcome of a job: its attempts and how it ended.
+//! The outcome of a job: its attempts, and how the job ended.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ pub struct AttemptRecord {
     /// Whether a line of the error log already contains the attempt. An earlier run wrote that line, because its row
     /// was not finished.
     pub is_recorded: bool,
-    /// The quality of the answer, before any rule for answers was applied; `None` without an answer.
+    /// The quality of the answer before the rules for answers were applied; `None` without an answer.
     pub quality: Option<Quality>,
     /// Whether the request was sent alone or as part of a batch.
     pub lane: Lane,
@@ -49,15 +49,15 @@ pub struct AttemptRecord {
     pub pool: Option<Arc<PoolId>>,
     /// The model that the request named.
     pub model: Arc<str>,
-    /// The number of the request's template: see [`super::Ask::template`].
+    /// The id of the request's template: see [`super::Ask::template`].
     pub template: u64,
-    /// The input tokens of the request, estimated from its text.
+    /// The number of input tokens of the request, as estimated from its text.
     pub estimated_input: u32,
 }
 
 impl AttemptRecord {
-    /// Returns the record of a first request to this provider and for this model. Its times, usage, cost and failure
-    /// are empty.
+    /// Returns the record of a request to this provider for this model, with the purpose `First`. The times, usage,
+    /// cost and failure of the record are empty.
     pub fn new(provider: impl Into<Arc<str>>, model: impl Into<Arc<str>>) -> Self {
         Self {
             started_at: Instant::ZERO,
@@ -84,7 +84,7 @@ impl AttemptRecord {
         }
     }
 
-    /// Returns the record of the request in `ask`. Its times, usage, cost and failure are empty.
+    /// Returns the record of the request in `ask`. The times, usage, cost and failure of the record are empty.
     pub(crate) fn of(ask: &Ask) -> Self {
         Self {
             purpose: ask.purpose,
@@ -97,8 +97,8 @@ impl AttemptRecord {
         }
     }
 
-    /// Adds the usage and the cost of an earlier attempt to this record. The record of the earlier attempt is then
-    /// removed.
+    /// Adds the usage and the cost of an earlier attempt to this record, so that the caller can remove the record of
+    /// the earlier attempt.
     pub(crate) fn take_over(&mut self, earlier: &Self) {
         self.usage += earlier.usage;
         let without = |attempt: &Self| attempt.without_cache.or(attempt.cost);
@@ -110,7 +110,7 @@ impl AttemptRecord {
         self.maybe_paid |= earlier.maybe_paid;
     }
 
-    /// Returns the highest amount that the attempt can have cost.
+    /// Returns the highest possible cost of the attempt.
     pub(crate) fn at_most(&self) -> Money {
         self.cost.unwrap_or(Money::ZERO) + self.maybe_cost
     }
@@ -149,7 +149,7 @@ impl Outcome {
         self.attempts.iter().map(|attempt| u32::from(attempt.maybe_paid)).sum()
     }
 
-    /// Returns the highest amount that all attempts together can have cost in addition to [`Outcome::cost`].
+    /// Returns the highest possible cost of all attempts together that is not part of [`Outcome::cost`].
     pub fn maybe_cost(&self) -> Money {
         self.attempts.iter().fold(Money::ZERO, |sum, attempt| sum + attempt.maybe_cost)
     }
@@ -184,7 +184,7 @@ pub(crate) fn usage_of<'a>(attempts: impl Iterator<Item = &'a AttemptRecord>) ->
     sum
 }
 
-/// Returns the cost of these attempts; `None` if one of the attempts has no price.
+/// Returns the cost of these attempts; `None` if at least one of the attempts has no price.
 pub(crate) fn cost_of<'a>(mut attempts: impl Iterator<Item = &'a AttemptRecord>) -> Option<Money> {
     attempts.try_fold(Money::ZERO, |sum, attempt| Some(sum + attempt.cost?))
 }
@@ -203,7 +203,7 @@ mod tests {
     use super::super::{Identity, JobId, JobKey, Origin, Params, Request, RowId};
     use super::*;
 
-    /// Returns the record of an attempt with these two costs: with and without a prompt cache.
+    /// Returns the record of an attempt with these two costs: the cost with a prompt cache, and the cost without it.
     fn attempt(cost: Option<u128>, without_cache: Option<u128>) -> AttemptRecord {
         AttemptRecord {
             cost: cost.map(Money),

@@ -11,9 +11,9 @@ use super::json::{write_json_str, write_on_one_line};
 
 /// Request parameters: names and raw JSON values, in the order in which they were written.
 ///
-/// Values are never changed: no code parses a value and writes it again. The API gets the same bytes as in the input:
-/// the spelling of numbers, the order of keys and the escapes do not change. Prompt caching works only if equal
-/// prefixes have equal bytes. No name is in the list twice.
+/// Values are never changed: no code parses a value and writes it again. The API gets the bytes of the input: the
+/// spelling of numbers, the order of keys and the escapes stay the same. Prompt caching works only if equal prefixes
+/// have equal bytes. No name is in the list twice.
 #[derive(Clone, Debug, Default)]
 pub struct Params(pub Vec<(Box<str>, Box<RawValue>)>);
 
@@ -24,7 +24,7 @@ impl Params {
     }
 
     /// Reads the members of an object, in their order, without parsing their values. The closure `check` is called for
-    /// each member. The arguments of `check` are the members that were read before, and the name of the new member. If
+    /// each member. The arguments of `check` are the members that were read so far, and the name of the next member. If
     /// `check` returns an error, reading ends.
     ///
     /// # Errors
@@ -64,7 +64,7 @@ impl Params {
         self.0.iter().map(|(name, value)| name.len() + value.get().len()).sum()
     }
 
-    /// Writes the parameters as one JSON object, with no white space between the members.
+    /// Writes the parameters as one JSON object, without white space between its members.
     ///
     /// Line breaks inside the raw values become blanks, so the object stays on one line. The meaning of the values
     /// stays the same, because JSON has no line breaks inside strings.
@@ -73,10 +73,10 @@ impl Params {
     }
 }
 
-/// The parameters of a request, merged from two groups. The first group contains the defaults that the row does not
-/// override. The second group contains the row's own parameters. Each group keeps its order.
+/// The parameters of a request, which are merged from two groups. The first group contains the defaults that the row
+/// does not override. The second group contains the row's own parameters. Each group keeps its order.
 ///
-/// A function that takes `impl Into<Merged>` also accepts plain [`Params`]: the result then has no defaults.
+/// A function that takes `impl Into<Merged>` also accepts plain [`Params`], which become a `Merged` without defaults.
 #[derive(Clone, Copy, Debug)]
 pub struct Merged<'p> {
     defaults: &'p [(Box<str>, Box<RawValue>)],
@@ -95,7 +95,7 @@ impl<'p> Merged<'p> {
         self.own(name).or_else(|| find(self.defaults, name))
     }
 
-    /// Returns the raw JSON text of a parameter that the row itself has.
+    /// Returns the raw JSON text of a parameter if the row itself has this parameter.
     #[inline]
     pub fn own(self, name: &str) -> Option<&'p str> {
         find(self.own, name)

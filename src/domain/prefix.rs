@@ -1,11 +1,11 @@
-//! Prefixes of a request that the API can keep in its prompt cache, and the marks (`cache_control`) that ask the API to
-//! keep them.
+//! Prefixes of a request that the API can keep in its prompt cache, and cache marks (`cache_control`), which ask the
+//! API to keep a prefix.
 //!
 //! A prefix is everything up to the end of a block. The API reads a request in the order tools, system, messages. A
-//! mark on the last block asks the API to keep the prefix, as a cache entry. A later request with the same prefix and a
-//! mark at the end of this prefix reads the entry. Tokens that are read cost a tenth of the price of plain input or
-//! less, and do not count against the input limit. A prefix of one request is also called a *level*: a request can have
-//! several levels, and each level contains all shorter levels.
+//! mark on the last block of a prefix asks the API to keep the prefix as a cache entry. A later request reads this
+//! entry if it begins with the same prefix and has a mark at the end of the prefix. Tokens that are read from the cache
+//! cost at most a tenth of the price of plain input, and do not count against the input limit. A prefix of one request
+//! is also called a *level*: a request can have several levels, and each level contains all shorter levels.
 //!
 //! The marks that the program adds are not part of a row. The program inserts its marks when the row's request is sent,
 //! so the key of a row never depends on these marks.
@@ -15,13 +15,13 @@ use std::sync::Arc;
 
 use super::{Caching, Money};
 
-/// The user's choice of whether shared prefixes are cached, and for how long.
+/// The user's choice: whether shared prefixes are cached, and for how long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PromptCache {
     /// Prefixes are cached where this saves money. The program chooses between five minutes and an hour.
     #[default]
     Auto,
-    /// Never. The program adds no marks. Marks that are part of a row are sent.
+    /// Never. The program adds no marks. If a row has marks of its own, they are sent.
     Off,
     /// Prefixes are cached where this saves money, for five minutes after the last use.
     FiveMinutes,
@@ -44,8 +44,8 @@ impl PromptCache {
     }
 }
 
-/// The id of a prefix: a hash of its content and of everything else that a cache entry depends on. The id is valid only
-/// within this process.
+/// The id of a prefix: a hash over the content of the prefix and everything else that its cache entry depends on. The
+/// id is valid only within this process.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PrefixId(pub u64);
 
@@ -90,7 +90,7 @@ pub enum MarkPlace {
 pub struct Level {
     /// The id of the prefix.
     pub id: PrefixId,
-    /// The estimated tokens of the whole prefix.
+    /// The estimated number of tokens in the whole prefix.
     pub tokens: u32,
     /// The place in the request at which the prefix ends.
     pub place: MarkPlace,
@@ -98,7 +98,7 @@ pub struct Level {
     pub lifetime: Caching,
 }
 
-/// The prefixes of one request that can be cached, from the shortest to the longest.
+/// The cacheable prefixes of one request, from the shortest to the longest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prefixes {
     /// The levels of the request. A request that is sent has at most [`Prefixes::MOST`] levels. During the survey
@@ -106,15 +106,15 @@ pub struct Prefixes {
     pub levels: Vec<Level>,
     /// The shortest prefix that the model caches, in tokens.
     pub least_tokens: u32,
-    /// How much cache marks raise the highest cost of an answer: with marks for five minutes, and with marks for an
-    /// hour.
+    /// How much cache marks raise the highest cost of an answer: first with five-minute marks, then with one-hour
+    /// marks.
     pub extra_most: [Money; 2],
 }
 
 impl Prefixes {
-    /// The largest number of prefixes of one request.
+    /// The largest number of prefixes that one request can have.
     pub const MOST: usize = 16;
-    /// The largest number of marks in one request. Source: API documentation, "Prompt caching" (2026-08-22).
+    /// The largest number of marks that one request can have. Source: API documentation, "Prompt caching" (2026-08-22).
     pub const MOST_MARKS: usize = 4;
 
     /// Returns whether the row has cache marks of its own. A row with marks of its own gets no other marks.
@@ -163,13 +163,13 @@ impl Marks {
         self.0.count_ones() as usize
     }
 
-    /// Returns the position of the longest marked level in [`Prefixes::levels`].
+    /// Among the marked levels, returns the longest one, as its position in [`Prefixes::levels`].
     pub fn last(self) -> Option<usize> {
         self.0.checked_ilog2().map(|last| last as usize)
     }
 }
 
-/// The prefixes of a request, and the levels that get a cache mark when the request is sent.
+/// The prefixes of a request, and which of them get a cache mark when the request is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marked {
     /// The prefixes.

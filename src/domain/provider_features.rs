@@ -1,6 +1,6 @@
 //! The features of a provider.
 
-/// The features that a provider has in addition to answering requests.
+/// The features of a provider, apart from answering requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProviderFeatures {
     /// The provider has Message Batches.
@@ -9,7 +9,7 @@ pub struct ProviderFeatures {
     pub count_tokens: bool,
     /// The provider lists its models (`/v1/models`).
     pub model_list: bool,
-    /// The response headers of the provider report limits.
+    /// The provider reports limits in its response headers.
     pub rate_headers: bool,
     /// The provider has a prompt cache and accepts cache marks (`cache_control`).
     pub prompt_cache: bool,

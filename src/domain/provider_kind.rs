@@ -26,7 +26,7 @@ pub enum ProviderKind {
 }
 
 impl ProviderKind {
-    /// Every kind, in the order of the program's lists.
+    /// Every kind, in the order in which the program lists the kinds.
     pub const ALL: [Self; 9] = [
         Self::Anthropic,
         Self::Aws,

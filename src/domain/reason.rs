@@ -1,17 +1,17 @@
-//! The reasons why a run sends nothing more at this moment.
+//! The reasons why a run sends no further request at this moment.
 
 use super::Dimension;
 
-/// The reason why a run sends nothing more at this moment.
+/// The reason why a run sends no further request at this moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
     /// A limit of the pool is used up.
     Limit(Dimension),
-    /// The concurrency window is full: the highest number of requests is in flight.
+    /// The concurrency window is full: the allowed number of requests is in flight.
     Window,
     /// A pool is held after a 429: nothing is sent through it for some time.
     Hold,
-    /// The rate is being raised step by step.
+    /// The run raises its rate step by step.
     Ramp,
     /// All requests to an endpoint fail, and single requests test whether the endpoint works again.
     Probe,
@@ -24,7 +24,7 @@ pub enum Reason {
     Budget,
     /// The next row of the input has not been read yet.
     Input,
-    /// The rows in flight use all the memory that is available for rows.
+    /// The rows in memory use all the bytes that are available for rows.
     Memory,
     /// Results wait for the disk.
     Disk,
@@ -57,7 +57,7 @@ impl Reason {
         Self::Draining,
     ];
 
-    /// Returns the name of the reason for scripts. The words for people are in `report::words::doing_words`.
+    /// Returns the name of the reason for scripts. The wording that users see is in `report::words::doing_words`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Limit(Dimension::Requests) => "requests per minute",

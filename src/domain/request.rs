@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Lane, Merged, Speed};
 
 /// The largest request body that the API accepts, in bytes. The documentation says 32 MB, which can mean 32 million
-/// bytes or 32 MiB. The constant is the larger value, 32 MiB.
+/// bytes or 32 MiB. This constant has the larger of the two values, 32 MiB.
 ///
 /// Source: API documentation, "Errors", request size limits (2026-10).
 pub(crate) const MAX_BODY_BYTES: usize = 32 << 20;
@@ -18,8 +18,8 @@ pub(crate) fn too_large_words(body_bytes: usize) -> String {
 
 /// A request as it is sent: the merged parameters as one JSON object on one line.
 ///
-/// A request is made one time, when its row is read. The task that sends the request, its retries, and the line that is
-/// written if the row fails share the same bytes.
+/// A request is made one time, when its row is read. The same bytes are shared by the task that sends the request, by
+/// its retries, and by the line that is written if the row fails.
 #[derive(Clone, Debug)]
 pub struct Request(Bytes);
 
@@ -65,8 +65,8 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// Reads the terms from a request's parameters: `speed` and `inference_geo`. The lane (online or batch) is not a
-    /// parameter. The terms have the online lane until the request is put into a batch.
+    /// Reads the terms from the parameters `speed` and `inference_geo` of a request. The lane (online or batch) is not
+    /// a parameter: it is the online lane until the request is put into a batch.
     pub fn of<'p>(params: impl Into<Merged<'p>>) -> Self {
         let params = params.into();
         let speed = if params.get("speed") == Some(r#""fast""#) { Speed::Fast } else { Speed::Standard };

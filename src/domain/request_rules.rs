@@ -1,14 +1,15 @@
-//! The changes that a provider needs in requests: its names of models, and the members that it does not accept.
+//! The changes that a provider needs in requests: its own model names, and the removal of members that it does not
+//! accept.
 
 use std::sync::Arc;
 
 /// Rules that change requests for a provider. Rows and their keys do not change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestRules {
-    /// Pairs of model names: the name in the rows, and the provider's name of the same model.
+    /// Pairs of model names: first the name in the rows, then the provider's name of the same model.
     pub models: Vec<(Arc<str>, Arc<str>)>,
-    /// A prefix of the provider's model names. The prefix is put in front of the name of each Claude model that is not
-    /// in `models`. The prefix is empty if the provider uses the same names.
+    /// The text with which the provider's model names begin. It is put in front of the name of each Claude model that
+    /// is not in `models`. It is empty if the provider uses the same names.
     pub model_prefix: Arc<str>,
     /// The members that are left out of requests. The run reports that it leaves these members out.
     pub drop: Vec<MemberPath>,
@@ -34,10 +35,11 @@ impl RequestRules {
     }
 }
 
-/// The path of a member in a request: names with dots between them. `[]` after a name means each element of a list, for
-/// example `output_config.format` or `tools[].strict`. A condition can select elements: `tools[type=web_search]` means
-/// the whole elements with a `type` that begins with this text. A path that begins with `**.` finds the member
-/// anywhere, for example `**.cache_control`. A path with `**.` finds nothing inside the inputs and schemas of tools.
+/// The path of a member in a request: names with dots between them. An example is `output_config.format`. `[]` after a
+/// name means all elements of a list, for example in `tools[].strict`. A condition can select elements:
+/// `tools[type=web_search]` means the whole elements with a `type` that begins with this text. A path that begins with
+/// `**.` finds the member anywhere, for example `**.cache_control`. A path with `**.` finds nothing inside the inputs
+/// and schemas of tools.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MemberPath(pub Arc<str>);
 

@@ -14,15 +14,15 @@ use super::{Identity, JobKey};
 /// rows. So the label and the key of an unnamed row together contain all 128 bits of the `JobKey`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId {
-    /// A number made from the row's name, or from the row's number among equal rows.
+    /// For a named row, a number made from its name. For an unnamed row, a number made from its place among equal rows.
     pub label: u64,
     /// Half of the row's [`JobKey`].
     pub key: u64,
 }
 
 impl RowId {
-    /// Returns the identity of a row with a request. The function computes a hash of the name, so call it only once for
-    /// each row.
+    /// Returns the identity of a row with a request. The function computes a hash of the name, so call it only once per
+    /// row.
     pub fn of(custom_id: &str, key: JobKey, identity: &Identity) -> Self {
         match *identity {
             Identity::Named => Self::named(custom_id, Some(key)),
@@ -35,7 +35,8 @@ impl RowId {
         Self { label: hash(&[b"label", custom_id.as_bytes()]), key: key.map_or(0, |key| halves(key).0) }
     }
 
-    /// Returns the identity of an unnamed row. `occurrence` is the number of the row among the rows with this key.
+    /// Returns the identity of an unnamed row. `occurrence` is the index of the row among the rows with this key,
+    /// counted from 0.
     pub fn nth(occurrence: u32, key: JobKey) -> Self {
         let (key, rest) = halves(key);
         // The factor is large, so the labels of equal rows are far apart. The factor is odd, so two equal rows never
@@ -50,7 +51,7 @@ impl RowId {
         Self { label, key: 0 }
     }
 
-    /// Returns the half of the key that is kept in memory, for messages.
+    /// Returns the half of the key that is kept in memory. Messages show this half.
     pub(crate) fn key_part(self) -> KeyPart {
         KeyPart(self.key)
     }
@@ -71,8 +72,8 @@ fn halves(key: JobKey) -> (u64, u64) {
     ((whole >> 64) as u64, whole as u64)
 }
 
-/// Returns 64 bits of the SHA-256 of the parts. The length of each part is hashed before the part, so two different
-/// lists never give the same input to the hash.
+/// Returns 64 bits of the SHA-256 of the parts. Before each part, its length is hashed, so two different lists never
+/// have the same hash input.
 fn hash(parts: &[&[u8]]) -> u64 {
     let mut context = Context::new(&SHA256);
     for part in parts {

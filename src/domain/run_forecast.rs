@@ -9,10 +9,10 @@ use super::{Interval, Money};
 pub struct RunForecast {
     /// The number of rows that the run sends.
     pub rows: u64,
-    /// The cost of the rows whose model has a price; `None` if no row has a price.
+    /// The expected cost of the rows whose model has a price; `None` if no row has a price.
     pub cost: Option<Interval<Money>>,
-    /// The highest cost of these rows if the API bills one answer to each row; `None` if no row has a price.
+    /// The highest cost of these rows if the API bills one answer per row; `None` if no row has a price.
     pub at_most: Option<Money>,
-    /// The duration of the run; `None` if the duration can't be estimated.
+    /// The expected duration of the run; `None` if the duration can't be estimated.
     pub time: Option<Interval<Duration>>,
 }

@@ -4,10 +4,10 @@
 use std::borrow::Cow;
 use std::error::Error;
 
-/// The highest number of characters of an id, a name or a value that a message shows.
+/// A message shows at most this many characters of an id, a name or a value.
 const MOST: usize = 200;
 
-/// Returns the first 200 characters of a text for a message. If the text is longer, the result ends with `…`.
+/// Shortens a text for a message: returns its first 200 characters. If the text is longer, the result ends with `…`.
 pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
     shortened_to(text, MOST)
 }
@@ -20,14 +20,16 @@ pub(crate) fn shortened_to(text: &str, most: usize) -> Cow<'_, str> {
     }
 }
 
-/// Returns the first 200 characters of a text for a message, in quotes and with escapes.
+/// Shortens a text for a message: returns its first 200 characters, in quotes and with escapes.
 pub fn quoted(text: &str) -> String {
     format!("{:?}", shortened(text))
 }
 
-/// Returns an error with its causes, the outermost first: `can't write a.jsonl: no space left on device`.
+/// Returns an error with its causes as one text, beginning with the error itself: `can't write a.jsonl: no space left
+/// on device`.
 ///
-/// Many errors repeat their cause in their own text. A cause that is in the text already is not added again.
+/// Many errors repeat their cause in their own text. If the text already contains a cause, the cause is not added
+/// again.
 pub(crate) fn causes(error: &dyn Error) -> String {
     let mut shown = error.to_string();
     let mut last = shown.clone();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Job, JobKey, Lane, Message, Money, Usage};
 
-/// The content of a result line: an answer and its origin.
+/// An answer that was read from a result line, and the origin of the answer.
 #[derive(Clone, Debug)]
 pub struct StoredAnswer {
     /// The key of the request that was answered.
@@ -17,9 +17,9 @@ pub struct StoredAnswer {
     pub message: Message,
     /// The usage of the answer in the line; zero if that line itself took its answer from another line.
     pub used: Usage,
-    /// The model that answered; `None` if the line does not say.
+    /// The model that answered; `None` if the line does not name it.
     pub model: Option<Arc<str>>,
-    /// The provider that answered; `None` if the line does not say.
+    /// The provider that answered; `None` if the line does not name it.
     pub provider: Option<Arc<str>>,
     /// Whether the answered request was sent alone or as part of a batch.
     pub lane: Lane,
@@ -48,7 +48,7 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// Returns how many bytes the texts of the row and of the answer have.
+    /// Returns the number of bytes in the texts of the row and of the answer.
     pub fn bytes(&self) -> usize {
         self.job.bytes() + self.answer.message.json.len()
     }
@@ -58,8 +58,8 @@ impl Taken {
 /// (`req_…`).
 ///
 /// The simulator writes a number of 128 bits as 22 letters and digits, the lowest digit first. The lower half of the
-/// number is a serial number, which is small. The probability that an id of the API looks like an id of the simulator
-/// is about one in ten million.
+/// number is a serial number, which is small. About one in ten million ids of the API looks like an id of the
+/// simulator.
 pub(crate) fn is_simulated_id(id: &str) -> bool {
     const MOST_SERIALS: u64 = 1 << 40;
     let Some(digits) = id.strip_prefix("msg_01").or_else(|| id.strip_prefix("req_01")) else { return false };

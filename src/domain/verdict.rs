@@ -1,16 +1,16 @@
-//! The verdict on one attempt: what the attempt means for the row and the run.
+//! The verdict on an attempt: what the attempt means for the row and the run.
 
 use std::time::Duration;
 
 use super::{ErrorClass, Failure, HaltReason, LimitKind, Message, Usage};
 
-/// The verdict on one attempt: what the attempt means for the row and the run.
+/// The verdict on an attempt: what the attempt means for the row and the run.
 #[derive(Clone, Debug)]
 pub enum Verdict {
     /// The request was answered.
     Answered(Message),
-    /// The API paused the answer. The same request would be paused again. A request that continues the answer can
-    /// complete it. If no such request is sent, the row fails.
+    /// The API paused the answer. If the same request were sent again, the API would pause it again. But a request that
+    /// continues the answer can complete it. If no such request is sent, the row fails.
     Paused {
         /// The part of the answer that was sent before the pause.
         message: Message,
@@ -21,7 +21,7 @@ pub enum Verdict {
     Limited {
         /// The kind of limit.
         kind: LimitKind,
-        /// How long the pool must wait before the next request; `None` when the server names no time.
+        /// How long the pool must wait before the next request; `None` if the server names no time.
         retry_after: Option<Duration>,
         /// The failure.
         failure: Failure,
@@ -37,18 +37,18 @@ pub enum Verdict {
         /// The failure.
         failure: Failure,
     },
-    /// The attempt failed, but another try can succeed. This attempt uses up a try of the row.
+    /// The attempt failed, but a further try can succeed. The failed attempt uses up a try of the row.
     Transient {
         /// The error class of the row if no try is left.
         class: ErrorClass,
         /// The wait that the server asks for; `None` when the server names no time.
         retry_after: Option<Duration>,
-        /// Whether the API has possibly billed the request, because the model has possibly begun to answer it.
+        /// Whether the API has possibly billed the request. This is possible if the model has begun to answer.
         maybe_paid: bool,
         /// The failure.
         failure: Failure,
     },
-    /// This row can't succeed until somebody changes the row.
+    /// The row can't succeed unless somebody changes it.
     Rejected {
         /// The error class of the failed row.
         class: ErrorClass,
@@ -71,7 +71,7 @@ impl Verdict {
     /// Returns whether the API has possibly billed the attempt although no answer is kept.
     ///
     /// If an error comes after the headers of a 200 response, the API has possibly billed the attempt, because the
-    /// answer had begun. The API has possibly also billed an answer that was too large to keep.
+    /// answer had begun. The API has also possibly billed an answer that was too large to keep.
     pub fn is_maybe_paid(&self) -> bool {
         match self {
             Self::Overloaded { maybe_paid, .. } | Self::Transient { maybe_paid, .. } => *maybe_paid,

@@ -18,7 +18,7 @@ pub enum Admission {
     },
 }
 
-/// The amounts that were taken from the buckets of a pool for one request.
+/// The amounts that one request has taken from the buckets of a pool.
 #[must_use = "a reservation must be settled; otherwise the pool never gets its share back"]
 #[derive(Debug)]
 pub struct Reservation {
@@ -27,7 +27,7 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// Returns the amounts that were taken for the request.
+    /// Returns the amounts that the request has taken.
     pub fn cost(&self) -> Cost {
         self.cost
     }

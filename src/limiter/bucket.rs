@@ -1,4 +1,4 @@
-//! A token bucket for one dimension of a limit. Callers can also correct the level of this bucket.
+//! A token bucket for one dimension, whose level callers can correct.
 //!
 //! The crate `governor` decides whether tokens can be taken; its algorithm is GCRA (generic cell rate algorithm). This
 //! file owns the state that `governor` uses to decide. Because the state of the bucket is in this file, this file can
@@ -75,12 +75,12 @@ impl Bucket {
 
     /// Takes `n` tokens, or returns when to try again.
     ///
-    /// If `n` is above the burst, the tokens are taken when the bucket is full. After a request above the burst, the
-    /// bucket is in debt. So even a request above the burst is sent, and the next requests wait until the debt is
-    /// repaid.
+    /// If `n` is above the burst, the tokens are taken when the bucket is full, and the bucket is then in debt. So even
+    /// a request above the burst is sent, and the next requests wait until the debt is repaid.
     ///
     /// # Errors
-    /// Returns when `n` tokens can be taken if nothing else is taken first.
+    /// Returns the earliest instant at which `n` tokens can be taken, assuming that no other tokens are taken before
+    /// that.
     pub fn take(&mut self, n: u32, now: Instant) -> Result<(), Instant> {
         let Some(cells) = NonZeroU32::new(n) else { return Ok(()) };
         if n > self.burst {
@@ -103,8 +103,8 @@ impl Bucket {
         Ok(())
     }
 
-    /// Gives `n` tokens back to the bucket. Giving tokens back never fills a bucket above its burst, because a TAT in
-    /// the past counts as `now` when tokens are taken.
+    /// Gives `n` tokens back to the bucket. This never fills the bucket above its burst, because a TAT in the past
+    /// counts as `now` when tokens are taken.
     pub fn refund(&mut self, n: u32) {
         self.arrival.set(self.arrival.get().saturating_sub(self.worth(u64::from(n))));
     }
@@ -115,8 +115,7 @@ impl Bucket {
         self.arrival.set(from.saturating_add(self.worth(u64::from(n))));
     }
 
-    /// Lowers the level of the bucket to at most `most`; never raises the level. Returns how many tokens were taken
-    /// away.
+    /// Lowers the level of the bucket to `most` if it is above `most`. Returns how many tokens were taken away.
     pub fn clamp(&mut self, most: i64, now: Instant) -> i64 {
         let level = self.level(now);
         if level <= most {
@@ -126,8 +125,8 @@ impl Bucket {
         level - most
     }
 
-    /// Raises the level towards `target`, by at most `step`, and raises the burst with it. Never lowers the level or
-    /// the burst. Returns how many tokens were added.
+    /// Raises the level towards `target`, by at most `step`, and raises the burst to the new level if the burst is
+    /// lower. Never lowers the level or the burst. Returns how many tokens were added.
     ///
     /// The burst never exceeds one minute's limit.
     pub fn raise(&mut self, target: i64, step: i64, now: Instant) -> i64 {
@@ -201,9 +200,9 @@ fn interval(limit_per_minute: u32, headroom_ppm: u32) -> u64 {
     (u128::from(MINUTE_NANOS) * 1_000_000).div_ceil(u128::from(per_minute_ppm)).try_into().unwrap_or(u64::MAX)
 }
 
-/// Returns governor's limiter with `arrival` as its state. Governor counts stored arrival times from the instant when a
-/// limiter is built. In this file, arrival times count from the start of the run, so the limiter is built while its
-/// clock shows zero.
+/// Returns governor's limiter with `arrival` as its state. Governor counts stored arrival times from the instant at
+/// which it builds a limiter. In this file, arrival times count from the start of the run, so the limiter is built
+/// while its clock shows zero.
 fn kernel(interval_nanos: u64, burst: u32, arrival: &Arrival) -> Kernel {
     let quota = Quota::with_period(Duration::from_nanos(interval_nanos)).expect("an interval is never zero");
     let burst = NonZeroU32::new(burst).expect("a burst is at least one");

@@ -2,7 +2,7 @@
 //!
 //! The preset limit applies until a response head (the status line and headers) reports another limit. Response headers
 //! can lower a limit that was given by hand, but never raise it. A rate that was learned from refusals replaces the
-//! other limits as long as the rate is lower.
+//! known limit as long as the rate is lower.
 //!
 //! The file `levels` sets the level and the burst of the bucket according to what the server reports.
 
@@ -33,8 +33,8 @@ pub(super) struct DimensionState {
     reported: Option<u32>,
     /// Whether response headers report the exact remaining amount, instead of a number that is rounded to thousands.
     is_exact: bool,
-    /// The highest known level of the server's bucket, computed from response headers; 0 if no header has shown a
-    /// level.
+    /// The highest level that the server's bucket is known to have had, computed from response headers; 0 if no header
+    /// has shown a level.
     most_held: u32,
     /// The amount that requests have taken from the server's bucket. Only requests with a response head are included.
     given: u64,
@@ -45,13 +45,13 @@ pub(super) struct DimensionState {
     /// The shadow: an estimate of the server's bucket. The shadow assumes that the server allows a burst of a whole
     /// minute's limit. The shadow is used until a response header or a refusal says more about the server's bucket.
     shadow: Option<Bucket>,
-    /// A limit that was learned from refusals and replaces the known limit.
+    /// The limit that was learned from refusals, and that replaces the known limit.
     learned: Option<Learned>,
     /// Whether the level must rise slowly. The level must rise slowly after trouble (a long pause or many faults),
     /// because the server's bucket has filled up in that time.
     is_slow: bool,
-    /// The search that finds the size of the server's bucket from refusals. The burst never falls below the size that
-    /// this search found.
+    /// The search for the size of the server's bucket, which learns from refusals. The burst never falls below the size
+    /// that this search found.
     search: BurstSearch,
     /// The fraction of a token that is left over from the last raise of the level. The next raise of the level adds
     /// this fraction.
@@ -61,7 +61,7 @@ pub(super) struct DimensionState {
     /// How long the server takes to produce answers. Only the dimension of output tokens measures how long answers
     /// take.
     production: Production,
-    /// The amount that has counted against the limit since the start of the run.
+    /// How much has counted against the limit since the start of the run.
     pub(super) used: Used,
     no_raise_until: Instant,
     /// When the state of this dimension was created.
@@ -113,9 +113,9 @@ impl DimensionState {
         }
     }
 
-    /// Replaces the limit that was given by hand. The new limit applies immediately. If the server last reported a
-    /// lower limit, the lower limit applies. Without a limit given by hand, the reported limit applies, or `preset` if
-    /// none was reported. A limit that was learned from refusals is forgotten.
+    /// Replaces the limit that was given by hand. The new limit applies immediately. But if the limit that the server
+    /// last reported is lower, the reported limit applies. Without a limit given by hand, the reported limit applies,
+    /// or `preset` if none was reported. A limit that was learned from refusals is forgotten.
     pub(super) fn set_by_hand(&mut self, by_hand: RateLimits, preset: RateLimits, now: Instant) {
         self.by_hand = by_hand.of(self.dimension);
         let limit = match (self.by_hand, self.reported) {
@@ -136,7 +136,8 @@ impl DimensionState {
         self.reported
     }
 
-    /// Returns the highest known level of the server's bucket; `None` if no response header has shown a level.
+    /// Returns the highest level that the server's bucket is known to have had; `None` if no response header has shown
+    /// a level.
     pub(super) fn burst_seen(&self) -> Option<u32> {
         let most = self.most_held.max(self.search.found()).min(self.reported?);
         Some(most).filter(|most| *most > 0)
@@ -161,7 +162,7 @@ impl DimensionState {
         }
     }
 
-    /// Puts the tokens of a request back into the bucket, because the request is not sent.
+    /// If a request is not sent after all, puts its tokens back into the bucket.
     pub(super) fn give_back(&mut self, cost: Cost) {
         let amount = self.amount(cost);
         if let Some(bucket) = &mut self.bucket {
@@ -185,12 +186,12 @@ impl DimensionState {
         }
     }
 
-    /// Adds the amount that a request used to the total use of the limit.
+    /// Increases the total use of the limit by the amount that a request used.
     pub(super) fn count(&mut self, used: Cost) {
         self.used.count(self.amount(used));
     }
 
-    /// Replaces the amount that a request reserved with the amount that it used. `took` is the time from sending the
+    /// Corrects a request's reservation to the amount that the request used. `took` is the time from sending the
     /// request to the end of the answer.
     pub(super) fn settle(&mut self, reserved: Cost, used: Cost, took: Duration, now: Instant) {
         let (reserved, used) = (self.amount(reserved), self.amount(used));
@@ -232,17 +233,17 @@ impl DimensionState {
         self.shadow = None;
     }
 
-    /// Returns whether a learned limit applies in this dimension.
+    /// Returns whether the limit that applies in this dimension was learned from refusals.
     pub(super) fn has_learned(&self) -> bool {
         self.learned.is_some()
     }
 
-    /// Returns whether a rate is below the known limit of this dimension.
+    /// Returns whether a rate is lower than the known limit of this dimension.
     pub(super) fn is_below_known(&self, per_minute: f64) -> bool {
         self.known().is_none_or(|known| per_minute < f64::from(known))
     }
 
-    /// Returns the limit that applies when no limit is learned from refusals.
+    /// Returns the known limit, which applies if no limit was learned from refusals.
     fn known(&self) -> Option<u32> {
         match self.learned {
             Some(learned) => learned.replaced,
@@ -250,7 +251,7 @@ impl DimensionState {
         }
     }
 
-    /// Applies a rate that was learned from refusals in place of the known limit.
+    /// Replaces the known limit by a rate that was learned from refusals.
     pub(super) fn learn(&mut self, per_minute: f64, now: Instant) {
         let (is_new, replaced) = (self.learned.is_none(), self.known());
         let limit = per_minute.ceil().clamp(1.0, f64::from(replaced.unwrap_or(u32::MAX)));
@@ -287,8 +288,8 @@ impl DimensionState {
 
 /// Returns the first burst of a bucket: the amount that the limit allows per second, but at least 1.
 ///
-/// The server can enforce limits over spans as short as a second, so the server could reject a larger burst. Source:
-/// API documentation, "Rate limits" (2026-08-22).
+/// The server can enforce limits over spans as short as a second, so it could reject a larger burst. Source: API
+/// documentation, "Rate limits" (2026-08-22).
 fn first_burst(limit_per_minute: u32) -> u32 {
     (limit_per_minute / 60).max(1)
 }

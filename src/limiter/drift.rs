@@ -1,7 +1,7 @@
 //! Learns how much of a limit other clients use.
 //!
 //! Our own count says how many tokens should remain, and a response header says how many really remain. In the long
-//! run, the difference is the amount that other clients took. The differences are summed, and the weight of each
+//! run, the difference is the amount that other clients took. The differences are added up, and the weight of each
 //! difference becomes smaller with time. After noise or a single correction, a difference with the opposite sign
 //! follows and cancels it. A steady share of other clients is found within two time constants.
 //!
@@ -9,8 +9,8 @@
 //! below zero. So the differences between the two counts contain errors. If the program leaves too much to other
 //! clients, the server's bucket becomes full, and its refill is lost. If the burst is small, response headers do not
 //! show that the bucket had room. If the share did not fall, an error at the start of a run would slow down the whole
-//! run. The learned share of the request limit does not fall by itself, because response headers report numbers of
-//! requests exactly.
+//! run. The learned share of the request limit does not fall by itself, because response headers report the exact
+//! number of requests.
 
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ mod tests {
     fn a_steady_share_is_found_within_half_a_minute() {
         let (mut drift, limit) = (Drift::default(), 6_000);
         for _ in 0..300 {
-            // A response head comes every tenth of a second. Other clients use 30 % of a limit of 100 a second.
+            // A response head comes every tenth of a second. Other clients use 30 % of a limit of 100 per second.
             let gone = (0.3 - drift.share()) * 100.0 / 10.0;
             drift.note(gone.round() as i64, limit);
         }

@@ -2,15 +2,15 @@
 //!
 //! A gateway (a proxy in front of the API) can have limits of its own without showing them. A gateway with hidden
 //! limits sends a 429 without headers, or a 500 in place of a 429.
-//! 429. The gateway's bucket is empty at each refusal. So between two refusals, the gateway accepts exactly the amount
-//!      that its limit allows. The size of the gateway's burst does not matter. The limit is computed from two refusals
-//!      that are ten seconds to a minute apart. The program computes a limit for requests and a limit for input tokens,
-//!      because a refusal does not say which of them was reached.
+//! 429. At each refusal, the gateway's bucket is empty. So between two refusals, the gateway accepts exactly the amount
+//!      that its limit allows in this time. The size of the gateway's burst does not matter. The limit is computed from
+//!      two refusals that are ten seconds to a minute apart. The program computes a limit for requests and a limit for
+//!      input tokens, because a refusal does not say which of them was reached.
 //!
-//! When a limit was found, the pool first sends slightly less than the limit, and then raises its rate. Near the limit
-//! the rate rises slowly. The longer no request is rejected, the faster the rate rises after that. If the limit that
-//! was found is too low, or the gateway has raised its limit, the pool finds the higher limit within two minutes. The
-//! rate follows the curve of TCP CUBIC (RFC 9438), which is flat around the rate of the last refusal.
+//! After a limit was found, the pool first sends slightly less than the limit, and then raises its rate. Near the limit
+//! the rate rises slowly. Later, it rises faster the longer no request is rejected. If the limit that was found is too
+//! low, or if the gateway has raised its limit, the pool finds the higher limit within two minutes. The rate follows
+//! the curve of TCP CUBIC (RFC 9438), which is flat around the rate of the last refusal.
 //!
 //! A hidden limit can cause faults, but faults can also have other causes. If the share of faults falls when the pool
 //! sends less, the cause is a limit. For this reason, a trial begins when more than a fifth of the attempts meet a
@@ -24,8 +24,8 @@ use std::time::Duration;
 use crate::clock::Instant;
 use crate::domain::Cost;
 
-/// A limit is computed from the requests that were accepted within a period. The length of the period is from `LEAST`
-/// to `LONGEST`. At least `LEAST_ACCEPTED` requests must be accepted in the period.
+/// A limit is computed from the requests that were accepted within a period. The period is at least `LEAST` and at most
+/// `LONGEST` long. At least `LEAST_ACCEPTED` requests must be accepted in the period.
 const LEAST: Duration = Duration::from_secs(10);
 const LEAST_ACCEPTED: u64 = 3;
 const LONGEST: Duration = Duration::from_secs(60);
@@ -34,8 +34,8 @@ const LONGEST: Duration = Duration::from_secs(60);
 const FIRST: f64 = 0.98;
 const FLAT: f64 = 1.03;
 const FLAT_AFTER: Duration = Duration::from_secs(20);
-/// If no request was rejected for [`FLAT_AFTER`], the next limit that is found is at least the current rate multiplied
-/// by `HELD`.
+/// After a time of [`FLAT_AFTER`] without a refusal, the next limit that is found is at least the current rate
+/// multiplied by `HELD`.
 const HELD: f64 = 0.94;
 /// The number that each fault adds to a running sum. Each accepted request subtracts 1 from the sum, so the sum grows
 /// when more than a fifth of the attempts meet a fault. A trial begins when the sum reaches `EXCESS`.
@@ -43,9 +43,9 @@ const FAULT: u32 = 4;
 const EXCESS: u32 = 8 * FAULT;
 /// When the running sum is at least `DOUBT`, faults are treated as possible refusals.
 const DOUBT: u32 = 2 * FAULT;
-/// The number of attempts after which a trial ends with a decision.
+/// A trial ends with a decision after this many attempts.
 const TRIED: u32 = 20;
-/// How long the pool waits before the next trial if a trial did not lower the share of faults enough.
+/// If a trial did not lower the share of faults enough, the pool waits this long before the next trial.
 const PAUSE: Duration = Duration::from_secs(300);
 
 /// What is known about a hidden limit.
@@ -59,7 +59,7 @@ pub(super) struct Hidden {
     faults: Faults,
 }
 
-/// The number of requests and the number of input tokens that the server accepted.
+/// How many requests and how many input tokens the server has accepted.
 #[derive(Clone, Copy, Debug, Default)]
 struct Accepted {
     requests: u64,
@@ -90,8 +90,8 @@ struct Faults {
     /// The running sum: a fault adds [`FAULT`], and an accepted request subtracts 1. The sum grows when more than a
     /// fifth of the attempts meet a fault.
     excess: u32,
-    /// The start of the current trouble: the time of its first fault. The next fields are the time of the last fault,
-    /// the requests that were accepted since the start of the trouble, and the number of faults.
+    /// The start of the current trouble: the time of its first fault. The next three fields are the time of the last
+    /// fault, the amount that was accepted since the start of the trouble, and the number of faults.
     since: Option<Instant>,
     last_at: Instant,
     accepted: Accepted,
@@ -125,7 +125,7 @@ impl Hidden {
         self.judge_trial(now);
     }
 
-    /// Call this after a refusal that came when the pool was allowed to send.
+    /// Call this after a refusal that came while the pool was not held.
     pub(super) fn on_refusal(&mut self, now: Instant) {
         self.refusals.push_back((now, self.accepted));
         while self.refusals.front().is_some_and(|(at, _)| now.since(*at) > LONGEST) {
@@ -145,7 +145,7 @@ impl Hidden {
         self.faults.last_at = now;
         self.faults.excess += FAULT;
         if self.faults.are_refusals {
-            // The pool sends less than before, but the number of faults has not fallen.
+            // The pool sends less than before, but the share of faults has not fallen.
             if self.faults.excess >= 2 * EXCESS {
                 self.give_up(now);
                 return false;
@@ -217,10 +217,10 @@ impl Hidden {
     }
 
     /// Computes the hidden limit. The gateway's bucket was empty at `since`, and the gateway has accepted `accepted`
-    /// since then. Returns whether `accepted` was large enough to compute a limit.
+    /// since then. Returns whether `accepted` was large enough for this.
     ///
-    /// If the pool used a rate for some time without a refusal, this rate can't be much too high. The computed limit is
-    /// therefore not much lower than this rate.
+    /// If the pool sent at a rate for some time without a refusal, this rate can be only slightly above the limit. For
+    /// this reason, the computed limit is at least this rate multiplied by `HELD`.
     fn find(&mut self, since: Instant, accepted: Accepted, now: Instant) -> bool {
         let passed = now.since(since);
         if passed < LEAST || accepted.requests < LEAST_ACCEPTED {
@@ -255,8 +255,8 @@ mod tests {
 
     const ONE: Cost = Cost { requests: 1, input_tokens: 100, output_tokens: 10 };
 
-    /// Simulates a client that sends as often as `hidden` allows. The simulated server accepts `limit` requests per
-    /// minute with a burst of one. Returns how many requests the server accepted and how many it rejected.
+    /// Simulates a client that sends as often as `hidden` allows. The simulated server has a limit of `limit` requests
+    /// per minute, and a burst of one request. Returns how many requests the server accepted and how many it rejected.
     fn play(hidden: &mut Hidden, mut limit: impl FnMut(u64) -> f64, as_faults: bool, seconds: u64) -> (u64, u64) {
         let (mut level, mut accepted, mut refused) = (1.0_f64, 0, 0);
         let (mut next, mut held_until) = (0.0, 0.0);
@@ -313,7 +313,7 @@ mod tests {
             tried += u32::from(hidden.on_fault(now));
         }
 
-        // Half of the attempts meet a fault, at every rate.
+        // At every rate, half of the attempts meet a fault.
         assert!(tried <= TRIED, "{tried} faults were treated as refusals");
         assert_eq!(hidden.per_minute(Instant::from_secs(200)), None);
     }

@@ -1,4 +1,4 @@
-//! Rate limits: buckets and pools of buckets. When a request ends, its real usage replaces its reservation.
+//! Rate limits: buckets and pools of buckets. When a request ends, its reservation is replaced by its real usage.
 //!
 //! This module is pure: callers pass `now`. This module owns the arithmetic of limits: it reserves amounts, replaces
 //! them with the real usage, corrects levels, changes limits, and makes pools wait. This module knows nothing of

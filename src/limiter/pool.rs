@@ -1,5 +1,5 @@
-//! All dimensions of one pool. A request is admitted by all dimensions or by none. When a request ends, its real usage
-//! replaces its reservation.
+//! All dimensions of one pool. A request is admitted by all dimensions or by none. When a request ends, its reservation
+//! is replaced by its real usage.
 //!
 //! A pool owns its dimensions, its headroom and its hold (a time in which it sends nothing). Limits come from presets,
 //! from numbers given by hand, and from response heads (the status line and headers). A response head can raise or
@@ -30,11 +30,11 @@ use super::dimension::{DimensionState, HeadSignal};
 use super::headroom::{Headroom, UnusedShare};
 use super::hidden::Hidden;
 
-/// The number of response heads that count as the first response heads of a pool.
+/// How many response heads count as the first response heads of a pool.
 const FIRST_HEADS: u32 = 8;
 /// After `HIDDEN_AFTER` answers without limit headers, the program assumes that a proxy hides these headers.
 const HIDDEN_AFTER: u32 = 20;
-/// The longest hold (time without sending) after a refusal that names no time to wait.
+/// How long a hold (time without sending) can be after a refusal that names no time to wait.
 pub(crate) const LONGEST_UNSAID_HOLD: Duration = Duration::from_secs(60);
 /// A hold of at least `LONG_HOLD` counts as trouble, because the server's buckets fill up during the hold.
 const LONG_HOLD: Duration = Duration::from_secs(10);
@@ -42,8 +42,8 @@ const LONG_HOLD: Duration = Duration::from_secs(10);
 /// `HEADROOM_AFTER_ACCELERATION` is for an acceleration limit (the rate rose too fast).
 const HEADROOM_AFTER_LIMIT: f64 = 0.03;
 const HEADROOM_AFTER_ACCELERATION: f64 = 0.5;
-/// The shortest time between two changes of the bucket rates for the headroom and the share of other clients. The rates
-/// need not change for each request.
+/// The bucket rates depend on the headroom and on the share of other clients. This is the shortest time between two
+/// changes of these rates. It would be too much work to change the rates at every request.
 const PACE_EVERY: Duration = Duration::from_millis(250);
 
 /// The dimensions of one pool, with its headroom and its hold.
@@ -52,7 +52,7 @@ pub struct Pool {
     id: PoolId,
     dimensions: [DimensionState; 3],
     held_until: Instant,
-    /// The number of consecutive holds for which the server named no length.
+    /// For how many holds in a row the server named no length.
     refusals_in_a_row: u32,
     /// The limit that the server does not report; it is learned from refusals.
     hidden: Hidden,
@@ -89,8 +89,8 @@ impl Pool {
 
     /// Replaces the limits given by hand during a run.
     ///
-    /// A new limit applies immediately. If the server last reported a lower limit, the lower limit applies. When the
-    /// user removes a limit, the reported limit applies, or `preset` if none was reported.
+    /// A new limit applies immediately. But if the limit that the server last reported is lower, the reported limit
+    /// applies. When the user removes a limit, the reported limit applies, or `preset` if none was reported.
     pub(crate) fn set_by_hand(&mut self, by_hand: RateLimits, preset: RateLimits, now: Instant) {
         self.dimensions.iter_mut().for_each(|dimension| dimension.set_by_hand(by_hand, preset, now));
         self.hidden = Hidden::default();
@@ -146,8 +146,8 @@ impl Pool {
         Dimension::ALL.map(|dimension| self.dimensions[dimension.index()].uncounted())
     }
 
-    /// Returns how much of the limits was used since the start of the run. The use is counted from the start of the run
-    /// even if the pool was made later.
+    /// Returns how much of the limits was used since the start of the run. This is true even if the pool was made
+    /// later.
     pub(crate) fn limit_use(&self, now: Instant) -> LimitUse {
         let used = |dimension: Dimension| &self.dimensions[dimension.index()].used;
         LimitUse {
@@ -194,7 +194,7 @@ impl Pool {
         Admission::Granted(Reservation { cost, taken_at: now })
     }
 
-    /// Ends a request: replaces the amount that it reserved with the amount that it used.
+    /// Ends a request: corrects its reservation to the amount that it used.
     ///
     /// `head_seen` says whether [`Pool::observe`] was called for the request before.
     pub fn settle(&mut self, reservation: Reservation, used: Cost, head_seen: bool, now: Instant) {
@@ -287,8 +287,8 @@ impl Pool {
         short
     }
 
-    /// Restarts the pool slowly after trouble (a long hold or many faults). The tokens that built up during the trouble
-    /// are not used in one burst.
+    /// Restarts the pool slowly after trouble (a long hold or many faults). During the trouble, tokens built up in the
+    /// server's buckets. With the slow restart, the run does not use them in one burst.
     pub(crate) fn restart_slowly(&mut self, now: Instant) {
         self.dimensions.iter_mut().for_each(|dimension| dimension.restart_slowly(now));
     }
@@ -302,10 +302,10 @@ impl Pool {
     /// Holds the pool: it sends nothing before `until`. `refused` is the cost of the request that was rejected. A call
     /// never shortens a hold.
     ///
-    /// The server says when it can accept the rejected request. The server does not say whether it can accept other
-    /// requests at that time. So the levels are set to the amount that the rejected request needs, and later response
-    /// heads raise the levels. If the levels stayed high, all waiting rows would be sent in one burst, and would use
-    /// everything that was refilled during the hold.
+    /// The server says when it can accept the rejected request, but not whether it can accept other requests at that
+    /// time. So the levels are set to the amounts that the rejected request needs, and later response heads raise the
+    /// levels. If the levels stayed high, all waiting rows would be sent in one burst, and would use everything that
+    /// was refilled during the hold.
     pub fn hold_until(&mut self, until: Instant, refused: Cost, now: Instant) {
         self.held_until = self.held_until.max(until);
         self.dimensions.iter_mut().for_each(|dimension| dimension.hold(refused, until));
@@ -315,8 +315,8 @@ impl Pool {
     }
 
     /// Returns how long to hold the pool (send nothing) if the server does not say how long to wait. The hold is at
-    /// least 1 s. If a limit was learned, the hold is at least the time in which this limit allows one and a half
-    /// requests. The length doubles with each consecutive refusal, up to 60 s.
+    /// least 1 s. If a limit was learned, the hold is at least as long as this limit takes to allow one and a half
+    /// requests. Each consecutive refusal doubles the length of the hold, up to 60 s.
     pub(crate) fn next_unsaid_hold(&mut self) -> Duration {
         let exponent = self.refusals_in_a_row.min(6);
         self.refusals_in_a_row += 1;
@@ -374,7 +374,7 @@ impl Pool {
     }
 }
 
-/// Returns two amounts in input tokens, for a limit on input and output together. The first amount is what a request
+/// For a limit on input and output together, returns two amounts in input tokens. The first amount is what a request
 /// used. The second amount is the part of its reservation that the request keeps. The used amount is the sum of the
 /// request's input and output tokens. A server with a limit on the sum gives nothing back, so the request keeps its
 /// whole reservation. A rejected request keeps nothing of its reservation.
@@ -425,7 +425,7 @@ mod tests {
 
         let shown = pool.limit_use(Instant::from_secs(60));
         assert_eq!(shown.counted, [1, 7, 3]);
-        // The limit is 1,000 requests per minute for the first half minute, and 2,000 after that.
+        // For the first half minute the limit is 1,000 requests per minute, and after that 2,000.
         assert_eq!(shown.allowed, [Some(500 + 1_000), Some(450_000), Some(90_000)]);
     }
 
@@ -447,7 +447,7 @@ mod tests {
             }
         }
 
-        // The expected number is half of the limit for five minutes, plus the server's first burst.
+        // The expected number is the server's first burst plus half of what the limit allows in five minutes.
         assert!((1_500..=2_110).contains(&sent), "{sent}");
     }
 
@@ -628,8 +628,8 @@ mod tests {
 
     #[test]
     fn a_limit_on_input_and_output_together_is_used_and_not_exceeded() {
-        // The server counts 85 tokens for each request, and gives no tokens back. This program estimates 70 tokens for
-        // each request. The server's bucket is full at the start, and a reply takes 50 ms.
+        // The server counts 85 tokens per request, and gives no tokens back. This program estimates 70 tokens per
+        // request. The server's bucket is full at the start, and a reply takes 50 ms.
         let (limit, counted) = (10_000, 85.0);
         let mut pool =
             Pool::new(pool(RateLimits::NONE).id, RateLimits::NONE, RateLimits::NONE, Headroom::Auto, Instant::ZERO);

@@ -3,16 +3,16 @@
 //! A request reserves its whole output when it is sent, but the server counts the output when it is produced. While the
 //! output is produced, the limit refills. So the program has to reserve only a part of the remaining output: the part
 //! that exceeds the refill. If the program reserved all of the output, a server with a small burst would seem to have
-//! no room for long answers. A version that reserved all of the output lost three quarters of its rate in a run with
-//! answers of 2,400 tokens and a burst of five seconds.
+//! no room for long answers. In a run with answers of 2,400 tokens and a burst of five seconds, a version that reserved
+//! all of the output reached only a quarter of the rate.
 
 use std::time::Duration;
 
 /// After every `FADE` answers, the weight of all answers so far is halved.
 const FADE: u32 = 200;
 
-/// The mean time from sending a request to the end of its answer. A long answer weighs more, because each answer counts
-/// in proportion to its tokens.
+/// The mean time from sending a request to the end of its answer. In this mean, each answer counts in proportion to its
+/// tokens.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Production {
     answers: u32,
@@ -36,8 +36,8 @@ impl Production {
     /// Returns how many of the `reserved` tokens the refill will not cover. `reserved` is the number of tokens that the
     /// server has not counted yet. While the server counts the reserved tokens, the limit refills by `per_second`.
     ///
-    /// The computation assumes averages: half of the output in flight is not produced yet, and half of its time is
-    /// left.
+    /// The computation assumes averages: half of the output in flight is not produced yet, and half of the production
+    /// time is left.
     pub(super) fn uncovered(&self, reserved: i64, per_second: f64) -> i64 {
         let seconds = if self.tokens > 0.0 { self.token_seconds / self.tokens } else { 0.0 };
         (reserved / 2 - (per_second * seconds / 2.0) as i64).max(0)

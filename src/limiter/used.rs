@@ -2,11 +2,10 @@
 
 use crate::clock::Instant;
 
-/// The amount that has counted against one limit, and the amount that the limit has allowed, since the start of the
-/// run.
+/// Two amounts since the start of the run: how much has counted against one limit, and how much the limit has allowed.
 ///
-/// While no limit is known, the allowed amount is unknown. When a limit becomes known, it counts from the start of the
-/// run. For example, the limit that the first response reports also counts for the time before that response.
+/// While no limit is known, the allowed amount is unknown. When a limit becomes known, it is counted from the start of
+/// the run. For example, the limit that the first response reports is also counted for the time before that response.
 #[derive(Debug, Default)]
 pub(super) struct Used {
     counted: u64,

@@ -2,13 +2,13 @@
 //!
 //! An answer can be tens of megabytes long, and a broken or hostile server can make every answer that long. For this
 //! reason, the bytes of all answers in memory are added up. The limit for the sum is [`SHARED_BYTES`]. With many
-//! requests in flight the limit is higher: [`EACH_BYTES`] for each request.
+//! requests in flight the limit is higher: [`EACH_BYTES`] per request.
 //!
 //! Below the limit, every answer is read when it comes, so slow streams of long answers don't wait for each other.
-//! Above the limit, only one answer continues to be read, even if it is very large. The answer that continues is called
-//! exempt, because the limit does not apply to it. All other answers wait until memory is free. The servers of the
-//! waiting answers stop sending, because the buffers of the network fill up. In this way, even answers of the largest
-//! size succeed, one after the other.
+//! Above the limit, the program continues to read only one answer, however large it is. This answer is called exempt,
+//! because the limit does not apply to it. All other answers wait until memory is free. The servers of the waiting
+//! answers stop sending, because the buffers of the network fill up. In this way, even answers of the largest size
+//! succeed, one after the other.
 //!
 //! - Ordinary answers are not counted, because the first [`FREE_BYTES`] of each answer are free.
 //! - An answer keeps its share of the memory until its line has been passed to the operating system. So lines that wait
@@ -17,8 +17,9 @@
 //!   limit as well.
 //!
 //! Rejected:
-//! - With a fixed share for each request in flight, memory would grow with `-c` when answers have the largest size.
-//! - The largest answer is not aborted when the sum is too high, because it was already paid for.
+//! - If each request in flight had a fixed share, memory would grow with `-c` when all answers have the largest size.
+//! - If the program aborted the largest answer when the sum is too high, it would lose an answer that was already paid
+//!   for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -26,15 +27,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 /// How many bytes of answers can be in memory before answers wait for each other. With this value, a run with 16
-/// requests in flight needs at most 64 MB, even if the server is hostile. With a value of 8, 16 or 32 MiB, the run
-/// needs more. The 64 MB contain one answer of 32 MiB, the 4 MiB of this constant, and the bytes that the client reads
-/// ahead.
+/// requests in flight needs at most 64 MB, even if the server is hostile. With a constant of 8, 16 or 32 MiB, the run
+/// needs more memory. The 64 MB contain one answer of 32 MiB, the 4 MiB of this constant, and the bytes that the client
+/// reads ahead.
 const SHARED_BYTES: usize = 4 << 20;
-/// The number of bytes that each request in flight adds to the limit, beginning with the 17th request. The bytes of a
-/// stream count twice, and on average only half of each stream has arrived. With this value, streams of up to 80,000
-/// tokens therefore don't wait.
+/// From the 17th request in flight on, each request adds this many bytes to the limit. The bytes of a stream count
+/// twice, and on average only half of each stream has arrived. So with this value, streams of up to 80,000 tokens don't
+/// wait.
 const EACH_BYTES: usize = 256 << 10;
-/// The number of bytes of each answer that are not counted. Nearly all answers are shorter than this.
+/// The first bytes of each answer, up to this number, are not counted. Nearly all answers are shorter than this.
 const FREE_BYTES: usize = 64 << 10;
 /// The bytes of an answer are counted in units of this size.
 const PIECE_BYTES: usize = 64 << 10;
@@ -74,7 +75,7 @@ impl AnswerShare {
         Self { memory, taken: 0, is_exempt: false, is_in_flight: true }
     }
 
-    /// Returns the share for the code that keeps the answer from now on, and leaves an empty share here. After this
+    /// Passes the share on to the code that keeps the answer from now on, and leaves an empty share here. After this
     /// call, the request no longer counts as in flight.
     pub(super) fn hand_over(&mut self) -> Self {
         self.end_flight();
@@ -89,7 +90,7 @@ impl AnswerShare {
         bytes <= FREE_BYTES + self.taken || self.take(bytes)
     }
 
-    /// Waits until more of the answer is allowed to be read.
+    /// Waits until the caller is allowed to read more of the answer.
     pub(super) async fn wait(&mut self) {
         let memory = Arc::clone(&self.memory);
         let _waiting = Waiting::new(&memory);

@@ -29,7 +29,7 @@ use super::answer_memory::{AnswerMemory, AnswerShare};
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) ticket: Ticket,
-    /// The response head (the status line and headers), which is reported once for each response.
+    /// The response head (the status line and headers), which is reported once per response.
     pub(super) head: Option<Head>,
     /// The usage that the beginning of the response reports. The usage is reported only if other rows wait for the
     /// beginning of this response.
@@ -89,7 +89,7 @@ impl<T: Transport> Attempt<T> {
         let fault = read_body(&mut exchange, &mut *decoder, &mut head, &mut begins, &mut end).await.err();
         let reply = decoder.finish(exchange.head(), &request);
         let mut verdict = match fault {
-            // If the status means an error, the verdict is about this error, even if the body broke off.
+            // If the status means an error, the verdict reports this error, even if the body broke off.
             Some(error) if (200..300).contains(&exchange.head().status) => with_usage(on_wire(error), &reply),
             Some(_) | None => provider.judge(exchange.head(), reply, &signals),
         };
@@ -145,7 +145,7 @@ async fn chunk<E: Exchange>(
     .await
 }
 
-/// Waits, without reading, until there is memory for more of the body. If the response head was not reported yet,
+/// Reads nothing and waits until there is memory for more of the body. If the response head was not reported yet,
 /// reports the head first.
 async fn wait_for_memory<E: Exchange>(
     exchange: &mut E,
@@ -158,7 +158,7 @@ async fn wait_for_memory<E: Exchange>(
     exchange.pause(end.share.wait()).await
 }
 
-/// Adds the usage of a broken answer, as far as it is known, to the verdict.
+/// Adds the known part of the usage of a broken answer to the verdict.
 fn with_usage(mut verdict: Verdict, reply: &Reply) -> Verdict {
     let known = match reply {
         Reply::Message(message) => message.usage,
@@ -185,7 +185,7 @@ impl EndOnce {
 
     fn report_head(&self, head: Head) {
         if let Some(reports) = &self.reports {
-            // After the end of the run, the channel is closed, and nobody needs the report.
+            // If sending fails, the run has ended, and nobody needs the report.
             let _ = reports.send(Report { ticket: self.ticket, head: Some(head), begun: None, end: None });
         }
     }

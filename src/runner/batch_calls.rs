@@ -17,16 +17,17 @@ use crate::journal::{Disk, DiskFailure, OpenMode};
 use crate::provider::{Batch, BatchApi, BatchCall, Provider};
 use crate::transport::{Exchange, Transport, WireError};
 
-/// The highest number of pages that one check of the list of batches reads. This is enough for a million batches.
+/// The highest number of pages that one check of the list of batches reads. This many pages are enough for a million
+/// batches.
 const MOST_PAGES: u32 = 1_000;
 /// The highest number of batches that one check of the list keeps.
 const MOST_FOUND: usize = 200_000;
 /// The largest size of the reply to a call, in bytes. A page with a thousand batches has half a megabyte.
 const MOST_REPLY_BYTES: usize = 16 << 20;
-/// The smallest part of the results, in bytes, that is written to the file at once.
+/// The results are written to the file in parts of at least this many bytes.
 const PIECE_BYTES: usize = 128 << 10;
 
-/// The end of a call, and the workspace of the API key, if a reply named it.
+/// The end of a call, and the workspace of the API key; the workspace is `None` if no reply named it.
 pub(super) type Reported = (Came, Option<String>);
 
 /// Makes the calls to the Batches API.
@@ -133,8 +134,9 @@ impl<T: Transport> Caller<T> {
         self.provider.batches().ok_or_else(|| fault_of("the provider does not support batches"))
     }
 
-    /// Submits a batch. The result says whether a batch was possibly created. It is certain that no batch was created
-    /// if the reply says so, or if there was no connection. A server that answers 501 can't create batches.
+    /// Submits a batch. The result says whether the server possibly created the batch. It is certain that the server
+    /// did not create a batch if the reply says so, or if there was no connection. A server that answers 501 can't
+    /// create batches.
     async fn create(&self, body: Arc<ChunkBody>) -> CreateEnd {
         let sent = match self.send(BatchCall::Create(body)).await {
             Ok(sent) => sent,

@@ -88,7 +88,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// If the run has nothing left to send online but rows are in batches, records that the run waits for batches.
+    /// If some rows are in batches and the run has nothing left to send online, records that the run waits for batches.
     pub(super) fn bind_to_batches(&mut self, now: Instant) {
         if self.lane.as_ref().is_some_and(|lane| lane.lane.has_work()) && !self.is_input_open {
             self.scheduler.bind(Reason::Batches, now);
@@ -212,8 +212,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             self.events.show_at(event, now);
         }
         let Some(lane) = &mut self.lane else { return };
-        // Each status of the run also reports the state of the batches. The event that is reported here only says that
-        // there are no more batches.
+        // Each status of the run also contains the state of the batches. The event below only says that there are no
+        // more batches.
         if lane.is_shown && lane.lane.status(now).is_none() {
             lane.is_shown = false;
             self.events.show_at(EventBody::Batches(None), now);

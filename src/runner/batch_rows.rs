@@ -1,4 +1,4 @@
-//! Writes the lines of rows in batches, after the results of these rows were read.
+//! Writes the lines of rows whose batch has ended, after the results of these rows were read.
 
 use super::ledger::Ledger;
 use super::run::Run;
@@ -77,8 +77,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             Verdict::Limited { .. } | Verdict::Overloaded { .. } | Verdict::Transient { .. } | Verdict::Aborted => {
                 self.note_again(&merged, Why::Fault);
             }
-            // The verdict is about the account at the time when the server processed the batch. The next request of the
-            // row will show the current state of the account.
+            // The verdict shows the state of the account at the time when the server processed the batch. The next
+            // request of the row will show the current state.
             Verdict::Halt(_) => self.note_again(&merged, Why::Fault),
         }
     }
@@ -208,7 +208,7 @@ impl Answered {
     }
 }
 
-/// Returns the record of an attempt in a batch that ended at `now` and cost nothing.
+/// Returns the record of an attempt that was part of a batch, ended at `now` and cost nothing.
 fn in_batch(ask: &Ask, record: Answered, now: Instant) -> AttemptRecord {
     let Answered { failed, quality, is_free: _, request_id } = record;
     AttemptRecord {

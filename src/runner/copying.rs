@@ -50,7 +50,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 
     /// Copies the answers that can be copied now. Also sends rows that have become leaders. If the leader of equal rows
-    /// got no answer, the next of them must be sent.
+    /// got no answer, the next of these rows must be sent.
     pub(super) fn serve_equal_rows(&mut self) {
         if self.equal.as_ref().is_some_and(|equal| !equal.is_empty()) {
             self.copy_due();
@@ -59,14 +59,14 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 
     /// Returns whether the run must continue because rows still wait for the answer of an equal row. After a halt, the
-    /// run does not wait for rows that could copy an answer: these rows stay pending. If open batches are left to a
-    /// later run, the run does not wait for these rows either.
+    /// run does not continue for these rows, and they stay pending. The same is true if open batches are left to a
+    /// later run.
     pub(super) fn has_rows_to_copy(&self) -> bool {
         let are_left = self.lane.as_ref().is_some_and(|lane| lane.lane.left_open().0 > 0);
         self.scheduler.halted().is_none() && !are_left && self.equal.as_ref().is_some_and(|equal| !equal.is_empty())
     }
 
-    /// Handles the end of a row for the rows that wait to copy its answer. Call this after the line of the row was
+    /// When a row has ended, updates the rows that wait to copy its answer. Call this after the line of the row was
     /// written.
     pub(super) fn note_end_of_leader(&mut self, outcome: &Outcome) {
         let key = outcome.job.key;
@@ -121,8 +121,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                     equal.last = Some((place, answer.clone()));
                     self.write_taken(Taken { job: planned.job, answer, from: TakenFrom::EqualRow });
                 }
-                // This row can't copy the answer: the line belongs to another key with the same half, the line can't be
-                // read any more, or the row is not allowed to use its answer.
+                // This row can't copy the answer, for one of three reasons: the line belongs to a different key with
+                // the same half, the line can't be read any more, or the row is not allowed to use this answer.
                 None => {
                     if let Some(planned) = equal.lead_or_park(planned) {
                         self.send_row(planned);

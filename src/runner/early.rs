@@ -3,9 +3,9 @@
 //!
 //! The preparation runs on the program's main thread. From time to time, the preparation checks whether it should end
 //! ([`Progress`]). Meanwhile, another thread receives the signals, in the runtime that the loop will use later. The
-//! signals have the same meaning as during the run. The first signal that asks the program to stop ends the preparation
-//! at the next row, because no request is in flight. A second stop signal, or the end of the grace period (the time
-//! allowed for ending), ends the program immediately.
+//! signals have the same meaning as during the run. When the first signal asks the program to stop, the preparation
+//! ends at the next row, because no request is in flight. A second stop signal, or the end of the grace period (the
+//! time allowed for ending), ends the program immediately.
 
 use std::io;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Counts a row; returns whether the survey should continue.
+    /// Counts a row, and returns whether the survey should continue.
     pub(crate) fn on_row(&self) -> bool {
         self.rows.fetch_add(1, Ordering::Relaxed);
         self.ended_by().is_none()

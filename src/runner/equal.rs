@@ -21,22 +21,22 @@ use crate::domain::{JobKey, Planned, StoredAnswer};
 use crate::journal::StoredAnswers;
 use crate::plan::{NumberOf, Repeats, half};
 
-/// The largest number of parked rows (rows that wait for an equal row). When `MOST_ROWS` rows are parked, the loop
-/// accepts no more rows. If all rows are equal, up to `MOST_ROWS` rows copy the first answer at once.
+/// The largest number of parked rows (rows that wait for an equal row). When this number is reached, the loop accepts
+/// no more rows. If all rows are equal, up to `MOST_ROWS` rows copy the first answer at once.
 const MOST_ROWS: usize = 10_000;
-/// The largest size of the parked rows, in bytes.
+/// The largest size of all parked rows together, in bytes.
 const MOST_BYTES: usize = 16 << 20;
 
 /// Rows with equal requests, and the answers that they can copy.
 #[derive(Default)]
 pub struct EqualRows {
-    /// The keys that more than one row has; `None` if these keys are not known, because the input is a pipe.
+    /// The keys that more than one row has. If the input is a pipe, these keys are not known, and the value is `None`.
     repeats: Option<Repeats>,
     /// The answers that earlier runs wrote to the same results file.
     earlier: Option<StoredAnswers>,
-    /// The places of this run's answers, by half of their key.
+    /// A map from half of a key to the place of this run's answer for this key.
     places: NumberOf,
-    /// The keys of the leaders (rows that were sent), and the parked rows that wait for each leader.
+    /// A map from the key of a leader (a row that was sent) to the parked rows that wait for this leader.
     leaders: HashMap<JobKey, VecDeque<Planned>>,
     /// Rows that can copy an answer now, each with the place of the answer.
     due: VecDeque<(Planned, u64)>,
@@ -94,8 +94,8 @@ impl EqualRows {
         }
     }
 
-    /// Makes a row the leader of its key (the row that is sent) and returns it. If the key already has a leader, parks
-    /// the row (makes it wait) and returns `None`.
+    /// Makes a row the leader of its key, so that the row is sent, and returns the row. If the key already has a
+    /// leader, parks the row (makes it wait) and returns `None`.
     pub(super) fn lead_or_park(&mut self, planned: Planned) -> Option<Planned> {
         let key = planned.job.key;
         if self.leaders.contains_key(&key) {

@@ -1,4 +1,4 @@
-//! Handles interrupts, and the end of a run that halts before the end of its input.
+//! Handles interrupts, and ends a run that halts before the end of its input.
 
 use super::ledger::Ledger;
 use super::run::Run;

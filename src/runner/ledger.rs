@@ -1,5 +1,5 @@
-//! The ledger: the functions of a journal (the files of a run) that the loop needs, and their implementation. A mark in
-//! the ledger says that a request for a row is possibly in flight.
+//! The ledger: the functions that the loop needs from a journal (the files of a run), and their implementation. A mark
+//! in the ledger says that a request for a row is possibly in flight.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -28,19 +28,19 @@ pub fn commits() -> (OnCommit, mpsc::UnboundedReceiver<Commit>) {
 /// Receives the lines of rows, and the marks of rows in flight. The lines have consecutive numbers (`seq`), and
 /// [`Commit::UpTo`] reports lines in the order of their numbers.
 pub trait Ledger {
-    /// Records that a request for a row is about to be sent (writes its mark). `at_most` is the highest possible cost
-    /// of this request and all earlier requests for the row together. If the process dies, a later run counts this
-    /// amount as spent.
+    /// Records that a request for a row is about to be sent: writes the mark of the row. `at_most` is the highest
+    /// possible cost of this request and all earlier requests for the row together. If the process dies, a later run
+    /// counts this amount as spent.
     ///
     /// # Errors
     /// Returns the reason why the mark can't be written. If the mark can't be written, the request must not be sent.
     fn mark(&mut self, ticket: Ticket, job: &Job, at_most: Money) -> Result<(), WriteFault>;
 
-    /// Records that a request has ended without a line, and that no request for its row was billed.
+    /// Records that a request has ended and got no line, and that no request for its row was billed.
     fn clear(&mut self, ticket: Ticket);
 
-    /// Records that a request has ended without a line, and that the row was billed or possibly billed. The mark of the
-    /// row stays. If another request is sent for the row, that request uses the same mark.
+    /// Records that a request has ended and got no line, and that its row was billed or possibly billed. The mark of
+    /// the row stays. If another request is sent for the row, that request uses the same mark.
     fn keep(&mut self, ticket: Ticket, job: JobId);
 
     /// Writes the line of a finished row. The mark of the row stays until the line is on disk.
@@ -50,9 +50,9 @@ pub trait Ledger {
     /// is in a line of an earlier run.
     fn write_unsent(&mut self, seq: u64, outcome: &Outcome);
 
-    /// Writes the line of a row that is not finished. The last answer of such a row was not accepted, and a request
-    /// with this `purpose` is sent next. If the row has a mark, the mark stays until the line is on disk. The next
-    /// request gets a mark of its own.
+    /// Writes the line of a row that is not finished. The last answer of this row was not accepted, and a request with
+    /// this `purpose` is sent next. If the row has a mark, the mark stays until the line is on disk. The next request
+    /// gets a mark of its own.
     fn write_step(&mut self, seq: u64, ticket: Option<Ticket>, step: &Outcome, purpose: Purpose);
 
     /// Writes the line of a row that is rejected before it is sent.
@@ -68,7 +68,7 @@ pub trait Ledger {
     /// the answer.
     ///
     /// # Errors
-    /// Returns the reason why the answer can't be read again, as text.
+    /// Returns a text that says why the answer can't be read again.
     fn keep_answer(&mut self, _outcome: &Outcome) -> Result<u64, String> {
         Err("no answer is kept".to_owned())
     }
@@ -81,13 +81,13 @@ pub trait Ledger {
         None
     }
 
-    /// The loop calls this when every line up to `seq` is on disk.
+    /// The loop calls this when all lines up to number `seq` are on disk.
     fn on_committed(&mut self, seq: u64);
 
-    /// Returns the size of the lines that are not on disk yet, in bytes.
+    /// Returns the total size in bytes of the lines that are not on disk yet.
     fn backlog_bytes(&self) -> usize;
 
-    /// Returns the size of the lines that are possibly still in memory, in bytes.
+    /// Returns the total size in bytes of the lines that are possibly still in memory.
     fn unwritten_bytes(&self) -> usize {
         0
     }
@@ -100,7 +100,7 @@ pub trait Ledger {
     /// since the last call must not be sent.
     fn flush(&mut self) -> Result<(), WriteFault>;
 
-    /// Writes lines to disk as soon as possible from now on, because the run waits for nothing else.
+    /// From now on, writes lines to disk as soon as possible, because the run waits for nothing else.
     fn hurry(&mut self) {}
 }
 
@@ -109,15 +109,14 @@ pub trait Ledger {
 enum AfterSync {
     /// The slot becomes free. The file does not change: a later run finds the line and therefore ignores the slot.
     Release,
-    /// The slot is cleared in the file. The row of the slot is not finished, so a later run would count the slot
-    /// although there is a line.
+    /// The slot is cleared in the file. The row of the slot is not finished, so a later run would otherwise count the
+    /// slot although there is a line.
     Clear,
 }
 
 /// A ledger that writes to the journal (the files of a run).
 ///
-/// If writing fails, the journal reports the failure once, as a failed commit. After a failure to write, calls have no
-/// effect.
+/// If writing fails, the journal reports this once, as a failed commit. From then on, calls have no effect.
 pub struct JournalLedger {
     journal: Journal,
     clock: RunClock,
@@ -136,8 +135,8 @@ impl JournalLedger {
         Self { journal, clock, slots: Vec::new(), kept: HashMap::new(), unsynced: VecDeque::new(), last_seq: 0 }
     }
 
-    /// Adds the cost of canaries (test requests) to the sums that later runs read. No line of the results includes the
-    /// cost of canaries.
+    /// Adds the cost of canaries (test requests) to the sums that later runs read, because no line of the results
+    /// includes this cost.
     ///
     /// # Errors
     /// Any [`JournalError::Disk`].
@@ -151,7 +150,7 @@ impl JournalLedger {
     /// # Errors
     /// Any [`JournalError::Disk`].
     pub fn close(mut self, input: InputRead, keeps_marks: bool) -> Result<journal::Closed, JournalError> {
-        // The journal writes the lines that belong to the slots to disk before it writes the slots.
+        // Before the journal writes the slots, it writes their lines to disk.
         for (_, slot, then) in self.unsynced.drain(..) {
             match then {
                 AfterSync::Release => {}
@@ -172,7 +171,8 @@ impl JournalLedger {
         self.journal.keep_answers_in(file);
     }
 
-    /// Writes error lines for rows that were not answered before the run ended, so that no row from a pipe is lost.
+    /// If rows were not answered before the run ended, writes error lines for these rows, so that no row from a pipe is
+    /// lost.
     pub(crate) fn write_canceled(&mut self, rows: Vec<Job>) {
         // Rows that already have a line with their last answer are left out, because a later run continues from that
         // answer.
@@ -235,7 +235,7 @@ impl Ledger for JournalLedger {
 
     fn write_step(&mut self, seq: u64, ticket: Option<Ticket>, step: &Outcome, purpose: Purpose) {
         let own = ticket.and_then(|ticket| self.take_slot(ticket));
-        // If an earlier attempt of the row failed and was billed, the row has kept its slot. The line also contains
+        // If an earlier attempt of the row failed and was billed, the row has kept its slot, and the line also contains
         // that attempt.
         let kept = if self.kept.is_empty() { None } else { self.kept.remove(&step.job.id) };
         let slots = own.into_iter().chain(kept);
@@ -298,5 +298,5 @@ impl Ledger for JournalLedger {
     }
 }
 
-/// Ignores a failure, because the journal reports it as a failed commit or when the journal is closed.
+/// Ignores a failure, because the journal reports it later: as a failed commit, or when the journal is closed.
 fn reported_elsewhere<T>(_: Result<T, JournalError>) {}

@@ -1,4 +1,4 @@
-//! Lines that are not on disk yet: how many bytes can wait, and what happens when lines are on disk.
+//! Lines that are not on disk yet: how many bytes of lines can wait, and what happens when they are on disk.
 
 use super::answer_memory::AnswerShare;
 use super::ledger::{Commit, Ledger};
@@ -8,13 +8,13 @@ use crate::report::Reporter;
 use crate::transport::Transport;
 
 /// The run sends no more requests while `BACKLOG_BYTES` bytes of lines or more wait for the disk. At forty thousand
-/// rows per second, a run reaches this limit a fifth of a second after the disk stops writing. At the usual rate limits
-/// of an account, it takes hours to reach this limit. The lines that wait are lost if the power fails. Lines for
-/// standard output wait in memory.
+/// rows per second, a run reaches this limit a fifth of a second after the disk stops writing. A run within the rate
+/// limits of a typical account takes hours to reach this limit. The lines that wait are lost if the power fails. Lines
+/// for standard output wait in memory.
 pub(super) const BACKLOG_BYTES: usize = 8 << 20;
-/// The run sends no more requests while `UNSYNCED_BYTES` bytes of rows or more wait for their lines to be on disk. Rows
-/// are kept until their lines are on disk. A limit on rows in memory is needed because a row can be a thousand times as
-/// long as its answer.
+/// While rows with `UNSYNCED_BYTES` bytes or more wait until their lines are on disk, the run sends no more requests.
+/// Rows are kept until their lines are on disk. A limit on rows in memory is needed because a row can be a thousand
+/// times as long as its answer.
 pub(super) const UNSYNCED_BYTES: usize = 8 << 20;
 /// If more than `UNWRITTEN_BYTES` bytes of lines are in memory, a large answer keeps its share of the memory for
 /// answers until its line is written.
@@ -55,8 +55,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     /// Counts rows as pending if their lines could not be written.
     pub(super) fn keep_unsynced(&mut self) {
         self.finish.pending += self.unsynced.len();
-        // Some of the lines that could not be written contain answers. Answers in lines that could not be written were
-        // paid for and are lost.
+        // Some of the lines that could not be written contain answers. These answers were paid for and are lost.
         self.finish.maybe_paid += self.unsynced.answers();
         self.finish.kept.extend(self.unsynced.take_jobs());
     }

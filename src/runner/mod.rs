@@ -1,5 +1,5 @@
-//! The run: sends the requests that the scheduler chooses, writes results as lines, and reports an event for each line
-//! that is on disk.
+//! The run: sends the requests that the scheduler chooses, writes each result as a line, and reports an event when the
+//! line is on disk.
 //!
 //! [`drive`] runs the loop of a run. The loop owns the scheduler, so no locks are needed. Each attempt is a task, and
 //! all attempts report over one channel. The loop knows nothing of formats, sockets and files. Rows come over a channel
@@ -24,7 +24,7 @@
 //!   possibly sent. The marks of one iteration of the loop are written together.
 //! - The lines of answers that have arrived are passed to the operating system before more requests are sent. So a
 //!   crash never loses more answers than there are requests in flight.
-//! - While too many lines wait for a slow disk or for a slow reader of standard output, the loop sends no requests and
+//! - If too many lines wait for a slow disk or for a slow reader of standard output, the loop sends no requests and
 //!   accepts no rows.
 
 mod answer_memory;

@@ -63,9 +63,9 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Clears the mark in the ledger (the record of a request in flight) for a request that has ended without a line.
-    /// If the row was possibly billed, the mark stays. Until the row has a line, only the mark tells a later run that
-    /// the row was billed.
+    /// If a request has ended and got no line, clears its mark in the ledger (the record of a request in flight). If
+    /// the row was possibly billed, the mark stays. Until the row has a line, only the mark tells a later run that the
+    /// row was billed.
     fn release(&mut self, ticket: Ticket, keeps_mark: Option<JobId>) {
         match keeps_mark {
             Some(job) => self.ledger.keep(ticket, job),
@@ -73,7 +73,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Writes the line of a row that is not finished: its last answer was not accepted, and another request is sent.
+    /// Writes the line of a row that is not finished: the row's last answer was not accepted, and another request is
+    /// sent.
     pub(super) fn record_step(&mut self, ticket: Option<Ticket>, step: &Outcome, purpose: Purpose) {
         let (usage, cost) = (usage_of(step.unrecorded()), cost_of(step.unrecorded()));
         let row = step.job.custom_id.as_str().into();
@@ -95,7 +96,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         match self.scheduler.offer_answered(answered, now) {
             Next::Finished(outcome) => self.write_unsent(*outcome),
             Next::FollowUp { step, purpose } => self.record_step(None, &step, purpose),
-            // A last answer that is known is in a line of an earlier run, or in the results of a batch.
+            // If a row's last answer is already known, it is in a line of an earlier run, or in the results of a batch.
             Next::More { .. } | Next::Again { .. } | Next::Pending { .. } | Next::NoRow => {}
         }
     }

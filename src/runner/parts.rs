@@ -19,8 +19,7 @@ use crate::scheduler::Scheduler;
 
 /// The parts that a run is made of.
 pub struct Parts<T, L, R> {
-    /// The routes of the run: for each endpoint, the provider that makes the requests and the transport that sends
-    /// them.
+    /// The routes of the run: each endpoint has a provider that makes the requests and a transport that sends them.
     pub routes: Routes<T>,
     /// The scheduler, without rows.
     pub scheduler: Scheduler,
@@ -33,7 +32,7 @@ pub struct Parts<T, L, R> {
     /// The batch lane, which sends rows in batches and collects the batches of earlier runs. The value is `None` if
     /// there is nothing to collect and every row is sent online.
     pub lane: Option<LaneParts>,
-    /// The rows whose last answer an earlier run did not accept, together with that answer.
+    /// The rows whose last answer was not accepted by an earlier run, each together with that answer.
     pub unfinished: HashMap<RowId, UnfinishedRow>,
     /// The rows with equal requests that copy answers; `None` if every equal row is sent.
     pub equal: Option<EqualRows>,
@@ -46,7 +45,7 @@ pub struct Parts<T, L, R> {
     /// The id of the run.
     pub run: Arc<str>,
     /// How long requests in flight can continue after an interrupt that asks the run to stop. `None` means the default
-    /// of each signal: no time limit after Ctrl-C, and 30 seconds after other signals.
+    /// of the signal: no time limit after Ctrl-C, and 30 seconds after other signals.
     pub grace: Option<Duration>,
     /// Whether rows that this run does not answer are kept for the caller, and not only counted.
     pub keep_pending: bool,
@@ -59,15 +58,15 @@ pub struct Finish {
     pub halted: Option<HaltReason>,
     /// The providers that stopped, with their reasons, in the order of the chain.
     pub stopped: Vec<(Arc<str>, HaltReason)>,
-    /// The number of rows that were read, but were not answered and did not fail.
+    /// The number of pending rows, that is, rows that were read but neither answered nor failed.
     pub pending: u64,
-    /// The pending rows themselves, if pending rows are kept. The list includes rows whose lines could not be written.
+    /// The pending rows themselves; empty unless pending rows are kept. The list includes rows whose lines could not be
+    /// written.
     pub kept: Vec<Job>,
     /// The number of requests that were aborted in flight. Aborted requests were possibly billed.
     pub aborted: u64,
-    /// The number of pending rows that were billed or possibly billed. If there are pending rows that were billed, the
-    /// marks must stay when the ledger is closed. No line shows that these rows were billed, so the next run finds them
-    /// by their marks.
+    /// The number of pending rows that were billed or possibly billed. If there are such rows, their marks must stay
+    /// when the ledger is closed. No line shows that these rows were billed, so the next run finds them by their marks.
     pub maybe_billed: u64,
     /// The money that the run spent on canaries (test requests): see
     /// [`JournalLedger::carry`](super::JournalLedger::carry).
@@ -75,7 +74,7 @@ pub struct Finish {
     /// The number of attempts of this run that were possibly billed and whose answers were not kept. Aborted attempts
     /// are included in this number.
     pub maybe_paid: u64,
-    /// The number of batches that are open or not collected, and the number of their rows.
+    /// How many batches are open or not collected, and how many rows they contain.
     pub batches: (u64, u64),
     /// An error of the input itself, as text. No rows were read after an error of the input.
     pub input_error: Option<String>,

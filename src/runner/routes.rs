@@ -1,4 +1,4 @@
-//! The routes of a run: for each endpoint, the provider that makes the requests and the transport that sends them.
+//! The routes of a run: each endpoint has a provider that makes the requests and a transport that sends them.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::provider::Provider;
 pub struct Route<T> {
     /// The transport, which sends requests to the server.
     pub transport: Arc<T>,
-    /// The provider, which makes requests from rows, and replies from responses.
+    /// The provider, which turns rows into requests and responses into replies.
     pub provider: Arc<dyn Provider>,
 }
 

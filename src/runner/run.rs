@@ -26,7 +26,7 @@ pub(super) struct Run<T, L, R> {
     pub(super) lane: Option<RunLane<T>>,
     pub(super) scheduler: Scheduler,
     pub(super) ledger: L,
-    /// The rows whose last answer an earlier run did not accept, together with that answer.
+    /// The rows whose last answer was not accepted by an earlier run, each together with that answer.
     pub(super) unfinished: HashMap<RowId, UnfinishedRow>,
     /// The rows with equal requests that copy answers; `None` if every equal row is sent.
     pub(super) equal: Option<EqualRows>,
@@ -35,7 +35,7 @@ pub(super) struct Run<T, L, R> {
     pub(super) keep_pending: bool,
     pub(super) grace: Option<Duration>,
     /// The attempts that were marked as in flight in this iteration of the loop and have not been sent yet. The flag of
-    /// each attempt says whether it asks for a stream.
+    /// an attempt says whether its request asks for a stream.
     pub(super) marked: Vec<(Ticket, bool)>,
     /// The lines that are not on disk yet.
     pub(super) unsynced: UnsyncedLines,
@@ -44,10 +44,10 @@ pub(super) struct Run<T, L, R> {
     pub(super) is_input_open: bool,
     /// Whether the reporter was told that the run has halted.
     pub(super) is_draining: bool,
-    /// Whether the reporter was told of an outage whose end has not been reported.
+    /// Whether the reporter was told of an outage but not yet of its end.
     pub(super) has_outage: bool,
     pub(super) interrupts_seen: u32,
-    /// When requests in flight are aborted; `None` if no time is set.
+    /// The instant at which requests in flight are aborted; `None` if no instant is set.
     pub(super) abort_at: Option<tokio::time::Instant>,
     pub(super) finish: Finish,
 }

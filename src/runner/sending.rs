@@ -1,4 +1,5 @@
-//! Sends requests. Each request that the scheduler allows is first marked in the ledger as in flight, and then sent.
+//! Sends requests. Sends the requests that the scheduler allows. Before a request is sent, the ledger marks it as in
+//! flight.
 
 use super::ledger::Ledger;
 use super::run::Run;

@@ -1,7 +1,7 @@
 //! Interrupts from the operating system (signals).
 //!
 //! The program calls [`Signals::install`] before it reads its input, and catches signals from then on. Most signals end
-//! a program that does not catch them. If several signals of one kind come before the run receives the next signal,
+//! a program that does not catch them. If several signals of one kind come before the run receives the first of them,
 //! only one of them is kept. If the hang-up signal was already ignored when the program started, for example because of
 //! `nohup`, it stays ignored. The program recognizes an ignored signal only if the operating system shows which signals
 //! are ignored.
@@ -41,8 +41,7 @@ pub enum Interrupt {
     Refused(String),
 }
 
-/// A function that is called when the settings should be read again (signal USR2). The function must return without
-/// delay.
+/// The function to call when the settings should be read again (signal USR2). The function must return without delay.
 pub(crate) type OnReread = Box<dyn FnMut() + Send>;
 
 /// The meaning of a signal for the program.

@@ -69,7 +69,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 }
 
-/// Returns the end of a sentence that says which requests the run waits for.
+/// Returns the last part of a sentence: which requests the run waits for.
 fn waited_for(in_flight: usize) -> String {
     match in_flight {
         0 => String::new(),

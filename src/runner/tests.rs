@@ -1,4 +1,4 @@
-//! Tests of a loop whose lines are not written, because the disk hangs or nobody reads standard output.
+//! Tests of the loop when lines are not written, because the disk hangs or nobody reads standard output.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,9 +46,9 @@ async fn lines_of_rejected_rows_are_bounded_by_their_bytes() {
     assert_eq!(stats.failed_total(), ROWS);
 }
 
-/// Runs rows whose lines have a certain length. In the first minute of the run, no line is reported as on disk. After
-/// the first minute, every line is reported as on disk. Returns how many lines the run wrote in the first minute, and
-/// how the run ended.
+/// Runs rows whose lines have the length `line_bytes`. In the first minute of the run, no line is reported as on disk.
+/// After the first minute, every line is reported as on disk. Returns how many lines the run wrote in the first minute,
+/// and how the run ended.
 async fn whole(mut row: impl FnMut() -> Incoming, line_bytes: usize) -> (u64, Finish, Stats) {
     let (commits_in, commits) = mpsc::unbounded_channel();
     let (feed_in, feed) = mpsc::channel(ROWS as usize);

@@ -88,7 +88,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             let until = match (self.dispatch(), lane_until) {
                 (Some(online), Some(lane)) => online.min(lane),
                 (Some(until), None) | (None, Some(until)) => until,
-                // The disk is slow: answers for equal rows are copied when enough lines are on disk.
+                // The disk is slow, so answers for equal rows are copied only when enough lines are on disk.
                 (None, None) if self.has_rows_to_copy() => Instant::NEVER,
                 (None, None) => return,
             };

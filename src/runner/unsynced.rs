@@ -1,4 +1,4 @@
-//! Keeps the data that belongs to a line until the line is on disk.
+//! Keeps the data of each line until the line is on disk.
 
 use std::collections::VecDeque;
 
@@ -20,21 +20,22 @@ pub(super) struct UnsyncedLines {
 struct Unsynced {
     seq: u64,
     event: EventBody,
-    /// The row of the line, if pending rows are kept. If the line can't be written, this row is pending.
+    /// The row of the line; `None` unless pending rows are kept. If the line can't be written, this row is pending.
     job: Option<Box<Job>>,
-    /// The share of a large answer in the memory for answers. The share is kept as long as the line is in memory.
+    /// The share that the line's answer, if it is large, has in the memory for answers. This share is kept as long as
+    /// the line is in memory.
     share: Option<AnswerShare>,
 }
 
 impl UnsyncedLines {
-    /// Adds the next line, with the event that reports it. Returns the number of the line.
+    /// Adds the next line, with the event that reports this line. Returns the number of the line.
     pub(super) fn push(&mut self, event: EventBody) -> u64 {
         self.last_seq += 1;
         self.lines.push_back(Unsynced { seq: self.last_seq, event, job: None, share: None });
         self.last_seq
     }
 
-    /// Adds a row and a share of the memory for answers to the last line.
+    /// Keeps a row, and a share of the memory for answers, together with the last line.
     pub(super) fn keep_with_last(&mut self, job: Option<Box<Job>>, share: Option<AnswerShare>) {
         if let Some(last) = self.lines.back_mut() {
             self.bytes += job.as_ref().map_or(0, |job| job.bytes());
@@ -67,7 +68,7 @@ impl UnsyncedLines {
         self.lines.is_empty()
     }
 
-    /// Returns the size of the rows that are kept, in bytes.
+    /// Returns the total size in bytes of the rows that are kept.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

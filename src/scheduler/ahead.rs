@@ -2,19 +2,19 @@
 //!
 //! The scheduler asks for more rows until enough rows wait. With one pool, the wanted number of waiting rows is at
 //! least twice the window (the number of requests allowed in flight). With several pools, the wanted number is several
-//! thousand, so that every pool has rows of its own. Rows can be large, so their bytes are limited as well. All rows
-//! that wait or are in flight have at most [`MOST_BYTES`] bytes together, plus the size of one row. Small rows never
+//! thousand, so that every pool has rows of its own. Rows can be large, so their bytes are limited as well. Together,
+//! all rows that wait or are in flight have at most [`MOST_BYTES`] bytes plus the size of one row. Small rows never
 //! reach the limit on bytes.
 //!
 //! The scheduler stops asking for rows when its rows have [`MOST_BYTES`] bytes or more. For this reason one row always
-//! fits, even if it is larger than the limit. When a policy replaces the request of a row, the new request counts as
-//! well, and can exceed the limit.
+//! fits, even if it is larger than the limit. When a policy replaces the request of a row, the bytes of the new request
+//! count as well, and can exceed the limit.
 //!
-//! All pools share the bytes for rows. If a pool must wait or has low limits, its rows can use up all the bytes. If all
-//! bytes are used up, no more rows are read. A pool with rows later in the input then has nothing to send. Reading
-//! starts again by itself. Each row ends with an answer, a failure or the halt of its endpoint, and then another row is
-//! read. If all rows of one pool come before all rows of another pool, the input is read from several places in turn
-//! (`order`). Rows of both pools then come alternately.
+//! All pools share the bytes for rows. If a pool must wait or has low limits, its rows can use up all the bytes. No
+//! more rows are read then, and a pool whose rows come later in the input has nothing to send. Reading starts again by
+//! itself. Each row ends with an answer, a failure or the halt of its endpoint, and then another row is read. If the
+//! rows of one pool all come before the rows of another pool, the input is read from several places in turn (`order`).
+//! Rows of both pools then alternate.
 //!
 //! Rejected: a share of the bytes for each pool. The reader reads rows in the order of the input, so it can't skip the
 //! rows of one pool to reach another pool.
@@ -28,8 +28,8 @@ use super::state::Scheduler;
 const LOOKAHEAD: usize = 64;
 /// The smallest number of waiting rows that the scheduler wants with several pools.
 const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
-/// Rows behind gates (`gate`) wait until another row has written their prefix to the prompt cache. The highest number
-/// of rows behind gates that are left out when the waiting rows are counted.
+/// Rows behind gates (`gate`) wait until another row has written their prefix to the prompt cache. When the waiting
+/// rows are counted, at most this many rows behind gates are left out.
 const MOST_BEHIND_GATES: usize = 8192;
 /// The number of rows that the scheduler keeps ready to probe (test) an endpoint that fails. Only rows that have not
 /// failed are counted.
@@ -51,7 +51,7 @@ impl Scheduler {
             0 | 1 => (2 * window).max(LOOKAHEAD),
             _ => LOOKAHEAD_OF_MANY_POOLS.max(2 * window),
         };
-        // Rows behind gates (that wait for a prefix) can't be sent yet, so more rows are read in their place.
+        // Rows behind gates wait for a prefix and can't be sent yet, so other rows are read in their place.
         let behind_gates = self.gates.waiting();
         let wanted = lookahead.saturating_sub(self.waiting() - behind_gates.min(MOST_BEHIND_GATES));
         let is_failing = self.endpoints.iter().any(|endpoint| endpoint.health.is_failing());
@@ -75,7 +75,7 @@ impl Scheduler {
         self.waiting() + self.in_flight() > 0
     }
 
-    /// Returns whether the rows in the scheduler use all the bytes that rows may use.
+    /// Returns whether the rows in the scheduler use all the bytes that are available for rows.
     pub(super) fn is_full(&self) -> bool {
         self.row_bytes >= MOST_BYTES
     }
@@ -233,8 +233,8 @@ mod tests {
         }
     }
 
-    /// Returns settings that were chosen at random. With `asks_more`, the settings contain a policy that sends further
-    /// requests of another size for a row.
+    /// Returns random settings. With `asks_more`, the settings contain a policy that sends further requests for a row,
+    /// of a different size.
     fn random_config(asks_more: bool, random: &mut fastrand::Rng) -> Config {
         let mut config = config(RateLimits::new(600, 400_000, 80_000), random.usize(1..50));
         config.retry_for = Duration::from_secs(random.u64(5..100));

@@ -1,5 +1,4 @@
-//! Decides what happens to the endpoint and to the row after an answer, or after the API has rejected the request with
-//! status 403 or 404.
+//! Decides what happens to the endpoint and to the row after an answer, or after a rejection with status 403 or 404.
 
 use std::sync::Arc;
 
@@ -79,7 +78,7 @@ impl Scheduler {
     }
 
     /// Makes all pools of an endpoint restart slowly. Little was sent during the trouble, so the server's buckets are
-    /// full. Without the slow restart, all tokens in the server's buckets would be used in one burst.
+    /// full. Without the slow restart, the run would use all tokens in these buckets in one burst.
     pub(super) fn restart_slowly(&mut self, end: &End) {
         self.pools_of(end.endpoint).for_each(|pool| pool.restart_slowly(end.now));
     }
@@ -114,7 +113,7 @@ impl Scheduler {
         let model = entry.planned.ask.model.clone();
         let access = &mut self.endpoints[end.endpoint].access;
         if access.has_answered(&model) {
-            // The model has answered before, so this 404 has another cause.
+            // The model has answered before, so this 404 has a different cause.
             return self.fail(entry, ErrorClass::InvalidRequest, failure, false, end);
         }
         if let Some(ask) = self.ask_elsewhere(&entry, end.endpoint, FallbackCase::Model) {

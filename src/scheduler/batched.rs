@@ -1,5 +1,5 @@
-//! Rows that are sent in batches. The scheduler does not send the rows of batches. But the scheduler counts the money
-//! and the failures of batches together with those of the rows that it sends.
+//! Rows that are sent in batches. The scheduler does not send these rows, but it counts their money and their failures
+//! together with the money and the failures of the rows that it sends.
 
 use std::time::Duration;
 
@@ -51,8 +51,8 @@ impl Scheduler {
     }
 
     /// Stops the endpoint of the batches, or the whole run, after a failed call for batches. All batches are at the
-    /// first endpoint of the chain. If the chain sends rows to the next endpoint because of a failed call for batches,
-    /// only the first endpoint stops. If rows can't be sent to the next endpoint, the whole run stops.
+    /// first endpoint of the chain. If the chain can send the rows to the next endpoint after such a failure, only the
+    /// first endpoint stops. Otherwise, the whole run stops.
     pub(crate) fn halt_batches(&mut self, reason: HaltReason, now: Instant) {
         let leads_on = case_of_halt(&reason).is_some_and(|case| self.falls_back(case));
         match leads_on && self.next_endpoint(0).is_some() {
@@ -66,7 +66,7 @@ impl Scheduler {
         self.halted.is_none() && self.chain_len() > 0 && self.endpoints[0].halted.is_some()
     }
 
-    /// Returns the limits of a pool as far as they are known.
+    /// Returns the known limits of a pool.
     pub(crate) fn expected_limits(&self, pool: &PoolId) -> RateLimits {
         match self.index.get(pool) {
             Some(at) => self.pools[*at].pool.limits(),

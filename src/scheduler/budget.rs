@@ -1,8 +1,9 @@
 //! The limits that the user sets for a whole run: money, requests and time.
 //!
 //! Before a request is sent, the highest possible cost of its answer is reserved ([`crate::domain::Ask::expense`]).
-//! When the answer has come, its real cost replaces the reserved cost. In this way, requests in flight can't exceed the
-//! budget. If an attempt was possibly billed but no answer is kept, the whole reserved cost counts as spent.
+//! When the answer has come, its real cost replaces the reserved cost. In this way, the cost of the requests in flight
+//! can't exceed the budget. If an attempt was possibly billed but no answer is kept, the whole reserved cost counts as
+//! spent.
 
 use std::time::Duration;
 
@@ -94,7 +95,7 @@ impl Budget {
         Room::Yes
     }
 
-    /// Reserves money for requests that were sent before the run began.
+    /// Reserves money for requests that earlier runs sent.
     pub(super) fn restore(&mut self, most: Money) {
         self.reserved += most;
     }

@@ -2,16 +2,16 @@
 //! fails or only some rows fail.
 //!
 //! If a row makes the server fail, the server answers every attempt of that row with 500. If the endpoint is in
-//! trouble, the server answers every row with 500. After several faults with no answer between them, the program
-//! therefore can't know whether the rows or the endpoint is the cause. For this reason, an endpoint that seems to fail
-//! is probed (tested) with a canary and a row alternately. The canary has a prompt of one word and `max_tokens` 1, and
-//! goes to the model of a row that failed. The result of the canary has one of three meanings:
+//! trouble, the server answers every row with 500. So after several faults with no answer between them, the program
+//! can't know whether the cause is the rows or the endpoint. For this reason, an endpoint that seems to fail is probed
+//! (tested) with a canary and a row alternately. The canary has a prompt of one word and `max_tokens` 1, and uses the
+//! model of a row that failed. The result of the canary has one of three meanings:
 //!
 //! - If the canary is answered, the endpoint works. If a row fails after that, the row is the cause.
 //! - If the canary fails in the same way as the rows, the whole endpoint fails. As long as the endpoint fails, a fault
 //!   does not use up a try of its row.
-//! - If the canary fails in another way, or is rejected, the result shows nothing, because some gateways accept only
-//!   certain requests.
+//! - If the canary is rejected or fails in a different way than the rows, the result shows nothing, because some
+//!   gateways accept only certain requests.
 //!
 //! A gateway that hides its limits can also reject requests with status 500. After a short pause, a gateway with hidden
 //! limits has room again, and can answer the canary. So with such a gateway, an answered canary does not prove that the
@@ -21,8 +21,8 @@
 //! An answered canary costs about a thousandth of a cent. The limits and the budget apply to a canary, as they apply to
 //! a row. When the limits or the budget have no room, the canary is not sent. No line is written for a canary.
 //!
-//! Rejected: probing a failing endpoint with good rows that were kept back from other parts of the input. At the end of
-//! a run, no rows were left for this purpose. So an outage at the end of a run put good rows into the error log.
+//! Rejected: keeping back some good rows of the input to probe a failing endpoint with them. At the end of a run, none
+//! of these rows were left. So an outage at that time put good rows into the error log.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ use super::state::Scheduler;
 use super::step::Step;
 use super::warmth::Plan;
 
-/// If the canary's pool has no room, it is checked again after `ASK_AGAIN` at the latest.
+/// If the canary's pool has no room, the scheduler checks the pool again after `ASK_AGAIN` at the latest.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// After each answered canary, one row is sent alone. If `PROOF` rows that were sent alone have failed, the faults are
 /// not hidden refusals (refusals that look like faults).
@@ -80,8 +80,7 @@ impl Scheduler {
         self.wants_canary(at).then(|| endpoint.health.probe_at().max(endpoint.canary.not_before))
     }
 
-    /// Returns whether the next probe of an endpoint is a canary. The next probe is a canary if the endpoint fails and
-    /// rows wait for it.
+    /// Returns whether the next probe of an endpoint is a canary.
     fn wants_canary(&self, at: usize) -> bool {
         let endpoint = &self.endpoints[at];
         endpoint.health.is_failing()
@@ -165,7 +164,7 @@ mod tests {
 
     const RETRY_FOR: u64 = 1_800;
 
-    /// The result of a whole simulated run.
+    /// The result of a simulated run.
     #[derive(Debug, Default, PartialEq)]
     struct Came {
         answered: usize,
@@ -180,8 +179,8 @@ mod tests {
         Verdict::Transient { class: ErrorClass::Server, retry_after: None, maybe_paid: false, failure }
     }
 
-    /// Simulates a run in which each request ends after a tenth of a second. The verdict on a row depends on its number
-    /// and on the time in whole seconds. The verdict on a canary depends only on the time.
+    /// Simulates a run in which each request ends after a tenth of a second. The verdict on a row depends on the id of
+    /// the row and on the time in whole seconds. The verdict on a canary depends only on the time.
     fn play(
         rows: usize,
         config: Config,

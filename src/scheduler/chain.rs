@@ -21,9 +21,9 @@ use super::flights::End;
 use super::state::Scheduler;
 use super::step::Next;
 
-/// After a row has moved, reporters show for at least `SHOWN` that rows are sent to the next endpoint.
+/// For at least this long after a row has moved, reporters show that rows are sent to the next endpoint.
 const SHOWN: Duration = Duration::from_secs(60);
-/// How many answers that report an overload make a row move to the next endpoint.
+/// A row moves to the next endpoint after it has received this many overload responses.
 const OVERLOADS: u32 = 2;
 
 /// Why a row leaves its endpoint after an attempt.
@@ -32,7 +32,7 @@ pub(super) struct Leaves {
     pub(super) class: ErrorClass,
     /// The HTTP status of the row's last attempt.
     pub(super) status: Option<u16>,
-    /// The kind of limit that the attempt met, if a limit was the reason.
+    /// The kind of limit that the attempt met; `None` unless a limit was the reason.
     pub(super) limit: Option<LimitKind>,
 }
 
@@ -53,12 +53,12 @@ impl Scheduler {
         self.config.fallback.as_ref()?.on.limit
     }
 
-    /// Returns the next endpoint after `from` in the chain that has not halted.
+    /// Among the endpoints after `from` in the chain, returns the first that has not halted.
     pub(super) fn next_endpoint(&self, from: usize) -> Option<usize> {
         (from + 1..self.chain_len()).find(|at| self.endpoints[*at].halted.is_none())
     }
 
-    /// Returns whether an endpoint is left that has not halted and can get rows of the input.
+    /// Returns whether at least one endpoint has not halted and can get rows of the input.
     pub(super) fn is_endpoint_left(&self) -> bool {
         if self.config.fallback.is_none() {
             return self.endpoints.iter().any(|endpoint| endpoint.halted.is_none());
@@ -69,7 +69,7 @@ impl Scheduler {
         first.is_some_and(|endpoint| endpoint.halted.is_none())
     }
 
-    /// Returns the request of a row for the next endpoint in the chain that accepts the row.
+    /// Makes the request of a row for the next endpoint in the chain, among those that accept the row.
     ///
     /// # Errors
     /// Returns the reason why no endpoint accepts the row; `None` if rows do not move in this case, or if no endpoint
@@ -118,8 +118,8 @@ impl Scheduler {
         }
     }
 
-    /// Returns the request of a row for the next endpoint in the chain that accepts the row. If no endpoint accepts the
-    /// row, tells the user the reason, at most once in a run.
+    /// Makes the request of a row for the next endpoint in the chain, among those that accept the row. If no endpoint
+    /// accepts the row, the user is told the reason, at most once in a run.
     pub(super) fn ask_elsewhere(&mut self, entry: &Entry, from: usize, case: FallbackCase) -> Option<Box<Ask>> {
         match self.next_ask(entry, from, case) {
             Ok(ask) => Some(ask),
@@ -137,11 +137,11 @@ impl Scheduler {
         }
     }
 
-    /// Returns the reason to move a row that still has tries; `None` if the row stays at its endpoint. The row has
+    /// Returns the reason to move a row that has tries left; `None` if the row stays at its endpoint. The row has
     /// waited since `since`, and its next try at this endpoint would be at `at`.
     pub(super) fn early_case(&self, entry: &Entry, since: Instant, at: Instant, end: &End) -> Option<FallbackCase> {
         let next = self.next_endpoint(end.endpoint)?;
-        // A row can't come back to its endpoint, so it does not move to an endpoint that fails.
+        // A row can't come back to its endpoint, so it does not move if the new endpoint fails.
         if entry.must_stay || self.endpoints[next].health.is_failing() {
             return None;
         }
@@ -152,8 +152,8 @@ impl Scheduler {
         (is_long(end.now.since(since)) || is_long(at.since(end.now))).then_some(FallbackCase::Limit)
     }
 
-    /// Returns whether a row may be sent again. The user can forbid this for rows whose last attempt was possibly
-    /// billed.
+    /// Returns whether the program is allowed to send a row again. The user can forbid this for rows whose last attempt
+    /// was possibly billed.
     pub(super) fn may_send_again(&self, entry: &Entry) -> bool {
         self.config.retry_ambiguous || !entry.attempts.last().is_some_and(|attempt| attempt.maybe_paid)
     }
@@ -193,8 +193,8 @@ impl Scheduler {
         self.fail(entry, leaves.class, failure, is_retryable, end)
     }
 
-    /// Decides whether a row that the model refused to answer moves to the next endpoint. If the row moves, returns the
-    /// row's request for that endpoint, and the failure that records the refusal. `provider` is the provider whose
+    /// Decides whether a row moves to the next endpoint after the model refused to answer it. If the row moves, returns
+    /// the row's request for that endpoint, and the failure that records the refusal. `provider` is the provider whose
     /// model refused to answer. The result is `None` if the row stays at its endpoint.
     pub(super) fn after_refusal(
         &self,
@@ -232,8 +232,8 @@ impl Scheduler {
         self.events.push(EventBody::Diverted { from: endpoint.id.provider.clone(), to: to.clone(), why });
     }
 
-    /// Ends detours (the sending of rows to the next endpoint) that are over. The endpoints of these detours get their
-    /// own rows again.
+    /// During a detour, an endpoint's rows are sent to the next endpoint. This function ends the detours whose time is
+    /// over, so that these endpoints get their own rows again.
     pub(super) fn end_detours(&mut self, now: Instant) {
         for at in 0..self.chain_len() {
             let Endpoint { id, health, halted, detour, .. } = &self.endpoints[at];

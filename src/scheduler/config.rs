@@ -24,7 +24,7 @@ pub enum StreamMode {
     Off,
 }
 
-/// A function that computes the limits that a pool begins with.
+/// A function that computes the first limits of a pool.
 pub type LimitsOf = Box<dyn Fn(&PoolId) -> RateLimits + Send>;
 /// A function that computes the cost of an attempt from its usage; `None` for a model without a price.
 pub type RealCost = Box<dyn Fn(&Ask, &Usage) -> Option<Money> + Send>;
@@ -39,9 +39,9 @@ pub struct Config {
     /// The share of each limit that is left unused.
     pub headroom: Headroom,
     /// The endpoints that are known from the start. An endpoint that is not in this list is added with its first row.
-    /// The list matters if an endpoint halts and no other endpoint has had rows so far. The run then continues only if
-    /// the list contains another endpoint. With `fallback`, this list is the chain: rows go to the first endpoint, then
-    /// to the next.
+    /// The list matters if an endpoint halts before any other endpoint has had rows. The run then continues only if the
+    /// list contains another endpoint. With `fallback`, this list is the chain: rows go to the first endpoint, then to
+    /// the next.
     pub endpoints: Vec<EndpointId>,
     /// The first concurrency window (the number of requests that are allowed in flight) of each endpoint.
     pub window: Window,
@@ -50,7 +50,7 @@ pub struct Config {
     /// How long a row can wait because of limits and overload. The same limit applies to how long the run waits for a
     /// failing endpoint.
     pub retry_for: Duration,
-    /// Whether the endpoint answered rows of this input in an earlier run.
+    /// Whether an earlier run got answers from the endpoint for rows of this input.
     pub has_worked_before: bool,
     /// Whether a request that was possibly billed is tried again.
     pub retry_ambiguous: bool,
@@ -66,7 +66,7 @@ pub struct Config {
     /// The policy that decides what to do after an answer or a failure. With `None`, every answer and every failure is
     /// kept as it is.
     pub policy: Option<Policy>,
-    /// The chain of endpoints, with the cases in which rows are sent to the next endpoint; `None` if rows never move.
+    /// The settings of the chain of endpoints; `None` if rows never move to another endpoint.
     pub fallback: Option<Fallback>,
     /// The seed of the random numbers for all jitter.
     pub seed: u64,

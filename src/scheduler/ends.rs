@@ -102,7 +102,7 @@ impl Scheduler {
     }
 
     /// Handles the end of an attempt of a row that shares prefixes with other rows. If the row must be sent again
-    /// without cache marks, returns what happens to it; otherwise `None`.
+    /// without cache marks, returns what happens to the row; otherwise returns `None`.
     fn on_cached_end(&mut self, entry: &mut Entry, verdict: &Verdict, end: &End) -> Option<Next> {
         entry.planned.ask.prefixes.as_ref()?;
         let sent = SentPlan { endpoint: end.endpoint, plan: end.plan, sent_at: end.sent_at };
@@ -163,11 +163,11 @@ impl Scheduler {
 
 /// Returns the amounts of the limits that an attempt used. For an answer, the amounts are its usage. For a refusal, the
 /// amounts are one request and no tokens. If no answer came but the server possibly processed the request, the amounts
-/// are one request, its input and a part of its output.
+/// are one request, the input of the request and a part of the predicted output.
 ///
-/// An answer can break off at any point, so the output that it used is not known. Half of the predicted output counts
-/// as used. If none of the output counted, the row would be sent again too early, and the server would reject it
-/// because of the output limit.
+/// An answer can break off at any point, so the number of output tokens that it used is not known. Half of the
+/// predicted output counts as used. If none of the output counted, the row would be sent again too early, and the
+/// server would reject it because of the output limit.
 fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     let small = |tokens: u64| u32::try_from(tokens).unwrap_or(u32::MAX);
     match verdict {
@@ -184,7 +184,7 @@ fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     }
 }
 
-/// Returns the amount of the budget that an attempt used. For an answered attempt, the amount is its cost.
+/// Returns the part of the budget that an attempt used. For an answered attempt, the amount is its cost.
 fn charged(verdict: &Verdict, cost: Option<Money>) -> Money {
     match verdict {
         Verdict::Answered(_) | Verdict::Paused { .. } => cost.unwrap_or(Money::ZERO),

@@ -18,8 +18,8 @@ pub struct Fallback {
     pub ask_for: AskFor,
 }
 
-/// Returns the case of `--fallback-on` that the halt of an endpoint belongs to; `None` if the reason of the halt
-/// concerns the whole run.
+/// Returns the case of `--fallback-on` to which the halt of an endpoint belongs; `None` if the halt concerns the whole
+/// run.
 pub(super) fn case_of_halt(reason: &HaltReason) -> Option<FallbackCase> {
     match reason {
         HaltReason::Key(_) | HaltReason::Forbidden(_) | HaltReason::Account(_) => Some(FallbackCase::Account),
@@ -38,7 +38,8 @@ pub(super) fn case_of_halt(reason: &HaltReason) -> Option<FallbackCase> {
     }
 }
 
-/// Returns the case of `--fallback-on` for a row that has used up its tries; `None` if the row itself is the cause.
+/// Returns the case of `--fallback-on` for a row that has used up its tries; `None` if the row itself caused the
+/// failures.
 pub(super) fn case_of_failure(class: ErrorClass) -> Option<FallbackCase> {
     match class {
         ErrorClass::RateLimit => Some(FallbackCase::Limit),

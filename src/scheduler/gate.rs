@@ -63,8 +63,8 @@ impl Gates {
         self.closed.values().flatten().map(|entry| &**entry)
     }
 
-    /// Removes each waiting row that `is_wanted` accepts from its gate, and returns these rows. The gates of the other
-    /// rows stay closed.
+    /// Removes the waiting rows that `is_wanted` accepts from their gates, and returns these rows. The gates of the
+    /// other rows stay closed.
     pub(super) fn take(&mut self, mut is_wanted: impl FnMut(&Entry) -> bool) -> Vec<Box<Entry>> {
         let mut taken = Vec::new();
         for behind in self.closed.values_mut() {

@@ -2,9 +2,9 @@
 
 use crate::domain::{ErrorClass, Failure, HaltReason};
 
-/// The number of finished rows that the default rule checks.
+/// How many finished rows the default rule checks.
 const FIRST: u64 = 10;
-/// The number of rows that must be finished before the share of failed rows is checked.
+/// How many rows must be finished before the share of failed rows is checked.
 const ENOUGH_FOR_SHARE: u64 = 20;
 
 /// The rule.
@@ -15,10 +15,10 @@ pub enum HaltRule {
     AllAlike,
     /// The run never stops because rows fail.
     Never,
-    /// The run stops when the given number of rows has failed.
+    /// The run stops when this many rows have failed.
     Failures(u64),
-    /// The run stops when more than the given share (0 to 1) of the finished rows has failed. The share of failed rows
-    /// is not checked before twenty rows are finished.
+    /// The run stops when more than this share (0 to 1) of the finished rows has failed. The share of failed rows is
+    /// not checked before twenty rows are finished.
     Share(f64),
 }
 

@@ -47,8 +47,8 @@ impl Scheduler {
     }
 
     /// Stops a run that can answer no more rows. Each remaining row belongs to a halted endpoint, or to a model that
-    /// was not found. The remaining rows stay pending for a later run. If a chain has left no row pending, the run ends
-    /// normally.
+    /// was not found. The remaining rows stay pending for a later run. In a run with a chain, if no row is left
+    /// pending, the run ends normally.
     pub(super) fn halt_for_endpoints(&mut self) {
         if self.config.fallback.is_some() && self.left == 0 {
             return;
@@ -111,7 +111,7 @@ impl Scheduler {
     }
 }
 
-/// Returns the class of a row's attempt that failed because its endpoint halted.
+/// Returns the error class of an attempt that failed because its endpoint halted.
 pub(super) fn class_of(reason: &HaltReason) -> ErrorClass {
     match reason {
         HaltReason::Key(_) | HaltReason::Forbidden(_) => ErrorClass::Auth,

@@ -25,13 +25,13 @@
 //!
 //! A pool sends its rows in the order in which they came, with two exceptions. Rows that are tried again are sent
 //! first. Small rows pass a big row that waits until its bucket has enough tokens (`passing`). If two rows share a
-//! prefix, one row writes it to the prompt cache (`warmth`). The row that does not write the prefix can wait behind a
-//! gate (`gate`) until the prefix is written.
+//! prefix, one row writes it to the prompt cache (`warmth`). The other row can wait behind a gate (`gate`) until the
+//! prefix is written.
 //!
 //! In all tries of a row, its request stays the same, byte for byte, except for its cache marks. The cache marks depend
-//! on what is in the cache when the request is sent. The first try decides whether the request asks for a stream. The
-//! decision whether to ask for a stream changes in two cases. The program can't read the endpoint's streams
-//! (`endpoint::streaming`), or other rows wait for the beginning of the response.
+//! on what is in the cache when the request is sent. The first try decides whether the request asks for a stream. A
+//! later try changes this in two cases: the program can't read the endpoint's streams (`endpoint::streaming`), or other
+//! rows wait for the beginning of the response.
 //!
 //! Several endpoints can form a chain: a list in the order in which they are used. A row that can't be sent to its
 //! endpoint soon is sent to the next endpoint of the chain (`chain`). A row never moves back to an earlier endpoint.

@@ -1,20 +1,20 @@
 //! The order in which the rows of a file are read.
 //!
-//! A file can have phases, for example if its rows are sorted by length. In each phase, one limit slows the run down,
-//! and the other limits are not used fully. For example, a run over a file with three phases took 2.05 times the
+//! A file can have phases, for example if its rows are sorted by length. In each phase, a different limit slows the run
+//! down, and the other limits are not used fully. For example, a run over a file with three phases took 2.05 times the
 //! shortest possible time. With the same rows in mixed order, a run took 1.00 times that time. For this reason, the
 //! program first reads the input once, at little cost, to gather the sizes of its rows ([`Sizes`]). [`Sizes::advise`]
-//! computes how much time is saved if the file is read from several places, one row from each in turn.
+//! computes how much time the run saves if it reads the file from several places, one row from each place in turn.
 //!
 //! Different models can also cause phases. While all rows of one model are sent, the limits of the other models are not
 //! used.
 //!
 //! This module is pure (it reads no file and no clock). The module knows nothing about files: it sees rows as numbers,
-//! and sizes as costs. The memory that this module needs is limited, however long the input is.
+//! and sizes as costs. However long the input is, this module needs only a limited amount of memory.
 //!
-//! The order of the file is kept unless it takes at least 1.05 times as long as another order. The order of the file
-//! has two advantages. First, rows that share a prompt prefix are often next to each other, so the prompt cache can be
-//! used. Second, people like to see their file answered from the first row to the last.
+//! The order of the file is kept unless a run in this order takes at least 1.05 times as long as in another order. The
+//! order of the file has two advantages. First, rows that share a prompt prefix are often next to each other, so the
+//! prompt cache can be used. Second, people like to see their file answered from the first row to the last.
 //!
 //! Rejected:
 //! - A random order of the rows needs a seek for each row.
@@ -28,8 +28,8 @@ const BLOCKS: usize = 1024;
 /// The maximum number of places from which a file is read in turn. Each place from which a file is read needs an open
 /// file position and a buffer.
 const PLACES: usize = 64;
-/// The smallest gain for which another order is used. The gain is the time in the order of the file, divided by the
-/// time in the other order.
+/// The smallest gain for which the order of the file is changed. The gain is the time that a run takes in the order of
+/// the file, divided by the time that it takes in the new order.
 const WORTH_IT: f64 = 1.05;
 /// Phases that take less than `SPAN_SECS` seconds do not matter, because the token buckets compensate for them. For
 /// this reason, the time of a run is computed in spans of at least `SPAN_SECS`.
@@ -50,7 +50,7 @@ pub struct Sizes {
     rows_per_block: u64,
 }
 
-/// For each pool and dimension, the amount that the rows of a block need.
+/// The amounts that the rows of a block need, per pool and dimension.
 type Block = Vec<[u64; 3]>;
 
 impl Default for Sizes {
@@ -92,8 +92,8 @@ impl Sizes {
         self.blocks.len()
     }
 
-    /// Returns the best order under these limits, and its gain. The gain is the time in the order of the file, divided
-    /// by the time in the best order.
+    /// Returns the best order under these limits, and its gain. The gain is the time that a run takes in the order of
+    /// the file, divided by the time that it takes in the best order.
     pub fn advise(&self, limits_of: &dyn Fn(&PoolId) -> RateLimits) -> (ReadingOrder, f64) {
         let limits: Vec<_> = self.pools.iter().map(limits_of).collect();
         let gain = |places: usize| {
@@ -106,7 +106,7 @@ impl Sizes {
         if best < WORTH_IT {
             return (ReadingOrder::AsWritten, 1.0);
         }
-        // The chosen number of places is the smallest number with at least 98 % of the best gain.
+        // This is the smallest number of places that reaches at least 98 % of the best gain.
         let places = choices().find(|&places| gain(places) >= best * 0.98);
         places.map_or((ReadingOrder::AsWritten, 1.0), |places| (ReadingOrder::Interleaved { places }, gain(places)))
     }
@@ -162,15 +162,15 @@ pub enum ReadingOrder {
 }
 
 impl ReadingOrder {
-    /// Returns the number of the first row at each place, for an input of `rows` rows. Numbers begin at 0. The reader
-    /// opens the input at each of the returned rows.
+    /// For an input of `rows` rows, returns the index of the first row at each place, counted from 0. The reader opens
+    /// the input at each of the returned rows.
     pub(crate) fn starts(self, rows: u64) -> Vec<u64> {
         let places = self.places();
         (0..places).map(|place| rows * place / places).collect()
     }
 
-    /// Returns the numbers of all rows in the order in which they are read. The numbers start at 0, and each number
-    /// occurs once.
+    /// Returns the indexes of all rows in the order in which the rows are read. The indexes are counted from 0, and
+    /// each index occurs once.
     pub fn rows(self, rows: u64) -> impl Iterator<Item = u64> {
         let places = self.places();
         let start = move |place| rows * place / places;

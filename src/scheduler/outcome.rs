@@ -63,7 +63,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns whether a row is allowed to use an answer that already exists: the policy must accept the answer.
+    /// Returns whether a row is allowed to use an answer that already exists. The policy must accept the answer.
     pub(crate) fn accepts(&self, planned: &Planned, stored: &StoredAnswer) -> bool {
         let keeps = |policy| accepts(policy, &planned.job, &planned.ask, stored);
         self.config.policy.as_ref().is_none_or(keeps)
@@ -147,7 +147,8 @@ impl Scheduler {
         Next::Pending { planned: Box::new(entry.planned), maybe_paid }
     }
 
-    /// Counts a row that stays pending for a later run. Returns whether the row was billed or possibly billed.
+    /// Counts a row that stays pending for a later run, and returns whether an attempt of the row was billed or
+    /// possibly billed.
     pub(super) fn note_pending(&mut self, entry: &Entry) -> bool {
         let maybe_paid = entry.may_be_billed();
         self.left += 1;

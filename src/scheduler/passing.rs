@@ -1,9 +1,10 @@
 //! Lets small rows pass a big row that waits until its bucket has enough tokens.
 //!
 //! A row that needs a large part of a minute's tokens waits until its bucket contains these tokens. A big row can wait
-//! for up to a minute. During the wait of the big row, the small rows behind it can use a quarter of the refill. So the
-//! big row waits for at most four thirds of the refill time of its tokens. Small rows are sent at a quarter of the
-//! limit or more. Passing does not make the run longer, because the limit is used fully either way.
+//! for up to a minute. During this wait, the small rows behind the big row can use a quarter of the refill. So the big
+//! row waits for at most four thirds of the time that its tokens take to refill. The rate at which small rows are sent
+//! is at least a quarter of the limit. Passing does not make the run longer, because the limit is used fully either
+//! way.
 //!
 //! The tokens of passing rows are counted from the instant at which the big row first had to wait. In this way, the
 //! wait of the big row is limited, however many rows pass it.
@@ -12,8 +13,8 @@
 //! waits for tokens, rows that read from the cache pass it, because they need few input tokens.
 //!
 //! Rejected:
-//! - If small rows got half of the refill, a big row would wait until its bucket has refilled twice, plus a short time
-//!   for the headroom.
+//! - If small rows got half of the refill, a big row would have to wait for two refills of its bucket, plus a short
+//!   time for the headroom.
 //! - Rows can't pass with spare tokens, because a big row that waits needs all tokens.
 //! - With a queue for each size of rows, the order of the answers would be very different from the order of the input.
 
@@ -37,7 +38,7 @@ const SMALL_PART: u32 = 4;
 const REACH: usize = 64;
 
 impl Passing {
-    /// Returns when the rows behind the big row can take `more` additional tokens.
+    /// Returns the earliest instant at which the rows behind the big row can take `more` additional tokens.
     fn free_at(&self, more: u32, per_second: f64) -> Instant {
         let due = (self.taken + u64::from(more)) as f64 / (per_second * SHARE);
         self.since + Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX)
@@ -57,9 +58,9 @@ impl PoolState {
 
 impl Scheduler {
     /// Looks for a row that is allowed to pass the first row of a pool's queue. The first row needs `cost` and waits
-    /// for `dimension` until `until`. Returns two values. The first value contains the place of a row that is allowed
-    /// to pass, its use of the prompt cache, and its reservation. The first value is `None` if no row is allowed to
-    /// pass. The second value says when to call this again.
+    /// for `dimension` until `until`. Returns two values. The first value is `None` if no row is allowed to pass.
+    /// Otherwise, it contains the place of the row that is allowed to pass, the row's use of the prompt cache, and the
+    /// row's reservation. The second value says when to call this again.
     pub(super) fn who_passes(
         &mut self,
         pool: usize,

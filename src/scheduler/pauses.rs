@@ -8,8 +8,8 @@ use crate::domain::{HaltReason, Reason};
 use super::state::Scheduler;
 use super::step::Step;
 
-/// The shortest pause after which the run starts slowly. During a long pause the server's buckets fill up, and their
-/// tokens are not used in one burst.
+/// The shortest pause after which the run starts slowly. The server's buckets fill up during a long pause. With a slow
+/// start, the run does not use their tokens in one burst.
 const LONG_PAUSE: Duration = Duration::from_secs(10);
 
 impl Scheduler {

@@ -1,4 +1,4 @@
-//! Decides what the run does next: it sends a row, or it waits until a certain instant and gives the reason.
+//! Decides what the run does next: it sends a row, or it waits until an instant, for a given reason.
 
 use crate::clock::Instant;
 use crate::domain::{Cost, HaltReason, Money, Reason};
@@ -81,7 +81,7 @@ impl Scheduler {
         Step::Wait { until: soonest.0, reason: soonest.1 }
     }
 
-    /// Returns the step of a run that has halted: the run waits for its requests in flight.
+    /// Returns the step of a run that has halted and waits for its requests in flight.
     fn drain(&self) -> Step {
         match self.in_flight() {
             0 => Step::Drained,
@@ -109,8 +109,8 @@ impl Scheduler {
         Step::Wait { until, reason }
     }
 
-    /// Finds the endpoints that have ready rows and can get requests. If no endpoint can get a request now, returns
-    /// until when to wait, and the reason.
+    /// Finds the endpoints that have ready rows and can get requests. If no endpoint can get a request now, returns the
+    /// instant of the next check, and the reason to wait.
     fn check_endpoints(&mut self, now: Instant) -> Option<(Instant, Reason)> {
         let next_wake = self.later.first_at();
         let is_only = self.endpoints.len() == 1;
@@ -132,7 +132,7 @@ impl Scheduler {
     }
 
     /// Sends the first row of a pool, or a smaller row that is allowed to pass it. If neither row can be sent now,
-    /// returns until when to wait, and the reason.
+    /// returns the instant of the next check, and the reason to wait.
     fn start(&mut self, pool: usize, now: Instant) -> Result<Step, (Instant, Reason)> {
         let is_probe = self.endpoints[self.pools[pool].endpoint].health.is_failing();
         let (first, plan) = loop {

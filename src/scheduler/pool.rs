@@ -10,9 +10,9 @@ use super::config::StreamMode;
 use super::entry::Entry;
 use super::prediction::Prediction;
 
-/// The number of rows among which the next probe (a row that tests a failing endpoint) is chosen.
+/// The next probe (a row that tests a failing endpoint) is chosen from this many rows.
 const PROBED: usize = 1024;
-/// The `max_tokens` above which requests are always streamed. Without a stream, the response to a request with a large
+/// Requests with a larger `max_tokens` are always streamed. Without a stream, the response to a request with a large
 /// `max_tokens` would be silent for more than ten minutes.
 ///
 /// Source: official SDKs, `3600 * max_tokens / 128000 > 600` (2026-11-20).
@@ -33,9 +33,9 @@ pub(super) struct PoolState {
     streamed: u32,
     /// The wait of a big row at the front of the queue; `None` while no big row waits there.
     pub(super) passing: Option<Passing>,
-    /// The start of the first hold (wait after a refusal) since the last answer.
+    /// When the pool was first held (made to wait) after its last answer; `None` if it was not held.
     pub(super) held_since: Option<Instant>,
-    /// The end of the first row's wait if this wait is long enough to send rows to another endpoint; otherwise `None`.
+    /// The end of the first row's wait; `None` unless this wait is long enough to send rows to another endpoint.
     pub(super) closed_until: Option<Instant>,
     /// The pools at other endpoints that last received rows of this pool. The list has at most one pool for each
     /// endpoint.
@@ -67,8 +67,8 @@ impl PoolState {
         }
     }
 
-    /// Returns the amounts that a request reserves. `read` is the number of the request's estimated input tokens that
-    /// will probably be read from the cache.
+    /// Returns the amounts that a request reserves. `read` says how many of the request's estimated input tokens will
+    /// probably be read from the cache.
     pub(super) fn cost(&self, ask: &Ask, read: u32) -> Cost {
         let mut cost = self.prediction.cost(ask, read);
         if self.pool.counts_together() {
@@ -77,15 +77,15 @@ impl PoolState {
         cost
     }
 
-    /// Returns the position of the row that is sent as the next probe of a failing endpoint. The probe is the first of
-    /// the rows with the fewest rejections and faults.
+    /// Returns the position of the row that is sent as the next probe of a failing endpoint. Among the rows with the
+    /// fewest rejections and faults, the first row is the probe.
     pub(super) fn next_probe(&self) -> usize {
         let places = self.ready.iter().take(PROBED).enumerate();
         places.min_by_key(|(_, entry)| entry.turns).map_or(0, |(place, _)| place)
     }
 
     /// Decides whether a request asks for a stream. All tries of a request use the same decision, so call this only
-    /// once for each request.
+    /// once per request.
     pub(super) fn wants_stream(&mut self, mode: StreamMode, ask: &Ask) -> bool {
         match mode {
             StreamMode::On => true,

@@ -2,32 +2,32 @@
 //! each template.
 //!
 //! The predicted output is a quantile of the lengths of real answers. The reason is that limits count only tokens that
-//! are produced, and `max_tokens` says little about their number. The predicted input is the estimate from the text,
-//! multiplied by the learned ratio of real to estimated tokens. The ratio corrects for differences between tokenizers,
-//! and for the share of the input that is read from the cache. The output and the input are predicted separately for
-//! each template. The rows of a template share their writing system, their language and their cached prefix. For the
-//! first rows of a template, the figures of the whole pool are used.
+//! are produced, and `max_tokens` says little about their number. The predicted number of input tokens is the estimate
+//! from the text, multiplied by the learned ratio of real tokens to estimated tokens. The ratio corrects for
+//! differences between tokenizers, and for the share of the input that is read from the cache. The output and the input
+//! are predicted separately for each template. The rows of a template share their writing system, their language and
+//! their cached prefix. For the first rows of a template, the figures of the whole pool are used.
 //!
 //! Rejected:
-//! - One ratio for each writing system would not show the share of input that is read from the cache. Also, a template
+//! - One ratio per writing system would not show which share of the input is read from the cache. Also, a template
 //!   rarely mixes writing systems.
 //! - If the mean length of the output were reserved, a few long answers would delay all other answers.
-//! - If `max_tokens` were reserved as the output, and were ten times the real length, the run would reach only a tenth
+//! - If `max_tokens` were reserved as the output, and answers used only a tenth of it, the run would reach only a tenth
 //!   of the possible rate.
 
 use std::collections::HashMap;
 
 use crate::domain::{Ask, Cost, Usage};
 
-/// The number of templates for which the prediction learns separately. Rows of additional templates use the pool's
+/// The prediction learns separately for at most this many templates. Rows of additional templates use the pool's
 /// prediction.
 const TEMPLATES: usize = 1024;
-/// The quantile of the real output lengths that is reserved for a request. The quantile is slightly above the middle,
-/// so most answers use less than was reserved.
+/// A request reserves this quantile of the real output lengths. The quantile is slightly above the middle, so most
+/// answers use less than was reserved.
 const QUANTILE: f64 = 0.6;
 /// The number of output tokens that is predicted for a row before the first answer.
 const FIRST_OUTPUT: u32 = 256;
-/// The number of answers after which the output lengths of a template are used.
+/// The output lengths of a template are used after this many answers.
 const ENOUGH: u32 = 10;
 /// After every `FADE` answers, the weight of all answers so far is halved.
 const FADE: u32 = 500;
@@ -67,8 +67,8 @@ impl Ratio {
 }
 
 impl Prediction {
-    /// Returns the cost to reserve for a request. `read` is the number of the request's estimated input tokens that
-    /// will probably be read from the cache.
+    /// Returns the cost to reserve for a request. `read` says how many of the request's estimated input tokens will
+    /// probably be read from the cache.
     pub(super) fn cost(&self, ask: &Ask, read: u32) -> Cost {
         let known = self.templates.get(&ask.template);
         let output = match known {

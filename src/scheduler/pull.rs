@@ -2,14 +2,14 @@
 //!
 //! A pool is closed if its first row would wait longer than the user allows in a chain. An endpoint is closed while it
 //! fails. The rows of a closed pool stay in its queue. The next endpoint takes the rows from this queue one at a time,
-//! and only if it can send them soon. So only as many rows move as can be sent. When an endpoint opens again, it still
-//! has rows of its own.
+//! and only if it can send them soon. So no more rows move than the next endpoint can send. When a closed endpoint
+//! opens again, it still has rows of its own.
 //!
 //! A closed pool opens only when it sends a row again, even if the rest of its wait is short. If the pool opened
 //! earlier, the next endpoint would have nothing to send during the rest of the wait.
 //!
-//! A hold (the wait of a pool after a refusal) can be longer than `--retry-for`. During a hold that is longer, rows
-//! that no other endpoint accepts are left for a later run.
+//! If a hold (the wait of a pool after a refusal) is longer than `--retry-for`, the rows that no other endpoint accepts
+//! are left for a later run.
 
 use crate::clock::Instant;
 use crate::domain::{Ask, FallbackCase, HaltReason};
@@ -17,7 +17,7 @@ use crate::domain::{Ask, FallbackCase, HaltReason};
 use super::entry::Entry;
 use super::state::Scheduler;
 
-/// The number of rows of a queue that are checked to find a row that another endpoint accepts.
+/// At most this many rows of a queue are checked to find a row that another endpoint accepts.
 const REACH: usize = 1024;
 
 /// Whether an endpoint can take a row from another endpoint.
@@ -56,7 +56,7 @@ impl Scheduler {
         }
     }
 
-    /// Lets the endpoints of the chain take rows from closed pools and endpoints: at most one row of each pool.
+    /// Lets the endpoints of the chain take rows from closed pools and endpoints, at most one row per pool.
     pub(super) fn pull(&mut self, now: Instant) {
         self.end_detours(now);
         for turn in 0..self.pools.len() {
@@ -113,8 +113,8 @@ impl Scheduler {
     /// Looks for an endpoint that takes a waiting row now, and returns the row's request for that endpoint.
     fn taker(&mut self, pool: usize, place: usize, now: Instant) -> Taker {
         let from = self.pools[pool].endpoint;
-        // If more rows come from the input, a failing endpoint keeps one row for its next probe, unless the other
-        // endpoint is idle.
+        // If the input has more rows, a failing endpoint keeps one row for its next probe, unless the other endpoint is
+        // idle.
         let is_last = self.pools[pool].ready.len() == 1;
         let is_kept = is_last && self.endpoints[from].health.is_failing() && !self.is_input_closed;
         let (mut why, mut is_any_closed) = (None, false);
@@ -152,7 +152,7 @@ impl Scheduler {
     fn takes(&mut self, to: usize, pool: usize, now: Instant) -> Takes {
         let endpoint = &self.endpoints[to];
         if endpoint.health.is_failing() {
-            // A failing endpoint without a row would never be probed (tested).
+            // If a failing endpoint had no row, it would never be probed (tested).
             let has_later = || self.later.rows().any(|entry| endpoint.id.is_of(entry));
             if endpoint.in_flight > 0 || endpoint.ready > 0 || has_later() {
                 return Takes::Closed(Instant::NEVER);

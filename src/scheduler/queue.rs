@@ -12,7 +12,7 @@ use super::fallback::case_of_halt;
 use super::pool::PoolState;
 use super::state::Scheduler;
 
-/// How many other rows can be sent before a row that the API rejected several times. With this limit, rows with many
+/// If the API has rejected a row several times, at most this many other rows are sent before it. So rows with many
 /// rejections take turns.
 const REACH: usize = 8;
 
@@ -39,7 +39,7 @@ impl Scheduler {
     }
 
     /// Queues a row at the front of its pool. If the row was rejected or met a fault at least twice, up to [`REACH`]
-    /// rows stay in front of it. The rows that stay in front failed less often and do not need more tokens. So rows
+    /// rows stay in front of it. A row stays in front if it failed less often and does not need more tokens. So rows
     /// that fail often take turns.
     pub(super) fn queue_in_turn(&mut self, entry: Box<Entry>, now: Instant) {
         self.queue(entry, now, |pool, entry| {
@@ -106,7 +106,7 @@ impl Scheduler {
         self.set_aside.push(entry.planned);
     }
 
-    /// Sets aside a row that this run will not answer, and gives up its lead (its task of writing a prefix to the
+    /// Sets aside a row that this run will not answer. The row gives up its lead (its task of writing a prefix to the
     /// cache). If other rows waited for a prefix that the row led, the first of them becomes the leader.
     pub(super) fn put_aside_and_give_up_lead(&mut self, mut entry: Box<Entry>, now: Instant) {
         if let Some(endpoint) = self.endpoint_of_entry(&entry) {

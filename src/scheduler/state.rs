@@ -47,7 +47,7 @@ pub struct Scheduler {
     /// Rows that this run will not answer. Rows that were set aside stay here until [`Scheduler::take_set_aside`] takes
     /// them.
     pub(super) set_aside: Vec<Planned>,
-    /// The number of rows that were set aside with a paid answer that is in no line of the results.
+    /// Among the rows that were set aside, the number of rows with a paid answer that is in no line of the results.
     pub(super) unkept: u64,
     /// The number of rows that are left for a later run although they were billed or possibly billed.
     pub(super) maybe_billed: u64,
@@ -55,15 +55,15 @@ pub struct Scheduler {
     pub(super) left: u64,
     /// The reason why rows are left for a later run although their endpoint has not halted.
     pub(super) left_because: Option<HaltReason>,
-    /// The earliest instant at which the next endpoint can perhaps take a row from a closed endpoint (one that fails or
-    /// must wait).
+    /// The instant from which the next endpoint can perhaps take a row from a closed endpoint (an endpoint that fails
+    /// or must wait).
     pub(super) pull_at: Instant,
-    /// Whether a pool has closed since the last check, because its rows must wait too long. Rows of a closed pool can
-    /// be sent to another endpoint.
+    /// Whether a pool has closed since the last check. A pool closes when its rows must wait too long. Rows of a closed
+    /// pool can be sent to another endpoint.
     pub(super) has_closed: bool,
     /// Whether the run has already said why a row can't be sent to another endpoint.
     pub(super) is_stay_told: bool,
-    /// The part of the spent money that was spent on canaries (test requests to a failing endpoint).
+    /// How much of the spent money was for canaries (test requests to a failing endpoint).
     pub(super) canary_spend: Money,
     pub(super) events: Vec<EventBody>,
     /// Whether the run has already warned that an answer stopped for an unknown reason.
@@ -202,9 +202,9 @@ impl Scheduler {
         self.config.budget.spent
     }
 
-    /// Returns the amounts that are reserved and not yet settled. The first value contains, for each pool, the amounts
-    /// that the server has not counted yet, in each dimension. The second value is the reserved money. All amounts are
-    /// zero when no request is in flight.
+    /// Returns the amounts that are reserved and not yet settled. The first value contains the amounts that the server
+    /// has not counted yet, per pool and dimension. The second value is the reserved money. All amounts are zero when
+    /// no request is in flight.
     pub fn unsettled(&self) -> (Vec<[i64; 3]>, Money) {
         (self.pools.iter().map(|state| state.pool.uncounted()).collect(), self.config.budget.reserved())
     }
@@ -222,20 +222,20 @@ impl Scheduler {
         self.endpoints.iter().map(|endpoint| endpoint.ready).sum()
     }
 
-    /// Returns how many rows wait: in a ready queue, for their next try, or behind a gate (for a prefix in the prompt
-    /// cache).
+    /// Returns the number of waiting rows: in a ready queue, until their next try, or behind a gate (for a prefix in
+    /// the prompt cache).
     pub(super) fn waiting(&self) -> usize {
         self.ready() + self.later.len() + self.gates.waiting()
     }
 
-    /// Returns all rows that wait: in a ready queue, for their next try, or behind a gate.
+    /// Returns all waiting rows: in a ready queue, until their next try, or behind a gate.
     pub(super) fn waiting_rows(&self) -> impl Iterator<Item = &Entry> {
         let ready = self.pools.iter().flat_map(|state| &state.ready).map(|entry| &**entry);
         ready.chain(self.later.rows()).chain(self.gates.rows())
     }
 
-    /// Removes and returns the waiting rows for which `is_wanted` returns true. The rows are taken from the ready
-    /// queues, from the rows that wait for their next try, and from the gates.
+    /// Removes and returns the waiting rows for which `is_wanted` returns true. The rows come from the ready queues,
+    /// from the gates, and from the rows that wait until their next try.
     pub(super) fn take_waiting(&mut self, is_wanted: impl Fn(&Entry) -> bool) -> Vec<Box<Entry>> {
         let mut taken = self.take_ready(&is_wanted);
         taken.extend(self.later.take(&is_wanted));

@@ -3,22 +3,23 @@
 use crate::clock::Instant;
 use crate::domain::{ErrorClass, JobId, LimitKind, Outcome, Planned, Purpose, Reason, RetriedRow};
 
-/// The number of a request in flight. Ticket numbers are small and reused, so a ticket can be an index into a table.
+/// The id of a request in flight. Tickets are small numbers and are reused, so a ticket can be an index into a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u32);
 
 /// What the caller of the scheduler must do next.
 #[derive(Debug)]
 pub enum Step {
-    /// Send this row. Report the response head (the status line and headers) when it comes, and the end of the attempt.
+    /// Send this row. When the response head (the status line and headers) comes, report it. Report the end of the
+    /// attempt, too.
     Dispatch {
         /// The ticket of the attempt.
         ticket: Ticket,
         /// Whether the request asks for a stream.
         stream: bool,
     },
-    /// Send this canary: a test request that belongs to no row. Report the response head (the status line and headers)
-    /// when it comes, and the end of the attempt.
+    /// Send this canary: a test request that belongs to no row. When the response head (the status line and headers)
+    /// comes, report it. Report the end of the attempt, too.
     Canary {
         /// The ticket of the attempt.
         ticket: Ticket,
@@ -45,12 +46,12 @@ pub enum Next {
         row: Box<RetriedRow>,
         /// The class of the failure.
         class: ErrorClass,
-        /// The kind of limit that the attempt met, if a limit was the reason.
+        /// The kind of limit that the attempt met; `None` unless a limit was the reason.
         limit: Option<LimitKind>,
         /// Whether the attempt was possibly billed.
         maybe_paid: bool,
-        /// The id of the row, if this attempt or an earlier attempt was possibly billed. The mark of a billed row must
-        /// stay in the ledger, because no line of the results shows the attempt yet.
+        /// The id of the row; `None` unless this attempt or an earlier attempt was possibly billed. The mark of a
+        /// billed row must stay in the ledger, because no line of the results shows the attempt yet.
         keeps_mark: Option<JobId>,
     },
     /// Another request is sent for the row. The answers to the row's earlier requests were paid for, but are in no line

@@ -259,7 +259,7 @@ fn rows_that_fail_for_good_at_the_end_do_not_look_like_an_outage() {
     assert_eq!(scheduler.halted(), None);
 }
 
-/// Simulates a run in which every request has the same result. Returns when the run halted, and how many rows it left
+/// Simulates a run in which all requests have the same result. Returns when the run halted, and how many rows it left
 /// pending.
 fn all_meet(verdict: impl Fn() -> Verdict, retry_for: Duration) -> (Instant, usize) {
     let mut scheduler = scheduler_with(50, Config { retry_for, ..config(RateLimits::NONE, 20) });

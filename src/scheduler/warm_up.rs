@@ -13,7 +13,7 @@ use super::state::Scheduler;
 use super::step::Ticket;
 use super::warmth::{Key, Plan, Turn};
 
-/// How the request of a row was sent: to which endpoint, with which use of the prompt cache, and when.
+/// How the request of a row was sent: the endpoint, the use of the prompt cache, and the time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SentPlan {
     pub(super) endpoint: usize,
@@ -32,7 +32,7 @@ impl Scheduler {
         Some(Marked { prefixes, marks: flight.plan.marks })
     }
 
-    /// Returns whether an attempt must report that its response has begun, because other rows wait for it.
+    /// Returns whether an attempt must report the beginning of its response, because other rows wait for that.
     ///
     /// # Panics
     /// Panics if the ticket is not in flight.
@@ -46,10 +46,10 @@ impl Scheduler {
     pub fn on_begin(&mut self, ticket: Ticket, usage: &Usage, now: Instant) {
         let Some(flight) = self.flights.get_mut(ticket) else { return };
         let (plan, sent_at, pool) = (flight.plan, flight.sent_at, flight.pool);
-        // The usage shows nothing about prefixes in two cases. First, the request has no cache marks, for example
-        // because it repeats a request that was rejected with marks. Second, the usage is empty, because some gateways
-        // report it only at the end of a stream. If the usage shows nothing, the row stays the leader of its prefixes
-        // until its answer is complete.
+        // The usage shows nothing about prefixes in two cases. In the first case, the request has no cache marks, for
+        // example because it repeats a request that was rejected with marks. In the second case, the usage is empty,
+        // because some gateways report it only at the end of a stream. If the usage shows nothing, the row stays the
+        // leader of its prefixes until its answer is complete.
         if plan.marks.is_empty() || usage.prompt_tokens() == 0 {
             return;
         }
@@ -70,7 +70,7 @@ impl Scheduler {
             return Ok(Plan::default());
         }
         if !entry.leads.is_empty() {
-            // While a leader waits for its limits, shorter prefixes can become cold (leave the cache). The leader then
+            // While a leader waits for a limit, shorter prefixes can become cold (leave the cache). The leader then
             // writes these prefixes as well.
             let cold = self.warmth.cold_before(endpoint, prefixes, entry.leads, now);
             self.warmth.lead(endpoint, prefixes, cold, now);
@@ -118,7 +118,7 @@ impl Scheduler {
             self.warmth.note_warm(endpoint, prefixes, leads, sent_at);
         } else {
             self.warmth.note_uncached(endpoint, prefixes, leads);
-            // Marks that are part of a row's own request are always sent.
+            // If the row's own request contains marks, these marks are always sent.
             if !prefixes.are_own() {
                 self.tell_uncached(prefixes, leads, model);
             }
@@ -226,7 +226,7 @@ impl Scheduler {
         let has_marks = !sent.plan.marks.is_empty()
             && entry.planned.ask.prefixes.as_ref().is_some_and(|prefixes| !prefixes.are_own());
         let is_refused = class == ErrorClass::InvalidRequest && failure.status == Some(400);
-        // If the server has accepted cache marks before, the marks are rarely the cause of a refusal. So a row is
+        // If the server has accepted cache marks before, the marks are rarely the cause of a rejection. So a row is
         // normally sent again only in two cases: it is a leader, or its endpoint has accepted no marks yet. Other rows
         // are sent again if the server's message blames the marks. One possible reason is a gateway that has begun to
         // send requests to another server.

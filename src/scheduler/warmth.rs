@@ -21,11 +21,11 @@ use crate::domain::{Caching, Level, MarkPlace, Marks, PrefixId, Prefixes};
 /// A prefix at one endpoint: the index of the endpoint, and the id of the prefix.
 pub(super) type Key = (usize, PrefixId);
 
-/// How long before the end of its lifetime a warm prefix is treated as cold. This safety margin is needed because a
+/// A warm prefix is treated as cold this long before the end of its lifetime. This safety margin is needed because a
 /// request takes some time to reach the API.
 const RESERVE: Duration = Duration::from_secs(10);
-/// A prefix is certainly too short to be cached if its estimated length is at most `SURELY_SHORTER` times that of a
-/// prefix that was too short.
+/// If a prefix was too short to be cached, a second prefix is certainly too short if its estimated length is at most
+/// `SURELY_SHORTER` times the length of the first.
 const SURELY_SHORTER: f64 = 0.97;
 /// If there are more states than `LEAST_PRUNED`, the states of cold prefixes are removed.
 const LEAST_PRUNED: usize = 1 << 16;
@@ -71,8 +71,8 @@ pub(super) struct Plan {
 pub(super) struct Warmth {
     states: HashMap<Key, State>,
     pruned_at: usize,
-    /// Prefixes that were too short to be cached. The key of the map is the shortest length that the model caches. The
-    /// value is the largest estimated length that was too short.
+    /// A map from the shortest length that a model caches to the largest estimated length of a prefix that was too
+    /// short to be cached.
     too_short: HashMap<u32, u32>,
 }
 
@@ -98,8 +98,8 @@ impl Warmth {
             return Turn::Go(plan);
         }
         let slots = Prefixes::MOST_MARKS - plan.marks.count();
-        // If there are more cold prefixes than marks, the row writes the longest prefix and the shortest prefixes. Most
-        // rows share the shortest prefixes.
+        // If there are more cold prefixes than marks, the row writes the longest prefix and the shortest prefixes,
+        // because the shortest prefixes are shared by most rows.
         let leads = cold.iter().rev().take(1).chain(cold.iter().take(slots - 1));
         let leads = leads.fold(Marks::NONE, |marks, &at| marks.with(at));
         Turn::Lead { leads, plan: self.plan(prefixes, warm, leads) }
@@ -152,8 +152,8 @@ impl Warmth {
         }
     }
 
-    /// Records that a request, sent at `sent_at`, has read its longest marked prefix from the cache. The lifetime of
-    /// each warm prefix that the request marks begins again.
+    /// Records that a request, sent at `sent_at`, has read its longest marked prefix from the cache. For each warm
+    /// prefix that the request marks, the lifetime begins again.
     pub(super) fn note_read(&mut self, endpoint: usize, prefixes: &Prefixes, marks: Marks, sent_at: Instant) {
         for level in prefixes.marked(marks) {
             if let Some(State::Warm(until)) = self.states.get_mut(&(endpoint, level.id)) {
@@ -169,8 +169,8 @@ impl Warmth {
         }
     }
 
-    /// Records that a request has written the prefixes that it did not find in the cache. The states of prefixes that
-    /// another row leads do not change, because the answer to that row will show their states.
+    /// Records that a request has written the prefixes that it did not find in the cache. If another row leads a
+    /// prefix, the state of the prefix does not change, because the answer to that row will show it.
     pub(super) fn note_rewritten(&mut self, endpoint: usize, prefixes: &Prefixes, marks: Marks, sent_at: Instant) {
         let others = (0..prefixes.levels.len())
             .filter(|at| marks.has(*at) && !self.is_warming((endpoint, prefixes.levels[*at].id)))

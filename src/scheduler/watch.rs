@@ -8,7 +8,7 @@ use crate::domain::{Backoffs, EventBody, LearnedPool, LimitUse, Message, Outage,
 use super::pool::PoolState;
 use super::state::Scheduler;
 
-/// How long answers must be missing before even a few faults are shown as an outage.
+/// If no answer has come for this long, even a few faults are shown as an outage.
 const OUTAGE: Duration = Duration::from_secs(2);
 
 impl Scheduler {
@@ -59,8 +59,8 @@ impl Scheduler {
         }
     }
 
-    /// Returns what response heads showed about the limits of each pool. Pools are left out if no response head
-    /// reported their limits.
+    /// Returns what response heads showed about each pool's limits. Pools are left out if no response head reported
+    /// their limits.
     pub(crate) fn learned(&self) -> Vec<LearnedPool> {
         // The learned limits are kept only for the first endpoint of a chain, because a pool's name does not show the
         // endpoint.
@@ -75,7 +75,7 @@ impl Scheduler {
         uses.filter(|used| used.counted != [0; 3]).collect()
     }
 
-    /// Returns the outage that has lasted longest; `None` if every endpoint works, and after the run has halted.
+    /// Returns the outage that has lasted longest; `None` if every endpoint works or the run has halted.
     pub fn outage(&self, now: Instant) -> Option<Outage> {
         if self.halted.is_some() {
             return None;

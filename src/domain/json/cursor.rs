@@ -8,10 +8,10 @@ pub(crate) const DEEPEST: u32 = 127;
 /// A place in JSON text.
 ///
 /// Each method reads one part of the text, for example a string, and moves past it. A method that finds something else
-/// returns `None`, and the cursor must then not be used again. Some methods do not move the cursor when they find
-/// something else, as their docs say. After such a method, the cursor can be used again. Values are returned as they
-/// are written in the text, and nothing is copied. Skipping a deeply nested value uses no recursion. Recursion is
-/// possible only in the closures that callers give to [`Cursor::object`] and [`Cursor::array`].
+/// returns `None`, and the cursor must then not be used again. The exceptions are methods whose docs say that they do
+/// not move the cursor in this case. Values are returned as they are written in the text, and nothing is copied.
+/// Skipping a deeply nested value uses no recursion. Recursion is possible only in the closures that callers give to
+/// [`Cursor::object`] and [`Cursor::array`].
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {
     json: &'a [u8],
@@ -42,8 +42,8 @@ impl<'a> Cursor<'a> {
         (self.peek()? == wanted).then(|| self.at += 1)
     }
 
-    /// Moves past exactly these bytes. Blanks before these bytes are not skipped. If the text continues with other
-    /// bytes, the cursor does not move.
+    /// Moves past exactly these bytes, without skipping blanks before them. If the text continues with other bytes, the
+    /// cursor does not move.
     #[inline]
     pub(crate) fn literal(&mut self, text: &[u8]) -> Option<()> {
         self.json.get(self.at..)?.starts_with(text).then(|| self.at += text.len())
@@ -54,8 +54,8 @@ impl<'a> Cursor<'a> {
         self.peek().is_none().then_some(())
     }
 
-    /// Reads an object. For each member, calls `member` with the name. Escapes in the name are not decoded. The closure
-    /// `member` must read the value.
+    /// Reads an object. For each member, calls `member` with the member's name, in which escapes are not decoded. The
+    /// closure `member` must read the value.
     #[inline]
     pub(crate) fn object(&mut self, member: impl FnMut(&mut Self, &'a [u8]) -> Option<()>) -> Option<()> {
         self.members(Self::string, member)
@@ -186,8 +186,7 @@ impl<'a> Cursor<'a> {
         Some(())
     }
 
-    /// Returns the position of the first bracket that is nested deeper than `deepest` levels. The text must be valid
-    /// JSON.
+    /// Returns the position of the first bracket that opens a level deeper than `deepest`. The text must be valid JSON.
     pub(crate) fn deeper_than(mut self, deepest: usize) -> Option<usize> {
         let mut depth = 0;
         loop {

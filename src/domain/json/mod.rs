@@ -3,8 +3,8 @@
 //! The program uses only a small part of an answer or of a result line. The other parts only have to be valid JSON, so
 //! the program checks them but does not parse them. [`Cursor`] is as strict as a parser and several times as fast. A
 //! cursor accepts all JSON of RFC 8259, up to a depth of [`DEEPEST`]. If the cursor does not accept a text, the caller
-//! gives the text to the parser, and the parser makes the error message. Like the parser, the cursor does not check
-//! whether skipped text is UTF-8.
+//! passes the text to the parser, which makes the error message. Like the parser, the cursor does not check whether
+//! skipped text is UTF-8.
 //!
 //! All code that reads raw bytes uses the cursor. Examples are the estimates of a row, the scan of a reply, and the
 //! reading of result lines. The rows of the input are read by `serde_json`, which returns each value as a `RawValue`.

@@ -108,7 +108,7 @@ fn first_special(piece: &[u8; PIECE]) -> usize {
     (special_of(piece) | (1 << PIECE)).trailing_zeros() as usize
 }
 
-/// Returns one bit for each byte of a piece. The bit is 1 if the byte is a quote, a backslash or a control character.
+/// Returns one bit per byte of a piece. The bit is 1 if the byte is a quote, a backslash or a control character.
 #[inline]
 fn special_of(piece: &[u8; PIECE]) -> u32 {
     let piece = u8x16::new(*piece);
@@ -117,15 +117,15 @@ fn special_of(piece: &[u8; PIECE]) -> u32 {
     (is(b'"') | is(b'\\') | is_control).to_bitmask()
 }
 
-/// Returns one bit for each byte of four pieces, as [`special_of`] does for one piece.
+/// Does the same as [`special_of`] for four pieces: returns one bit per byte.
 #[inline]
 fn special_of_four(four: &[u8; 4 * PIECE]) -> u64 {
     let (pieces, _) = four.as_chunks();
     pieces.iter().zip([0, 16, 32, 48]).fold(0, |marks, (piece, shift)| marks | (u64::from(special_of(piece)) << shift))
 }
 
-/// Returns the last bytes of a text as a piece of full length. The rest of the piece is filled with the letter `x`,
-/// which is never searched for.
+/// Returns the last bytes of a text as a piece of full length, filled up with the letter `x`, which is never searched
+/// for.
 fn padded(rest: &[u8]) -> [u8; PIECE] {
     let mut piece = [b'x'; PIECE];
     piece[..rest.len()].copy_from_slice(rest);
@@ -166,8 +166,8 @@ impl Traits {
     }
 }
 
-/// Returns whether a text contains any of three bytes. The byte `x` is not allowed among the three, because it fills
-/// the last piece of the text.
+/// Returns whether a text contains at least one of three bytes. None of the three is allowed to be `x`, because `x`
+/// fills the last piece of the text.
 pub(crate) fn has_any(text: &[u8], bytes: [u8; 3]) -> bool {
     let (pieces, rest) = text.as_chunks();
     let [one, two, three] = bytes.map(u8x16::splat);

@@ -1,5 +1,5 @@
-//! Finds lone surrogates. A lone surrogate is an escape that encodes one half of a UTF-16 pair, without the escape of
-//! the other half.
+//! Finds lone surrogates. A lone surrogate is an escape that encodes one half of a UTF-16 pair, when the escape for the
+//! other half is missing.
 
 /// Returns the position of the first lone surrogate in valid JSON.
 ///

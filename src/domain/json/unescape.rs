@@ -6,8 +6,8 @@ use super::inside_quotes;
 
 /// Returns the decoded text of a JSON string; `None` if `json` is not a string. The text in `json` includes the quotes.
 ///
-/// The text is copied only if it has escapes. Two things become U+FFFD because they are not characters: a lone
-/// surrogate, and bytes that are not UTF-8.
+/// The text is copied only if it has escapes. Lone surrogates, and bytes that are not UTF-8, become U+FFFD, because
+/// they are not characters.
 pub(crate) fn unescaped(json: &[u8]) -> Option<Cow<'_, str>> {
     let inside = lossy(inside_quotes(json)?);
     if !inside.as_bytes().contains(&b'\\') {
@@ -25,8 +25,8 @@ pub(crate) fn unescaped(json: &[u8]) -> Option<Cow<'_, str>> {
     Some(text.into())
 }
 
-/// Returns bytes as text. For a long text, checking that the bytes are UTF-8 takes most of the time. So this check
-/// handles several bytes in each step.
+/// Returns bytes as text. For a long text, most of the time is spent to check that the bytes are UTF-8. So this check
+/// handles several bytes per step.
 fn lossy(bytes: &[u8]) -> Cow<'_, str> {
     simdutf8::basic::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }

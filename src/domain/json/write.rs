@@ -26,7 +26,7 @@ pub(crate) fn write_on_one_line(json: &[u8], out: &mut Vec<u8>) {
 /// Replaces the line breaks of JSON text with blanks.
 pub(crate) fn put_on_one_line(json: &mut [u8]) {
     // Every byte is written, even if it stays the same. So the loop has no branch, and the processor can handle many
-    // bytes in each step.
+    // bytes per step.
     json.iter_mut().for_each(|byte| *byte = if matches!(*byte, b'\n' | b'\r') { b' ' } else { *byte });
 }
 

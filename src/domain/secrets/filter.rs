@@ -1,20 +1,20 @@
 //! A quick filter that finds out whether a text can contain a secret.
 //!
 //! In this file, a run is a sequence of five bytes. The filter checks only every n-th position of a text; n is the
-//! stride. The filter searches only for parts of a secret that have a minimum length. The stride is so small that each
-//! such part contains a run that begins at a checked position. Each run at a checked position is looked up in a table.
-//! If the table contains the run, the filter also searches for it in the list of all runs of the secrets. A typical
-//! answer has only about fifty positions to check, so four positions are looked up before the first branch.
+//! stride. The filter finds only parts of a secret that have a minimum length. The stride is so small that a run begins
+//! at a checked position in each such part. Each run at a checked position is looked up in a table. If the table
+//! contains the run, the filter also looks for this run in the list of all runs of the secrets. A typical answer has
+//! only about fifty positions to check, so the filter looks up four positions before it branches.
 
 use zeroize::Zeroizing;
 
 /// The length of a run, in bytes.
 const RUN: usize = 5;
 const RUN_MASK: u64 = (1 << (8 * RUN)) - 1;
-/// The number of bytes that are loaded in one step. The stride for parts of twelve bytes is the same number.
+/// The number of bytes that are loaded in one step. For parts of twelve bytes, the stride has the same value.
 const PIECE: usize = 8;
 /// The number of entries of the table. The forms of a key have about a thousand runs, so about one entry in sixty is
-/// set. In a text without secrets, about one position in sixty causes a search in the list.
+/// set. So in a text without secrets, about one position in sixty makes the filter search the list.
 const ENTRIES: usize = 1 << 16;
 
 /// The runs of secrets.
@@ -68,7 +68,8 @@ fn run(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |run, &byte| run << 8 | u64::from(byte))
 }
 
-/// Returns the position of a run's entry in the table. Bytes of the argument after the run are ignored.
+/// Returns the position of a run's entry in the table. If the argument has more bytes than the run, the other bytes are
+/// ignored.
 fn index_of(run: u64) -> usize {
     let run = run << (64 - 8 * RUN);
     (run.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - ENTRIES.ilog2())) as usize

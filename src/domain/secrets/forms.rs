@@ -19,8 +19,8 @@ pub(super) fn of(secret: &str) -> Vec<Zeroizing<Vec<u8>>> {
     forms
 }
 
-/// Returns the base64 of `secret` when `before` other bytes come before it. The result has only the characters that do
-/// not depend on the bytes before or after the secret.
+/// Returns the base64 of `secret` if this number of other bytes (`before`) comes before it. The result contains only
+/// characters that do not depend on the bytes before or after the secret.
 fn base64(secret: &[u8], before: usize, alphabet: &[u8; 64]) -> Zeroizing<Vec<u8>> {
     let bit = |at: usize| match (at / 8).checked_sub(before) {
         Some(byte) => secret[byte] >> (7 - at % 8) & 1,

@@ -1,18 +1,18 @@
 //! Removes secrets from everything that servers send, because secrets must never be shown.
 //!
-//! A server can send the key back: in an error, in a header or in a broken answer, and also escaped or encoded. So each
+//! A server can send the key back, plain, escaped or encoded: in an error, in a header or in a broken answer. So each
 //! text from a server passes through [`Secrets`] after it was decoded, and before it is shown, written or counted. For
 //! each secret, [`Secrets`] finds:
 //!
 //! - Any twelve or more consecutive characters of the secret, of its base64 form (both alphabets, any alignment) or of
 //!   its hex form. A secret of 8 to 11 characters is found only as a whole.
 //! - The same characters in an escaped form, with percent signs, backslashes or HTML entities. Up to three layers of
-//!   escapes are decoded, and the layers can be of different kinds. In a long text, the kinds of escapes are decoded
-//!   only in some orders. A text is long if it has more than a megabyte, not counting the content of the answer.
+//!   escapes are decoded, and the layers can be of different kinds. In a long text, the program does not try all orders
+//!   of the kinds of escapes. A text is long if it has more than a megabyte without the content of the answer.
 //!
-//! Each part that is found is replaced with `[key]`. Two things are not found: a part with other text between its
-//! characters, and a secret with fewer than eight characters. A secret that is so short can be part of an ordinary
-//! word, so removing it would only damage the text.
+//! Each part that is found is replaced with `[key]`. Two things are not found: a part of a secret with other text
+//! between its characters, and a secret with fewer than eight characters. Such a short secret can be part of an
+//! ordinary word, so removing it would only damage the text.
 //!
 //! The content of an answer is not changed, because the results must have the model's own words, byte for byte.
 //!
@@ -35,9 +35,10 @@ use self::filter::Filter;
 use self::view::{VIEWS, VIEWS_OF_LONG, View, hash};
 use super::{Failure, HaltReason, Message, Verdict, WriteFault, json};
 
-/// The smallest length of a secret that is searched for. A shorter secret is treated as a placeholder (`x`, `key`).
+/// A secret is searched for only if it has at least this many characters. A shorter secret is treated as a placeholder
+/// (`x`, `key`).
 pub(crate) const SHORTEST: usize = 8;
-/// The smallest length of a part of a secret that is removed, in characters.
+/// A part of a secret is removed only if it has at least this many characters.
 const PART: usize = 12;
 /// The text that replaces a secret.
 const MARK: &str = "[key]";
@@ -48,7 +49,7 @@ const LONG: usize = 1 << 20;
 #[derive(Default)]
 pub struct Secrets {
     filter: Filter,
-    /// The hashes of all parts that are searched for: a sorted list for each length.
+    /// The hashes of all parts that are searched for, in one sorted list per length.
     parts: Vec<(usize, Zeroizing<Vec<u64>>)>,
 }
 
@@ -59,8 +60,7 @@ impl std::fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Returns a `Secrets` that finds these texts. A text that is shorter than `SHORTEST`, or that is not ASCII, is
-    /// left out.
+    /// Returns a `Secrets` that finds these texts, except for texts that are shorter than `SHORTEST` or not ASCII.
     pub fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         let texts = texts.into_iter().filter(|text| text.len() >= SHORTEST && text.is_ascii());
         let forms: Vec<_> = texts.flat_map(forms::of).filter(|form| form.len() >= SHORTEST).collect();
@@ -168,8 +168,8 @@ impl Secrets {
         !self.parts.is_empty() && (view::has_escapes(text) || self.filter.may_contain(text))
     }
 
-    /// Returns the replacements for a part of a JSON text, with their positions. The part must begin and end between
-    /// values.
+    /// Searches a part of a JSON text, and returns the replacements with their positions. The part must begin and end
+    /// between values.
     fn edits(&self, json: &[u8]) -> Vec<(Range<usize>, &'static str)> {
         let mut edits = Vec::new();
         let mut at = 0;

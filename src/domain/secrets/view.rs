@@ -7,17 +7,17 @@ use std::ops::Range;
 
 use crate::domain::json;
 
-/// The number of views of a text. A view is decoded in zero to three steps, and each step decodes one of the three
-/// kinds of escapes.
+/// The number of views of a text. To make a view, the text is decoded in zero to three steps, and each step decodes one
+/// of the three kinds of escapes.
 pub(super) const VIEWS: usize = 40;
 /// The number of views of a long text. All 40 views would take seconds. A server does not hide a key in a megabyte of
 /// text by accident.
 pub(super) const VIEWS_OF_LONG: usize = 4;
-/// The size of a piece, in bytes. A longer text is searched piece by piece, because a view stores the source of each
-/// byte, and this needs memory.
+/// The size of a piece, in bytes. A longer text is searched piece by piece, because a view needs much memory: it stores
+/// the source of each byte.
 const PIECE: usize = 16 * 1024;
-/// The number of bytes of a piece that are also in the next piece. Even with three layers of escapes, a part of a
-/// secret is shorter than this overlap.
+/// The number of bytes by which two consecutive pieces overlap. Even with three layers of escapes, a part of a secret
+/// is shorter than this overlap.
 const OVERLAP: usize = 4 * 1024;
 /// The byte that replaces every decoded character that is not ASCII. No secret contains this byte.
 const OTHER: u8 = 0xff;
@@ -73,7 +73,7 @@ impl View {
         })
     }
 
-    /// Returns the view with one layer of escapes of one kind decoded; `None` when the view has no such escapes.
+    /// Decodes one layer of escapes of one kind, and returns the new view; `None` if the view has no such escapes.
     fn decoded(&self, kind: Kind) -> Option<Self> {
         self.bytes.contains(&kind.first()).then_some(())?;
         let mut decoded = Self { bytes: Vec::with_capacity(self.bytes.len()), sources: Vec::new() };
@@ -91,7 +91,8 @@ impl View {
         &self.bytes
     }
 
-    /// Returns the source of some bytes of the view: the range of the original text that was decoded to these bytes.
+    /// For a range of bytes of the view, returns their source: the range of the original text that was decoded to these
+    /// bytes.
     pub(super) fn source(&self, bytes: Range<usize>) -> Range<usize> {
         self.sources[bytes.start].start..self.sources[bytes.end - 1].end
     }
@@ -109,7 +110,8 @@ pub(super) fn has_escapes(text: &[u8]) -> bool {
     json::has_any(text, [Kind::Backslash, Kind::Percent, Kind::Entity].map(Kind::first))
 }
 
-/// Returns the pieces in which a text is searched. The pieces overlap, and no piece begins or ends within an escape.
+/// Splits a text into the pieces that are searched one by one. The pieces overlap, and no piece begins or ends within
+/// an escape.
 pub(super) fn pieces(text: &[u8]) -> Vec<Range<usize>> {
     let mut bounds = vec![0];
     let mut at = 0;
@@ -125,7 +127,7 @@ pub(super) fn pieces(text: &[u8]) -> Vec<Range<usize>> {
 }
 
 impl Kind {
-    /// Returns the first byte of every escape of this kind.
+    /// Returns the byte with which every escape of this kind begins.
     fn first(self) -> u8 {
         match self {
             Self::Backslash => b'\\',
@@ -134,8 +136,8 @@ impl Kind {
         }
     }
 
-    /// Returns the length of the first escape of `text` and the byte that it encodes. If `text` does not begin with an
-    /// escape, returns 1 and the first byte.
+    /// Returns the length of the escape with which `text` begins, and the byte that the escape encodes. If `text` does
+    /// not begin with an escape, returns 1 and the first byte.
     fn unit(self, text: &[u8]) -> (usize, u8) {
         if text[0] != self.first() {
             return (1, text[0]);

@@ -10,28 +10,28 @@
 //! difference between clamps and raises, `Drift` learns the other client's share of the refill. This program leaves the
 //! share of the other client unused, so that the server rejects fewer requests.
 //!
-//! A server's level can be below zero, and a header then reports 0. The level falls below zero when the server accepts
-//! a request that is larger than its bucket, and when answers are longer than predicted. So a reported 0 never raises
-//! the level. A 0 is a sign of other clients only if our own level is clearly above zero. For output, a 0 is a sign of
-//! other clients only if no more output is in flight than the server's bucket holds.
+//! A server's level can be below zero, and a header then reports 0. The server's level falls below zero when the server
+//! accepts a request that is larger than its bucket, or when answers are longer than predicted. So a reported 0 never
+//! raises our own level. A 0 is a sign of other clients only if our own level is clearly above zero. For output, a 0 is
+//! a sign of other clients only if the server's bucket is large enough for all output in flight.
 //!
 //! If a proxy hides the headers, the program estimates the server's bucket with a shadow. The shadow is a second bucket
 //! with a burst of a whole minute's limit. The cost of each request is taken from both the bucket and the shadow. The
 //! level rises towards the level of the shadow until the first refusal shows that the shadow is wrong.
 //!
-//! A request reserves its whole output when it is sent, but the server counts the output when it is produced. Output
+//! A request reserves its whole output when it is sent, but the server counts the output when it is produced. So output
 //! that is not produced yet lowers the level only by the part that the refill will not replace in time (`production`).
 //!
 //! Rejected:
-//! - Setting a level to the figure in a header counted the tokens of other clients and of requests in flight twice. The
-//!   double count caused thousands of refusals.
-//! - Clamping the level of tokens to the rounded figure in a header made runs with small limits take 1.5 times as long.
-//!   The reason is that the rounded figure is 500 tokens too low on average.
-//! - Setting the level to 0 when a header reports 0 was wrong when the server's bucket was in debt. The level then rose
-//!   too early, and the difference was wrongly counted as the share of another client. Runs with rows larger than the
-//!   server's burst took up to five times as long.
-//! - A burst of a whole minute's limit from the start caused 1,154 refusals in a run of 800 rows, with a server that
-//!   has a burst of one second.
+//! - When a level was set to the figure in a header, the tokens of other clients and of requests in flight were counted
+//!   twice. The double count caused thousands of refusals.
+//! - When the level of tokens was clamped to the rounded figure in a header, runs with small limits took 1.5 times as
+//!   long. The reason was that the rounded figure is 500 tokens too low on average.
+//! - If the server's bucket was in debt, it was wrong to set the level to a reported 0. The level then rose too early,
+//!   and the difference was wrongly counted as the share of another client. Runs with rows larger than the server's
+//!   burst took up to five times as long.
+//! - A run of 800 rows began with a burst of a whole minute's limit, and the server had a burst of one second. This run
+//!   caused 1,154 refusals.
 
 use std::time::Duration;
 
@@ -48,23 +48,25 @@ const ROUNDING: i64 = ROUNDED_TO / 2;
 /// The search for the burst begins `UNSURE` tokens below the remaining amount that a refusal reports. Half of `UNSURE`
 /// compensates for the rounding of that amount.
 const UNSURE: u32 = 1_000;
-/// How much one response head can raise a level, in multiples of the cost of its request.
+/// The largest raise of a level by one response head, in multiples of the cost of its request.
 const RAISE_FACTOR: f64 = 4.0;
-/// How much each of the first response heads of a pool can raise a level, in multiples of the cost of its request. With
-/// this factor, a run of 50 prompts at tier 1 starts with one request. After three round trips, all requests have been
-/// sent. A version that used this factor for all response heads sent too much before it knew the length of answers.
+/// The largest raise of a level by one of the first response heads of a pool, in multiples of the cost of its request.
+/// With this factor, a run of 50 prompts at tier 1 starts with one request. After three round trips, all requests have
+/// been sent. A version that used this factor for all response heads sent too much before it knew the length of
+/// answers.
 const FIRST_RAISE_FACTOR: f64 = 8.0;
-/// How much one response head can raise a level after trouble, in multiples of the cost of its request. With this
+/// The largest raise of a level by one response head after trouble, in multiples of the cost of its request. With this
 /// factor, the tokens that built up in the server's bucket during the trouble are used gradually. With this factor, the
 /// rate is at most 1.7 times the limit, and there is no burst.
 const SLOW_RAISE_FACTOR: f64 = 0.4;
-/// How much one response can raise the level towards the shadow (an estimate of the server's level), in multiples of
-/// its request's cost. This factor is smaller than [`RAISE_FACTOR`], because the shadow can be wrong.
+/// The shadow is an estimate of the server's level. This is the largest raise of our level towards the shadow by one
+/// response, in multiples of the cost of its request. This factor is smaller than [`RAISE_FACTOR`], because the shadow
+/// can be wrong.
 const SHADOW_RAISE_FACTOR: f64 = 1.0;
-/// How long the level of a dimension is not raised after a refusal.
+/// After a refusal, the level of a dimension is not raised for this long.
 const RAISE_PAUSE: Duration = Duration::from_secs(5);
 /// If other clients also use the limit, a margin of the level is left unused. The margin is at most a minute's limit
-/// divided by `KEPT_BACK`. With 180, the margin is what the limit allows in a third of a second.
+/// divided by `KEPT_BACK`. With `KEPT_BACK` 180, the margin is what the limit allows in a third of a second.
 const KEPT_BACK: i64 = 180;
 
 /// For the first `GIVEN_FOR` of the run, the amounts that requests take from the server's bucket are added up. After
@@ -85,9 +87,9 @@ pub(in crate::limiter) struct HeadSignal {
 }
 
 impl DimensionState {
-    /// Updates the highest known level of the server's bucket from a response head. The highest known level is a lower
-    /// bound of the bucket's size. The highest known level is equal to the bucket's size if the bucket was full when
-    /// the run began and no other client used it.
+    /// Updates the highest level that the server's bucket is known to have had, from a response head. The highest known
+    /// level is a lower bound of the bucket's size. The highest known level is equal to the bucket's size if the bucket
+    /// was full when the run began and no other client used it.
     ///
     /// Before this request, the server's level was at least the remaining amount plus the cost of the request. At the
     /// start of the run, the level was the remaining amount plus everything that was taken from the bucket, minus the
@@ -123,14 +125,15 @@ impl DimensionState {
             Dimension::Requests | Dimension::InputTokens => 0,
             Dimension::OutputTokens => self.production.uncovered(self.uncounted, bucket.per_second()),
         };
-        // If a request was rejected, the real remaining amount is at the lower end of the rounding range. A rounded
-        // amount that is equal to the cost can be less in reality.
+        // If a request was rejected, the real remaining amount is at the lower end of the rounding range. If the
+        // rounded amount is equal to the cost, the real amount can be smaller.
         let is_short = !head.was_admitted && remaining < i64::from(cost) + rounding.min(1);
         // The server reports a level below zero as 0. So after a reported 0, the level is at most 0, but it can be much
         // lower.
         let may_be_in_debt = remaining == 0 && self.dimension != Dimension::Requests;
         // While other clients use the limit, about half of the requests at the upper end of the rounding range would be
-        // rejected. The margin is subtracted from the level once, not for each request, so it costs no throughput.
+        // rejected. The margin is subtracted from the level once and not again for each request, so it costs no
+        // throughput.
         let margin = match (is_short, self.drift.share() > 0.0) {
             (true, _) => -rounding,
             (false, true) => -(self.uncounted / 4).min(i64::from(bucket.limit()) / KEPT_BACK),
@@ -155,8 +158,8 @@ impl DimensionState {
         // The level is raised by a whole number of tokens. The fraction that is left over is added to the next raise of
         // the level.
         self.raise_credit = self.raise_credit.fract() + f64::from(cost) * factor;
-        // The server's bucket also contains the tokens that the user's headroom has left unused. The level must not
-        // include the tokens of the headroom, so that they are not used later.
+        // The server's bucket also contains the tokens that the user's headroom has left unused. Our level must not
+        // include these tokens, because they must not be used later.
         let a_second = head.wanted_headroom * f64::from(bucket.limit()) / 60.0;
         let left_unused = (a_second * now.since(self.began).as_secs_f64()) as i64;
         let target = remaining - rounding - self.uncounted - left_unused;
@@ -234,8 +237,8 @@ impl DimensionState {
         bucket.set_burst((bucket.burst() / 2).max(least), now);
     }
 
-    /// Empties the bucket after a refusal that names no dimension, because this dimension could be the cause of the
-    /// refusal.
+    /// Empties the bucket after a refusal that names no dimension, because the cause of the refusal could be this
+    /// dimension.
     pub(in crate::limiter) fn empty(&mut self, now: Instant) {
         self.shadow = None;
         if let Some(bucket) = &mut self.bucket {
@@ -244,15 +247,16 @@ impl DimensionState {
         }
     }
 
-    /// Restarts this dimension slowly after trouble (a long pause or many faults). The tokens that built up in the
-    /// server's bucket during the trouble are not used in one burst.
+    /// Restarts this dimension slowly after trouble (a long pause or many faults). During the trouble, tokens built up
+    /// in the server's bucket. With the slow restart, the run does not use them in one burst.
     pub(in crate::limiter) fn restart_slowly(&mut self, now: Instant) {
         let Some(bucket) = &mut self.bucket else { return };
         self.is_slow = true;
         bucket.set_burst((first_burst(bucket.limit()) / 2).max(self.search.found()).max(1), now);
     }
 
-    /// Adapts the level at the end of a hold (a time without sending) to the amount that the rejected request needs.
+    /// Sets the level that the bucket will have at the end of a hold (a time without sending) to the amount that the
+    /// rejected request needs.
     pub(in crate::limiter) fn hold(&mut self, refused: Cost, until: Instant) {
         let fits = i64::from(self.amount(refused));
         let Some(bucket) = &mut self.bucket else { return };

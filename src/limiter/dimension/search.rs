@@ -12,8 +12,8 @@
 //! changes, so it finds the size within about ten refusals.
 //!
 //! Rejected: computing the size from the amount in the server's bucket after `retry-after`. A response header never
-//! shows a level below zero, so the computed size was too large by the hidden debt. Runs with rows larger than the
-//! server's burst took four times as long.
+//! shows a level below zero, so the computed size included the hidden debt and was too large. Runs with rows larger
+//! than the server's burst took four times as long.
 
 use std::time::Duration;
 
@@ -48,9 +48,9 @@ impl BurstSearch {
         self.found
     }
 
-    /// Call this when a request was rejected although our bucket was full. `cost` is the cost of the request, and
-    /// `held` is the burst of the bucket. `held` is below `cost`, and `per_second` is the amount that the limit allows
-    /// per second.
+    /// Call this when a request was rejected although our bucket was full. `cost` is the cost of the request. `held` is
+    /// the burst of the bucket, which is smaller than `cost`. `per_second` is the amount that the limit allows per
+    /// second.
     pub(super) fn on_too_small(&mut self, held: u32, cost: u32, retry_after: Option<Duration>, per_second: f64) {
         self.note(Answer::TooSmall);
         let missing_secs = retry_after.map_or(0.0, |wait| (wait.as_secs_f64() - 1.0).max(0.0));

@@ -16,7 +16,7 @@ impl Pool {
         }
     }
 
-    /// Call this after a fault (an error that is not a refusal by status 429). Returns whether the pool treats the
+    /// Call this after a fault (an error other than a refusal with status 429). Returns whether the pool treats the
     /// fault as a hidden refusal. If the pool treats the fault as a refusal, the caller makes the pool wait, as it does
     /// after other refusals.
     pub(crate) fn on_fault(&mut self, now: Instant) -> bool {
@@ -47,7 +47,7 @@ impl Pool {
         !self.has_seen_limits && self.hidden.may_be_refusing(now)
     }
 
-    /// Applies the learned rates if any of them is below the known limit.
+    /// Applies the learned rates if at least one of them is lower than the known limit.
     pub(super) fn follow_hidden(&mut self, now: Instant) {
         let Some(per_minute) = self.hidden.per_minute(now) else { return self.unlearn(now) };
         // Hidden limits are learned for requests and for input tokens.

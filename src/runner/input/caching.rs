@@ -7,12 +7,12 @@ use crate::catalog::Catalog;
 use crate::domain::{Dimension, PoolId, PromptCache, RateLimits};
 use crate::plan::{CachePlan, CacheRates, CacheSetting, Load};
 
-/// The highest number of output tokens per answer that the estimate of the run's speed assumes.
+/// The estimate of the run's speed assumes at most this many output tokens per answer.
 const OUTPUT_TOKENS: u64 = 300;
 
 impl Survey {
-    /// Decides which prefixes are cached, and adds the expected effect to the load (the sums over the rows to be sent).
-    /// `limits_of` returns the limits that the run begins with.
+    /// Decides which prefixes are cached, and adds the expected effect of the cache to the load (the sums over the rows
+    /// to be sent). `limits_of` returns the limits that the run begins with.
     pub fn decide_caching(&mut self, cache: PromptCache, catalog: &Catalog, limits_of: &dyn Fn(&PoolId) -> RateLimits) {
         // Rows with the same request and no id are distinguished only by their order, so this order must not change.
         let can_be_ordered = self.is_random_access && self.repeats.is_empty();

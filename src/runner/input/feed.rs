@@ -19,16 +19,16 @@ use super::{Earlier, InputPlan, Places, is_seekable};
 
 /// The order in which the rows of an input are read.
 pub enum InputOrder<'a> {
-    /// Rows are read from the first row of the input to the last.
+    /// Rows are read in the order of the input.
     AsWritten,
-    /// Rows are read from the first row of the input to the last, with a short delay. During this delay, the program
-    /// finds prefixes that several rows share. Rows of pipes are read in this order.
+    /// Rows are read in the order of the input, with a short delay. During this delay, the program finds prefixes that
+    /// several rows share. Rows of pipes are read in this order.
     AsItComes(PromptCache),
     /// Rows are read from several places of the input alternately.
     Places(&'a Places),
     /// Rows are read group by group: the rows with the same cached prefix are read one after the other.
     ByGroup {
-        /// The planner that finds the prefixes of each row that get cache marks.
+        /// The planner, which finds the prefixes that get cache marks in each row.
         finder: &'a mut Planner,
         /// The number of rows, if it is known; otherwise 0.
         rows: u64,
@@ -115,7 +115,7 @@ impl Feeder<'_> {
         }
     }
 
-    /// Passes all rows to the loop, group by group.
+    /// Passes all rows to the loop, one group after another.
     fn feed_by_group(&mut self, plan: &InputPlan, finder: &mut Planner, rows: u64) -> Result<Fed, SourceError> {
         let identities = || plan.inputs.iter().map(identity_of);
         let before: Vec<_> = identities().collect();
@@ -132,7 +132,8 @@ impl Feeder<'_> {
                 turn => turn,
             } {}
         }
-        // The file is opened again for each part. Only this comparison finds a change of the file between two parts.
+        // The file is opened again for each part. Without this comparison, a change of the file between two parts would
+        // not be found.
         let inputs = plan.inputs.iter().zip(before.into_iter().zip(identities()));
         for (input, _) in inputs.filter(|(_, (before, after))| before != after) {
             let text = format!(
@@ -267,8 +268,8 @@ fn by_state(planned: Planned, state: RowState, earlier: &Earlier) -> Option<Inco
     }
 }
 
-/// Returns the item for a row to be sent. If there is a stored answer for the row that the policy accepts, the item
-/// takes this answer.
+/// Returns the item for a row to be sent. If the policy accepts a stored answer for the row, the item takes this
+/// answer.
 fn stored_or_sent(item: Incoming, earlier: &Earlier) -> Incoming {
     let Incoming::Planned(planned) = &item else { return item };
     let Some(answer) = earlier.answer_for(planned) else { return item };
@@ -277,7 +278,7 @@ fn stored_or_sent(item: Incoming, earlier: &Earlier) -> Incoming {
 }
 
 /// Rejects a row whose label was already used by an earlier row. The row gets a label that consists of its file and
-/// line. With its old label, the row would seem to have the answer of the other row.
+/// line. With its old label, the row would seem to have the other row's answer.
 fn repeated(mut planned: Planned) -> Incoming {
     let Origin { source, line, .. } = &planned.job.origin;
     let place = format!("{source}:{line}");

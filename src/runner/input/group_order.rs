@@ -1,12 +1,12 @@
 //! Reads an input group by group: the rows that share a prefix are read one after the other.
 //!
 //! An entry of the prompt cache lives only for minutes. If rows of very many prefixes are mixed, nearly every row would
-//! have to write its prefix again. For this reason, an input with very many prefixes is read one more time to find the
-//! place and the prefixes of each row. After the second reading, the rows are read once more, one prefix after the
+//! have to write its prefix again. For this reason, an input with very many prefixes is read three times. The second
+//! reading finds the place and the prefixes of each row. The third reading reads the rows of one prefix after the
 //! other. The prefixes are in the order of their first rows, so that the new order differs as little as possible from
 //! the order of the input.
 //!
-//! The places of the rows take 24 bytes of memory for each row. Rows that are next to each other in the file are read
+//! The place of a row takes 24 bytes of memory. Rows of one group that are next to each other in the file are read
 //! together.
 
 use std::collections::HashMap;
@@ -18,17 +18,17 @@ use super::planned_rows::{PlannedRows, RowDecision, Step};
 use super::reading::{Reading, RowPlace};
 use super::{Earlier, InputPlan};
 
-/// The number of prefixes of a row that decide its place in the order: the two shortest prefixes and the longest.
+/// This many prefixes of a row decide its place in the order: the two shortest prefixes and the longest.
 const LEVELS: usize = 3;
 
-/// The path of a row. For each prefix that decides the place of the row, the path contains the number of the first row
-/// with this prefix.
+/// The path of a row. For each prefix that decides the row's place in the order, the path contains the index of the
+/// first row with this prefix.
 type Path = [u32; LEVELS];
 
 /// The order in which the rows of an input are read.
 pub(super) struct GroupOrder {
     rows: Vec<OrderedRow>,
-    /// The number of rows that an earlier run has finished. Rows that an earlier run has finished are not read again.
+    /// The number of rows that an earlier run has finished. These rows are not read again.
     pub(super) done: u64,
     /// The damage at which the input ends; `None` if the input is not damaged.
     pub(super) damage: Option<SourceError>,
@@ -47,8 +47,8 @@ struct OrderedRow {
 const NO_PATH: u32 = u32::MAX;
 
 impl GroupOrder {
-    /// Finds the order of the rows. `planner` finds the prefixes that get cache marks. `count` is the number of rows,
-    /// if it is known; otherwise 0.
+    /// Finds the order of the rows. `planner` finds which prefixes get cache marks. `count` is the number of rows, if
+    /// it is known; otherwise 0.
     pub(super) fn find(
         plan: &InputPlan,
         planner: &mut Planner,
@@ -114,7 +114,7 @@ impl GroupOrder {
         Ok(order)
     }
 
-    /// Returns the readings that give this order, each with the number of its rows.
+    /// Returns the readings that give this order, each with the count of its rows.
     pub(super) fn readings<'a>(&'a self, plan: &'a InputPlan) -> impl Iterator<Item = (Reading, usize)> {
         let neighbours = |one: &OrderedRow, next: &OrderedRow| one.input == next.input && one.index + 1 == next.index;
         self.rows.chunk_by(neighbours).map(|rows| {

@@ -14,7 +14,7 @@ pub enum Incoming {
     Rerun(Planned),
     /// A row that takes its answer from earlier results instead of being sent.
     Reused(Box<Taken>),
-    /// A row that is not sent, because it can't succeed or is not allowed to be sent.
+    /// A row that is not sent, because it can't succeed or because sending it is not allowed.
     Rejected(Box<Rejected>),
     /// A row that can't be read.
     Broken(Box<BrokenRow>),
@@ -23,7 +23,7 @@ pub enum Incoming {
     /// The key of a row that is in a batch of an earlier run. The batch lane (which collects batches) handles the end
     /// of this row.
     Submitted(JobKey),
-    /// The name of a stream, together with the format that the program recognized in it.
+    /// The name of a stream, and the format that the program recognized in this stream.
     Recognized(String),
     /// A warning for the user.
     Warning(String),

@@ -3,8 +3,8 @@
 //!
 //! Each row passes through four files. `reading` reads the row and finds its place. `planned_rows` plans the row.
 //! [`feed`] decides what happens to the row. `row_sender` sends the row over a bounded channel. The reading and
-//! planning of rows runs on a thread of its own. The channel has limits on rows and on bytes, and a full channel stops
-//! the reader. In this way, memory does not grow with the length of the input or the size of its rows.
+//! planning of rows runs on a thread of its own. The channel limits the number of rows and of bytes in it, and a full
+//! channel stops the reader. In this way, memory does not grow with the length of the input or the size of its rows.
 //!
 //! An input that can be read twice is read twice. In the first reading ([`survey`]), all rows are read and planned.
 //! Only counts and an approximate map of the rows are kept. From the survey, the program knows the following before the
@@ -45,7 +45,7 @@ use crate::domain::{Identity, Planned, RowId, StoredAnswer};
 use crate::journal::{RowState, StoredAnswers};
 use crate::source::{self, Input, Options};
 
-/// The inputs, and the part of their rows that a run reads.
+/// The inputs, and which part of their rows a run reads.
 #[derive(Clone, Debug)]
 pub struct InputPlan {
     /// The inputs, in the order in which they are read.
@@ -54,7 +54,7 @@ pub struct InputPlan {
     pub options: Options,
     /// The number of rows that are left out at the start.
     pub skip: u64,
-    /// The highest number of rows to read. Rows that are left out at the start are not included.
+    /// The highest number of rows to read, not including the rows that are left out at the start.
     pub limit: Option<u64>,
     /// The number of requests that the survey keeps, so that their tokens can be counted.
     pub requests: usize,
@@ -63,10 +63,10 @@ pub struct InputPlan {
 /// A function that returns the reason why a row must not be sent; `None` if the row can be sent.
 pub(crate) type Refusal = Box<dyn Fn(&Planned) -> Option<String> + Send + Sync>;
 
-/// A function that returns what earlier runs did with a row.
+/// A function that tells what earlier runs did with a row.
 type Knowledge = Box<dyn Fn(RowId, &Identity) -> RowState + Send + Sync>;
 
-/// What earlier runs did with rows, and how this run handles rows of earlier runs.
+/// What earlier runs did with rows, and how this run handles these rows.
 pub struct Earlier {
     /// The function that returns what earlier runs did with a row.
     pub known: Knowledge,
@@ -74,21 +74,20 @@ pub struct Earlier {
     pub knows_rows: bool,
     /// Whether failed rows are run again.
     pub reruns_failed: bool,
-    /// Whether rows are run again if their answer belongs to another request.
+    /// Whether a row is run again if its answer belongs to a different request than the row has now.
     pub reruns_changed: bool,
-    /// The function that returns the reason why a row must not be sent. For example, there is a budget, and the price
-    /// of the row is not known.
+    /// The function that returns the reason why a row must not be sent. An example of such a reason: there is a budget,
+    /// and the price of the row is not known.
     pub refuse: Refusal,
-    /// The answers in the results of other runs, which rows take instead of being sent; `None` if there are no such
-    /// results.
+    /// The answers in the results of other runs. Rows take these answers instead of being sent. The value is `None` if
+    /// there are no such results.
     pub stored: Option<Arc<StoredAnswers>>,
     /// The rows whose last answer was not accepted. Each of these rows continues from that answer, so it takes no
     /// stored answer.
     pub unfinished: Arc<HashSet<RowId>>,
-    /// The policy that decides which stored answers a row can take. The value is `None` if rows take all stored
-    /// answers.
+    /// The policy that decides which stored answers a row can take; `None` if rows take all stored answers.
     pub policy: Option<Policy>,
-    /// Whether rows are sent in batches, where they cost less.
+    /// Whether rows are sent in batches, which cost less.
     pub in_batches: bool,
     /// Whether only one of several rows with equal requests is sent (`--dedupe`).
     pub dedupes: bool,

@@ -1,9 +1,10 @@
-//! Reads the rows of a pipe slightly ahead, to find a prefix that rows share before the first of these rows is sent.
+//! Reads the rows of a pipe slightly ahead. So if rows share a prefix, the program finds it before it sends the first
+//! of these rows.
 //!
 //! Only rows that could share a prefix wait. A row waits until one of three things happens. First, [`ROWS`] rows or
 //! [`BYTES`] bytes are waiting. Second, no row has come for [`IDLE`]. Third, the program has waited for the pipe for
-//! [`LONGEST`] since the row came. So a pipe with long pauses between rows delays each row by a tenth of a second. No
-//! pipe delays a row by much more than a second.
+//! [`LONGEST`] since the row came. So if a pipe has long pauses between rows, each row waits for a tenth of a second. A
+//! row never waits for much more than a second.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -16,13 +17,13 @@ use crate::source::SourceError;
 use super::incoming::Incoming;
 use super::reading::{Read, Reading};
 
-/// The highest number of rows that are read after a row that waits.
+/// While a row waits, at most this many further rows are read.
 const ROWS: usize = 512;
-/// The highest number of bytes of rows that are read after a row that waits.
+/// While a row waits, at most this many bytes of further rows are read.
 const BYTES: usize = 8 << 20;
 /// How long rows wait if no further row comes.
 const IDLE: Duration = Duration::from_millis(100);
-/// How long a row can wait if the rows of the pipe come slowly.
+/// How long a row can wait if further rows of the pipe come slowly.
 const LONGEST: Duration = Duration::from_secs(1);
 /// The number of rows that fit into the channel between the reading thread and the feeding thread.
 const READ_AHEAD: usize = 64;
@@ -33,8 +34,8 @@ pub(super) struct Window {
     items: VecDeque<Item>,
     bytes: usize,
     begun: Instant,
-    /// How long the program has waited for the pipe while rows were waiting here. Time in which the loop needed no rows
-    /// is not included.
+    /// How long the program has waited for the pipe while rows were waiting here, without the time in which the loop
+    /// needed no rows.
     waited: Duration,
 }
 
@@ -97,8 +98,8 @@ fn decide(planned: &mut Planned, before: &Before, census: &mut StreamCensus) {
     }
 }
 
-/// Starts a thread that reads the rows of a pipe. The thread ends at the end of the input. The thread also ends at the
-/// next row after the receiver was dropped.
+/// Starts a thread that reads the rows of a pipe. The thread ends at the end of the input, or at the next row after the
+/// receiver was dropped.
 pub(super) fn read_on_a_thread(mut reading: Reading) -> std::io::Result<Receiver<Result<Read, SourceError>>> {
     let (give, reads) = sync_channel(READ_AHEAD);
     std::thread::Builder::new().name("pipe".to_owned()).spawn(move || {

@@ -34,15 +34,14 @@ impl Layout {
             self.begins.push(place);
         }
         if self.begins.len() > self.sizes.blocks() {
-            // `Sizes` has merged its blocks in pairs and then begun a new block. The places of the blocks are merged in
-            // the same way.
+            // `Sizes` has merged each pair of blocks into one block and then begun a new block. The places of the
+            // blocks are merged in the same way.
             let begun = self.begins.pop();
             self.begins = self.begins.iter().copied().step_by(2).chain(begun).collect();
         }
     }
 
-    /// Returns the places to read from under these limits; `None` if the input should be read from the first row to the
-    /// last.
+    /// Returns the places to read from under these limits; `None` if the rows should be read in the order of the input.
     pub(crate) fn advise(&self, repeats: &Repeats, limits_of: &dyn Fn(&PoolId) -> RateLimits) -> Option<Places> {
         let (order, gain) = self.sizes.advise(limits_of);
         let is_in_turn = matches!(order, ReadingOrder::Interleaved { .. });
@@ -66,8 +65,8 @@ impl Places {
         self.starts.len()
     }
 
-    /// Returns the share of the run's time that is probably saved, compared with reading from the first row to the
-    /// last. The result is a share from 0 to 1.
+    /// Returns the share of the run's time that these places probably save, compared with the order of the file. The
+    /// share is from 0 to 1.
     pub(crate) fn share_saved(&self) -> f64 {
         1.0 - 1.0 / self.gain.max(1.0)
     }

@@ -11,16 +11,16 @@ use super::reading::{Read, RowPlace};
 /// A row or the end of an input, with the warnings that come before it.
 #[derive(Debug)]
 pub(super) struct Step {
-    /// The name of a stream that has just been opened, and the format that the program recognized in it; otherwise
-    /// `None`.
+    /// The name of a stream and the format that the program recognized in it; `None` unless the stream has just been
+    /// opened.
     pub(super) recognized: Option<String>,
-    /// The warnings about the part of the input before the row.
+    /// The warnings about the part of the input that is before the row.
     pub(super) warnings: Vec<String>,
     /// The place of the row in the input; `None` at the end of an input.
     pub(super) place: Option<RowPlace>,
     /// The decision about the row; `None` at the end of an input.
     pub(super) row: Option<RowDecision>,
-    /// The number of the pair of `--map-model` that replaced the row's model; `None` if no pair replaced it.
+    /// The index of the `--map-model` pair that replaced the row's model; `None` if no pair replaced it.
     pub(super) mapped: Option<usize>,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Step {
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "nearly every row is planned, and a box would be allocated for each")]
 pub(super) enum RowDecision {
-    /// The row is skipped, because an earlier run has finished it. The cost of a row that is skipped was not estimated.
+    /// The row is skipped, because an earlier run has finished it. The cost of such a row is not estimated.
     Done(Box<Identified>),
     /// The row is skipped, because an earlier run put it into a batch that is still open.
     Submitted(Box<Identified>),
@@ -63,7 +63,7 @@ impl<R: Iterator<Item = Result<Read, SourceError>>> PlannedRows<R> {
     }
 }
 
-/// Plans a row; returns `None` if the row is left out because its number is below `skip`.
+/// Plans a row. Returns `None` if the row is left out because its index is below `skip`.
 pub(super) fn step_of(read: Read, skip: u64, planner: &mut Planner, earlier: &Earlier) -> Option<Step> {
     let Read { recognized, mut warnings, row } = read;
     let Some((place, item)) = row else {

@@ -1,9 +1,9 @@
 //! Reads the input on a thread of its own, ahead of the planning of rows.
 //!
 //! Reading and parsing are about half of the work of a survey (the first reading of the input). With a single thread,
-//! one core would limit a survey of ten million rows. Rows are passed to the other thread in bundles, because switching
-//! threads costs more time than a row. A bundle ends at a certain number of rows or of bytes, so the bundles between
-//! the threads use little memory.
+//! one core would limit a survey of ten million rows. Rows are passed to the other thread in bundles, because a thread
+//! switch costs more time than reading a row. A bundle is limited in rows and in bytes, so the bundles between the
+//! threads use little memory.
 
 use std::sync::mpsc::sync_channel;
 use std::thread::Scope;
@@ -16,9 +16,9 @@ use crate::runner::Progress;
 
 /// The highest number of items in a bundle.
 const ITEMS: usize = 128;
-/// The size at which a bundle ends, in bytes of rows. A bundle includes the item that reaches this size.
+/// The size in bytes at which a bundle ends. A bundle includes the item that reaches this size.
 const BYTES: usize = 64 << 10;
-/// The number of bundles between the threads.
+/// How many bundles can wait between the threads.
 const BUNDLES: usize = 2;
 
 type Given = Result<Read, SourceError>;

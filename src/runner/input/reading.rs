@@ -7,21 +7,21 @@ use super::InputPlan;
 /// The place of a row among all rows of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RowPlace {
-    /// The number of the row's input, from 0.
+    /// The index of the input that contains the row, counted from 0.
     pub(super) input: usize,
-    /// The index of the row among the rows of all inputs, from 0. Rows that are left out are included in the index.
+    /// The index of the row among the rows of all inputs, counted from 0. Rows that are left out are counted, too.
     pub(super) index: u64,
     /// The position at which the row begins in its input. Blank lines before a row are part of the row.
     pub(super) position: Position,
 }
 
-/// A row or the end of an input, with the warnings about the part of the input before it.
+/// A row or the end of an input, together with the warnings about the part of the input before that point.
 #[derive(Debug)]
 pub(super) struct Read {
-    /// The name of a stream that has just been opened, and the format that the program recognized in it; otherwise
-    /// `None`.
+    /// The name of a stream and the format that the program recognized in it; `None` unless the stream has just been
+    /// opened.
     pub(super) recognized: Option<String>,
-    /// The warnings about the part of the input before the row, or at the end of an input.
+    /// The warnings about the part of the input before the row. At the end of an input, these are the last warnings.
     pub(super) warnings: Vec<String>,
     /// The row and its place; `None` at the end of an input.
     pub(super) row: Option<(RowPlace, Item)>,
@@ -30,13 +30,13 @@ pub(super) struct Read {
 /// Reads a part of the inputs of a plan. After an error, nothing more is read.
 pub(super) struct Reading {
     plan: InputPlan,
-    /// The number of the input that is being read, or that will be read next.
+    /// The index of the input that is being read, or that will be read next.
     input: usize,
     /// The index of the next row among the rows of all inputs.
     index: u64,
     begin: Option<Position>,
     end: Option<RowPlace>,
-    /// The number of rows that will still be read; `None` for all rows.
+    /// How many more rows will be read; `None` for all rows.
     rows_left: Option<usize>,
     reader: Option<Reader>,
     recognized: Option<String>,

@@ -1,15 +1,15 @@
 //! The sending end of the channel from the input to the loop of the run.
 //!
-//! Skipped rows are only counted, and their number is sent from time to time. At millions of rows per second, a message
+//! Skipped rows are only counted, and the count is sent from time to time. At millions of rows per second, a message
 //! for each skipped row would wake the loop much too often.
 //!
 //! A row is sent immediately after it is read. But if the channel is full (in rows or in bytes), the reader waits until
 //! half of the channel is free. If the reader continued after each row that the loop receives, the reader and the loop
 //! would run alternately. With this alternation, each row would cost two thread switches.
 //!
-//! The reader knows how many bytes are in the channel without asking the loop, for two reasons. First, rows leave the
-//! channel in the order in which they were sent. So the rows in the channel are the rows that were sent last. Second,
-//! the channel knows how many rows it contains.
+//! The reader knows how many bytes are in the channel, and does not have to ask the loop. This is possible for two
+//! reasons. First, rows leave the channel in the order in which they were sent. So the rows in the channel are the rows
+//! that were sent last. Second, the channel knows how many rows it contains.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use tokio::sync::mpsc;
 
 use super::incoming::Incoming;
 
-/// The number of bytes of rows that the channel can contain. A single row is allowed to be larger than this. The loop
-/// itself holds up to three times as many bytes of rows.
+/// The number of bytes of rows that the channel can contain. A single row is allowed to be larger than this. The rows
+/// in the loop itself can have three times as many bytes.
 const FEED_BYTES: usize = 16 << 20;
 
 /// The sending end of the channel from the input to the loop.

@@ -23,48 +23,48 @@ use crate::runner::Progress;
 pub struct Survey {
     /// The number of all rows.
     pub rows: u64,
-    /// The number of rows of each input, in the order of the inputs. Inputs at the end can be missing in this list.
+    /// The number of rows of each input, in the order of the inputs. The list can lack the last inputs.
     pub(crate) rows_of_inputs: Vec<u64>,
     /// The number of rows to be sent.
     pub(crate) to_send: u64,
     /// The number of rows that can't be read or can't be sent.
     pub(crate) unusable: u64,
-    /// The different faults of the unusable rows. For each fault, this contains a count, the place of the first row
-    /// with the fault, and the message of this row.
+    /// A map of the different faults of unusable rows. For each fault, it contains a count, the place of the first row
+    /// with the fault, and the message about this row.
     pub(crate) faults: Alike<String>,
-    /// The first unusable rows: the place and the fault of each, as text.
+    /// A text about each of the first unusable rows, with its place and its fault.
     pub(crate) unusable_shown: Vec<String>,
-    /// For each pair of `--map-model`: how many rows the pair was used for.
+    /// How many rows each pair of `--map-model` was used for.
     pub(crate) mapped: BTreeMap<usize, u64>,
     /// The number of rows without a name of their own.
     pub(crate) unnamed: u64,
-    /// The number of rows that have an answer from an earlier run.
+    /// The number of rows that already have an answer from an earlier run.
     pub(crate) done: u64,
-    /// The number of rows that are run again because of their answers, by the quality of the answer. Rows that are run
-    /// again are included in the rows to be sent.
+    /// A map from the quality of an answer to the number of rows that are run again because of such an answer. These
+    /// rows are included in the rows to be sent.
     pub(crate) rerun: BTreeMap<Quality, u64>,
-    /// The number of rows in batches that earlier runs left open.
+    /// How many rows are in batches that earlier runs left open.
     pub(crate) submitted: u64,
     /// The number of rows that failed before and are not run again.
     pub(crate) failed_before: u64,
-    /// The number of rows that have an answer to another request.
+    /// The number of rows whose answer belongs to a different request than the row has now.
     pub(crate) changed: u64,
-    /// A description of the first row that has an answer to another request.
+    /// A description of the first row whose answer belongs to a different request.
     pub(crate) first_changed: Option<String>,
-    /// The number of rows that take their answer from earlier results. Rows that take an earlier answer are not
-    /// included in the rows to be sent.
+    /// The number of rows that take their answer from earlier results. These rows are not included in the rows to be
+    /// sent.
     pub(crate) reused: u64,
-    /// With `--dedupe`: the number of rows that copy the answer of an equal row. Rows that copy an answer are not
-    /// included in the rows to be sent.
+    /// With `--dedupe`: the number of rows that copy the answer of an equal row. These rows are not included in the
+    /// rows to be sent.
     pub(crate) copied: u64,
-    /// Without `--dedupe`: the number of rows to be sent that have the same request as an earlier row.
+    /// Without `--dedupe`: among the rows to be sent, the number of rows with the same request as an earlier row.
     pub(crate) repeated: u64,
-    /// With `--dedupe`: the keys that more than one row has. These keys include the keys of rows that have a label.
+    /// With `--dedupe`: the keys that more than one row has. The keys of rows with a label are included.
     pub(crate) equal: Repeats,
     /// The smallest budget with which at least one row can be sent. It is the highest possible cost of the cheapest
     /// row. The value is `None` if no row has a price.
     pub(crate) cheapest: Option<Money>,
-    /// For each model: the number of its rows to be sent, and sums over these rows.
+    /// A map from a model to the number of its rows to be sent, and to sums over these rows.
     pub(crate) models: BTreeMap<Arc<str>, ModelSum>,
     /// Sums over all rows to be sent, and a sample of these rows.
     pub(crate) load: Load,
@@ -80,16 +80,16 @@ pub struct Survey {
     pub(crate) layout: Layout,
     /// Whether reading the inputs can begin at every row.
     pub(crate) is_random_access: bool,
-    /// The names of the streams, each with the format that the program recognized in it.
+    /// The name of each stream, with the format that the program recognized in the stream.
     pub(crate) recognized: Vec<String>,
-    /// The warnings about the input, each only once.
+    /// The warnings about the input, without repetitions.
     pub(crate) warnings: Vec<String>,
     /// A description of the damage at which the input ends early; `None` if there is no damage. If there is damage, the
     /// counts include only the rows before the damage.
     pub(crate) damage: Option<String>,
 }
 
-/// Sums over the rows of one model that are to be sent.
+/// Sums over one model's rows to be sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ModelSum {
     /// The number of rows of this model.
@@ -98,8 +98,8 @@ pub(crate) struct ModelSum {
     pub(crate) input_tokens: u64,
     /// The largest `max_tokens` of the rows of this model.
     pub(crate) max_tokens: u32,
-    /// The highest possible cost of all rows of this model, with one paid answer for each row. Rows without a price are
-    /// not included.
+    /// The highest possible cost of all rows of this model, with one paid answer per row. Rows without a price are not
+    /// included.
     pub(crate) most: Money,
     /// The number of rows without a price.
     pub(crate) unpriced: u64,
@@ -209,7 +209,7 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     Ok((survey, labels.finish()))
 }
 
-/// Returns whether the program can start to read an input in the middle, without reading the part before.
+/// Returns whether the program can start to read an input in the middle, without the part before it.
 fn is_random_access(input: &Input, plan: &InputPlan) -> bool {
     // A stream must not be opened twice, because opening a named pipe again would wait for another writer.
     source::is_seekable(input) && source::open(input, &plan.options).is_ok_and(|reader| reader.is_random_access())
@@ -329,7 +329,7 @@ impl Survey {
         }
     }
 
-    /// Counts a row that will be sent, and adds its amounts and its place.
+    /// Counts a row to be sent, and adds its amounts and its place.
     fn add_to_send(&mut self, place: RowPlace, planned: &Planned, in_batches: bool) {
         self.to_send += 1;
         let group = self.load.add(planned);

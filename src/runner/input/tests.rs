@@ -300,7 +300,7 @@ fn is_broken(fed: &Incoming) -> bool {
     matches!(fed, Incoming::Broken(_))
 }
 
-/// Returns the parts of a row that must be the same in every reading order.
+/// Returns the parts of a row that must not depend on the order of reading.
 fn shown(fed: &Incoming) -> String {
     match fed {
         Incoming::Planned(planned) => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// The number of consecutive forbidden requests after which the endpoint is assumed to forbid everything.
+/// An endpoint is assumed to forbid everything after this many forbidden requests in a row.
 const FORBIDDEN: u32 = 3;
 
 /// What is known about the models of an endpoint and about the rights of our key.

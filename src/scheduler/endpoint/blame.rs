@@ -3,8 +3,8 @@
 //! If a row makes the server fail, the server answers every attempt of that row with 500. If the endpoint is in
 //! trouble, the server answers every row with 500. So a single fault does not show the cause. The results of *other*
 //! rows between two faults of one row show which of the two is the cause. If the other rows were answered, the row is
-//! the cause. If less than a quarter of the other rows were answered, the endpoint is the cause. If none of the other
-//! rows was answered, the cause stays unknown.
+//! the cause. If some of the other rows were answered, but less than a quarter, the endpoint is the cause. If none of
+//! the other rows was answered, the cause stays unknown.
 //!
 //! Until a retry is answered, only the first fault of each row is counted. If all faults were counted, a group of bad
 //! rows would look like an endpoint in trouble. After a retry was answered, all faults are counted, because retries
@@ -12,8 +12,8 @@
 
 use crate::clock::Instant;
 
-/// If there are at least `FAULTS_PER_ANSWER` faults for each answer, the endpoint is the cause of a fault. If there are
-/// fewer faults for each answer, the row is the cause. The faults and answers since the row's last fault are counted.
+/// With at least `FAULTS_PER_ANSWER` faults per answer, the endpoint is the cause of a fault. With fewer faults per
+/// answer, the row is the cause. The faults and answers since the row's last fault are counted.
 const FAULTS_PER_ANSWER: u64 = 3;
 
 /// Who caused a fault.
@@ -23,18 +23,18 @@ pub(crate) enum Blame {
     Row,
     /// The endpoint caused the fault: it answers too few requests.
     Endpoint,
-    /// The cause is unknown: this is the row's first fault, or no other request was answered since the row's last
-    /// fault.
+    /// The cause is unknown, because this is the row's first fault, or because no other request was answered after the
+    /// row's last fault.
     Unknown,
 }
 
-/// Counts of how attempts at an endpoint have ended so far, and when they were last updated.
+/// Counts of how attempts at an endpoint have ended so far, with the time of the last update.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
     /// When the counts were last updated.
     at: Instant,
-    /// When the newest answered request was sent. This is needed because a request that was sent before the trouble can
-    /// be answered during the trouble.
+    /// When the newest answered request was sent. The time of sending is needed because a request that was sent before
+    /// the trouble can be answered during the trouble.
     answered_sent_at: Instant,
     answers: u64,
     /// The number of answers to rows that had met a fault.

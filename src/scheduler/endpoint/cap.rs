@@ -2,14 +2,14 @@
 //!
 //! The program learns about a cap only from refusals. When the first refusal comes, the server will also refuse some of
 //! the other requests in flight. The cap is the number of requests in flight that the server accepts. The server can
-//! raise or remove its cap during a run without saying so. For this reason, the program sometimes tries one request
-//! more than the known cap allows. A refusal ends such a trial and doubles the time until the next trial. If every
-//! request of a full window is answered without a refusal, the real cap is higher than the known cap. The next trial
-//! then begins immediately, with twice as many additional requests.
+//! raise or remove its cap during a run without saying so. For this reason, the program sometimes sends one request
+//! more than the known cap allows. If the server refuses a request, such a trial ends, and the program waits twice as
+//! long before the next trial. If every request of a full window is answered without a refusal, the real cap is higher
+//! than the known cap. The next trial then begins immediately, with twice as many additional requests.
 //!
-//! If the cap stays the same, the server rejects one request after 1, 3, 7 and 15 minutes, and then one every eight
-//! minutes. Rejected requests are not billed. If the server has removed the cap, the run reaches its full speed about
-//! twelve round trips after the next trial begins.
+//! If the cap stays the same, the server rejects four requests in the first quarter of an hour (after 1, 3, 7 and 15
+//! minutes), and then one every eight minutes. Rejected requests are not billed. If the server has removed the cap, the
+//! run reaches its full speed about twelve round trips after the next trial begins.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(crate) struct Cap {
     /// began.
     wave_at: Option<Instant>,
     probe: Option<Probe>,
-    /// The number of further refusals that were caused by the last trial, and therefore do not lower the known cap.
+    /// The number of refusals that the last trial can still cause, and that therefore do not lower the known cap.
     excused: usize,
     wait: Duration,
     next_probe: Instant,
@@ -38,8 +38,8 @@ pub(crate) struct Cap {
 #[derive(Debug)]
 struct Probe {
     more: usize,
-    /// The number of further answers that must come without a refusal to confirm the trial; `None` until all of its
-    /// requests are in flight.
+    /// How many more answers must come without a refusal to confirm the trial; `None` until all requests of the trial
+    /// are in flight.
     answers_left: Option<usize>,
 }
 

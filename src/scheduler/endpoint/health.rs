@@ -4,7 +4,7 @@
 //! From then on, only one probe (a single request) is sent at a time, at growing intervals. During an outage, a fault
 //! does not use up a try of its row. The first answer ends an outage. In this way, an outage costs only a few requests
 //! per minute, even if the window is large, and rows keep their tries. If the endpoint fails again within a minute
-//! after an outage, fewer faults are enough: three, plus one for each answer since the outage. With this rule, an
+//! after an outage, fewer faults are enough: three, plus one more per answer since the outage. With this rule, an
 //! endpoint that answers one request in ten is treated as failing. An endpoint that answers every second request is
 //! treated as working.
 
@@ -12,18 +12,18 @@ use std::time::Duration;
 
 use crate::clock::Instant;
 
-/// The number of faults without an answer between them after which an endpoint is assumed to fail. With the default
-/// `--max-retries`, a row meets at least `FAULTS` faults before it fails. If a row failed after fewer faults, an outage
-/// could make the last row of a run fail.
+/// An endpoint is assumed to fail after this many faults with no answer between them. With the default `--max-retries`,
+/// a row meets at least `FAULTS` faults before it fails. If a row failed after fewer faults, an outage could make the
+/// last row of a run fail.
 const FAULTS: u32 = 8;
-/// The number of faults after which an endpoint is assumed to fail if its last outage ended less than [`RELAPSE`] ago.
-/// One more fault is needed for each answer since the last outage.
+/// If an endpoint's last outage ended less than [`RELAPSE`] ago, the endpoint is assumed to fail again after this many
+/// faults. One more fault is needed per answer since the last outage.
 const FAULTS_OF_RELAPSE: u32 = 3;
 const RELAPSE: Duration = Duration::from_secs(60);
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 const SLOWEST_PROBE: Duration = Duration::from_secs(10);
-/// How long the run tries to reach an endpoint that was never reached. If that takes longer, the endpoint's name or
-/// address is probably wrong.
+/// How long the run tries to reach an endpoint that was never reached. After that time, the endpoint's name or address
+/// is probably wrong.
 const NEVER_REACHED: Duration = Duration::from_secs(10);
 
 /// What a fault shows about the endpoint.
@@ -50,7 +50,7 @@ pub(crate) struct Health {
     is_failing: bool,
     failing_since: Option<Instant>,
     recovered_at: Option<Instant>,
-    /// The number of answers since the last outage ended.
+    /// How many answers have come since the last outage ended.
     answers: u32,
     /// The earliest instant at which the next probe can be sent. A fault before this instant only confirms the known
     /// outage.
@@ -128,7 +128,8 @@ impl Health {
         }
     }
 
-    /// Records the end of a pause. The time before the end of the pause no longer counts as part of an outage.
+    /// Records the end of a pause. From then on, the time before the end of the pause does not count as part of an
+    /// outage.
     pub(crate) fn on_resume(&mut self, now: Instant) {
         if self.failing_since.is_some() {
             (self.failing_since, self.unclear_since) = (Some(now), now);

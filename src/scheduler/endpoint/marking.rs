@@ -1,7 +1,8 @@
-//! Whether an endpoint accepts cache marks (marks in a request that use the prompt cache), and whether they help.
+//! Records whether an endpoint accepts cache marks (the places in a request up to which the prompt is cached), and
+//! whether these marks help.
 
-/// The number of answers after which the program judges whether the cache works. Only answers that should have read
-/// from the cache are counted.
+/// The program judges whether the cache works after this many answers. Only answers that should have read from the
+/// cache are counted.
 const ENOUGH: u32 = 20;
 /// The number of answers that are enough to judge the cache if none of them has read from it.
 const ENOUGH_WITHOUT_A_HIT: u32 = 8;
@@ -12,8 +13,8 @@ pub(in crate::scheduler) struct Marking {
     support: Support,
     /// The number of answers that should have read from the cache.
     rows: u32,
-    /// The number of tokens that these answers should have read from the cache. The next field is the part that belongs
-    /// to answers that read nothing.
+    /// The number of tokens that these answers should have read from the cache. The next field counts only the tokens
+    /// of answers that read nothing.
     expected: u64,
     missed: u64,
     is_told: bool,
@@ -47,8 +48,8 @@ pub(in crate::scheduler) enum CacheNews {
 pub(in crate::scheduler) enum RefusedMarks {
     /// All marks.
     Any { is_new: bool },
-    /// Only the marks on some prefixes, for example because of the content of the prefix or the model. The server has
-    /// accepted other marks.
+    /// The server refuses only the marks on some prefixes, for example because of the model or the content of the
+    /// prefix. The server has accepted other marks.
     OfPrefix { is_new: bool },
 }
 
@@ -72,8 +73,8 @@ impl Marking {
     }
 
     /// Records that the server rejected a request with cache marks, and answered it without them. The endpoint gets no
-    /// more marks if it has never accepted marks, or if it accepted marks on the prefixes of this request before
-    /// (`are_known`). If the endpoint accepts other marks, only the prefixes of this request get no more marks.
+    /// more marks in two cases: it has never accepted marks, or it has accepted marks on the prefixes of this request
+    /// before (`are_known`). If the endpoint accepts other marks, only the prefixes of this request get no more marks.
     pub(in crate::scheduler) fn on_refused(&mut self, are_known: bool) -> RefusedMarks {
         let is_told = std::mem::replace(&mut self.is_refusal_told, true);
         match self.support {
@@ -90,8 +91,8 @@ impl Marking {
         }
     }
 
-    /// Adds an answer that should have read `expected` tokens from the cache. Returns what the answers show about the
-    /// cache, the first time that they show something; otherwise `None`.
+    /// Adds an answer that should have read `expected` tokens from the cache. The first time that the answers show
+    /// something about the cache, returns what they show; otherwise `None`.
     pub(in crate::scheduler) fn on_answer(&mut self, expected: u32, has_read: bool) -> Option<CacheNews> {
         self.rows += 1;
         self.expected += u64::from(expected);
@@ -113,7 +114,7 @@ impl Marking {
         None
     }
 
-    /// Returns the share of tokens that should have been read from the cache but were not, from 0 to 1.
+    /// Among the tokens that should have been read from the cache, returns the share that was not read, from 0 to 1.
     pub(in crate::scheduler) fn missed_share(&self) -> f64 {
         self.missed as f64 / self.expected.max(1) as f64
     }

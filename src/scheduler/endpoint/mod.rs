@@ -67,8 +67,8 @@ pub(super) struct Endpoint {
     pub(super) tally: Tally,
     /// The canary (a test request) of the endpoint.
     pub(super) canary: CanaryState,
-    /// Whether the endpoint is assumed to work although all remaining rows have failed there. If the endpoint is
-    /// assumed to work, each row fails at its next fault.
+    /// Whether the endpoint is assumed to work although all remaining rows met faults there. If so, each row fails at
+    /// its next fault.
     pub(super) has_last_tries: bool,
     pub(super) retries: RetryQuota,
     pub(super) last_fault: Failure,

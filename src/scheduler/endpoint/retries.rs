@@ -1,8 +1,8 @@
-//! A quota for retries at an endpoint: the number of retries can exceed the number of successes only by a fixed number.
+//! A quota for retries at an endpoint: there can be more retries than successes, but only by a fixed number.
 
 /// How many more retries than successes an endpoint can have.
 const MOST: f64 = 100.0;
-/// The number of retries that one success adds. With one retry for each success, an endpoint that answers half of the
+/// The number of retries that one success adds. With one retry per success, an endpoint that answers half of the
 /// requests never runs out of retries.
 const PER_SUCCESS: f64 = 1.0;
 

@@ -1,9 +1,9 @@
 //! Whether requests to an endpoint are allowed to ask for a stream (`--stream auto`).
 //!
-//! Some servers send streams that this program can't read. Streams that can't be read have the form of another API, or
-//! lack their first or last event. Each answer in a stream that can't be read is possibly billed. Without a stream, the
-//! same request works. For this reason, requests to the endpoint ask for no streams after two unreadable streams in a
-//! run.
+//! Some servers send streams that this program can't read. These streams have the form of another API, or lack their
+//! first or last event. Each answer in a stream that can't be read is possibly billed. Without a stream, the same
+//! request works. For this reason, after two unreadable streams in a run, requests to the endpoint no longer ask for
+//! streams.
 //!
 //! A stream in the form of another API always counts, because the server will send more streams of this form. A stream
 //! that ends early counts only if no complete stream has arrived before. After a complete stream has arrived, a stream
@@ -11,7 +11,7 @@
 
 use crate::domain::{StreamFault, Verdict};
 
-/// The number of unreadable streams after which requests ask for no streams.
+/// After this many unreadable streams, requests no longer ask for streams.
 const MOST_UNREADABLE: u32 = 2;
 
 /// What is known about the streams of one endpoint.
@@ -156,8 +156,8 @@ mod tests {
     const WINDOW: usize = 10;
 
     /// Simulates a run with a server that answers immediately. The function `server` chooses each answer. The arguments
-    /// of `server` are the row, whether the request asks for a stream, and how many times the row was sent. Returns,
-    /// for each row, whether each of its tries asked for a stream; also returns the number of warnings.
+    /// of `server` are the row, whether the request asks for a stream, and how many times the row was sent. Returns
+    /// which tries of each row asked for a stream, and the number of warnings.
     fn play(
         mode: StreamMode,
         rows: usize,

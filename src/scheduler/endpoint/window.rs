@@ -1,30 +1,29 @@
 //! The concurrency window: how many requests are allowed in flight at once.
 //!
-//! The window grows with each answer that comes while the window is full. At first the window grows by three for each
-//! answer, so it is four times as large after a round trip. After the window has been too large, it grows by one for
-//! each answer, so its size doubles in a round trip. In this way, the window reaches the size that a rate limit needs
-//! (rate times latency), and this size is never computed. If no rate limit slows the run down, the window grows only as
-//! long as throughput grows with it. If more than a fifth of the answers report an overload, the window is cut, at most
-//! once in a round trip. Within a minute after a cut, the window returns to nine tenths of its last good size. A run
-//! can meet an overload before any size was found to be large enough or too large. In this case, after eight answered
-//! requests in a row, the window grows again as it did before the cut. The server can reject a request because too many
-//! requests are in flight. After this refusal, the window is at most the number of the other requests in flight, which
-//! the server has accepted ([`Cap`]).
+//! The window grows with each answer that comes while the window is full. At first the window grows by three per
+//! answer, so it is four times as large after a round trip. After the window was too large for the first time, it grows
+//! by one per answer, so its size doubles in a round trip. In this way, the window reaches the size that a rate limit
+//! needs (rate times latency), and this size is never computed. If no rate limit slows the run down, the window grows
+//! only as long as throughput grows with it. If more than a fifth of the answers report an overload, the window is cut,
+//! at most once in a round trip. Within a minute after a cut, the window returns to nine tenths of its last good size.
+//! A run can meet an overload before any size was found to be large enough or too large. In this case, after eight
+//! answered requests in a row, the window grows again as it did before the cut. The server can reject a request because
+//! too many requests are in flight. After this refusal, the window is at most the number of other requests in flight,
+//! because the server has accepted those ([`Cap`]).
 //!
 //! A running sum shows whether more than a fifth of the answers report an overload. An overload adds four to the sum,
-//! and every other answer subtracts one. The sum never falls below zero. If fewer than a fifth of the answers report an
-//! overload, the sum stays near zero. If more than a fifth of the answers report an overload, the sum grows. The window
-//! is cut when the sum reaches 32, or half of the window's size if that is more. Eight consecutive overloads cause a
-//! cut. A cut also comes after 32 answers of which 40 % report an overload. If 10 % of the answers report an overload
-//! at random, there is one cut in tens of thousands of answers.
+//! and an answer without an overload subtracts one. The sum never falls below zero. If fewer than a fifth of the
+//! answers report an overload, the sum stays near zero. If more than a fifth of the answers report an overload, the sum
+//! grows. The window is cut when the sum reaches 32, or half of the window's size if that is more. Eight consecutive
+//! overloads cause a cut. A cut also comes after 32 answers of which 40 % report an overload. If 10 % of the answers
+//! report an overload at random, there is one cut in tens of thousands of answers.
 //!
 //! Rejected:
 //! - A window with the size of the measured rate times the measured latency reacts too late when the rate or the
 //!   latency changes. Such a computed window also shrinks when the server would accept a burst of requests.
 //! - The share of overloads in the last 20 answers is not exact enough to cut the window. If 10 % of all answers report
 //!   an overload at random, the share is above a fifth in one of 25 samples. In runs with harmless overload at random,
-//!   the window was too small most of the time. Runs with such a window took 1.19 to 1.44 times as long as the shortest
-//!   possible time.
+//!   the window was too small most of the time. Such runs took 1.19 to 1.44 times the shortest possible time.
 
 use std::time::Duration;
 
@@ -38,19 +37,19 @@ const FIRST: usize = 16;
 /// `EXCESS_PART`.
 const EXCESS: usize = 8;
 const EXCESS_PART: usize = 8;
-/// How much an overload adds to the running sum. Every other answer subtracts one from the sum.
+/// How much an overload adds to the running sum. An answer without an overload subtracts one from the sum.
 const OVERLOAD: usize = 4;
-/// How much an answer adds to the size of the window. `FIRST_GROWTH` applies until the window is too large for the
-/// first time, and `GROWTH` applies from then on. If the window only doubled in the first round trips, a file of 200
-/// rows would need a fifth more round trips.
+/// How much an answer adds to the size of the window: `FIRST_GROWTH` until the window is too large for the first time,
+/// and `GROWTH` from then on. If the window only doubled in the first round trips, a file of 200 rows would need a
+/// fifth more round trips.
 const FIRST_GROWTH: usize = 3;
 const GROWTH: usize = 1;
 /// The part of the window's size that remains after a cut.
 const CUT: f64 = 0.7;
 /// If the window is cut before any good size is known, it grows again after `CALM` answers in a row without an
-/// overload. A window larger than `CALM` needs as many of these answers as its size.
+/// overload. If the window is larger than `CALM`, the number of these answers is the size of the window.
 const CALM: usize = 8;
-/// How long after a cut the window takes to return to nine tenths of its last good size.
+/// How long the window takes after a cut to return to nine tenths of its last good size.
 const RECOVERY: Duration = Duration::from_secs(60);
 /// How long the window waits before it grows again if growth did not raise throughput.
 const REPROBE: Duration = Duration::from_secs(5);
@@ -62,8 +61,8 @@ pub struct Window {
     most: usize,
     is_fixed: bool,
     growth: usize,
-    /// The running sum: an overload adds [`OVERLOAD`], every other answer subtracts one, and the sum never falls below
-    /// zero.
+    /// The running sum: an overload adds [`OVERLOAD`], an answer without an overload subtracts one, and the sum never
+    /// falls below zero.
     excess: usize,
     /// When the last overload was reported.
     overloaded_at: Instant,
@@ -80,7 +79,7 @@ pub struct Window {
     epoch: Epoch,
 }
 
-/// The return of the window to its former size after a cut.
+/// How the window returns to its former size after a cut.
 #[derive(Clone, Copy, Debug)]
 struct Recovery {
     from: usize,
@@ -107,7 +106,7 @@ impl Window {
         Self { is_fixed: true, ..Self::sized(size.max(1), size.max(1)) }
     }
 
-    /// Returns a window that begins with 16 requests and grows as needed, up to `most`.
+    /// Returns a window that begins at 16 requests and grows as needed, up to `most`.
     pub fn auto(most: usize) -> Self {
         Self::sized(FIRST.min(most.max(1)), most.max(1))
     }
@@ -209,7 +208,7 @@ impl Window {
     /// Records that the server rejected a request because too many requests were in flight. The rejected request was
     /// sent at `sent_at`, and `in_flight` other requests were in flight when the refusal came.
     ///
-    /// After a refusal, the window tests from time to time whether the server allows more.
+    /// From time to time after a refusal, the window tests whether the server allows more requests.
     pub(crate) fn on_concurrency_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
         self.cap.on_refusal(in_flight, sent_at, now);
         self.growth = GROWTH;
@@ -269,8 +268,8 @@ impl Window {
         self.epoch.settled_until.is_some_and(|until| now < until)
     }
 
-    /// Compares the current throughput with the throughput at an earlier, clearly smaller size of the window. If growth
-    /// did not help, the window returns to the earlier size.
+    /// Compares the current throughput with the earlier throughput, which was measured when the window was clearly
+    /// smaller. If growth did not help, the window returns to the earlier size.
     fn end_epoch(&mut self, now: Instant) {
         let seconds = now.since(self.epoch.since).as_secs_f64();
         let rate = self.epoch.answers as f64 / seconds.max(1e-9);
