@@ -11,8 +11,8 @@ use super::{Came, Form, OnInvalid, OnRefusal, OnTruncate, Policy, Rules, Then};
 use crate::catalog::Catalog;
 use crate::domain::{Ask, ErrorClass, Message, Purpose, Quality};
 
-/// The `max_tokens` of the request for a longer answer is that of the first request, multiplied by this factor. A small
-/// factor is enough, because most truncated answers are only a little too long.
+/// To get a longer answer, the policy multiplies the `max_tokens` of the first request by this factor. A small factor
+/// is enough, because most truncated answers are only a little too long.
 const MORE_ROOM: u32 = 4;
 
 /// Returns the policy of a run.

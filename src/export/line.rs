@@ -52,9 +52,10 @@ impl<'a> Line<'a> {
         Self::read(line, needed).0
     }
 
-    /// Reads the line of an answer at the beginning of a text. More lines can follow in the text. Reading stops when
-    /// all needed members are found, before the end of the line. Returns `None` if this does not work, for example
-    /// because a needed member is missing or is at the end of the line. In this case, use [`Line::parse`].
+    /// Reads the first line of a text, which should be the line of an answer. More lines can follow in the text.
+    /// Reading stops when all needed members are found, before the end of the line. Returns `None` if this does not
+    /// work, for example because a needed member is missing or is at the end of the line. In this case, use
+    /// [`Line::parse`].
     pub(crate) fn parse_beginning(text: &'a [u8], needed: Needed) -> Option<Self> {
         if needed != Needed::default() {
             return None;

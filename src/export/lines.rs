@@ -11,7 +11,7 @@ use crate::sink::Log;
 
 /// The length of a page, in bytes.
 const PAGE_BYTES: usize = 256 << 10;
-/// How many pages are kept for each file. The lines of all rows in flight at one time need far fewer pages.
+/// How many pages of each file are kept in memory. The lines of all rows in flight at one time need far fewer pages.
 const PAGES: usize = 64;
 
 /// The lines of a journal.
@@ -58,7 +58,7 @@ impl Lines<'_> {
 /// The pages of a file that are in memory.
 struct Pages<'f> {
     file: Option<&'f dyn DiskFile>,
-    /// The index of a page in this list is its number in the file modulo [`PAGES`].
+    /// The index of a page in this list is the page's number in the file, modulo [`PAGES`].
     pages: Vec<Page>,
     /// The last line that was on more than one page.
     joined: Vec<u8>,

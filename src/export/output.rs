@@ -20,7 +20,7 @@ const UNFINISHED: &str = ".unfinished";
 const BUFFER_BYTES: usize = 256 << 10;
 /// How many times the unfinished file is opened again if another command renamed it in the meantime.
 const TRIES: u32 = 16;
-/// The level that the command `zstd` uses.
+/// The compression level that the command `zstd` uses by default.
 const ZSTD_LEVEL: i32 = 3;
 
 /// The destination of a projection's bytes.

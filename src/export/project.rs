@@ -185,9 +185,10 @@ pub(crate) fn project(
     Ok(made)
 }
 
-/// Returns the fields of an output. By default, a table has the columns of the inputs, the text and the error. If the
-/// inputs have no columns, the table has the label instead. If the members of answers are known, a column for each
-/// member replaces the text. If they are known only for some of the runs, the table has the members and the text.
+/// Returns the fields of an output. By default, a table has the columns of the inputs, then a column for the text and a
+/// column for the error. If the inputs have no columns, the table has the label instead. If the members of answers are
+/// known, a column for each member replaces the text. If they are known only for some of the runs, the table has the
+/// members and the text.
 fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
     if let Some(fields) = &request.fields {
         return Ok(fields.clone());
@@ -235,7 +236,7 @@ fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
 /// How many labels are looked up in the index in one go.
 const AT_ONCE: usize = 256;
 
-/// Returns the name, with as many `_` in front of it as it takes to differ from all columns.
+/// Puts `_` in front of a name until it differs from the names of all columns, and returns the result.
 fn free_name(name: &str, columns: &[String]) -> String {
     let mut name = name.to_owned();
     while columns.contains(&name) {

@@ -44,7 +44,7 @@ pub(super) struct Seen {
     pub(super) estimated: u32,
     /// The real input tokens of the row, including cached tokens.
     pub(super) prompt: u32,
-    /// The part of the input tokens that counts against the input limit, from 0 to 1.
+    /// The share of the input tokens, from 0 to 1, that counts against the input limit.
     pub(super) limited_share: f32,
     /// Output tokens.
     pub(super) output: u32,

@@ -17,7 +17,7 @@ pub struct Question<'a> {
     pub load: &'a Load,
     /// Earlier results.
     pub history: &'a History,
-    /// Token counts of some rows.
+    /// The input tokens of some rows, as the API counted them.
     pub counts: &'a Counts,
     /// Models and prices.
     pub catalog: &'a Catalog,

@@ -11,7 +11,7 @@ use super::error::shown_place;
 /// The highest number of violations that a finding lists.
 const MOST: usize = 5;
 
-/// The highest number of characters of a value that a finding shows.
+/// A finding shows at most this many characters of a value.
 const LONGEST_VALUE: usize = 60;
 
 /// The highest number of member names that a finding lists.

@@ -1,4 +1,4 @@
-//! The graph of a schema's subschemas. An edge leads from one subschema to another that it applies.
+//! The graph of a schema's subschemas. An edge leads from a subschema to a subschema that it applies.
 //!
 //! The graph answers three questions: whether a reference leaves the file, how many subschemas apply to one value, and
 //! whether a schema contains itself. The number of subschemas and their circles decide how long a check can take. The
@@ -16,8 +16,8 @@ use crate::domain::quoted;
 /// milliseconds.
 const WIDEST: u64 = 10_000;
 
-/// The longest allowed chain of subschemas that apply to one value, for example a reference to an `allOf` that contains
-/// another reference. Chains in usual schemas have fewer than ten subschemas.
+/// The largest allowed length of a chain of subschemas that apply to one value. An example of a chain is a reference to
+/// an `allOf` that contains another reference. In most schemas, chains have fewer than ten subschemas.
 const DEEPEST: u64 = 64;
 
 /// The largest number of steps for computing how often a part of a value is checked.
@@ -68,8 +68,8 @@ impl Graph {
         Ok(sizes.iter().map(|(_, depth)| depth + 1).max().unwrap_or(1))
     }
 
-    /// Returns all nodes in an order in which each node comes after the nodes that it applies to the same value. In
-    /// circles, the order is not defined.
+    /// Returns all nodes, sorted: each node comes after the nodes that it applies to the same value. In circles, the
+    /// order is not defined.
     fn inner_first(&self) -> Vec<usize> {
         let mut order = Vec::with_capacity(self.nodes.len());
         let mut seen = vec![false; self.nodes.len()];
@@ -114,8 +114,8 @@ impl Graph {
         Some(&self.nodes[at].pointer)
     }
 
-    /// Returns for each node the number of its circle (subschemas that lead to each other). Returns `None` for a node
-    /// that is in no circle.
+    /// Returns, for each node, a number that identifies its circle (subschemas that lead to each other). Returns `None`
+    /// for a node that is in no circle.
     fn circles(&self) -> Vec<Option<usize>> {
         let all = |at: usize| self.nodes[at].same.iter().copied().chain(self.nodes[at].inner.iter().map(|(_, to)| *to));
         let forward: Vec<Vec<usize>> = (0..self.nodes.len()).map(|at| all(at).collect()).collect();
@@ -175,7 +175,7 @@ struct Builder<'s> {
     graph: Graph,
     by_pointer: BTreeMap<String, usize>,
     open: Vec<Open<'s>>,
-    /// The places of anchors, by the pointer of the base and the name.
+    /// A map from the pointer of a base and the name of an anchor to the place of the anchor.
     anchors: HashMap<(String, String), String>,
     references: Vec<(usize, &'static str, String, String)>,
 }
