@@ -3,11 +3,11 @@
 //!
 //! # Method
 //! Only some rows, drawn at random, are simulated: enough rows for [`PLAYED_MINUTES`] minutes at the limits, and at
-//! most [`Setting::most_rows`] rows. The time of the other rows is computed from the steady part of the simulated run,
-//! in which the second half of the rows ended, without the last rows. Each pool (model class with its own limits) gets
-//! a time, and the time of the slowest pool is the time of the run. The steady rate comes from thousands of rows, so
-//! its error is about one percent. The assumptions about sizes, speeds and bursts cause larger errors. So the run is
-//! simulated again with the lowest and with the highest sizes, and these two times give the interval.
+//! most [`Setting::most_rows`] rows. The time of the other rows is computed from the steady part of the simulated run.
+//! In the steady part, the second half of the rows ended, except for the last rows. Each pool (model class with its own
+//! limits) gets a time, and the time of the slowest pool is the time of the run. The steady rate comes from thousands
+//! of rows, so its error is about one percent. The assumptions about sizes, speeds and bursts cause larger errors. So
+//! the run is simulated again with the lowest and with the highest sizes, and these two times give the interval.
 //!
 //! How large a burst the server accepts is not published. If earlier runs have not found this out, the run is simulated
 //! twice: with a burst of a whole minute and with a burst of a second. The likely time is the mean of both times.
@@ -48,16 +48,16 @@ pub struct Setting<'a> {
     pub limits_of: &'a dyn Fn(&PoolId) -> RateLimits,
     /// Makes the settings of the scheduler from the limits that the scheduler knows at the start.
     pub scheduler: &'a dyn Fn(LimitsOf) -> Config,
-    /// The part of each limit that can be used in one burst, if earlier runs have found this out.
+    /// The part of each limit that can be used in one burst; `None` if earlier runs have not found this out.
     pub bursts: Option<Bursts>,
     /// The highest number of rows that are simulated.
     pub most_rows: usize,
 }
 
-/// Returns the bursts that earlier runs have found. The size of a burst is given as the time after which the limit
-/// allows another such burst. Returns `None` if earlier runs have not found the bursts of the pool with the most rows.
+/// Returns the bursts that earlier runs have found. The size of a burst is given as a time: how long the limit takes to
+/// refill after the burst. Returns `None` if earlier runs have not found the bursts of the pool with the most rows.
 pub fn known_bursts(learned: &[LearnedPool], load: &Load) -> Option<Bursts> {
-    /// The share of a minute's limit from which a burst counts as a burst of a whole minute. This share is below 1
+    /// A burst of at least this share of a minute's limit counts as a burst of a whole minute. This share is below 1
     /// because response headers round tokens.
     const NEARLY: f64 = 0.97;
     let largest = load.groups().iter().max_by_key(|group| group.rows)?;
@@ -170,7 +170,7 @@ impl Timing<'_> {
         rows
     }
 
-    /// Returns the requests, input tokens and output tokens that all rows of a pool need.
+    /// Returns how many requests, input tokens and output tokens all rows of a pool need.
     fn needs_of(&self, pool: usize, pools: &Pools) -> [f64; 3] {
         let groups = self.load.groups().iter().zip(self.sizes).zip(&pools.of_group);
         let mut needs = [0.0; 3];

@@ -1,10 +1,10 @@
 //! The load of a run: the rows to be sent, summed up by template, and a sample of these rows.
 //!
 //! The size of a load does not depend on the number of rows. A load has at most [`MOST_TEMPLATES`] groups with one
-//! template each. The rows of further templates share one group for each pair of model and terms. The sample has at
-//! most [`SAMPLED`] rows. A row is in the sample if a hash of its number is below a threshold. When the sample is full,
-//! the threshold is halved. So every row is in the sample with the same probability, and the rows of the sample keep
-//! their order. The same input always gives the same sample.
+//! template each. The rows of further templates share one group per pair of model and terms. The sample has at most
+//! [`SAMPLED`] rows. A row is in the sample if a hash of its number is below a threshold. When the sample is full, the
+//! threshold is halved. So every row is in the sample with the same probability, and the rows of the sample keep their
+//! order. The same input always gives the same sample.
 //!
 //! The load also contains the requests of some random rows, so that the API can count their tokens. Each model has a
 //! few of these requests, even if only few rows name it.
@@ -21,7 +21,7 @@ const MOST_TEMPLATES: usize = 1024;
 const SAMPLED: usize = 1 << 15;
 /// The smallest number of requests per model that are kept for counting their tokens, if there is room.
 const OF_EACH_MODEL: usize = 5;
-/// The largest total size of the requests that are kept for counting their tokens, in bytes.
+/// The largest total size, in bytes, of the requests that are kept for counting their tokens.
 const REQUEST_BYTES: usize = 64 << 20;
 
 /// The rows that a run has to send.
@@ -40,8 +40,8 @@ pub struct Load {
 /// The rows of one template.
 #[derive(Clone, Debug)]
 pub struct Group {
-    /// The number of the template (see [`crate::domain::Ask::template`]); `None` if the group has the rows of several
-    /// templates.
+    /// The number that identifies the template (see [`crate::domain::Ask::template`]); `None` if the group has the rows
+    /// of several templates.
     pub template: Option<u64>,
     /// The model.
     pub model: Arc<str>,
@@ -69,8 +69,8 @@ pub struct Group {
     pub own_marks: u64,
     /// The number of rows to which the program can add cache marks.
     pub markable: u64,
-    /// How much higher `most` is if the program adds cache marks to all markable rows: with marks for five minutes, and
-    /// with marks for an hour.
+    /// How much higher `most` is if the program adds cache marks to all markable rows: with five-minute marks, and with
+    /// one-hour marks.
     pub extra_most: [Money; 2],
     /// The expected effect of the prompt cache; `None` if no caching is planned.
     pub caching: Option<CachedShares>,
@@ -79,8 +79,8 @@ pub struct Group {
 /// The expected effect of the prompt cache on the rows of a group.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CachedShares {
-    /// The share of the input tokens that count against the input limit because they are not read from the cache, from
-    /// 0 to 1.
+    /// The share of the input tokens, from 0 to 1, that are not read from the cache and so count against the input
+    /// limit.
     pub limited: f64,
     /// The cost of the prompts, divided by their cost without a cache.
     pub price: f64,

@@ -49,7 +49,7 @@ pub struct Planner {
     prefixes: PrefixFinder,
     /// The function that changes the request of each row before the request is sent.
     shaping: Option<Shaping>,
-    /// The parameters that replace parameters of rows, and the rows in which they do.
+    /// The parameters that replace parameters of rows, and the rows whose parameters are replaced.
     overrides: (Overrides, Overridden),
     /// The conditions that each answer must meet.
     conditions: Vec<Condition>,
@@ -226,7 +226,7 @@ impl Planner {
     /// - The parameter `max_tokens` is not a number, or is above the limit of the model.
     /// - The body of the request is larger than 32 MB.
     /// - The prompt of the row is certainly longer than the model's context window.
-    /// - The row has more than four cache marks, or a mark for an hour after a mark for five minutes.
+    /// - The row has more than four cache marks, or a one-hour mark behind a five-minute mark.
     /// - The row does not have a column that a condition on its answer needs.
     /// - The row has a member that the provider rejects.
     pub fn plan(&mut self, row: Row, id: JobId) -> Result<Planned, Box<Rejected>> {

@@ -1,7 +1,7 @@
 //! Templates: groups of rows whose answers have a similar length.
 //!
-//! The number of a template is written to the result lines. From the result lines, later runs learn the usual length of
-//! a template's answers. So the number of a template must never change between versions of this program.
+//! The number of a template is written to the result lines. From the result lines, later runs learn how long a
+//! template's answers usually are. So the number of a template must never change between versions of this program.
 
 use ring::digest::{Context, SHA256};
 

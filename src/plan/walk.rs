@@ -21,7 +21,7 @@ pub(super) const BYTES_AROUND: u64 = 16;
 /// Third-party measurements (April 2026) differ from each other by a fifth.
 const ASCII_TEXT: Interval<u64> = Interval { low: 550, likely: 1000, high: 1500 };
 const WIDE_TEXT: Interval<u64> = Interval { low: 500, likely: 1000, high: 1500 };
-/// The tokens that the API adds for each message.
+/// The tokens that the API adds per message.
 const MESSAGE: Interval<u64> = Interval { low: 3, likely: 7, high: 10 };
 /// The parameters that are not part of a prompt.
 const NOT_IN_PROMPT: [&[u8]; 12] = [
@@ -108,7 +108,7 @@ pub(super) struct Part {
 pub(super) enum Section {
     Tools,
     System,
-    /// A message: its number from 0, and the first letter of its role.
+    /// A message: its index, and the first letter of its role.
     Message(u32, u8),
 }
 
@@ -159,7 +159,7 @@ impl<'s> Walk<'s> {
             };
             if is_read.is_none() {
                 // The value is nested too deep to be read. So its whole text is counted as it is written, and it is
-                // treated as if it had a cache mark for an hour.
+                // treated as if it had a one-hour cache mark.
                 (walk.text, walk.wide, walk.media, walk.left_out) = (text, wide, media, left_out);
                 walk.verbatim(value);
                 walk.caching = Caching::Hour;

@@ -11,9 +11,9 @@
 //! is an [`Item::Broken`] and affects only that row. For something doubtful but usable, there is a warning.
 //! [`Reader::take_warnings`] returns each warning once.
 //!
-//! A row's `line` is the number of its first line, from 1. Blank lines are counted too. Byte offsets count every byte,
-//! including a byte order mark. A column is the number of a byte in the row's first line, from 1. A row's `index` is
-//! its position among the rows, from 0. Blank lines have no index.
+//! A row's `line` is the number of its first line, counted from 1. Blank lines are counted too. Byte offsets count
+//! every byte, including a byte order mark. A column is the number of a byte in the row's first line, counted from 1. A
+//! row's `index` is its position among the rows, counted from 0. Blank lines have no index.
 
 mod cells;
 mod columns;
@@ -98,8 +98,8 @@ pub struct Row {
 pub struct BrokenRow {
     /// The file and line from which the row was read.
     pub origin: Origin,
-    /// The row's position among the rows of all inputs of a run, from 0. A reader knows only one input, so it always
-    /// sets this to 0.
+    /// The row's position among the rows of all inputs of a run, counted from 0. A reader knows only one input, so it
+    /// always sets this to 0.
     pub index: u64,
     /// The row's label, if it could be read.
     pub custom_id: Option<String>,
@@ -245,7 +245,7 @@ impl Options {
 /// The position in an input where a row begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The number of the row's first line in the input, from 1.
+    /// The number of the row's first line in the input, counted from 1.
     pub line: u64,
     /// The offset of the row's first byte in the input.
     pub byte_offset: u64,

@@ -52,7 +52,7 @@ fn path(url: &str) -> &str {
     after_scheme.find('/').map_or(url, |at| &after_scheme[at..])
 }
 
-/// Parameters, each with the values that change nothing and are left out.
+/// Parameters, each with its values that change nothing. A parameter with such a value is left out.
 const NEUTRAL: [(&str, &[&str]); 17] = [
     ("n", &["1"]),
     ("logprobs", &["false"]),

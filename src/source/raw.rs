@@ -13,7 +13,7 @@ pub(crate) const KEPT_BYTES: usize = 4096;
 /// One row's text and place.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RawRow<'a> {
-    /// The line on which the row starts, from 1.
+    /// The line on which the row starts, counted from 1.
     pub line: u64,
     /// The number of lines that the row covers.
     pub lines: u64,

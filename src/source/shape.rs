@@ -91,7 +91,7 @@ pub(super) struct Line<'r, 'a> {
     pub label: &'r Label,
     /// The warnings about names of members.
     pub warnings: &'r mut Warnings,
-    /// The number of the line, from 1.
+    /// The number of the line, counted from 1.
     pub line: u64,
 }
 

@@ -43,7 +43,7 @@ pub(super) struct Node {
     pub(super) last: u32,
     /// The group of the rows of the prefix, as a position in the load.
     pub(super) group: u32,
-    /// The shortest prefix that the model of these rows caches, in tokens.
+    /// The length, in tokens, of the shortest prefix that the model of these rows caches.
     pub(super) least: u32,
     /// How many rows have the most frequent of the next longer prefixes. The number is computed when the plan is made.
     pub(super) most_of_longer: u32,

@@ -51,7 +51,7 @@ pub(super) fn to(
     answer
 }
 
-/// Returns the answer without thinking.
+/// Returns the answer without its thinking block.
 fn said(prompt: &Prompt<'_>, config: &SimConfig, room: Room, hash: Hash, rule: Option<&AnswerRule>) -> Answer {
     let Some(rule) = rule else { return usual(prompt, config, room, hash) };
     let said = scripted::said(rule, prompt, room, hash).unwrap_or_else(|| usual(prompt, config, room, hash));

@@ -33,7 +33,7 @@ pub(super) enum Field {
 }
 
 impl Field {
-    /// Returns the field of a top-level column. `leaves` is the number of the next leaf (a column of primitive values).
+    /// Returns the field of a top-level column. `leaves` is the index of the next leaf (a column of primitive values).
     pub(super) fn new(node: &Type, leaves: &mut usize) -> Self {
         Builder { leaves }.node(node, 0, 0)
     }

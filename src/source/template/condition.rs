@@ -6,7 +6,7 @@
 //! - `json`: the answer, if it is JSON.
 //! - `row`: the members that are kept with the row and not sent, and the label of the row (`row_of`).
 //! - `usage`: the tokens of the answer, such as `usage.output_tokens`.
-//! - `stop_reason`: why the answer ended, and `model`: the model that answered.
+//! - `stop_reason`: why the answer ended. `model`: the model that answered.
 //!
 //! A condition is stricter than a template, because a paid answer depends on it. A condition that reads a missing
 //! value, or compares values of different kinds, can't be evaluated, and the error says why ([`checked`]). The cost of
@@ -114,7 +114,7 @@ pub(crate) fn row_of(job: &Job) -> String {
 pub struct ConditionError {
     /// The expression.
     pub expression: String,
-    /// The column of the fault in the expression, in characters from 1.
+    /// The column of the fault in the expression, counted in characters from 1.
     pub column: usize,
     /// What is wrong with the expression.
     pub message: String,
@@ -309,7 +309,7 @@ fn fault_column(expression: &str) -> usize {
     column(expression, end + blanks)
 }
 
-/// Returns the column of a byte, in characters from 1.
+/// Returns the column of a byte, counted in characters from 1.
 fn column(expression: &str, byte: usize) -> usize {
     expression.get(..byte).map_or(1, |before| before.chars().count() + 1)
 }

@@ -17,7 +17,7 @@ const MAX_BYTES: usize = 1 << 30;
 /// All batches of all organizations.
 #[derive(Debug, Default)]
 pub(in super::super) struct Batches {
-    /// The batches by their numbers. A newer batch has a higher number.
+    /// A map from a batch's number to the batch. A newer batch has a higher number.
     pub(super) by_number: BTreeMap<u64, Batch>,
     /// The cache entries that batches have written. Requests outside batches can't read these entries.
     pub(in super::super) cache: Cache,

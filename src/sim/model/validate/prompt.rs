@@ -11,7 +11,7 @@ use super::settings::{Settings, settings};
 /// The maximum number of cache breakpoints in a request.
 const BREAKPOINTS: usize = 4;
 
-/// The token count of a prompt, with its parts.
+/// The token count and the parts of a prompt.
 pub(super) struct Counted {
     /// The number of tokens of the prompt.
     pub tokens: u64,
