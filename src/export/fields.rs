@@ -33,7 +33,7 @@ pub(crate) enum Of {
     Quality,
     /// How many requests for the row were answered.
     Steps,
-    /// The purpose of the last request, if the row has several answers.
+    /// The purpose of the last request, for rows with several answers.
     Mended,
     /// A path in the line of the row. If only one kind of line has the field, the other path is `None`.
     Line {

@@ -169,7 +169,7 @@ impl<'a> Line<'a> {
         Value::Json(count.to_string().into())
     }
 
-    /// Returns the purpose of the last request that was answered, if the row has several answers.
+    /// Returns the purpose of the last answered request; missing unless the row has several answers.
     pub(crate) fn mended(&self) -> Value<'a> {
         // A row with only one answer also has `steps` if another provider was asked before.
         let answered = self.list_of_steps().map(answered).filter(|answered| answered.count > 1 || !answered.has_others);
@@ -254,7 +254,7 @@ fn is_escaped(own: &[u8], name: &str) -> bool {
     unescaped(&quoted).is_some_and(|own| own == name)
 }
 
-/// The requests of a row that were answered.
+/// The answered requests of a row.
 #[derive(Default)]
 struct Answered<'a> {
     count: usize,

@@ -55,7 +55,7 @@ impl Lines<'_> {
     }
 }
 
-/// The pages of a file that are in memory.
+/// The pages that are in memory, all from the same file.
 struct Pages<'f> {
     file: Option<&'f dyn DiskFile>,
     /// The index of a page in this list is the page's number in the file, modulo [`PAGES`].

@@ -78,7 +78,7 @@ pub(crate) struct Run {
 pub(crate) struct Made {
     /// The number of rows in the output.
     pub(crate) rows: u64,
-    /// The number of rows of the journal that are no longer in the input. These rows are left out.
+    /// How many rows of the journal are no longer in the input. These rows are left out.
     pub(crate) not_in_input: u64,
 }
 
@@ -248,7 +248,7 @@ fn free_name(name: &str, columns: &[String]) -> String {
 /// Writes rows to an output.
 struct RowWriter<'f> {
     fields: &'f [Field],
-    /// The columns of the input that are needed for the fields, in the order of the fields.
+    /// The input's columns that are needed for the fields, in the order of the fields.
     wanted: Vec<String>,
     /// The members of a line that are needed for the fields.
     needed: Needed,
@@ -330,8 +330,8 @@ impl<'f> RowWriter<'f> {
         Ok(rest)
     }
 
-    /// Writes the rows of a run in the order of its input, if no columns of the input are needed. Many labels are
-    /// looked up in one go, because a single lookup mostly waits for memory.
+    /// Writes the rows of a run in the order of its input, but without columns of the input. Many labels are looked up
+    /// in one go, because a single lookup mostly waits for memory.
     fn in_order_of_input(
         &mut self,
         input: &RunInput,

@@ -36,7 +36,7 @@ pub struct Forecast {
     pub by_model: Vec<(String, Totals)>,
     /// The time of the run.
     pub time: RunTime,
-    /// The number of rows for each basis (source) of the estimated input tokens.
+    /// The number of rows per basis (source) of the estimated input tokens.
     pub input_basis: BTreeMap<Basis, u64>,
     /// See `input_basis`.
     pub output_basis: BTreeMap<Basis, u64>,

@@ -34,7 +34,7 @@ use crate::sim::model::SizedCall;
 
 /// The time that the simulated rows take at the limits, in minutes.
 const PLAYED_MINUTES: f64 = 5.0;
-/// The smallest number of rows that are simulated, if there are enough rows.
+/// At least this many rows are simulated, unless the load has fewer rows.
 const LEAST_ROWS: usize = 3_000;
 /// The interval reaches from this share below the lowest simulated time to this share above the highest one, because a
 /// real server differs from the simulated server. Source: the results in `benches/PLAN.md`.

@@ -19,7 +19,7 @@ use crate::domain::{Caching, Interval, Money, Planned, PoolId, Request, Terms};
 const MOST_TEMPLATES: usize = 1024;
 /// The largest number of rows in the sample.
 const SAMPLED: usize = 1 << 15;
-/// The smallest number of requests per model that are kept for counting their tokens, if there is room.
+/// At least this many requests per model are kept for counting their tokens, if there is room.
 const OF_EACH_MODEL: usize = 5;
 /// The largest total size, in bytes, of the requests that are kept for counting their tokens.
 const REQUEST_BYTES: usize = 64 << 20;

@@ -105,8 +105,7 @@ pub struct Identified {
     pub index: u64,
 }
 
-/// The parts of an entry in an error log that identify a row: its number among equal rows, and its position in the
-/// input.
+/// The parts of an error-log entry that identify a row: its number among equal rows, and its position in the input.
 ///
 /// Each part is parsed separately, so a wrong value in one does not make the other unreadable.
 #[derive(Default, Deserialize)]
@@ -181,7 +180,7 @@ impl Planner {
         self
     }
 
-    /// Makes the planner find all prefixes of each row that can be cached, for the survey of the input before a run.
+    /// Makes the planner find all cacheable prefixes of each row, for the survey of the input before a run.
     pub fn finding_prefixes(mut self, fixed_starts: &[String]) -> Self {
         self.prefixes = PrefixFinder::of_survey(fixed_starts);
         self

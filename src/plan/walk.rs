@@ -39,8 +39,8 @@ const NOT_IN_PROMPT: [&[u8]; 12] = [
     b"cache_control",
 ];
 
-/// The numbers of tokens for each kind of content in a request. There are three scales: for the old tokenizer, for the
-/// new tokenizer, and for the lower bound.
+/// The numbers of tokens per kind of content in a request. There are three scales: for the old tokenizer, for the new
+/// tokenizer, and for the lower bound.
 pub(super) struct Scale {
     weights: &'static Weights,
     message_tokens: u64,

@@ -103,7 +103,7 @@ pub struct BrokenRow {
     pub index: u64,
     /// The row's label, if it could be read.
     pub custom_id: Option<String>,
-    /// The column of the fault in its line, counted in bytes from 1, if it is known.
+    /// The column of the fault in its line, counted in bytes from 1; `None` if the column is not known.
     pub column: Option<u64>,
     /// The offset of the row's first byte in the decompressed input.
     pub byte_offset: u64,
@@ -129,8 +129,8 @@ pub enum Item {
 /// The format of an input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum InputFormat {
-    /// The format is found from the extension of the file's name or, if the extension does not show it, from the first
-    /// line.
+    /// The format is found from the extension of the file's name. If the extension does not show it, the first line
+    /// decides.
     #[default]
     Auto,
     /// JSON lines: one JSON value per line.
@@ -194,8 +194,8 @@ pub struct Options {
     pub sheet: Option<String>,
     /// `-t`: the template that makes the messages from columns or members.
     pub template: Option<Template>,
-    /// The text of `--system`, if it is a template. The template of `--system` is filled in for rows of formats with a
-    /// header and, if there is a `template`, for all rows.
+    /// The template of `--system`; `None` if the value of the flag is a plain text. With a `template`, the system
+    /// prompt is filled in for all rows; without one, only for rows of formats with a header.
     pub system: Option<Template>,
     /// The longest row that is accepted, in bytes. A longer row is broken, and is never in memory as a whole.
     pub max_line_bytes: usize,

@@ -129,7 +129,7 @@ pub(super) struct Parts {
 pub(super) struct Fault {
     /// The row's label, if it could be read.
     pub custom_id: Option<String>,
-    /// The column of the fault, counted in bytes from 1, if it is known.
+    /// The column of the fault, counted in bytes from 1; `None` if the column is not known.
     pub column: Option<u64>,
     /// What is wrong with the row, and what to do.
     pub message: String,

@@ -236,8 +236,8 @@ fn is_entry(object: &Object<'_>) -> bool {
     object.get("error").is_some_and(|error| error.get().starts_with('{'))
 }
 
-/// Returns whether a row is an entry of the error log whose `message` is the answer that was not accepted. Such a
-/// `message` does not belong to the row.
+/// Returns whether a row is an error-log entry whose `message` is the answer that was not accepted. Such a `message`
+/// does not belong to the row.
 ///
 /// If a row has a `message` of its own, the error log gives this member another name. Logs of earlier versions kept the
 /// name, so the value is checked too: the API's message is an object whose `type` is `message`.

@@ -33,7 +33,7 @@ const MOST_UNIONS: usize = 16;
 /// The reason why a schema can't be sent as structured output.
 type Refusal = String;
 
-/// Rewrites a schema. `circle` is the place of a subschema that contains itself, if there is one.
+/// Rewrites a schema. `circle` is the place of a subschema that contains itself; `None` if there is no such subschema.
 ///
 /// # Errors
 /// Returns a text that names a place and a reason: the API would reject the schema, or all answers would be empty.

@@ -79,9 +79,9 @@ impl Graph {
         order
     }
 
-    /// Returns how many times a check of a value can check the same part of the value, if the schema contains itself.
-    /// If the result is 1, the time of a check is proportional to the number of parts. If the result is 2 or more, the
-    /// time at least doubles with each level of the value.
+    /// For a schema that contains itself, returns how many times the check of a value can check the same part of this
+    /// value. If the result is 1, the time of a check is proportional to the number of parts. If the result is 2 or
+    /// more, the time at least doubles with each level of the value.
     pub(super) fn repeats(&self) -> u32 {
         let circle = self.circles();
         let mut steps = 0;
@@ -260,7 +260,7 @@ impl<'s> Builder<'s> {
     }
 }
 
-/// Returns the fragment of a reference with its percent escapes decoded.
+/// Returns the fragment of a reference, with the percent escapes decoded.
 fn decoded(fragment: &str) -> String {
     let mut bytes = Vec::with_capacity(fragment.len());
     let mut rest = fragment.as_bytes();

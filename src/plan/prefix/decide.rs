@@ -337,7 +337,7 @@ impl CachePlan {
         self.chosen.get(&prefix.0).copied()
     }
 
-    /// Removes the prefixes of a row that are not marked, and sets the lifetime of each remaining prefix.
+    /// Removes the unmarked prefixes of a row, and sets the lifetime of each remaining prefix.
     pub(super) fn keep_chosen(&self, prefixes: &mut Prefixes) {
         let are_own = prefixes.are_own();
         prefixes.levels.retain_mut(|level| {

@@ -85,9 +85,9 @@ impl LevelFinder {
         Self { starts, name: Vec::new() }
     }
 
-    /// Returns the prefixes of a request that may be long enough for the cache, from the shortest to the longest.
-    /// Returns `None` if there is no such prefix. `parts` are the parts of this request. `least` is the length, in
-    /// tokens, of the shortest prefix that the request's model caches.
+    /// Returns a request's prefixes that may be long enough for the cache, from the shortest to the longest. Returns
+    /// `None` if there is no such prefix. `parts` are the parts of this request. `least` is the length, in tokens, of
+    /// the shortest prefix that the request's model caches.
     ///
     /// If the row has marks of its own, only the prefixes at these marks are returned.
     pub(in crate::plan) fn find(

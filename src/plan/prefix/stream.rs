@@ -3,7 +3,7 @@
 //! The rows of a pipe are not known in advance. So some rows are read ahead ([`StreamCensus::add`]) before the marks of
 //! the first of these rows are decided ([`StreamCensus::decide`]). A prefix is marked if an earlier row has written it
 //! to the cache, or if a row that was read ahead shares it. A prefix is also marked if a later row will probably share
-//! it. The estimate is the share of earlier prefixes with the same number of rows that got one more row later.
+//! it. The estimate is a share: of all earlier prefixes with the same number of rows, how many got one more row later.
 
 use std::collections::HashMap;
 
@@ -78,7 +78,7 @@ impl StreamCensus {
         Before { now, rows: before }
     }
 
-    /// Removes the prefixes of a row that are not worth a mark, and sets how long the remaining prefixes are cached.
+    /// Removes a row's prefixes that are not worth a mark, and sets how long the remaining prefixes are cached.
     /// `before` comes from [`StreamCensus::add`]. The method must be called for the rows in the order in which they
     /// were added. Returns the longest lifetime of the remaining prefixes; `None` if no prefix is left.
     pub(crate) fn decide(&mut self, prefixes: &mut Prefixes, before: &Before) -> Option<Caching> {

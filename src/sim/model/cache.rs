@@ -137,7 +137,8 @@ impl Cache {
         }
     }
 
-    /// Removes the entries of all prefixes of a prompt that have not been used for the time `unused`.
+    /// Looks at the cache entries of all prefixes of a prompt, and removes each entry that has not been used for the
+    /// time `unused`.
     pub(super) fn evict(&mut self, parts: &[Part], scope: u64, unused: Duration, now: Instant) {
         for prefix in prefixes(parts, scope) {
             if self.entries.get(&prefix.key).is_some_and(|entry| now.since(entry.used) >= unused) {

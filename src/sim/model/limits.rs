@@ -229,7 +229,7 @@ impl ClassLimits {
         (self.hold_from < now && now < self.hold_until).then(|| self.hold_until.since(now))
     }
 
-    /// Starts to take output from its bucket, at a rate of `units` per nanosecond.
+    /// Starts to take output from the bucket for output tokens, at a rate of `units` per nanosecond.
     pub(super) fn begin_output(&mut self, units: i128, now: Instant) {
         if let Some(bucket) = &mut self.output {
             bucket.advance(now);

@@ -79,7 +79,7 @@ pub struct Facts<'a> {
     /// The answer as JSON text; `None` if the answer is not JSON. It is read only if the condition uses `json`
     /// (`Condition::uses_json`).
     pub json: Option<&'a str>,
-    /// A JSON object with the label and the members that are kept with the row, which `row_of` makes. It is read only
+    /// The JSON object that `row_of` makes, with the label and the members that are kept with the row. It is read only
     /// if the condition uses `row` (`Condition::uses_row`).
     pub row: &'a str,
     /// The usage of the answer.

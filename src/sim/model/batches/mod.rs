@@ -30,7 +30,7 @@ pub use records::{BatchRecord, BatchedRequest};
 pub(crate) use results::PART_BYTES;
 pub(super) use store::Batches;
 
-/// The path of the list of batches. All paths of batch endpoints begin with it.
+/// The path of the list of batches. All paths of batch endpoints begin with this path.
 pub(super) const PATH: &str = "/v1/messages/batches";
 
 /// Returns whether a path belongs to the batch endpoints.

@@ -89,7 +89,7 @@ pub(super) struct Prompt<'a> {
     pub thinking_budget: u64,
     /// The number of tokens of the prompt.
     pub tokens: u64,
-    /// The parts of the prompt, if it has a cache breakpoint or asks for diagnostics.
+    /// The parts of the prompt; empty unless the request has a cache breakpoint or asks for diagnostics.
     pub parts: Vec<Part>,
     /// The settings that the cache entries of the prompt depend on.
     pub settings: Settings,
