@@ -23,7 +23,7 @@ const ALL_END: Duration = Duration::from_secs(24 * 3_600);
 /// The forecast of a run whose rows are sent in batches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InBatches {
-    /// The tokens and the cost of all rows. Rows that batches do not accept have the full price.
+    /// The tokens and the cost of all rows. Rows have the full price if batches do not accept them.
     pub totals: Totals,
     /// The tokens and the cost by model, in the order of the models' names.
     pub by_model: Vec<(String, Totals)>,

@@ -304,7 +304,7 @@ fn whole_run(played: Played, rows: &[u64]) -> Played {
     let steady = reasons.iter().filter(|(reason, _)| *reason != Reason::Draining);
     let steady = steady.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(reason, _)| *reason);
     if let Some(steady) = steady.filter(|_| time > played.time) {
-        // The rows that were not simulated wait for the same reason as most of the simulated rows.
+        // Rows that were not simulated are assumed to wait for the same reason as most of the simulated rows.
         let part = played.time.as_secs_f64() / time.as_secs_f64();
         reasons.iter_mut().for_each(|(_, share)| *share *= part);
         reasons.iter_mut().filter(|(reason, _)| *reason == steady).for_each(|(_, share)| *share += 1.0 - part);

@@ -239,7 +239,7 @@ impl Load {
     }
 
     /// Returns the load with the figures for a run in batches: at half the price, and without cache marks that the
-    /// program adds. Rows that batches do not accept stay online.
+    /// program adds. Rows stay online if batches do not accept them.
     pub(crate) fn in_batches(&self) -> Self {
         let plain = CachedShares { limited: 1.0, price: 1.0, extra_most: Money::ZERO };
         let in_batch = |group: &Group| Group {

@@ -233,8 +233,8 @@ impl Planner {
         self.measure(identified)
     }
 
-    /// Finds the identity of a row, which is half of the work of planning. A row that an earlier run has finished does
-    /// not need the other half.
+    /// Finds the identity of a row, which is half of the work of planning. If an earlier run has finished the row, the
+    /// other half is not needed.
     pub(crate) fn identify(&mut self, mut row: Row, id: JobId) -> Identified {
         self.mapped = self.model_map.apply(&self.defaults, &mut row.params);
         let key = self.key_of(&row);

@@ -9,8 +9,8 @@ use crate::domain::{Caching, Interval};
 /// How many levels of blocks inside blocks are read. The API nests three levels. Deeper content is counted as plain
 /// text.
 const MOST_DEPTH: u32 = 8;
-/// How many bytes are counted for the tokens that the API adds around a whole request. The tokens that the API adds
-/// around each message are fewer than the bytes of JSON around the message, so they need no extra bytes.
+/// How many bytes are counted for the tokens that the API adds around a whole request. Around each message, the API
+/// adds fewer tokens than there are bytes of JSON, so messages need no extra bytes.
 pub(super) const BYTES_AROUND: u64 = 16;
 /// The ratio of a text's real tokens to its weight (the estimated tokens): lowest, likely and highest, in thousandths.
 /// ASCII text is mostly Latin prose, code and data. Wide text is text in other scripts, and accented letters.

@@ -203,7 +203,7 @@ pub struct Options {
     pub keeps_input: bool,
     /// Whether only the labels of rows are read. If it is set, no parameters are read, and no prompts are made.
     pub labels_only: bool,
-    /// The file to which the bytes of a pipe are copied, so that its rows can be read again.
+    /// The file to which the bytes of a pipe are copied, so that the rows of the pipe can be read again.
     pub spool: Option<PathBuf>,
 }
 

@@ -237,7 +237,8 @@ fn chunk_of(leaf: &Leaf, chunk: &ColumnChunkMetaData) -> Result<Chunk, Damage> {
             format!("its compression {compression} is not supported; write the file again with zstd or snappy");
         return Err(of_column(Damage::new(message)));
     }
-    // A chunk with a dictionary begins with it. Some writers write the offset 0 if there is no dictionary.
+    // A chunk that has a dictionary begins with this dictionary. Some writers write the offset 0 if there is no
+    // dictionary.
     let begin = match chunk.dictionary_page_offset() {
         Some(dictionary) if dictionary > 0 && dictionary < chunk.data_page_offset() => dictionary,
         _ => chunk.data_page_offset(),
