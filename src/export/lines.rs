@@ -1,4 +1,4 @@
-//! Reads lines of the journal by their places.
+//! Reads lines of the journal, given their places.
 //!
 //! Rows finish in nearly the order in which they were read. So the next line is nearly always close to the previous
 //! lines. A few pages of each file are kept in memory, so that each page is read only about once.

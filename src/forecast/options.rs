@@ -158,7 +158,8 @@ impl Question<'_> {
         Alternative { change, cost, at_most, time: like(base, time) }
     }
 
-    /// Returns the group with another model. The cost of the prompts in the group is computed from their mean length.
+    /// Returns the group as it would be with another model. The cost of the prompts in the group is computed from their
+    /// mean length.
     fn group_with(&self, group: &Group, to: &Model, name: &Arc<str>) -> Group {
         let pool = PoolId { class: to.class.clone(), ..PoolId::clone(&group.pool) };
         let mut changed = Group {

@@ -40,8 +40,8 @@ pub struct Forecast {
     pub input_basis: BTreeMap<Basis, u64>,
     /// See `input_basis`.
     pub output_basis: BTreeMap<Basis, u64>,
-    /// The share of truncated answers among the earlier answers to these templates, from 0 to 1; `None` without earlier
-    /// answers.
+    /// The share, from 0 to 1, of truncated answers among the earlier answers to these templates; `None` without
+    /// earlier answers.
     pub truncated_share: Option<f64>,
 }
 

@@ -2,9 +2,9 @@
 //!
 //! The size of a load does not depend on the number of rows. A load has at most [`MOST_TEMPLATES`] groups with one
 //! template each. The rows of further templates share one group per pair of model and terms. The sample has at most
-//! [`SAMPLED`] rows. A row is in the sample if a hash of its number is below a threshold. When the sample is full, the
-//! threshold is halved. So every row is in the sample with the same probability, and the rows of the sample keep their
-//! order. The same input always gives the same sample.
+//! [`SAMPLED`] rows. A row is in the sample if a hash of its position is below a threshold. When the sample is full,
+//! the threshold is halved. So every row is in the sample with the same probability, and the rows of the sample keep
+//! their order. The same input always gives the same sample.
 //!
 //! The load also contains the requests of some random rows, so that the API can count their tokens. Each model has a
 //! few of these requests, even if only few rows name it.
@@ -344,8 +344,8 @@ struct Expected {
     input_tokens: f64,
     /// The tokens that are read from the cache.
     read: f64,
-    /// The saved cost, in tokens of plain input. Reads from the cache add what they save, and writes to the cache
-    /// subtract what they cost extra.
+    /// The saved cost, in tokens of plain input. Each read from the cache adds what it saves, and each write to the
+    /// cache subtracts its extra cost.
     saved: f64,
     lifetime: Caching,
 }
@@ -442,7 +442,7 @@ impl Requests {
     }
 }
 
-/// Returns a hash of a row's number, by the function SplitMix64.
+/// Returns a hash of a row's position, made with the function SplitMix64.
 fn mixed(number: u64) -> u64 {
     let mut bits = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -85,7 +85,7 @@ struct Measured {
 /// A row reduced to its identity, before anything is estimated.
 #[derive(Clone, Debug)]
 pub struct Identified {
-    /// The number of the row in this run.
+    /// The number that identifies the row in this run.
     pub id: JobId,
     /// The label of the row: the label that the user gave, or `<source>:<line>`.
     pub custom_id: String,
@@ -257,7 +257,8 @@ impl Planner {
     }
 
     /// Makes the job of a row that is run again because its answer was truncated or was a refusal. The new request is
-    /// only sent online. Results of a batch are matched to rows by identity, and this row already has an answer.
+    /// sent online, not in a batch. Results of a batch are matched to rows by identity, and this row already has an
+    /// answer.
     ///
     /// # Errors
     /// The errors are the same as for [`Planner::plan`].
@@ -292,8 +293,8 @@ impl Planner {
         }
     }
 
-    /// Returns the first request of a row with replaced parameters. This request is only sent online, because a batch
-    /// can contain only the row's own request.
+    /// Returns the first request of a row with replaced parameters. This request is sent online, because a batch can
+    /// contain only the row's own request.
     fn overridden_ask(&mut self, params: Merged<'_>) -> Result<Ask, Fault> {
         let replaced = self.overrides.0.over(params);
         let mut ask = self.ask_of_row((&replaced).into(), &Request::of(&replaced))?;
@@ -470,7 +471,7 @@ fn raw_members(json: &[u8]) -> Params {
     str::from_utf8(json).ok().and_then(Params::of_object).unwrap_or_default()
 }
 
-/// Returns whether the dialect has a beta that raises the limit of `max_tokens`, for example `output-300k-2026-03-24`.
+/// Returns whether the dialect has a beta, such as `output-300k-2026-03-24`, that raises the limit of `max_tokens`.
 /// Only the API knows the raised limit.
 fn raises_output_cap(dialect: &Dialect) -> bool {
     dialect.betas.iter().any(|beta| beta.starts_with("output-"))

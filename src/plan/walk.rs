@@ -17,8 +17,8 @@ pub(super) const BYTES_AROUND: u64 = 16;
 ///
 /// No tokenizer is published. To check the weights, two counts were compared on texts in ten languages, code, JSON and
 /// tables of numbers. One count used these weights. The other count split the text into runs of letters, digits and
-/// punctuation. The ratio of the two counts was 0.52 to 1.35 for ASCII texts and 0.46 to 1.44 for other texts.
-/// Third-party measurements (April 2026) differ from each other by a fifth.
+/// punctuation. The ratio of the two counts was between 0.52 and 1.35 for ASCII texts, and between 0.46 and 1.44 for
+/// other texts. Third-party measurements (April 2026) differ from each other by a fifth.
 const ASCII_TEXT: Interval<u64> = Interval { low: 550, likely: 1000, high: 1500 };
 const WIDE_TEXT: Interval<u64> = Interval { low: 500, likely: 1000, high: 1500 };
 /// The tokens that the API adds per message.
@@ -377,7 +377,7 @@ impl<'s> Walk<'s> {
         Some(())
     }
 
-    /// Adds the tokens of a value as it is written. For a string, only its content is counted.
+    /// Adds the tokens of a value, which is counted as it is written. For a string, only its content is counted.
     pub(super) fn verbatim(&mut self, value: &[u8]) {
         let mut previous = Class::Break;
         let weights = self.scale.weights;

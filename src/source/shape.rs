@@ -35,7 +35,7 @@ pub(super) fn label_too_long(name: &str) -> Fault {
     Fault::new(format!("has a {} of more than {most} KiB, too long for an id; choose another with --id", short(name)))
 }
 
-/// The member of a row that is its label.
+/// The member of a row that contains the row's label.
 #[derive(Debug)]
 pub(super) struct Label {
     /// The member that `--id` names. Without `--id`, the label is `custom_id`, or `id` if there is no `custom_id`.
@@ -87,7 +87,7 @@ pub(super) struct Line<'r, 'a> {
     pub text: &'a str,
     /// The object in the line.
     pub object: &'r mut Object<'a>,
-    /// The member of the row that is its label.
+    /// The member of the row that contains the row's label.
     pub label: &'r Label,
     /// The warnings about names of members.
     pub warnings: &'r mut Warnings,

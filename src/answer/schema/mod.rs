@@ -141,7 +141,7 @@ impl Schema {
         &self.0.text
     }
 
-    /// Returns whether the schema of the user can be the input of a tool without changes.
+    /// Returns whether the schema of the user can be the input of a tool as it is.
     pub(crate) fn is_object(&self) -> bool {
         adapted::is_object(&self.0.text)
     }
