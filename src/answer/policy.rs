@@ -92,8 +92,8 @@ impl Look<'_> {
         }
     }
 
-    /// Sends the request again with a higher `max_tokens`. If `max_tokens` is already that high, the row fails, so
-    /// `max_tokens` is raised only once.
+    /// Sends the request again with a higher `max_tokens`. If the last request already had the higher value, the row
+    /// fails, so `max_tokens` is raised only once.
     fn grow(&self, message: &Message, cut: Cut, wanted: Option<u32>) -> Then {
         let most = self.catalog.model(&self.last.model).map_or(u32::MAX, |model| model.max_output_tokens);
         let first = self.first_max_tokens().unwrap_or(self.last.max_tokens);

@@ -24,7 +24,7 @@ const KEPT_ROOM: usize = BUFFER_BYTES;
 /// times shorter. Without this limit, an endless line would be read forever.
 const MAX_SKIPPED: u64 = 1 << 30;
 
-/// The size of the read buffer, in bytes. It is so large that the time for system calls does not matter.
+/// The size of the read buffer, in bytes. The buffer is so large that the time for system calls does not matter.
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// Where a row ends.

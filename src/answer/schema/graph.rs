@@ -138,7 +138,7 @@ impl Graph {
     }
 }
 
-/// Adds the nodes that can be reached from `start` to `order`, except for nodes that were seen before. A node comes
+/// Adds to `order` all nodes that can be reached from `start`, except for nodes that were seen before. A node comes
 /// after all nodes that can be reached from it. The function is not recursive, because a chain of references can be
 /// long.
 fn walk<'g>(start: usize, seen: &mut [bool], nexts: impl Fn(usize) -> &'g Vec<usize>, order: &mut Vec<usize>) {

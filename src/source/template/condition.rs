@@ -263,7 +263,7 @@ fn needed_columns(names: &Names<'_>) -> Vec<String> {
     needed.into_iter().filter(|column| !is_tested(column)).cloned().collect()
 }
 
-/// Returns the error about a filter or a test that does not exist, with its place.
+/// Returns the error about a filter or a test that does not exist, with the place in the expression.
 fn at_its_name(expression: &str, error: &TemplateError) -> ConditionError {
     let (name, message) = match error {
         TemplateError::NoSuch { name, kind, nearest, .. } => (&**name, format!("there is no {kind} {name}{nearest}")),

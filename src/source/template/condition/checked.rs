@@ -129,7 +129,7 @@ pub(super) struct Checked<'a> {
 }
 
 impl<'a> Checked<'a> {
-    /// Makes an expression strict. Its value is used, so an undefined value is an error.
+    /// Makes an expression strict. The value of the expression is used, so an undefined value is an error.
     pub(super) fn used(&mut self, expr: &Expr<'a>) -> Expr<'a> {
         let span = expr.span();
         match expr {
