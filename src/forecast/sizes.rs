@@ -48,8 +48,8 @@ pub(super) struct Quantity {
     pub(super) errors: (f64, f64),
     /// The source of the estimate.
     pub(super) basis: Basis,
-    /// A number for the sample behind the quantity. Quantities from the same sample have the same error. `None` for an
-    /// assumption, whose error can have the same cause as any other error.
+    /// A number that identifies the sample behind the quantity. Quantities from the same sample have the same error.
+    /// `None` for an assumption, whose error can have the same cause as any other error.
     pub(super) source: Option<u64>,
 }
 

@@ -36,7 +36,7 @@ use crate::sim::model::SizedCall;
 const PLAYED_MINUTES: f64 = 5.0;
 /// At least this many rows are simulated, unless the load has fewer rows.
 const LEAST_ROWS: usize = 3_000;
-/// The interval reaches from this share below the lowest simulated time to this share above the highest one, because a
+/// The interval begins this share below the lowest simulated time and ends this share above the highest one, because a
 /// real server differs from the simulated server. Source: the results in `benches/PLAN.md`.
 const MARGIN: f64 = 0.03;
 /// The error of an assumed speed: if no speed is known, the real speed can be higher or lower by up to this factor.

@@ -73,7 +73,7 @@ const NEUTRAL: [(&str, &[&str]); 17] = [
     ("verbosity", &[r#""medium""#]),
 ];
 
-/// Parameters with which the other service organizes requests. These parameters are kept with the row and not sent.
+/// Parameters with which OpenAI's service organizes requests. These parameters are kept with the row and not sent.
 const BOOKKEEPING: [&str; 4] = ["metadata", "prompt_cache_key", "safety_identifier", "stream_options"];
 
 fn chat(text: &str, members: &[Member<'_>]) -> Result<(Params, Params), Fault> {

@@ -246,8 +246,8 @@ impl ClassLimits {
         }
     }
 
-    /// Takes the difference between the real input and its estimate. `too_low` is the real input minus the estimate, in
-    /// tokens; it is negative if the estimate was too high.
+    /// Takes the difference between the real input and its estimate from the input bucket. `too_low` is the real input
+    /// minus the estimate, in tokens; it is negative if the estimate was too high.
     pub(super) fn correct_input(&mut self, too_low: i128, now: Instant) {
         if let Some(bucket) = &mut self.input {
             bucket.advance(now);

@@ -275,7 +275,7 @@ fn at_its_name(expression: &str, error: &TemplateError) -> ConditionError {
     ConditionError { expression: expression.to_owned(), column: column(expression, at), message }
 }
 
-/// Returns the message of an error about the expression. The line is left out, because the error shows a column.
+/// Returns the message of an error about the expression. The line number is left out, because the error shows a column.
 fn words(error: TemplateError) -> String {
     match error {
         TemplateError::Syntax { message, .. } => message,
