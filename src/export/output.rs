@@ -111,7 +111,7 @@ impl Write for Appended {
 ///
 /// # Errors
 /// [`ExportError::Busy`], [`ExportError::Disk`], and the errors of `fill`. After an error, the file at `path` is
-/// unchanged, unless only the folder could not be synced.
+/// unchanged. There is one exception: if the last step fails, the syncing of the folder, the file is already replaced.
 pub(crate) fn whole_file<T>(
     disk: &dyn Disk,
     path: &Path,

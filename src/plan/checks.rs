@@ -1,4 +1,4 @@
-//! Finds rows that are certain to fail, before anything is sent.
+//! Before anything is sent, this module finds the rows that are certain to fail.
 //!
 //! Every other row is sent, because only the API knows what it accepts, and it accepts more over time.
 

@@ -97,7 +97,7 @@ pub struct Sampled {
     pub input_tokens: u32,
     /// The highest number of output tokens that the row's request allows.
     pub max_tokens: u32,
-    /// A random-looking number for the row, which is the same in each run on the same input.
+    /// A random-looking number for the row. The number is the same in all runs on the same input.
     pub hash: u64,
 }
 

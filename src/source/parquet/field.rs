@@ -72,7 +72,7 @@ impl Field {
         }
     }
 
-    /// Skips one slot, which has no value, of each leaf.
+    /// Skips one slot of each leaf. These slots have no value.
     fn pass(&self, leaves: &mut [Leaf]) {
         match self {
             Self::Leaf(leaf) => leaves[*leaf].pass(),

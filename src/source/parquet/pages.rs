@@ -239,7 +239,7 @@ impl Pages {
         header.page(Bytes::from_owner(PageBytes { bytes: plain, _held: held }))
     }
 
-    /// Returns where the values of a page begin, after the levels.
+    /// Returns where the values of a page begin. The values come after the levels.
     fn levels_end(&self, header: &Header, bytes: &[u8]) -> std::result::Result<usize, Damage> {
         let mut end = header.definition_bytes + header.repetition_bytes;
         if header.kind == Kind::Data {
