@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use super::seen::Seen;
 use crate::domain::{Message, Params};
 
-/// Returns the message that has the last part of an answer, with the text of the earlier parts in front of its text.
+/// Puts the text of an answer's earlier parts before the text of its last message, and returns this message.
 pub(super) fn with_text(before: &str, message: &Message) -> Option<Message> {
     let seen = Seen::of(message);
     let text = serde_json::Value::from(format!("{before}{}", seen.text));
@@ -14,8 +14,8 @@ pub(super) fn with_text(before: &str, message: &Message) -> Option<Message> {
     with_content(&blocks.collect::<Vec<_>>().join(","), message)
 }
 
-/// Returns the message that has the last part of an answer, with the blocks of the earlier parts in front of its
-/// blocks. `before` has the earlier blocks as a JSON list.
+/// Puts the blocks of an answer's earlier parts before the blocks of its last message, and returns this message.
+/// `before` has the earlier blocks as a JSON list.
 pub(super) fn with_blocks(before: &str, message: &Message) -> Option<Message> {
     let before = before.trim().strip_prefix('[')?.strip_suffix(']')?.trim();
     let seen = Seen::of(message);

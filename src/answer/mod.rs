@@ -1,9 +1,9 @@
 //! Decides what to do with an answer or a failure: keep it, fail the row, or send another request.
 //!
 //! A policy is pure: it takes values and returns a decision. A [`Policy`] sees a row, the last request for the row, the
-//! result of that request, and the earlier attempts. A policy uses no queues, limits or files. The scheduler sends the
-//! request that a policy returns as soon as limits and budget allow it. The journal keeps one line for the row, with
-//! the usage and cost of all its attempts.
+//! result of that request, and the earlier attempts. A policy uses no queues, limits or files. If a policy returns a
+//! request, the scheduler sends it as soon as limits and budget allow. The journal keeps one line for the row, with the
+//! usage and cost of all its attempts.
 //!
 //! [`schema`] checks answers against a JSON schema, and puts the schema into requests.
 //!

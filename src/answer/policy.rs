@@ -11,8 +11,8 @@ use super::{Came, Form, OnInvalid, OnRefusal, OnTruncate, Policy, Rules, Then};
 use crate::catalog::Catalog;
 use crate::domain::{Ask, ErrorClass, Message, Purpose, Quality};
 
-/// The `max_tokens` of the request for a longer answer is that of the first request, multiplied by this factor. A small
-/// factor is enough, because most truncated answers are only a little too long.
+/// To get a longer answer, the policy multiplies the `max_tokens` of the first request by this factor. A small factor
+/// is enough, because most truncated answers are only a little too long.
 const MORE_ROOM: u32 = 4;
 
 /// Returns the policy of a run.
@@ -92,8 +92,8 @@ impl Look<'_> {
         }
     }
 
-    /// Sends the request again with a higher `max_tokens`. If `max_tokens` is already that high, the row fails, so
-    /// `max_tokens` is raised only once.
+    /// Sends the request again with a higher `max_tokens`. If the last request already had the higher value, the row
+    /// fails, so `max_tokens` is raised only once.
     fn grow(&self, message: &Message, cut: Cut, wanted: Option<u32>) -> Then {
         let most = self.catalog.model(&self.last.model).map_or(u32::MAX, |model| model.max_output_tokens);
         let first = self.first_max_tokens().unwrap_or(self.last.max_tokens);

@@ -27,7 +27,7 @@ pub(super) struct Seen<'a> {
     pub(super) last_kind: Cow<'a, str>,
     /// The reason that the API gives for the end of the answer.
     pub(super) stop_reason: Option<Cow<'a, str>>,
-    /// Whether the answer has a block other than thinking and blank text.
+    /// Whether the answer has any block other than thinking blocks and blank texts.
     has_words: bool,
     /// The number of output tokens that the model used for thinking.
     thinking_tokens: u64,
@@ -38,7 +38,7 @@ pub(super) struct Seen<'a> {
 pub(super) enum Cut {
     /// The answer reached `max_tokens`.
     MaxTokens,
-    /// The answer reached `max_tokens`, and consists of thinking only.
+    /// The answer reached `max_tokens`, and consists of thinking blocks only.
     Thinking,
     /// The prompt and the answer together fill the context window of the model.
     Window,
@@ -126,7 +126,7 @@ impl<'a> Seen<'a> {
     }
 
     /// Returns whether the answer can be sent back to the model with a message about it. The API rejects an answer that
-    /// has no content or consists of thinking only.
+    /// has no content or consists of thinking blocks only.
     pub(super) fn can_be_discussed(&self) -> bool {
         self.has_words
     }

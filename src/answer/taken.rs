@@ -14,7 +14,7 @@ pub(crate) fn accepts(policy: &Policy, job: &Job, ask: &Ask, stored: &StoredAnsw
     matches!(policy(job, ask, Came::Answer(&stored.message), &attempts), Then::Keep)
 }
 
-/// Returns a record of the request that got the answer. Fields that the results do not have stay empty.
+/// Returns a record of the request that got the answer. If the results do not have a field, the field stays empty.
 fn attempt(ask: &Ask, stored: &StoredAnswer, rung: Rung) -> AttemptRecord {
     AttemptRecord {
         usage: stored.used,

@@ -59,7 +59,7 @@ pub(crate) enum ExportError {
         /// The path where the program looked for the file.
         path: PathBuf,
     },
-    /// Text output must have exactly one field, but another number was given.
+    /// Text output must have exactly one field, but the user gave none or several.
     #[error("text output takes one field, but --fields names {count}; use csv or tsv for several")]
     OneField {
         /// The number of fields that the user gave.

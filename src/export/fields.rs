@@ -33,7 +33,7 @@ pub(crate) enum Of {
     Quality,
     /// How many requests for the row were answered.
     Steps,
-    /// The purpose of the last request, if the row has several answers.
+    /// The purpose of the last request, for rows with several answers.
     Mended,
     /// A path in the line of the row. If only one kind of line has the field, the other path is `None`.
     Line {
@@ -45,12 +45,12 @@ pub(crate) enum Of {
 }
 
 /// The names of members, from the outermost to the innermost. For an array, the name of an element is its position,
-/// from 0.
+/// counted from 0.
 pub(crate) type Path = Vec<String>;
 
 /// Short names for members of `meta` and of `error`. Each entry has the short name, the path in the line of an answer,
-/// the path in the line of a failure, and the kind of the values. If the lines of answers or of failures have no such
-/// member, their path is empty.
+/// the path in the line of a failure, and the kind of the values. The path in the line of an answer or of a failure is
+/// empty if such a line does not have the member.
 const SHORT: [(&str, &str, &str, ColumnKind); 20] = [
     ("model", "meta.model", "params.model", ColumnKind::Text),
     ("provider", "meta.provider", "error.provider", ColumnKind::Text),

@@ -1,7 +1,7 @@
 //! The index of a run's journal: where the line of each row is.
 //!
-//! The index takes 16 bytes for each row. If a row has several lines, the index uses the latest answer. If the row has
-//! no answer, the index uses the latest failure. A resumed run uses the same rule.
+//! The index takes 16 bytes per row. If a row has several lines, the index uses the latest answer. If the row has no
+//! answer, the index uses the latest failure. A resumed run uses the same rule.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::sink::Log;
 /// The kinds of rows that an output contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Include {
-    /// Whether the output includes rows with answers that ended normally or for an unknown reason.
+    /// Whether the output includes rows whose answer ended normally or for an unknown reason.
     pub(crate) ok: bool,
     /// Whether the output includes rows with a truncated answer.
     pub(crate) truncated: bool,
@@ -110,7 +110,7 @@ impl Place {
         self.0 & OFFSET
     }
 
-    /// Returns the sort key of the place in the order of completion. In this order, answers come first, in the order of
+    /// Returns the key that sorts places in the order of completion. In this order, answers come first, in the order of
     /// the results file, and failures come after them.
     pub(crate) fn in_order(self) -> u64 {
         (self.0 & IS_ANSWER ^ IS_ANSWER) | self.offset()
@@ -179,11 +179,11 @@ pub(crate) struct Index {
     /// `begins[v]` is the index of the first entry whose label has the value `v` in its first bits. Labels are hashes,
     /// so about eight entries share each value. So the search for a label reads memory in only one or two places.
     begins: Vec<u32>,
-    /// One bit for each entry: whether its row was found in the input.
+    /// One bit per entry: whether the row of the entry was found in the input.
     found: Vec<u64>,
 }
 
-/// The average number of entries that have the same first bits of their labels.
+/// The average number of entries whose labels begin with the same bits.
 const SHARING: usize = 8;
 
 impl Index {
@@ -255,8 +255,8 @@ impl Index {
         std::hint::black_box(sum);
     }
 
-    /// Returns the place of the line of a row, by the label of its identity. Each place is returned only once: if two
-    /// rows have the same label, only the first row gets the line.
+    /// Finds a row by the label of its identity, and returns the place of the row's line. Each place is returned only
+    /// once: if two rows have the same label, only the first row gets the line.
     pub(crate) fn find(&mut self, label: u64) -> Option<Place> {
         let at = self.position(label)?;
         let (word, bit) = (at / 64, 1 << (at % 64));
@@ -282,9 +282,9 @@ impl Index {
     }
 }
 
-/// Returns, for each value of the first bits of a label, the index where its entries begin. The last element is the
-/// number of all entries. The list is empty if there are few entries, or more entries than 32 bits can count. If the
-/// list is empty, a search goes through all entries.
+/// Returns, for each value of the first bits of a label, the index of the first entry with this value. The last element
+/// is the number of all entries. The list is empty if there are few entries, or more entries than 32 bits can count. If
+/// the list is empty, a search goes through all entries.
 fn begins(entries: &[(u64, Place)]) -> Vec<u32> {
     let values = (entries.len() / SHARING).next_power_of_two();
     if values < 2 || u32::try_from(entries.len()).is_err() {

@@ -20,7 +20,7 @@ pub(crate) struct RunInput {
     pub(crate) inputs: Vec<Input>,
     /// The settings with which the run read the inputs.
     pub(crate) options: Options,
-    /// A function that makes a planner with the settings of the run, if the settings are known.
+    /// A function that makes a planner with the settings of the run; `None` if the settings are not known.
     pub(crate) planner: Option<Box<dyn Fn() -> Planner>>,
 }
 

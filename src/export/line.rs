@@ -52,9 +52,10 @@ impl<'a> Line<'a> {
         Self::read(line, needed).0
     }
 
-    /// Reads the line of an answer at the beginning of a text. More lines can follow in the text. Reading stops when
-    /// all needed members are found, before the end of the line. Returns `None` if this does not work, for example
-    /// because a needed member is missing or is at the end of the line. In this case, use [`Line::parse`].
+    /// Reads the first line of a text, which should be the line of an answer. More lines can follow in the text.
+    /// Reading stops when all needed members are found, before the end of the line. Returns `None` if this does not
+    /// work, for example because a needed member is missing or is at the end of the line. In this case, use
+    /// [`Line::parse`].
     pub(crate) fn parse_beginning(text: &'a [u8], needed: Needed) -> Option<Self> {
         if needed != Needed::default() {
             return None;
@@ -168,7 +169,7 @@ impl<'a> Line<'a> {
         Value::Json(count.to_string().into())
     }
 
-    /// Returns the purpose of the last request that was answered, if the row has several answers.
+    /// Returns the purpose of the last answered request; missing unless the row has several answers.
     pub(crate) fn mended(&self) -> Value<'a> {
         // A row with only one answer also has `steps` if another provider was asked before.
         let answered = self.list_of_steps().map(answered).filter(|answered| answered.count > 1 || !answered.has_others);
@@ -253,7 +254,7 @@ fn is_escaped(own: &[u8], name: &str) -> bool {
     unescaped(&quoted).is_some_and(|own| own == name)
 }
 
-/// The requests of a row that were answered.
+/// The answered requests of a row.
 #[derive(Default)]
 struct Answered<'a> {
     count: usize,

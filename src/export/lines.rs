@@ -1,4 +1,4 @@
-//! Reads lines of the journal by their places.
+//! Reads lines of the journal, given their places.
 //!
 //! Rows finish in nearly the order in which they were read. So the next line is nearly always close to the previous
 //! lines. A few pages of each file are kept in memory, so that each page is read only about once.
@@ -11,7 +11,7 @@ use crate::sink::Log;
 
 /// The length of a page, in bytes.
 const PAGE_BYTES: usize = 256 << 10;
-/// How many pages are kept for each file. The lines of all rows in flight at one time need far fewer pages.
+/// How many pages of each file are kept in memory. The lines of all rows in flight at one time need far fewer pages.
 const PAGES: usize = 64;
 
 /// The lines of a journal.
@@ -55,10 +55,10 @@ impl Lines<'_> {
     }
 }
 
-/// The pages of a file that are in memory.
+/// The pages that are in memory, all from the same file.
 struct Pages<'f> {
     file: Option<&'f dyn DiskFile>,
-    /// The index of a page in this list is its number in the file modulo [`PAGES`].
+    /// The index of a page in this list is the page's number in the file, modulo [`PAGES`].
     pages: Vec<Page>,
     /// The last line that was on more than one page.
     joined: Vec<u8>,

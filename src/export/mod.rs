@@ -13,7 +13,7 @@
 //! places in the wanted order ─► lines: the line at a place ─► fields: its cells ─► TableWriter ─► output
 //! ```
 //!
-//! A projection needs 16 bytes of memory for each row of the journal, and buffers of fixed size. The input is read as a
+//! A projection needs buffers of fixed size, and 16 bytes of memory per row of the journal. The input is read as a
 //! stream. If the output has columns of the input and is in the order of completion, the rows are sorted with a
 //! temporary file (`sorter.rs`).
 

@@ -20,7 +20,7 @@ const UNFINISHED: &str = ".unfinished";
 const BUFFER_BYTES: usize = 256 << 10;
 /// How many times the unfinished file is opened again if another command renamed it in the meantime.
 const TRIES: u32 = 16;
-/// The level that the command `zstd` uses.
+/// The compression level that the command `zstd` uses by default.
 const ZSTD_LEVEL: i32 = 3;
 
 /// The destination of a projection's bytes.
@@ -111,7 +111,7 @@ impl Write for Appended {
 ///
 /// # Errors
 /// [`ExportError::Busy`], [`ExportError::Disk`], and the errors of `fill`. After an error, the file at `path` is
-/// unchanged, unless only the folder could not be synced.
+/// unchanged. There is one exception: if the last step fails, the syncing of the folder, the file is already replaced.
 pub(crate) fn whole_file<T>(
     disk: &dyn Disk,
     path: &Path,

@@ -78,7 +78,7 @@ pub(crate) struct Run {
 pub(crate) struct Made {
     /// The number of rows in the output.
     pub(crate) rows: u64,
-    /// The number of rows of the journal that are no longer in the input. These rows are left out.
+    /// How many rows of the journal are no longer in the input. These rows are left out.
     pub(crate) not_in_input: u64,
 }
 
@@ -185,9 +185,10 @@ pub(crate) fn project(
     Ok(made)
 }
 
-/// Returns the fields of an output. By default, a table has the columns of the inputs, the text and the error. If the
-/// inputs have no columns, the table has the label instead. If the members of answers are known, a column for each
-/// member replaces the text. If they are known only for some of the runs, the table has the members and the text.
+/// Returns the fields of an output. By default, a table has the columns of the inputs, then a column for the text and a
+/// column for the error. If the inputs have no columns, the table has the label instead. If the members of answers are
+/// known, a column for each member replaces the text. If they are known only for some of the runs, the table has the
+/// members and the text.
 fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
     if let Some(fields) = &request.fields {
         return Ok(fields.clone());
@@ -235,7 +236,7 @@ fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
 /// How many labels are looked up in the index in one go.
 const AT_ONCE: usize = 256;
 
-/// Returns the name, with as many `_` in front of it as it takes to differ from all columns.
+/// Puts `_` in front of a name until it differs from the names of all columns, and returns the result.
 fn free_name(name: &str, columns: &[String]) -> String {
     let mut name = name.to_owned();
     while columns.contains(&name) {
@@ -247,7 +248,7 @@ fn free_name(name: &str, columns: &[String]) -> String {
 /// Writes rows to an output.
 struct RowWriter<'f> {
     fields: &'f [Field],
-    /// The columns of the input that are needed for the fields, in the order of the fields.
+    /// The input's columns that are needed for the fields, in the order of the fields.
     wanted: Vec<String>,
     /// The members of a line that are needed for the fields.
     needed: Needed,
@@ -329,8 +330,8 @@ impl<'f> RowWriter<'f> {
         Ok(rest)
     }
 
-    /// Writes the rows of a run in the order of its input, if no columns of the input are needed. Many labels are
-    /// looked up in one go, because a single lookup mostly waits for memory.
+    /// Writes the rows of a run in the order of its input, but without columns of the input. Many labels are looked up
+    /// in one go, because a single lookup mostly waits for memory.
     fn in_order_of_input(
         &mut self,
         input: &RunInput,

@@ -18,7 +18,8 @@ const READ_BYTES: usize = 64 << 10;
 #[derive(Default)]
 pub(crate) struct Sorter {
     run_bytes: Option<usize>,
-    /// The keys of the collected records, each with the start and the length of its record in `bytes`.
+    /// The keys of the collected records. Each key comes with the place of its record: the start in `bytes`, and the
+    /// length.
     keys: Vec<(u64, usize, usize)>,
     bytes: Vec<u8>,
     spilled: Option<File>,

@@ -23,7 +23,7 @@ const ALL_END: Duration = Duration::from_secs(24 * 3_600);
 /// The forecast of a run whose rows are sent in batches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InBatches {
-    /// The tokens and the cost of all rows. Rows that batches do not accept have the full price.
+    /// The tokens and the cost of all rows. Rows have the full price if batches do not accept them.
     pub totals: Totals,
     /// The tokens and the cost by model, in the order of the models' names.
     pub by_model: Vec<(String, Totals)>,
@@ -36,9 +36,9 @@ pub struct InBatches {
     pub rounds: u64,
     /// The time of the run. Each round probably takes an hour, and at most a day.
     pub time: Interval<Duration>,
-    /// The hit rates above which a prompt cache saves money in batches: for a cache of five minutes, and for a cache of
-    /// an hour. These rates are computed for the model with the most input tokens; `None` if the prices of this model
-    /// are not known.
+    /// The hit rates above which a prompt cache saves money in batches: for the five-minute cache, and for the one-hour
+    /// cache. These rates are computed for the model with the most input tokens; `None` if the prices of this model are
+    /// not known.
     pub break_even: Option<[f64; 2]>,
 }
 
@@ -69,7 +69,7 @@ impl Question<'_> {
     }
 
     /// Returns the changes that would alter the cost or the time of a run in batches: another model, another
-    /// `max_tokens`, and no batches. `online` is the forecast without batches.
+    /// `max_tokens`, and online requests instead of batches. `online` is the forecast without batches.
     pub(crate) fn alternatives_in_batches(
         &self,
         online: &Forecast,
@@ -99,7 +99,7 @@ impl Question<'_> {
 }
 
 impl InBatches {
-    /// Returns batches as a suggested change for an online run.
+    /// Returns the suggestion to use batches for an online run.
     pub(crate) fn alternative(&self) -> Alternative {
         let Totals { cost, at_most, .. } = self.totals;
         Alternative { change: Change::Lane(Lane::Batch), cost, at_most, time: self.time }
@@ -109,8 +109,9 @@ impl InBatches {
 impl Forecast {
     /// Changes this forecast of an online run into a forecast of a run in batches.
     ///
-    /// `left` is the time to the deadline, if late rows are sent online instead. In that case, the run can cost as much
-    /// as an online run. If an online run probably meets the deadline, the run in batches probably meets it too.
+    /// `left` is the time to the deadline; `None` unless late rows are sent online instead. In that case, the run can
+    /// cost as much as an online run. If an online run probably meets the deadline, the run in batches probably meets
+    /// it too.
     pub(crate) fn in_batches(&self, batches: &InBatches, left: Option<Duration>) -> Self {
         let (mut totals, mut time) = (batches.totals.clone(), batches.time);
         if let Some(left) = left.filter(|left| *left < time.high) {

@@ -22,7 +22,7 @@ const MOST_GROUPS: usize = 1024;
 pub struct PastAnswer<'a> {
     /// The id of the row's model in the catalog, or the name that the row asked for.
     pub model: Cow<'a, str>,
-    /// The number of the row's template; `None` in lines that early versions of the program wrote.
+    /// The number that identifies the row's template; `None` in lines that early versions of the program wrote.
     pub template: Option<u64>,
     /// The row's estimated input tokens; `None` in lines that early versions of the program wrote.
     pub estimated_input: Option<u32>,
@@ -44,7 +44,7 @@ pub(super) struct Seen {
     pub(super) estimated: u32,
     /// The real input tokens of the row, including cached tokens.
     pub(super) prompt: u32,
-    /// The part of the input tokens that counts against the input limit, from 0 to 1.
+    /// The share of the input tokens, from 0 to 1, that counts against the input limit.
     pub(super) limited_share: f32,
     /// Output tokens.
     pub(super) output: u32,

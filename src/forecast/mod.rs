@@ -1,8 +1,8 @@
 //! Forecasts: what a run will cost, how long it will take, and how other settings would change this.
 //!
-//! A forecast is made from the rows of a run ([`crate::plan::Load`]), from earlier answers ([`History`]) and from token
-//! counts of the API ([`Counts`]). All figures that a run or a plan shows before the first request come from
-//! [`Question::forecast`]. This module reads no file and no clock, and does not use the command line.
+//! A forecast is made from the rows of a run ([`crate::plan::Load`]), from earlier answers ([`History`]) and from the
+//! tokens that the API counted for some rows ([`Counts`]). All figures that a run or a plan shows before the first
+//! request come from [`Question::forecast`]. This module reads no file and no clock, and does not use the command line.
 //!
 //! ```text
 //! Load ──► sizes (input and output of each group, with errors) ──► totals (tokens, money)

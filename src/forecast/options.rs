@@ -1,5 +1,5 @@
-//! Changes that would alter a forecast: other tiers, another model of the same line, another `max_tokens`. Each change
-//! is computed like the forecast itself: the rows are simulated again.
+//! Changes that would alter a forecast: other tiers, another model of the same product line, another `max_tokens`. Each
+//! change is computed like the forecast itself: the rows are simulated again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use crate::catalog::{Model, TokenizerFamily};
 use crate::domain::{Interval, Lane, Money, PoolId, RateLimits, Tier, Usage};
 use crate::plan::{Group, Sampled};
 
-/// The largest number of models that get a suggestion for another model.
+/// Another model is suggested for at most this many models of a run.
 const MODELS: usize = 3;
-/// No other model is suggested for a model whose rows cost less than this share of the whole run.
+/// If the rows of a model cost less than this share of the whole run, no other model is suggested for them.
 const WORTH_IT: f64 = 0.05;
-/// How many tokens the new tokenizer makes for each token of the old tokenizer. Source: Models overview (2026-08,
-/// "about 30 % more"); third-party measurements, 1.00 to 1.46 by language (April 2026).
+/// How many tokens the new tokenizer makes per token of the old tokenizer. Source: Models overview (2026-08, "about 30
+/// % more"); third-party measurements, 1.00 to 1.46 by language (April 2026).
 const NEW_PER_OLD: Interval<f64> = Interval { low: 1.05, likely: 1.28, high: 1.46 };
-/// If the share of truncated answers is not above this number, `max_tokens` is high enough.
+/// If the share of truncated answers is at most this value, `max_tokens` is high enough.
 const FEW: f64 = 0.02;
 
 /// A change of settings, and the forecast of the run with this change.
@@ -110,7 +110,7 @@ impl Question<'_> {
         Some(Alternative { change: Change::NoCache, cost, at_most, time: like(base, time) })
     }
 
-    /// Returns pairs of models: a model that rows name, and another model of the same line. The other model is
+    /// Returns pairs of models: a model that rows name, and another model of the same product line. The other model is
     /// available today, and it is cheaper or newer than the first model.
     fn other_models(&self, base: &Forecast, today: Date) -> Vec<(String, &Model)> {
         let cost = |totals: &Totals| totals.cost.map_or(0.0, |cost| cost.likely.dollars());
@@ -158,7 +158,8 @@ impl Question<'_> {
         Alternative { change, cost, at_most, time: like(base, time) }
     }
 
-    /// Returns the group with another model. The cost of the prompts in the group is computed from their mean length.
+    /// Returns the group as it would be with another model. The cost of the prompts in the group is computed from their
+    /// mean length.
     fn group_with(&self, group: &Group, to: &Model, name: &Arc<str>) -> Group {
         let pool = PoolId { class: to.class.clone(), ..PoolId::clone(&group.pool) };
         let mut changed = Group {
@@ -240,8 +241,7 @@ impl Question<'_> {
 }
 
 impl Sizes {
-    /// Returns the sizes of the same texts with another tokenizer. `factor` is the number of new tokens for each old
-    /// token.
+    /// Returns the sizes of the same texts with another tokenizer. `factor` is the ratio of new tokens to old tokens.
     fn times(&self, factor: Interval<f64>, max_tokens: f64) -> Self {
         let scaled = |quantity: &Quantity, most: f64| {
             let mean = (quantity.mean * factor.likely).min(most);

@@ -370,7 +370,7 @@ pub(super) mod tests {
         input: (f64, f64),
         /// The mean number of output tokens.
         output: f64,
-        /// The real input divided by the estimated input.
+        /// The ratio of the real input to the estimated input.
         too_low: f64,
     }
 

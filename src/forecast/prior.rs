@@ -25,14 +25,14 @@ pub(super) fn output(max_tokens: u32) -> Interval<u32> {
 pub(super) struct Speed {
     /// The time to the first token.
     pub(super) first_token: Duration,
-    /// The time for each output token.
+    /// The time per output token.
     pub(super) token: Duration,
     /// How much the real times differ from the expected times: the mean of |ln(real time / expected time)|.
     pub(super) spread: f64,
 }
 
-/// Returns the assumed speed of a model of this line. Source: our own estimate, close to the speeds that users report
-/// for these lines (2026-11, unconfirmed).
+/// Returns the assumed speed of a model of this product line. Source: our own estimate, close to the speeds that users
+/// report for these product lines (2026-11, unconfirmed).
 pub(super) fn speed(line: Option<Line>) -> Speed {
     let (first_token, per_second) = match line {
         Some(Line::Haiku) => (600, 120),

@@ -17,7 +17,7 @@ pub struct Question<'a> {
     pub load: &'a Load,
     /// Earlier results.
     pub history: &'a History,
-    /// Token counts of some rows.
+    /// The input tokens of some rows, as the API counted them.
     pub counts: &'a Counts,
     /// Models and prices.
     pub catalog: &'a Catalog,
@@ -36,12 +36,12 @@ pub struct Forecast {
     pub by_model: Vec<(String, Totals)>,
     /// The time of the run.
     pub time: RunTime,
-    /// The number of rows for each basis (source) of the estimated input tokens.
+    /// The number of rows per basis (source) of the estimated input tokens.
     pub input_basis: BTreeMap<Basis, u64>,
     /// See `input_basis`.
     pub output_basis: BTreeMap<Basis, u64>,
-    /// The share of truncated answers among the earlier answers to these templates, from 0 to 1; `None` without earlier
-    /// answers.
+    /// The share, from 0 to 1, of truncated answers among the earlier answers to these templates; `None` without
+    /// earlier answers.
     pub truncated_share: Option<f64>,
 }
 
@@ -321,7 +321,7 @@ pub(super) mod tests {
         assert!(tier.time.likely < base.time.time.likely / 3, "{tier:?}");
         let model = of(&|change| matches!(change, Change::Model { to, .. } if to == "claude-opus-5-5"));
         let (cost, before) = (model.cost.expect("a price"), base.totals.cost.expect("a price"));
-        // The other model costs four fifths as much, for input and for output, and has the same tokenizer.
+        // The other model has the same tokenizer, and its prices for input and output are four fifths as high.
         let ratio = cost.likely.dollars() / before.likely.dollars();
         assert!((0.79..0.81).contains(&ratio), "{ratio}");
         let shorter = of(&|change| matches!(change, Change::MaxTokens { .. }));

@@ -9,8 +9,8 @@ use crate::catalog::Catalog;
 use crate::domain::Interval;
 use crate::plan::{Group, Load};
 
-/// The number of answers or counts from which a group has its own figures. With fewer, the figures of the group's model
-/// are used.
+/// How many answers or token counts a group needs to get figures of its own. With fewer, the figures of the group's
+/// model are used.
 const ENOUGH: usize = 5;
 /// The token counts of the API are estimates: the real input of an answer differs by at most about this share. Source:
 /// API documentation, "Token counting" (2026-08-22; "a small amount").
@@ -48,8 +48,8 @@ pub(super) struct Quantity {
     pub(super) errors: (f64, f64),
     /// The source of the estimate.
     pub(super) basis: Basis,
-    /// A number for the sample behind the quantity. Quantities from the same sample have the same error. `None` for an
-    /// assumption, whose error can have the same cause as any other error.
+    /// A number that identifies the sample behind the quantity. Quantities from the same sample have the same error.
+    /// `None` for an assumption, whose error can have the same cause as any other error.
     pub(super) source: Option<u64>,
 }
 
@@ -58,14 +58,14 @@ pub(super) struct Quantity {
 pub(super) struct Sizes {
     /// The real input tokens, divided by the estimated input tokens.
     pub(super) input: Quantity,
-    /// The part of the real input that counts against the input limit, from 0 to 1.
+    /// The share of the real input, from 0 to 1, that counts against the input limit.
     pub(super) limited_share: f64,
     /// The real cost of prompts and searches, divided by the cost of the prompts without a cache. `None` if this share
     /// is not known: then the interval of the group's cost is used.
     pub(super) price_share: Option<f64>,
     /// The output tokens of an answer.
     pub(super) output: Quantity,
-    /// How many output tokens each estimated input token adds, if longer prompts get longer answers.
+    /// How many output tokens an answer gains per estimated input token, if longer prompts get longer answers.
     pub(super) output_slope: f64,
     /// The mean estimated input tokens of the group's rows.
     pub(super) mean_estimated: f64,
@@ -167,7 +167,7 @@ impl<'a> Known<'a> {
         Quantity { mean: likely, errors: (likely - low, high - likely), basis: Basis::Assumption, source: None }
     }
 
-    /// Returns the mean length of answers in tokens, and how many tokens each estimated input token adds to an answer.
+    /// Returns the mean length of answers in tokens, and how many tokens an answer gains per estimated input token.
     fn output(&self, group: &Group, kept: &[Seen], mean_estimated: f64) -> (Quantity, f64) {
         let max_tokens = group.max_tokens as f64 / group.rows.max(1) as f64;
         let truncated = Truncated::of(kept, max_tokens);

@@ -3,11 +3,11 @@
 //!
 //! # Method
 //! Only some rows, drawn at random, are simulated: enough rows for [`PLAYED_MINUTES`] minutes at the limits, and at
-//! most [`Setting::most_rows`] rows. The time of the other rows is computed from the steady part of the simulated run,
-//! in which the second half of the rows ended, without the last rows. Each pool (model class with its own limits) gets
-//! a time, and the time of the slowest pool is the time of the run. The steady rate comes from thousands of rows, so
-//! its error is about one percent. The assumptions about sizes, speeds and bursts cause larger errors. So the run is
-//! simulated again with the lowest and with the highest sizes, and these two times give the interval.
+//! most [`Setting::most_rows`] rows. The time of the other rows is computed from the steady part of the simulated run.
+//! In the steady part, the second half of the rows ended, except for the last rows. Each pool (model class with its own
+//! limits) gets a time, and the time of the slowest pool is the time of the run. The steady rate comes from thousands
+//! of rows, so its error is about one percent. The assumptions about sizes, speeds and bursts cause larger errors. So
+//! the run is simulated again with the lowest and with the highest sizes, and these two times give the interval.
 //!
 //! How large a burst the server accepts is not published. If earlier runs have not found this out, the run is simulated
 //! twice: with a burst of a whole minute and with a burst of a second. The likely time is the mean of both times.
@@ -34,9 +34,9 @@ use crate::sim::model::SizedCall;
 
 /// The time that the simulated rows take at the limits, in minutes.
 const PLAYED_MINUTES: f64 = 5.0;
-/// The smallest number of rows that are simulated, if there are enough rows.
+/// At least this many rows are simulated, unless the load has fewer rows.
 const LEAST_ROWS: usize = 3_000;
-/// The interval reaches from this share below the lowest simulated time to this share above the highest one, because a
+/// The interval begins this share below the lowest simulated time and ends this share above the highest one, because a
 /// real server differs from the simulated server. Source: the results in `benches/PLAN.md`.
 const MARGIN: f64 = 0.03;
 /// The error of an assumed speed: if no speed is known, the real speed can be higher or lower by up to this factor.
@@ -48,16 +48,16 @@ pub struct Setting<'a> {
     pub limits_of: &'a dyn Fn(&PoolId) -> RateLimits,
     /// Makes the settings of the scheduler from the limits that the scheduler knows at the start.
     pub scheduler: &'a dyn Fn(LimitsOf) -> Config,
-    /// The part of each limit that can be used in one burst, if earlier runs have found this out.
+    /// The part of each limit that can be used in one burst; `None` if earlier runs have not found this out.
     pub bursts: Option<Bursts>,
     /// The highest number of rows that are simulated.
     pub most_rows: usize,
 }
 
-/// Returns the bursts that earlier runs have found. The size of a burst is given as the time after which the limit
-/// allows another such burst. Returns `None` if earlier runs have not found the bursts of the pool with the most rows.
+/// Returns the bursts that earlier runs have found. The size of a burst is given as a time: how long the limit takes to
+/// refill after the burst. Returns `None` if earlier runs have not found the bursts of the pool with the most rows.
 pub fn known_bursts(learned: &[LearnedPool], load: &Load) -> Option<Bursts> {
-    /// The share of a minute's limit from which a burst counts as a burst of a whole minute. This share is below 1
+    /// A burst of at least this share of a minute's limit counts as a burst of a whole minute. This share is below 1
     /// because response headers round tokens.
     const NEARLY: f64 = 0.97;
     let largest = load.groups().iter().max_by_key(|group| group.rows)?;
@@ -170,7 +170,7 @@ impl Timing<'_> {
         rows
     }
 
-    /// Returns the requests, input tokens and output tokens that all rows of a pool need.
+    /// Returns how many requests, input tokens and output tokens all rows of a pool need.
     fn needs_of(&self, pool: usize, pools: &Pools) -> [f64; 3] {
         let groups = self.load.groups().iter().zip(self.sizes).zip(&pools.of_group);
         let mut needs = [0.0; 3];
@@ -304,7 +304,7 @@ fn whole_run(played: Played, rows: &[u64]) -> Played {
     let steady = reasons.iter().filter(|(reason, _)| *reason != Reason::Draining);
     let steady = steady.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(reason, _)| *reason);
     if let Some(steady) = steady.filter(|_| time > played.time) {
-        // The rows that were not simulated wait for the same reason as most of the simulated rows.
+        // Rows that were not simulated are assumed to wait for the same reason as most of the simulated rows.
         let part = played.time.as_secs_f64() / time.as_secs_f64();
         reasons.iter_mut().for_each(|(_, share)| *share *= part);
         reasons.iter_mut().filter(|(reason, _)| *reason == steady).for_each(|(_, share)| *share += 1.0 - part);

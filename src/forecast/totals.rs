@@ -29,7 +29,7 @@ struct Sum {
 }
 
 impl Sum {
-    /// Adds a quantity multiplied by `weight`. `kind` tells input from output.
+    /// Adds a quantity multiplied by `weight`. `kind` says whether the quantity is input or output.
     fn add(&mut self, quantity: &Quantity, weight: f64, kind: u8) {
         self.likely += quantity.mean * weight;
         let (below, above) = quantity.errors;

@@ -239,8 +239,7 @@ mod tests {
         };
         let turns = |json: &str| of_haiku(json).input_tokens / 200_000;
 
-        // A search tool without a limit can be called as often as the output tokens allow, with 16 tokens for each
-        // call.
+        // A search tool without a limit can be called as often as the output tokens allow, with 16 tokens per call.
         assert_eq!(search(""), (11, 0, 101, Caching::FiveMinutes));
         assert_eq!(search(r#","max_uses":3"#), (4, 0, 3, Caching::FiveMinutes));
         assert_eq!(search(r#","max_uses":500"#), (11, 0, 101, Caching::FiveMinutes));

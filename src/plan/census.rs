@@ -1,9 +1,9 @@
 //! A first pass over the input, which finds the keys and labels that occur more than once.
 //!
-//! The collection of keys and the collection of labels need eight bytes for each row. A key is a hash, so only its
-//! first half is stored. If the first halves of two keys are equal by chance, a row gets a number that it does not
-//! need, and nothing else goes wrong. A label is stored as a hash. Two labels with the same hash may be equal, so a
-//! second pass compares the labels themselves.
+//! Collecting the keys takes eight bytes per row, and so does collecting the labels. A key is a hash, so only its first
+//! half is stored. If the first halves of two keys are equal by chance, a row gets a number that it does not need, and
+//! nothing else goes wrong. A label is stored as a hash. Two labels with the same hash may be equal, so a second pass
+//! compares the labels themselves.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -1,4 +1,4 @@
-//! Finds rows that are certain to fail, before anything is sent.
+//! Before anything is sent, this module finds the rows that are certain to fail.
 //!
 //! Every other row is sent, because only the API knows what it accepts, and it accepts more over time.
 
@@ -42,7 +42,7 @@ pub(super) fn model_name(params: Merged<'_>) -> Result<String, Fault> {
     })
 }
 
-/// Returns the fault of a row whose model would be one more than a run can have.
+/// Returns the fault of a row that names a further model when a run already has the largest number of models.
 pub(super) fn too_many_models(name: &str, most: usize) -> Fault {
     invalid(format!("model is {}, but a run can have at most {most} different models", excerpt(Some(name))))
 }

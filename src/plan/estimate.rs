@@ -1,9 +1,9 @@
 //! Estimates the input tokens of a request from its raw text.
 //!
 //! The estimate reads `messages`, `system`, `tools` and `output_config` once. The tokens of pictures and documents
-//! depend on their kind and size, never on the length of their base64 text. The lowest possible number of tokens comes
-//! from the same members with smaller weights. The figures for the upper bound ([`super::bound`]) are collected along
-//! the way.
+//! depend on their kind and size, never on the length of their base64 text. The lowest possible number of tokens is
+//! computed from the same members, but with smaller weights. The figures for the upper bound ([`super::bound`]) are
+//! collected along the way.
 //!
 //! An estimate never gets smaller when text is appended to a message.
 
@@ -382,8 +382,8 @@ pub(super) mod tests {
             let both = of_content(&quoted(&[head.as_str(), tail.as_str()].concat()));
             let (head, tail) = (of_content(&quoted(&head)), of_content(&quoted(&tail)));
 
-            // A cut inside a word or a series of similar characters changes the sum of the two estimates by at most one
-            // token, and rounding by at most one more.
+            // If a text is split inside a word or a series of similar characters, the sum of the two estimates changes
+            // by at most one token, and because of rounding by at most one more.
             prop_assert!(both >= head);
             prop_assert!((i64::from(head + tail - 7) - i64::from(both)).abs() <= 2);
         }

@@ -1,8 +1,8 @@
 //! The load of a run: the rows to be sent, summed up by template, and a sample of these rows.
 //!
 //! The size of a load does not depend on the number of rows. A load has at most [`MOST_TEMPLATES`] groups with one
-//! template each. The rows of further templates share one group for each pair of model and terms. The sample has at
-//! most [`SAMPLED`] rows. A row is in the sample if a hash of its number is below a threshold. When the sample is full,
+//! template each. The rows of further templates share one group per pair of model and terms. The sample has at most
+//! [`SAMPLED`] rows. A row is in the sample if a hash of its position is below a threshold. When the sample is full,
 //! the threshold is halved. So every row is in the sample with the same probability, and the rows of the sample keep
 //! their order. The same input always gives the same sample.
 //!
@@ -19,9 +19,9 @@ use crate::domain::{Caching, Interval, Money, Planned, PoolId, Request, Terms};
 const MOST_TEMPLATES: usize = 1024;
 /// The largest number of rows in the sample.
 const SAMPLED: usize = 1 << 15;
-/// The smallest number of requests per model that are kept for counting their tokens, if there is room.
+/// At least this many requests per model are kept for counting their tokens, if there is room.
 const OF_EACH_MODEL: usize = 5;
-/// The largest total size of the requests that are kept for counting their tokens, in bytes.
+/// The largest total size, in bytes, of the requests that are kept for counting their tokens.
 const REQUEST_BYTES: usize = 64 << 20;
 
 /// The rows that a run has to send.
@@ -40,8 +40,8 @@ pub struct Load {
 /// The rows of one template.
 #[derive(Clone, Debug)]
 pub struct Group {
-    /// The number of the template (see [`crate::domain::Ask::template`]); `None` if the group has the rows of several
-    /// templates.
+    /// The number that identifies the template (see [`crate::domain::Ask::template`]); `None` if the group has the rows
+    /// of several templates.
     pub template: Option<u64>,
     /// The model.
     pub model: Arc<str>,
@@ -69,8 +69,8 @@ pub struct Group {
     pub own_marks: u64,
     /// The number of rows to which the program can add cache marks.
     pub markable: u64,
-    /// How much higher `most` is if the program adds cache marks to all markable rows: with marks for five minutes, and
-    /// with marks for an hour.
+    /// How much higher `most` is if the program adds cache marks to all markable rows: with five-minute marks, and with
+    /// one-hour marks.
     pub extra_most: [Money; 2],
     /// The expected effect of the prompt cache; `None` if no caching is planned.
     pub caching: Option<CachedShares>,
@@ -79,8 +79,8 @@ pub struct Group {
 /// The expected effect of the prompt cache on the rows of a group.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CachedShares {
-    /// The share of the input tokens that count against the input limit because they are not read from the cache, from
-    /// 0 to 1.
+    /// The share of the input tokens, from 0 to 1, that are not read from the cache and so count against the input
+    /// limit.
     pub limited: f64,
     /// The cost of the prompts, divided by their cost without a cache.
     pub price: f64,
@@ -97,7 +97,7 @@ pub struct Sampled {
     pub input_tokens: u32,
     /// The highest number of output tokens that the row's request allows.
     pub max_tokens: u32,
-    /// A random-looking number for the row, which is the same in each run on the same input.
+    /// A random-looking number for the row. The number is the same in all runs on the same input.
     pub hash: u64,
 }
 
@@ -239,7 +239,7 @@ impl Load {
     }
 
     /// Returns the load with the figures for a run in batches: at half the price, and without cache marks that the
-    /// program adds. Rows that batches do not accept stay online.
+    /// program adds. Rows stay online if batches do not accept them.
     pub(crate) fn in_batches(&self) -> Self {
         let plain = CachedShares { limited: 1.0, price: 1.0, extra_most: Money::ZERO };
         let in_batch = |group: &Group| Group {
@@ -344,8 +344,8 @@ struct Expected {
     input_tokens: f64,
     /// The tokens that are read from the cache.
     read: f64,
-    /// The saved cost, in tokens of plain input. Reads from the cache add what they save, and writes to the cache
-    /// subtract what they cost extra.
+    /// The saved cost, in tokens of plain input. Each read from the cache adds what it saves, and each write to the
+    /// cache subtracts its extra cost.
     saved: f64,
     lifetime: Caching,
 }
@@ -442,7 +442,7 @@ impl Requests {
     }
 }
 
-/// Returns a hash of a row's number, by the function SplitMix64.
+/// Returns a hash of a row's position, made with the function SplitMix64.
 fn mixed(number: u64) -> u64 {
     let mut bits = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -17,7 +17,7 @@ use crate::domain::{Merged, Money, Params, PoolId, Speed, Terms, UsageBound};
 /// warnings. If rows name more models than this, the values are certainly not model names.
 const MAX_MODELS: usize = 1_000;
 
-/// The models, by the JSON text of their names, so that no memory is allocated for a row.
+/// The models, which are found by the JSON text of their names, so that no memory is allocated for a row.
 #[derive(Debug)]
 pub(super) struct Models {
     catalog: Arc<Catalog>,
@@ -60,7 +60,7 @@ pub(super) struct Known {
     pub family: TokenizerFamily,
     /// The hidden prompt that the API adds to a request with tools.
     pub tool_prompt: ToolPrompt,
-    /// The shortest prefix that the prompt cache keeps for this model, in tokens.
+    /// The length, in tokens, of the shortest prefix that the prompt cache keeps for this model.
     pub cache_min_tokens: u32,
     /// The model's pools (sets of limits) at standard and at fast speed.
     pools: [Arc<PoolId>; 2],
@@ -89,8 +89,8 @@ impl Known {
         }
     }
 
-    /// Returns the highest cost that an answer with this usage can have from a model of the catalog. The caller needs
-    /// this cost for requests that the API is allowed to pass to another model.
+    /// Returns the highest cost of an answer with this usage, whichever model of the catalog gives the answer. The
+    /// caller needs this cost for requests that the API is allowed to pass to another model.
     pub(super) fn most_of_any(&self, terms: Terms, usage: &UsageBound) -> Money {
         self.catalog.most_of_any(terms, usage)
     }
@@ -169,7 +169,7 @@ impl Models {
             written: written.into(),
             pools: [Speed::Standard, Speed::Fast].map(|speed| Arc::new(pool(speed))),
             prices: [Speed::Standard, Speed::Fast].map(|speed| self.catalog.prices(speed, &name)),
-            // A model that is not in the catalog gets the figures with the higher estimate.
+            // A model that is not in the catalog gets the figures that give the higher estimate.
             family: model.as_ref().map_or(TokenizerFamily::New, |model| model.family),
             tool_prompt: model.as_ref().map_or(ToolPrompt::UNPUBLISHED, |model| model.tool_prompt),
             cache_min_tokens: model

@@ -1,4 +1,5 @@
-//! Notices: problems that a request will probably have. As they are not certain, the request is not rejected.
+//! Notices: problems that a request will probably have. The request is not rejected, because these problems are not
+//! certain.
 
 use std::fmt;
 use std::sync::Arc;

@@ -49,7 +49,7 @@ pub struct Planner {
     prefixes: PrefixFinder,
     /// The function that changes the request of each row before the request is sent.
     shaping: Option<Shaping>,
-    /// The parameters that replace parameters of rows, and the rows in which they do.
+    /// The parameters that replace parameters of rows, and the rows whose parameters are replaced.
     overrides: (Overrides, Overridden),
     /// The conditions that each answer must meet.
     conditions: Vec<Condition>,
@@ -85,7 +85,7 @@ struct Measured {
 /// A row reduced to its identity, before anything is estimated.
 #[derive(Clone, Debug)]
 pub struct Identified {
-    /// The number of the row in this run.
+    /// The number that identifies the row in this run.
     pub id: JobId,
     /// The label of the row: the label that the user gave, or `<source>:<line>`.
     pub custom_id: String,
@@ -105,8 +105,7 @@ pub struct Identified {
     pub index: u64,
 }
 
-/// The parts of an entry in an error log that identify a row: its number among equal rows, and its position in the
-/// input.
+/// The parts of an error-log entry that identify a row: its number among equal rows, and its position in the input.
 ///
 /// Each part is parsed separately, so a wrong value in one does not make the other unreadable.
 #[derive(Default, Deserialize)]
@@ -181,7 +180,7 @@ impl Planner {
         self
     }
 
-    /// Makes the planner find all prefixes of each row that can be cached, for the survey of the input before a run.
+    /// Makes the planner find all cacheable prefixes of each row, for the survey of the input before a run.
     pub fn finding_prefixes(mut self, fixed_starts: &[String]) -> Self {
         self.prefixes = PrefixFinder::of_survey(fixed_starts);
         self
@@ -226,7 +225,7 @@ impl Planner {
     /// - The parameter `max_tokens` is not a number, or is above the limit of the model.
     /// - The body of the request is larger than 32 MB.
     /// - The prompt of the row is certainly longer than the model's context window.
-    /// - The row has more than four cache marks, or a mark for an hour after a mark for five minutes.
+    /// - The row has more than four cache marks, or a one-hour mark behind a five-minute mark.
     /// - The row does not have a column that a condition on its answer needs.
     /// - The row has a member that the provider rejects.
     pub fn plan(&mut self, row: Row, id: JobId) -> Result<Planned, Box<Rejected>> {
@@ -234,8 +233,8 @@ impl Planner {
         self.measure(identified)
     }
 
-    /// Finds the identity of a row, which is half of the work of planning. A row that an earlier run has finished does
-    /// not need the other half.
+    /// Finds the identity of a row, which is half of the work of planning. If an earlier run has finished the row, the
+    /// other half is not needed.
     pub(crate) fn identify(&mut self, mut row: Row, id: JobId) -> Identified {
         self.mapped = self.model_map.apply(&self.defaults, &mut row.params);
         let key = self.key_of(&row);
@@ -258,7 +257,8 @@ impl Planner {
     }
 
     /// Makes the job of a row that is run again because its answer was truncated or was a refusal. The new request is
-    /// only sent online. Results of a batch are matched to rows by identity, and this row already has an answer.
+    /// sent online, not in a batch. Results of a batch are matched to rows by identity, and this row already has an
+    /// answer.
     ///
     /// # Errors
     /// The errors are the same as for [`Planner::plan`].
@@ -293,8 +293,8 @@ impl Planner {
         }
     }
 
-    /// Returns the first request of a row with replaced parameters. This request is only sent online, because a batch
-    /// can contain only the row's own request.
+    /// Returns the first request of a row with replaced parameters. This request is sent online, because a batch can
+    /// contain only the row's own request.
     fn overridden_ask(&mut self, params: Merged<'_>) -> Result<Ask, Fault> {
         let replaced = self.overrides.0.over(params);
         let mut ask = self.ask_of_row((&replaced).into(), &Request::of(&replaced))?;
@@ -471,7 +471,7 @@ fn raw_members(json: &[u8]) -> Params {
     str::from_utf8(json).ok().and_then(Params::of_object).unwrap_or_default()
 }
 
-/// Returns whether the dialect has a beta that raises the limit of `max_tokens`, for example `output-300k-2026-03-24`.
+/// Returns whether the dialect has a beta, such as `output-300k-2026-03-24`, that raises the limit of `max_tokens`.
 /// Only the API knows the raised limit.
 fn raises_output_cap(dialect: &Dialect) -> bool {
     dialect.betas.iter().any(|beta| beta.starts_with("output-"))

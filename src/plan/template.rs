@@ -1,7 +1,7 @@
 //! Templates: groups of rows whose answers have a similar length.
 //!
-//! The number of a template is written to the result lines. From the result lines, later runs learn the usual length of
-//! a template's answers. So the number of a template must never change between versions of this program.
+//! The number that identifies a template is written to the result lines. From the result lines, later runs learn how
+//! long a template's answers usually are. So a template must have the same number in all versions of this program.
 
 use ring::digest::{Context, SHA256};
 
@@ -20,7 +20,8 @@ pub(super) struct Templates {
 }
 
 impl Templates {
-    /// Returns the number of a row's template. Rows with the same values of the shared parameters have the same number.
+    /// Returns the number that identifies a row's template. Rows with the same values of the shared parameters have the
+    /// same number.
     ///
     /// The number is the beginning of a SHA-256 hash. For each shared parameter that the row has, the hash covers the
     /// name, the length of the value in eight bytes, and the value as it is written.

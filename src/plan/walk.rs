@@ -9,19 +9,19 @@ use crate::domain::{Caching, Interval};
 /// How many levels of blocks inside blocks are read. The API nests three levels. Deeper content is counted as plain
 /// text.
 const MOST_DEPTH: u32 = 8;
-/// How many bytes are counted for the tokens that the API adds around a whole request. The tokens that the API adds
-/// around each message are fewer than the bytes of JSON around the message, so they need no extra bytes.
+/// How many bytes are counted for the tokens that the API adds around a whole request. Around each message, the API
+/// adds fewer tokens than there are bytes of JSON, so messages need no extra bytes.
 pub(super) const BYTES_AROUND: u64 = 16;
 /// The ratio of a text's real tokens to its weight (the estimated tokens): lowest, likely and highest, in thousandths.
 /// ASCII text is mostly Latin prose, code and data. Wide text is text in other scripts, and accented letters.
 ///
 /// No tokenizer is published. To check the weights, two counts were compared on texts in ten languages, code, JSON and
 /// tables of numbers. One count used these weights. The other count split the text into runs of letters, digits and
-/// punctuation. The ratio of the two counts was 0.52 to 1.35 for ASCII texts and 0.46 to 1.44 for other texts.
-/// Third-party measurements (April 2026) differ from each other by a fifth.
+/// punctuation. The ratio of the two counts was between 0.52 and 1.35 for ASCII texts, and between 0.46 and 1.44 for
+/// other texts. Third-party measurements (April 2026) differ from each other by a fifth.
 const ASCII_TEXT: Interval<u64> = Interval { low: 550, likely: 1000, high: 1500 };
 const WIDE_TEXT: Interval<u64> = Interval { low: 500, likely: 1000, high: 1500 };
-/// The tokens that the API adds for each message.
+/// The tokens that the API adds per message.
 const MESSAGE: Interval<u64> = Interval { low: 3, likely: 7, high: 10 };
 /// The parameters that are not part of a prompt.
 const NOT_IN_PROMPT: [&[u8]; 12] = [
@@ -39,8 +39,8 @@ const NOT_IN_PROMPT: [&[u8]; 12] = [
     b"cache_control",
 ];
 
-/// The numbers of tokens for each kind of content in a request. There are three scales: for the old tokenizer, for the
-/// new tokenizer, and for the lower bound.
+/// The numbers of tokens per kind of content in a request. There are three scales: for the old tokenizer, for the new
+/// tokenizer, and for the lower bound.
 pub(super) struct Scale {
     weights: &'static Weights,
     message_tokens: u64,
@@ -108,7 +108,7 @@ pub(super) struct Part {
 pub(super) enum Section {
     Tools,
     System,
-    /// A message: its number from 0, and the first letter of its role.
+    /// A message: its index, and the first letter of its role.
     Message(u32, u8),
 }
 
@@ -159,7 +159,7 @@ impl<'s> Walk<'s> {
             };
             if is_read.is_none() {
                 // The value is nested too deep to be read. So its whole text is counted as it is written, and it is
-                // treated as if it had a cache mark for an hour.
+                // treated as if it had a one-hour cache mark.
                 (walk.text, walk.wide, walk.media, walk.left_out) = (text, wide, media, left_out);
                 walk.verbatim(value);
                 walk.caching = Caching::Hour;
@@ -377,7 +377,7 @@ impl<'s> Walk<'s> {
         Some(())
     }
 
-    /// Adds the tokens of a value as it is written. For a string, only its content is counted.
+    /// Adds the tokens of a value, which is counted as it is written. For a string, only its content is counted.
     pub(super) fn verbatim(&mut self, value: &[u8]) {
         let mut previous = Class::Break;
         let weights = self.scale.weights;

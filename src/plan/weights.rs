@@ -253,8 +253,8 @@ const fn lead(byte: u8, accented: u16, letter: u16) -> u16 {
         0xce..=0xdf => letter,
         // The first byte 0xc2 is used for signs of the Latin-1 block.
         0xc2 => 700,
-        // The first byte 0xe0 is used for Indic scripts and Thai, and 0xe1 for Georgian, Ethiopic, Khmer and letters
-        // with Vietnamese accents.
+        // The first byte 0xe0 is used for Indic scripts and Thai, and 0xe1 is used for Georgian, Ethiopic, Khmer and
+        // letters with Vietnamese accents.
         0xe0 => 800,
         0xe1 => 700,
         // The first byte 0xe2 is used for typographic signs and symbols.

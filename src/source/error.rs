@@ -65,7 +65,7 @@ pub enum SourceError {
     Read {
         /// The name of the input, as the user gave it.
         name: String,
-        /// The number of the line that was being read, from 1.
+        /// The number of the line that was being read, counted from 1.
         line: u64,
         /// The reason why reading failed.
         source: io::Error,
@@ -108,7 +108,7 @@ pub enum SourceError {
     Moved {
         /// The name of the input, as the user gave it.
         name: String,
-        /// The line on which a row began, from 1.
+        /// The line on which a row began, counted from 1.
         line: u64,
     },
     /// The first bytes of the input are not text in UTF-8.
@@ -126,7 +126,7 @@ pub enum SourceError {
     Endless {
         /// The name of the input, as the user gave it.
         name: String,
-        /// The line on which the row begins, from 1.
+        /// The line on which the row begins, counted from 1.
         line: u64,
         /// How much of the row was read, in bytes.
         bytes: u64,
@@ -171,7 +171,7 @@ pub enum SourceError {
     Header {
         /// The name of the input, as the user gave it.
         name: String,
-        /// The line on which the header starts, from 1.
+        /// The line on which the header starts, counted from 1.
         line: u64,
         /// What is wrong with the header. The message shows this after "the header".
         message: String,

@@ -42,7 +42,7 @@ pub(super) fn meant_field(name: &str) -> Option<&'static str> {
     alias.or_else(|| REQUEST_FIELDS.into_iter().find(|field| is_near(&plain, &self::plain(field))))
 }
 
-/// Where in a row the member is whose name is checked.
+/// The place of a checked member in its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Within {
     /// The member is in a row of a short shape, and is kept with the row.
@@ -60,8 +60,8 @@ pub(super) struct Warnings {
     pending: Vec<String>,
 }
 
-/// The highest number of names that are checked for each kind of [`Within`]. If an input has more names, they are data
-/// and not request fields.
+/// The highest number of names that are checked per kind of [`Within`]. If an input has more names, they are data and
+/// not request fields.
 const MAX_CHECKED: usize = 1000;
 
 /// The names that were checked for one kind of [`Within`].
@@ -115,7 +115,7 @@ impl Warnings {
         self.pending.push(message);
     }
 
-    /// Adds the warning `message`, but only once for each `name`.
+    /// Adds the warning `message`, but only once per `name`.
     pub(super) fn once(&mut self, name: &str, message: impl FnOnce() -> String) {
         if self.is_fresh(name, Within::Row) {
             self.pending.push(message());

@@ -32,7 +32,7 @@ pub(super) fn guarded<T, E: From<String>>(call: impl FnOnce() -> Result<T, E>) -
     result.unwrap_or_else(|panic| Err(E::from(format!("the file is damaged ({})", message(&*panic)))))
 }
 
-/// The largest number of characters that are shown of a panic's message.
+/// At most this many characters of a panic's message are shown.
 const SHOWN: usize = 120;
 
 fn message(panic: &(dyn std::any::Any + Send)) -> String {

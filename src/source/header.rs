@@ -31,7 +31,7 @@ pub(super) struct Header {
     system: Option<usize>,
     model: Option<usize>,
     max_tokens: Option<usize>,
-    /// The text of `--system`, if it is a template.
+    /// The template of `--system`; `None` if the value of the flag is a plain text.
     system_template: Option<Template>,
     /// Whether only the labels of rows are read.
     labels_only: bool,

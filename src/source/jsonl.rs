@@ -91,8 +91,9 @@ impl Jsonl {
         Ok(Some(parts))
     }
 
-    /// Returns the label of a usual row without parsing the row. A usual row is an object whose only label is
-    /// `custom_id` or `id`, as a string without escapes. If the result is `None`, the row can still have a label.
+    /// Returns the label of a simple row without parsing the row. A simple row is an object with either `custom_id` or
+    /// `id`, not both, and this member is a string without escapes. If the result is `None`, the row can still have a
+    /// label.
     fn quick_label<'a>(&self, text: &'a str) -> Option<&'a str> {
         if self.label.asked.is_some() {
             return None;
@@ -131,7 +132,7 @@ impl Jsonl {
 }
 
 /// Returns whether this is an error-log entry for a row that was broken in an earlier run: `{"custom_id", "raw",
-/// "error"}` without a request. Such an entry is neither sent nor counted as a broken row.
+/// "error"}` without a request. This entry is not sent, and does not count as a broken row.
 fn is_entry_of_broken_row(object: &Object<'_>) -> bool {
     let begins_with = |name: &str, byte| object.get(name).is_some_and(|value| value.get().starts_with(byte));
     begins_with("raw", '"')

@@ -11,9 +11,9 @@
 //! is an [`Item::Broken`] and affects only that row. For something doubtful but usable, there is a warning.
 //! [`Reader::take_warnings`] returns each warning once.
 //!
-//! A row's `line` is the number of its first line, from 1. Blank lines are counted too. Byte offsets count every byte,
-//! including a byte order mark. A column is the number of a byte in the row's first line, from 1. A row's `index` is
-//! its position among the rows, from 0. Blank lines have no index.
+//! A row's `line` is the number of its first line, counted from 1. Blank lines are counted too. Byte offsets count
+//! every byte, including a byte order mark. A column is the number of a byte in the row's first line, counted from 1. A
+//! row's `index` is its position among the rows, counted from 0. Blank lines have no index.
 
 mod cells;
 mod columns;
@@ -98,12 +98,12 @@ pub struct Row {
 pub struct BrokenRow {
     /// The file and line from which the row was read.
     pub origin: Origin,
-    /// The row's position among the rows of all inputs of a run, from 0. A reader knows only one input, so it always
-    /// sets this to 0.
+    /// The row's position among the rows of all inputs of a run, counted from 0. A reader knows only one input, so it
+    /// always sets this to 0.
     pub index: u64,
     /// The row's label, if it could be read.
     pub custom_id: Option<String>,
-    /// The column of the fault in its line, counted in bytes from 1, if it is known.
+    /// The column of the fault in its line, counted in bytes from 1; `None` if the column is not known.
     pub column: Option<u64>,
     /// The offset of the row's first byte in the decompressed input.
     pub byte_offset: u64,
@@ -129,8 +129,8 @@ pub enum Item {
 /// The format of an input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum InputFormat {
-    /// The format is found from the extension of the file's name or, if the extension does not show it, from the first
-    /// line.
+    /// The format is found from the extension of the file's name. If the extension does not show it, the first line
+    /// decides.
     #[default]
     Auto,
     /// JSON lines: one JSON value per line.
@@ -194,8 +194,8 @@ pub struct Options {
     pub sheet: Option<String>,
     /// `-t`: the template that makes the messages from columns or members.
     pub template: Option<Template>,
-    /// The text of `--system`, if it is a template. The template of `--system` is filled in for rows of formats with a
-    /// header and, if there is a `template`, for all rows.
+    /// The template of `--system`; `None` if the value of the flag is a plain text. With a `template`, the system
+    /// prompt is filled in for all rows; without one, only for rows of formats with a header.
     pub system: Option<Template>,
     /// The longest row that is accepted, in bytes. A longer row is broken, and is never in memory as a whole.
     pub max_line_bytes: usize,
@@ -203,7 +203,7 @@ pub struct Options {
     pub keeps_input: bool,
     /// Whether only the labels of rows are read. If it is set, no parameters are read, and no prompts are made.
     pub labels_only: bool,
-    /// The file to which the bytes of a pipe are copied, so that its rows can be read again.
+    /// The file to which the bytes of a pipe are copied, so that the rows of the pipe can be read again.
     pub spool: Option<PathBuf>,
 }
 
@@ -245,7 +245,7 @@ impl Options {
 /// The position in an input where a row begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The number of the row's first line in the input, from 1.
+    /// The number of the row's first line in the input, counted from 1.
     pub line: u64,
     /// The offset of the row's first byte in the input.
     pub byte_offset: u64,

@@ -26,8 +26,8 @@ pub(crate) fn found_list<'a>(names: impl IntoIterator<Item = &'a str>, wrong: &[
     }
 }
 
-/// The longest column or member name that is shown in full, in characters. Nobody types a longer name, so longer names
-/// are not checked for misspellings.
+/// The length, in characters, of the longest column or member name that is shown in full. Nobody types a longer name,
+/// so longer names are not checked for misspellings.
 pub(super) const LONGEST_NAME: usize = 40;
 
 /// Returns a name for a message: shortened to [`LONGEST_NAME`], and quoted if it is not a plain word.

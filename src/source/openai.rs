@@ -54,7 +54,7 @@ fn path(url: &str) -> &str {
     after_scheme.find('/').map_or(url, |at| &after_scheme[at..])
 }
 
-/// Parameters, each with the values that change nothing and are left out.
+/// Parameters, each with its values that change nothing. A parameter with such a value is left out.
 const NEUTRAL: [(&str, &[&str]); 17] = [
     ("n", &["1"]),
     ("logprobs", &["false"]),
@@ -75,7 +75,7 @@ const NEUTRAL: [(&str, &[&str]); 17] = [
     ("verbosity", &[r#""medium""#]),
 ];
 
-/// Parameters with which the other service organizes requests. These parameters are kept with the row and not sent.
+/// Parameters with which OpenAI's service organizes requests. These parameters are kept with the row and not sent.
 const BOOKKEEPING: [&str; 4] = ["metadata", "prompt_cache_key", "safety_identifier", "stream_options"];
 
 fn chat(text: &str, members: &[Member<'_>]) -> Result<(Params, Params), Fault> {

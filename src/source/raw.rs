@@ -13,7 +13,7 @@ pub(crate) const KEPT_BYTES: usize = 4096;
 /// One row's text and place.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RawRow<'a> {
-    /// The line on which the row starts, from 1.
+    /// The line on which the row starts, counted from 1.
     pub line: u64,
     /// The number of lines that the row covers.
     pub lines: u64,
@@ -129,7 +129,7 @@ pub(super) struct Parts {
 pub(super) struct Fault {
     /// The row's label, if it could be read.
     pub custom_id: Option<String>,
-    /// The column of the fault, counted in bytes from 1, if it is known.
+    /// The column of the fault, counted in bytes from 1; `None` if the column is not known.
     pub column: Option<u64>,
     /// What is wrong with the row, and what to do.
     pub message: String,

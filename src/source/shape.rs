@@ -35,7 +35,7 @@ pub(super) fn label_too_long(name: &str) -> Fault {
     Fault::new(format!("has a {} of more than {most} KiB, too long for an id; choose another with --id", short(name)))
 }
 
-/// The member of a row that is its label.
+/// The member of a row that contains the row's label.
 #[derive(Debug)]
 pub(super) struct Label {
     /// The member that `--id` names. Without `--id`, the label is `custom_id`, or `id` if there is no `custom_id`.
@@ -87,11 +87,11 @@ pub(super) struct Line<'r, 'a> {
     pub text: &'a str,
     /// The object in the line.
     pub object: &'r mut Object<'a>,
-    /// The member of the row that is its label.
+    /// The member of the row that contains the row's label.
     pub label: &'r Label,
     /// The warnings about names of members.
     pub warnings: &'r mut Warnings,
-    /// The number of the line, from 1.
+    /// The number of the line, counted from 1.
     pub line: u64,
 }
 
@@ -236,8 +236,8 @@ fn is_entry(object: &Object<'_>) -> bool {
     object.get("error").is_some_and(|error| error.get().starts_with('{'))
 }
 
-/// Returns whether a row is an entry of the error log whose `message` is the answer that was not accepted. Such a
-/// `message` does not belong to the row.
+/// Returns whether a row is an error-log entry whose `message` is the answer that was not accepted. Such a `message`
+/// does not belong to the row.
 ///
 /// If a row has a `message` of its own, the error log gives this member another name. Logs of earlier versions kept the
 /// name, so the value is checked too: the API's message is an object whose `type` is `message`.

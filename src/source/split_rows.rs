@@ -20,7 +20,7 @@ pub(super) struct SplitRows<F> {
     format: F,
     kind: InputFormat,
     keeps_input: bool,
-    /// The path of the file, if it is not compressed.
+    /// The path of the file; `None` if reading can begin only at the start of the input.
     file: Option<PathBuf>,
 }
 

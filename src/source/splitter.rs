@@ -16,15 +16,15 @@ use memchr::memchr;
 use super::raw::{End, KEPT_BYTES, RawRow};
 use super::{Position, SourceError};
 
-/// How much memory the row buffer keeps between rows, in bytes: as much as the read buffer. The limit is needed because
-/// a run can read a file from up to 64 places in turn, and each place has two buffers.
+/// How many bytes of memory the row buffer keeps between rows: as many as the read buffer has. The limit is needed
+/// because a run can read a file from up to 64 places in turn, and each place has two buffers.
 const KEPT_ROOM: usize = BUFFER_BYTES;
 
 /// How many bytes of one row are skipped before the whole input is rejected. Rows of real files are at least a hundred
 /// times shorter. Without this limit, an endless line would be read forever.
 const MAX_SKIPPED: u64 = 1 << 30;
 
-/// The size of the read buffer, in bytes. It is so large that the time for system calls does not matter.
+/// The size of the read buffer, in bytes. The buffer is so large that the time for system calls does not matter.
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// Where a row ends.

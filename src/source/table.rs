@@ -16,7 +16,7 @@ use crate::domain::Origin;
 /// A row of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
-    /// The row's number in the file or sheet, from 1.
+    /// The row's number in the file or sheet, counted from 1.
     pub(super) line: u64,
     /// The estimated number of bytes before the row in the input. The number increases from row to row.
     pub(super) byte_offset: u64,

@@ -20,8 +20,8 @@
 //! A template without a column would make the same prompt for every row, and the user would pay for each one. So such a
 //! template is rejected before any row is read, and so is a template with an unknown filter.
 //!
-//! The fuel does not limit the size of a value that contains the same list many times, which a chain of assignments can
-//! make. So a watchdog uses [`Template::pulse`] to notice if a template takes too long to fill in.
+//! A chain of assignments can make a value that contains the same list many times. The fuel does not limit the size of
+//! such a value. So a watchdog uses [`Template::pulse`] to notice if a template takes too long to fill in.
 
 mod columns_as_json;
 mod condition;

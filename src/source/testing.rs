@@ -1,4 +1,4 @@
-//! Functions for the tests of all formats, which read rows from text in memory and show them.
+//! Functions for the tests of all formats. The functions read rows from text in memory and show them.
 
 use std::io::Cursor;
 

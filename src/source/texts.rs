@@ -104,9 +104,9 @@ pub(crate) enum Expanded {
 
 /// Returns the inputs that a path on the command line names. A relative path starts at `working_folder`.
 ///
-/// A folder stands for the text files in it and in the folders below it, and a pattern for the text files that match
-/// it. But if no matching file is a text file, or if `format` is a format for files with rows, each matching file is a
-/// separate input.
+/// A folder stands for the text files in it and in the folders below it. A pattern stands for the text files that match
+/// the pattern. But if no matching file is a text file, or if `format` is a format for files with rows, each matching
+/// file is a separate input.
 ///
 /// # Errors
 /// [`SourceError::NoMatch`], [`SourceError::NoTexts`], [`SourceError::FolderFormat`], [`SourceError::Open`].

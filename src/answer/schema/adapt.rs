@@ -12,8 +12,8 @@
 //!
 //! This program differs from the official client in these points:
 //! - Lists of types are kept, because the API accepts them.
-//! - Members that the schema does not name are forbidden only if the schema names some members. If the schema names
-//!   none, the object could only be empty.
+//! - Members that the schema does not name are forbidden only if the schema names some members. Otherwise, only an
+//!   empty object would be allowed.
 //! - `type` is added where `properties` or `items` show which type is meant.
 //! - `definitions` is treated like `$defs`.
 
@@ -33,10 +33,10 @@ const MOST_UNIONS: usize = 16;
 /// The reason why a schema can't be sent as structured output.
 type Refusal = String;
 
-/// Rewrites a schema. `circle` is the place of a subschema that contains itself, if there is one.
+/// Rewrites a schema. `circle` is the place of a subschema that contains itself; `None` if there is no such subschema.
 ///
 /// # Errors
-/// Returns a text with the place and the reason why the API would reject the schema or why all answers would be empty.
+/// Returns a text that names a place and a reason: the API would reject the schema, or all answers would be empty.
 pub(super) fn adapt(schema: &str, circle: Option<&str>) -> Result<Strict, Refusal> {
     if let Some(circle) = circle {
         return Err(format!("{}: the schema contains itself", shown_place(circle)));

@@ -15,16 +15,16 @@ use crate::domain::{quoted, shortened};
 const PATTERN_BYTES: usize = 2 << 20;
 
 /// The limits for matching a pattern with look-around or back-references: the highest number of steps, and the largest
-/// size of the text in bytes. A step can read the whole text. Together, the two limits keep a match below one second.
+/// size, in bytes, of the text. A step can read the whole text. Together, the two limits keep a match below one second.
 const STEPS: usize = 10_000;
 const LONGEST_LOOKED_AT: usize = 10_000;
 
-/// The size limit for listing violations, in bytes: a longer answer gets no list. If the schema has alternatives,
-/// listing the violations takes several hundred times the memory of the answer.
+/// The largest size, in bytes, of an answer whose violations are listed. If the schema has alternatives, listing the
+/// violations takes several hundred times the memory of the answer.
 const LONGEST_LISTED: usize = 256 << 10;
 
-/// The violations of an answer are listed only if no part of the answer can be checked more often than this. This limit
-/// matters if a schema contains itself in several alternatives.
+/// The highest number of checks of the same part of an answer: if more are possible, the violations of the answer are
+/// not listed. This limit matters if a schema contains itself in several alternatives.
 const MOST_REPEATS: u64 = 1_000;
 
 /// The highest number of nested calls during a check. The number of calls is the depth of the answer, multiplied by the

@@ -2,7 +2,7 @@
 
 use super::text::{elements, members};
 
-/// The highest number of references that are followed in a row.
+/// The highest number of references that are followed one after another.
 const MOST_REFERENCES: u32 = 32;
 
 /// Returns the names of the members at the root of an answer, in the order of the schema.

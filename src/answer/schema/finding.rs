@@ -11,7 +11,7 @@ use super::error::shown_place;
 /// The highest number of violations that a finding lists.
 const MOST: usize = 5;
 
-/// The highest number of characters of a value that a finding shows.
+/// A finding shows at most this many characters of a value.
 const LONGEST_VALUE: usize = 60;
 
 /// The highest number of member names that a finding lists.
@@ -74,8 +74,8 @@ fn line(violation: &ValidationError<'_>) -> String {
 }
 
 /// Returns a text that says what is wrong with a value. If the value fits no alternative, the text also has the first
-/// violation of the closest alternative. If this violation is about alternatives too, the text has the violation of the
-/// closest alternative at the deepest level.
+/// violation of the closest alternative. If this violation is about alternatives too, the search continues inside this
+/// alternative, down to the deepest level.
 pub(super) fn words(violation: &ValidationError<'_>) -> String {
     let said = said(violation);
     match std::iter::successors(closest(violation), |&inner| closest(inner)).last() {

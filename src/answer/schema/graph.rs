@@ -1,4 +1,4 @@
-//! The graph of a schema's subschemas. An edge leads from one subschema to another that it applies.
+//! The graph of a schema's subschemas. An edge leads from a subschema to a subschema that it applies.
 //!
 //! The graph answers three questions: whether a reference leaves the file, how many subschemas apply to one value, and
 //! whether a schema contains itself. The number of subschemas and their circles decide how long a check can take. The
@@ -16,8 +16,8 @@ use crate::domain::quoted;
 /// milliseconds.
 const WIDEST: u64 = 10_000;
 
-/// The longest allowed chain of subschemas that apply to one value, for example a reference to an `allOf` that contains
-/// another reference. Chains in usual schemas have fewer than ten subschemas.
+/// The largest allowed length of a chain of subschemas that apply to one value. An example of a chain is a reference to
+/// an `allOf` that contains another reference. In most schemas, chains have fewer than ten subschemas.
 const DEEPEST: u64 = 64;
 
 /// The largest number of steps for computing how often a part of a value is checked.
@@ -68,8 +68,8 @@ impl Graph {
         Ok(sizes.iter().map(|(_, depth)| depth + 1).max().unwrap_or(1))
     }
 
-    /// Returns all nodes in an order in which each node comes after the nodes that it applies to the same value. In
-    /// circles, the order is not defined.
+    /// Returns all nodes, sorted: each node comes after the nodes that it applies to the same value. In circles, the
+    /// order is not defined.
     fn inner_first(&self) -> Vec<usize> {
         let mut order = Vec::with_capacity(self.nodes.len());
         let mut seen = vec![false; self.nodes.len()];
@@ -79,9 +79,9 @@ impl Graph {
         order
     }
 
-    /// Returns how many times a check of a value can check the same part of the value, if the schema contains itself.
-    /// If the result is 1, the time of a check is proportional to the number of parts. If the result is 2 or more, the
-    /// time at least doubles with each level of the value.
+    /// For a schema that contains itself, returns how many times the check of a value can check the same part of this
+    /// value. If the result is 1, the time of a check is proportional to the number of parts. If the result is 2 or
+    /// more, the time at least doubles with each level of the value.
     pub(super) fn repeats(&self) -> u32 {
         let circle = self.circles();
         let mut steps = 0;
@@ -114,8 +114,8 @@ impl Graph {
         Some(&self.nodes[at].pointer)
     }
 
-    /// Returns for each node the number of its circle (subschemas that lead to each other). Returns `None` for a node
-    /// that is in no circle.
+    /// Returns, for each node, a number that identifies its circle (subschemas that lead to each other). Returns `None`
+    /// for a node that is in no circle.
     fn circles(&self) -> Vec<Option<usize>> {
         let all = |at: usize| self.nodes[at].same.iter().copied().chain(self.nodes[at].inner.iter().map(|(_, to)| *to));
         let forward: Vec<Vec<usize>> = (0..self.nodes.len()).map(|at| all(at).collect()).collect();
@@ -138,7 +138,7 @@ impl Graph {
     }
 }
 
-/// Adds the nodes that can be reached from `start` to `order`, except for nodes that were seen before. A node comes
+/// Adds to `order` all nodes that can be reached from `start`, except for nodes that were seen before. A node comes
 /// after all nodes that can be reached from it. The function is not recursive, because a chain of references can be
 /// long.
 fn walk<'g>(start: usize, seen: &mut [bool], nexts: impl Fn(usize) -> &'g Vec<usize>, order: &mut Vec<usize>) {
@@ -175,7 +175,7 @@ struct Builder<'s> {
     graph: Graph,
     by_pointer: BTreeMap<String, usize>,
     open: Vec<Open<'s>>,
-    /// The places of anchors, by the pointer of the base and the name.
+    /// A map from the pointer of a base and the name of an anchor to the place of the anchor.
     anchors: HashMap<(String, String), String>,
     references: Vec<(usize, &'static str, String, String)>,
 }
@@ -260,7 +260,7 @@ impl<'s> Builder<'s> {
     }
 }
 
-/// Returns the fragment of a reference with its percent escapes decoded.
+/// Returns the fragment of a reference, with the percent escapes decoded.
 fn decoded(fragment: &str) -> String {
     let mut bytes = Vec::with_capacity(fragment.len());
     let mut rest = fragment.as_bytes();

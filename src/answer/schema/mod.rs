@@ -1,9 +1,9 @@
 //! Schemas for answers: this module puts a schema into a request, and checks whether an answer fits the schema.
 //!
 //! A [`Schema`] is read from a text. The API accepts only a part of JSON Schema, so a schema is rewritten before it is
-//! sent (`adapt.rs`). A [`Rung`](crate::domain::Rung) is the best way of sending a schema that the model and the row
-//! allow. Answers are always checked here against the schema of the user. This module uses no files and no network, so
-//! it rejects references to other files.
+//! sent (`adapt.rs`). A [`Rung`](crate::domain::Rung) says how a schema is sent: in the best way that the model and the
+//! row allow. Answers are always checked here against the schema of the user. This module uses no files and no network,
+//! so it rejects references to other files.
 //!
 //! # What a check covers
 //!
@@ -141,7 +141,7 @@ impl Schema {
         &self.0.text
     }
 
-    /// Returns whether the schema of the user can be the input of a tool without changes.
+    /// Returns whether the schema of the user can be the input of a tool as it is.
     pub(crate) fn is_object(&self) -> bool {
         adapted::is_object(&self.0.text)
     }

@@ -50,9 +50,9 @@ impl Rung {
     }
 
     /// Returns the JSON text of an answer: the input of the tool if the schema was sent as a tool, and otherwise the
-    /// text of the answer. A model that was only instructed sometimes writes the JSON in a code block with other text
-    /// around it. `message` is the message of the API. Returns `None` if the answer has no such part, for example
-    /// because the model refused to answer.
+    /// text of the answer. If the schema was sent only as an instruction, the JSON can be in a code block with other
+    /// text around the block. `message` is the message of the API. Returns `None` if the answer has no such part, for
+    /// example because the model refused to answer.
     pub fn answer_json(self, message: &[u8]) -> Option<Cow<'_, str>> {
         let message: Content<'_> = serde_json::from_slice(message).ok()?;
         match self {

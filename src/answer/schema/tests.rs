@@ -23,7 +23,7 @@ const PERSON: &str = r#"{
     "additionalProperties": false
 }"#;
 
-/// A schema of a binary tree of sums and products. The alternatives of the schema have members with the same names.
+/// A schema for binary trees of sums and products. The alternatives of the schema have members with the same names.
 const TREE: &str = r##"{
     "$defs": {"node": {"anyOf": [
         {"type": "integer"},

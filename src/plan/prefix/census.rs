@@ -38,12 +38,12 @@ pub(super) struct Node {
     pub(super) rows: u32,
     /// The estimated number of tokens of the prefix.
     pub(super) tokens: u32,
-    /// The numbers of the first and of the last row that have the prefix.
+    /// The positions, in reading order, of the first and of the last row that have the prefix.
     pub(super) first: u32,
     pub(super) last: u32,
     /// The group of the rows of the prefix, as a position in the load.
     pub(super) group: u32,
-    /// The shortest prefix that the model of these rows caches, in tokens.
+    /// The length, in tokens, of the shortest prefix that the model of these rows caches.
     pub(super) least: u32,
     /// How many rows have the most frequent of the next longer prefixes. The number is computed when the plan is made.
     pub(super) most_of_longer: u32,
@@ -52,7 +52,7 @@ pub(super) struct Node {
 }
 
 impl PrefixCensus {
-    /// Adds a row. `row` is the number of the row in reading order, and `group` is the position of the row's group in
+    /// Adds a row. `row` is the position of the row in reading order, and `group` is the position of the row's group in
     /// the load.
     pub fn add(&mut self, row: u64, group: usize, prefixes: &Prefixes) {
         let (row, group) = (u32::try_from(row).unwrap_or(u32::MAX), group as u32);

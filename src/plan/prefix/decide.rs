@@ -3,7 +3,7 @@
 //! A prefix that `rows` rows share costs `write × W + read × (rows − W)` for each of its tokens in the whole run.
 //! `write` and `read` are shares of the price of plain input. `W` is the number of writes: one, and one more for each
 //! pause between two rows that is longer than the lifetime. Without a mark, each token of the prefix costs `rows`. For
-//! each prefix, the plan chooses whatever is cheapest: a mark for five minutes, a mark for an hour, or no mark.
+//! each prefix, the plan chooses whatever is cheapest: a five-minute mark, a one-hour mark, or no mark.
 //!
 //! The length of a pause is the distance between the two rows in the input, divided by the number of rows that are sent
 //! per second. If rows are read group by group, there are no pauses.
@@ -24,15 +24,15 @@ const FIVE_MINUTES: f64 = 240.0;
 const HOUR: f64 = 3_300.0;
 /// The factor by which the estimated length of a prefix can be too low or too high.
 const ERROR: f64 = 1.5;
-/// The smallest saving for which rows are read group by group, as a share of the cost of shared prefixes.
+/// Rows are read group by group if this saves at least this share of the cost of shared prefixes.
 const WORTH_ORDERING: f64 = 0.01;
 
 /// The prices of a cached token, as shares of the price of plain input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct CacheRates {
-    /// The price of a token that is written for five minutes.
+    /// The price of a token that is written to the five-minute cache.
     pub write_5m: f64,
-    /// The price of a token that is written for an hour.
+    /// The price of a token that is written to the one-hour cache.
     pub write_1h: f64,
     /// Read.
     pub read: f64,
@@ -83,9 +83,9 @@ pub struct CachePlan {
 /// The cached tokens of one group of a load.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct GroupCaching {
-    /// The estimated number of tokens that are written for five minutes.
+    /// The estimated number of tokens that are written to the five-minute cache.
     pub write_5m: f64,
-    /// The estimated number of tokens that are written for an hour.
+    /// The estimated number of tokens that are written to the one-hour cache.
     pub write_1h: f64,
     /// Tokens read.
     pub read: f64,
@@ -104,7 +104,7 @@ pub struct Unmarked {
     pub rows: u64,
     /// The estimated tokens of the most frequent of these prefixes.
     pub tokens: u32,
-    /// The shortest prefix that the model of these rows caches, in tokens.
+    /// The length, in tokens, of the shortest prefix that the model of these rows caches.
     pub least: u32,
     /// The group of these rows, as a position in the load.
     pub group: usize,
@@ -337,7 +337,7 @@ impl CachePlan {
         self.chosen.get(&prefix.0).copied()
     }
 
-    /// Removes the prefixes of a row that are not marked, and sets the lifetime of each remaining prefix.
+    /// Removes the unmarked prefixes of a row, and sets the lifetime of each remaining prefix.
     pub(super) fn keep_chosen(&self, prefixes: &mut Prefixes) {
         let are_own = prefixes.are_own();
         prefixes.levels.retain_mut(|level| {

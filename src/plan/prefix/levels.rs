@@ -9,12 +9,13 @@ use super::super::walk::{Part, Section, is_blank};
 use crate::domain::json::write_json_str;
 use crate::domain::{Caching, Level, MarkPlace, Merged, Money, PrefixId, Prefixes};
 
-/// The shortest prefix, in tokens, that any model caches. Shorter prefixes are ignored.
+/// The length, in tokens, of the shortest prefix that at least one model caches. Shorter prefixes are ignored.
 const LEAST_OF_ANY: u32 = 512;
 /// The smallest average number of bytes per token. A prompt is ignored if it has fewer bytes than this number times the
 /// tokens of the shortest prefix.
 const LEAST_BYTES_OF_TOKEN: usize = 2;
-/// The largest number of prefixes that are found in one request. Longer prefixes are left out.
+/// The largest number of prefixes that are found in one request. If a request has more, the longest prefixes are left
+/// out.
 const MOST_LEVELS: usize = 256;
 /// The parameters that do not change the cache entry of a prompt, and the parameters of the prompt itself.
 const NOT_IN_CACHE: [&str; 13] = [
@@ -60,9 +61,9 @@ impl FixedStarts {
         Self(starts)
     }
 
-    /// Splits a string after its fixed start, and returns the length of the first part, in bytes after the quotation
-    /// mark. Returns `None` if the string has no fixed start, or if the rest consists of blanks and can't be a separate
-    /// block.
+    /// Splits a string after its fixed start, and returns the length of the first part, counted in bytes after the
+    /// quotation mark. Returns `None` if the string has no fixed start, or if the rest consists of blanks and can't be
+    /// a separate block.
     fn cut(&self, body: &[u8]) -> Option<usize> {
         let start = self.0.iter().find(|start| body.starts_with(start.as_bytes()))?;
         let rest = &body[start.len()..];
@@ -84,9 +85,9 @@ impl LevelFinder {
         Self { starts, name: Vec::new() }
     }
 
-    /// Returns the prefixes of a request that may be long enough for the cache, from the shortest to the longest.
-    /// Returns `None` if there is no such prefix. `parts` are the parts of this request. `least` is the length of the
-    /// shortest prefix that the request's model caches, in tokens.
+    /// Returns a request's prefixes that may be long enough for the cache, from the shortest to the longest. Returns
+    /// `None` if there is no such prefix. `parts` are the parts of this request. `least` is the length, in tokens, of
+    /// the shortest prefix that the request's model caches.
     ///
     /// If the row has marks of its own, only the prefixes at these marks are returned.
     pub(in crate::plan) fn find(

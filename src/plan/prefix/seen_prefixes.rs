@@ -1,4 +1,4 @@
-//! A set of prefix hashes that needs little memory. In rare cases, the set takes one hash for another.
+//! A set of prefix hashes that needs little memory. In rare cases, the set mistakes one hash for another.
 //!
 //! The set consists of many small sets and uses 44 bits of each hash: 12 bits choose the small set, which stores the
 //! other 32 bits. So a hash takes six to twelve bytes. Among ten million hashes, about three are mistaken for another

@@ -3,19 +3,19 @@
 //! The rows of a pipe are not known in advance. So some rows are read ahead ([`StreamCensus::add`]) before the marks of
 //! the first of these rows are decided ([`StreamCensus::decide`]). A prefix is marked if an earlier row has written it
 //! to the cache, or if a row that was read ahead shares it. A prefix is also marked if a later row will probably share
-//! it. The estimate is the share of earlier prefixes with the same number of rows that got one more row later.
+//! it. The estimate is a share: of all earlier prefixes with the same number of rows, how many got one more row later.
 
 use std::collections::HashMap;
 
 use super::census::PrefixCensus;
 use crate::domain::{Caching, Level, PrefixId, Prefixes, PromptCache};
 
-/// How many seconds after a row a later row can still read the row's cache entry. `FIVE_MINUTES` is for entries that
-/// are kept for five minutes, and `HOUR` for entries that are kept for an hour.
+/// How long, in seconds, later rows can read the cache entry of a row. `FIVE_MINUTES` is for entries that are kept for
+/// five minutes, and `HOUR` for entries that are kept for an hour.
 const FIVE_MINUTES: u32 = 240;
 const HOUR: u32 = 3_300;
-/// How probable a further row must be for a mark to be worth its cost. A write for five minutes costs a quarter more
-/// than plain input, and a read saves nine tenths.
+/// How probable a further row must be for a mark to be worth its cost. A write to the five-minute cache costs a quarter
+/// more than plain input, and a read saves nine tenths.
 const WORTH_A_WRITE: f64 = 0.28;
 /// The largest number of prefixes in `firsts`.
 const MOST_FIRSTS: usize = 1 << 16;
@@ -78,7 +78,7 @@ impl StreamCensus {
         Before { now, rows: before }
     }
 
-    /// Removes the prefixes of a row that are not worth a mark, and sets how long the remaining prefixes are cached.
+    /// Removes a row's prefixes that are not worth a mark, and sets how long the remaining prefixes are cached.
     /// `before` comes from [`StreamCensus::add`]. The method must be called for the rows in the order in which they
     /// were added. Returns the longest lifetime of the remaining prefixes; `None` if no prefix is left.
     pub(crate) fn decide(&mut self, prefixes: &mut Prefixes, before: &Before) -> Option<Caching> {
@@ -129,8 +129,8 @@ impl StreamCensus {
         let rows = (rows as usize).min(MOST_COUNTED - 1);
         let with = |rows: usize| if rows == 0 { self.census.distinct() as u64 } else { self.with_rows[rows] };
         let sum = |rows: std::ops::Range<usize>| rows.map(with).sum::<u64>() as f64;
-        // The prefixes with fewer rows are included with the weight of two prefixes. They decide as long as hardly any
-        // prefix has had `rows` rows.
+        // `fewer` is the same share for prefixes with fewer rows, and has the weight of two prefixes. This share
+        // decides as long as hardly any prefix has had `rows` rows.
         let fewer = sum(1..rows + 1) / (sum(0..rows) + 1.0);
         (with(rows + 1) as f64 + 2.0 * fewer) / (with(rows) as f64 + 2.0) > WORTH_A_WRITE
     }

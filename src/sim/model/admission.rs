@@ -122,7 +122,7 @@ impl Model {
         });
         let arrival = self.start(call, &answer, fault, (&message_id, miss));
         if scripted.is_some() {
-            // Each block of a scripted answer can need a serial number for its id. Usual answers need only the serial
+            // Each block of a scripted answer can need a serial number for its id. Other answers need only the serial
             // number of their call.
             self.serial += answer.blocks.len() as u64;
         }

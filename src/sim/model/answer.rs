@@ -1,8 +1,8 @@
 //! Makes the answers of the simulated model. An answer depends only on the seed, the content of the request and the
 //! answer rule that applies to it. So a second attempt gets the same answer.
 //!
-//! This module decides the length, stop reason and content of an answer. `scripted` does so for answers from an answer
-//! file. `reply` writes the bytes of the answer.
+//! This module decides the length, stop reason and content of an answer. For answers from an answer file, `scripted`
+//! decides this. `reply` writes the bytes of the answer.
 
 use serde_json::Value;
 
@@ -51,7 +51,7 @@ pub(super) fn to(
     answer
 }
 
-/// Returns the answer without thinking.
+/// Returns the answer without its thinking block.
 fn said(prompt: &Prompt<'_>, config: &SimConfig, room: Room, hash: Hash, rule: Option<&AnswerRule>) -> Answer {
     let Some(rule) = rule else { return usual(prompt, config, room, hash) };
     let said = scripted::said(rule, prompt, room, hash).unwrap_or_else(|| usual(prompt, config, room, hash));

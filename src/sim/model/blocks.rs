@@ -9,7 +9,7 @@ use super::text::Passage;
 use super::tokens;
 use super::validate::Prompt;
 
-/// How many tokens a tool call has besides those of its input.
+/// How many tokens a tool call has in addition to the tokens of its input.
 const TOOL_CALL: u64 = 12;
 
 /// An answer.
@@ -25,7 +25,7 @@ pub(super) struct Answer {
     pub category: Option<String>,
     /// The number of output tokens that `usage` reports.
     pub output_tokens: u64,
-    /// How many of the output tokens are thinking.
+    /// How many of the output tokens belong to thinking blocks.
     pub thinking_tokens: u64,
     /// The number of web searches that the API made for the answer.
     pub searches: u64,

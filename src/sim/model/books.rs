@@ -26,11 +26,11 @@ pub struct Books {
     pub admitted: u64,
     /// The number of responses with each HTTP status. A response is counted when its head (status and headers) is sent.
     pub statuses: BTreeMap<u16, u64>,
-    /// The number of 429s for each reason.
+    /// The number of 429s per reason.
     pub refused: BTreeMap<&'static str, u64>,
-    /// The number of injected faults for each rule. The key is the index of the rule, from 0.
+    /// A map from the index of a fault rule to the number of faults that the rule has injected.
     pub faults: BTreeMap<usize, u64>,
-    /// The number of scripted answers for each rule. The key is the index of the rule, from 0.
+    /// A map from the index of an answer rule to the number of answers that the rule has made.
     pub answers: BTreeMap<usize, u64>,
     /// The number of calls that were charged.
     pub billed_calls: u64,
@@ -54,7 +54,7 @@ pub struct Books {
     /// The number of requests that arrived too early, although a 429 had told clients of their model class to wait
     /// longer.
     pub too_early: u64,
-    /// How much too early the worst request was, in milliseconds.
+    /// The longest time, in milliseconds, that a client should still have waited when its request arrived.
     pub too_early_ms: u64,
     /// The time of the first request that was too early, in seconds since the start.
     pub first_too_early_s: Option<f64>,
@@ -66,7 +66,7 @@ pub struct Books {
     pub highest_output_debt: u64,
     /// The counts for message batches.
     pub batches: BatchBooks,
-    /// The charges for each `metadata.user_id`.
+    /// A map from a `metadata.user_id` to the charges for its requests.
     pub by_id: BTreeMap<String, IdBooks>,
     /// Whether there were too many bodies or ids, so that some have no records.
     pub is_truncated: bool,
@@ -99,7 +99,7 @@ pub struct BatchBooks {
     pub highest_queue: u64,
 }
 
-/// The charges for the requests with one `metadata.user_id`.
+/// The charges for the requests that share a `metadata.user_id`.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct IdBooks {
     /// The number of charged calls.
@@ -172,7 +172,7 @@ impl Books {
         self.answered_again += u64::from(again);
     }
 
-    /// Counts a request that arrived too early. `by` is how much too early the request was.
+    /// Counts a request that arrived too early. `by` is how long the client should still have waited.
     pub(super) fn early(&mut self, by: std::time::Duration, now: crate::clock::Instant) {
         self.too_early += 1;
         self.too_early_ms = self.too_early_ms.max(u64::try_from(by.as_millis()).unwrap_or(u64::MAX));

@@ -2,9 +2,9 @@
 //! written to it.
 //!
 //! This module keeps the cache entries. Each entry belongs to a prefix of a prompt, and is found by the hash of all
-//! parts of the prefix. An entry can be read as soon as the first response that writes it begins, until it expires. The
-//! lifetime begins at the start of the request that wrote the entry or last read it. Source: API documentation, "Prompt
-//! caching" (2026-09-29).
+//! parts of the prefix. An entry becomes readable when the first response that writes it begins. It stays readable
+//! until it expires. The lifetime begins at the start of the request that wrote the entry or last read it. Source: API
+//! documentation, "Prompt caching" (2026-09-29).
 //!
 //! The documentation does not say whether a read of a long prefix also renews the entries of shorter prefixes inside
 //! it. In the simulator, a read renews only the entry that it reads.
@@ -28,9 +28,9 @@ const ENTRIES: usize = 200_000;
 pub(super) struct Split {
     /// The number of tokens that are neither read from the cache nor written to it.
     pub uncached: u64,
-    /// The number of tokens that are written to the cache for five minutes.
+    /// The number of tokens that are written to the five-minute cache.
     pub write_5m: u64,
-    /// The number of tokens that are written to the cache for an hour.
+    /// The number of tokens that are written to the one-hour cache.
     pub write_1h: u64,
     /// The number of tokens that are read from the cache.
     pub read: u64,
@@ -137,7 +137,8 @@ impl Cache {
         }
     }
 
-    /// Removes the entries of all prefixes of a prompt that have not been used for the time `unused`.
+    /// Looks at the cache entries of all prefixes of a prompt, and removes each entry that has not been used for the
+    /// time `unused`.
     pub(super) fn evict(&mut self, parts: &[Part], scope: u64, unused: Duration, now: Instant) {
         for prefix in prefixes(parts, scope) {
             if self.entries.get(&prefix.key).is_some_and(|entry| now.since(entry.used) >= unused) {

@@ -74,7 +74,7 @@ impl Call {
         }
     }
 
-    /// Returns a call without a prompt, which is not billed. `input` has the number of tokens that count against the
+    /// Returns a call that has no prompt and is not billed. `input` has the number of tokens that count against the
     /// input limit, and an estimate of this number.
     pub(super) fn sized(
         account: Account,

@@ -30,7 +30,7 @@ const PATHS: [&str; 4] = ["/v1/messages", "/v1/messages/count_tokens", "/v1/mode
 /// The prefix of the paths of single models.
 const ONE_MODEL: &str = "/v1/models/";
 
-/// The maximum length of the body that creates a batch, in bytes. Source: API documentation, "Batch processing"
+/// The maximum length, in bytes, of the body that creates a batch. Source: API documentation, "Batch processing"
 /// (2026-09-20).
 const MAX_BATCH_BYTES: usize = 256 << 20;
 

@@ -18,7 +18,7 @@ pub(super) struct ApiError {
 }
 
 impl ApiError {
-    /// Returns an error with this status and its usual type.
+    /// Returns an error with this status and the usual type of this status.
     pub(super) fn new(status: u16, message: impl Into<String>) -> Self {
         Self { status, kind: kind_of(status).to_owned(), message: message.into(), error_code: None }
     }

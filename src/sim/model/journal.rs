@@ -27,9 +27,9 @@ pub struct Line {
     pub status: Option<u16>,
     /// The reason for the 429, if the answer is a 429.
     pub reason: Option<&'static str>,
-    /// The index of the fault rule that applied to the request, from 0.
+    /// The index of the fault rule that applied to the request, counted from 0.
     pub fault: Option<usize>,
-    /// The index of the answer rule that made the answer, from 0.
+    /// The index of the answer rule that made the answer, counted from 0.
     pub answer: Option<usize>,
     /// The number of input tokens of an admitted call, including cached tokens.
     pub input_tokens: Option<u64>,

@@ -223,12 +223,13 @@ impl ClassLimits {
         self.hold_until = self.hold_until.max(until);
     }
 
-    /// Returns how much too early a request at `now` is; `None` if its client does not have to wait.
+    /// Returns how long the client of a request at `now` should still have waited; `None` if the request is not too
+    /// early.
     pub(super) fn early_by(&self, now: Instant) -> Option<Duration> {
         (self.hold_from < now && now < self.hold_until).then(|| self.hold_until.since(now))
     }
 
-    /// Starts to take output from its bucket, at a rate of `units` per nanosecond.
+    /// Starts to take output from the bucket for output tokens, at a rate of `units` per nanosecond.
     pub(super) fn begin_output(&mut self, units: i128, now: Instant) {
         if let Some(bucket) = &mut self.output {
             bucket.advance(now);
@@ -245,8 +246,8 @@ impl ClassLimits {
         }
     }
 
-    /// Takes the difference between the real input and its estimate. `too_low` is how many tokens too low the estimate
-    /// was; it is negative if the estimate was too high.
+    /// Takes the difference between the real input and its estimate from the input bucket. `too_low` is the real input
+    /// minus the estimate, in tokens; it is negative if the estimate was too high.
     pub(super) fn correct_input(&mut self, too_low: i128, now: Instant) {
         if let Some(bucket) = &mut self.input {
             bucket.advance(now);

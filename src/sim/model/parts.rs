@@ -68,7 +68,7 @@ pub(super) enum PartKind {
 }
 
 impl PartKind {
-    /// Returns the kind of the part that a content block of this type is.
+    /// Returns which kind of part a content block of this type is.
     pub(super) fn of(block_type: &str) -> Self {
         match block_type {
             "tool_use" => Self::ToolUse,

@@ -18,7 +18,7 @@ pub(super) fn refused_at_once(rule: &AnswerRule) -> Option<Answer> {
     Some(Answer { category: refusal.category.clone(), ..Answer::new(Vec::new(), "refusal") })
 }
 
-/// Returns an answer with the content that the rule describes; `None` for the usual content.
+/// Returns an answer with the content that the rule describes; `None` if the rule leaves the content to the simulator.
 pub(super) fn said(rule: &AnswerRule, prompt: &Prompt<'_>, room: Room, hash: Hash) -> Option<Answer> {
     match &rule.content {
         Content::Usual if rule.stop_reason.as_deref() == Some("pause_turn") => paused(prompt, room),

@@ -10,7 +10,7 @@ use super::tokens;
 /// The prefixes of the types of tools that the client runs.
 const RUN_BY_CLIENTS: [&str; 5] = ["custom", "bash_", "text_editor_", "computer_", "memory_"];
 
-/// How many tokens a call has besides those of its input.
+/// How many tokens a call has in addition to the tokens of its input.
 const CALL: u64 = 12;
 
 /// Returns whether the API itself runs a tool of this type.

@@ -19,7 +19,8 @@ use super::limits::{Account, ClassLimits};
 /// The maximum number of accounts (pairs of an organization and a model class) with limits of their own. All later
 /// accounts share limits.
 const MAX_ACCOUNTS: usize = 20_000;
-/// The number of the organization that has the shared limits, which all accounts after the first [`MAX_ACCOUNTS`] use.
+/// The number that identifies the organization with the shared limits. All accounts after the first [`MAX_ACCOUNTS`]
+/// use these limits.
 const LATECOMERS: u64 = 1;
 /// The maximum number of calls that run at once, including calls that continue after their client has left.
 const MAX_CALLS: usize = 100_000;

@@ -9,10 +9,10 @@
 
 /// The number of tokens of an image of any size.
 pub(super) const IMAGE: u64 = 1_500;
-/// How many tokens each message has besides those of its text.
+/// How many tokens a message has in addition to the tokens of its text.
 pub(super) const PER_MESSAGE: u64 = 4;
-/// How many tokens the hidden tool prompt has, besides those of the tool definitions. Source: API documentation,
-/// "Pricing", tool use (2026-08), which has numbers from 286 to 804, depending on the model.
+/// How many tokens the hidden tool prompt has, in addition to the tokens of the tool definitions. Source: API
+/// documentation, "Pricing", tool use (2026-08), which has numbers from 286 to 804, depending on the model.
 pub(super) const TOOLS: u64 = 346;
 
 /// The maximum number of letters in one token.

@@ -43,7 +43,7 @@ pub(super) struct Unpacked<R> {
     unpacked: Box<[u8]>,
     given: usize,
     filled: usize,
-    /// The damage after the unpacked bytes, which is returned after all of these bytes.
+    /// The damage that comes after the unpacked bytes and is returned after them.
     damage: Option<io::Error>,
 }
 

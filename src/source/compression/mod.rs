@@ -6,7 +6,7 @@
 //! small file. So [`gzip`] and [`zstd`] call the decoders directly.
 //!
 //! Memory is bounded. For gzip, the last 32 KiB of the unpacked data are in memory. For zstd, the window of the frame
-//! is in memory, and [`zstd::MAX_WINDOW_LOG`] limits its size.
+//! is in memory, and [`zstd::MAX_WINDOW_LOG`] limits the size of the window.
 
 mod damage;
 mod gzip;

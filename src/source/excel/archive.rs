@@ -9,13 +9,13 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 use zip::ZipArchive;
 
-/// The largest size of an `.xlsx` file, and the largest size of its unpacked content, in bytes. An unpacked sheet of a
+/// The largest size, in bytes, of an `.xlsx` file, and the largest size of its unpacked content. An unpacked sheet of a
 /// million rows and ten columns has about 600 MB.
 pub(super) const MAX_PACKED_BYTES: u64 = 256 << 20;
 const MAX_BYTES: u64 = 1 << 30;
 
-/// The largest size of the list of shared texts, and of any other part of the archive except sheets and images, in
-/// bytes.
+/// The largest size, in bytes, of the list of shared texts and of every other part of the archive except sheets and
+/// images.
 const MAX_TEXTS_BYTES: u64 = 512 << 20;
 const MAX_PART_BYTES: u64 = 64 << 20;
 

@@ -10,7 +10,8 @@ use super::super::raw::Fault;
 use crate::domain::json::{Cursor, DEEPEST, is_within_depth, lone_surrogate};
 use crate::domain::{Params, shortened};
 
-/// The deepest nesting of a row, and of its line in the error log. JSON parsers usually have the same limit.
+/// The deepest allowed nesting of a row, and of the row's line in the error log. JSON parsers usually have the same
+/// limit.
 pub(super) const MAX_DEPTH: usize = DEEPEST as usize;
 
 pub(super) fn syntax_fault(text: &str, error: &serde_json::Error) -> Fault {

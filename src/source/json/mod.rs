@@ -54,7 +54,7 @@ pub(super) fn owned(members: Vec<Member<'_>>) -> Params {
     Params(members.into_iter().map(|(name, value)| (name.into(), value.to_owned())).collect())
 }
 
-/// Returns where `part` begins in `line`, in bytes from 0; `part` is a slice of `line`.
+/// Returns where `part` begins in `line`, counted in bytes from 0; `part` is a slice of `line`.
 pub(super) fn place_in(line: &str, part: &str) -> usize {
     (part.as_ptr() as usize).saturating_sub(line.as_ptr() as usize).min(line.len())
 }

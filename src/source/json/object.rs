@@ -17,15 +17,15 @@ const GAINED: usize = 4;
 /// One member of an object.
 pub(in crate::source) type Member<'a> = (Cow<'a, str>, &'a RawValue);
 
-/// The JSON object of one line. The object's own members and the members of `params` are parsed at the same time, so
-/// that no byte is scanned twice.
+/// The JSON object of one line. The object's own members and the members of `params` are parsed in one pass, so that no
+/// byte is scanned twice.
 #[derive(Debug, Default)]
 pub(in crate::source) struct Object<'a> {
     /// The members in order, without `params`.
     pub members: Vec<Member<'a>>,
     /// The members of `params`.
     pub params: Option<Nested<'a>>,
-    /// Whether the object has so many brackets that it could be nested too deep in the error log.
+    /// Whether the object has so many brackets that its line in the error log could be nested too deep.
     pub may_be_deep: bool,
 }
 
@@ -77,7 +77,7 @@ impl<'a> Object<'a> {
     }
 }
 
-/// The largest number of members in a row or in its `params`, which bounds the memory. Real rows have far fewer
+/// The largest number of members in a row or in its `params`. This limit bounds the memory. Real rows have far fewer
 /// members.
 const MAX_MEMBERS: usize = 10_000;
 

@@ -41,7 +41,7 @@ pub(super) fn unpack(compression: Compression, packed: &[u8], bytes: usize, into
 const MAX_WINDOW_LOG: u32 = 27;
 
 fn limited(packed: impl Read, bytes: usize, into: &mut Vec<u8>) -> Result<(), Damage> {
-    // One byte more than expected is read, which shows whether the data is too long.
+    // One byte more than expected is read, to find out whether the data is too long.
     packed.take(bytes as u64 + 1).read_to_end(into).map(drop).map_err(|_| damaged())
 }
 

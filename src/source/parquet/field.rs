@@ -33,7 +33,7 @@ pub(super) enum Field {
 }
 
 impl Field {
-    /// Returns the field of a top-level column. `leaves` is the number of the next leaf (a column of primitive values).
+    /// Returns the field of a top-level column. `leaves` is the index of the next leaf (a column of primitive values).
     pub(super) fn new(node: &Type, leaves: &mut usize) -> Self {
         Builder { leaves }.node(node, 0, 0)
     }
@@ -72,7 +72,7 @@ impl Field {
         }
     }
 
-    /// Skips one slot, which has no value, of each leaf.
+    /// Skips one slot of each leaf. These slots have no value.
     fn pass(&self, leaves: &mut [Leaf]) {
         match self {
             Self::Leaf(leaf) => leaves[*leaf].pass(),

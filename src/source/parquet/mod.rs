@@ -5,8 +5,9 @@
 //! [`codec`], [`delta`]). A file is read in batches of rows. Only one page of each column is in memory, so row groups
 //! can have any size.
 //!
-//! A row's `line` is its number in the file, from 1. The bytes of a row are in several places, one for each column, so
-//! `byte_offset` is an estimate: the row's number times the average length of a row. Reading can begin at any row.
+//! A row's `line` is its number in the file, counted from 1. The bytes of a row are in several places, one for each
+//! column, so `byte_offset` is an estimate: the row's number times the average length of a row. Reading can begin at
+//! any row.
 //!
 //! The module [`value`] turns values into cells. Lists, maps and structures become JSON ([`field`]). Some values can't
 //! be shown. If the column of such a value is sent or is the label, the row is broken. In other columns, the value is
@@ -62,7 +63,7 @@ pub(super) struct Parquet {
     /// How many rows of the batch are still to be returned.
     left_in_batch: u64,
     batch_rows: u64,
-    /// The number of the next row, from 0, and the number of rows in the file.
+    /// The index of the next row, and the number of rows in the file.
     row: u64,
     rows: u64,
     /// The average length of a row, in bytes.
@@ -236,7 +237,8 @@ fn chunk_of(leaf: &Leaf, chunk: &ColumnChunkMetaData) -> Result<Chunk, Damage> {
             format!("the compression {compression} is not supported; write the file again with zstd or snappy");
         return Err(of_column(Damage::new(message)));
     }
-    // A chunk with a dictionary begins with it. Some writers write the offset 0 if there is no dictionary.
+    // A chunk that has a dictionary begins with this dictionary. Some writers write the offset 0 if there is no
+    // dictionary.
     let begin = match chunk.dictionary_page_offset() {
         Some(dictionary) if dictionary > 0 && dictionary < chunk.data_page_offset() => dictionary,
         _ => chunk.data_page_offset(),

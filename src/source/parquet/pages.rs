@@ -18,8 +18,8 @@ use super::damage::Damage;
 use super::thrift::{Thrift, Value};
 use super::{codec, delta};
 
-/// The largest total size of the pages of a file that are in memory at the same time, in bytes. Usually, one page of
-/// about a megabyte is in memory for each column.
+/// The largest total size, in bytes, of the pages of a file that are in memory at the same time. Usually, one page of
+/// about a megabyte is in memory per column.
 pub(super) const MAX_HELD_BYTES: usize = 512 << 20;
 
 /// The longest page, in bytes.
@@ -239,7 +239,7 @@ impl Pages {
         header.page(Bytes::from_owner(PageBytes { bytes: plain, _held: held }))
     }
 
-    /// Returns where the values of a page begin, after the levels.
+    /// Returns where the values of a page begin. The values come after the levels.
     fn levels_end(&self, header: &Header, bytes: &[u8]) -> std::result::Result<usize, Damage> {
         let mut end = header.definition_bytes + header.repetition_bytes;
         if header.kind == Kind::Data {

@@ -126,7 +126,7 @@ pub(super) fn bytes(value: &[u8], meaning: Meaning) -> Result<Shown<'_>, Unshown
 const OUT_OF_RANGE: Unshown = "holds a date outside the calendar";
 const WRONG_LENGTH: Unshown = "holds a value of a wrong length";
 
-/// The longest accepted decimal number, in bytes. Usual decimals have at most 38 digits and 16 bytes.
+/// The longest accepted decimal number, in bytes. Most decimals have at most 38 digits and 16 bytes.
 const MAX_DECIMAL_BYTES: usize = 64;
 
 /// Writes a whole number as a decimal number with `scale` digits after the point. The bytes are in two's complement,

@@ -6,7 +6,7 @@
 //! - `json`: the answer, if it is JSON.
 //! - `row`: the members that are kept with the row and not sent, and the label of the row (`row_of`).
 //! - `usage`: the tokens of the answer, such as `usage.output_tokens`.
-//! - `stop_reason`: why the answer ended, and `model`: the model that answered.
+//! - `stop_reason`: why the answer ended. `model`: the model that answered.
 //!
 //! A condition is stricter than a template, because a paid answer depends on it. A condition that reads a missing
 //! value, or compares values of different kinds, can't be evaluated, and the error says why ([`checked`]). The cost of
@@ -79,7 +79,7 @@ pub struct Facts<'a> {
     /// The answer as JSON text; `None` if the answer is not JSON. It is read only if the condition uses `json`
     /// (`Condition::uses_json`).
     pub json: Option<&'a str>,
-    /// A JSON object with the label and the members that are kept with the row, which `row_of` makes. It is read only
+    /// The JSON object that `row_of` makes, with the label and the members that are kept with the row. It is read only
     /// if the condition uses `row` (`Condition::uses_row`).
     pub row: &'a str,
     /// The usage of the answer.
@@ -114,7 +114,7 @@ pub(crate) fn row_of(job: &Job) -> String {
 pub struct ConditionError {
     /// The expression.
     pub expression: String,
-    /// The column of the fault in the expression, in characters from 1.
+    /// The column of the fault in the expression, counted in characters from 1.
     pub column: usize,
     /// What is wrong with the expression.
     pub message: String,
@@ -263,7 +263,7 @@ fn needed_columns(names: &Names<'_>) -> Vec<String> {
     needed.into_iter().filter(|column| !is_tested(column)).cloned().collect()
 }
 
-/// Returns the error about a filter or a test that does not exist, with its place.
+/// Returns the error about a filter or a test that does not exist, with the place in the expression.
 fn at_its_name(expression: &str, error: &TemplateError) -> ConditionError {
     let (name, message) = match error {
         TemplateError::NoSuch { name, kind, nearest, .. } => (&**name, format!("there is no {kind} {name}{nearest}")),
@@ -275,7 +275,7 @@ fn at_its_name(expression: &str, error: &TemplateError) -> ConditionError {
     ConditionError { expression: expression.to_owned(), column: column(expression, at), message }
 }
 
-/// Returns the message of an error about the expression. The line is left out, because the error shows a column.
+/// Returns the message of an error about the expression. The line number is left out, because the error shows a column.
 fn words(error: TemplateError) -> String {
     match error {
         TemplateError::Syntax { message, .. } => message,
@@ -309,7 +309,7 @@ fn fault_column(expression: &str) -> usize {
     column(expression, end + blanks)
 }
 
-/// Returns the column of a byte, in characters from 1.
+/// Returns the column of a byte, counted in characters from 1.
 fn column(expression: &str, byte: usize) -> usize {
     expression.get(..byte).map_or(1, |before| before.chars().count() + 1)
 }

@@ -26,7 +26,7 @@ pub(super) fn environment(config: &SyntaxConfig) -> Environment<'static> {
 /// One text of a template.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
-    /// The position of the text among the texts of the template, from 0.
+    /// The position of the text among the texts of the template, counted from 0.
     pub at: usize,
     pub text: &'a str,
 }

@@ -22,7 +22,7 @@ pub(super) const BYTES_OF_FUEL: u64 = 64;
 /// and write JSON than to copy text.
 pub(super) const JSON_BYTES_OF_FUEL: u64 = 8;
 
-/// The number of a message or block, from 1, in a template with several messages or blocks.
+/// The number of a message or block, counted from 1, in a template with several messages or blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// A message in a template that is a list of messages.
@@ -45,7 +45,7 @@ impl fmt::Display for Part {
 pub struct Line {
     /// The message or block that contains the text; `None` if the template is one text.
     pub part: Option<Part>,
-    /// The number of the line in the text, from 1.
+    /// The number of the line in the text, counted from 1.
     pub number: usize,
 }
 
@@ -141,7 +141,7 @@ pub enum TemplateError {
     /// The template can't be filled in for another reason.
     #[error("can't be filled into the template, {line}: {message}")]
     Fill {
-        /// The line in the template with the failure.
+        /// The line of the template where filling in failed.
         line: Line,
         /// Why the template can't be filled in.
         message: String,
@@ -149,7 +149,7 @@ pub enum TemplateError {
 }
 
 impl TemplateError {
-    /// Returns the same error with the message or block that contains the fault.
+    /// Returns the same error, which then also names the message or block that contains the fault.
     pub(super) fn of_part(mut self, part: Option<Part>) -> Self {
         if let Self::Syntax { line, .. } | Self::NoSuch { line, .. } | Self::Fill { line, .. } = &mut self {
             line.part = part;

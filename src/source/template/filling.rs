@@ -40,7 +40,7 @@ impl Template {
                 Err(error) if error.kind() == ErrorKind::OutOfFuel => return Err(TemplateError::TooMuch),
                 Err(error) => return Err(in_part(self.explain(&error, columns))),
             }
-            // The engine gives the full fuel to each text, so a row can use up to twice its fuel before this check
+            // The engine gives the full fuel to each text, so a row can use at most twice its fuel before this check
             // stops it.
             if burnt > FUEL {
                 return Err(TemplateError::TooMuch);

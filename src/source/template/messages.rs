@@ -33,7 +33,7 @@ pub(super) struct Messages {
 pub(super) struct Text {
     /// The text.
     pub text: String,
-    /// The number of the message or block that contains the text, from 1.
+    /// The number of the message or block that contains the text, counted from 1.
     pub number: usize,
     /// Whether the API rejects requests in which this text is empty.
     pub is_needed: bool,
@@ -223,7 +223,7 @@ impl Messages {
 /// The place of a message in the list.
 #[derive(Clone, Copy)]
 struct Place {
-    /// The number of the message, from 1.
+    /// The number of the message, counted from 1.
     message: usize,
     is_last: bool,
 }
@@ -280,8 +280,8 @@ fn empty(number: usize) -> TemplateError {
     wrong(format!("message {number} has an empty content, which the API refuses"))
 }
 
-/// A part of the list with its texts filled in. It is serialized from values, because JSON text that is put together
-/// here would have to be parsed again for each row.
+/// A part of the list with its texts filled in. The list is serialized from values, because JSON text that is put
+/// together here would have to be parsed again for each row.
 struct View<'a> {
     node: &'a Node,
     filled: &'a [String],

@@ -1,5 +1,5 @@
 //! Finds what a template uses: filters, tests, and columns named through `row`. This module also finds placeholders of
-//! other template languages in the plain text, which the engine does not fill in.
+//! other template languages in the plain text. The engine does not fill in these placeholders.
 
 use std::collections::BTreeSet;
 

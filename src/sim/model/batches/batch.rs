@@ -181,7 +181,7 @@ pub(super) enum End {
 pub(super) struct Success {
     /// The index of the model that answered.
     pub model: usize,
-    /// The index of the answer rule that made the answer; `None` for a usual answer.
+    /// The index of the answer rule that made the answer; `None` if no rule made the answer.
     pub rule: Option<usize>,
     /// The tokens of the prompt: uncached, written to the cache, and read from it.
     pub split: Split,

@@ -10,8 +10,8 @@
 //! reference, "Message Batches" (Python SDK 2.14.0, 2026-11).
 //!
 //! Invariants:
-//! - The requests of a batch are processed in a random order, which depends on the seed, evenly over the processing
-//!   time. A request is billed when it is processed.
+//! - The requests of a batch are spread evenly over the processing time, in a random order that depends on the seed. A
+//!   request is billed when it is processed.
 //! - After a batch has ended, its counts and the results of its requests never change.
 
 mod batch;
@@ -30,7 +30,7 @@ pub use records::{BatchRecord, BatchedRequest};
 pub(crate) use results::PART_BYTES;
 pub(super) use store::Batches;
 
-/// The path of the list of batches. All paths of batch endpoints begin with it.
+/// The path of the list of batches. All paths of batch endpoints begin with this path.
 pub(super) const PATH: &str = "/v1/messages/batches";
 
 /// Returns whether a path belongs to the batch endpoints.

@@ -17,7 +17,7 @@ const MAX_BYTES: usize = 1 << 30;
 /// All batches of all organizations.
 #[derive(Debug, Default)]
 pub(in super::super) struct Batches {
-    /// The batches by their numbers. A newer batch has a higher number.
+    /// A map from a batch's number to the batch. A newer batch has a higher number.
     pub(super) by_number: BTreeMap<u64, Batch>,
     /// The cache entries that batches have written. Requests outside batches can't read these entries.
     pub(in super::super) cache: Cache,
@@ -80,15 +80,15 @@ impl Batches {
         self.by_number.insert(number, batch);
     }
 
-    /// Returns the number of the batch with this id. Returns `None` if the organization has no such batch, or if it was
-    /// deleted.
+    /// Returns the number of the batch with this id. Returns `None` if the organization has no such batch, or if the
+    /// batch was deleted.
     pub(super) fn find(&self, id: &str, organization: u64) -> Option<u64> {
         let number = *self.numbers.get(id)?;
         let batch = self.by_number.get(&number)?;
         (batch.organization == organization && !batch.is_deleted).then_some(number)
     }
 
-    /// Returns all batches of an organization that are not deleted, the newest first.
+    /// Returns an organization's batches that are not deleted, the newest first.
     pub(super) fn newest_first(&self, organization: u64) -> Vec<(u64, &Batch)> {
         let own = |batch: &&Batch| batch.organization == organization && !batch.is_deleted;
         self.by_number.iter().rev().map(|(number, batch)| (*number, batch)).filter(|(_, batch)| own(batch)).collect()

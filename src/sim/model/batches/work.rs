@@ -24,7 +24,7 @@ use super::batch::{Batch, End, Line, SERIALS, Success};
 const REFUSED: [&str; 3] = ["speed", "fallbacks", "thread"];
 
 impl Model {
-    /// Processes request number `row` of a batch at `now`.
+    /// Processes the request with the index `row` in a batch, at the time `now`.
     pub(super) fn process(&mut self, batch: &mut Batch, row: usize, now: Instant) {
         let params = batch.rows.params(row);
         let fields = Fields::read(params);

@@ -38,7 +38,7 @@ pub(crate) fn base_path(kind: ProviderKind) -> &'static str {
     }
 }
 
-/// Returns a path without the part that belongs to the platform, for example `/v1/messages`.
+/// Returns a path without the part that belongs to the platform. An example of the result is `/v1/messages`.
 pub(super) fn path(kind: ProviderKind, path: &str) -> &str {
     let rest = match kind {
         ProviderKind::Google => google::path(path),

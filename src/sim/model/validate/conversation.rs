@@ -1,5 +1,5 @@
-//! Checks the messages of a request: the types of their blocks, tool calls and their results, and a last message from
-//! the assistant.
+//! Checks the messages of a request: whether the API knows their blocks, whether tool calls have results, and whether
+//! the last message can be from the assistant.
 //!
 //! Source: API reference, "Messages", API documentation, "Prefill Claude's response" and "Extended thinking" (2026-08
 //! to 2026-10). The error messages were seen in maximhq/bifrost#5097, AstrBotDevs/AstrBot#4444,
@@ -140,8 +140,8 @@ fn has_thinking_budget(fields: &Fields<'_>) -> bool {
     thinking.is_some_and(|thinking| thinking.kind == "enabled")
 }
 
-/// Rejects an assistant message that the model has to continue and that does not begin with thinking. The model
-/// continues a message at the end of the request or before tool results.
+/// Rejects an assistant message that the model has to continue if the message does not begin with a thinking block. The
+/// model continues a message at the end of the request or before tool results.
 fn thinking_comes_first(said: &[Said<'_>]) -> Result<(), ApiError> {
     let goes_on = match said {
         [.., last] if last.is_of_assistant() => Some(last),

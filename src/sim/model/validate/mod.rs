@@ -1,6 +1,6 @@
 //! Checks a request body as the API does before it counts tokens. A body that does not pass gets a 400 or 404.
 //!
-//! Source: API reference, "Messages" (2026-10), and error messages seen from the API. Where no message of the API is
+//! Source: API reference, "Messages" (2026-10), and error messages seen from the API. If the message of the API is not
 //! known, the message is our own.
 
 mod calls;
@@ -89,7 +89,7 @@ pub(super) struct Prompt<'a> {
     pub thinking_budget: u64,
     /// The number of tokens of the prompt.
     pub tokens: u64,
-    /// The parts of the prompt, if it has a cache breakpoint or asks for diagnostics.
+    /// The parts of the prompt; empty unless the request has a cache breakpoint or asks for diagnostics.
     pub parts: Vec<Part>,
     /// The settings that the cache entries of the prompt depend on.
     pub settings: Settings,

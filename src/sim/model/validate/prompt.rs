@@ -1,4 +1,5 @@
-//! Counts the tokens of a prompt. Keeps the parts of the prompt if it has a cache breakpoint or asks for diagnostics.
+//! Counts the tokens of a prompt. Keeps the parts of the prompt if the request has a cache breakpoint or asks for
+//! diagnostics.
 
 use crate::sim::model::errors::ApiError;
 use crate::sim::model::fields::Fields;
@@ -11,17 +12,18 @@ use super::settings::{Settings, settings};
 /// The maximum number of cache breakpoints in a request.
 const BREAKPOINTS: usize = 4;
 
-/// The token count of a prompt, with its parts.
+/// The token count and the parts of a prompt.
 pub(super) struct Counted {
     /// The number of tokens of the prompt.
     pub tokens: u64,
-    /// The parts of the prompt; empty if it has no breakpoint and does not ask for diagnostics.
+    /// The parts of the prompt; empty unless the request has a breakpoint or asks for diagnostics.
     pub parts: Vec<Part>,
     /// The settings that the cache entries of the parts depend on.
     pub settings: Settings,
 }
 
-/// Counts the tokens of a prompt. Keeps the parts of the prompt if it has a breakpoint or asks for diagnostics.
+/// Counts the tokens of a prompt. Keeps the parts of the prompt if the request has a breakpoint or asks for
+/// diagnostics.
 pub(super) fn count(fields: &Fields<'_>, skew: f64) -> Result<Counted, ApiError> {
     let names = ["tools", "system", "messages", "cache_control"];
     let is_cached = names.iter().filter_map(|name| fields.get(name)).any(|raw| raw.get().contains("ephemeral"));

@@ -9,7 +9,8 @@
 //!
 //! Every cache entry also depends on the model and the speed, which `admission` adds. Source: API documentation,
 //! "Prompt caching", what invalidates the cache, and "Structured outputs" (2026-09-29). The documentation does not say
-//! whether tool entries are found after the schema of structured output has changed. In the simulator, they are not.
+//! whether tool entries are found after the schema of structured output has changed. In the simulator, they are not
+//! found then.
 
 use std::borrow::Cow;
 
@@ -91,7 +92,7 @@ struct Block<'a> {
     citations: Option<&'a RawValue>,
 }
 
-/// Returns whether a list of messages or blocks contains a block, at any depth, for which `is_wanted` is true.
+/// Searches a list of messages or blocks at all depths, and returns whether `is_wanted` is true for at least one block.
 fn any_block(raw: &RawValue, is_wanted: &dyn Fn(&Block<'_>) -> bool) -> bool {
     let blocks: Vec<Block<'_>> = serde_json::from_str(raw.get()).unwrap_or_default();
     blocks.iter().any(|block| is_wanted(block) || block.content.is_some_and(|inner| any_block(inner, is_wanted)))

@@ -129,7 +129,7 @@ pub(super) struct Checked<'a> {
 }
 
 impl<'a> Checked<'a> {
-    /// Makes an expression strict. Its value is used, so an undefined value is an error.
+    /// Makes an expression strict. The value of the expression is used, so an undefined value is an error.
     pub(super) fn used(&mut self, expr: &Expr<'a>) -> Expr<'a> {
         let span = expr.span();
         match expr {
@@ -182,8 +182,8 @@ impl<'a> Checked<'a> {
         }
     }
 
-    /// Makes the value strict from which a member or an element is read. If this value is missing and `missing` allows
-    /// it, an empty object takes its place.
+    /// Makes the outer value of a path strict: the value from which a member or an element is read. If this value is
+    /// missing and `missing` allows it, an empty object takes its place.
     fn outer(&mut self, expr: &Expr<'a>, missing: Missing) -> Expr<'a> {
         match missing {
             Missing::IsAnError => self.used(expr),
@@ -196,7 +196,7 @@ impl<'a> Checked<'a> {
         }
     }
 
-    /// Makes an expression strict that is computed from other expressions.
+    /// Makes the parts of an expression strict if the expression is computed from other expressions.
     fn made(&mut self, expr: &Expr<'a>) -> Expr<'a> {
         let span = expr.span();
         match expr {
