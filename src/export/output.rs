@@ -130,14 +130,15 @@ pub(crate) fn whole_file<T>(
         .and_then(|made| {
             file.sync().map_err(DiskFailure::of("sync", &unfinished))?;
             disk.rename(&unfinished, path).map_err(DiskFailure::of("rename", &unfinished))?;
-            sync_name(disk, path)?;
             Ok(made)
         });
     if made.is_err() {
         // Only the first failure is reported. If the unfinished file can't be removed, the next command overwrites it.
         let _ = file.truncate(0).and_then(|()| disk.remove(&unfinished));
     }
-    made
+    let made = made?;
+    sync_name(disk, path)?;
+    Ok(made)
 }
 
 /// Opens the unfinished file, locks it and empties it.
@@ -199,6 +200,26 @@ mod tests {
 
         assert!(made.is_err());
         assert_eq!(disk.content(PATH).as_deref(), Some(&b"old"[..]));
+    }
+
+    #[test]
+    fn a_fault_at_any_step_leaves_the_old_file_or_the_new_file() {
+        for at in 0.. {
+            let disk = MemDisk::new();
+            disk.put(PATH, b"old");
+            disk.fail_at(at, io::ErrorKind::Other);
+
+            let made = make(&disk, "new");
+
+            let content = disk.content(PATH).expect("the file exists");
+            assert!(content == b"new" || made.is_err() && content == b"old", "fault {at}: {content:?}");
+            if made.is_ok() {
+                return assert!(
+                    at > 3,
+                    "{at} faults are too few: a write, a sync, a rename and the sync of the folder"
+                );
+            }
+        }
     }
 
     #[test]
