@@ -59,7 +59,7 @@
 //! | something that happens to a batch | `Record` (`batches/log.rs`), and what is true after it: `Replayed::apply`; what happens next: a file in `batches/lane/` | a call for it: `Call` (`batches/lane/call.rs`), made by `runner/batch_calls.rs`; tests in `tests/batches` |
 //! | a kind of compression | a file in `source/compression/` that unpacks it | a variant of `Compression` (`source/compression/mod.rs`) with its first bytes and its file extension |
 //! | a file extension of text files | `TEXT_ENDINGS` (`source/texts.rs`) | the list in `source/INPUTS.md` |
-//! | a member of result lines | `members_of_meta` and `members_of_taken` (`sink/result.rs`) | the same place in the order of `journal/reading/fast_path.rs` (`parse_result`); if a resumed run needs it, `journal/reading/parse.rs`; a short name for `--fields`: `export/fields.rs` |
+//! | a member of result lines | `members_of_meta` and `members_of_taken` (`sink/result.rs`) | the same place in the order of `journal/reading/fast_path.rs` (`parse_result`); if a resumed run needs it, `journal/reading/parse.rs`; a short name for --fields: `export/fields.rs` |
 //! | a header of replies that result lines show | a member of result lines (see above), and the same steps as for `request_id`: `read` (`provider/anthropic/headers.rs`), `HeadNews` (`provider/wire.rs`), cleaned of secrets in `Attempt::run` (`runner/attempt.rs`), `remember` (`scheduler/ends.rs`), `AttemptRecord` (`domain/outcome.rs`) | the compiler names the places in between |
 //! | a member of a row's steps in a line | `write_step` (`sink/steps.rs`), for both kinds of lines | |
 //! | a member of error lines | `error_line` (`sink/error.rs`) | if a resumed run needs it, `parse_error` in `journal/reading/parse.rs` |
@@ -103,7 +103,7 @@
 //! | something that the state of a run shows | `Document` (`watch/status/document.rs`), read by `Shown` (`watch/status/read.rs`) | `fixtures/schemas/status.schema.json`; as text `cli/status/lines.rs` |
 //! | something in the history of a run | `Point` or `Note` (`watch/timeline.rs`), filled in `watch/collect.rs`, merged in `watch/merge.rs` | `fixtures/schemas/timeline.schema.json` |
 //! | something that the report shows | a field in `RunFacts` (`watch/facts.rs`), read in `watch/gather/` | a section in `watch/page/mod.rs`; for a member of result lines also `More` (`journal/reading/fast_path.rs`), `Details` (`journal/reading/record.rs`) and `journal/reading/details.rs` |
-//! | a kind of notice | `NoticeRule` (`watch/notices/rule.rs`); when it is sent: `Happened` and its use (`watch/notices/decide.rs`) | its words in `watch/notices/words.rs`, its parser `notice_rule` (`cli/args/parsers.rs`), the help of `--notify-on` (`cli/args/groups/surroundings.rs`), `watch/WATCHING.md`, `fixtures/schemas/notice.schema.json` |
+//! | a kind of notice | `NoticeRule` (`watch/notices/rule.rs`); when it is sent: `Happened` and its use (`watch/notices/decide.rs`) | its words in `watch/notices/words.rs`, its parser `notice_rule` (`cli/args/parsers.rs`), the help of --notify-on (`cli/args/groups/surroundings.rs`), `watch/WATCHING.md`, `fixtures/schemas/notice.schema.json` |
 //! | a member of notices | `watch/notices/document.rs` | `fixtures/schemas/notice.schema.json` |
 //! | a line about a row in the log of events | `watch/log/rows.rs` | the table in `watch/log.rs` |
 //! | a setting that can be changed during a run | `Setting` (`cli/args/steered.rs`) | `of`, `put` and `shown` (`cli/run/steer/settings.rs`), `Steering` (`scheduler/steer.rs`) |
