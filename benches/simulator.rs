@@ -122,8 +122,8 @@ fn server() -> (f64, &'static str) {
     rate(SERVED, thread.join().expect("the server ends"), wall)
 }
 
-/// Runs a small client. Until it has sent `count` requests, the client sends several requests at a time and then reads
-/// their answers.
+/// Runs a small client. The client sends several requests, reads their answers, and repeats this until it has sent
+/// `count` requests.
 fn drive(address: SocketAddr, own: u64, count: u64) {
     let mut stream = TcpStream::connect(address).expect("a connection");
     let mut received = vec![0; 1 << 16];

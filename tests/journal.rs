@@ -30,7 +30,7 @@ const ERRORS: &str = "d/out.errors.jsonl";
 const ROWS: u64 = 12;
 /// The highest possible cost of a row in flight.
 const AT_MOST: Money = Money(7_000_000_000);
-/// The largest amount by which the real cost of an attempt in a line can exceed its known cost.
+/// The largest amount by which the real cost of a recorded attempt can exceed its known cost.
 const MAYBE_COST: Money = Money(2_000_000);
 
 // ---- every failed write, every death -------------------------------------------------------------------------------

@@ -37,8 +37,8 @@ impl Seen {
         self.cpu_secs * 1000.0 / self.rows as f64
     }
 
-    /// Reads the measurements from the line that a child process wrote. After the measurements, the line can have more
-    /// words.
+    /// Reads the measurements from the line that a child process wrote. The line can have more words behind the
+    /// measurements.
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace();
         let mut next = || words.next();

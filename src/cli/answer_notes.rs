@@ -53,7 +53,7 @@ pub(super) fn schema_notes<'m>(
             sent.join(", ")
         )
     });
-    // If no model gets the schema as structured output, the list of changes has one entry: the reason.
+    // If no model gets the schema as structured output, the list of changes has one entry, which says why.
     let changes = schema.changes();
     let is_told = is_changed || changes.len() == 1;
     let changed = (is_told && !changes.is_empty()).then(|| format!("note: --schema: {}", listed_changes(changes)));

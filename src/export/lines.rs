@@ -11,7 +11,8 @@ use crate::sink::Log;
 
 /// The length of a page, in bytes.
 const PAGE_BYTES: usize = 256 << 10;
-/// How many pages of each file are kept in memory. The lines of all rows in flight at one time need far fewer pages.
+/// How many pages of each file are kept in memory. The lines of all rows that are in flight at one time need far fewer
+/// pages than this limit.
 const PAGES: usize = 64;
 
 /// The lines of a journal.

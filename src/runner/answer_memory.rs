@@ -5,7 +5,7 @@
 //! requests in flight the limit is higher: [`EACH_BYTES`] per request.
 //!
 //! Below the limit, every answer is read when it comes, so slow streams of long answers don't wait for each other.
-//! Above the limit, the program continues to read only one answer, however large it is. This answer is called exempt,
+//! Above the limit, only one answer is read on, however large it is, and the others wait. This answer is called exempt,
 //! because the limit does not apply to it. All other answers wait until memory is free. The servers of the waiting
 //! answers stop sending, because the buffers of the network fill up. In this way, even answers of the largest size
 //! succeed, one after the other.

@@ -47,8 +47,9 @@ fn again(class: ErrorClass) -> &'static str {
     }
 }
 
-/// Returns two hints for a row whose answer was not accepted: one if another request may get an accepted answer, and
-/// one if not. The answer is in the same line as the hint. Returns `None` for classes of failures without an answer.
+/// Returns two hints for a row whose answer was not accepted. The first hint is used if another request may get an
+/// accepted answer, and the second hint is used if not. The answer is in the same line as the hint. Returns `None` for
+/// classes of failures without an answer.
 fn after_answer(class: ErrorClass) -> Option<(&'static str, &'static str)> {
     match class {
         ErrorClass::Truncated => Some((

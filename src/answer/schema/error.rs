@@ -17,7 +17,7 @@ pub enum SchemaError {
     /// An object has two members with the same name.
     #[error("{place}: {name} occurs twice; remove one of them")]
     Repeated {
-        /// The JSON pointer of the object, in the form for messages.
+        /// The JSON pointer of the object, in the form that messages show.
         place: String,
         /// The name of the two members, in quotes.
         name: String,

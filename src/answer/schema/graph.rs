@@ -1,4 +1,4 @@
-//! The graph of a schema's subschemas. An edge leads from a subschema to a subschema that it applies.
+//! The graph of a schema's subschemas. Edges lead from each subschema to the subschemas that this subschema applies.
 //!
 //! The graph answers three questions: whether a reference leaves the file, how many subschemas apply to one value, and
 //! whether a schema contains itself. The number of subschemas and their circles decide how long a check can take. The
@@ -68,8 +68,8 @@ impl Graph {
         Ok(sizes.iter().map(|(_, depth)| depth + 1).max().unwrap_or(1))
     }
 
-    /// Returns all nodes, sorted: each node comes after the nodes that it applies to the same value. In circles, the
-    /// order is not defined.
+    /// Returns all nodes, sorted: if a node applies other nodes to the same value, those nodes come before it. In
+    /// circles, the order is not defined.
     fn inner_first(&self) -> Vec<usize> {
         let mut order = Vec::with_capacity(self.nodes.len());
         let mut seen = vec![false; self.nodes.len()];

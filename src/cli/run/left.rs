@@ -16,8 +16,8 @@ impl NewRun<'_> {
             return;
         }
         let of_results = |verb: &str| self.commands.batches(verb, results);
-        // After the command `collect`, or if the rows came from a pipe, the same command would have no rows, so
-        // `batches collect` is shown instead.
+        // After the command `collect`, or if the rows came from a pipe, the user's command would find no rows if it
+        // were repeated, so the message shows `batches collect` instead.
         let collect = match self.is_collecting || self.config.inputs.contains(&InputArg::Stdin) {
             true => format!("{} --wait", of_results("collect")),
             false => self.commands.collect(),

@@ -45,8 +45,8 @@ pub(crate) fn first_byte(json: &[u8]) -> Option<u8> {
     json.iter().copied().find(|byte| !byte.is_ascii_whitespace())
 }
 
-/// Returns the text between the quotes of a JSON string, with its escapes; `None` for any other value. The caller must
-/// remove blanks around the value.
+/// Returns the text between the quotes of a JSON string, with escapes not decoded; `None` for any other value. The
+/// caller must remove blanks around the value.
 pub(crate) fn inside_quotes(json: &[u8]) -> Option<&[u8]> {
     json.strip_prefix(b"\"")?.strip_suffix(b"\"")
 }

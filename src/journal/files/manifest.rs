@@ -1,4 +1,4 @@
-//! The manifest, which describes a run in the file `manifest.json` of the run folder.
+//! The manifest: the file `manifest.json` in the run folder, which describes the run.
 //!
 //! The manifest is replaced atomically (temporary file, sync, rename, sync of the folder). If the manifest and the
 //! lines disagree, the lines are right. A lost manifest costs only three things: the recorded settings, the sums of

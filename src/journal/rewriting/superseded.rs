@@ -4,9 +4,9 @@
 //! A named row gets a second answer if somebody changes its request and runs the row again. A failure does not
 //! supersede an answer: an answer that was paid for stays until there is a newer answer.
 //!
-//! Finding the rows with several lines needs no second reading of the file. Rows that already have several lines are
-//! found when the results are read at the start. For each answer of this run, the set of done rows shows whether the
-//! row already had an answer. If every row has only one line, nothing is read or written.
+//! The rows that have several lines are found without reading the file a second time. Rows that already have several
+//! lines are found when the results are read at the start. For each answer of this run, the set of done rows shows
+//! whether the row already had an answer. If every row has only one line, nothing is read or written.
 //!
 //! The results file is replaced in one step, so if the process dies, either the old file or the new file is there. A
 //! later run reads the same answers from either file. Before the file is replaced, the charges of the removed lines are

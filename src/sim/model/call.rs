@@ -13,7 +13,7 @@ use super::validate::Prompt;
 pub(super) enum Phase {
     /// No token has been produced yet.
     Waiting,
-    /// Output is being produced, at this rate in units of a bucket per nanosecond.
+    /// Output is being produced at this rate (bucket units per nanosecond).
     Producing(i128),
     /// The call is over: no more output is produced, and the call was charged.
     Over,

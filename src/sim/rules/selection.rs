@@ -46,7 +46,7 @@ impl Default for Selection {
     }
 }
 
-/// How the requests of a share are chosen.
+/// How a rule for a share of the requests chooses these requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Draw {
     /// The content of the request decides, so the rule applies to all attempts of a row or to none.
