@@ -758,7 +758,7 @@ async fn a_body_from_a_source_is_sent_in_pieces_with_its_length() {
 
 #[tokio::test]
 async fn a_source_that_can_not_be_read_ends_the_request_unsent() {
-    for (is_short, told) in [(false, "the disk is gone"), (true, "it has become shorter")] {
+    for (is_short, told) in [(false, "the disk is gone"), (true, "the body has become shorter")] {
         let (url, server) = accept_one(|mut stream| read_upload(&mut stream, u64::MAX));
         let source = Arc::new(Pattern { stops_at: 3_000_000, is_short, ..Pattern::new(5_000_000) });
 

@@ -24,7 +24,7 @@ impl Backoff {
     /// The delays after server faults and broken connections.
     pub(super) const TRANSIENT: Self = Self { base: Duration::from_millis(500), most: Duration::from_secs(30) };
     /// The delays after an overload of an endpoint that still answers other requests.
-    pub(super) const BUSY: Self = Self { base: Duration::from_millis(500), most: Duration::from_secs(2) };
+    pub(super) const BUSY: Self = Self { base: Duration::from_millis(500), most: Duration::from_millis(1_500) };
     /// The delays after all other overload, and after refusals because too many requests are in flight.
     pub(super) const OVERLOADED: Self = Self { base: Duration::from_secs(1), most: Duration::from_secs(60) };
 
