@@ -190,7 +190,7 @@ pub struct Config {
     pub allow_http: bool,
     /// Whether proxies are ignored.
     pub no_proxy: bool,
-    /// The file of certificates to trust in addition to the system's.
+    /// A file with certificates that the run trusts in addition to the system's certificates.
     pub ca_file: Option<PathBuf>,
     /// The content of `ca_file`, as PEM.
     pub ca_pem: Option<Vec<u8>>,

@@ -13,8 +13,8 @@ pub(crate) struct Origins {
     pub(crate) entries: Vec<Entry>,
     /// The profiles of all files, in the order of the files.
     pub(crate) profiles: Vec<ProfilePlace>,
-    /// The caps whose value comes from the file in the working folder, because the file has a lower value than the
-    /// user.
+    /// The caps whose value comes from the file in the working folder, because this value is lower than the user's
+    /// value.
     pub(crate) lowered: Vec<&'static str>,
 }
 
