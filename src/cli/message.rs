@@ -1,6 +1,6 @@
 //! The form of every error message of this program.
 //!
-//! A message is one text: where and what was found and, after a semicolon, what to do. Error types and
+//! A message is one text. It says what was found and where; after a semicolon, it says what to do. Error types and
 //! [`anyhow::Error`] contain this text. The text is a single line, so it also fits into an error log. For people, the
 //! message is printed in several lines:
 //!

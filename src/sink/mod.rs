@@ -41,8 +41,8 @@ pub enum Log {
     Errors,
 }
 
-/// An answer of at least this length, in bytes, is not copied into its line but written separately, at its place in the
-/// line.
+/// The length, in bytes, from which an answer is not copied into its line. The writer then inserts the answer when it
+/// writes the line.
 pub(crate) const LONG_BYTES: usize = 1 << 20;
 
 /// Appends the line of an answer, but without the message. Returns the position in `out` where the message belongs.
