@@ -153,8 +153,8 @@ pub struct Config {
     pub prompt_cache: PromptCache,
     /// Whether equal requests are sent only once.
     pub dedupe: bool,
-    /// Results files of other runs. A row whose request is equal to a request in the named files takes its answer from
-    /// the file and is not sent.
+    /// Results files of other runs. If the request of a row is already in one of these files, the row takes its answer
+    /// from the file and is not sent.
     pub reuse: Vec<PathBuf>,
     /// Whether `reuse` also takes answers that come from another server.
     pub reuse_any_origin: bool,

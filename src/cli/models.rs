@@ -78,7 +78,7 @@ fn names(rows: u64) -> (String, &'static str) {
     (plural(rows, "row", "rows"), if rows == 1 { "names" } else { "name" })
 }
 
-/// Returns why the program rejects a run whose rows name models of other vendors; `None` if it accepts the run.
+/// Returns why the program rejects a run with rows for models of other vendors; `None` if it accepts the run.
 pub(super) fn refusal(config: &Config, survey: &Survey) -> Option<String> {
     if !parts::is_api(config) {
         return None;

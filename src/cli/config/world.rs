@@ -46,8 +46,8 @@ pub struct World {
     /// The secret variables that are set. Debug output does not show the secret variables. Their memory is overwritten
     /// with zeros when they are dropped.
     pub secrets: BTreeMap<&'static str, SecretString>,
-    /// Other variables that contain keys; the tables of providers name these variables. Programs that this program
-    /// starts do not get the variables with keys.
+    /// Other variables that contain keys, according to the tables of providers. Programs that this program starts do
+    /// not get the variables with keys.
     pub key_variables: Vec<String>,
     /// The folder from which relative paths start. An empty path means the working folder of the process.
     pub working_folder: PathBuf,

@@ -1,7 +1,7 @@
 //! Finds the input of an earlier run; the run folder of that run records the input.
 //!
-//! A run folder may come from another person, so an input that it names is read only if it is inside the working folder
-//! or the folder of the results. Every other input must be named with `--input`.
+//! A run folder may come from another person. So a recorded input is read only if it is inside the working folder or
+//! the folder of the results. Every other input must be named with `--input`.
 
 use std::path::{Path, PathBuf};
 
@@ -72,8 +72,8 @@ pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn
     Ok((Run { results, errors, input, json_fields }, notes))
 }
 
-/// Returns the answer members that a run's recorded schema names; they become columns. A schema that can't be read is
-/// ignored.
+/// Returns the members of answers that are in the recorded schema of a run. These members become columns. A schema that
+/// can't be read is ignored.
 fn members_of_answers(manifest: &Manifest) -> Vec<String> {
     let text = manifest.settings.get("schema").and_then(Value::as_str);
     let schema = text.and_then(|text| Schema::parse(text).ok());

@@ -10,7 +10,7 @@ use crate::report::text::{escape, plural};
 use crate::watch::files::Found;
 use crate::watch::status::{Shown, read_status};
 
-/// The age at which an unfinished status means that the run was killed. The age of the status is used only on file
+/// If an unfinished status has at least this age, the run counts as killed. The age of the status is used only on file
 /// systems without locks.
 const FRESH: SignedDuration = SignedDuration::from_secs(30);
 
