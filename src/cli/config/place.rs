@@ -71,7 +71,7 @@ impl Place<'_> {
         }
     }
 
-    /// If `text` names a file, marks the path, so that only a file inside the working folder is accepted.
+    /// Marks the path if `text` names a file. Only a file inside the working folder is then accepted.
     pub(super) fn confine<T>(&self, key: &Spanned<T>, text: &mut Option<Text>) {
         if let Some(Text::File(path)) = text {
             *text = Some(Text::Inside { path: std::mem::take(path), named_at: self.at(key) });

@@ -47,7 +47,7 @@ pub(super) fn source_config(source: SourceArgs, world: &World) -> Result<SourceC
     })
 }
 
-/// Returns the API version and the betas that requests name.
+/// Returns the API version and the betas that are sent in the headers of requests.
 pub(super) fn dialect(wire: &WireArgs) -> Dialect {
     let api_version = wire.api_version.clone().unwrap_or_else(|| API_VERSION.to_owned());
     Dialect { api_version, betas: sorted(wire.beta.clone()) }

@@ -30,7 +30,8 @@ pub(crate) const SECRET_VARIABLES: [&str; 15] = [
     "CLAUDE_BATCH_HEADER",
     "CLAUDE_BATCH_NOTIFY",
     NOTIFY_SECRET,
-    // The variables from `CLAUDE_BATCH_API_KEY` on have no effect, but a user may set them by mistake.
+    // `CLAUDE_BATCH_API_KEY` and the variables after it in this list have no effect, but a user may set them by
+    // mistake.
     "CLAUDE_BATCH_API_KEY",
     "CLAUDE_BATCH_APIKEY",
     "CLAUDE_BATCH_AUTH_TOKEN",

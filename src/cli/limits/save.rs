@@ -98,7 +98,7 @@ impl Profile {
 /// Returns the heading of a profile in TOML, without its brackets.
 fn heading(profile: &str) -> String {
     let is_bare = profile.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    // A JSON string is also a valid TOML string, because its escapes mean the same in TOML.
+    // A JSON string is also a valid TOML string, because the escapes in it have the same meaning in TOML.
     if is_bare { format!("profile.{profile}") } else { format!("profile.{}", serde_json::Value::from(profile)) }
 }
 
