@@ -225,8 +225,8 @@ impl Commands {
     }
 }
 
-/// Removes a switch from the arguments. Returns the other arguments before `--`, and the arguments from `--` on, which
-/// are not flags.
+/// Removes a switch from the arguments. Returns two lists: the other arguments before `--`, and all arguments from `--`
+/// on. The second list has no flags.
 fn without(mut args: Vec<OsString>, switch: &str) -> (Vec<OsString>, Vec<OsString>) {
     let flags = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
     let rest = args.split_off(flags);

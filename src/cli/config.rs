@@ -139,7 +139,8 @@ pub struct Config {
     pub retry_ambiguous: bool,
     /// The rule that says when failures stop the run.
     pub halt: HaltRule,
-    /// How long the run, after a signal, waits for the requests in flight; `None` for the default of each signal.
+    /// How long the run waits for the requests in flight when a signal has arrived; `None` for the default of each
+    /// signal.
     pub grace: Option<Duration>,
     /// The budget: the highest total cost of all runs that write to the same results file.
     pub max_cost: Option<Money>,

@@ -40,8 +40,8 @@ const RESULTS: &str = ".results.jsonl";
 impl Projection {
     /// Returns the projection that a run makes at its end; `None` if the results file is the output.
     ///
-    /// `unnamed` is the results file that the run has if the user names no output. `is_seekable` says whether the input
-    /// can be read again.
+    /// `unnamed` is the results file of a run without a named output. `is_seekable` says whether the input can be read
+    /// again.
     ///
     /// # Errors
     /// Fails if the name of the output does not fit its format.

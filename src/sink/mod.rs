@@ -47,7 +47,7 @@ pub(crate) const LONG_BYTES: usize = 1 << 20;
 
 /// Appends the line of an answer, but without the message. Returns the position in `out` where the message belongs.
 ///
-/// With the message inserted there, the line is the same as the line from [`outcome_line`], because a message never
+/// If the caller inserts the message there, the line is the same as from [`outcome_line`], because a message never
 /// contains a line break.
 pub fn line_around(outcome: &Outcome, message: &Message, context: &RecordContext, out: &mut Vec<u8>) -> usize {
     result::line_around(outcome, message, context, out)

@@ -85,7 +85,7 @@ pub const REFUSED: [&str; 60] = [
     "prices",
     // `schema` names a file, which may be in any folder.
     "schema",
-    // The settings from `on-invalid` to `rerun-changed` can send more requests, or ask other models.
+    // `on-invalid`, `rerun-changed` and the settings between them can send more requests, or ask other models.
     "on-invalid",
     "on-truncate",
     "on-refusal",
@@ -109,7 +109,7 @@ pub const REFUSED: [&str; 60] = [
     "verbose",
     "fsync",
     "trust-owner",
-    // The settings from `notify` to `log` send data to other servers, start a program, or write a file.
+    // `notify`, `log` and the settings between them send data to other servers, start a program, or write a file.
     "notify",
     "notify-on",
     "notify-format",

@@ -26,7 +26,7 @@ pub(super) fn variable(name: &str) -> String {
 /// A flag.
 pub(super) struct Flag {
     pub(super) name: String,
-    /// Whether the flag exists only to reject every value and to tell the user why.
+    /// Whether the flag exists only for its error message: it rejects every value and says why.
     pub(super) is_hidden: bool,
 }
 

@@ -94,8 +94,8 @@ fn changed_input(manifest: &Manifest, inputs: &[Input]) -> Option<String> {
     files.into_iter().find(|path| !is_same(path)).map(|path| path.display().to_string())
 }
 
-/// Returns whether the file that the user named must be the input of a run. Returns false for a file whose name is the
-/// results file's name without `.results.jsonl`, because this file could also be the output of the run.
+/// Returns whether the file that the user named must be the input of a run. Returns false if adding `.results.jsonl` to
+/// the file's name gives the results file's name. Such a file could also be the output of the run.
 fn is_input_of(named: &Path, results: Option<&Path>, world: &World) -> bool {
     world.resolve(named).exists() && results.is_some_and(|results| with_suffix(named, ".results.jsonl") != results)
 }

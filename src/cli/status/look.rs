@@ -81,7 +81,7 @@ impl Looked {
         self.results.display().to_string()
     }
 
-    /// Returns the parts of the status file that people see; `None` if it can't be read.
+    /// Returns the parts of the status file that people see; `None` if the file can't be read.
     pub(super) fn shown(&self) -> Option<&Shown> {
         self.status.as_ref().map(|(_, shown)| shown)
     }

@@ -104,7 +104,7 @@ impl Wheel {
 
     /// Returns the value that the schedule now gives a setting. If several open windows contain the setting, the last
     /// window on the command line counts. If no open window contains the setting, the field `to` of the result is
-    /// `None`, which means the value of flags and files.
+    /// `None`. The value from flags and files is then used.
     fn of_schedule(&self, name: &'static str) -> Change {
         let open = self.windows.iter().rev().filter(|(_, is_open)| *is_open);
         let found = open.flat_map(|(window, _)| &window.settings).find(|change| change.name == name);
