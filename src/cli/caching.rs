@@ -75,7 +75,7 @@ pub(super) fn uncertain_words(caching: &CachePlan, load: &Load, catalog: &Catalo
     ))
 }
 
-/// Says from how many tokens on a model caches a prefix, for example `claude-haiku-4-5 caches from 4,096,
+/// Says how many tokens a prefix must have before a model caches it, for example `claude-haiku-4-5 caches from 4,096,
 /// claude-haiku-5-5 from 512`.
 fn minimum_words(left: &Unmarked, load: &Load, catalog: &Catalog) -> String {
     let name = model_of(left, load).unwrap_or("the model");

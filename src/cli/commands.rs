@@ -34,7 +34,8 @@ const NOT_CARRIED: [&str; 4] = ["output", "only", "simulate-faults", "simulate-a
 const OVERRIDES: [&str; 3] = ["model", "system", "max-tokens"];
 
 /// Flags of `run` that are not copied into the command that asks again after truncated answers. The run folder records
-/// the flags from `format` to `system`. The flags from `fresh` on are about a single run.
+/// `format`, `system` and all flags between them in this list. `fresh` and all flags after it in this list are about a
+/// single run.
 const NOT_IN_RERUN: [&str; 19] = [
     "format",
     "id",
@@ -111,8 +112,8 @@ impl Commands {
         if self.is_fresh && !is_typed("fresh") {
             args.push("--fresh=false".into());
         }
-        // In a run with --rerun, `model` and `system` replace the parameters of the rows, and the run folder does not
-        // record them.
+        // In a run with --rerun, `model` and `system` replace parameters of the rows, and the run folder does not
+        // record these flags.
         let replaces = |long: &str| is_typed("rerun") && ["model", "system"].contains(&long);
         let run = RunArgs::augment_args(Command::new("run"));
         let is_kept = |long: &str| replaces(long) || !NOT_IN_RERUN.contains(&long);
@@ -224,8 +225,8 @@ impl Commands {
     }
 }
 
-/// Removes a switch from the arguments. Returns the other arguments before `--`, and the arguments from `--` on, which
-/// are not flags.
+/// Removes a switch from the arguments. Returns two lists: the other arguments before `--`, and all arguments from `--`
+/// on. The second list has no flags.
 fn without(mut args: Vec<OsString>, switch: &str) -> (Vec<OsString>, Vec<OsString>) {
     let flags = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
     let rest = args.split_off(flags);

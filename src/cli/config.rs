@@ -139,7 +139,8 @@ pub struct Config {
     pub retry_ambiguous: bool,
     /// The rule that says when failures stop the run.
     pub halt: HaltRule,
-    /// How long the run, after a signal, waits for the requests in flight; `None` for the default of each signal.
+    /// How long the run waits for the requests in flight when a signal has arrived; `None` for the default of each
+    /// signal.
     pub grace: Option<Duration>,
     /// The budget: the highest total cost of all runs that write to the same results file.
     pub max_cost: Option<Money>,
@@ -153,8 +154,8 @@ pub struct Config {
     pub prompt_cache: PromptCache,
     /// Whether equal requests are sent only once.
     pub dedupe: bool,
-    /// Results files of other runs. A row whose request is equal to a request in the named files takes its answer from
-    /// the file and is not sent.
+    /// Results files of other runs. If the request of a row is already in one of these files, the row takes its answer
+    /// from the file and is not sent.
     pub reuse: Vec<PathBuf>,
     /// Whether `reuse` also takes answers that come from another server.
     pub reuse_any_origin: bool,
@@ -190,7 +191,7 @@ pub struct Config {
     pub allow_http: bool,
     /// Whether proxies are ignored.
     pub no_proxy: bool,
-    /// The file of certificates to trust in addition to the system's.
+    /// A file with certificates that the run trusts in addition to the system's certificates.
     pub ca_file: Option<PathBuf>,
     /// The content of `ca_file`, as PEM.
     pub ca_pem: Option<Vec<u8>>,

@@ -1,6 +1,6 @@
 //! The form of every error message of this program.
 //!
-//! A message is one text: where and what was found and, after a semicolon, what to do. Error types and
+//! A message is one text. It says what was found and where; after a semicolon, it says what to do. Error types and
 //! [`anyhow::Error`] contain this text. The text is a single line, so it also fits into an error log. For people, the
 //! message is printed in several lines:
 //!
@@ -9,7 +9,7 @@
 //!   check the path, or use - to read standard input
 //! ```
 //!
-//! The first line says where and what was found, so it can be searched for with grep. The last line says what to do. A
+//! The first line says what was found and where, so users can find it with grep. The last line says what to do. A
 //! semicolon in quotation marks or in parentheses is part of a value, and does not break the line. If a quotation mark
 //! is never closed, the message stays in one line. A text that the user typed, such as a file name, is never broken: a
 //! part of it could otherwise look like a line of this program.

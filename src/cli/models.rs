@@ -78,7 +78,7 @@ fn names(rows: u64) -> (String, &'static str) {
     (plural(rows, "row", "rows"), if rows == 1 { "names" } else { "name" })
 }
 
-/// Returns why the program rejects a run whose rows name models of other vendors; `None` if it accepts the run.
+/// Returns why the program rejects a run with rows for models of other vendors; `None` if it accepts the run.
 pub(super) fn refusal(config: &Config, survey: &Survey) -> Option<String> {
     if !parts::is_api(config) {
         return None;
@@ -136,8 +136,8 @@ pub(super) fn check_flags(config: &Config, catalog: &Catalog) -> Result<()> {
     Ok(())
 }
 
-/// Returns the models of a family, without retired models: first the default model, and then the newest. Returns `None`
-/// if `name` is not the name of a family.
+/// Returns the models of a family, without retired models. The default model comes first, and the others follow, the
+/// newest first. Returns `None` if `name` is not the name of a family.
 fn of_family<'c>(catalog: &'c Catalog, name: &str) -> Option<Vec<&'c str>> {
     let name = name.trim().to_ascii_lowercase();
     let words = name.split('-').filter(|word| !matches!(*word, "claude" | "latest" | ""));

@@ -30,7 +30,7 @@ use crate::transport::{Authorization, BaseUrl, parse_base_url};
 const API: &str = "https://api.anthropic.com";
 /// The highest number of requests in flight if the user does not choose a number.
 const WIDEST: usize = 1_000;
-/// The lowest number of open files that are reserved for uses other than connections: journal, inputs, terminal,
+/// At least this number of open files is reserved for uses other than connections: journal, inputs, terminal,
 /// libraries.
 const OTHER_FILES: usize = 64;
 /// The divisor of the system's limit on open files: an eighth of this limit is reserved for uses other than

@@ -40,8 +40,8 @@ const RESULTS: &str = ".results.jsonl";
 impl Projection {
     /// Returns the projection that a run makes at its end; `None` if the results file is the output.
     ///
-    /// `unnamed` is the results file that the run has if the user names no output. `is_seekable` says whether the input
-    /// can be read again.
+    /// `unnamed` is the results file of a run without a named output. `is_seekable` says whether the input can be read
+    /// again.
     ///
     /// # Errors
     /// Fails if the name of the output does not fit its format.
@@ -176,8 +176,8 @@ impl Projection {
 }
 
 /// Returns the form and the order of an output. By default, tables and texts are in the order of the input if the input
-/// can be read again. A run (`is_run`) copies a pipe if a table needs its columns, so a table with columns of the input
-/// is also in the order of the input. Whole lines are in the order in which the rows finished.
+/// can be read again. If a table needs columns of a pipe, a run (`is_run`) copies the pipe. Such a table is therefore
+/// also in the order of the input. Whole lines are in the order in which the rows finished.
 fn request(config: &FormConfig, form: Form, include: Option<Include>, is_seekable: bool, is_run: bool) -> Request {
     let by_default = match form.format {
         OutputFormat::Jsonl => Order::Done,

@@ -1,7 +1,7 @@
 //! Finds the results that `--reuse` names, and decides which of their answers can be used.
 //!
 //! Answers are taken only from the server of this run. The run folder of a results file says which server its answers
-//! come from. Without a run folder, the server is not known, and is treated as a different server from this run's.
+//! come from. Without a run folder, the server is not known. The answers then count as answers of another server.
 //! `--reuse-any-origin` allows answers of other servers. But `--reuse-any-origin` never mixes real answers with answers
 //! of the simulator.
 

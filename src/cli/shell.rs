@@ -8,7 +8,7 @@
 //! run another command. On Windows, double quotes are enough, because file names can't contain control characters or
 //! quotes.
 //!
-//! The value of a `--header` may be a secret, and so may an address of `--notify` and the arguments of a command. In a
+//! Some values may be secret: the value of a `--header`, an address of `--notify`, and the arguments of a command. In a
 //! printed command, [`HIDDEN`] replaces such values. The program does not accept [`HIDDEN`] as a value.
 
 use std::ffi::{OsStr, OsString};

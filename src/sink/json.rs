@@ -7,7 +7,7 @@ use crate::domain::json::{write_json_str, write_on_one_line};
 use crate::domain::{Money, Usage};
 
 /// The name of a member as it is written: a comma, the name in quotes, and a colon. The compiler joins these three
-/// parts, so to write a name, the program copies a constant number of bytes. A line has twenty-five names.
+/// parts. So the program writes a name by copying a constant number of bytes. A line contains twenty-five member names.
 #[derive(Clone, Copy)]
 pub(super) struct Name(pub(super) &'static str);
 
@@ -196,8 +196,8 @@ pub(crate) fn write_usd(money: Money, out: &mut Vec<u8>) {
 /// Reads an amount in the form that [`write_usd`] writes, or an amount with an exponent. Returns `None` for every other
 /// text.
 ///
-/// Digits after the twelfth decimal place (one pico-dollar) are dropped. Other tools can rewrite a file with exponents,
-/// so amounts with an exponent are accepted, too, and rounded to the nearest pico-dollar.
+/// Digits after the twelfth decimal place (one pico-dollar) are dropped. Amounts with an exponent are accepted too,
+/// because other tools may write them. They are rounded to the nearest pico-dollar.
 pub(crate) fn parse_usd(text: &str) -> Option<Money> {
     let text = text.trim();
     if text.contains(['e', 'E']) {

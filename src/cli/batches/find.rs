@@ -63,8 +63,7 @@ impl RunWithBatches {
         Ok(Self { results, errors, config, chapters, recorded, origin })
     }
 
-    /// Returns why the batches of the run are not at the server that the settings name; `None` if they are at this
-    /// server.
+    /// Returns why the batches of the run are not at the server in the settings; `None` if they are at this server.
     ///
     /// # Errors
     /// Fails if the address of the API is malformed.

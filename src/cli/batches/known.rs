@@ -17,7 +17,8 @@ pub(crate) struct KnownBatch {
     pub(crate) state: State,
     /// The number of rows in the batch.
     pub(crate) rows: u64,
-    /// When the batch was created, by the API's clock. If the API gave no time, when the batch was submitted.
+    /// When the batch was created, by the API's clock. If the API gave no time, this is the time at which the batch was
+    /// submitted.
     pub(crate) created_at: Timestamp,
     /// When the batch expires. The API starts no more rows of an expired batch.
     pub(crate) expires_at: Option<Timestamp>,

@@ -1,5 +1,5 @@
-//! The completion script for the shell Elvish. The generator offers commands and flags; this module adds the values of
-//! flags, and files.
+//! The completion script for the shell Elvish. The generator offers commands and flags; this module adds files and the
+//! values of flags.
 
 use clap::{Arg, Command, ValueHint};
 

@@ -31,7 +31,7 @@ pub(crate) fn completions(args: &CompletionsArgs, world: &World) -> Result<Exit>
     Ok(Exit::Done)
 }
 
-/// Returns whether a name means the same in every shell when it is not quoted. Only names without a special meaning are
+/// Returns whether an unquoted name has the same meaning in every shell. Only names without a special meaning are
 /// offered: bash expands the words of `compgen -W`, so it would run a command inside a name.
 fn is_plain(name: &str) -> bool {
     let is_plain = |char: char| char.is_ascii_alphanumeric() || "_.-".contains(char);

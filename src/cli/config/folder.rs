@@ -1,10 +1,10 @@
 //! The settings that a `claude-batch.toml` in the working folder can contain.
 //!
-//! Another person may have written a file in the working folder: it may come from a cloned repository, or be in a
-//! folder where others can write. So the file can contain only the settings on a list. Every other setting in the file
-//! is an error, and the message names the setting. The file can change requests, slow a run down or stop it early. The
-//! file can't decide where the key comes from or where the key is sent. The file can't start a program, answer a
-//! question in place of the user, or choose where a file is written.
+//! A file in the working folder may come from another person: from a cloned repository, or from somebody who can write
+//! in the folder. So the file can contain only the settings on a list. Every other setting in the file is an error, and
+//! the message names the setting. The file can change requests, slow a run down or stop it early. The file can't decide
+//! where the key comes from or where the key is sent. The file can't start a program, answer a question in place of the
+//! user, or choose where a file is written.
 //!
 //! A test checks that each flag is in one of the lists `FREE`, `CAPS` and `REFUSED`. The program rejects settings that
 //! are missing from these lists.
@@ -85,7 +85,7 @@ pub const REFUSED: [&str; 60] = [
     "prices",
     // `schema` names a file, which may be in any folder.
     "schema",
-    // The settings from `on-invalid` to `rerun-changed` can send more requests, or ask other models.
+    // `on-invalid`, `rerun-changed` and the settings between them can send more requests, or ask other models.
     "on-invalid",
     "on-truncate",
     "on-refusal",
@@ -109,7 +109,7 @@ pub const REFUSED: [&str; 60] = [
     "verbose",
     "fsync",
     "trust-owner",
-    // The settings from `notify` to `log` send data to other servers, start a program, or write a file.
+    // `notify`, `log` and the settings between them send data to other servers, start a program, or write a file.
     "notify",
     "notify-on",
     "notify-format",

@@ -99,7 +99,7 @@ fn folder_caps(profile: Option<&str>, files: &mut [FileLayer]) -> MoneyArgs {
 pub(crate) struct FilePlace {
     /// The path of the file. A relative path starts in the working folder.
     pub(crate) path: PathBuf,
-    /// Who chose the file, in words: the user with `--config`, the working folder, or the user's own folder.
+    /// Where the file comes from, in words: from `--config`, from the working folder, or from the user's own folder.
     pub(crate) owner: &'static str,
     /// Whether the file exists.
     pub(crate) exists: bool,

@@ -175,8 +175,8 @@ fn has_second_name(_metadata: &Metadata) -> bool {
     false
 }
 
-/// Returns which users, other than this user and the system's administrator, may have written a file, and what to do
-/// about it.
+/// Returns which other users may have written a file, and what to do about that. The system's administrator does not
+/// count.
 ///
 /// Members of the file's group count as other users. The user's own group is an exception, because many systems give
 /// each user a group of their own.

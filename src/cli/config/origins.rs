@@ -13,8 +13,8 @@ pub(crate) struct Origins {
     pub(crate) entries: Vec<Entry>,
     /// The profiles of all files, in the order of the files.
     pub(crate) profiles: Vec<ProfilePlace>,
-    /// The caps whose value comes from the file in the working folder, because the file has a lower value than the
-    /// user.
+    /// The caps whose value comes from the file in the working folder, because this value is lower than the user's
+    /// value.
     pub(crate) lowered: Vec<&'static str>,
 }
 
@@ -83,8 +83,8 @@ impl Origins {
     }
 }
 
-/// Returns a value without its secret parts. The secret parts are the values of headers, addresses of notices,
-/// arguments of commands, and server addresses that can't be parsed.
+/// Returns a value without its secret parts. The secret parts are addresses of notices, arguments of commands, the
+/// values of headers, and server addresses that can't be parsed.
 fn without_secret(name: &str, value: &str) -> String {
     match name {
         "header" => shown_value("--header", value.into()).to_string_lossy().into_owned(),

@@ -26,7 +26,7 @@ pub(super) fn variable(name: &str) -> String {
 /// A flag.
 pub(super) struct Flag {
     pub(super) name: String,
-    /// Whether the flag exists only to reject every value and to tell the user why.
+    /// Whether the flag exists only for its error message: it rejects every value and says why.
     pub(super) is_hidden: bool,
 }
 
@@ -71,7 +71,7 @@ impl Place<'_> {
         }
     }
 
-    /// If `text` names a file, marks the path, so that only a file inside the working folder is accepted.
+    /// Marks the path if `text` names a file. Only a file inside the working folder is then accepted.
     pub(super) fn confine<T>(&self, key: &Spanned<T>, text: &mut Option<Text>) {
         if let Some(Text::File(path)) = text {
             *text = Some(Text::Inside { path: std::mem::take(path), named_at: self.at(key) });

@@ -11,7 +11,7 @@
 //! `chain.rs` puts the first provider and its fallbacks together and checks that the other settings fit these
 //! providers.
 //!
-//! This module accepts a missing place, such as a region, because commands that send nothing work without it.
+//! In this module, a place (such as the region) can be missing, because commands that send nothing do not need it.
 //! `ProviderConfig::check_complete` reports missing places before something is sent.
 
 mod chain;

@@ -47,7 +47,7 @@ pub(super) fn source_config(source: SourceArgs, world: &World) -> Result<SourceC
     })
 }
 
-/// Returns the API version and the betas that requests name.
+/// Returns the API version and the betas that are sent in the headers of requests.
 pub(super) fn dialect(wire: &WireArgs) -> Dialect {
     let api_version = wire.api_version.clone().unwrap_or_else(|| API_VERSION.to_owned());
     Dialect { api_version, betas: sorted(wire.beta.clone()) }
@@ -72,7 +72,8 @@ pub(super) fn request_defaults(request: RequestArgs, world: &World) -> Result<Re
     Ok(RequestDefaults { model: request.model, system, max_tokens: request.max_tokens, params, model_map })
 }
 
-/// Returns the parameters that the flags and the environment of this call set, and that can replace parameters of rows.
+/// Returns the parameters that can replace parameters of rows. They come from the flags and the environment of this
+/// call.
 pub(super) fn overrides(named: Settings, world: &World) -> Result<RequestDefaults> {
     let RequestArgs { model, system, max_tokens, .. } = named.request;
     let overrides = request_defaults(RequestArgs { model, system, max_tokens, ..RequestArgs::default() }, world)?;

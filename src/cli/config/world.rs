@@ -30,7 +30,8 @@ pub(crate) const SECRET_VARIABLES: [&str; 15] = [
     "CLAUDE_BATCH_HEADER",
     "CLAUDE_BATCH_NOTIFY",
     NOTIFY_SECRET,
-    // The variables from `CLAUDE_BATCH_API_KEY` on have no effect, but a user may set them by mistake.
+    // `CLAUDE_BATCH_API_KEY` and the variables after it in this list have no effect, but a user may set them by
+    // mistake.
     "CLAUDE_BATCH_API_KEY",
     "CLAUDE_BATCH_APIKEY",
     "CLAUDE_BATCH_AUTH_TOKEN",
@@ -46,8 +47,8 @@ pub struct World {
     /// The secret variables that are set. Debug output does not show the secret variables. Their memory is overwritten
     /// with zeros when they are dropped.
     pub secrets: BTreeMap<&'static str, SecretString>,
-    /// Other variables that contain keys; the tables of providers name these variables. Programs that this program
-    /// starts do not get the variables with keys.
+    /// Other variables that contain keys, according to the tables of providers. Programs that this program starts do
+    /// not get the variables with keys.
     pub key_variables: Vec<String>,
     /// The folder from which relative paths start. An empty path means the working folder of the process.
     pub working_folder: PathBuf,

@@ -139,7 +139,7 @@ fn text(profile: Option<&str>, is_wanted: impl Fn(&str) -> bool) -> String {
 /// Returns a name as a key of TOML, in quotes if TOML needs them.
 fn key(name: &str) -> String {
     let is_bare = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    // A JSON string is also a valid TOML string, because its escapes mean the same in TOML.
+    // A JSON string is also a valid TOML string, because the escapes in it have the same meaning in TOML.
     if is_bare { name.to_owned() } else { serde_json::Value::from(name).to_string() }
 }
 

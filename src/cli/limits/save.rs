@@ -2,9 +2,8 @@
 //!
 //! Only the three limits of the profile change. Everything else in the configuration file stays the same, byte for
 //! byte, including its comments. The file is edited as text: existing values are replaced in place, and missing keys
-//! are added below the heading of the profile. Before the new text is written, it is parsed. If the new content differs
-//! from the old content in more than the limits, nothing is written. So the program rejects a file in an unusual form
-//! instead of damaging it.
+//! are added below the heading of the profile. Before the new text is written, it is parsed. If anything other than the
+//! limits would change, nothing is written. So the program rejects a file in an unusual form instead of damaging it.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -99,7 +98,7 @@ impl Profile {
 /// Returns the heading of a profile in TOML, without its brackets.
 fn heading(profile: &str) -> String {
     let is_bare = profile.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    // A JSON string is also a valid TOML string, because its escapes mean the same in TOML.
+    // A JSON string is also a valid TOML string, because the escapes in it have the same meaning in TOML.
     if is_bare { format!("profile.{profile}") } else { format!("profile.{}", serde_json::Value::from(profile)) }
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Cache {
     uncertain_prefixes: u64,
     /// The number of requests that get cache marks.
     rows: u64,
-    /// The number of requests that already contain cache marks, so that the program adds none.
+    /// The number of requests that already contain cache marks. The program adds no marks to these requests.
     own_rows: u64,
     /// Whether rows with the same prefix are sent one after the other.
     ordered: bool,

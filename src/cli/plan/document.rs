@@ -63,7 +63,8 @@ struct Rows {
     repeated: u64,
     failed_before: u64,
     unusable: u64,
-    /// How many of the rows to be sent have a model without a price. The costs in the plan do not include these rows.
+    /// The number of rows whose model has no price. Only rows that are to be sent are counted. The costs in the plan do
+    /// not include these rows.
     unpriced: u64,
 }
 

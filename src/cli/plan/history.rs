@@ -224,7 +224,7 @@ fn parse<'a>(line: &'a [u8], catalog: &'a Catalog) -> Option<Past<'a>> {
     }))
 }
 
-/// Returns the ratio of the price that was paid for a prompt to the cost of the prompt without the prompt cache. `paid`
+/// Returns a ratio for one prompt: the price that was paid for it, divided by its cost without the prompt cache. `paid`
 /// is the price that was paid for prompt and output. `uncached` is the cost of the prompt without the cache, and
 /// `whole` is the cost of prompt and output without the cache.
 fn share(paid: Option<Money>, uncached: Option<Money>, whole: Option<Money>) -> Option<f64> {

@@ -1,6 +1,6 @@
-//! Computes steps to the tiers 1 to 4, which the API had until 2026-06-25. For each step to another tier, this module
-//! computes the deposit and the increase of the limits. The module also computes how many requests the current limits
-//! must block before the step is worth its price.
+//! Computes the steps from the current tier to the tiers 1, 2, 3 and 4, which the API had until 2026-06-25. For each
+//! step to another tier, this module computes the deposit and the increase of the limits. The module also computes how
+//! many requests the current limits must block before the step is worth its price.
 
 use crate::catalog::Catalog;
 use crate::domain::{Dimension, Money, PoolId, Tier};

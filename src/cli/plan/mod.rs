@@ -1,7 +1,7 @@
 //! The command `plan`: shows what a run would cost, how long it would take, and how other settings would change both.
 //!
-//! The command does the same as a run until a run would send its first request (`cli/run/planning.rs`). Then this
-//! module makes a [`Plan`] and shows it as text (`words`) or as JSON (`document`).
+//! Up to the first request, the command does the same as a run (`cli/run/planning.rs`). Then this module makes a
+//! [`Plan`] and shows it as text (`words`) or as JSON (`document`).
 
 mod advice;
 mod batches;
@@ -73,8 +73,8 @@ pub(super) struct Rows {
     pub(super) repeated: u64,
     /// Rows that failed in earlier runs and are not sent again.
     pub(super) failed_before: u64,
-    /// Rows to be sent although they have an answer, because `--rerun` asks for it again. These rows are never sent in
-    /// batches.
+    /// Rows that will be sent although they have an answer, because `--rerun` asks for a new answer. These rows are
+    /// never sent in batches.
     pub(super) asked_again: u64,
     /// Rows that can't be sent because of a fault.
     pub(super) unusable: u64,

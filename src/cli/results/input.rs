@@ -1,7 +1,7 @@
 //! Finds the input of an earlier run; the run folder of that run records the input.
 //!
-//! A run folder may come from another person, so an input that it names is read only if it is inside the working folder
-//! or the folder of the results. Every other input must be named with `--input`.
+//! A run folder may come from another person. So a recorded input is read only if it is inside the working folder or
+//! the folder of the results. Every other input must be named with `--input`.
 
 use std::path::{Path, PathBuf};
 
@@ -72,8 +72,8 @@ pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn
     Ok((Run { results, errors, input, json_fields }, notes))
 }
 
-/// Returns the answer members that a run's recorded schema names; they become columns. A schema that can't be read is
-/// ignored.
+/// Returns the members of answers that are in the recorded schema of a run. These members become columns. A schema that
+/// can't be read is ignored.
 fn members_of_answers(manifest: &Manifest) -> Vec<String> {
     let text = manifest.settings.get("schema").and_then(Value::as_str);
     let schema = text.and_then(|text| Schema::parse(text).ok());
@@ -94,8 +94,8 @@ fn changed_input(manifest: &Manifest, inputs: &[Input]) -> Option<String> {
     files.into_iter().find(|path| !is_same(path)).map(|path| path.display().to_string())
 }
 
-/// Returns whether the file that the user named must be the input of a run. Returns false for a file whose name is the
-/// results file's name without `.results.jsonl`, because this file could also be the output of the run.
+/// Returns whether the file that the user named must be the input of a run. Returns false if adding `.results.jsonl` to
+/// the file's name gives the results file's name. Such a file could also be the output of the run.
 fn is_input_of(named: &Path, results: Option<&Path>, world: &World) -> bool {
     world.resolve(named).exists() && results.is_some_and(|results| with_suffix(named, ".results.jsonl") != results)
 }

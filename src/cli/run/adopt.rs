@@ -160,8 +160,8 @@ impl NewRun<'_> {
         let plan = &self.plan;
         let fed: Result<()> = std::thread::scope(|scope| {
             scope.spawn(move || feed(plan, InputOrder::AsWritten, &mut planner, &earlier, &rows_in));
-            // The receiver is moved into this closure, so that an error drops it before the thread is joined. If the
-            // receiver lived longer, the thread would wait forever for room in the channel.
+            // The receiver is moved into this closure. So after an error, the receiver is dropped before the thread is
+            // joined. If the receiver lived longer, the thread would wait forever for room in the channel.
             let mut rows = rows;
             while let Some(item) = rows.blocking_recv() {
                 self.check_interrupted()?;

@@ -168,7 +168,8 @@ impl NewRun<'_> {
         self.with_overrides(planner)
     }
 
-    /// Returns the planner with the prefixes for the prompt cache of a provider; unchanged if the cache is off.
+    /// Returns the planner with the prefixes for the prompt cache of a provider. If the cache is off, the planner is
+    /// not changed.
     fn with_marks(&self, planner: Planner, provider: &ProviderConfig, survey: Option<&Survey>) -> Planner {
         let is_off = self.prompt_cache() == PromptCache::Off || !provider.features.prompt_cache;
         match survey {

@@ -107,8 +107,8 @@ impl NewRun<'_> {
     }
 
     /// Writes the pending rows that are kept in memory to the error log, and closes the files. Returns the number of
-    /// rows in the error log, by class. If closing the files fails, this failure is the reason for the stop, unless
-    /// something else has already stopped the run.
+    /// rows in the error log, by class. If the files can't be closed, this is the reason for the stop, unless something
+    /// else has already stopped the run.
     fn close_files(&self, finish: &mut Finish, mut ledger: JournalLedger, stats: &Stats) -> FailedInLog {
         let kept = std::mem::take(&mut finish.kept);
         let kept_rows = kept.len() as u64;

@@ -14,8 +14,8 @@ use crate::runner::input::{Earlier, Survey, is_seekable, survey};
 use crate::source::{self, Input};
 
 impl NewRun<'_> {
-    /// Reads the input of a run that has nothing to resume, if the input can be read twice. Rejects a run whose rows
-    /// contain mistakes.
+    /// Reads the input if it can be read twice. This function is for runs that have nothing to resume. Rejects a run
+    /// whose rows contain mistakes.
     pub(super) fn first_look(&self, catalog: &Arc<Catalog>) -> Result<Option<Survey>> {
         if self.is_resuming {
             return Ok(None);

@@ -113,8 +113,8 @@ impl<'a> NewRun<'a> {
         self.plan.inputs.iter().map(|input| escape(&input.name()).into_owned()).collect::<Vec<_>>().join(", ")
     }
 
-    /// Returns whether the run has read the whole input or a part of it. `is_whole` says whether the reader reached the
-    /// end of the input.
+    /// Returns how much of the input the run has read: all of it or only a part. `is_whole` says whether the reader
+    /// reached the end of the input.
     pub(super) fn input_read(&self, is_whole: bool) -> InputRead {
         let is_all = self.config.source.skip == 0 && self.config.source.limit.is_none();
         if is_whole && is_all && self.start != Start::Resume && !self.is_collecting {

@@ -23,7 +23,7 @@ use crate::watch::notices::{NoticeView, Outbox, RunFacts, Target, end_words};
 
 /// The longest time that the program waits for the last notices. Three tries to send a notice take at most 18 s.
 const MOST: Duration = Duration::from_secs(20);
-/// How long the program waits before a message says what it waits for.
+/// If the wait is longer than this, a message says what the program waits for.
 const SILENT: Duration = Duration::from_secs(1);
 /// How often the program checks whether all notices are sent.
 const LOOK_EVERY: Duration = Duration::from_millis(20);

@@ -104,7 +104,8 @@ impl NewRun<'_> {
                 }
                 let tiers = self.other_tiers();
                 let pools: Vec<_> = survey.load.groups().iter().map(|group| group.pool.clone()).collect();
-                // A tier whose limits do not differ is left out, for example if the user has set all limits.
+                // A tier with the same limits as the current tier is left out, for example if the user has set all
+                // limits.
                 let is_other = |limits: &dyn Fn(&PoolId) -> RateLimits| {
                     pools.iter().any(|pool| limits(pool) != (question.setting.limits_of)(pool))
                 };

@@ -24,8 +24,8 @@ use crate::runner::input::Survey;
 /// The factor by which `max_tokens` is raised for truncated answers.
 const MORE: u32 = 4;
 
-/// Returns `max_tokens` for answers that were truncated at `before` tokens: four times as many, or the highest number
-/// that all these models accept, if that number is lower.
+/// Returns `max_tokens` for answers that were truncated at `before` tokens. It is the lower of two numbers: four times
+/// `before`, and the highest number that all these models accept.
 pub(super) fn raised<'a>(before: u32, models: impl Iterator<Item = &'a str>, catalog: &Catalog) -> u32 {
     let accepted = models.filter_map(|name| Some(catalog.model(name)?.max_output_tokens)).min();
     before.saturating_mul(MORE).min(accepted.unwrap_or(u32::MAX))
@@ -146,7 +146,7 @@ impl NewRun<'_> {
     }
 
     /// Returns the command that runs rows with truncated answers again, with a higher `max_tokens`. The new value is
-    /// four times the old value, or the highest value that all models of the run accept, if that value is lower.
+    /// the lower of two values: four times the old value, and the highest value that all models of the run accept.
     /// Returns `None` if the new value would not be higher, or if the command would not recognize the rows.
     pub(super) fn longer_command(&self, survey: &Survey, catalog: &Catalog) -> Option<PrintedCommand> {
         let is_recorded = self.paths.results.is_some() && !recorded_rows(&self.config).is_empty();

@@ -1,8 +1,9 @@
 //! Steers a run in progress: changes its settings, or pauses or stops the run.
 //!
-//! The settings of a run can change for three reasons: the command `ctl`, the signal USR2, and `--schedule`. For each
-//! setting, the latest change counts. One thread ([`thread`]) handles all changes, so no locks are needed. The thread
-//! owns the current settings ([`wheel`]), and sends orders to the loop over the channel of interrupts.
+//! The settings of a run can change for three reasons: the command `ctl`, the signal USR2, and `--schedule`. If a
+//! setting was changed several times, the latest change is used. One thread ([`thread`]) handles all changes, so no
+//! locks are needed. The thread owns the current settings ([`wheel`]), and sends orders to the loop over the channel of
+//! interrupts.
 
 mod settings;
 mod thread;

@@ -19,8 +19,8 @@ use crate::source::Template;
 const EVERY: Duration = Duration::from_millis(100);
 /// The time limit for filling in a row, in checks. 100 checks take ten seconds, ten times as long as the fuel allows.
 const LOOKS: u32 = 100;
-/// The most memory that filling in one row is allowed to add, in KiB. A template that uses the largest prompt and all
-/// its fuel needs half of this memory.
+/// Filling in one row can add at most this much memory, in KiB. A template that uses the largest prompt and all its
+/// fuel needs half of this memory.
 const MOST_KIB: u64 = 512 << 10;
 
 /// Watches a template until the program exits. Stops the program if filling in a row takes too long or too much memory.

@@ -51,7 +51,7 @@ fn of_tier(catalog: &Catalog, tier: Tier, faults: Option<&TextFile>, answers: Op
     Ok(config)
 }
 
-/// Returns a simulated API with the properties that the flags of `simulate` set.
+/// Returns a simulated API with the properties from the flags of `simulate`.
 ///
 /// # Errors
 /// Fails if the fault file or the answer file can't be used (the message names the line and the field), or if no model

@@ -117,8 +117,8 @@ fn progress_rows(state: State, shown: &Shown) -> Vec<ListRow> {
     rows
 }
 
-/// Returns what the run is doing, in words. A reason that this version of the program does not know, because a later
-/// version wrote it, is shown as it is.
+/// Returns what the run is doing, in words. A later version of the program may have written a reason that this version
+/// does not know. Such a reason is shown unchanged.
 fn now_words(reason: &str) -> String {
     doing_words_of(reason).map_or_else(|| escape(reason).into_owned(), str::to_owned)
 }

@@ -10,7 +10,7 @@ use crate::report::text::{escape, plural};
 use crate::watch::files::Found;
 use crate::watch::status::{Shown, read_status};
 
-/// The age at which an unfinished status means that the run was killed. The age of the status is used only on file
+/// If an unfinished status has at least this age, the run counts as killed. The age of the status is used only on file
 /// systems without locks.
 const FRESH: SignedDuration = SignedDuration::from_secs(30);
 
@@ -81,7 +81,7 @@ impl Looked {
         self.results.display().to_string()
     }
 
-    /// Returns the parts of the status file that people see; `None` if it can't be read.
+    /// Returns the parts of the status file that people see; `None` if the file can't be read.
     pub(super) fn shown(&self) -> Option<&Shown> {
         self.status.as_ref().map(|(_, shown)| shown)
     }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 const AT_ONCE: usize = 8;
 /// The wait after a rejected or failed request, if the server does not say how long to wait.
 const BACKOFF: Duration = Duration::from_secs(1);
-/// The longest time between two requests, unless a limit that the server reports requires a longer time.
+/// The longest time between two requests. Only a limit from the server can make this time longer.
 const LONGEST_GAP: Duration = Duration::from_secs(5);
 /// How long the program waits for another count before it stops asking the server.
 const PATIENCE: Duration = Duration::from_secs(120);

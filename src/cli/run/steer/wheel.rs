@@ -33,8 +33,8 @@ pub(super) struct Wheel {
     catalog: Arc<Catalog>,
     /// The number of open files that a request in flight needs.
     files: usize,
-    /// A model in the rows that has no price; the inner `None` if all models have one. The outer `None` is for a pipe,
-    /// because its rows are not known.
+    /// A model in the rows that has no price. The inner `None` means that all models have a price. The outer `None` is
+    /// for a pipe, because its rows are not known.
     unpriced: Option<Option<Arc<str>>>,
     /// The windows of `--schedule` (periods with other settings), and whether each window was open when the thread last
     /// looked at the clock.
@@ -104,7 +104,7 @@ impl Wheel {
 
     /// Returns the value that the schedule now gives a setting. If several open windows contain the setting, the last
     /// window on the command line counts. If no open window contains the setting, the field `to` of the result is
-    /// `None`, which means the value of flags and files.
+    /// `None`. The value from flags and files is then used.
     fn of_schedule(&self, name: &'static str) -> Change {
         let open = self.windows.iter().rev().filter(|(_, is_open)| *is_open);
         let found = open.flat_map(|(window, _)| &window.settings).find(|change| change.name == name);
