@@ -290,8 +290,8 @@ impl Journal {
         self.writer.backlog_bytes()
     }
 
-    /// Returns how many appended bytes may not be written yet. The number can be large if the reader of standard output
-    /// is slow.
+    /// Returns how many appended bytes are possibly not written yet. The number can be large if the reader of standard
+    /// output is slow.
     pub(crate) fn unwritten_bytes(&self) -> usize {
         self.writer.unwritten_bytes()
     }
