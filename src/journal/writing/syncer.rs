@@ -88,7 +88,7 @@ impl Syncer {
         Ok(SyncThread { syncer, thread: Some(thread) })
     }
 
-    /// Adds bytes to the backlog that the writer has accepted and will write later.
+    /// Adds bytes to the backlog: the writer has accepted them, and will write them later.
     pub(super) fn note_taken(&self, bytes: usize) {
         self.backlog.fetch_add(bytes, Ordering::Relaxed);
     }

@@ -101,8 +101,8 @@ fn code(json: &Value) -> Option<String> {
     }
 }
 
-/// Returns the waiting time, in seconds, that the body of one of Cloudflare's own errors states. Waiting times of more
-/// than a day are ignored.
+/// Returns the waiting time, in seconds, from the body of one of Cloudflare's own errors. Waiting times of more than a
+/// day are ignored.
 fn retry_after(json: &Value) -> Option<Duration> {
     let seconds = json.get("retry_after")?.as_u64()?;
     (1..=86_400).contains(&seconds).then(|| Duration::from_secs(seconds))
