@@ -65,8 +65,8 @@ pub struct Manifest {
     /// credential or the base URL.
     #[serde(default)]
     pub settings: Map<String, Value>,
-    /// A map from flag names to the settings for reading rows and making requests from them. The values of the settings
-    /// are not checked here.
+    /// A map from flag names to the settings for reading rows and for making requests from the rows. The values of the
+    /// settings are not checked here.
     #[serde(default)]
     pub rows: Map<String, Value>,
     /// The output that is made from the results; `None` if the results file is the output.

@@ -3,7 +3,7 @@
 //!
 //! The slots are in the file `inflight` in the run folder. The file begins with a header that contains the id of the
 //! run. The header is followed by slots of 64 bytes, one for each request in flight. A slot is filled before its
-//! request is sent, so it survives a process crash. The slot is freed when the line of its row is durable. A slot
+//! request is sent, so the slot survives a process crash. The slot is freed when the line of its row is durable. A slot
 //! contains the row, and the most that all requests for the row together can have cost. In earlier versions, slots
 //! contained no amount.
 //!

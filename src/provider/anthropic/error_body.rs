@@ -86,7 +86,7 @@ fn failure(json: &Value, head: &ReplyHead, body: &[u8]) -> Failure {
 fn kind(json: &Value, head: &ReplyHead) -> Option<String> {
     let string = |pointer: &str| json.pointer(pointer).and_then(Value::as_str);
     let bare = || string("/type").filter(|kind| *kind != "error");
-    // LiteLLM writes a kind that it does not know as "None".
+    // LiteLLM writes "None" for a kind that it does not know.
     let named = ["/error/type", "/error/status"].into_iter().find_map(string).or_else(bare);
     let named = named.filter(|kind| *kind != "None").and_then(text::name);
     named.or_else(|| aws::name_in_body(json)).or_else(|| aws::name_in_head(head))
