@@ -50,7 +50,7 @@ pub(crate) struct Recovery<'a> {
     paths: &'a RunPaths,
     run: &'a str,
     access: Access,
-    /// Rows whose answers have one of these qualities are asked again.
+    /// Rows whose answers have one of these qualities are run again.
     rerun: &'a [Quality],
     pub(crate) recovered: Recovered,
 }

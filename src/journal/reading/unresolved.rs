@@ -73,7 +73,7 @@ impl Unresolved {
 
     /// Replaces the entry of a row, because a later line of the row (an entry or an answer) was found. If the entry
     /// belongs to an unfinished row and the later line is about another request, returns the charges of the entry. If
-    /// the later line is about the same request, it already contains these charges.
+    /// the later line is about the same request, the later line already contains these charges.
     fn replace(&mut self, row: RowId, by: Option<Entry>) -> Charges {
         let old = match by {
             Some(entry) => self.rows.insert(row.label, entry),

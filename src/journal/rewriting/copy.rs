@@ -89,7 +89,7 @@ impl<'a> LineCopy<'a> {
     }
 }
 
-/// Copies a part of a file to the offset `to` of another file. Returns the offset after the copy.
+/// Copies a part of a file to the offset `to` of another file. Returns the offset at which the copy ends.
 pub(super) fn copy_range(
     file: &dyn DiskFile,
     path: &Path,
