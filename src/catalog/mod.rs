@@ -164,8 +164,8 @@ impl Catalog {
         prices
     }
 
-    /// Returns the class of this model: the models that share its limits. A model that is not in the catalog is alone
-    /// in a class with the model's name.
+    /// Returns the class of this model: the models that share its limits. A model that is not in the catalog has a
+    /// class of its own, named like the model.
     pub(crate) fn class_of(&self, name: &str) -> ModelClass {
         self.model(name).map_or_else(|| ModelClass(name.into()), |model| model.class.clone())
     }
@@ -470,7 +470,7 @@ mod tests {
     fn the_limits_of_retired_classes_stay_in_the_tables() {
         let catalog = Catalog::builtin();
 
-        // Limits per minute at tiers 1 to 4 and at start, build and scale: requests, thousands of input tokens, and
+        // Limits per minute at the tiers 1, 2, 3, 4, start, build and scale: requests, thousands of input tokens, and
         // thousands of output tokens.
         let haiku = [(50, 50, 10), (1_000, 100, 20), (2_000, 200, 40), (4_000, 400, 80)];
         let sonnet = [(50, 20, 8), (1_000, 40, 16), (2_000, 80, 32), (4_000, 200, 80)];

@@ -123,7 +123,7 @@ pub struct Model {
     pub max_output_tokens: u32,
     /// The model's tokenizer.
     pub family: TokenizerFamily,
-    /// Whether the API answers 400 to a request to this model that changes a sampling parameter from its default value.
+    /// Whether the API answers 400 if a request to this model changes a sampling parameter from its default value.
     pub rejects_sampling: bool,
     /// Whether the API can make the model follow a JSON schema, through `output_config.format` and `strict` tools.
     /// Source: API documentation, "Structured outputs" (2026), and `capabilities.structured_outputs` of the Models API,

@@ -10,7 +10,7 @@ use crate::domain::{Caching, Lane, Money, Terms, Usage, UsageBound};
 pub struct PriceStep {
     /// The prompt length above which the step applies, in tokens. Cached tokens are part of the length.
     pub above_prompt_tokens: u64,
-    /// The price of input that is neither written to a cache nor read from one.
+    /// The price of input that is neither written to a cache nor read from a cache.
     pub input: Money,
     /// Output tokens.
     pub output: Money,
@@ -45,7 +45,7 @@ impl PriceStep {
 
     /// Returns the highest price that one input token can cost.
     ///
-    /// Without cache marks, a prompt is neither written to a cache nor read from one.
+    /// Without cache marks, a prompt is neither written to a cache nor read from a cache.
     fn dearest_input(&self, caching: Caching) -> Money {
         match caching {
             Caching::None => self.input,

@@ -96,7 +96,7 @@ pub(crate) enum KeyHeader {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PlaceFacts {
-    /// The name of the place, which is also the key that sets it in the provider's table of the configuration file.
+    /// The name of the place. The provider's table in the configuration file sets the place under this name.
     pub(crate) name: String,
     /// The environment variables that can contain the value of the place.
     pub(crate) variables: Vec<String>,

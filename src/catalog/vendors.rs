@@ -33,7 +33,8 @@ const VENDORS: [(&str, &[&str]); 9] = [
     ("Amazon", &["amazon.", "nova-micro", "nova-lite", "nova-pro", "titan-"]),
 ];
 
-/// Returns the vendor of a model whose name certainly belongs to another vendor. Returns `None` for every other name.
+/// Returns the vendor to which the model name certainly belongs, if this vendor is not Anthropic. Returns `None` for
+/// every other name.
 pub(crate) fn vendor_of(model: &str) -> Option<&'static str> {
     let name = model.to_ascii_lowercase();
     if name.contains("claude") {

@@ -56,7 +56,7 @@ pub enum JournalError {
         /// The path.
         path: PathBuf,
     },
-    /// The path of an output led to a different file at each attempt to open and lock it.
+    /// The path of an output led to a different file at each attempt to open and lock the output.
     #[error("another program keeps replacing {}; stop it, or name another file", path.display())]
     Unsteady {
         /// The path.
@@ -220,7 +220,7 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("{shown:?}")
 }
 
-/// Returns the advice for a provider with a changed address: how to put its answers into the same results anyway.
+/// Returns advice for a provider whose address has changed: how to put its answers into the same results anyway.
 fn moved(provider: &str) -> String {
     let name = quoted(provider);
     format!("; to keep answers of both servers in one file, give the second provider another name than {name}")

@@ -44,7 +44,7 @@
 //!
 //! Invariants:
 //! - A row is done when its line is synced. A row is not reported as done before its line is synced ([`Commit::UpTo`]).
-//! - A run only appends to its files, with two exceptions: repair can shorten a file, and repair, compaction and the
+//! - A run only appends to its files, with two exceptions. Repair can shorten a file. Repair, compaction and the
 //!   removal of superseded answers can replace a whole file. Files of other programs are never changed. Foreign bytes
 //!   at the end of a file are copied to another file before they are removed.
 //! - A run uses only files that belong to its user. Each file is checked after it is opened (`disk/trust.rs`). A run
@@ -145,7 +145,7 @@ pub struct Journal {
     learned: Option<LearnedLimits>,
     /// Whether an empty error log is removed at the end of the run. An empty log is removed in three cases: this run
     /// created the log, the log has the default name for these results, or results go to standard output. In all other
-    /// cases, an empty log stays beside its results, because the user named it for `resume`.
+    /// cases, an empty log stays beside its results, because the user named this log for `resume`.
     is_log_ours: bool,
     _lock: Option<Lock>,
 }
@@ -290,8 +290,8 @@ impl Journal {
         self.writer.backlog_bytes()
     }
 
-    /// Returns how many appended bytes may not be written yet. The number can be large if the reader of standard output
-    /// is slow.
+    /// Returns how many appended bytes are possibly not written yet. The number can be large if the reader of standard
+    /// output is slow.
     pub(crate) fn unwritten_bytes(&self) -> usize {
         self.writer.unwritten_bytes()
     }

@@ -7,7 +7,7 @@ pub enum Start {
     #[default]
     Continue,
     /// Begins a new run (`--fresh`). Files of earlier runs are renamed to `<name>.old-<run>`, where `<run>` is the id
-    /// of this run. They are never removed, because they contain answers that were paid for.
+    /// of this run. These files are never removed, because they contain answers that were paid for.
     Fresh,
     /// Runs the rows of an error log again (`resume`). The log is compacted first.
     Resume,

@@ -38,7 +38,7 @@ pub enum BatchCall<'a> {
     },
     /// Asks the API to cancel a batch. The batch ends some time later.
     Cancel(&'a str),
-    /// Deletes a batch that has ended, with its results.
+    /// Deletes a batch that has ended, and deletes its results too.
     Delete(&'a str),
 }
 

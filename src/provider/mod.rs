@@ -96,7 +96,7 @@ pub trait Provider: Send + Sync + 'static {
     fn read_head(&self, head: &ReplyHead, now: &dyn Fn() -> jiff::Timestamp) -> HeadNews;
 
     /// Returns the decoder for a response with this head. The decoder depends on the head and not on the request,
-    /// because a server can answer a request for a stream with plain JSON.
+    /// because a server can send plain JSON although the request asks for a stream.
     fn decoder(&self, head: &ReplyHead) -> Box<dyn Decoder>;
 
     /// Returns the verdict on a reply: what it means for its row, for its pool (the requests that share its limits),

@@ -100,7 +100,7 @@ impl Splice {
         Self { at: bytes.start, leave_out: bytes.len(), text: text.into() }
     }
 
-    /// Returns the offset after the bytes that the splice replaces.
+    /// Returns the offset at which the replaced bytes end.
     fn end(&self) -> usize {
         self.at + self.leave_out
     }
@@ -113,7 +113,7 @@ impl Body {
     }
 
     /// Returns a body that is read from a source while it is sent. Sending the body has no time limit, but it must not
-    /// stall. The time limit of the request begins again after the body has been sent.
+    /// stall. The time limit of the request begins again when the body has been sent.
     pub fn from_source(source: Arc<dyn BodySource>) -> Self {
         Self { source: Some(source), ..Self::default() }
     }
@@ -122,7 +122,7 @@ impl Body {
     /// new splice has no effect if an earlier splice leaves out the bytes around its offset.
     ///
     /// # Panics
-    /// Panics if the splice ends after the end of the body's own bytes, or if it leaves out bytes that have earlier
+    /// Panics if the splice goes beyond the end of the body's own bytes, or if it leaves out bytes that have earlier
     /// splices. This function also panics if the body is read from a source.
     #[must_use]
     pub fn with(mut self, splice: Splice) -> Self {

@@ -1,8 +1,8 @@
 //! The local file system.
 //!
 //! A missing file is created with `O_EXCL`. An existing file is opened without following a link and without waiting,
-//! and is checked after that. The name is also checked before the file is opened, because some devices do something as
-//! soon as they are opened.
+//! and is then checked. The name is also checked before the file is opened, because some devices do something as soon
+//! as they are opened.
 //!
 //! On Windows, only one process at a time can have a file open for writing. Other processes can still read, rename and
 //! replace the file. So no locks are used on Windows. A lock on Windows would also prevent people from reading their

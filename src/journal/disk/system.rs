@@ -36,7 +36,7 @@ mod unix {
         options
     }
 
-    /// Opens a folder. Fails if the path leads to something else.
+    /// Opens a folder. Fails if the path does not lead to a folder.
     pub(crate) fn open_folder(path: &Path) -> io::Result<File> {
         let flags = OFlags::NOFOLLOW.union(OFlags::DIRECTORY);
         OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)
@@ -131,7 +131,7 @@ mod elsewhere {
         options
     }
 
-    /// Opens a folder. Fails if the path leads to something else.
+    /// Opens a folder. Fails if the path does not lead to a folder.
     pub(crate) fn open_folder(path: &Path) -> io::Result<File> {
         let mut options = to_read();
         #[cfg(windows)]

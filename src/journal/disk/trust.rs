@@ -13,10 +13,10 @@
 //! | results or error log in a folder that every user can write to, without the sticky bit | rejected | yes |
 //! | the user's own file or folder, if other users have rights to it | made private, with a note | |
 //!
-//! The table also applies to root: if root runs the program, it rejects files of other users. A folder that a group can
-//! write to is accepted, because its owner chose the group. On many systems, each user has a group of their own. The
-//! sticky bit prevents users from removing the files of other users. Other users can still add files to the folder, but
-//! this program does not use files of another user.
+//! The table also applies to root: when the user is root, the program rejects files of other users. A folder that a
+//! group can write to is accepted, because its owner chose the group. On many systems, each user has a group of their
+//! own. The sticky bit prevents users from removing the files of other users. Other users can still add files to the
+//! folder, but this program does not use files of another user.
 //!
 //! This module is pure: from what the system reports about a file, it decides whether this program is allowed to use
 //! the file.

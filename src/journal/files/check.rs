@@ -8,7 +8,7 @@ use crate::journal::error::JournalError;
 use crate::journal::start::Start;
 
 impl RunPaths {
-    /// Checks that the outputs can be created or opened, without changing anything.
+    /// Checks, without changing anything, that the outputs can be created or opened.
     ///
     /// An output must not be one of `inputs`. The only exception is the error log in a `resume`, which is both read and
     /// written. The content of the files is checked when the journal is opened.

@@ -28,7 +28,8 @@ pub(crate) const FORMAT_VERSION: u32 = 1;
 const NAME: &str = "manifest.json";
 
 /// The maximum size of a manifest in bytes; a larger file is not read. The size is enough for tens of thousands of
-/// inputs. The limit is needed because parsing a malicious manifest can take thirty times its size in memory.
+/// inputs. The limit is needed because a malicious manifest can need thirty times its size in memory while it is
+/// parsed.
 const MOST_BYTES: u64 = 4 << 20;
 /// The largest length of an origin, in bytes. The length is limited because messages show the origin.
 const ORIGIN_BYTES: usize = 512;
@@ -57,15 +58,15 @@ pub struct Manifest {
     /// The inputs.
     #[serde(default)]
     pub inputs: Vec<InputIdentity>,
-    /// The settings from flags that are part of every request.
+    /// The settings that come from flags and are part of every request.
     #[serde(default)]
     pub shape: RequestShape,
     /// A map from flag names to the values of other settings. The values are not checked here, and never include a
     /// credential or the base URL.
     #[serde(default)]
     pub settings: Map<String, Value>,
-    /// A map from flag names to the settings for reading rows and making requests from them. The values of the settings
-    /// are not checked here.
+    /// A map from flag names to the settings for reading rows and for making requests from the rows. The values of the
+    /// settings are not checked here.
     #[serde(default)]
     pub rows: Map<String, Value>,
     /// The output that is made from the results; `None` if the results file is the output.
@@ -107,7 +108,7 @@ pub struct InputIdentity {
     pub modified: Option<jiff::Timestamp>,
 }
 
-/// The settings from flags that are part of every request.
+/// The settings that come from flags and are part of every request.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RequestShape {
     /// The value of `--model`, or the default model.

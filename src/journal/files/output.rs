@@ -3,8 +3,8 @@
 //! A lock on a name is not enough, because two runs can share an error log, or can reach the same file by different
 //! names. So each file has a lock of its own, in addition to the lock of the run folder (`lock.rs`). The lock applies
 //! to the opened file. Another run may have replaced or removed that file before it was locked, so the name is checked
-//! again after locking. If a locked file is replaced, the new file is locked before it gets the name of the old one
-//! ([`Output::replace`]).
+//! again once the file is locked. If a locked file is replaced, the new file is locked before it gets the name of the
+//! old one ([`Output::replace`]).
 //!
 //! An existing file is locked before it is read. Missing files are created last, after all existing files are checked.
 //! If another program creates one of the missing files first, the run does not use it.

@@ -3,7 +3,7 @@
 //!
 //! The slots are in the file `inflight` in the run folder. The file begins with a header that contains the id of the
 //! run. The header is followed by slots of 64 bytes, one for each request in flight. A slot is filled before its
-//! request is sent, so it survives a process crash. The slot is freed when the line of its row is durable. A slot
+//! request is sent, so the slot survives a process crash. The slot is freed when the line of its row is durable. A slot
 //! contains the row, and the most that all requests for the row together can have cost. In earlier versions, slots
 //! contained no amount.
 //!
@@ -201,8 +201,8 @@ fn number(bytes: &[u8], at: usize) -> u64 {
     bytes[at..at + 8].iter().fold(0, |sum, &byte| (sum << 8) | u64::from(byte))
 }
 
-/// Returns the checksum of a slot. In an empty or half-written slot, the stored checksum is different. If the amount is
-/// zero, the checksum is the same as in earlier versions.
+/// Returns the checksum of a slot. In an empty or half-written slot, the stored checksum differs from this checksum. If
+/// the amount is zero, the checksum is the same as in earlier versions.
 fn checksum(row: RowId, pico: u64) -> u64 {
     row.label ^ row.key.rotate_left(32) ^ pico.rotate_left(16) ^ 0x736c_6f74_6f6b_2121
 }

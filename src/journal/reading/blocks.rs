@@ -25,7 +25,8 @@ const BLOCK_BYTES: u64 = 1 << 20;
 const BLOCKS_OF_ROUND: u64 = 30;
 /// The largest number of threads that read. More threads would not be faster, because the disk is the limit.
 const MOST_THREADS: usize = 8;
-/// If the last line of a block ends after the block, the rest of the line is read in steps of at least this many bytes.
+/// If the last line of a block goes beyond the block's end, the rest of the line is read in steps of at least this many
+/// bytes.
 const BEHIND_BYTES: usize = 64 << 10;
 /// The maximum number of bytes that a buffer keeps allocated after a huge line.
 const KEPT_BYTES: usize = 4 << 20;

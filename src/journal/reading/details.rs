@@ -137,7 +137,7 @@ fn failure_text(file: &dyn DiskFile, offset: u64, line: &mut Vec<u8>) -> Option<
     })
 }
 
-/// Parses a result line whose members are in any order, with its details.
+/// Parses a result line and its details. The members of the line can be in any order.
 pub(super) fn parse_any_detailed(line: &[u8]) -> Parsed<(ResultRecord<'_>, Details<'_>)> {
     let record = match parse_any_result(line) {
         Parsed::Record(record) => record,

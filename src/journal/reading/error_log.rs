@@ -37,8 +37,8 @@ type Named = (u64, Option<String>);
 ///
 /// # Errors
 /// - [`JournalError::Foreign`] or [`JournalError::ForeignLine`] if the file is not an error log.
-/// - [`JournalError::OtherResults`] if an entry does not belong to `output`, or belongs to other results than the first
-///   entry.
+/// - [`JournalError::OtherResults`] if an entry does not belong to `output`, or does not belong to the same results as
+///   the first entry.
 /// - [`JournalError::ResultsElsewhere`] if the log names a file outside its folder.
 /// - [`JournalError::Refused`], [`JournalError::Disk`].
 pub fn read_error_log(path: &Path, output: Option<&Path>, disk: &dyn Disk) -> Result<ErrorLog, JournalError> {

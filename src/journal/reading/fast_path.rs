@@ -90,7 +90,8 @@ pub(super) fn parse_result<'a>(line: &'a [u8], expected: Option<&[u8]>) -> Optio
     parse::<()>(line, expected).map(|(record, ())| record)
 }
 
-/// Parses a result line as [`parse_result`] does, and its details too. Also returns `None` if a detail has an escape.
+/// Parses a result line as [`parse_result`] does, and also parses its details. Also returns `None` if a detail has an
+/// escape.
 pub(super) fn parse_detailed(line: &[u8]) -> Option<(ResultRecord<'_>, Details<'_>)> {
     parse::<Detailed<'_>>(line, None)
         .and_then(|(record, detailed)| (!detailed.has_escape).then_some((record, detailed.details)))

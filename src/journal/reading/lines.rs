@@ -18,7 +18,7 @@ pub(crate) struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// Returns the offset after the line and its line break.
+    /// Returns the offset at which the next line begins.
     pub(crate) fn end(&self) -> u64 {
         self.offset + self.bytes.len() as u64 + u64::from(self.is_complete)
     }

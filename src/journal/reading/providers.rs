@@ -10,7 +10,7 @@ const NAME_BYTES: usize = 256;
 /// The number of answers of each provider.
 ///
 /// Nearly all lines name the same provider as the previous line. So the reader first checks whether the line has the
-/// same member, which is faster than parsing the member.
+/// member of the previous line, which is faster than parsing the member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AnswersBy {
     /// The name of each provider, as the lines spell it, and how many lines have this name. Escapes are not decoded.

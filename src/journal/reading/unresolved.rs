@@ -20,7 +20,7 @@ pub(crate) enum EntryKind {
     Rejected,
     /// The row could not be read.
     Broken,
-    /// The row is not finished: its last answer was not accepted, and it needs another request.
+    /// The row is not finished: its last answer was not accepted, and the row needs another request.
     Unfinished,
 }
 
@@ -73,7 +73,7 @@ impl Unresolved {
 
     /// Replaces the entry of a row, because a later line of the row (an entry or an answer) was found. If the entry
     /// belongs to an unfinished row and the later line is about another request, returns the charges of the entry. If
-    /// the later line is about the same request, it already contains these charges.
+    /// the later line is about the same request, the later line already contains these charges.
     fn replace(&mut self, row: RowId, by: Option<Entry>) -> Charges {
         let old = match by {
             Some(entry) => self.rows.insert(row.label, entry),
@@ -122,8 +122,8 @@ impl Unresolved {
 
     /// Removes the entries of rows that have an answer to the same request, or a later answer to another request.
     ///
-    /// Returns the charges of unfinished rows that are not also in the line of an answer. An answer line that is older
-    /// than the entry does not contain these charges, because the row was run again after this answer.
+    /// Of the charges of unfinished rows, returns those that are not also in the line of an answer. An answer line that
+    /// is older than the entry does not contain these charges, because the row was run again after this answer.
     pub(crate) fn remove_answered(&mut self) -> Charges {
         let mut charges = Charges::default();
         let absorbed = &mut self.absorbed;

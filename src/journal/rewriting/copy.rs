@@ -9,7 +9,7 @@ use crate::journal::disk::{Disk, DiskFailure, DiskFile, replace};
 use crate::journal::files::Output;
 use crate::journal::reading::Lines;
 
-/// How many bytes of lines are collected in memory before they are written in one go.
+/// How many bytes of lines are collected in memory before they are written together.
 const BUFFER_BYTES: usize = 1 << 20;
 /// The maximum number of bytes that are copied in one step.
 const COPY_BYTES: u64 = 1 << 20;
@@ -89,7 +89,7 @@ impl<'a> LineCopy<'a> {
     }
 }
 
-/// Copies a part of a file to the offset `to` of another file. Returns the offset after the copy.
+/// Copies a part of a file to the offset `to` of another file. Returns the offset at which the copy ends.
 pub(super) fn copy_range(
     file: &dyn DiskFile,
     path: &Path,

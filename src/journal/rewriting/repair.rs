@@ -1,7 +1,7 @@
 //! Repairs damaged files at the start of a run.
 //!
 //! Before the repair, a scan ([`crate::journal::reading`]) has found the damaged parts. What the repair does depends on
-//! where the damage is and of what kind:
+//! the place and the kind of the damage:
 //!
 //! | where | what is there | what happens |
 //! |---|---|---|

@@ -15,7 +15,8 @@ use crate::journal::disk::DiskFailure;
 use crate::sink::Log;
 
 /// Time from the beginning of one write to the beginning of the next. Without a pause, each iteration of the run's loop
-/// would need a thread switch and a system call, which together take a quarter as long as sending its requests.
+/// would need a thread switch and a system call. Together, these take a quarter of the time that the iteration needs to
+/// send its requests.
 const WRITE_EVERY: Duration = Duration::from_millis(10);
 /// A write begins immediately if this many bytes (about two hundred lines) are waiting.
 const WRITE_BYTES: usize = 256 << 10;

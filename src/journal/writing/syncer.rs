@@ -5,8 +5,8 @@
 //! durable. A sync begins sooner if there is much to sync, or if the run is only waiting for its lines to become
 //! durable.
 //!
-//! After a failed write or sync, no more lines are accepted. If a write failed, all lines that were written before it
-//! are still synced and reported, and only then is the failure reported.
+//! After a failed write or sync, no more lines are accepted. If a write failed, all lines that were written earlier are
+//! first synced and reported. Then the failure is reported.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -88,7 +88,7 @@ impl Syncer {
         Ok(SyncThread { syncer, thread: Some(thread) })
     }
 
-    /// Adds bytes to the backlog that the writer has accepted and will write later.
+    /// Adds bytes to the backlog: the writer has accepted them, and will write them later.
     pub(super) fn note_taken(&self, bytes: usize) {
         self.backlog.fetch_add(bytes, Ordering::Relaxed);
     }

@@ -125,7 +125,7 @@ impl Writer {
             }
     }
 
-    /// Returns how many appended bytes may not be written yet.
+    /// Returns how many appended bytes are possibly not written yet.
     pub(crate) fn unwritten_bytes(&self) -> usize {
         match &self.mode {
             Mode::Inline { .. } | Mode::Files { .. } => self.lines.len(),

@@ -86,7 +86,7 @@ fn failure(json: &Value, head: &ReplyHead, body: &[u8]) -> Failure {
 fn kind(json: &Value, head: &ReplyHead) -> Option<String> {
     let string = |pointer: &str| json.pointer(pointer).and_then(Value::as_str);
     let bare = || string("/type").filter(|kind| *kind != "error");
-    // LiteLLM writes a kind that it does not know as "None".
+    // LiteLLM writes "None" for a kind that it does not know.
     let named = ["/error/type", "/error/status"].into_iter().find_map(string).or_else(bare);
     let named = named.filter(|kind| *kind != "None").and_then(text::name);
     named.or_else(|| aws::name_in_body(json)).or_else(|| aws::name_in_head(head))
@@ -101,8 +101,8 @@ fn code(json: &Value) -> Option<String> {
     }
 }
 
-/// Returns the waiting time, in seconds, that the body of one of Cloudflare's own errors states. Waiting times of more
-/// than a day are ignored.
+/// Returns the waiting time, in seconds, from the body of one of Cloudflare's own errors. Waiting times of more than a
+/// day are ignored.
 fn retry_after(json: &Value) -> Option<Duration> {
     let seconds = json.get("retry_after")?.as_u64()?;
     (1..=86_400).contains(&seconds).then(|| Duration::from_secs(seconds))

@@ -83,7 +83,7 @@ struct Values<'a> {
     x_should_retry: Single<'a>,
     request_id: Single<'a>,
     x_request_id: Single<'a>,
-    /// The id that a platform other than the Claude API gave the request.
+    /// The request's id at a platform other than the Claude API.
     platform_id: Single<'a>,
 }
 

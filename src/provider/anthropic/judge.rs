@@ -202,8 +202,8 @@ fn obey_should_retry(verdict: Verdict, status: u16, should_retry: Option<bool>) 
     }
 }
 
-/// Returns the reason to stop a run when the server says that the API is at another address. No row causes a redirect,
-/// so the whole run stops. Nothing is sent to the other address, because the key would be sent along.
+/// For a reply that names another address of the API, returns the reason to stop the run. No row causes a redirect, so
+/// the whole run stops. Nothing is sent to the other address, because the key would be sent along.
 fn redirect(failure: Failure, head: &ReplyHead) -> HaltReason {
     let location = head.headers.get(LOCATION).and_then(|value| value.to_str().ok());
     // The body of the redirect is not kept, because it repeats the whole address, including the parts that this
@@ -211,8 +211,8 @@ fn redirect(failure: Failure, head: &ReplyHead) -> HaltReason {
     HaltReason::Redirect { to: location.and_then(place), failure: Failure { message: String::new(), ..failure } }
 }
 
-/// Returns the address to which a redirect leads: scheme, host, port and path. If the server stays the same, returns
-/// only the path.
+/// Returns the address to which a redirect leads: scheme, host, port and path. If the redirect stays on the same
+/// server, returns only the path.
 ///
 /// User name, password, query and fragment are left out, because they can contain secrets.
 fn place(location: &str) -> Option<String> {

@@ -6,14 +6,14 @@ use crate::domain::Params;
 use crate::domain::json::{write_json_str, write_on_one_line};
 
 /// The maximum number of members of an object. Real objects of a stream have fewer than a hundred members. An object
-/// with far more members would be an attack: a look-up compares all names, so many members would make it slow.
+/// with far more members would be an attack, because a look-up compares all names and would become slow.
 pub(super) const MOST_MEMBERS: usize = 256;
 
 /// Reads a JSON object without parsing the values of its members.
 ///
 /// # Errors
 /// Returns an error if the text is not an object, or if the object has more than 256 members. Two members with the same
-/// name are an error too, because readers of JSON do not agree on which of the two they use.
+/// name are an error too, because readers of JSON do not agree on which of the two counts.
 pub(super) fn parse(json: &str) -> Result<Params, serde_json::Error> {
     Params::of_object_if(json, |members, name| match () {
         () if members.0.len() == MOST_MEMBERS => Err("an object of a stream has more than 256 members".to_owned()),
@@ -50,7 +50,8 @@ pub(super) fn write(members: &Params, out: &mut Vec<u8>, mut real: impl FnMut(&s
 /// string.
 ///
 /// Escaped pieces of a string can be joined without decoding them, so the joined string is spelled as the server
-/// spelled it. An escaped character is whole again after the join if its two halves came in different pieces.
+/// spelled it. If the two halves of an escaped character came in different pieces, the joined string has the whole
+/// character.
 pub(super) fn inside_quotes(json: &str) -> Option<&str> {
     json.strip_prefix('"')?.strip_suffix('"')
 }

@@ -142,7 +142,7 @@ mod tests {
 
     use super::*;
 
-    /// A page of limits: the example of the API documentation, with a group without models added.
+    /// A page of limits: the example of the API documentation, to which a group without models was added.
     const PAGE: &str = r#"{"data":[{"type":"rate_limit","id":"x","group":{"type":"model_group","id":"rlg_01VPTCmyiu5ZLsWkcxYG2pY8","display_name":"Claude Sonnet 4.x"},"models":["claude-sonnet-4-6","claude-sonnet-4-5"],
       "limits":[{"type":"requests_per_minute","value":1000},{"type":"input_tokens_per_minute_cache_aware","value":2000000},{"type":"output_tokens_per_minute","value":400000}]},
       {"type":"rate_limit","id":"y","group":{"type":"batch"},"models":null,"limits":[{"type":"enqueued_batch_requests","value":200000}]}],"next_page":null}"#;

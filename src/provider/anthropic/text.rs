@@ -16,8 +16,8 @@ pub(super) fn excerpt(body: &[u8]) -> String {
 /// Returns `text` on one line and shortened to 4 KiB, without control characters and without anything that looks like a
 /// key.
 ///
-/// A server can send back what it received, so everything that begins like a key is removed from its messages,
-/// including keys of other people. The exact key that was sent is removed later, in every encoding and from every text,
+/// A server can send back what it received, so everything that begins like a key is removed from its messages. Keys of
+/// other people are removed too. The exact key that was sent is removed later, in every encoding and from every text,
 /// by [`crate::domain::Secrets`]. If this function cuts the text in the middle of the key, a part of the key stays.
 /// [`crate::domain::Secrets`] finds such a part if it has at least twelve characters.
 pub(super) fn clean(text: &str) -> String {

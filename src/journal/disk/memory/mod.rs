@@ -4,9 +4,9 @@
 //! failure have different effects:
 //!
 //! - After a process crash, everything that was written is still there.
-//! - After a power failure, everything that was synced is still there. Each later write is kept, lost, truncated to a
-//!   multiple of 512 bytes, or has zeros in some pieces. An earlier write can be lost although a later write is kept.
-//!   Of the name changes after the last sync, only the first few are kept.
+//! - After a power failure, everything that was synced is still there. Each later write is kept, is lost, is truncated
+//!   to a multiple of 512 bytes, or has zeros in some pieces. An earlier write can be lost although a later write is
+//!   kept. Of the name changes after the last sync, only the first few are kept.
 //!
 //! Paths are plain keys: there are no links, and `.` and `..` have no special meaning. Every folder exists, and every
 //! file belongs to the caller.
@@ -39,8 +39,7 @@ impl MemDisk {
         self.state().changes
     }
 
-    /// Makes the change with the number `at` fail, and no other change. Change numbers start at 0 when the disk is
-    /// created.
+    /// Makes only the change with the number `at` fail. Change numbers start at 0 when the disk is created.
     pub fn fail_at(&self, at: u64, kind: io::ErrorKind) {
         self.state().fault = Some(Fault::Once { at, kind });
     }

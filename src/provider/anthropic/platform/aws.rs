@@ -4,7 +4,7 @@
 //! member `__type`. The Messages endpoints also send errors in the form of the Claude API, and these mean the same as
 //! at the Claude API.
 //!
-//! AWS answers a request to an unknown path with status 200 and a body that names `UnknownOperationException`.
+//! If the path of a request is unknown, AWS answers with status 200 and a body that names `UnknownOperationException`.
 //!
 //! AWS sends no headers about limits, and often no `retry-after`. If the tokens per day are used up, the program stops
 //! using the account. Waiting a few minutes would not help, and the platform does not say when the quota is renewed.

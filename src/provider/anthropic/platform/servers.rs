@@ -1,8 +1,8 @@
 //! Errors of other servers that speak the Messages API: vLLM, SGLang, llama.cpp, Ollama, LM Studio, Microsoft Foundry.
 //!
 //! The error bodies of these servers have several forms, and their statuses differ from the API's. For example, a
-//! prompt that is too long can lead to a 500, and a missing model to a 400. So the text of the message decides what an
-//! error means.
+//! prompt that is too long can lead to a 500, and a missing model can lead to a 400. So the text of the message decides
+//! what an error means.
 //!
 //! Sources: vllm-project/vllm#46688, ggml-org/llama.cpp#15780, #17570 and #19774, anthropics/claude-code#67179, ollama/ollama (`server/routes.go`), Microsoft Foundry,
 //! "Deploy and use Claude models" (2026).
