@@ -121,8 +121,8 @@ pub fn a_collected_batch_is_not_mistaken_for_a_lost_batch() {
 }
 
 /// Somebody else creates batches of the same size at the same moment. The run can mistake a batch of somebody else for
-/// its own. The run never cancels such a batch, and forgets the batch after it has ended. After that, the run finds its
-/// own batch. If its own batch does not exist, the run submits the rows again.
+/// its own. The run never cancels such a batch. When the batch has ended, the run forgets the batch. After that, the
+/// run finds its own batch. If its own batch does not exist, the run submits the rows again.
 pub fn foreign_batches_of_the_same_size() {
     for (effect, told) in [("true", 0), ("false", 20)] {
         let faults = format!(

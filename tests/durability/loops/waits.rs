@@ -49,7 +49,7 @@ pub fn told(rows: u64) -> Judgement {
     run(sim(RateLimits::NONE, faults), || support::config(RateLimits::NONE, Window::fixed(32), 1), rows)
 }
 
-/// Plays a run in which refusals have the nonsensical `retry-after` in `value`.
+/// Plays a run in which refusals have the `retry-after` header `value`, which makes no sense.
 pub fn nonsense(value: &str) -> Judgement {
     let faults =
         format!(r#"{{"seed":5,"rules":[{{"status":429,"share":0.3,"draw":"attempt","retry_after":{value:?}}}]}}"#);

@@ -52,7 +52,7 @@ pub const PLACES: &[Place] = &[
     place("lines of the simulator", 100, LONG, simulator),
 ];
 
-/// Returns whether the terminal has few columns in this turn, so that the program wraps lines.
+/// Returns whether the terminal of this turn has so few columns that the program wraps lines.
 pub fn breaks_lines(turn: usize) -> bool {
     turn % 3 == 1
 }
