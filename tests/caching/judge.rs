@@ -14,8 +14,8 @@ use super::play::{Played, Session};
 pub const MOST_COST: f64 = 1.03;
 /// The longest allowed time, as a multiple of the time on a warm cache.
 pub const MOST_TIME: f64 = 1.02;
-/// The longest allowed time if most of the input is cached, as a multiple of the least time that the limits on requests
-/// and output allow.
+/// The longest allowed time if most of the input is cached, as a multiple of the least time. The limits on requests and
+/// output set the least time.
 pub const MOST_TIME_OF_LIMITS: f64 = 1.05;
 /// The largest cost that any rows are allowed to have, as a multiple of the cost without a cache.
 pub const MOST_OF_PLAIN: f64 = 1.01;
