@@ -233,7 +233,7 @@ impl Case {
         // Ends the request tasks, as if the clients had disconnected.
         drop(runtime);
         let mut model = lock(&model);
-        // Asking for statistics makes the API finish the requests that it is still processing.
+        // When the API is asked for statistics, it finishes the requests that it is still processing.
         model.stats(Instant::from_secs(1_000_000));
         let books = model.books();
         let (calls, usd) = books.by_id.values().fold((0, 0.0), |(calls, usd), own| (calls + own.calls, usd + own.usd));

@@ -2,11 +2,11 @@
 //! simulated API must be within this bound. The cost of every other usage that is possible for the request must also be
 //! within this bound.
 //!
-//! There are two judges. The first judge is the simulator, which counts tokens with its own code. The test also
-//! multiplies this count, up to the highest possible count: one token per byte. The second judge is the most expensive
-//! usage that is possible. This usage has one token per byte of text. All tokens are written to the cache with the
-//! longest lifetime that the cache marks name. Each turn of a tool that the API runs uses a whole context window. This
-//! file computes the cost of each usage with its own code.
+//! There are two judges. The first judge is the simulator, which counts tokens with its own code. The test also uses
+//! larger counts, up to the highest possible count: one token per byte. The second judge is the most expensive usage
+//! that is possible. This usage has one token per byte of text. All tokens are written to the cache with the longest
+//! lifetime that the cache marks name. Each turn of a tool that the API runs uses a whole context window. This file
+//! computes the cost of each usage with its own code.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -202,7 +202,7 @@ fn send(api: &mut Model, body: &[u8], now: Instant) {
     headers.insert("x-api-key", HeaderValue::from_static("k"));
     headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
     api.arrive(&Request { method: &Method::POST, path: "/v1/messages", query: None, headers: &headers, body }, now);
-    // Reading the statistics makes the API finish and bill the answers that are due.
+    // When the statistics are read, the API finishes and bills the answers that are due.
     api.stats(now);
 }
 

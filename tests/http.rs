@@ -1120,9 +1120,9 @@ fn until_client_hangs_up(stream: &mut TcpStream) -> std::io::Result<()> {
 #[derive(Debug)]
 struct Pattern {
     bytes: u64,
-    /// The position in the body after which reads fail.
+    /// The position at which the readable part of the body ends.
     stops_at: u64,
-    /// Whether a read after the position `stops_at` finds the end of the body instead of failing.
+    /// Whether a read beyond `stops_at` finds the end of the body. If this is false, such a read fails.
     is_short: bool,
     read_to: AtomicU64,
     largest_read: AtomicUsize,

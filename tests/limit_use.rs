@@ -1,4 +1,4 @@
-//! Tests on virtual time that the run reports when the use of a limit crosses 80 % and 95 %.
+//! Tests that the run reports when the use of a limit crosses 80 % and 95 %. The runs are on virtual time.
 
 mod support;
 

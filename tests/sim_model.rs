@@ -767,8 +767,8 @@ impl PlainBucket {
     }
 }
 
-/// Asserts that the tokens used in any span of time are at most the burst plus the refill in that time. A single row
-/// that is larger than the burst is an exception.
+/// Asserts that no span of time uses more tokens than the burst plus the refill in that time. A single row that is
+/// larger than the burst is an exception.
 fn within_every_window(
     admitted: &[(Instant, u64)],
     cost: impl Fn(u64) -> u64,
@@ -798,7 +798,7 @@ struct Production {
 }
 
 impl Production {
-    /// Returns the tokens produced until a moment.
+    /// Returns how many tokens were produced until a moment.
     fn by(&self, now: Instant) -> f64 {
         let span = self.end.since(self.begin).as_secs_f64();
         if now >= self.end { self.tokens } else { self.tokens * now.since(self.begin).as_secs_f64() / span }

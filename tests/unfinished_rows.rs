@@ -1,5 +1,5 @@
-//! Tests what the journal does with a row whose answer was not accepted, so that the run sends another request. The
-//! answer and its cost are in the error log. A later run continues from the answer, and each cost counts only once.
+//! Tests what the journal does with rows that need another request because an answer was not accepted. The answer and
+//! its cost are in the error log. A later run continues from the answer, and each cost counts only once.
 
 mod support;
 

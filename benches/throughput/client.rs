@@ -38,7 +38,7 @@ use super::files::{self, prompt_of};
 use super::in_process::InProcess;
 use super::measure::Seen;
 
-/// How many rows can wait between the reader and the loop. The program uses the same number.
+/// How many rows can wait between the reader and the loop. This number is the same as in the program.
 pub const FEED: usize = 256;
 /// One million.
 const MILLION: u64 = 1_000_000;
@@ -53,8 +53,8 @@ pub struct Plain {
 impl Plain {
     /// Returns a client that keeps up to `at_once` connections.
     pub fn new(url: &str, at_once: usize) -> io::Result<Self> {
-        // The library's transport uses the same cryptography provider. The result is ignored, because an error only
-        // means that a provider is already installed.
+        // The cryptography provider is the one that the library's transport uses. The result is ignored, because an
+        // error only means that a provider is already installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().http1_only().no_proxy().pool_max_idle_per_host(at_once).build();
         let url = format!("{url}/v1/messages").parse().map_err(io::Error::other)?;

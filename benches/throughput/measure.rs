@@ -92,7 +92,7 @@ fn is_over(child: &Child) -> bool {
     stat(&folder_of(child)).is_none_or(|fields| fields.first().is_some_and(|state| state == "Z"))
 }
 
-/// Returns the fields of `/proc/PID/stat` after the name of the process.
+/// Returns those fields of `/proc/PID/stat` that follow the name of the process.
 fn stat(folder: &Path) -> Option<Vec<String>> {
     let text = std::fs::read_to_string(folder.join("stat")).ok()?;
     let (_, fields) = text.rsplit_once(')')?;

@@ -24,10 +24,10 @@ use tokio::sync::{Notify, mpsc};
 use super::client::{FEED, Plain, input_plan, planner};
 use super::measure::Seen;
 
-/// The interval between syncs. The program has the same interval.
+/// The interval between syncs, as in the program.
 const SYNC_EVERY: Duration = Duration::from_millis(200);
-/// The length of a mark in bytes. A mark in a file records that a row is in flight. The program's own marks have the
-/// same length.
+/// The length of a mark in bytes. A mark in a file records that a row is in flight. The program's own marks have this
+/// length too.
 const MARK: [u8; 24] = [1; 24];
 
 /// Sends the rows of `input`, with up to `at_once` rows in flight.

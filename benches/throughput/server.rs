@@ -98,7 +98,7 @@ async fn answer_all(mut stream: TcpStream, latency: Duration) -> io::Result<()> 
     }
 }
 
-/// Returns the position after the first request; `None` while the request is not complete.
+/// Returns the position where the first request ends; `None` while the request is not complete.
 fn request_end(bytes: &[u8]) -> Option<usize> {
     let head = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let text = str::from_utf8(&bytes[..head]).ok()?;

@@ -108,8 +108,8 @@ fn cheapest(seed: u64) -> f64 {
     let (per_second, cancel) = (f64::from(rpm) / 60.0, cancel.as_secs_f64());
     let (mut end, mut online) = (deadline.as_secs_f64(), 1.0);
     for (rows, done) in late {
-        // Until the batch is cancelled, its rows are answered at a constant rate. The other rows can be sent online
-        // after the time `cancel`.
+        // Until the batch is cancelled, its rows are answered at a constant rate. The cancellation takes the time
+        // `cancel`, and then the other rows can be sent online.
         let slope = done / deadline.as_secs_f64();
         let begin = (per_second * end - rows - slope * cancel) / (per_second - slope);
         online += per_second * (end - begin);
@@ -142,8 +142,8 @@ pub fn too_early() {
     });
 }
 
-/// A run notes that it will cancel a batch, and dies before it asks the API to do so. The next run cancels the batch in
-/// time.
+/// A run notes that it will cancel a batch, and dies before it sends the cancellation to the API. The next run cancels
+/// the batch in time.
 pub fn a_death_before_a_cancellation() {
     let batches =
         || BatchConfig { time: BatchTime::Stuck, expiry: Duration::from_secs(7_200), ..BatchConfig::default() };

@@ -121,8 +121,8 @@ pub fn a_collected_batch_is_not_mistaken_for_a_lost_batch() {
 }
 
 /// Somebody else creates batches of the same size at the same moment. The run can mistake a batch of somebody else for
-/// its own. The run never cancels such a batch, and forgets the batch after it has ended. After that, the run finds its
-/// own batch. If its own batch does not exist, the run submits the rows again.
+/// its own. The run never cancels such a batch. When the batch has ended, the run forgets the batch. After that, the
+/// run finds its own batch. If its own batch does not exist, the run submits the rows again.
 pub fn foreign_batches_of_the_same_size() {
     for (effect, told) in [("true", 0), ("false", 20)] {
         let faults = format!(
@@ -272,7 +272,8 @@ pub fn an_endpoint_without_batches() {
 // ---- faults of batches that exist -----------------------------------------------------------------------------------
 
 /// For a long time, the run can't read the state of its batches, or can't download their results. After a limited wait
-/// for the endpoint, the run reports the problem and ends. The batches stay open, and the same command collects them.
+/// for the endpoint, the run reports the problem and ends. The batches stay open. When the user repeats the command, it
+/// collects them.
 pub fn an_endpoint_that_is_down() {
     for call in [Call::List, Call::Results] {
         play(NO_FAULTS, quick(), async |world| {
@@ -532,8 +533,8 @@ pub fn a_limit_on_requests() {
     }
 }
 
-/// When a time limit is reached, the run ends even if batches are open. The batches stay open, and the same command
-/// collects them.
+/// When a time limit is reached, the run ends even if batches are open. The batches stay open. When the user repeats
+/// the command, it collects them.
 pub fn a_limit_on_time() {
     play(NO_FAULTS, taking(110), async |world| {
         let run = Run { max_time: Some(MINUTE), ..Run::of(0..41) };
@@ -569,7 +570,7 @@ pub fn rows_that_all_fail() {
 }
 
 /// Ctrl-C is pressed while a batch is being submitted, while batches are open, or while results are read. The run ends
-/// soon, and the same command finishes the other rows.
+/// soon. When the user repeats the command, it finishes the other rows.
 pub fn interrupts() {
     for (millis, again) in [(700, false), (750, false), (900, false), (5_000, false), (700, true), (760, true)] {
         let faults = r#"{"rules":[{"kind":"slow_drip","calls":"results"}]}"#;

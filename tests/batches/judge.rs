@@ -28,7 +28,7 @@ pub struct Submission {
 pub struct Verdict {
     /// How many charges there were for rows that had already been charged.
     pub billed_again: u64,
-    /// The number of rows that were sent although an earlier batch with them was open or had answered them.
+    /// The number of rows that were sent again although their earlier batch was still open or had answered them.
     pub overlaps: u64,
     /// The number of rows that the log reports as possibly billed twice.
     pub told: u64,
@@ -86,7 +86,7 @@ pub fn open_chunks(world: &World) -> BTreeSet<u64> {
     open
 }
 
-/// Counts the rows that were charged or sent again, and asserts that the program reported each such row.
+/// Counts the rows that were charged again or sent again, and asserts that the program reported each such row.
 pub fn verdict(world: &World, what: &str) -> Verdict {
     let billed = billed(world);
     let billed_again = billed.iter().filter(|(id, _)| *id != "theirs").map(|(_, calls)| calls.saturating_sub(1)).sum();

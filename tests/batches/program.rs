@@ -169,7 +169,7 @@ pub fn play(scale: Scale) -> Played {
         "the id of the last batch was noted: {log}"
     );
 
-    // The same command finishes the other rows.
+    // The command is repeated, and finishes the other rows.
     let mut child = run(&folder, &simulator, scale).spawn().expect("the program starts");
     let mut stderr = child.stderr.take().expect("it is a pipe");
     let watched = child.id();

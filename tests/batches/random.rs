@@ -108,8 +108,8 @@ impl Game {
             0..=8 => self.run(world, Start::Continue).await,
             9..=11 => self.run(world, Start::Resume).await,
             12 | 13 => self.cancel(world),
-            // After a deletion, the next run looks for the batch for ten minutes, so batches are deleted in only one
-            // sequence of four.
+            // If a batch was deleted, the next run keeps looking for this batch for ten minutes. So batches are deleted
+            // in only one sequence of four.
             14 if self.deletes => self.delete(world),
             15 => self.change_input(),
             16 => {

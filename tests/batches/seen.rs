@@ -51,14 +51,14 @@ pub struct Traffic {
     pub online: Vec<(Instant, String)>,
     /// The rows that the last run sent online.
     pub online_in_run: BTreeSet<String>,
-    /// The rows that a run sent online, but wrote no line for, before it died.
+    /// The rows that a run sent online and that had no line yet when the run died.
     pub died_online: Vec<String>,
     /// Whether the run is dead.
     pub is_dead: bool,
     /// Replies that a test has prepared: the kind of call, the status, the text, and how many calls get this reply. A
     /// call with a prepared reply never reaches the API.
     pub refusals: Vec<(Call, u16, &'static str, u64)>,
-    /// How many of the next calls that create batches fail because no connection can be made.
+    /// How many more calls fail to make a connection. Only calls that create batches count.
     pub unconnected: u64,
     /// Texts to replace in the results of batches: the old text and the new text.
     pub spoilt_results: Vec<(&'static str, &'static str)>,

@@ -42,7 +42,7 @@ use crate::support::{self, RESULTS, journal_options};
 pub const MODEL: &str = "claude-haiku-4-5";
 /// The number of tokens of each answer.
 const ANSWER_TOKENS: u32 = 30;
-/// The highest token count of a prompt or an answer, as assumed by the budget.
+/// The highest number of tokens that the budget assumes for a prompt or an answer.
 const MOST_TOKENS: u128 = 100;
 
 /// A run that takes longer than this, in virtual time, counts as a run that never ends.

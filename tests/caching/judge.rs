@@ -14,10 +14,10 @@ use super::play::{Played, Session};
 pub const MOST_COST: f64 = 1.03;
 /// The longest allowed time, as a multiple of the time on a warm cache.
 pub const MOST_TIME: f64 = 1.02;
-/// The longest allowed time if most of the input is cached, as a multiple of the least time that the limits on requests
-/// and output allow.
+/// The longest allowed time if most of the input is cached, as a multiple of the least time. The limits on requests and
+/// output set the least time.
 pub const MOST_TIME_OF_LIMITS: f64 = 1.05;
-/// The largest allowed cost for any rows, as a multiple of the cost without a cache.
+/// The largest cost that any rows are allowed to have, as a multiple of the cost without a cache.
 pub const MOST_OF_PLAIN: f64 = 1.01;
 
 /// A workload, and the runs of this workload.
@@ -58,7 +58,7 @@ fn judge(case: &Case) -> Judged {
 fn judge_second(first: &Case, second: &Case) -> Judged {
     let begun = Session::new(first);
     begun.run(PromptCache::Auto);
-    // After this time, all limits are full again, and the cache entries have not expired.
+    // When this time has passed, all limits are full again, but the cache entries have not expired yet.
     begun.wait(Duration::from_secs(61));
     let begun = begun.with_rows_of(second);
     let auto = begun.run(PromptCache::Auto);

@@ -56,13 +56,13 @@ pub struct Random {
 }
 
 impl Random {
-    /// Returns whether every row was answered, at no more than the allowed cost. If the server loses entries, each row
+    /// Returns whether every row was answered, and the cost was within the limit. If the server loses entries, each row
     /// is allowed to cost as much as a cache write of its whole prompt.
     pub fn is_bounded(&self) -> bool {
         self.holds() || (self.loses_entries && self.played.answered == self.rows && self.of_plain <= MOST_OF_LOST)
     }
 
-    /// Returns whether every row was answered, at no more than the allowed cost for servers that keep their entries.
+    /// Returns whether every row was answered, and the cost was within the limit for servers that keep their entries.
     pub fn holds(&self) -> bool {
         self.played.answered == self.rows && self.of_plain <= MOST_OF_PLAIN
     }

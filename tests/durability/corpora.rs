@@ -1,4 +1,5 @@
-//! Runs each fuzz target over its corpus: first over the unchanged files, then over files changed by a seeded mutator.
+//! Runs each fuzz target over its corpus: first over the unchanged files, then over files that a seeded mutator has
+//! changed.
 
 use std::fs;
 use std::path::Path;

@@ -173,7 +173,7 @@ fn a_response_means_the_same_no_matter_how_it_is_cut_into_pieces() {
 fn a_response_that_is_cut_is_never_an_answer() {
     for kind in ProviderKind::ALL {
         for (name, exchange) in of(kind) {
-            // The bytes after the last event of a message are not needed.
+            // The bytes that follow the last event of a message are not needed.
             let stop: &[u8] = b"data: {\"type\":\"message_stop\"}\n\n";
             let end = exchange.body.windows(stop.len()).position(|part| part == stop);
             let needed = end.map_or(exchange.body.trim_ascii_end().len(), |end| end + stop.len());

@@ -65,8 +65,7 @@ fn read(format: InputFormat, data: &[u8], options: Options) -> Option<usize> {
         let origin = match item.ok()? {
             Item::Row(row) => {
                 let origin = row.origin.clone();
-                // Planning must not panic, even for a row that it rejects. The parameters of the row must stay on one
-                // line.
+                // Planning must not panic, even if it rejects the row. The parameters of the row must stay on one line.
                 if let Ok(planned) = planner.plan(*row, JobId(items as u64)) {
                     assert!(!planned.job.request.json().contains(&b'\n'));
                 }

@@ -22,7 +22,7 @@ FORMULAS = [
 
 
 def defused(cell):
-    """Returns a cell as it is written in a table without --raw-cells."""
+    """Returns the text that a table has for this cell if --raw-cells is not given."""
     is_number = re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", cell)
     return "'" + cell if cell and cell[0] in "=+-@\t\r\n＝＋－＠" and not is_number else cell
 
@@ -35,7 +35,7 @@ def journal(path):
 
 
 def text(line):
-    """Returns the text of an answer; `None` when it has no text, for example when it only calls a tool."""
+    """Returns the text of an answer; `None` when there is no text, for example in a tool call."""
     blocks = [block["text"] for block in line["result"]["message"]["content"] if block["type"] == "text"]
     return "".join(blocks) if blocks else None
 

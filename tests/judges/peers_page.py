@@ -70,7 +70,7 @@ def kill(tools, measured):
 
 def outage(tools, measured):
     for name in tools:
-        # A tool without requests is left out, because it started so late that its first call was during the outage.
+        # A run without requests is left out: its tool started so late that the first call was during the outage.
         runs = [found for found in measured.get((name, "outage"), []) if found["requests"]]
         if runs:
             yield name, [

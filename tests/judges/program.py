@@ -6,7 +6,7 @@ import subprocess
 
 
 class Program:
-    """The program, run in a folder, without the settings of this process. `has_tables` says whether the program can read
+    """Runs the program in a folder without this process's settings. `has_tables` says whether the program can read
     and write Parquet and Excel files."""
 
     def __init__(self, binary, folder, has_tables):

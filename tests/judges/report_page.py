@@ -1,6 +1,6 @@
-"""Judges the report page of a run in Chromium. One run has one row, one has 318 rows, one has
-no rows, and one takes two hours. Each page is tested at 400, 900 and 1600 pixels, in light and dark colours, on paper,
-and without scripts.
+"""Judges the report page of a run in Chromium. The four runs are: a run without rows, a run of one row, a run
+of 318 rows, and a run of two hours. Each page is tested at 400, 900 and 1600 pixels, in light and dark colours, on
+paper, and without scripts.
 
 This judge fails on a console message, a request, a page that scrolls sideways, a finding of axe-core, or a page that
 looks different without scripts. It needs Chromium, the Python package playwright, and the npm package axe-core:
@@ -94,8 +94,8 @@ def run(binary, folder, *args):
 
 
 def make_two_hours(folder):
-    """Turns a run of seconds into a run of two hours. Changes the times in the lines, adds failures, and adds a history
-    with two pools, waits that the API asked for, a pause by ctl, and a resume."""
+    """Turns a run of seconds into a run of two hours. Changes the times in the lines, and adds failures and a
+    history. The history has two pools, holds (waits that the API asked for), a pause by ctl, and a resume."""
     chance = random.Random(22)
     begin = datetime(2026, 11, 26, 8, 3, tzinfo=timezone.utc)
     text = lambda at: at.strftime("%Y-%m-%dT%H:%M:%S.000Z")

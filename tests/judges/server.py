@@ -44,7 +44,7 @@ class Server:
         return 200, self.messages[at]
 
     def differences(self):
-        """Returns how many rows did not arrive exactly once and unchanged."""
+        """Returns the number of faults: rows that did not arrive exactly once, and requests that belong to no row."""
         return sum(count != 1 for count in self.arrived) + len(self.strange)
 
 

@@ -149,7 +149,7 @@ fn attribute_end(chars: &[char], at: usize) -> Option<usize> {
     Some(matching_end(chars, open))
 }
 
-/// Returns the position after the bracket that closes the bracket at `open`.
+/// Finds the bracket that closes the bracket at `open`, and returns the position that follows.
 fn matching_end(chars: &[char], open: usize) -> usize {
     let mut depth = 0;
     for (at, c) in chars.iter().enumerate().skip(open) {

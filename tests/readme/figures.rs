@@ -5,8 +5,8 @@ use crate::page::{Page, readme};
 /// The page that compares the program with other tools. If this page is missing, its figures are not checked.
 const PEERS: &str = "benches/PEERS.md";
 
-/// The sections in which every number counts as a figure. In other sections, only the numbers in paragraphs that link a
-/// page are figures.
+/// The sections in which every number counts as a figure. In other sections, a number is a figure only if its paragraph
+/// has a link to a page.
 const MEASURED: [&str; 2] = ["## Five reasons", "## Compared with other ways"];
 
 #[test]
@@ -71,7 +71,7 @@ fn paragraphs(text: &str) -> Vec<String> {
     found
 }
 
-/// Returns the pages of `benches` that a paragraph links.
+/// Returns the pages of `benches` to which a paragraph has links.
 fn pages_of(paragraph: &str) -> Vec<String> {
     let links = paragraph.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
     links.filter(|target| target.starts_with("benches/")).map(str::to_owned).collect()

@@ -9,8 +9,8 @@ use crate::window::Window;
 const ROWS: usize = 3_000;
 /// How many times the size changes in a run.
 const CHANGES: usize = 25;
-/// How many drawings the tests wait for after a change of size, before they check the terminal. The first drawing was
-/// possibly made for the old size.
+/// The number of drawings that the tests wait for when the size has changed. Then they check the terminal. The first
+/// drawing was possibly made for the old size.
 const DRAWINGS: usize = 2;
 /// The sequence that follows the lines of a drawing and switches line wrapping on again. After this sequence, the
 /// cursor moves back to the start of the first line.

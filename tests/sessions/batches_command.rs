@@ -12,7 +12,7 @@ use crate::hostile::{Hostile, response};
 use crate::support::*;
 
 const STUCK: BatchTime = BatchTime::Stuck;
-/// The time that a batch takes, which is long enough for a run to end first.
+/// The time that a batch takes. It is so long that a run can end before its batches.
 const SOON: BatchTime = BatchTime::Fixed(Duration::from_secs(2));
 
 #[test]

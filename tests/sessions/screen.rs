@@ -14,8 +14,8 @@ use crate::support::*;
 const ROWS: u16 = 24;
 /// The sizes of the terminal, in columns and rows. The test sets one after the other.
 const SIZES: [(u16, u16); 6] = [(40, ROWS), (250, ROWS), (80, 12), (20, ROWS), (132, 8), (80, ROWS)];
-/// How many redraws of the progress the test waits for after a change of size. At least one of these redraws uses the
-/// new size.
+/// The number of redraws that the test waits for when the size has changed. At least one of these redraws uses the new
+/// size.
 const DRAWINGS: usize = 3;
 
 /// The sequence at the end of a redraw of several lines, which moves the cursor back to the first line.

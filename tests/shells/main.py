@@ -184,7 +184,7 @@ def syntax(name, script):
 
 
 def ran(folder):
-    """Says which commands the shell ran from the profile names of the foreign file. Returns None if it ran none."""
+    """Says which commands the shell ran from the profile names of the foreign file. Returns None if there are none."""
     files = sorted(file.name for file in folder.glob("RAN-*"))
     return f"names were run as commands: {files}" if files else None
 

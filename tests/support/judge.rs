@@ -253,7 +253,8 @@ impl Judge<'_> {
         self.rows as f64 - self.seen.answers.len() as f64 - kept as f64
     }
 
-    /// Returns the number of requests per answered row. Only requests and rows after this second of the run count.
+    /// Returns the number of requests per answered row. Requests and rows before the second `seconds` of the run are
+    /// left out.
     fn attempts_per_row_after(&self, seconds: f64) -> f64 {
         let sent = self.seen.requests.iter().filter(|request| request.sent_at >= seconds).count();
         let answered = self.seen.answers.iter().filter(|answer| answer.at >= seconds).count();
@@ -406,7 +407,7 @@ impl Judge<'_> {
         &answers[first..last.max(first)]
     }
 
-    /// Returns the earliest time after which at least 19 of 20 reports of the state show the right reason for waiting.
+    /// Returns the earliest time from which on at least 19 of 20 state reports show the right reason for waiting.
     fn reason_right_after(&self, binding: Option<Dimension>) -> f64 {
         let right = binding.map_or(Reason::Window, Reason::Limit);
         let end = self.seen.sent.values().copied().fold(0.0, f64::max);

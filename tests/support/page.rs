@@ -67,8 +67,8 @@ pub struct Page {
 const HEAD: &str = "| loop | what | target | result |\n|---|---|---|---|\n";
 
 impl Page {
-    /// Runs the loops named on the command line, or all of them. With `full`, runs the loops in full size and writes
-    /// the page.
+    /// Runs the loops that the command line names, or all loops if it names none. With `full`, runs the loops in full
+    /// size and writes the page.
     pub fn make(&self) -> ExitCode {
         let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
         let (size, names): (Vec<&str>, Vec<&str>) = args.iter().map(String::as_str).partition(|arg| *arg == "full");

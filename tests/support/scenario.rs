@@ -88,7 +88,7 @@ pub struct Server {
     pub max_concurrent: Option<u32>,
     /// The time, in seconds, when the limit on open requests is removed.
     pub cap_lifted_at_s: Option<f64>,
-    /// A map from each model that does not use `limits` to the limits of this model.
+    /// The models that do not use `limits`, each with its own limits.
     pub limits_of: BTreeMap<String, [u32; 3]>,
     /// Whether a proxy hides the response headers about limits.
     pub hides_headers: bool,

@@ -29,7 +29,7 @@ pub struct Disturbed {
     pub twice: u64,
     /// The number of rows that were charged and have no line.
     pub unwritten: u64,
-    /// The number of rows that the next start reports as possibly paid.
+    /// The number of rows that the next run reports as possibly paid when it starts.
     pub reported: u64,
 }
 
@@ -61,7 +61,7 @@ pub fn each_death(
     }
 }
 
-/// Returns how many requests were paid in both runs.
+/// Returns how many rows were paid for twice: once in each run.
 fn twice(dead: &Virtual, next: &Virtual) -> u64 {
     dead.billed.keys().filter(|label| next.billed.contains_key(*label)).count() as u64
 }
@@ -79,8 +79,8 @@ pub fn deaths(rows: u64, step: usize, cut: usize) -> Disturbed {
             let charged = dead.billed.len() as u64;
             all.points += 1;
             all.twice += twice(dead, next);
-            // A line can be in the file although its sync was not reported, so charged rows minus reported rows is an
-            // upper bound for `unwritten`.
+            // A line can be in the file although its sync was not reported, so `unwritten` can come out too high, but
+            // never too low.
             all.unwritten += charged.saturating_sub(written);
             all.reported += next.dead_in_flight;
             assert!(assert_ends(disk, load(rows), what) == expected, "{what}: wrong labels or messages");

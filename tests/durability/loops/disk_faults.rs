@@ -32,8 +32,8 @@ pub struct FaultCounts {
     pub thinned: u64,
 }
 
-/// For each kind of call on each file, and for each error: makes the N-th call fail. N grows by `every` until a run
-/// ends before its N-th call.
+/// Takes each kind of call on each file, with each possible error, and makes the N-th call fail. N grows by `every`
+/// until a run ends before its N-th call.
 pub fn at_every_call(every: usize) -> FaultCounts {
     let begun = Instant::now();
     let mut all = FaultCounts::default();

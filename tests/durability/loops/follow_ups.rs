@@ -33,7 +33,7 @@ const ANSWERS: &str = r#"{"rules":[
     {"json":{"a":1}}
 ]}"#;
 
-/// Returns the words in a row's prompt that select the row's answers, and how many requests the row needs.
+/// Returns the words in a row's prompt that select the row's answers. Also returns how many requests the row needs.
 fn kind(number: u64) -> (&'static str, u64) {
     match number % 10 {
         1 | 4 => ("cut", 2),
@@ -162,7 +162,7 @@ pub struct Disturbed {
     pub with_pending: u64,
     /// The number of answers that were paid for and are in no line.
     pub lost: u64,
-    /// The number of answers that the next starts reported as possibly paid.
+    /// The number of answers that the next runs reported as possibly paid when they started.
     pub reported: u64,
 }
 
@@ -294,8 +294,8 @@ pub enum End {
     Fault(ErrorKind),
 }
 
-/// Ends a run early at every `step`-th change, with a separate run for each change. After that, a run starts with
-/// `next`, and another run finishes all rows.
+/// Ends a run early at every `step`-th change, with a separate run for each change. After that, a second run starts in
+/// the way that `next` says, and a third run finishes all rows.
 pub fn ends(rows: u64, step: usize, end: End, next: Start) -> Disturbed {
     let mut all = Disturbed::default();
     for at in (0..).step_by(step) {

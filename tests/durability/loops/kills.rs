@@ -20,7 +20,7 @@ pub struct Deaths {
     pub kills: u64,
     /// The number of answers that the server produced twice.
     pub twice: u64,
-    /// The number of answers that the server had produced and the program had not written when it was killed.
+    /// The number of answers that the server had produced, but that were not written when the program was killed.
     pub unwritten: u64,
     /// The number of rows that were reported as possibly paid.
     pub reported: u64,
@@ -84,7 +84,7 @@ impl KilledInput {
         self.deaths.most_unwritten = self.deaths.most_unwritten.max(more);
         self.deaths.marked += marked;
         self.unwritten = unwritten;
-        // The next start reports every row whose answer was possibly lost at the kill.
+        // When the next run starts, it reports every row whose answer was possibly lost at the kill.
         assert!(more <= marked, "{more} answers produced and not written, {marked} marked");
     }
 
@@ -136,8 +136,8 @@ pub fn at_random_moments(kills: u64, seed: u64) -> Deaths {
     all
 }
 
-/// Kills runs. Kills runs at random moments. After each kill, starts `run` or `resume` up to four more times, and kills
-/// it during recovery, compaction or normal work.
+/// Kills runs at random moments. After each kill, starts `run` or `resume` up to four more times. Each of these runs is
+/// killed during recovery, compaction or normal work.
 pub fn again_and_again(sequences: u64, seed: u64) -> Deaths {
     let (expected, took) = undisturbed();
     let mut random = fastrand::Rng::with_seed(seed);
@@ -254,7 +254,7 @@ pub fn at_every_change(every: u64) -> Deaths {
 /// The slot of a row is filled before the row is sent. The slot is freed after the line of the row is synced. The
 /// program passes the line to the operating system before it reuses the slot for another row. Because of this order,
 /// two things are true at each kill, and the test asserts both. First, the number of answers that were produced but not
-/// written is at most the number of requests in flight. Second, the next start reports all these answers.
+/// written is at most the number of requests in flight. Second, the next run reports all these answers when it starts.
 pub fn page(size: Size) -> Vec<Seen> {
     // The program makes its file system calls in groups, so strace can kill it at only about 160 different points. The
     // other kills are at random moments.

@@ -68,7 +68,7 @@ pub struct Virtual {
 pub struct Load {
     /// The number of rows.
     pub rows: u64,
-    /// Faults, in the form of a fault file.
+    /// The faults, as the text of a fault file.
     pub faults: &'static str,
     /// The number of different requests; `None` if all requests differ. Rows with equal requests are sent only once.
     pub kinds: Option<u64>,
@@ -372,8 +372,8 @@ pub fn assert_ends(disk: &MemDisk, load: Load, what: &str) -> BTreeMap<String, V
     assert_eq!(answers.len() as u64, load.rows, "{what}: rows are lost");
     let left_over = disk.paths().into_iter().find(|path| path.to_string_lossy().contains(".tmp"));
     assert_eq!(left_over, None, "{what}: a temporary file is left");
-    // When a run ends without failures, it removes the empty error log. An empty log that possibly belongs to another
-    // program stays.
+    // When a run ends without failures, it removes the empty error log. An empty log stays if it possibly belongs to
+    // another program.
     let is_compacted = disk.content(Path::new(ERRORS)).is_none_or(|log| log.is_empty());
     assert!(is_compacted, "{what}: the error log is not compacted");
     answers

@@ -49,7 +49,7 @@ pub fn told(rows: u64) -> Judgement {
     run(sim(RateLimits::NONE, faults), || support::config(RateLimits::NONE, Window::fixed(32), 1), rows)
 }
 
-/// Plays a run in which refusals have the nonsensical `retry-after` in `value`.
+/// Plays a run in which refusals have the `retry-after` header `value`, which makes no sense.
 pub fn nonsense(value: &str) -> Judgement {
     let faults =
         format!(r#"{{"seed":5,"rules":[{{"status":429,"share":0.3,"draw":"attempt","retry_after":{value:?}}}]}}"#);
@@ -68,13 +68,13 @@ pub fn assert_nonsense_is_survived() {
 /// The measures of a run with an outage.
 #[derive(Clone, Copy, Debug)]
 pub struct Outage {
-    /// The number of requests per minute during the outage, as a share of the rate before the outage. The first half
+    /// The number of requests per minute during the outage, divided by the number before the outage. The first half
     /// minute of the outage is left out.
     pub rate: f64,
     /// The number of requests per row, over the whole run.
     pub amplification: f64,
-    /// How many seconds after the outage the rate reaches nine tenths of the rate before the outage. The rate is
-    /// measured over ten seconds.
+    /// The seconds from the end of the outage until the rate reaches nine tenths of its value before the outage. The
+    /// rate is measured over ten seconds.
     pub back_after_s: u64,
     /// The number of refusals by the limits.
     pub refused: u64,

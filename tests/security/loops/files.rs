@@ -47,7 +47,7 @@ enum Kind {
         owner: u32,
         mode: u32,
     },
-    /// A hard link to a file of the runner (the user who runs the program) in another folder.
+    /// A hard link to a file in another folder. The file belongs to the runner (the user who runs the program).
     Linked,
     Symlink,
     /// A link to a file that does not exist. A program that follows the link creates a file in another folder.

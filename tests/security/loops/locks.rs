@@ -343,9 +343,9 @@ fn replacements(size: Size) -> Seen {
     )
 }
 
-/// Opens the log as soon as nobody has locked it. Locks of this process can last a little longer, because another test
-/// can be starting a program at the same time. Until that program runs, its process has copies of all open files and
-/// their locks, for some milliseconds.
+/// Opens the log as soon as nobody has locked it. Locks of this process can last a little longer, if another test
+/// starts a program at the same time. Until that program runs, its process has copies of all open files and their
+/// locks, for some milliseconds.
 fn opened_soon<T>(open: impl Fn() -> Result<T, JournalError>) -> T {
     for _ in 0..500 {
         match open() {

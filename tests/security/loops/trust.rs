@@ -1,10 +1,10 @@
 //! Tests run folders, error logs and results files that somebody else made. The contents of these files must not
 //! redirect a request, grant a permission, start a program or spend money.
 //!
-//! Each try has its own folder. The folder contains `work`, which has a finished run in which rows failed. Beside
-//! `work` are a folder that must not change, and a command that creates a file when it is run. There are two servers.
-//! The user chose the first server, so requests are allowed to reach it. Every hostile value leads to the second
-//! server, so no request is allowed to reach the second server.
+//! Each try has its own folder. The folder contains `work`, which has a finished run in which rows failed. Next to
+//! `work`, there are a folder that must not change, and a command that creates a file when it is run. There are two
+//! servers. The user chose the first server, so requests are allowed to reach it. Every hostile value leads to the
+//! second server, so no request is allowed to reach the second server.
 
 mod mutate;
 mod names;

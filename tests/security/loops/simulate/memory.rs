@@ -92,7 +92,7 @@ fn many_names(size: Size) -> Seen {
     Seen::new(what, "peak memory grows by at most 192 MB", format!("{count} requests, {grown}"))
 }
 
-/// Asserts that the peak memory grew by at most `most_mb`. Returns a text that says how much the peak memory grew.
+/// Asserts that the peak memory grew by at most `most_mb`. Returns this growth as text.
 fn grown(before: Option<u64>, after: Option<u64>, most_mb: u64) -> String {
     let Some((before, after)) = before.zip(after) else {
         return "not measured: the system does not report it".to_owned();

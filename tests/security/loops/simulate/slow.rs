@@ -14,7 +14,7 @@ use super::super::super::page::{Seen, Size};
 use super::super::super::support::quick;
 use super::wire::{Simulator, answer_of, ask, connect, message, prompt, rest};
 
-/// How long the server in this process lets a client stay silent.
+/// How long a client can stay silent before the server in this process disconnects it.
 const QUIET: Duration = Duration::from_millis(300);
 /// The largest allowed delay after the time when the server should close a connection. Other programs on the machine
 /// can cause a delay.

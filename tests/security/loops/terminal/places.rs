@@ -52,7 +52,7 @@ pub const PLACES: &[Place] = &[
     place("lines of the simulator", 100, LONG, simulator),
 ];
 
-/// Returns whether the terminal has few columns in this turn, so that the program wraps lines.
+/// Returns whether the terminal of this turn has so few columns that the program wraps lines.
 pub fn breaks_lines(turn: usize) -> bool {
     turn % 3 == 1
 }
@@ -404,8 +404,9 @@ fn joined(strings: &[Nasty]) -> OsString {
     OsString::from_vec(strings.iter().map(|string| string.bytes.clone()).collect::<Vec<_>>().join(&b'_'))
 }
 
-/// Joins the strings into one argument. In every fifth turn, the argument can be bytes that are not text. The program
-/// rejects bytes that are not text before it parses the argument, so in the other turns the argument is valid text.
+/// Joins the strings into one argument. In every fifth turn, the argument can be bytes that are not text. If the bytes
+/// are not text, the program rejects the argument and does not parse it. So in the other turns the argument is valid
+/// text.
 fn mostly_text(strings: &[Nasty], turn: usize) -> OsString {
     let raw = joined(strings);
     if turn % 5 == 4 { raw } else { raw.to_string_lossy().into_owned().into() }

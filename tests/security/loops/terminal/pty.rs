@@ -57,7 +57,7 @@ impl Pty {
 
     /// Returns the program's end of a terminal whose other end is closed.
     ///
-    /// If another thread is starting a program, its child process has a copy of the other end for a short time. This
+    /// While another thread starts a program, the child process has a copy of the other end for a short time. This
     /// function waits until the last copy is closed.
     pub fn hung_up(self) -> Stdio {
         let Self { ours, theirs } = self;
