@@ -45,7 +45,7 @@ pub(crate) struct Trials {
 }
 
 impl Trials {
-    /// Returns the state at the start, in which these shapes of requests are already proven: the API has accepted them.
+    /// Returns the state at the start of a run. The API has already accepted requests of these shapes.
     pub(crate) fn new(proven: HashSet<String>) -> Self {
         Self { proven, ..Self::default() }
     }
