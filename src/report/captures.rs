@@ -252,7 +252,7 @@ impl Scene {
             stats.fold(event);
             view.show(event, &stats);
         }
-        // A view draws at most ten times per second, and the last events of a scene have the same time, so they are
+        // The last events of a scene have the same time. A view draws at most ten times per second, so these events are
         // visible only after another drawing.
         view.redraw(&stats);
         let mut shown = visible(&terminal);

@@ -41,7 +41,7 @@ impl Histogram {
         self.0.values().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// Returns a percentile: the duration that this share of the durations does not exceed. `share` is between 0 and 1.
+    /// Returns a percentile: this share of all durations is at most as long as the result. `share` is between 0 and 1.
     /// Returns `None` if the histogram is empty.
     pub(crate) fn percentile(&self, share: f64) -> Option<Duration> {
         let wanted = ((self.count() as f64 * share).ceil() as u64).max(1);

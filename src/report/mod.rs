@@ -1,8 +1,8 @@
 //! Reports: the output of a run for people and scripts. Every report is computed from the `RunEvent`s of a run, one
 //! event at a time.
 //!
-//! This module makes everything that is written to standard error during a run, and the summary after it. It contains
-//! no code for scheduling or for files.
+//! This module makes everything that is written to standard error during a run, and the summary after the run. It
+//! contains no code for scheduling or for files.
 //!
 //! [`Report`] adds each event once to the counters in [`Stats`], and passes the event and the counters to its views. A
 //! `View` writes one kind of output: live lines on a terminal (`progress`), plain lines elsewhere (`plain`), JSON for

@@ -15,7 +15,7 @@ use crate::domain::{Dimension, PoolStatus, Reason, Usage};
 ///
 /// The mean size of a row is taken over the whole run, because limits don't change the size of rows. By chance alone, a
 /// mean over a single minute would vary by a tenth. If a token limit slows the run down, the number of tokens per
-/// minute is steady, so the time left is computed from the recent tokens and the mean size of a row.
+/// minute is steady. So the time left is computed from the recent tokens and the mean size of a row.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pace {
     slots: VecDeque<Slot>,

@@ -17,8 +17,8 @@
 //! single write, so other output can't be mixed into it.
 //!
 //! A line that was scrolled away can't be erased. On some terminals, a change of size can scroll away the line of the
-//! cursor. This happens if the cursor is in the first row, and the lines below it are wrapped again and push its line
-//! off the screen.
+//! cursor. This happens if the cursor is in the first row, and the lines below it are wrapped again and push the first
+//! row off the screen.
 
 mod bar;
 
