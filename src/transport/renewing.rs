@@ -35,7 +35,7 @@ use crate::domain::Secrets;
 const MARGIN: Duration = Duration::from_secs(5 * 60);
 /// The shortest time between two renewals that are caused by a server's refusals.
 const BETWEEN_REFUSALS: Duration = Duration::from_secs(60);
-/// The longest wait after a failed renewal before the next renewal.
+/// The longest wait between a failed renewal and the next renewal.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
 /// The shortest wait after a failed renewal, if the current credential expires soon.
 const AFTER_FAILURE_AT_LEAST: Duration = Duration::from_secs(1);
