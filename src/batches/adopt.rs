@@ -28,7 +28,7 @@ const BUFFER_BYTES: usize = 256 << 10;
 pub(crate) struct Index {
     file: Box<dyn DiskFile>,
     path: PathBuf,
-    /// A map from a row of this program to the place of its answer.
+    /// For each row of this program, the place of the row's answer.
     ours: HashMap<RowId, Place>,
     /// For requests of other programs: a map from the hash of a request's id to the place of its answer.
     foreign: HashMap<u64, Place>,

@@ -38,7 +38,7 @@ use crate::domain::{EventBody, RunEvent};
 
 /// The control sequence that erases the block: everything from the start of the cursor's row to the end of the screen.
 /// The sequence begins with a blank. Without the blank, erasing a block at the start of the first row would look like
-/// clearing the screen, and some terminals would save the cleared text in their scroll-back.
+/// clearing the screen. Some terminals would then save the cleared text in their scroll-back.
 const TAKE_BACK: &str = "\r \x1b[J\r";
 
 /// The size of a terminal in characters.

@@ -1,4 +1,4 @@
-//! Estimates the cost of the whole run and when it ends, as intervals.
+//! Estimates the cost and the end of the whole run, as intervals.
 //!
 //! The cost so far is known. Only the cost of the remaining rows is estimated. At first, the mean cost of a remaining
 //! row comes from the forecast. The more rows have finished, the more weight the mean of the finished rows gets. Both

@@ -27,7 +27,7 @@ use crate::scheduler::Scheduler;
 /// of headroom, retries, and few requests in flight at the start.
 const SLOWER: f64 = 1.05;
 /// The longest time that the online lane may need for the rows of one chunk: a share of the time until the deadline,
-/// and at most ten minutes. The size of chunks is chosen accordingly. With a deadline, chunks are small, because a
+/// but at most ten minutes. The size of chunks is chosen accordingly. With a deadline, chunks are small, because a
 /// whole chunk is moved even if fewer rows would be enough.
 const CHUNK_TIME: (f64, Duration) = (0.04, Duration::from_secs(600));
 /// The smallest number of rows in a chunk when there is a deadline.

@@ -293,11 +293,11 @@ pub(crate) struct Progress {
     /// The cost of all tokens with a known price, in dollars. Null if the run used tokens and no price is known.
     cost_usd: Option<f64>,
     /// The expected cost of all rows of this run in dollars, including the finished rows. Null if the input is a pipe,
-    /// if a price is unknown, when the run stops early, and while it waits for its last answers. Also null at the start
-    /// of a run without an estimate.
+    /// if a price is unknown, if the run stops early, and while the run waits for its last answers. Also null at the
+    /// start of a run without an estimate.
     projected_cost_usd: Option<Interval<f64>>,
-    /// The expected time of the end of this run, as RFC 3339. Null if the input is a pipe, at the end, when the run
-    /// stops early, and while it waits.
+    /// The expected time of the end of this run, as RFC 3339. Null if the input is a pipe, if the run has ended or
+    /// stops early, and while the run waits.
     projected_end: Option<Interval<Timestamp>>,
     /// The number of finished rows whose model has no known price.
     unpriced: u64,
