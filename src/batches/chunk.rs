@@ -236,7 +236,7 @@ impl ChunkWriter {
         self.count
     }
 
-    /// Returns the size in bytes that the body will have after a request of this length is added.
+    /// Returns the size in bytes that the body will have with one more request of this length.
     pub(crate) fn bytes_with(&self, request: usize) -> u64 {
         // An id has at most 64 characters, and the JSON names around it have 30 characters.
         self.body.len() + (request + 100) as u64

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The number of buckets between two powers of two is 2 to the power of this number.
+/// The binary logarithm of the number of buckets between two powers of two.
 const BITS: u32 = 4;
 
 /// A histogram: the number of durations in each bucket. Buckets are ranges of milliseconds. In a file, a histogram is a
-/// JSON object from bucket to number.
+/// JSON object with a number for each bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Histogram(BTreeMap<u16, u64>);

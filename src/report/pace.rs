@@ -75,7 +75,7 @@ impl Pace {
         }
     }
 
-    /// Returns the mean size of the recent rows divided by the mean size of all rows of the run. The size of a row is
+    /// Returns the mean size of the recent rows, divided by the mean size of all rows of the run. The size of a row is
     /// how many of its tokens count against the limit that slows the run down. If no token limit slows the run down,
     /// the result is 1. Multiplied by the number of recent rows, the result is how many rows of mean size would have
     /// finished in the same time.

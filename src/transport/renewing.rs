@@ -148,7 +148,7 @@ impl Renewing {
 
     /// Returns the current credential if the refused credential was already replaced. Returns the refused credential
     /// again if a renewal can't begin yet. Otherwise, begins a renewal and returns the channel that notifies requests
-    /// of its end.
+    /// when the renewal has ended.
     fn other(&self, refused: &Arc<Credential>, now: Instant) -> Result<Arc<Credential>, watch::Receiver<()>> {
         let mut state = self.0.lock();
         if !Arc::ptr_eq(&state.held.credential, refused) {

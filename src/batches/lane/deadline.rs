@@ -158,8 +158,8 @@ impl Lane {
         sum
     }
 
-    /// Notes the part of the online limits that the rows in a batch of an earlier run would use. `ask` is the request
-    /// of one row of this batch.
+    /// Notes how much of the online limits the rows in a batch of an earlier run would use. `ask` is the request of one
+    /// row of this batch.
     pub(crate) fn note_demand(&mut self, number: u32, ask: &Ask) {
         if let Some(chunk) = self.chunks.get_mut(&number) {
             let rows = f64::from(chunk.files.count);

@@ -1,4 +1,4 @@
-//! Checks the facts of a run against a plain reading of the same lines with a JSON parser.
+//! Compares the facts of a run with the values that a plain JSON parser reads from the same lines.
 
 use std::collections::BTreeMap;
 
