@@ -1,7 +1,7 @@
 //! Takes over the results of a batch that is not recorded in a log of this program.
 //!
 //! The results become a chunk (a group of rows with one batch) with new ids. The run does not wait for a batch of this
-//! chunk, because its results are already on disk. After this, the batch lane treats the chunk like every other chunk,
+//! chunk, because the results are already on disk. After this, the batch lane treats the chunk like every other chunk,
 //! and each row gets exactly one line, even after a crash. The chunk contains only rows with an answer. The other rows
 //! cost nothing, and the next run sends them.
 
@@ -24,11 +24,11 @@ use crate::provider::{Batch, BatchApi, BatchEnd};
 /// The number of bytes that are collected before they are written.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// An index of the downloaded results of a batch, which finds the answer to a row.
+/// An index that finds the answer to a row in the downloaded results of a batch.
 pub(crate) struct Index {
     file: Box<dyn DiskFile>,
     path: PathBuf,
-    /// A map from a row of this program to the place of its answer.
+    /// For each row of this program, the place of the row's answer.
     ours: HashMap<RowId, Place>,
     /// For requests of other programs: a map from the hash of a request's id to the place of its answer.
     foreign: HashMap<u64, Place>,

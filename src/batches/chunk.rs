@@ -1,10 +1,10 @@
 //! The files of a chunk. A chunk is a group of rows that are submitted together as one batch.
 //!
-//! A chunk has two files in the folder of batches. `<number>.body.json` is the body of the request that creates the
-//! batch, byte for byte, and is sent from the disk. `<number>.rows.jsonl` has one line per row. This line says where in
-//! the body the row's request begins, and contains everything that is needed to write the row's line in the results.
-//! Both files are synced before the chunk is submitted. The files are removed when every row has a line or was sent
-//! again.
+//! A chunk has two files in the folder of batches. `<number>.body.json` is the exact body of the request that creates
+//! the batch. This file is sent from the disk, byte for byte. `<number>.rows.jsonl` has one line per row. This line
+//! says where in the body the row's request begins, and contains everything that is needed to write the row's line in
+//! the results. Both files are synced before the chunk is submitted. The files are removed when every row has a line or
+//! was sent again.
 //!
 //! Answers come hours later, in any order, and perhaps to another process. So rows are read back one by one from these
 //! files, and are not kept in memory.
@@ -236,7 +236,7 @@ impl ChunkWriter {
         self.count
     }
 
-    /// Returns the size in bytes that the body will have after a request of this length is added.
+    /// Returns the size in bytes that the body will have with one more request of this length.
     pub(crate) fn bytes_with(&self, request: usize) -> u64 {
         // An id has at most 64 characters, and the JSON names around it have 30 characters.
         self.body.len() + (request + 100) as u64

@@ -1,4 +1,5 @@
-//! Estimates how much of the online limits some rows would use if they were sent online, and how long this would take.
+//! Estimates how much of the online limits some rows would use if these rows were sent online, and how long this would
+//! take.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ struct Sums {
     max_tokens: f64,
 }
 
-/// How many requests and tokens of each pool's limits some rows would use if they were sent online.
+/// What some rows would use of each pool's limits, in requests and tokens, if these rows were sent online.
 #[derive(Clone, Debug, Default)]
 pub struct Demand(BTreeMap<Arc<PoolId>, Sums>);
 

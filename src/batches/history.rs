@@ -29,8 +29,8 @@ pub(crate) struct Chapter {
     pub(crate) fate: Fate,
 }
 
-/// Returns every chunk that was submitted and that the API did not reject, in the order of their numbers. Returns
-/// `None` if the run has no log of batches. Changes nothing.
+/// Returns all chunks that were submitted and not rejected by the API, in the order of their numbers. Returns `None` if
+/// the run has no log of batches. Changes nothing.
 ///
 /// # Errors
 /// [`BatchesError`]

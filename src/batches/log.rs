@@ -3,9 +3,9 @@
 //!
 //! The log is the file `log.jsonl` in the folder `<results>.batches/`. Each change is one line, which is synced before
 //! the run continues. So the log is right even after a crash. Before a chunk is submitted, its intent (the record that
-//! it is about to be submitted) is written to the log. So a chunk with an intent may exist as a batch, and a chunk
-//! without an intent certainly does not. If the log is lost, money is lost, because the log contains the ids of batches
-//! that are paid for.
+//! the chunk is about to be submitted) is written to the log. So a chunk with an intent may exist as a batch, and a
+//! chunk without an intent certainly does not. If the log is lost, money is lost, because the log contains the ids of
+//! batches that are paid for.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};

@@ -2,9 +2,9 @@
 //! depend on the number of batches.
 //!
 //! After a submission, the run checks after 1, 2, 4, 8 and 16 seconds, and then every 30 seconds. So the run quickly
-//! collects short batches, and quickly finds out whether a submission with a lost reply created a batch. Ten minutes
-//! after the submission, the run checks every minute, and after two hours every five minutes. Most batches end within
-//! an hour, and the results of a batch can be read only after its end.
+//! collects short batches, and quickly finds out whether a submission whose reply was lost created a batch. From ten
+//! minutes after the submission on, the run checks every minute, and from two hours on, every five minutes. Most
+//! batches end within an hour, and the results of a batch can be read only after its end.
 //!
 //! Source: API documentation, "Batch processing" (2026-09-20), whose examples check every minute.
 

@@ -31,7 +31,7 @@
 //! replies.
 //!
 //! The chunks have their own files in a separate folder, because answers come hours later, perhaps to another process.
-//! The program must find the row that belongs to an answer without the input, and without keeping all rows in memory.
+//! Without the input, and without keeping all rows in memory, the program must find the row that belongs to an answer.
 //! If this folder is deleted while batches are open, answers that were paid for are lost. So the folder of chunks is
 //! not part of the run folder.
 

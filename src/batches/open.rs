@@ -10,7 +10,7 @@ use super::log::{self, BatchLog, Record, Replayed};
 use crate::domain::{Identity, Money, RowId};
 use crate::journal::{Disk, DiskFailure, DoneSet, RowState, with_suffix};
 
-/// The largest number of chunks that a run can leave behind when it dies before it records the intent to submit them.
+/// The largest number of chunks that a dying run can leave behind without a recorded intent to submit them.
 const LEFT_OVER: u32 = 4;
 
 /// The files of the batch lane.

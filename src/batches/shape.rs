@@ -45,7 +45,7 @@ pub(crate) struct Trials {
 }
 
 impl Trials {
-    /// Returns the state at the start, in which these shapes of requests are already proven: the API has accepted them.
+    /// Returns the state at the start of a run. The API has already accepted requests of these shapes.
     pub(crate) fn new(proven: HashSet<String>) -> Self {
         Self { proven, ..Self::default() }
     }
@@ -88,7 +88,7 @@ impl Trials {
         self.waiting.drain(..).map(|(_, planned)| planned)
     }
 
-    /// Returns whether a first row of a shape is in flight, or rows wait for its answer.
+    /// Returns whether a first row of a shape is in flight, or whether rows wait for such an answer.
     pub(crate) fn is_busy(&self) -> bool {
         !self.in_flight.is_empty() || !self.waiting.is_empty()
     }

@@ -1,8 +1,9 @@
 //! Counts answers by their quality: ok, truncated, refused or invalid.
 //!
 //! If a truncated answer or a refusal is kept, its row counts as answered. If it is not accepted, its row counts as
-//! failed. The live lines count both kinds together, because people look at these numbers to see whether the prompt
-//! works. The summary counts kept answers and failed rows separately, because they are in separate files.
+//! failed. The live lines count kept answers and failed rows together, because people look at these numbers to see
+//! whether the prompt works. The summary counts kept answers and failed rows separately, because they are in separate
+//! files.
 
 use super::stats::Stats;
 use super::tallies::MendedRows;

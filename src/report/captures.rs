@@ -241,7 +241,7 @@ impl Scene {
     }
 
     /// Returns what a terminal of this width shows at the moment of the scene. If the scene contains the end of the
-    /// run, the text that is printed after the run follows.
+    /// run, the result also contains the text that is printed after the run.
     fn screen(&self, columns: usize, is_colored: bool) -> String {
         let terminal = Arc::new(Mutex::new(Terminal::with_scrollback(columns, ROWS, None).expect("a size")));
         let size = Box::new(move || Size { columns, rows: ROWS });
@@ -252,7 +252,7 @@ impl Scene {
             stats.fold(event);
             view.show(event, &stats);
         }
-        // A view draws at most ten times per second, and the last events of a scene have the same time, so they are
+        // The last events of a scene have the same time. A view draws at most ten times per second, so these events are
         // visible only after another drawing.
         view.redraw(&stats);
         let mut shown = visible(&terminal);

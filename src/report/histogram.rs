@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The number of buckets between two powers of two is 2 to the power of this number.
+/// The binary logarithm of the number of buckets between two powers of two.
 const BITS: u32 = 4;
 
 /// A histogram: the number of durations in each bucket. Buckets are ranges of milliseconds. In a file, a histogram is a
-/// JSON object from bucket to number.
+/// JSON object with a number for each bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Histogram(BTreeMap<u16, u64>);
@@ -41,7 +41,7 @@ impl Histogram {
         self.0.values().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// Returns a percentile: the duration that this share of the durations does not exceed. `share` is between 0 and 1.
+    /// Returns a percentile: this share of all durations is at most as long as the result. `share` is between 0 and 1.
     /// Returns `None` if the histogram is empty.
     pub(crate) fn percentile(&self, share: f64) -> Option<Duration> {
         let wanted = ((self.count() as f64 * share).ceil() as u64).max(1);

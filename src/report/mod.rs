@@ -1,13 +1,14 @@
 //! Reports: the output of a run for people and scripts. Every report is computed from the `RunEvent`s of a run, one
 //! event at a time.
 //!
-//! This module makes everything that is written to standard error during a run, and the summary after it. It contains
-//! no code for scheduling or for files.
+//! This module makes everything that is written to standard error during a run, and the summary after the run. It
+//! contains no code for scheduling or for files.
 //!
 //! [`Report`] adds each event once to the counters in [`Stats`], and passes the event and the counters to its views. A
 //! `View` writes one kind of output: live lines on a terminal (`progress`), plain lines elsewhere (`plain`), JSON for
-//! scripts (`json`), or almost nothing ([`quiet`]). A view never reads a clock. It uses the times of the events, and
-//! the scheduler sends its status several times per second. So a run on virtual time has the same output as a real run.
+//! scripts (`json`), or almost nothing ([`quiet`]). A view never reads a clock. A view uses the times of the events,
+//! and the scheduler sends its status several times per second. So a run on virtual time has the same output as a real
+//! run.
 //!
 //! Text from outside (model names, messages of servers, paths) always goes through `text::escape` before it reaches a
 //! terminal. JSON output always goes through `harmless`, which escapes control characters. A failed write to standard

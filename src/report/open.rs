@@ -58,7 +58,7 @@ impl Report {
         Self { stats: Stats::default(), views: vec![view], last: None }
     }
 
-    /// Adds a view. Each event is passed to the views in the order in which they were added.
+    /// Adds a view. Each event is passed to the views in the order in which the views were added.
     pub(crate) fn add(&mut self, view: Box<dyn View>) {
         self.views.push(view);
     }

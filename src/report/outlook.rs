@@ -1,9 +1,9 @@
 //! Estimates when a run will be done. If there is no estimate, this module says what the run waits for.
 //!
 //! The time left is shown as long as rows finish regularly. It includes known delays: rate limits, waits after a 429,
-//! and the next retry of rows. Between two finished rows, it counts down. When it reaches zero, or when no row has
-//! finished for an unusually long time, the report shows what the run waits for instead. So the displayed time left
-//! never gets stuck at one value. While batches are open, no time left is shown.
+//! and the next retry of rows. Between two finished rows, the time left counts down. When it reaches zero, or when no
+//! row has finished for an unusually long time, the report instead shows what the run waits for. So the displayed time
+//! left never gets stuck at one value. While batches are open, no time left is shown.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::stats::Stats;
 use super::text::{count, duration, plural, rough_duration};
 use crate::domain::{BatchesStatus, Reason};
 
-/// The shortest time without a finished row after which the report can show what the run waits for.
+/// The report can show what the run waits for only if no row has finished for at least this long.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(3);
 
 /// An estimate of when a run ends.
@@ -127,8 +127,8 @@ impl Stats {
     /// - how long rows have to wait after a 429 or another failure
     ///
     /// Returns `None` if the input is a pipe, in the first five seconds, and before ten rows have finished. An earlier
-    /// estimate would be several times too long, because at the start few requests are in flight and the first answers
-    /// have not arrived yet.
+    /// estimate would be several times too long. At the start, few requests are in flight, and the first answers have
+    /// not arrived yet.
     fn seconds_left(&self, idle: Duration) -> Option<f64> {
         const ROWS: u64 = 10;
         let remaining = self.remaining_to_send()?;

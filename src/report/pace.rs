@@ -15,7 +15,7 @@ use crate::domain::{Dimension, PoolStatus, Reason, Usage};
 ///
 /// The mean size of a row is taken over the whole run, because limits don't change the size of rows. By chance alone, a
 /// mean over a single minute would vary by a tenth. If a token limit slows the run down, the number of tokens per
-/// minute is steady, so the time left is computed from the recent tokens and the mean size of a row.
+/// minute is steady. So the time left is computed from the recent tokens and the mean size of a row.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pace {
     slots: VecDeque<Slot>,
@@ -75,7 +75,7 @@ impl Pace {
         }
     }
 
-    /// Returns the mean size of the recent rows divided by the mean size of all rows of the run. The size of a row is
+    /// Returns the mean size of the recent rows, divided by the mean size of all rows of the run. The size of a row is
     /// how many of its tokens count against the limit that slows the run down. If no token limit slows the run down,
     /// the result is 1. Multiplied by the number of recent rows, the result is how many rows of mean size would have
     /// finished in the same time.

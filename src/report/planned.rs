@@ -1,8 +1,8 @@
 //! Compares the real cost and duration of a run with the plan that was made before its first request.
 //!
-//! Only a run that finished its rows is compared with its plan. The cost and time of a part of a run say little,
-//! because short rows finish first, and few rows finish at the start and at the end. So the summary of a run that
-//! stopped early shows only the plan.
+//! Only a run that finished its rows is compared with its plan. The cost and time of a part of a run say little. Short
+//! rows finish first, and few rows finish at the start and at the end. So the summary of a run that stopped early shows
+//! only the plan.
 
 use super::ranges::{money_range, time_range};
 use super::stats::Stats;
@@ -40,7 +40,7 @@ struct Compared {
     rows: u64,
     /// The number of planned rows that are done.
     done: u64,
-    /// Whether the run did all planned rows. If it did not, it is not compared with its plan.
+    /// Whether the run did all planned rows. If not, the run is not compared with its plan.
     is_judged: bool,
 }
 

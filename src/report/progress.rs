@@ -17,8 +17,8 @@
 //! single write, so other output can't be mixed into it.
 //!
 //! A line that was scrolled away can't be erased. On some terminals, a change of size can scroll away the line of the
-//! cursor. This happens if the cursor is in the first row, and the lines below it are wrapped again and push its line
-//! off the screen.
+//! cursor. This happens if the cursor is in the first row, and the lines below it are wrapped again and push the first
+//! row off the screen.
 
 mod bar;
 
@@ -38,7 +38,7 @@ use crate::domain::{EventBody, RunEvent};
 
 /// The control sequence that erases the block: everything from the start of the cursor's row to the end of the screen.
 /// The sequence begins with a blank. Without the blank, erasing a block at the start of the first row would look like
-/// clearing the screen, and some terminals would save the cleared text in their scroll-back.
+/// clearing the screen. Some terminals would then save the cleared text in their scroll-back.
 const TAKE_BACK: &str = "\r \x1b[J\r";
 
 /// The size of a terminal in characters.

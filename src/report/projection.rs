@@ -1,4 +1,4 @@
-//! Estimates the cost of the whole run and when it ends, as intervals.
+//! Estimates the cost and the end of the whole run, as intervals.
 //!
 //! The cost so far is known. Only the cost of the remaining rows is estimated. At first, the mean cost of a remaining
 //! row comes from the forecast. The more rows have finished, the more weight the mean of the finished rows gets. Both
@@ -27,7 +27,7 @@ use crate::domain::{Interval, Money, Reason, RunForecast};
 /// is inside the interval with a probability of 90 %.
 const DEVIATIONS: f64 = 1.645;
 /// The distance from the middle to the ends of an interval that is estimated from finished rows, in standard
-/// deviations. It is larger than `DEVIATIONS`, because finished rows are never quite a random sample.
+/// deviations. This distance is larger than `DEVIATIONS`, because finished rows are never quite a random sample.
 const DEVIATIONS_OF_ROWS: f64 = 2.5;
 /// The low end of the cost of the remaining rows is at least this share of their likely cost.
 const LEAST_COST: f64 = 0.1;
@@ -40,8 +40,8 @@ const ROWS: u64 = 10;
 /// Until this number of rows has finished, an interval includes the whole interval of the forecast.
 const ENOUGH_ROWS: u64 = 20;
 
-/// The estimated mean of a value over the remaining rows, with a standard deviation for lower values and another for
-/// higher values.
+/// The estimated mean of a value over the remaining rows, with separate standard deviations for lower and for higher
+/// values.
 #[derive(Clone, Copy, Debug)]
 struct Guess {
     mean: f64,
@@ -85,8 +85,9 @@ impl Guess {
             return (Self { mean, below: 0.0, above: 0.0 }, 0.0);
         }
         let (by_chance, drift) = (variance / left as f64, finished.drift(variance));
-        // Rows in flight are on average longer than finished rows: each can exceed the mean by two standard deviations.
-        // While only few rows have finished, their mean also says less about the rows that are not sent yet.
+        // Rows in flight are on average longer than finished rows: each row in flight can exceed the mean by two
+        // standard deviations. While only few rows have finished, their mean also says less about the rows that are not
+        // sent yet.
         let (of_started, of_left) = (in_flight as f64 / (count + in_flight as f64), in_flight as f64 / left as f64);
         let longer = if count == 0.0 { 0.0 } else { variance.sqrt() * of_started.max(2.0 * of_left.min(1.0)) };
         let of_mean = match count {

@@ -28,8 +28,7 @@ pub(crate) struct OfProvider {
     pub(crate) limited: u64,
     /// How many times a pool of this provider had to wait after a 429.
     pub(crate) holds: u64,
-    /// A map from a reason to how many times the run began, for this reason, to send the rows of this provider to
-    /// another provider.
+    /// How many times the run began to send the rows of this provider to another provider, by reason.
     pub(crate) left: BTreeMap<FallbackCase, u64>,
     /// The provider that currently gets the rows of this provider, and the reason. `None` if this provider gets its own
     /// rows.
@@ -95,8 +94,8 @@ impl Providers {
         self.of(to);
         let own = self.of(from);
         *own.left.entry(why).or_default() += 1;
-        // A provider that is stopped because of its account stays stopped. A later event about its rows does not change
-        // this state.
+        // If a provider was stopped because of its account, it stays stopped. A later event about its rows does not
+        // change this state.
         let is_stopped = own.diverted.as_ref().is_some_and(|(_, why)| *why == FallbackCase::Account);
         if is_about_provider(why) && !is_stopped {
             own.diverted = Some((Arc::clone(to), why));

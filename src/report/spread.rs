@@ -1,5 +1,5 @@
-//! Computes the mean of a series of values and the precision of this mean, to estimate the cost and the time of the
-//! remaining rows from the finished rows.
+//! Computes the mean of a series of values and the precision of this mean. From these numbers for the finished rows,
+//! the cost and the time of the remaining rows are estimated.
 
 use jiff::Timestamp;
 
@@ -61,8 +61,8 @@ impl Spread {
         self.sum / self.count.max(1) as f64
     }
 
-    /// Returns the variance of one value. Divided by the number of values, it is the variance of the mean of many
-    /// consecutive values.
+    /// Returns the variance of one value. This variance, divided by the number of values, is the variance of the mean
+    /// of many consecutive values.
     ///
     /// `guess` is a standard deviation that was plausible before the first value. While there are few values, `guess`
     /// has more weight than the values. Without `guess`, the variance after two equal values would be zero.
@@ -87,8 +87,8 @@ impl Spread {
     }
 
     /// Returns the drift of the values: the squared difference between the means of the later and the earlier half,
-    /// without the part that chance can explain. `variance` is the variance of one value. If the values drift, more
-    /// values do not make their mean a better prediction of later values, and the drift is the variance that remains.
+    /// without the part that chance can explain. `variance` is the variance of one value. If the values drift, more of
+    /// them do not improve the prediction of later values: a variance as large as the drift remains.
     pub(super) fn drift(&self, variance: f64) -> f64 {
         let half = self.blocks.len() / 2;
         if half == 0 {

@@ -41,7 +41,7 @@ pub struct Stats {
     pub mended: MendedRows,
     /// The failed rows of this run, by error class.
     pub failed: BTreeMap<ErrorClass, FailedRows>,
-    /// A map from the cause of a failure to the number of retried attempts.
+    /// The number of retried attempts, by the cause of the failure.
     pub retried: BTreeMap<RetryCause, u64>,
     /// The number of retried attempts that were possibly billed.
     pub maybe_paid: u64,
@@ -258,7 +258,7 @@ impl Stats {
         self.already_done() + self.succeeded_total() + self.failed_total()
     }
 
-    /// Returns the number of remaining rows; `None` while the run lasts if the input is a pipe.
+    /// Returns the number of remaining rows; `None` if the input is a pipe and the run has not ended.
     pub(crate) fn remaining(&self) -> Option<u64> {
         match (self.total, &self.ending) {
             (Some(total), _) => Some(total.saturating_sub(self.finished())),

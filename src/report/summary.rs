@@ -2,8 +2,8 @@
 //! are, and which command the user should probably type next.
 //!
 //! The summary is plain text, made from [`Stats`] and from facts that only the caller knows ([`SummaryContext`]). The
-//! summary leaves out list rows that would say nothing. `json/summary.rs` makes the summary as JSON from the same
-//! facts.
+//! summary leaves out the rows of its list that would say nothing. `json/summary.rs` makes the summary as JSON from the
+//! same facts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -77,8 +77,8 @@ fn pace(stats: &Stats, ending: &Ending, context: &SummaryContext) -> Vec<ListRow
             0 => String::new(),
             most => format!(", at most {} in flight", count(most)),
         };
-        // After a run with batches, there is no chart, because all answers of a batch come at once, and a chart of only
-        // the other rows would be misleading.
+        // After a run with batches, there is no chart. All answers of a batch come at once, and a chart of only the
+        // other rows would be misleading.
         let chart =
             stats.rate_bins.sparkline(ending.elapsed).filter(|_| context.has_chart && stats.batch_rows.rows == 0);
         let chart = chart.map(|chart| format!(" {chart}")).unwrap_or_default();

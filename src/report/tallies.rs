@@ -68,8 +68,8 @@ impl FailedRows {
     }
 }
 
-/// A map from the purpose of a later request to the number of rows that were mended by such requests. A row is mended
-/// if its first answer was not accepted, and a later request got an accepted answer.
+/// The number of mended rows, by the purpose of the later request. A row is mended if its first answer was not
+/// accepted, and a later request got an accepted answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MendedRows(BTreeMap<Purpose, u64>);
 

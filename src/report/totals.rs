@@ -56,7 +56,7 @@ fn cost(stats: &Stats, context: &SummaryContext) -> String {
     }
 }
 
-/// Returns the first names of a list, and the number of the remaining names.
+/// Returns the names at the start of a list, and the number of the other names.
 fn some_of(names: &[String]) -> String {
     const SHOWN: usize = 20;
     let mut shown: Vec<_> = names.iter().take(SHOWN).map(|name| escape(name)).collect();

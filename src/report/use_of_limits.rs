@@ -5,8 +5,8 @@
 //! the use, because the buckets of a run that uses its limits well are nearly empty.
 //!
 //! A server can accept the requests of a whole minute immediately. So in a run of a few seconds, the use can be far
-//! above 100 %, which says little. The summary shows no use after a run of less than ten seconds, and no level such as
-//! "high" or "critical" after a run of less than a minute. A use above 100 % is called a burst.
+//! above 100 %, which says little. The summary shows no use after a run of less than ten seconds. After a run of less
+//! than a minute, it shows no level such as "high" or "critical". A use above 100 % is called a burst.
 
 use std::time::Duration;
 

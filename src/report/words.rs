@@ -36,8 +36,8 @@ pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
     }
 }
 
-/// Returns what a run is doing while this reason slows it down, as text. The text can follow a share of the run's time:
-/// `74% waiting for the last answers`.
+/// Returns a text that says what a run is doing while this reason slows it down. The text can follow a share of the
+/// run's time: `74% waiting for the last answers`.
 pub(crate) fn doing_words(reason: Reason) -> &'static str {
     match reason {
         Reason::Limit(Dimension::Requests) => "limited by requests per minute",

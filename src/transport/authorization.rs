@@ -18,7 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::credential::{Credential, UnusableKey};
 use crate::domain::Secrets;
 
-/// How many credentials are kept, including the current one, to find them in texts that servers send.
+/// How many credentials are kept, including the current credential. Texts that servers send are searched for them.
 const KNOWN: usize = 8;
 
 /// The source of the credential of each request.

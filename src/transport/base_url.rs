@@ -1,8 +1,8 @@
 //! The base URL, which is checked before anything is sent to it.
 //!
 //! The program sends the key to this address, so it rejects dangerous addresses. An address is dangerous if its scheme
-//! is neither https nor http, if plain http would go to another machine, if the URL contains a password, or if the host
-//! is the metadata service of a cloud.
+//! is neither https nor http, or if plain http would go to another machine. It is also dangerous if the URL contains a
+//! password, or if the host is the metadata service of a cloud.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -88,8 +88,8 @@ pub enum BaseUrlError {
         /// The host.
         host: String,
     },
-    /// The host is an address at which there can be no API, for example because it does not belong to a single machine,
-    /// or because a cloud uses it for its own service.
+    /// The host is an address at which there can be no API. For example, it does not belong to a single machine, or a
+    /// cloud uses it for its own service.
     #[error("the base URL points at {host}, {why}, where no API can be; check it")]
     Unfit {
         /// The host.

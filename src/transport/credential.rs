@@ -1,6 +1,6 @@
 //! The API key, and the headers in which it is sent.
 //!
-//! The copies of the key in this file are overwritten with zeros when they are dropped. The HTTP client has its own
+//! This module's copies of the key are overwritten with zeros when the copies are dropped. The HTTP client has its own
 //! copy in each header that it sends. This module can't overwrite the copies of the HTTP client.
 
 use http::header::AUTHORIZATION;

@@ -63,7 +63,7 @@ pub(crate) fn unfit(address: IpAddr) -> Option<Unfit> {
     }
 }
 
-/// Returns whether a host name always means this machine, without asking a resolver (RFC 6761).
+/// Returns whether a host name always means this machine, so that no resolver has to be asked (RFC 6761).
 pub(crate) fn is_local_name(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     host == "localhost" || host.ends_with(".localhost")

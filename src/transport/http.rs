@@ -3,9 +3,9 @@
 //! Only this module uses reqwest. This module manages connections, time limits and the limit on the size of a body.
 //!
 //! - One call of [`Transport::send`] sends one request, so the scheduler knows of every attempt. This module retries a
-//!   request only if a server refuses a token that can be renewed (401, 403): the token is renewed, and the request is
-//!   sent one more time. A refused request is not billed. Redirects are not followed, because the key would also be
-//!   sent to the other address.
+//!   request only if a server refuses a token that can be renewed (401, 403). Then the token is renewed, and the
+//!   request is sent one more time. A refused request is not billed. Redirects are not followed, because the key would
+//!   also be sent to the other address.
 //! - There are two time limits. `timeout` is the limit for the whole request, from the call to the end of the response
 //!   body. `idle_timeout` is the limit for the wait between two pieces of the response body. `idle_timeout` starts when
 //!   the status line and headers of the response have arrived, because the wait for them can be long. Without

@@ -35,7 +35,7 @@ use crate::domain::Secrets;
 const MARGIN: Duration = Duration::from_secs(5 * 60);
 /// The shortest time between two renewals that are caused by a server's refusals.
 const BETWEEN_REFUSALS: Duration = Duration::from_secs(60);
-/// The longest wait after a failed renewal before the next renewal.
+/// The longest wait between a failed renewal and the next renewal.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
 /// The shortest wait after a failed renewal, if the current credential expires soon.
 const AFTER_FAILURE_AT_LEAST: Duration = Duration::from_secs(1);
@@ -148,7 +148,7 @@ impl Renewing {
 
     /// Returns the current credential if the refused credential was already replaced. Returns the refused credential
     /// again if a renewal can't begin yet. Otherwise, begins a renewal and returns the channel that notifies requests
-    /// of its end.
+    /// when the renewal has ended.
     fn other(&self, refused: &Arc<Credential>, now: Instant) -> Result<Arc<Credential>, watch::Receiver<()>> {
         let mut state = self.0.lock();
         if !Arc::ptr_eq(&state.held.credential, refused) {

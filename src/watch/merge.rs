@@ -1,4 +1,4 @@
-//! Merges points of a timeline to keep the number of points bounded.
+//! Merges points of a timeline, so that the number of points stays bounded.
 
 use jiff::Timestamp;
 

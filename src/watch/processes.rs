@@ -1,4 +1,4 @@
-//! Ends a program that was started by this program, together with the programs that it started.
+//! Ends a program that claude-batch has started, together with all programs that the ended program has started.
 //!
 //! On Linux, the started programs are found in `/proc`. On other systems, only the program itself is ended.
 
@@ -13,7 +13,7 @@ pub(crate) fn end(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// Returns all descendants of a process: the processes that it started, the processes that they started, and so on.
+/// Returns all descendants of a process: its child processes, their child processes, and so on.
 #[cfg(target_os = "linux")]
 fn descendants(parent: u32) -> Vec<u32> {
     let mut found = vec![parent];

@@ -57,9 +57,9 @@ pub(super) struct Chunk {
     pub(super) incomplete: u32,
     pub(super) incomplete_since: Option<Instant>,
     pub(super) merge: Option<Results>,
-    /// Whether the batch of this chunk is searched for among all batches of the last day. Usually, only the batches
-    /// that were created at about the time of the submission are searched. If none of these batches fits, a clock may
-    /// be wrong.
+    /// Whether the search for this chunk's batch looks at all batches of the last day. Usually, only the batches that
+    /// were created at about the time of the submission are searched. If none of these batches fits, a clock may be
+    /// wrong.
     pub(super) is_wide: bool,
     /// Whether a line of the results has proven that the batch belongs to this chunk.
     pub(super) is_proven: bool,

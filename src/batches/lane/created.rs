@@ -16,9 +16,9 @@ use crate::provider::Batch;
 use crate::scheduler::Scheduler;
 
 /// How long the list of batches is searched for a submitted batch. If the search finds no matching batch in this time,
-/// the run assumes that the submission created none.
+/// the run assumes that the submission created no batch.
 const LOOKED_FOR: Duration = Duration::from_secs(120);
-/// The longest wait before a chunk is submitted again after the API rejected it because of a limit.
+/// If the API rejects a chunk because of a limit: the longest wait before the chunk is submitted again.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 impl Lane {

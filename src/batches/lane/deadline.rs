@@ -26,9 +26,9 @@ use crate::scheduler::Scheduler;
 /// The expected duration of a run, divided by the time that its limits alone would require. A run takes longer because
 /// of headroom, retries, and few requests in flight at the start.
 const SLOWER: f64 = 1.05;
-/// The size of a chunk is chosen so that the online lane needs at most this long for the chunk's rows: a share of the
-/// time until the deadline, and at most ten minutes. With a deadline, chunks are small, because a whole chunk is moved
-/// even if fewer rows would be enough.
+/// The longest time that the online lane may need for the rows of one chunk: a share of the time until the deadline,
+/// but at most ten minutes. The size of chunks is chosen accordingly. With a deadline, chunks are small, because a
+/// whole chunk is moved even if fewer rows would be enough.
 const CHUNK_TIME: (f64, Duration) = (0.04, Duration::from_secs(600));
 /// The smallest number of rows in a chunk when there is a deadline.
 const FEWEST_ROWS: f64 = 20.0;
@@ -158,8 +158,8 @@ impl Lane {
         sum
     }
 
-    /// Notes the part of the online limits that the rows in a batch of an earlier run would use. `ask` is the request
-    /// of one row of this batch.
+    /// Notes how much of the online limits the rows in a batch of an earlier run would use. `ask` is the request of one
+    /// row of this batch.
     pub(crate) fn note_demand(&mut self, number: u32, ask: &Ask) {
         if let Some(chunk) = self.chunks.get_mut(&number) {
             let rows = f64::from(chunk.files.count);

@@ -72,8 +72,8 @@ impl Lane {
         }
     }
 
-    /// Notes that no more rows will be read. The count of unread rows is set to zero, because rows that copy answers
-    /// were counted but are never sent.
+    /// Notes that no more rows will be read. The count of unread rows is set to zero. Until then, the count includes
+    /// rows that copy an answer and are never sent.
     pub(crate) fn on_input_end(&mut self) {
         self.deadline.unread = Demand::default();
     }

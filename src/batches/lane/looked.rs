@@ -16,8 +16,8 @@ use crate::scheduler::Scheduler;
 /// The API sometimes does not know a batch that exists. A batch is treated as deleted only after it has been missing
 /// for this long.
 ///
-/// Source: anthropic-sdk-python#1432 (2026-04-21): the API answered 404 for a second after a successful create, and
-/// between successful calls.
+/// Source: anthropic-sdk-python#1432 (2026-04-21): the API answered 404 during the first second of a new batch's life,
+/// and also between successful calls.
 const MAY_BE_MISSING: Duration = Duration::from_secs(600);
 /// The longest wait between two attempts to download results.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);

@@ -54,8 +54,7 @@ pub struct Lane {
     pub(super) looks: Looks,
     pub(super) is_looking: bool,
     pub(super) submit: Submitting,
-    /// A map from each parameter that batches do not accept to the number of rows that were kept out of batches because
-    /// of it.
+    /// For each parameter that batches do not accept: the number of rows that this parameter kept out of batches.
     pub(super) unfit: BTreeMap<String, u64>,
     /// The number of rows that may have been billed although their answers are lost.
     pub(super) lost_rows: u64,

@@ -20,8 +20,7 @@ pub(super) struct BatchesNow {
     expires_in_s: Option<f64>,
     /// Whether an open batch is being canceled.
     canceling: bool,
-    /// Whether the reply to the submission of a batch was lost, so that the run looks for this batch in the API's list
-    /// of batches.
+    /// Whether the run looks for a batch in the API's list of batches, because the reply to the submission was lost.
     reply_lost: bool,
     /// The number of ended batches whose results are being collected.
     collecting: usize,

@@ -254,10 +254,10 @@ pub(crate) struct Progress {
     /// The dollars saved by copied and reused answers: the cost of these answers when they were paid for. Answers with
     /// an unknown cost are left out.
     saved_usd: f64,
-    /// The answered rows whose first answer was not accepted: a map from how the accepted answer was made to the number
-    /// of rows. The keys are `repaired`, `retried` (asked again), `grown` (with a larger `max_tokens`), `continued`,
-    /// `unpaused` (continued after a pause) and `another_model`. These rows are also counted by the quality of their
-    /// answer, for example in `ok`.
+    /// The number of answered rows whose first answer was not accepted, by how the accepted answer was made. The keys
+    /// are `repaired`, `retried` (asked again), `grown` (with a larger `max_tokens`), `continued`, `unpaused`
+    /// (continued after a pause) and `another_model`. These rows are also counted by the quality of their answer, for
+    /// example in `ok`.
     mended: BTreeMap<&'static str, u64>,
     /// The number of rows that failed and are not tried again in this run.
     failed: u64,
@@ -266,9 +266,9 @@ pub(crate) struct Progress {
     invalid: u64,
     /// The number of failed rows in each error class.
     failed_by_class: BTreeMap<&'static str, u64>,
-    /// A map from the cause of a failure to the number of failed attempts with this cause that were tried again.
+    /// The number of failed attempts that were tried again, by the cause of the failure.
     retried: BTreeMap<&'static str, u64>,
-    /// The number of failed attempts that were tried again although the failed attempt was possibly billed.
+    /// The number of failed attempts that were tried again although they were possibly billed.
     maybe_paid: u64,
     /// The recent rate of finished rows that were sent online, in rows per minute. Null at the start of the run, and
     /// while the run waits only for batches.
@@ -293,11 +293,11 @@ pub(crate) struct Progress {
     /// The cost of all tokens with a known price, in dollars. Null if the run used tokens and no price is known.
     cost_usd: Option<f64>,
     /// The expected cost of all rows of this run in dollars, including the finished rows. Null if the input is a pipe,
-    /// if a price is unknown, when the run stops early, and while it waits for its last answers. Also null at the start
-    /// of a run without an estimate.
+    /// if a price is unknown, if the run stops early, and while the run waits for its last answers. Also null at the
+    /// start of a run without an estimate.
     projected_cost_usd: Option<Interval<f64>>,
-    /// The expected time of the end of this run, as RFC 3339. Null if the input is a pipe, at the end, when the run
-    /// stops early, and while it waits.
+    /// The expected time of the end of this run, as RFC 3339. Null if the input is a pipe, if the run has ended or
+    /// stops early, and while the run waits.
     projected_end: Option<Interval<Timestamp>>,
     /// The number of finished rows whose model has no known price.
     unpriced: u64,
@@ -309,7 +309,7 @@ pub(crate) struct Progress {
     reason: Option<&'static str>,
     /// The current outage of the provider; null while the provider works.
     outage: Option<OutageNow>,
-    /// The open batches, without those whose results are all collected; null if there are none.
+    /// The batches whose results are not all collected; null if there are none.
     batches: Option<BatchesNow>,
     /// The number of rows that were answered in a batch. These rows are also counted by the quality of their answer,
     /// for example in `ok`.

@@ -77,7 +77,7 @@ struct Summary<'a> {
     latency: Option<Latency>,
     bound_by: Vec<Bound>,
     limit_use: Vec<PoolUse>,
-    /// A map from the cause of a failure to the number of failed attempts with this cause that were tried again.
+    /// The number of failed attempts that were tried again, by the cause of the failure.
     retried: BTreeMap<&'static str, u64>,
     possibly_billed_twice: BilledTwice,
     cache: Option<Cache>,
@@ -114,8 +114,7 @@ struct RunRows<'a> {
     copied: u64,
     /// The number of answered rows that took their answer from earlier results.
     reused: u64,
-    /// The answered rows whose first answer was not accepted: a map from how the accepted answer was made to the number
-    /// of rows.
+    /// The number of answered rows whose first answer was not accepted, by how the accepted answer was made.
     mended: BTreeMap<&'static str, u64>,
     /// The label of the first answered row of each quality.
     examples: BTreeMap<&'static str, &'a str>,

@@ -5,8 +5,8 @@
 //! cursor movements and the blanks at the ends of lines. [`Progress`](super::Progress) takes the lines from the sheet
 //! and draws them on the real terminal.
 //!
-//! indicatif's own repaint is not used. It leaves the cursor after the last line, and before the next drawing it moves
-//! the cursor up by the number of rows that it drew. After a change of the terminal's size, this number is wrong, and
+//! indicatif's own repaint is not used. This repaint leaves the cursor after the last line. Before the next drawing, it
+//! moves the cursor up by the number of drawn rows. After a change of the terminal's size, this number is wrong, and
 //! the repaint erases other text above the block. The repaint also fills each line with blanks up to the edge, so that
 //! every line wraps when the terminal becomes narrower.
 //!
@@ -103,8 +103,8 @@ impl TermLike for Sheet {
         self.write_str(text)
     }
 
-    /// Receives text from indicatif, which writes each line in one call, and the blanks up to the edge in the next
-    /// call.
+    /// Receives text from indicatif. For each line, a first call writes the line, and a second call writes the blanks
+    /// up to the edge.
     fn write_str(&self, text: &str) -> io::Result<()> {
         let text = text.trim_end();
         if !text.is_empty() {

@@ -40,7 +40,8 @@ struct Known {
 }
 
 impl Known {
-    /// Returns `low`, but at least the share `SURE` of the time that the limits require, and at most the likely time.
+    /// Returns `low`, kept between two bounds: the share `SURE` of the time that the limits require, and the likely
+    /// time.
     fn not_too_quick(self, low: f64) -> f64 {
         low.max(SURE * self.by_limits).clamp(0.0, self.likely)
     }

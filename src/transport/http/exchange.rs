@@ -13,8 +13,8 @@ use super::faults::{in_body, timed_out, too_large, went_silent};
 use crate::provider::ReplyHead;
 use crate::transport::wire::{Exchange, WireError};
 
-/// How long to wait for the bytes after the last event of a stream. When they have arrived, the connection can be used
-/// again. Opening a new connection takes only two or three round trips, so a longer wait would save no time.
+/// How long to wait for the bytes after the last event of a stream. When these bytes have arrived, the connection can
+/// be used again. Opening a new connection takes only two or three round trips, so a longer wait would save no time.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// A response whose status line and headers have arrived.

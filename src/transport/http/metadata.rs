@@ -2,8 +2,8 @@
 //!
 //! Only this module is allowed to use plain `http` to another machine. The metadata server has no TLS. Plain `http` is
 //! safe here, because the server is on the host of the virtual machine. Requests are sent only to the name of the
-//! metadata server, or for tests to a server on this machine (`GCE_METADATA_HOST`). This module can't access the keys,
-//! headers and proxies of providers. This module does not follow redirects.
+//! metadata server. In tests, they can also go to a server on this machine (`GCE_METADATA_HOST`). This module can't
+//! access the keys, headers and proxies of providers. This module does not follow redirects.
 //!
 //! Source: Google Cloud documentation, "About VM metadata" and "Authenticate workloads with the metadata server"
 //! (2026-11-26).
@@ -90,7 +90,7 @@ fn client(host: &str) -> Result<reqwest::Client, reqwest::Error> {
         .tls_certs_only([])
         .http1_only()
         .no_proxy();
-    // `Names` is not used for the metadata server, because it rejects that server's address.
+    // `Names` is not used for the metadata server, because `Names` rejects that server's address.
     if host == NAME { builder } else { builder.dns_resolver(Names) }.build()
 }
 

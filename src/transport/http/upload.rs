@@ -94,7 +94,7 @@ impl Patience<'_> {
         })
     }
 
-    /// Returns when the time limit of the current stage is exceeded, and whether it is the time limit for a stalled
+    /// Returns when the time limit of the current stage is exceeded, and whether this limit is the limit for a stalled
     /// upload.
     fn limit(&self) -> (Instant, bool) {
         match self.upload.map_or(Stage::Waiting, Upload::stage) {

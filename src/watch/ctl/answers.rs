@@ -19,7 +19,7 @@ const VERSION: u32 = 1;
 /// The answer of a run to one request of `ctl`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Answer {
-    /// The id of the request that this answers.
+    /// The id of the answered request.
     pub(crate) id: String,
     /// Whether the run did what the request asked for.
     pub(crate) ok: bool,

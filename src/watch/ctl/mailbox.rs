@@ -21,7 +21,7 @@ pub(crate) struct Mailbox {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     process: String,
-    /// The number of checks in a row that found an incomplete request.
+    /// The number of successive checks that found an incomplete request.
     looks: u32,
     /// The ids of the accepted requests. The oldest id comes first.
     seen: VecDeque<String>,

@@ -19,7 +19,7 @@ const MOST_EXAMPLES: usize = 50;
 #[derive(Default)]
 pub(super) struct ReadFailures {
     unresolved: Unresolved,
-    /// A map from an error class to the number of its entries about rows that are not remembered.
+    /// For each error class, the number of entries about rows that are not remembered.
     beyond: BTreeMap<ErrorClass, u64>,
     failures: Failures,
     /// How many rows failed in each time interval.
@@ -87,7 +87,7 @@ impl ReadFailures {
 }
 
 /// Chooses the lines of the log that are shown as examples. The first line of each error class is chosen, then the
-/// second line of each class, and so on, so that every error class has examples.
+/// second line of each class, and so on. So every error class has examples.
 fn examples(mut offsets: BTreeMap<ErrorClass, Vec<u64>>) -> Vec<u64> {
     offsets.values_mut().for_each(|of_class| of_class.sort_unstable());
     let longest = offsets.values().map(Vec::len).max().unwrap_or_default().min(MOST_EXAMPLES);

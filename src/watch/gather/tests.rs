@@ -1,4 +1,4 @@
-//! Checks the facts of a run against a plain reading of the same lines with a JSON parser.
+//! Compares the facts of a run with the values that a plain JSON parser reads from the same lines.
 
 use std::collections::BTreeMap;
 
@@ -182,7 +182,7 @@ fn failure(row: usize, class: &str, second: i64) -> String {
     format!("{}\n", json!({"custom_id": format!("row-{row}"), "params": {}, "error": error}))
 }
 
-/// Returns a map from the name of a value to the value in the facts.
+/// Returns the values in the facts, by their names.
 fn seen(facts: &RunFacts) -> BTreeMap<String, String> {
     let answers = &facts.answers;
     let totals = &answers.totals;
@@ -208,7 +208,7 @@ fn seen(facts: &RunFacts) -> BTreeMap<String, String> {
     seen
 }
 
-/// Returns a map from the name of a value to the value that is computed from the lines in the simplest way.
+/// Returns the values that are computed from the lines in the simplest way, by their names.
 fn expected(lines: &[Value]) -> BTreeMap<String, String> {
     let mut expected = BTreeMap::new();
     let mut add = |name: &str, value: String| drop(expected.insert(name.to_owned(), value));

@@ -1,4 +1,4 @@
-//! Decides after which events of a run a notice is sent.
+//! Decides which events of a run cause a notice.
 //!
 //! The decider is pure: it uses only the events and the counters. When the threshold of a rule is crossed, one notice
 //! is sent. Before the next notice of this rule, the value must fall clearly below the threshold and cross it again.
@@ -16,7 +16,8 @@ use crate::domain::event::Crossing;
 use crate::domain::{EventBody, HaltReason, Money, PoolId, RunEvent};
 use crate::report::Stats;
 
-/// The share of failures is used only when at least this number of rows has finished. With fewer rows, it says little.
+/// The share of failures is used only when at least this number of rows has finished. With fewer rows, the share says
+/// little.
 const FEWEST_ROWS: u64 = 20;
 /// The share of failures must fall below this part of the threshold before it can cross the threshold again.
 const CLEARLY_BELOW: f64 = 0.8;

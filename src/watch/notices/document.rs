@@ -108,7 +108,7 @@ struct Rows {
     truncated: u64,
     refused: u64,
     failed: u64,
-    /// The number of remaining rows; null while the run lasts if the input is a pipe.
+    /// The number of remaining rows; null if the input is a pipe and the run has not ended.
     left: Option<u64>,
 }
 

@@ -103,7 +103,7 @@ struct Pool {
     rpm: Option<u32>,
     itpm: Option<u32>,
     otpm: Option<u32>,
-    /// How long the pool will still send nothing after a 429, in seconds; null if the pool is not held.
+    /// The remaining time in which the pool sends nothing after a 429, in seconds; null if the pool is not held.
     held_s: Option<f64>,
     /// The use of the limit on requests; null if there is no limit, and in the first seconds of the run.
     requests: Option<Used>,

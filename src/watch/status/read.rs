@@ -142,7 +142,7 @@ pub(crate) struct ShownPool {
     pub(crate) provider: String,
     /// Its name.
     pub(crate) pool: String,
-    /// How long the pool will still send nothing after a 429, in seconds.
+    /// The remaining time in which the pool sends nothing after a 429, in seconds.
     pub(crate) held_s: Option<f64>,
     /// The use of the limit on requests.
     pub(crate) requests: Option<ShownUse>,
