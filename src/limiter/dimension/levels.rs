@@ -66,11 +66,12 @@ const SHADOW_RAISE_FACTOR: f64 = 1.0;
 /// After a refusal, the level of a dimension is not raised for this long.
 const RAISE_PAUSE: Duration = Duration::from_secs(5);
 /// If other clients also use the limit, a margin of the level is left unused. The margin is at most a minute's limit
-/// divided by `KEPT_BACK`. With `KEPT_BACK` 180, the margin is what the limit allows in a third of a second.
+/// divided by `KEPT_BACK`. Because `KEPT_BACK` is 180, the largest margin is what the limit allows in a third of a
+/// second.
 const KEPT_BACK: i64 = 180;
 
-/// For the first `GIVEN_FOR` of the run, the amounts that requests take from the server's bucket are added up. After
-/// that, the sum of the errors in the estimated input would be too large.
+/// For the first `GIVEN_FOR` of the run, the amounts that requests take from the server's bucket are added up. Later in
+/// the run, the sum of the errors in the estimated input would be too large.
 const GIVEN_FOR: Duration = Duration::from_secs(10);
 
 /// What a response head says about one dimension, and what is known about its request.
@@ -255,7 +256,7 @@ impl DimensionState {
         bucket.set_burst((first_burst(bucket.limit()) / 2).max(self.search.found()).max(1), now);
     }
 
-    /// Sets the level that the bucket will have at the end of a hold (a time without sending) to the amount that the
+    /// Changes the bucket so that at the end of a hold (a time without sending), it contains the amount that the
     /// rejected request needs.
     pub(in crate::limiter) fn hold(&mut self, refused: Cost, until: Instant) {
         let fits = i64::from(self.amount(refused));
