@@ -23,7 +23,7 @@ use crate::runner::Progress;
 pub struct Survey {
     /// The number of all rows.
     pub rows: u64,
-    /// The number of rows of each input, in the order of the inputs. The list can lack the last inputs.
+    /// The number of rows of each input, in the order of the inputs. The last inputs can be missing from the list.
     pub(crate) rows_of_inputs: Vec<u64>,
     /// The number of rows to be sent.
     pub(crate) to_send: u64,
@@ -34,7 +34,7 @@ pub struct Survey {
     pub(crate) faults: Alike<String>,
     /// A text about each of the first unusable rows, with its place and its fault.
     pub(crate) unusable_shown: Vec<String>,
-    /// How many rows each pair of `--map-model` was used for.
+    /// For each pair of `--map-model`, the number of rows for which the pair was used.
     pub(crate) mapped: BTreeMap<usize, u64>,
     /// The number of rows without a name of their own.
     pub(crate) unnamed: u64,
