@@ -1,8 +1,8 @@
 //! Memory for answers: this file limits how many bytes of answers are in memory at once.
 //!
-//! An answer can be tens of megabytes long, and a broken or hostile server can make every answer that long. For this
-//! reason, the bytes of all answers in memory are added up. The limit for the sum is [`SHARED_BYTES`]. With many
-//! requests in flight the limit is higher: [`EACH_BYTES`] per request.
+//! An answer can be tens of megabytes long, and a broken or hostile server can send many such answers. For this reason,
+//! the bytes of all answers in memory are added up. The limit for the sum is [`SHARED_BYTES`]. With many requests in
+//! flight the limit is higher: [`EACH_BYTES`] per request.
 //!
 //! Below the limit, every answer is read when it comes, so slow streams of long answers don't wait for each other.
 //! Above the limit, reading continues for only one answer, however large it is, and the others wait. This answer is

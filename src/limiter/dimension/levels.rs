@@ -81,7 +81,7 @@ pub(in crate::limiter) struct HeadSignal {
     /// The amount that the request reserved.
     pub(in crate::limiter) cost: Cost,
     pub(in crate::limiter) was_admitted: bool,
-    /// Whether this response head is one of the first of the pool.
+    /// Whether this response head is one of the pool's first response heads.
     pub(in crate::limiter) is_early: bool,
     /// The share of the limit that the user wants to leave unused, from 0 to 1.
     pub(in crate::limiter) wanted_headroom: f64,
