@@ -1,4 +1,4 @@
-//! Learns how much of a limit other clients use.
+//! Learns which share of a limit is used by other clients.
 //!
 //! Our own count says how many tokens should remain, and a response header says how many really remain. In the long
 //! run, the difference is the amount that other clients took. The differences are added up, and the weight of each

@@ -50,10 +50,10 @@ const ROUNDING: i64 = ROUNDED_TO / 2;
 const UNSURE: u32 = 1_000;
 /// The largest raise of a level by one response head, in multiples of the cost of its request.
 const RAISE_FACTOR: f64 = 4.0;
-/// The largest raise of a level by one of the first response heads of a pool, in multiples of the cost of its request.
-/// With this factor, a run of 50 prompts at tier 1 starts with one request. After three round trips, all requests have
-/// been sent. A version that used this factor for all response heads sent too much before it knew the length of
-/// answers.
+/// For each of the first response heads of a pool: the largest raise of a level, in multiples of the cost of the
+/// request. With this factor, a run of 50 prompts at tier 1 starts with one request. After three round trips, all
+/// requests have been sent. A version that used this factor for all response heads sent too much before it knew the
+/// length of answers.
 const FIRST_RAISE_FACTOR: f64 = 8.0;
 /// The largest raise of a level by one response head after trouble, in multiples of the cost of its request. With this
 /// factor, the tokens that built up in the server's bucket during the trouble are used gradually. With this factor, the

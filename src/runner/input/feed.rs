@@ -219,8 +219,8 @@ impl Feeder<'_> {
     /// Returns the item for a row; `None` if the row is skipped.
     fn item_of(&mut self, row: RowDecision) -> Option<Incoming> {
         match row {
-            // A repeated label is not a mistake for rows that are done. If one of them is done, all rows with the same
-            // name and request are done.
+            // A repeated label is not a mistake for rows that are done. If a row is done, all rows with the same name
+            // and request are done.
             RowDecision::Done(named) => {
                 self.is_repeated(named.row, &named.identity);
                 None
