@@ -98,8 +98,8 @@ impl Warmth {
             return Turn::Go(plan);
         }
         let slots = Prefixes::MOST_MARKS - plan.marks.count();
-        // If there are more cold prefixes than marks, the row writes the longest prefix and the shortest prefixes,
-        // because the shortest prefixes are shared by most rows.
+        // If there are more cold prefixes than marks, the row writes the longest prefix and the shortest prefixes. The
+        // shortest prefixes are shared by most rows.
         let leads = cold.iter().rev().take(1).chain(cold.iter().take(slots - 1));
         let leads = leads.fold(Marks::NONE, |marks, &at| marks.with(at));
         Turn::Lead { leads, plan: self.plan(prefixes, warm, leads) }
