@@ -1,4 +1,4 @@
-//! A token bucket for one dimension, whose level callers can correct.
+//! A token bucket for one dimension. Callers can correct the level of the bucket.
 //!
 //! The crate `governor` decides whether tokens can be taken; its algorithm is GCRA (generic cell rate algorithm). This
 //! file owns the state that `governor` uses to decide. Because the state of the bucket is in this file, this file can
@@ -193,16 +193,16 @@ impl Bucket {
 }
 
 /// Returns the nanoseconds per token, rounded up. Rounding up keeps the rate at or below the limit. For limits up to
-/// fifty million per minute, the rate is less than 0.1 % below the limit.
+/// fifty million per minute, the rate is below the limit by less than 0.1 %.
 fn interval(limit_per_minute: u32, headroom_ppm: u32) -> u64 {
     let share = u64::from(1_000_000 - headroom_ppm.min(990_000));
     let per_minute_ppm = u64::from(limit_per_minute) * share;
     (u128::from(MINUTE_NANOS) * 1_000_000).div_ceil(u128::from(per_minute_ppm)).try_into().unwrap_or(u64::MAX)
 }
 
-/// Returns governor's limiter with `arrival` as its state. Governor counts stored arrival times from the instant at
-/// which it builds a limiter. In this file, arrival times count from the start of the run, so the limiter is built
-/// while its clock shows zero.
+/// Returns governor's limiter with `arrival` as its state. Governor measures arrival times from the instant at which it
+/// builds a limiter. In this file, arrival times count from the start of the run, so the limiter is built while its
+/// clock shows zero.
 fn kernel(interval_nanos: u64, burst: u32, arrival: &Arrival) -> Kernel {
     let quota = Quota::with_period(Duration::from_nanos(interval_nanos)).expect("an interval is never zero");
     let burst = NonZeroU32::new(burst).expect("a burst is at least one");

@@ -8,9 +8,9 @@
 //!      input tokens, because a refusal does not say which of them was reached.
 //!
 //! After a limit was found, the pool first sends slightly less than the limit, and then raises its rate. Near the limit
-//! the rate rises slowly. Later, it rises faster the longer no request is rejected. If the limit that was found is too
-//! low, or if the gateway has raised its limit, the pool finds the higher limit within two minutes. The rate follows
-//! the curve of TCP CUBIC (RFC 9438), which is flat around the rate of the last refusal.
+//! the rate rises slowly. Later, the rate rises faster and faster while no request is rejected. If the limit that was
+//! found is too low, or if the gateway has raised its limit, the pool finds the higher limit within two minutes. The
+//! rate follows the curve of TCP CUBIC (RFC 9438), which is flat around the rate of the last refusal.
 //!
 //! A hidden limit can cause faults, but faults can also have other causes. If the share of faults falls when the pool
 //! sends less, the cause is a limit. For this reason, a trial begins when more than a fifth of the attempts meet a

@@ -52,7 +52,7 @@ pub struct Pool {
     id: PoolId,
     dimensions: [DimensionState; 3],
     held_until: Instant,
-    /// For how many holds in a row the server named no length.
+    /// The number of consecutive holds for which the server named no length.
     refusals_in_a_row: u32,
     /// The limit that the server does not report; it is learned from refusals.
     hidden: Hidden,
@@ -97,7 +97,7 @@ impl Pool {
         self.set_pace(now);
     }
 
-    /// Changes which share of the limits is left unused. The change applies immediately.
+    /// Changes the share of the limits that is left unused. The change applies immediately.
     pub(crate) fn set_headroom(&mut self, headroom: Headroom, now: Instant) {
         self.unused = UnusedShare::new(headroom);
         self.set_pace(now);
@@ -146,8 +146,7 @@ impl Pool {
         Dimension::ALL.map(|dimension| self.dimensions[dimension.index()].uncounted())
     }
 
-    /// Returns how much of the limits was used since the start of the run. This is true even if the pool was made
-    /// later.
+    /// Returns how much of the limits was used since the start of the run, even if the pool was made later.
     pub(crate) fn limit_use(&self, now: Instant) -> LimitUse {
         let used = |dimension: Dimension| &self.dimensions[dimension.index()].used;
         LimitUse {
@@ -196,7 +195,7 @@ impl Pool {
 
     /// Ends a request: corrects its reservation to the amount that it used.
     ///
-    /// `head_seen` says whether [`Pool::observe`] was called for the request before.
+    /// `head_seen` says whether [`Pool::observe`] was already called for the request.
     pub fn settle(&mut self, reservation: Reservation, used: Cost, head_seen: bool, now: Instant) {
         let Reservation { cost, taken_at } = reservation;
         let took = now.since(taken_at);
@@ -315,7 +314,7 @@ impl Pool {
     }
 
     /// Returns how long to hold the pool (send nothing) if the server does not say how long to wait. The hold is at
-    /// least 1 s. If a limit was learned, the hold is at least as long as this limit takes to allow one and a half
+    /// least 1 s. If a limit was learned, the hold is at least the time in which this limit allows one and a half
     /// requests. Each consecutive refusal doubles the length of the hold, up to 60 s.
     pub(crate) fn next_unsaid_hold(&mut self) -> Duration {
         let exponent = self.refusals_in_a_row.min(6);
@@ -425,7 +424,7 @@ mod tests {
 
         let shown = pool.limit_use(Instant::from_secs(60));
         assert_eq!(shown.counted, [1, 7, 3]);
-        // For the first half minute the limit is 1,000 requests per minute, and after that 2,000.
+        // In the first half minute, the limit is 1,000 requests per minute. Then it is 2,000 requests per minute.
         assert_eq!(shown.allowed, [Some(500 + 1_000), Some(450_000), Some(90_000)]);
     }
 

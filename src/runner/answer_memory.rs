@@ -1,14 +1,14 @@
 //! Memory for answers: this file limits how many bytes of answers are in memory at once.
 //!
-//! An answer can be tens of megabytes long, and a broken or hostile server can make every answer that long. For this
-//! reason, the bytes of all answers in memory are added up. The limit for the sum is [`SHARED_BYTES`]. With many
-//! requests in flight the limit is higher: [`EACH_BYTES`] per request.
+//! An answer can be tens of megabytes long, and a broken or hostile server can send many such answers. For this reason,
+//! the bytes of all answers in memory are added up. The limit for the sum is [`SHARED_BYTES`]. With many requests in
+//! flight the limit is higher: [`EACH_BYTES`] per request.
 //!
 //! Below the limit, every answer is read when it comes, so slow streams of long answers don't wait for each other.
-//! Above the limit, only one answer is read on, however large it is, and the others wait. This answer is called exempt,
-//! because the limit does not apply to it. All other answers wait until memory is free. The servers of the waiting
-//! answers stop sending, because the buffers of the network fill up. In this way, even answers of the largest size
-//! succeed, one after the other.
+//! Above the limit, reading continues for only one answer, however large it is, and the others wait. This answer is
+//! called exempt, because the limit does not apply to it. All other answers wait until memory is free. The servers of
+//! the waiting answers stop sending, because the buffers of the network fill up. In this way, even answers of the
+//! largest size succeed, one after the other.
 //!
 //! - Ordinary answers are not counted, because the first [`FREE_BYTES`] of each answer are free.
 //! - An answer keeps its share of the memory until its line has been passed to the operating system. So lines that wait
@@ -31,9 +31,9 @@ use tokio::sync::Notify;
 /// needs more memory. The 64 MB contain one answer of 32 MiB, the 4 MiB of this constant, and the bytes that the client
 /// reads ahead.
 const SHARED_BYTES: usize = 4 << 20;
-/// From the 17th request in flight on, each request adds this many bytes to the limit. The bytes of a stream count
-/// twice, and on average only half of each stream has arrived. So with this value, streams of up to 80,000 tokens don't
-/// wait.
+/// The first 16 requests in flight add nothing to the limit. Each further request adds this many bytes. The bytes of a
+/// stream count twice, and on average only half of each stream has arrived. So with this value, streams of up to 80,000
+/// tokens don't wait.
 const EACH_BYTES: usize = 256 << 10;
 /// The first bytes of each answer, up to this number, are not counted. Nearly all answers are shorter than this.
 const FREE_BYTES: usize = 64 << 10;

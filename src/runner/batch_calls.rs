@@ -134,9 +134,8 @@ impl<T: Transport> Caller<T> {
         self.provider.batches().ok_or_else(|| fault_of("the provider does not support batches"))
     }
 
-    /// Submits a batch. The result says whether the server possibly created the batch. It is certain that the server
-    /// did not create a batch if the reply says so, or if there was no connection. A server that answers 501 can't
-    /// create batches.
+    /// Submits a batch. The result says whether the server possibly created the batch. The server certainly created no
+    /// batch if the reply says so, or if there was no connection. A server that answers 501 can't create batches.
     async fn create(&self, body: Arc<ChunkBody>) -> CreateEnd {
         let sent = match self.send(BatchCall::Create(body)).await {
             Ok(sent) => sent,

@@ -36,7 +36,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Records in the batch lane that a row that was sent online has ended.
+    /// Tells the batch lane about the end of a row that was sent online.
     pub(super) fn note_online_end(&mut self, job: JobId, answered: Option<&AttemptRecord>) {
         if let Some(lane) = &mut self.lane {
             answered.iter().for_each(|attempt| lane.lane.learn(attempt.estimated_input, &attempt.usage));

@@ -59,8 +59,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 
     /// Returns whether the run must continue because rows still wait for the answer of an equal row. After a halt, the
-    /// run does not continue for these rows, and they stay pending. The same is true if open batches are left to a
-    /// later run.
+    /// run does not continue for these rows, and they stay pending. These rows also stay pending if open batches are
+    /// left to a later run.
     pub(super) fn has_rows_to_copy(&self) -> bool {
         let are_left = self.lane.as_ref().is_some_and(|lane| lane.lane.left_open().0 > 0);
         self.scheduler.halted().is_none() && !are_left && self.equal.as_ref().is_some_and(|equal| !equal.is_empty())

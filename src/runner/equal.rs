@@ -30,7 +30,7 @@ const MOST_BYTES: usize = 16 << 20;
 /// Rows with equal requests, and the answers that they can copy.
 #[derive(Default)]
 pub struct EqualRows {
-    /// The keys that more than one row has. If the input is a pipe, these keys are not known, and the value is `None`.
+    /// The keys that several rows share. If the input is a pipe, these keys are not known, and the value is `None`.
     repeats: Option<Repeats>,
     /// The answers that earlier runs wrote to the same results file.
     earlier: Option<StoredAnswers>,
@@ -52,8 +52,8 @@ pub struct EqualRows {
 }
 
 impl EqualRows {
-    /// Returns an `EqualRows` without rows. `repeats` contains the keys that more than one row has; `None` if these
-    /// keys are not known. `earlier` contains the answers that earlier runs wrote to the same results file.
+    /// Returns an `EqualRows` without rows. `repeats` contains the keys that several rows share; `None` if these keys
+    /// are not known. `earlier` contains the answers that earlier runs wrote to the same results file.
     pub fn new(repeats: Option<Repeats>, earlier: Option<StoredAnswers>) -> Self {
         Self { repeats, earlier, ..Self::default() }
     }

@@ -150,7 +150,7 @@ impl JournalLedger {
     /// # Errors
     /// Any [`JournalError::Disk`].
     pub fn close(mut self, input: InputRead, keeps_marks: bool) -> Result<journal::Closed, JournalError> {
-        // Before the journal writes the slots, it writes their lines to disk.
+        // Before the journal writes the slots, it writes the lines of their rows to disk.
         for (_, slot, then) in self.unsynced.drain(..) {
             match then {
                 AfterSync::Release => {}

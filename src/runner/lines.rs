@@ -12,9 +12,9 @@ use crate::transport::Transport;
 /// limits of a typical account takes hours to reach this limit. The lines that wait are lost if the power fails. Lines
 /// for standard output wait in memory.
 pub(super) const BACKLOG_BYTES: usize = 8 << 20;
-/// While rows with `UNSYNCED_BYTES` bytes or more wait until their lines are on disk, the run sends no more requests.
-/// Rows are kept until their lines are on disk. A limit on rows in memory is needed because a row can be a thousand
-/// times as long as its answer.
+/// The run sends no more requests while the rows whose lines are not on disk have `UNSYNCED_BYTES` bytes or more
+/// together. Rows are kept until their lines are on disk. A limit on rows in memory is needed because a row can be a
+/// thousand times as long as its answer.
 pub(super) const UNSYNCED_BYTES: usize = 8 << 20;
 /// If more than `UNWRITTEN_BYTES` bytes of lines are in memory, a large answer keeps its share of the memory for
 /// answers until its line is written.

@@ -5,11 +5,11 @@
 //! is slow, and not necessary, because the report comes from the same thread.
 //!
 //! Rejected:
-//! - With a second thread for sockets, a run needs a third more CPU time and is no faster.
+//! - A second thread for sockets raises the CPU time of a run by a third and makes the run no faster.
 //! - With a pause of up to 2 ms before each wait, one iteration of the loop handles more answers. But at 200 ms of
-//!   latency, a run with such pauses needs a fifth more CPU time, because after a pause, the data of the loop has left
-//!   the CPU caches. The pause also gains little, because answers come in groups even without a pause: servers send
-//!   them when their own timers fire.
+//!   latency, such pauses raise the CPU time of a run by a fifth. The reason is that the data of the loop leaves the
+//!   CPU caches during a pause. The pause also gains little, because answers come in groups even without a pause:
+//!   servers send them when their own timers fire.
 
 use std::io;
 
@@ -18,7 +18,7 @@ use tokio::runtime::{Builder, EnterGuard, Runtime};
 /// The highest number of sockets that the runtime handles in one iteration. An answer passes through five tasks before
 /// the next request is sent. If hundreds of answers were handled together, the data of an answer would leave the CPU
 /// caches before the last of these tasks needs it. The values 8, 16, 32, 64 and 1,024 (the default) were measured. The
-/// value 16 gave the highest rate, which was a tenth above the rate with the default.
+/// value 16 gave the highest rate, which was a tenth higher than the rate with the default.
 const SOCKETS_PER_ITERATION: usize = 16;
 
 /// A runtime (tokio) that runs on the thread that creates it.

@@ -1,5 +1,5 @@
-//! The loop of a run. An iteration of the loop is called a turn. The loop ends when every line is on disk, and every
-//! row has ended or the run is halted.
+//! The loop of a run. An iteration of the loop is called a turn. The loop ends when every row has ended or the run is
+//! halted, but not before every line is on disk.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ struct Channels {
     came: mpsc::UnboundedReceiver<Reported>,
 }
 
-/// Runs the loop. Returns when every line is on disk, and every row has ended or the run is halted.
+/// Runs the loop. Returns when every row has ended or the run is halted, but not before every line is on disk.
 pub async fn drive<T: Transport, L: Ledger, R: Reporter>(parts: Parts<T, L, R>) -> (Finish, L, R) {
     let (reports_in, reports) = mpsc::unbounded_channel();
     let (came_in, came) = mpsc::unbounded_channel();

@@ -25,7 +25,7 @@ impl Backoff {
     pub(super) const TRANSIENT: Self = Self { base: Duration::from_millis(500), most: Duration::from_secs(30) };
     /// The delays after an overload of an endpoint that still answers other requests.
     pub(super) const BUSY: Self = Self { base: Duration::from_millis(500), most: Duration::from_millis(1_500) };
-    /// The delays after all other overload, and after refusals because too many requests are in flight.
+    /// The delays after all other overload, and after the server has refused requests because too many are in flight.
     pub(super) const OVERLOADED: Self = Self { base: Duration::from_secs(1), most: Duration::from_secs(60) };
 
     /// The delays of a row that the API has rejected before, if the server does not say how long to wait. Each of these

@@ -1,5 +1,5 @@
-//! Rows that are sent in batches. The scheduler does not send these rows, but it counts their money and their failures
-//! together with the money and the failures of the rows that it sends.
+//! Rows that are sent in batches. The scheduler does not send these rows. But it adds their money and failures to the
+//! money and failures of the rows that it does send.
 
 use std::time::Duration;
 

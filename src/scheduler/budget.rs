@@ -13,7 +13,7 @@ use crate::domain::Money;
 /// The user's limits, and the amount of each limit that is used up.
 #[derive(Debug, Default)]
 pub struct Budget {
-    /// `--max-cost`: the limit for all runs with the same results file together.
+    /// `--max-cost`: the limit on the total cost of all runs with the same results file.
     pub(super) max_cost: Option<Money>,
     /// `--max-requests`: the limit on the requests of this run.
     max_requests: Option<u64>,
@@ -41,9 +41,9 @@ pub enum Room {
 }
 
 impl Budget {
-    /// Returns a budget with the limits of the user. The limit on money is for all runs with the same results file
-    /// together. `spent` is the money that all these runs have already spent. The limits on requests and time are for
-    /// this run.
+    /// Returns a budget with the limits of the user. The limit on money applies to the total cost of all runs with the
+    /// same results file. `spent` is the money that all these runs have already spent. The limits on requests and time
+    /// are for this run.
     ///
     /// `spent` does not include attempts with lost answers: see [`Budget::with_unsure`].
     pub fn new(max_cost: Option<Money>, max_requests: Option<u64>, max_time: Option<Duration>, spent: Money) -> Self {

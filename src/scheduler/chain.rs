@@ -21,7 +21,8 @@ use super::flights::End;
 use super::state::Scheduler;
 use super::step::Next;
 
-/// For at least this long after a row has moved, reporters show that rows are sent to the next endpoint.
+/// The shortest time for which reporters show that rows are sent to the next endpoint. The time begins when a row
+/// moves.
 const SHOWN: Duration = Duration::from_secs(60);
 /// A row moves to the next endpoint after it has received this many overload responses.
 const OVERLOADS: u32 = 2;
@@ -91,7 +92,7 @@ impl Scheduler {
         Err(why)
     }
 
-    /// Returns the request of a row for the endpoint `to` of the chain.
+    /// Returns the row's request for `to`, an endpoint of the chain.
     ///
     /// # Errors
     /// Returns the reason why the endpoint does not accept the row.

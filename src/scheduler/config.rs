@@ -47,8 +47,8 @@ pub struct Config {
     pub window: Window,
     /// How many times a row is tried again after faults of the server or the connection.
     pub max_retries: u32,
-    /// How long a row can wait because of limits and overload. The same limit applies to how long the run waits for a
-    /// failing endpoint.
+    /// How long a row can wait because of limits and overload. The run also waits for a failing endpoint for at most
+    /// this long.
     pub retry_for: Duration,
     /// Whether an earlier run got answers from the endpoint for rows of this input.
     pub has_worked_before: bool,

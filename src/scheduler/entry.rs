@@ -25,7 +25,7 @@ pub(super) struct Entry {
     pub(super) maybe_refused: u32,
     /// The start of the row's first try that ended with a wait for another try.
     pub(super) waiting_since: Option<Instant>,
-    /// How many times the API rejected the row or the row met a fault. When a failing endpoint is probed (tested), rows
+    /// How many times the row was rejected by the API or met a fault. When a failing endpoint is probed (tested), rows
     /// with a low number are sent first.
     pub(super) turns: u32,
     /// The endpoint's counts of answers and faults at the row's last fault.

@@ -4,7 +4,7 @@ use crate::domain::{Ask, ErrorClass, Failure, FallbackCase, FallbackOn, HaltReas
 
 use super::endpoint::EndpointId;
 
-/// A function that makes the request of a row for another endpoint from the row's own request.
+/// A function that converts the request of a row into a request for another endpoint.
 ///
 /// # Errors
 /// The reason why the row can't be sent to that endpoint.

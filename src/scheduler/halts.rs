@@ -1,5 +1,5 @@
-//! Halts the run or an endpoint. After a halt, no more requests are sent to the halted endpoints, and their waiting
-//! rows are left for a later run or sent to another endpoint.
+//! Halts the run or an endpoint. After a halt, no more requests are sent to the halted endpoints. Their waiting rows
+//! are left for a later run or sent to another endpoint.
 
 use crate::answer::{Came, Then};
 use crate::clock::Instant;

@@ -14,8 +14,8 @@
 //!
 //! Invariants:
 //! - Each offered row ends exactly once: it is finished, or it is set aside (left for a later run).
-//! - When a row is sent to an endpoint, the number of requests in flight at that endpoint, including the new one, does
-//!   not exceed its window.
+//! - A row is sent to an endpoint only if the requests in flight there, including the new one, fit into the endpoint's
+//!   window.
 //! - Nothing is sent from a pool that is held (must wait) or to an endpoint that has halted. Nothing at all is sent
 //!   after the run has halted.
 //! - Every reservation of tokens or money is settled exactly once.

@@ -2,9 +2,9 @@
 //!
 //! A file can have phases, for example if its rows are sorted by length. In each phase, a different limit slows the run
 //! down, and the other limits are not used fully. For example, a run over a file with three phases took 2.05 times the
-//! shortest possible time. With the same rows in mixed order, a run took 1.00 times that time. For this reason, the
-//! program first reads the input once, at little cost, to gather the sizes of its rows ([`Sizes`]). [`Sizes::advise`]
-//! computes how much time the run saves if it reads the file from several places, one row from each place in turn.
+//! shortest possible time. With the same rows in mixed order, the factor was 1.00. For this reason, the program first
+//! reads the input once, at little cost, to gather the sizes of its rows ([`Sizes`]). [`Sizes::advise`] computes how
+//! much time the run saves if it reads the file from several places, one row from each place in turn.
 //!
 //! Different models can also cause phases. While all rows of one model are sent, the limits of the other models are not
 //! used.

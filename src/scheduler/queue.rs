@@ -115,8 +115,8 @@ impl Scheduler {
         self.put_aside(entry);
     }
 
-    /// Returns a row together with its pool. If the row's endpoint does not accept the row, it gets a request for the
-    /// next endpoint of the chain. If no endpoint can answer the row in this run, sets the row aside and returns
+    /// Returns a row together with its pool. If the row's endpoint does not accept the row, the row gets a request for
+    /// the next endpoint of the chain. If no endpoint can answer the row in this run, sets the row aside and returns
     /// `None`.
     fn placed(&mut self, mut entry: Box<Entry>, now: Instant) -> Option<(usize, Box<Entry>)> {
         while self.halted.is_none() {

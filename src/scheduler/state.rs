@@ -222,13 +222,13 @@ impl Scheduler {
         self.endpoints.iter().map(|endpoint| endpoint.ready).sum()
     }
 
-    /// Returns the number of waiting rows: in a ready queue, until their next try, or behind a gate (for a prefix in
-    /// the prompt cache).
+    /// Returns the number of rows that wait in a ready queue, for their next try, or behind a gate (for a prefix in the
+    /// prompt cache).
     pub(super) fn waiting(&self) -> usize {
         self.ready() + self.later.len() + self.gates.waiting()
     }
 
-    /// Returns all waiting rows: in a ready queue, until their next try, or behind a gate.
+    /// Returns all rows that wait in a ready queue, for their next try, or behind a gate.
     pub(super) fn waiting_rows(&self) -> impl Iterator<Item = &Entry> {
         let ready = self.pools.iter().flat_map(|state| &state.ready).map(|entry| &**entry);
         ready.chain(self.later.rows()).chain(self.gates.rows())

@@ -20,7 +20,7 @@ pub struct Steering {
     pub headroom: Headroom,
     /// The bounds of the concurrency window.
     pub window: Window,
-    /// `--max-cost`: the limit for all runs with the same results file together.
+    /// `--max-cost`: the limit on the total cost of all runs with the same results file.
     pub max_cost: Option<Money>,
     /// `--max-requests`: the limit for this run.
     pub max_requests: Option<u64>,

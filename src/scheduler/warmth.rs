@@ -24,8 +24,8 @@ pub(super) type Key = (usize, PrefixId);
 /// A warm prefix is treated as cold this long before the end of its lifetime. This safety margin is needed because a
 /// request takes some time to reach the API.
 const RESERVE: Duration = Duration::from_secs(10);
-/// If a prefix was too short to be cached, a second prefix is certainly too short if its estimated length is at most
-/// `SURELY_SHORTER` times the length of the first.
+/// Suppose that a prefix was too short to be cached. Then a second prefix is certainly too short if its estimated
+/// length is at most `SURELY_SHORTER` times the length of the first.
 const SURELY_SHORTER: f64 = 0.97;
 /// If there are more states than `LEAST_PRUNED`, the states of cold prefixes are removed.
 const LEAST_PRUNED: usize = 1 << 16;
@@ -71,8 +71,8 @@ pub(super) struct Plan {
 pub(super) struct Warmth {
     states: HashMap<Key, State>,
     pruned_at: usize,
-    /// A map from the shortest length that a model caches to the largest estimated length of a prefix that was too
-    /// short to be cached.
+    /// Each key is the shortest length that a model caches. The value is the largest estimated length of a prefix that
+    /// was too short to be cached.
     too_short: HashMap<u32, u32>,
 }
 
@@ -98,8 +98,8 @@ impl Warmth {
             return Turn::Go(plan);
         }
         let slots = Prefixes::MOST_MARKS - plan.marks.count();
-        // If there are more cold prefixes than marks, the row writes the longest prefix and the shortest prefixes,
-        // because the shortest prefixes are shared by most rows.
+        // If there are more cold prefixes than marks, the row writes the longest prefix and the shortest prefixes. The
+        // shortest prefixes are shared by most rows.
         let leads = cold.iter().rev().take(1).chain(cold.iter().take(slots - 1));
         let leads = leads.fold(Marks::NONE, |marks, &at| marks.with(at));
         Turn::Lead { leads, plan: self.plan(prefixes, warm, leads) }
@@ -220,7 +220,7 @@ impl Warmth {
     }
 }
 
-/// Returns until when a prefix can be read if its last request was sent at `sent_at`.
+/// Returns the instant until which a prefix can be read if its last request was sent at `sent_at`.
 fn ends(level: &Level, sent_at: Instant) -> Instant {
     let lifetime = match level.lifetime {
         Caching::Hour => Duration::from_secs(3_600),

@@ -68,8 +68,8 @@ impl Scheduler {
         self.pools.iter().filter(is_first).filter_map(|state| state.pool.reported()).collect()
     }
 
-    /// Returns how much of its limits each pool has used since the start of the run. Pools without requests are left
-    /// out.
+    /// Returns, for each pool, how much of its limits was used since the start of the run. Pools without requests are
+    /// left out.
     pub(crate) fn limit_uses(&self, now: Instant) -> Vec<LimitUse> {
         let uses = self.pools.iter().map(|state| state.pool.limit_use(now));
         uses.filter(|used| used.counted != [0; 3]).collect()

@@ -50,10 +50,10 @@ const ROUNDING: i64 = ROUNDED_TO / 2;
 const UNSURE: u32 = 1_000;
 /// The largest raise of a level by one response head, in multiples of the cost of its request.
 const RAISE_FACTOR: f64 = 4.0;
-/// The largest raise of a level by one of the first response heads of a pool, in multiples of the cost of its request.
-/// With this factor, a run of 50 prompts at tier 1 starts with one request. After three round trips, all requests have
-/// been sent. A version that used this factor for all response heads sent too much before it knew the length of
-/// answers.
+/// For each of the first response heads of a pool: the largest raise of a level, in multiples of the cost of the
+/// request. With this factor, a run of 50 prompts at tier 1 starts with one request. After three round trips, all
+/// requests have been sent. A version that used this factor for all response heads sent too much before it knew the
+/// length of answers.
 const FIRST_RAISE_FACTOR: f64 = 8.0;
 /// The largest raise of a level by one response head after trouble, in multiples of the cost of its request. With this
 /// factor, the tokens that built up in the server's bucket during the trouble are used gradually. With this factor, the
@@ -66,11 +66,12 @@ const SHADOW_RAISE_FACTOR: f64 = 1.0;
 /// After a refusal, the level of a dimension is not raised for this long.
 const RAISE_PAUSE: Duration = Duration::from_secs(5);
 /// If other clients also use the limit, a margin of the level is left unused. The margin is at most a minute's limit
-/// divided by `KEPT_BACK`. With `KEPT_BACK` 180, the margin is what the limit allows in a third of a second.
+/// divided by `KEPT_BACK`. Because `KEPT_BACK` is 180, the largest margin is what the limit allows in a third of a
+/// second.
 const KEPT_BACK: i64 = 180;
 
-/// For the first `GIVEN_FOR` of the run, the amounts that requests take from the server's bucket are added up. After
-/// that, the sum of the errors in the estimated input would be too large.
+/// For the first `GIVEN_FOR` of the run, the amounts that requests take from the server's bucket are added up. Later in
+/// the run, the sum of the errors in the estimated input would be too large.
 const GIVEN_FOR: Duration = Duration::from_secs(10);
 
 /// What a response head says about one dimension, and what is known about its request.
@@ -80,7 +81,7 @@ pub(in crate::limiter) struct HeadSignal {
     /// The amount that the request reserved.
     pub(in crate::limiter) cost: Cost,
     pub(in crate::limiter) was_admitted: bool,
-    /// Whether this response head is one of the first of the pool.
+    /// Whether this response head is one of the pool's first response heads.
     pub(in crate::limiter) is_early: bool,
     /// The share of the limit that the user wants to leave unused, from 0 to 1.
     pub(in crate::limiter) wanted_headroom: f64,
@@ -255,7 +256,7 @@ impl DimensionState {
         bucket.set_burst((first_burst(bucket.limit()) / 2).max(self.search.found()).max(1), now);
     }
 
-    /// Sets the level that the bucket will have at the end of a hold (a time without sending) to the amount that the
+    /// Changes the bucket so that at the end of a hold (a time without sending), it contains the amount that the
     /// rejected request needs.
     pub(in crate::limiter) fn hold(&mut self, refused: Cost, until: Instant) {
         let fits = i64::from(self.amount(refused));

@@ -35,7 +35,8 @@ pub enum InputOrder<'a> {
     },
 }
 
-/// Reads rows and passes them to the loop, until the input ends or the loop ends. Call this on a thread of its own.
+/// Reads rows and passes them to the loop, until the input ends or the loop ends. Call this function on a separate
+/// thread.
 pub fn feed(
     plan: &InputPlan,
     order: InputOrder<'_>,
@@ -78,7 +79,7 @@ struct Feeder<'a> {
     has_begun: HasBegun,
 }
 
-/// How the feeding of rows to the loop has ended.
+/// The reason why no more rows are passed to the loop.
 enum Fed {
     /// All rows were passed to the loop.
     All,
@@ -86,7 +87,7 @@ enum Fed {
     LoopGone,
 }
 
-/// How reading at one place of the input has ended, after at most one row to be sent.
+/// The reason why reading at one place of the input has stopped. It stops after at most one row to be sent.
 enum Turn {
     /// A row to be sent was passed to the loop.
     Sent,
@@ -218,8 +219,8 @@ impl Feeder<'_> {
     /// Returns the item for a row; `None` if the row is skipped.
     fn item_of(&mut self, row: RowDecision) -> Option<Incoming> {
         match row {
-            // A repeated label is not a mistake for rows that are done. Rows with the same name and the same request
-            // are all done.
+            // A repeated label is not a mistake for rows that are done. If a row is done, all rows with the same name
+            // and request are done.
             RowDecision::Done(named) => {
                 self.is_repeated(named.row, &named.identity);
                 None

@@ -27,7 +27,7 @@ pub enum Incoming {
     Recognized(String),
     /// A warning for the user.
     Warning(String),
-    /// The reason why the input can't be read to its end, and whether a row was read before.
+    /// The reason why the input can't be read to its end, and whether at least one row was read.
     Failed(String, HasBegun),
 }
 

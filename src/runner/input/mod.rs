@@ -3,8 +3,9 @@
 //!
 //! Each row passes through four files. `reading` reads the row and finds its place. `planned_rows` plans the row.
 //! [`feed`] decides what happens to the row. `row_sender` sends the row over a bounded channel. The reading and
-//! planning of rows runs on a thread of its own. The channel limits the number of rows and of bytes in it, and a full
-//! channel stops the reader. In this way, memory does not grow with the length of the input or the size of its rows.
+//! planning of rows runs on a thread of its own. The channel can contain only a limited number of rows and bytes, and a
+//! full channel stops the reader. In this way, memory does not grow with the length of the input or the size of its
+//! rows.
 //!
 //! An input that can be read twice is read twice. In the first reading ([`survey`]), all rows are read and planned.
 //! Only counts and an approximate map of the rows are kept. From the survey, the program knows the following before the

@@ -34,8 +34,8 @@ pub(super) struct Window {
     items: VecDeque<Item>,
     bytes: usize,
     begun: Instant,
-    /// How long the program has waited for the pipe while rows were waiting here, without the time in which the loop
-    /// needed no rows.
+    /// How long the program has waited for the pipe while rows were waiting here. Times in which the loop needed no
+    /// rows are not included.
     waited: Duration,
 }
 

@@ -23,7 +23,7 @@ use crate::runner::Progress;
 pub struct Survey {
     /// The number of all rows.
     pub rows: u64,
-    /// The number of rows of each input, in the order of the inputs. The list can lack the last inputs.
+    /// The number of rows of each input, in the order of the inputs. The last inputs can be missing from the list.
     pub(crate) rows_of_inputs: Vec<u64>,
     /// The number of rows to be sent.
     pub(crate) to_send: u64,
@@ -34,7 +34,7 @@ pub struct Survey {
     pub(crate) faults: Alike<String>,
     /// A text about each of the first unusable rows, with its place and its fault.
     pub(crate) unusable_shown: Vec<String>,
-    /// How many rows each pair of `--map-model` was used for.
+    /// For each pair of `--map-model`, the number of rows for which the pair was used.
     pub(crate) mapped: BTreeMap<usize, u64>,
     /// The number of rows without a name of their own.
     pub(crate) unnamed: u64,
@@ -59,7 +59,7 @@ pub struct Survey {
     pub(crate) copied: u64,
     /// Without `--dedupe`: among the rows to be sent, the number of rows with the same request as an earlier row.
     pub(crate) repeated: u64,
-    /// With `--dedupe`: the keys that more than one row has. The keys of rows with a label are included.
+    /// With `--dedupe`: the keys that several rows share. The keys of rows with a label are included.
     pub(crate) equal: Repeats,
     /// The smallest budget with which at least one row can be sent. It is the highest possible cost of the cheapest
     /// row. The value is `None` if no row has a price.
@@ -74,7 +74,7 @@ pub struct Survey {
     pub caching: Arc<CachePlan>,
     /// A label that two rows have; `None` if all labels are different.
     pub duplicate: Option<DuplicateLabel>,
-    /// The keys that more than one unnamed row has. The second reading of the input needs the keys of repeated rows.
+    /// The keys that several unnamed rows share. The second reading of the input needs the keys of repeated rows.
     pub repeats: Repeats,
     /// Sizes and places of the rows to be sent.
     pub(crate) layout: Layout,

@@ -7,9 +7,9 @@
 //! long before the next trial. If every request of a full window is answered without a refusal, the real cap is higher
 //! than the known cap. The next trial then begins immediately, with twice as many additional requests.
 //!
-//! If the cap stays the same, the server rejects four requests in the first quarter of an hour (after 1, 3, 7 and 15
-//! minutes), and then one every eight minutes. Rejected requests are not billed. If the server has removed the cap, the
-//! run reaches its full speed about twelve round trips after the next trial begins.
+//! If the cap does not change, the server rejects a request after 1, 3, 7 and 15 minutes. From then on, it rejects a
+//! request every eight minutes. Rejected requests are not billed. If the server has removed the cap, the run reaches
+//! its full speed about twelve round trips after the next trial begins.
 
 use std::time::Duration;
 

@@ -91,8 +91,8 @@ impl Marking {
         }
     }
 
-    /// Adds an answer that should have read `expected` tokens from the cache. The first time that the answers show
-    /// something about the cache, returns what they show; otherwise `None`.
+    /// Adds an answer that should have read `expected` tokens from the cache. Returns what the answers show about the
+    /// cache, but only the first time that they show something; otherwise `None`.
     pub(in crate::scheduler) fn on_answer(&mut self, expected: u32, has_read: bool) -> Option<CacheNews> {
         self.rows += 1;
         self.expected += u64::from(expected);
