@@ -77,7 +77,7 @@ impl RateLimits {
         Self { rpm: Some(rpm), itpm: Some(itpm), otpm: Some(otpm) }
     }
 
-    /// Returns these limits, but if a dimension has no limit, it gets the limit from `others`.
+    /// Returns these limits; each dimension without a limit gets its limit from `others`.
     pub fn or(self, others: Self) -> Self {
         Self { rpm: self.rpm.or(others.rpm), itpm: self.itpm.or(others.itpm), otpm: self.otpm.or(others.otpm) }
     }

@@ -149,7 +149,7 @@ impl Outcome {
         self.attempts.iter().map(|attempt| u32::from(attempt.maybe_paid)).sum()
     }
 
-    /// Returns the highest possible cost of all attempts together that is not part of [`Outcome::cost`].
+    /// Returns the highest amount that the API has possibly billed for all attempts, in addition to [`Outcome::cost`].
     pub fn maybe_cost(&self) -> Money {
         self.attempts.iter().fold(Money::ZERO, |sum, attempt| sum + attempt.maybe_cost)
     }

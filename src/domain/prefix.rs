@@ -163,7 +163,7 @@ impl Marks {
         self.0.count_ones() as usize
     }
 
-    /// Among the marked levels, returns the longest one, as its position in [`Prefixes::levels`].
+    /// Returns the longest marked level, as its position in [`Prefixes::levels`].
     pub fn last(self) -> Option<usize> {
         self.0.checked_ilog2().map(|last| last as usize)
     }

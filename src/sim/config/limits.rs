@@ -47,8 +47,8 @@ impl Bursts {
     }
 }
 
-/// When output tokens count against the output limit. Source: API documentation, "Rate limits" (2026-02-18 and
-/// 2026-02-19).
+/// The time at which output tokens count against the output limit. Source: API documentation, "Rate limits" (2026-02-18
+/// and 2026-02-19).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OutputRule {
     /// Output tokens count against the limit when they are produced. A request is admitted if the output bucket is not

@@ -55,7 +55,7 @@ impl Reason {
 /// What a 429 says about an exhausted limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
-    /// The limit that is used up. If several limits are used up, it is the limit that takes longest to recover.
+    /// The limit that is used up. If several limits are used up, this is the limit that takes longest to recover.
     pub reason: Reason,
     /// After how many seconds the same request would be admitted, if no other requests are sent.
     pub retry_after: u64,
@@ -215,7 +215,7 @@ impl ClassLimits {
         Some(Refusal { reason: Reason::Acceleration, retry_after: left.div_ceil(1_000_000_000), limit: allowed })
     }
 
-    /// Stores that clients have to wait until `until`, and that a client learns this at the time `known_at`.
+    /// Stores two times: clients have to wait until `until`, and a client learns this at `known_at`.
     pub(super) fn hold(&mut self, known_at: Instant, until: Instant) {
         if self.hold_until <= known_at {
             self.hold_from = known_at;
@@ -223,8 +223,7 @@ impl ClassLimits {
         self.hold_until = self.hold_until.max(until);
     }
 
-    /// Returns how long the client of a request at `now` should still have waited; `None` if the request is not too
-    /// early.
+    /// Returns by how much a request at `now` is too early; `None` if the request is not too early.
     pub(super) fn early_by(&self, now: Instant) -> Option<Duration> {
         (self.hold_from < now && now < self.hold_until).then(|| self.hold_until.since(now))
     }

@@ -56,7 +56,7 @@ pub enum Draw {
     Attempt,
 }
 
-/// What selections are compared with.
+/// The facts that selections are compared with.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::sim) struct Facts<'a> {
     /// A number from 0 to 1 (never 1 itself) that is the same for all attempts of a row.

@@ -21,7 +21,7 @@ use crate::sim::model::fields::Fields;
 use crate::sim::model::hash::Hash;
 use crate::sim::model::parts::json;
 
-/// For each level of a prompt, a hash of the settings that its cache entries depend on.
+/// One hash per level of a prompt, made from the settings that the level's cache entries depend on.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::sim::model) struct Settings {
     /// The hash for the tools.
