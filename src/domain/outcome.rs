@@ -18,8 +18,8 @@ pub struct AttemptRecord {
     pub failed: Option<ErrorClass>,
     /// Whether the API has possibly billed the attempt although its answer is not kept.
     pub maybe_paid: bool,
-    /// The highest amount that the API has possibly billed for the attempt in addition to `cost`. The amount is zero if
-    /// `maybe_paid` is false, or if the model has no price.
+    /// The highest amount that the API has possibly billed for the attempt, in addition to `cost`. The amount is zero
+    /// if `maybe_paid` is false, or if the model has no price.
     pub maybe_cost: Money,
     /// The known usage of the attempt.
     pub usage: Usage,

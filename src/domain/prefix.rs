@@ -44,8 +44,8 @@ impl PromptCache {
     }
 }
 
-/// The id of a prefix: a hash over the content of the prefix and everything else that its cache entry depends on. The
-/// id is valid only within this process.
+/// The id of a prefix: a hash of the prefix's content and of everything else that the cache entry depends on. The id is
+/// valid only within this process.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PrefixId(pub u64);
 

@@ -1,5 +1,5 @@
-//! The changes that a provider needs in requests: its own model names, and the removal of members that it does not
-//! accept.
+//! The changes that a provider needs in requests: its own model names, and the removal of members that the provider
+//! does not accept.
 
 use std::sync::Arc;
 

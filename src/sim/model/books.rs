@@ -47,9 +47,9 @@ pub struct Books {
     pub cache_reads: u64,
     /// The number of calls that were charged although the client did not get the whole answer.
     pub billed_and_lost: u64,
-    /// The number of calls that were charged although an identical body had been charged before.
+    /// The number of charged calls whose body had already been charged in an earlier call.
     pub billed_again: u64,
-    /// The number of complete answers to a body that had been answered completely before.
+    /// The number of complete answers to a body that already had a complete answer.
     pub answered_again: u64,
     /// The number of requests that arrived too early, although a 429 had told clients of their model class to wait
     /// longer.

@@ -1,8 +1,7 @@
 //! Simulates the limits of one organization and model class.
 //!
-//! This module contains the three buckets, the limit on growth (acceleration), and how long clients have to wait after
-//! a 429. Source: API documentation, "Rate limits" (2026-08-22), except where a comment says that something is not
-//! confirmed.
+//! This module contains the three buckets, the limit on growth (acceleration), and the waits of clients after a 429.
+//! Source: API documentation, "Rate limits" (2026-08-22), except where a comment says that something is not confirmed.
 
 use std::time::Duration;
 

@@ -230,7 +230,7 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// Writes the members of `usage` that only some answers have, after the other members.
+/// Appends to `usage` the members that only some answers have.
 fn usage_details<'o>(out: &'o mut Out, answer: &Answer) -> &'o mut Out {
     if answer.thinking_tokens > 0 {
         out.add(r#","output_tokens_details":{"thinking_tokens":"#).number(answer.thinking_tokens).add("}");

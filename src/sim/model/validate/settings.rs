@@ -1,5 +1,5 @@
-//! The settings of a request that cache entries depend on. After a change of a setting, the cache entries of some
-//! levels (tools, system, messages) are not found.
+//! The settings of a request that cache entries depend on. When a setting has changed, the cache entries of some levels
+//! (tools, system, messages) are not found.
 //!
 //! | change | entries that are not found |
 //! |---|---|
