@@ -381,7 +381,7 @@ pub enum EventBody {
         reason: Option<Box<HaltReason>>,
         /// The reasons why the run had to wait, each with its share of the run's time. The largest share comes first.
         reasons: Vec<(Reason, f64)>,
-        /// How much of its limits each pool used over the whole run.
+        /// For each pool, how much of its limits the whole run used.
         uses: Vec<LimitUse>,
         /// The duration of the run.
         elapsed: Duration,

@@ -209,8 +209,9 @@ pub struct RateSignals {
     /// Output tokens.
     pub output_tokens: LimitSignal,
     /// The limit on input and output tokens together. The Claude API also sends separate limits on input and on output.
-    /// This header repeats the token limit that is closest to being used up. Some other servers send only this limit.
-    /// Servers with only this limit count the input and `max_tokens` of a request when they admit the request.
+    /// From that API, this header repeats the token limit that is closest to being used up. Some other servers send
+    /// only this limit. Servers with only this limit count the input and `max_tokens` of a request when they admit the
+    /// request.
     pub all_tokens: LimitSignal,
     /// The wait that the server asks for in the header `retry-after-ms` or `retry-after`. If both headers are valid,
     /// the longer wait is used. The value is `None` if neither header is valid.

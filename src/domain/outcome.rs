@@ -8,11 +8,11 @@ use crate::clock::Instant;
 /// One attempt, as recorded in the outcome of a job.
 #[derive(Clone, Debug)]
 pub struct AttemptRecord {
-    /// When the request was sent.
+    /// The time at which the request was sent.
     pub started_at: Instant,
-    /// When the attempt ended.
+    /// The time at which the attempt ended.
     pub ended_at: Instant,
-    /// When the headers of the response came; `None` if no headers came, or if the time is not known.
+    /// The time at which the headers of the response came; `None` if no headers came, or if the time is not known.
     pub head_at: Option<Instant>,
     /// The class of the failure; `None` if the request was answered.
     pub failed: Option<ErrorClass>,

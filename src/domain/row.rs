@@ -14,7 +14,7 @@ use super::{Identity, JobKey};
 /// rows. So the label and the key of an unnamed row together contain all 128 bits of the `JobKey`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId {
-    /// For a named row, a number made from its name. For an unnamed row, a number made from its place among equal rows.
+    /// A number that is made from the name of a named row, or from the place of an unnamed row among equal rows.
     pub label: u64,
     /// Half of the row's [`JobKey`].
     pub key: u64,

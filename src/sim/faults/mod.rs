@@ -101,8 +101,8 @@
 //!   `1` for a 429, and is not sent for other statuses.
 //! - `retry_after_ms` sets the header `retry-after-ms`, and `should_retry` sets the header `x-should-retry`.
 //!
-//! If a request gets an error response from a rule, or a `reset_before` without `"billed": true`, it counts against no
-//! limit and is not billed.
+//! A request counts against no limit and is not billed in two cases: a rule gives it an error response, or a
+//! `reset_before` without `"billed": true`.
 
 mod file;
 mod rule;

@@ -80,7 +80,7 @@ pub(super) struct ClassLimits {
     pub(super) output: Option<Bucket>,
     /// How many requests, input tokens and output tokens were used so far.
     pub used: [u64; 3],
-    /// How many requests, input tokens and output tokens other clients took in bursts, in units of a bucket.
+    /// The requests, input tokens and output tokens that other clients took in bursts, in units of a bucket.
     pub taken: [i128; 3],
     minute: u64,
     minute_input: u64,
