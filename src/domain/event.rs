@@ -381,7 +381,7 @@ pub enum EventBody {
         reason: Option<Box<HaltReason>>,
         /// The reasons why the run had to wait, each with its share of the run's time. The largest share comes first.
         reasons: Vec<(Reason, f64)>,
-        /// For each pool, how much of its limits the whole run used.
+        /// For each pool, the part of its limits that was used during the whole run.
         uses: Vec<LimitUse>,
         /// The duration of the run.
         elapsed: Duration,
