@@ -163,7 +163,7 @@ pub struct BatchesStatus {
     /// Whether the reply to the submission of a batch was lost. The run then looks for the batch in the API's list of
     /// batches.
     pub is_unclear: bool,
-    /// The number of ended batches with results that the run has not read.
+    /// The number of batches that have ended, but whose results the run has not read.
     pub collecting: usize,
     /// The time until the run asks for the state of the batches again.
     pub next_look: Option<Duration>,
@@ -175,11 +175,12 @@ pub struct BatchesStatus {
 /// The state of the batches at the end of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BatchesEnd {
-    /// The number of batches that are open, plus the number of ended batches with results that the run has not read.
+    /// The number of open batches, plus the number of ended batches whose results the run has not read.
     pub left: u64,
-    /// Among the rows in these batches, the number of rows that have no line in the results.
+    /// How many rows of these batches have no line in the results.
     pub left_rows: u64,
-    /// The parameters that batches do not accept, each with the number of rows that were sent online because of it.
+    /// The parameters that batches do not accept, each with the number of rows that were sent online because of this
+    /// parameter.
     pub refused: Vec<(String, u64)>,
 }
 
@@ -230,7 +231,7 @@ pub enum EventBody {
         model: Arc<str>,
         /// The quality of the answer.
         quality: Quality,
-        /// The usage of all attempts of the row after its last [`EventBody::Mending`] event.
+        /// The usage of all attempts of the row since its last [`EventBody::Mending`] event.
         usage: Usage,
         /// The cost of this usage; `None` when the model has no price.
         cost: Option<Money>,
@@ -253,7 +254,7 @@ pub enum EventBody {
         pool: Option<Arc<PoolId>>,
         /// The purpose of the last request.
         purpose: Purpose,
-        /// The usage of the row after its last event.
+        /// The usage of the row since its previous event.
         usage: Usage,
         /// The cost of this usage; `None` when the model has no price.
         cost: Option<Money>,
@@ -266,7 +267,7 @@ pub enum EventBody {
         from: TakenFrom,
         /// The quality of the answer.
         quality: Quality,
-        /// The cost of the answer when it was paid for; zero if the cost is not known.
+        /// The original cost of the answer; zero if this cost is not known.
         saved: Money,
     },
     /// A row failed and is not tried again. The row's line is on disk.
@@ -357,11 +358,11 @@ pub enum EventBody {
         /// The new value of `--max-cost`, which applies after this event.
         max_cost: Option<Money>,
     },
-    /// The input could not be read to its end. The run finishes the rows that were read before.
+    /// The input could not be read to its end. The run finishes the rows that were already read.
     InputBroke,
     /// A message for the user. The run shows each message only one time.
     Warned(String),
-    /// A message for the user that answers a signal, or that says which format a stream of rows has.
+    /// A message for the user: the reply to a signal, or the format of a stream of rows.
     Noted(String),
     /// The run sends no more requests and only waits for the requests in flight (it drains).
     Draining {
@@ -380,7 +381,7 @@ pub enum EventBody {
         reason: Option<Box<HaltReason>>,
         /// The reasons why the run had to wait, each with its share of the run's time. The largest share comes first.
         reasons: Vec<(Reason, f64)>,
-        /// How much of its limits each pool used over the whole run.
+        /// For each pool, the part of its limits that was used during the whole run.
         uses: Vec<LimitUse>,
         /// The duration of the run.
         elapsed: Duration,

@@ -41,9 +41,9 @@ pub struct Job {
     pub extra: Params,
     /// The file and line from which the row was read.
     pub origin: Origin,
-    /// The row's position among all rows of the first run that read it, counted from 0. Blank lines are not counted. A
-    /// row from an error log was first read by an earlier run. All other rows are first read by this run, so their
-    /// position is the same number as `id`.
+    /// The row's position, counted from 0, among all rows of the first run that read this row. Blank lines are not
+    /// counted. A row from an error log was first read by an earlier run. All other rows are first read by this run, so
+    /// their position is the same number as `id`.
     pub index: u64,
 }
 

@@ -1,8 +1,8 @@
-//! How much of its limits a run has used.
+//! The part of the limits that a run has used.
 
 use super::{Dimension, PoolId};
 
-/// How much of the limits of one pool (a set of limits) a run has used.
+/// The part of a pool's limits that a run has used. A pool is one set of limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitUse {
     /// The pool.

@@ -77,7 +77,7 @@ impl RateLimits {
         Self { rpm: Some(rpm), itpm: Some(itpm), otpm: Some(otpm) }
     }
 
-    /// Returns these limits, but if a dimension has no limit, it gets the limit from `others`.
+    /// Returns these limits; each dimension without a limit gets its limit from `others`.
     pub fn or(self, others: Self) -> Self {
         Self { rpm: self.rpm.or(others.rpm), itpm: self.itpm.or(others.itpm), otpm: self.otpm.or(others.otpm) }
     }
@@ -208,8 +208,8 @@ pub struct RateSignals {
     pub input_tokens: LimitSignal,
     /// Output tokens.
     pub output_tokens: LimitSignal,
-    /// The limit on input and output tokens together. In this header, the Claude API repeats the token limit that is
-    /// closest to being used up, in addition to the separate limits on input and on output. Some other servers send
+    /// The limit on input and output tokens together. The Claude API also sends separate limits on input and on output.
+    /// From that API, this header repeats the token limit that is closest to being used up. Some other servers send
     /// only this limit. Servers with only this limit count the input and `max_tokens` of a request when they admit the
     /// request.
     pub all_tokens: LimitSignal,

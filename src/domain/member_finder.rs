@@ -19,8 +19,8 @@ enum Step {
     Name(Box<str>),
     /// This step leads to each element of a list.
     Each,
-    /// This step selects the elements of a list whose member with the first name is a text that begins with the second
-    /// text.
+    /// This step leads to some elements of a list. Each of these elements has a member with the first name, and the
+    /// value of the member begins with the second text.
     EachWith(Box<str>, Box<str>),
     /// The steps after this step can begin at every depth of the request.
     Anywhere,
@@ -37,8 +37,8 @@ pub(crate) struct MemberFinder {
 pub(crate) struct FoundMember {
     /// The path that leads to the member or element, as its position in the list of paths.
     pub path: usize,
-    /// The range to leave out of the text: the member, with one comma before or after it. The rest of the text is valid
-    /// JSON without the member.
+    /// The range to leave out of the text: the member, with one comma before or after it. If this range is left out,
+    /// the rest of the text is valid JSON.
     pub cut: Range<usize>,
 }
 
@@ -253,7 +253,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Returns whether a JSON value is an object whose member `name` is a text that begins with `begins`.
+/// Returns whether a JSON value is an object with a member `name`, and the text of this member begins with `begins`.
 fn text_begins(value: &[u8], name: &str, begins: &str) -> bool {
     let Some(range) = top_level_value(value, name) else { return false };
     unescaped(&value[range]).is_some_and(|text| text.starts_with(begins))

@@ -8,18 +8,18 @@ use crate::clock::Instant;
 /// One attempt, as recorded in the outcome of a job.
 #[derive(Clone, Debug)]
 pub struct AttemptRecord {
-    /// When the request was sent.
+    /// The time at which the request was sent.
     pub started_at: Instant,
-    /// When the attempt ended.
+    /// The time at which the attempt ended.
     pub ended_at: Instant,
-    /// When the headers of the response came; `None` if no headers came, or if the time is not known.
+    /// The time at which the headers of the response came; `None` if no headers came, or if the time is not known.
     pub head_at: Option<Instant>,
     /// The class of the failure; `None` if the request was answered.
     pub failed: Option<ErrorClass>,
     /// Whether the API has possibly billed the attempt although its answer is not kept.
     pub maybe_paid: bool,
-    /// The highest amount that the API has possibly billed for the attempt in addition to `cost`. The amount is zero if
-    /// `maybe_paid` is false, or if the model has no price.
+    /// The highest amount that the API has possibly billed for the attempt, in addition to `cost`. The amount is zero
+    /// if `maybe_paid` is false, or if the model has no price.
     pub maybe_cost: Money,
     /// The known usage of the attempt.
     pub usage: Usage,
@@ -149,7 +149,7 @@ impl Outcome {
         self.attempts.iter().map(|attempt| u32::from(attempt.maybe_paid)).sum()
     }
 
-    /// Returns the highest possible cost of all attempts together that is not part of [`Outcome::cost`].
+    /// Returns the highest amount that the API has possibly billed for all attempts, in addition to [`Outcome::cost`].
     pub fn maybe_cost(&self) -> Money {
         self.attempts.iter().fold(Money::ZERO, |sum, attempt| sum + attempt.maybe_cost)
     }

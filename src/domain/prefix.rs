@@ -44,8 +44,8 @@ impl PromptCache {
     }
 }
 
-/// The id of a prefix: a hash over the content of the prefix and everything else that its cache entry depends on. The
-/// id is valid only within this process.
+/// The id of a prefix: a hash of the prefix's content and of everything else that the cache entry depends on. The id is
+/// valid only within this process.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PrefixId(pub u64);
 
@@ -163,7 +163,7 @@ impl Marks {
         self.0.count_ones() as usize
     }
 
-    /// Among the marked levels, returns the longest one, as its position in [`Prefixes::levels`].
+    /// Returns the longest marked level, as its position in [`Prefixes::levels`].
     pub fn last(self) -> Option<usize> {
         self.0.checked_ilog2().map(|last| last as usize)
     }

@@ -1,5 +1,5 @@
-//! The changes that a provider needs in requests: its own model names, and the removal of members that it does not
-//! accept.
+//! The changes that a provider needs in requests: its own model names, and the removal of members that the provider
+//! does not accept.
 
 use std::sync::Arc;
 
@@ -37,9 +37,9 @@ impl RequestRules {
 
 /// The path of a member in a request: names with dots between them. An example is `output_config.format`. `[]` after a
 /// name means all elements of a list, for example in `tools[].strict`. A condition can select elements:
-/// `tools[type=web_search]` means the whole elements with a `type` that begins with this text. A path that begins with
-/// `**.` finds the member anywhere, for example `**.cache_control`. A path with `**.` finds nothing inside the inputs
-/// and schemas of tools.
+/// `tools[type=web_search]` means each whole element of `tools` whose `type` begins with `web_search`. A path that
+/// begins with `**.` finds the member anywhere, for example `**.cache_control`. A path with `**.` finds nothing inside
+/// the inputs and schemas of tools.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MemberPath(pub Arc<str>);
 

@@ -14,7 +14,7 @@ use super::{Identity, JobKey};
 /// rows. So the label and the key of an unnamed row together contain all 128 bits of the `JobKey`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId {
-    /// For a named row, a number made from its name. For an unnamed row, a number made from its place among equal rows.
+    /// A number that is made from the name of a named row, or from the place of an unnamed row among equal rows.
     pub label: u64,
     /// Half of the row's [`JobKey`].
     pub key: u64,
@@ -72,8 +72,8 @@ fn halves(key: JobKey) -> (u64, u64) {
     ((whole >> 64) as u64, whole as u64)
 }
 
-/// Returns 64 bits of the SHA-256 of the parts. Before each part, its length is hashed, so two different lists never
-/// have the same hash input.
+/// Returns 64 bits of the SHA-256 of the parts. The length of each part is hashed before the part, so two different
+/// lists never have the same hash input.
 fn hash(parts: &[&[u8]]) -> u64 {
     let mut context = Context::new(&SHA256);
     for part in parts {

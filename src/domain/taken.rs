@@ -23,7 +23,7 @@ pub struct StoredAnswer {
     pub provider: Option<Arc<str>>,
     /// Whether the answered request was sent alone or as part of a batch.
     pub lane: Lane,
-    /// The cost of the answer when it was paid for; zero if the cost is not known.
+    /// The original cost of the answer; zero if this cost is not known.
     pub cost: Money,
 }
 

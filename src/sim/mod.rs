@@ -8,7 +8,7 @@
 //!
 //! # Rules of the API that the simulator follows
 //!
-//! "Docs" means the pages of the API documentation. A date is the date of the copy of the page that was read.
+//! "Docs" means the pages of the API documentation. A date says when the page was copied.
 //!
 //! | rule | source |
 //! |---|---|

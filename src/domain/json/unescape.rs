@@ -25,7 +25,7 @@ pub(crate) fn unescaped(json: &[u8]) -> Option<Cow<'_, str>> {
     Some(text.into())
 }
 
-/// Returns bytes as text. For a long text, most of the time is spent to check that the bytes are UTF-8. So this check
+/// Returns bytes as text. For a long text, the slowest part is the check that the bytes are UTF-8. So this check
 /// handles several bytes per step.
 fn lossy(bytes: &[u8]) -> Cow<'_, str> {
     simdutf8::basic::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)

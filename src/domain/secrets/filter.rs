@@ -1,17 +1,17 @@
 //! A quick filter that finds out whether a text can contain a secret.
 //!
 //! In this file, a run is a sequence of five bytes. The filter checks only every n-th position of a text; n is the
-//! stride. The filter finds only parts of a secret that have a minimum length. The stride is so small that a run begins
-//! at a checked position in each such part. Each run at a checked position is looked up in a table. If the table
-//! contains the run, the filter also looks for this run in the list of all runs of the secrets. A typical answer has
-//! only about fifty positions to check, so the filter looks up four positions before it branches.
+//! stride. The filter finds only those parts of a secret that have at least a certain length. The stride is so small
+//! that a run begins at a checked position in each such part. Each run at a checked position is looked up in a table.
+//! If the table contains the run, the filter also looks for this run in the list of all runs of the secrets. A typical
+//! answer has only about fifty positions to check, so the filter looks up four positions before it branches.
 
 use zeroize::Zeroizing;
 
 /// The length of a run, in bytes.
 const RUN: usize = 5;
 const RUN_MASK: u64 = (1 << (8 * RUN)) - 1;
-/// The number of bytes that are loaded in one step. For parts of twelve bytes, the stride has the same value.
+/// The number of bytes that are loaded in one step. The stride has the same value if `shortest` is twelve bytes.
 const PIECE: usize = 8;
 /// The number of entries of the table. The forms of a key have about a thousand runs, so about one entry in sixty is
 /// set. So in a text without secrets, about one position in sixty makes the filter search the list.

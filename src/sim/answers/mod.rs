@@ -51,14 +51,14 @@
 //! more fields:
 //! - `turn` (a number, or a list of numbers) selects requests by their number of assistant messages plus 1. The first
 //!   request of a row is turn 1. A later request that contains the first answer is turn 2. Assistant messages in
-//!   examples count too. If the last message has the role `assistant` (the answer then continues this message), it
-//!   counts too.
+//!   examples count too. The last message counts too if it has the role `assistant`. The answer then continues this
+//!   message.
 //! - `max_tokens_below` selects requests with a `max_tokens` below this number. A rule with `max_tokens_below` no
 //!   longer applies when a client repeats the request with a higher `max_tokens`.
 //!
-//! The first user message of a request decides which shares it belongs to, so all turns of a row belong to the same
-//! shares. Only the shares of rules with the same turn are added up. In the following file, the rules for turn 1 and
-//! turn 2 have the same share, so they apply to the same rows.
+//! The first user message of a request decides which shares the request belongs to, so all turns of a row belong to the
+//! same shares. Only the shares of rules with the same turn are added up. In the following file, the rules for turn 1
+//! and turn 2 have the same share, so they apply to the same rows.
 //!
 //! ```json
 //! {"rules": [

@@ -36,9 +36,9 @@ impl Latency {
 pub struct OutputLengths {
     /// The mean length, in tokens, of the answer to an empty prompt.
     pub mean: f64,
-    /// By how many tokens the mean length grows per token of the prompt.
+    /// The growth of the mean length, in tokens, per token of the prompt.
     pub per_prompt_token: f64,
-    /// By how many tokens the mean length grows per token of `max_tokens`.
+    /// The growth of the mean length, in tokens, per token of `max_tokens`.
     pub per_max_token: f64,
     /// The standard deviation of the logarithm of the length. With 0, every answer has the mean length.
     pub sigma: f64,
@@ -62,8 +62,9 @@ impl Default for OutputLengths {
 pub struct Endings {
     /// The share of all requests that the model refuses to answer (stop reason `refusal`) before the first output.
     pub refusal: f64,
-    /// Of the answers to requests with stop sequences, the share that ends with `stop_sequence`.
+    /// The share of answers that end with `stop_sequence`, among the answers to requests with stop sequences.
     pub stop_sequence: f64,
-    /// Of the answers to requests whose tools the model may or may not call, the share that ends with `tool_use`.
+    /// The share of answers that end with `tool_use`, among the answers to requests with tools that the model need not
+    /// call.
     pub tool_use: f64,
 }

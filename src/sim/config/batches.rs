@@ -13,7 +13,8 @@ pub struct BatchConfig {
     pub cancel_time: Duration,
     /// The maximum number of requests per minute to all batch endpoints together; `None` for no limit.
     pub rpm: Option<u32>,
-    /// How many requests in all batches of an organization can wait for processing; `None` for no limit.
+    /// The maximum number of requests that wait for processing, in all batches of an organization together; `None` for
+    /// no limit.
     pub queue: Option<u32>,
     /// The scheme and host of `results_url`, without a slash at the end, for clients that send no `Host` header.
     pub origin: String,

@@ -47,8 +47,8 @@ impl Bursts {
     }
 }
 
-/// When output tokens count against the output limit. Source: API documentation, "Rate limits" (2026-02-18 and
-/// 2026-02-19).
+/// The time at which output tokens count against the output limit. Source: API documentation, "Rate limits" (2026-02-18
+/// and 2026-02-19).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OutputRule {
     /// Output tokens count against the limit when they are produced. A request is admitted if the output bucket is not
@@ -60,13 +60,13 @@ pub enum OutputRule {
     MaxTokensUpFront,
 }
 
-/// How fast the input of a model class can grow. In each minute, the class can use `step` tokens more than in the
+/// The allowed growth of the input of a model class. In each minute, the class can use `step` tokens more than in the
 /// minute before, and always at least `floor` tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acceleration {
     /// The number of input tokens that are always allowed in a minute.
     pub floor: u64,
-    /// How many more input tokens can be used than in the minute before.
+    /// The number of additional input tokens that are allowed, compared with the minute before.
     pub step: u64,
 }
 

@@ -47,13 +47,13 @@ pub struct SimConfig {
     pub lengths: OutputLengths,
     /// The shares of answers with stop reasons other than `end_turn`.
     pub endings: Endings,
-    /// When output tokens count against the output limit.
+    /// The time at which output tokens count against the output limit.
     pub output_rule: OutputRule,
     /// Whether a request that gets a 429 counts against the request limit. The documentation does not say what the real
     /// API does.
     pub refused_uses_request: bool,
     /// The usage in answers is the simulator's own token count times this factor. With 1.3, the usage is 30 % higher
-    /// than these counts.
+    /// than this count.
     pub token_skew: f64,
     /// At the start of a call, the input limit is charged with an estimate: the real input times this factor.
     pub estimate_skew: f64,

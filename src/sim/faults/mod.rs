@@ -47,7 +47,7 @@
 //! `status`, `html`, `empty`, `reset_before`, `reset_mid`, `stall`, `slow_drip` and `truncated_json` can have `calls`.
 //! - With `"takes_effect": true`, a call still does its work although the client gets an error response or a
 //!   `reset_before`. For example, a batch is created, but the client does not learn its id.
-//! - `within` (such as `"30s"`) limits a rule to batches that were created less than this long ago.
+//! - `within` (such as `"30s"`) limits a rule to batches that are younger than this time.
 //! - `arrivals` selects calls by their numbers. Calls with the same name are numbered from 1. `first_attempts_only`
 //!   selects the first call for each batch. If several calls create batches with the same body, it selects the first of
 //!   these calls. `contains` searches the body of a call that creates a batch.
@@ -101,8 +101,8 @@
 //!   `1` for a 429, and is not sent for other statuses.
 //! - `retry_after_ms` sets the header `retry-after-ms`, and `should_retry` sets the header `x-should-retry`.
 //!
-//! If a request gets an error response from a rule, or a `reset_before` without `"billed": true`, it counts against no
-//! limit and is not billed.
+//! A request counts against no limit and is not billed in two cases: a rule gives it an error response, or a
+//! `reset_before` without `"billed": true`.
 
 mod file;
 mod rule;

@@ -23,7 +23,7 @@ pub struct FaultRule {
     /// Which calls to the batch endpoints the rule applies to. If the list is empty, the rule is about messages or
     /// about the requests in a batch.
     pub calls: Vec<BatchCall>,
-    /// If set, the rule applies only to batches that were created less than this long ago.
+    /// If set, the rule applies only to batches that are younger than this time.
     pub within: Option<Duration>,
     /// Whether a failed call to a batch endpoint still does its work. A call fails if the client gets an error
     /// response, or if the connection breaks before the response.

@@ -47,14 +47,14 @@ pub struct Books {
     pub cache_reads: u64,
     /// The number of calls that were charged although the client did not get the whole answer.
     pub billed_and_lost: u64,
-    /// The number of calls that were charged although an identical body had been charged before.
+    /// The number of charged calls whose body had already been charged in an earlier call.
     pub billed_again: u64,
-    /// The number of complete answers to a body that had been answered completely before.
+    /// The number of complete answers to a body that already had a complete answer.
     pub answered_again: u64,
     /// The number of requests that arrived too early, although a 429 had told clients of their model class to wait
     /// longer.
     pub too_early: u64,
-    /// The longest time, in milliseconds, that a client should still have waited when its request arrived.
+    /// The longest remaining wait, in milliseconds, of a client whose request arrived too early.
     pub too_early_ms: u64,
     /// The time of the first request that was too early, in seconds since the start.
     pub first_too_early_s: Option<f64>,
@@ -172,7 +172,7 @@ impl Books {
         self.answered_again += u64::from(again);
     }
 
-    /// Counts a request that arrived too early. `by` is how long the client should still have waited.
+    /// Counts a request that arrived too early. `by` is the rest of the time for which the client should have waited.
     pub(super) fn early(&mut self, by: std::time::Duration, now: crate::clock::Instant) {
         self.too_early += 1;
         self.too_early_ms = self.too_early_ms.max(u64::try_from(by.as_millis()).unwrap_or(u64::MAX));

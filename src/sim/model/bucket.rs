@@ -142,7 +142,7 @@ impl Bucket {
     }
 }
 
-/// Returns how many units refill a bucket per nanosecond.
+/// Returns how many units a bucket gains per nanosecond.
 fn refill(limit: u32, others_permille: u32) -> i128 {
     i128::from(limit) * PER_MINUTE * i128::from(1000 - others_permille.min(1000)) / 1000
 }

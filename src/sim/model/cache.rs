@@ -147,7 +147,7 @@ impl Cache {
         }
     }
 
-    /// Returns a copy of the cache with entries that never expire.
+    /// Returns a copy of the cache in which no entry expires.
     pub(super) fn forever(&self) -> Self {
         let keep = |(key, entry): (&u64, &Entry)| (*key, Entry { expires: Instant::NEVER, ..*entry });
         Self { entries: self.entries.iter().map(keep).collect() }

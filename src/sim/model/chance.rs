@@ -8,7 +8,7 @@ use crate::sim::rules::{self, Facts};
 
 use super::hash::Hash;
 
-/// What the rules are compared with.
+/// The facts that the rules are compared with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestFacts<'a> {
     /// The kind of the target: a request, a batch call, a listed batch, or a request in a batch.

@@ -1,8 +1,7 @@
 //! Simulates the limits of one organization and model class.
 //!
-//! This module contains the three buckets, the limit on growth (acceleration), and how long clients have to wait after
-//! a 429. Source: API documentation, "Rate limits" (2026-08-22), except where a comment says that something is not
-//! confirmed.
+//! This module contains the three buckets, the limit on growth (acceleration), and the waits of clients after a 429.
+//! Source: API documentation, "Rate limits" (2026-08-22), except where a comment says that something is not confirmed.
 
 use std::time::Duration;
 
@@ -55,7 +54,7 @@ impl Reason {
 /// What a 429 says about an exhausted limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
-    /// The limit that is used up. If several limits are used up, it is the limit that takes longest to recover.
+    /// The limit that is used up. If several limits are used up, this is the limit that takes longest to recover.
     pub reason: Reason,
     /// After how many seconds the same request would be admitted, if no other requests are sent.
     pub retry_after: u64,
@@ -81,7 +80,7 @@ pub(super) struct ClassLimits {
     pub(super) output: Option<Bucket>,
     /// How many requests, input tokens and output tokens were used so far.
     pub used: [u64; 3],
-    /// How many requests, input tokens and output tokens other clients took in bursts, in units of a bucket.
+    /// The requests, input tokens and output tokens that other clients took in bursts, in units of a bucket.
     pub taken: [i128; 3],
     minute: u64,
     minute_input: u64,
@@ -215,7 +214,7 @@ impl ClassLimits {
         Some(Refusal { reason: Reason::Acceleration, retry_after: left.div_ceil(1_000_000_000), limit: allowed })
     }
 
-    /// Stores that clients have to wait until `until`, and that a client learns this at the time `known_at`.
+    /// Stores two times: clients have to wait until `until`, and a client learns this at `known_at`.
     pub(super) fn hold(&mut self, known_at: Instant, until: Instant) {
         if self.hold_until <= known_at {
             self.hold_from = known_at;
@@ -223,8 +222,7 @@ impl ClassLimits {
         self.hold_until = self.hold_until.max(until);
     }
 
-    /// Returns how long the client of a request at `now` should still have waited; `None` if the request is not too
-    /// early.
+    /// Returns by how much a request at `now` is too early; `None` if the request is not too early.
     pub(super) fn early_by(&self, now: Instant) -> Option<Duration> {
         (self.hold_from < now && now < self.hold_until).then(|| self.hold_until.since(now))
     }

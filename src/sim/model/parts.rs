@@ -155,7 +155,7 @@ pub(super) fn message(hash: Hash, raw: &RawValue) -> Hash {
 }
 
 /// Adds the content of a part to a hash. Breakpoints and members with the value `null` do not change the hash. A string
-/// is short for a list with one text block, so both have the same hash.
+/// means the same as a list with one text block, so both have the same hash.
 fn content(hash: Hash, raw: &RawValue) -> Hash {
     let Ok(fields) = serde_json::from_str::<Fields<'_>>(raw.get()) else {
         return text(hash, raw);

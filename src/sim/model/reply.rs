@@ -1,8 +1,8 @@
 //! Writes the bytes of an answer: one JSON object, or the events of a stream. Each event also comes with the number of
 //! tokens that have been sent so far.
 //!
-//! Except for the ids, the events of a stream add up to the same JSON object. Source: API documentation, "Messages" and
-//! "Streaming messages" (2026-08-22).
+//! The events of a stream add up to the JSON object of the same answer, except for the ids. Source: API documentation,
+//! "Messages" and "Streaming messages" (2026-08-22).
 
 use super::blocks::{Answer, OutBlock};
 use super::cache::Split;
@@ -230,7 +230,7 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// Writes the members of `usage` that only some answers have, after the other members.
+/// Appends to `usage` the members that only some answers have.
 fn usage_details<'o>(out: &'o mut Out, answer: &Answer) -> &'o mut Out {
     if answer.thinking_tokens > 0 {
         out.add(r#","output_tokens_details":{"thinking_tokens":"#).number(answer.thinking_tokens).add("}");

@@ -12,7 +12,7 @@ use super::request::Turn;
 use super::state::Model;
 use super::validate::{Form, Prompt};
 
-/// What the rules are compared with.
+/// The facts that the rules are compared with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AskedFacts<'a> {
     /// The hash of the request's content.

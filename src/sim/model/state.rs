@@ -162,8 +162,8 @@ impl Model {
         self.batches.cache = other.batches.cache.forever();
     }
 
-    /// Returns whether the API is idle, so that it will bill nothing more: no batch is open and no call is running, not
-    /// even for a client that has left.
+    /// Returns whether the API is idle and will bill nothing more: no batch is open, and no call is running. A call
+    /// also counts as running if its client has left before its end.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty() && !self.batches.has_open()
     }

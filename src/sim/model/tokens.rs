@@ -65,8 +65,8 @@ impl Counter {
         }
     }
 
-    /// Counts a non-ASCII character. An East Asian character or an emoji is one token. Of all other characters, two
-    /// together are one token.
+    /// Counts a non-ASCII character. An East Asian character or an emoji is one token. Any two other characters count
+    /// as one token.
     fn wide(&mut self, wide: char) {
         self.end_run_of_ascii();
         if u32::from(wide) >= 0x2E80 {

@@ -1,4 +1,4 @@
-//! What fault files and answer files have in common: a list of rules, and which requests each rule selects.
+//! The common parts of fault files and answer files: a list of rules, and the choice of requests for each rule.
 //!
 //! `selection` decides which requests a rule selects, `file` reads rule files, and `values` reads the values in them.
 //! [`faults`](super::faults) and [`answers`](super::answers) define what the rules do.

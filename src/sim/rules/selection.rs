@@ -22,9 +22,9 @@ pub struct Selection {
     /// The rule selects only requests with these numbers. If the list is empty, the number does not matter. Requests
     /// are numbered from 1 in the order in which they arrive.
     pub arrivals: Vec<u64>,
-    /// When the rule begins to apply, counted from the start of the simulator.
+    /// The time at which the rule begins to apply, counted from the start of the simulator.
     pub from: Duration,
-    /// When the rule stops applying, counted from the start of the simulator; `None` if it never stops.
+    /// The time at which the rule stops applying, counted from the start of the simulator; `None` if it never stops.
     pub until: Option<Duration>,
     /// The maximum number of times that the rule is applied; `None` for no limit.
     pub times: Option<u64>,
@@ -56,7 +56,7 @@ pub enum Draw {
     Attempt,
 }
 
-/// What selections are compared with.
+/// The facts that selections are compared with.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::sim) struct Facts<'a> {
     /// A number from 0 to 1 (never 1 itself) that is the same for all attempts of a row.

@@ -17,7 +17,8 @@ pub struct Bounds {
     pub connections: usize,
     /// The maximum length, in bytes, of a request's headers.
     pub head_bytes: usize,
-    /// The maximum number of bytes of all request bodies that are being received, except bodies that create batches.
+    /// The maximum number of bytes of all request bodies that are being received. Bodies that create batches do not
+    /// count here.
     pub body_bytes: usize,
     /// The maximum number of bytes of all bodies that create batches and are being received. A single body that creates
     /// a batch can have 256 MB.

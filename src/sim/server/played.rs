@@ -17,7 +17,7 @@ use super::bounds::Share;
 use super::connection::Busy;
 use crate::clock::{Instant, RunClock};
 
-/// How long a connection reset is delayed, so that the bytes before it are sent.
+/// The delay of a connection reset. During the delay, the bytes before the reset are sent.
 const FLUSH: Duration = Duration::from_millis(2);
 
 /// The resources that a request uses until it is answered.
@@ -73,7 +73,7 @@ impl Body for Played {
         let due = match this.steps.front() {
             Some(Step::Bytes { at, .. } | Step::Part { at, .. }) => *at,
             // If the planned time has passed (on a busy machine), the pause begins now. Without a pause before the
-            // reset, the bytes before it would never be sent.
+            // reset, the earlier bytes would never be sent.
             Some(Step::Reset { at }) if this.sleep.is_none() => (*at).max(this.clock.now()) + FLUSH,
             Some(Step::Reset { at }) => *at,
             Some(Step::Stall) => return Poll::Pending,

@@ -29,7 +29,7 @@ pub(super) struct Batch {
     pub order: Box<[u32]>,
     /// The number of requests at the beginning of `order` that were processed or left out.
     pub done: usize,
-    /// How many requests were left out instead of processed; they will expire.
+    /// The number of requests that were left out and not processed; these requests will expire.
     pub left_out: usize,
     /// How long the processing of all requests takes; `None` if they are never processed.
     pub time: Option<Duration>,
@@ -39,7 +39,7 @@ pub(super) struct Batch {
     pub expires: Instant,
     /// The time when the batch was canceled, and the time when a canceled batch ends.
     pub canceled: Option<(Instant, Instant)>,
-    /// When the batch ended, and the number of requests with each outcome.
+    /// The time when the batch ended, and the number of requests with each outcome.
     pub ended: Option<(Instant, Counts)>,
     /// Whether a client has downloaded the results of the batch.
     pub is_read: bool,

@@ -9,8 +9,8 @@ use super::batch::{Batch, Counts, End};
 const STEP: usize = 500;
 
 impl Model {
-    /// Processes a batch's requests that are due at `now`. If nothing is left to do, ends the batch, and otherwise
-    /// plans its next step.
+    /// Processes a batch's requests that are due at `now`. If nothing is left to do, the batch ends; otherwise, its
+    /// next step is planned.
     pub(in super::super) fn work_on_batch(&mut self, number: u64, now: Instant) {
         let Some(mut batch) = self.batches.take_open(number) else { return };
         match batch.canceled {

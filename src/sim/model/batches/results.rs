@@ -45,7 +45,7 @@ impl Model {
         (part.place < batch.len()).then_some(part)
     }
 
-    /// Writes the result line of a request. With a fault, it can write no line or two lines.
+    /// Writes the result line of a request. If a fault applies, no line or two lines are written.
     fn write_lines(&self, lines: &mut Vec<u8>, batch: &Batch, row: usize) {
         let custom_id = batch.rows.custom_id(row);
         match batch.rows.rows[row].line {

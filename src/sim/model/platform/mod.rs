@@ -1,4 +1,4 @@
-//! What a client sees differently on each platform with the Messages API.
+//! The differences that a client sees between the platforms with the Messages API.
 //!
 //! The platforms differ in paths, model names, rejected members, headers, and the format of errors. Limits, answers and
 //! prices are the same on all platforms. There is one file for each platform, or for each family of platforms.

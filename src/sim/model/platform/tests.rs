@@ -1,4 +1,4 @@
-//! Tests of what a client sees of each simulated platform.
+//! Tests of the responses that clients get from each simulated platform.
 
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;

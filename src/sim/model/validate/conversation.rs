@@ -140,8 +140,8 @@ fn has_thinking_budget(fields: &Fields<'_>) -> bool {
     thinking.is_some_and(|thinking| thinking.kind == "enabled")
 }
 
-/// Rejects an assistant message that the model has to continue if the message does not begin with a thinking block. The
-/// model continues a message at the end of the request or before tool results.
+/// Checks an assistant message that the model has to continue, and rejects the message if it does not begin with a
+/// thinking block. The model continues a message at the end of the request or before tool results.
 fn thinking_comes_first(said: &[Said<'_>]) -> Result<(), ApiError> {
     let goes_on = match said {
         [.., last] if last.is_of_assistant() => Some(last),

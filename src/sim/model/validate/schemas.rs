@@ -22,7 +22,7 @@ const DEEP: u32 = 256;
 /// The error message for schemas that are too large.
 const TOO_COMPLEX: &str = "Schema is too complex for compilation";
 
-/// For each type, the keywords that its schemas must not have.
+/// The keywords that schemas of each type must not have.
 const UNSUPPORTED: [(&str, &[&str]); 4] = [
     ("integer", &["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]),
     ("number", &["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]),

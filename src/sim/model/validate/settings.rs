@@ -1,5 +1,5 @@
-//! The settings of a request that cache entries depend on. After a change of a setting, the cache entries of some
-//! levels (tools, system, messages) are not found.
+//! The settings of a request that cache entries depend on. When a setting has changed, the cache entries of some levels
+//! (tools, system, messages) are not found.
 //!
 //! | change | entries that are not found |
 //! |---|---|
@@ -21,7 +21,7 @@ use crate::sim::model::fields::Fields;
 use crate::sim::model::hash::Hash;
 use crate::sim::model::parts::json;
 
-/// For each level of a prompt, a hash of the settings that its cache entries depend on.
+/// One hash per level of a prompt, made from the settings that the level's cache entries depend on.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::sim::model) struct Settings {
     /// The hash for the tools.
