@@ -211,9 +211,9 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Estimates the mean length from earlier answers. If an answer was truncated because its `max_tokens` was smaller than
-/// that of the rows now, its length is only a lower bound. An answer that was truncated at the present `max_tokens` or
-/// above is as long as it would be now.
+/// Estimates the mean length from earlier answers. If an answer was truncated at a `max_tokens` below the present one,
+/// its length is only a lower bound. An answer that was truncated at the present `max_tokens` or above is as long as it
+/// would be now.
 struct Truncated {
     /// The number of answers, and how many of them were truncated too early.
     answers: usize,

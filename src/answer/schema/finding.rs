@@ -87,9 +87,9 @@ pub(super) fn words(violation: &ValidationError<'_>) -> String {
     }
 }
 
-/// Returns the first violation of the closest alternative. An alternative for values of another type is farthest away.
-/// An alternative with another constant comes next, because the constant is often the name of the alternative.
-/// Otherwise, the alternative with the fewest violations is the closest.
+/// Returns the first violation of the closest alternative. If the value has the wrong type for an alternative, this
+/// alternative is the farthest. If the value has the wrong constant, the alternative is the next farthest, because
+/// constants often name alternatives. Otherwise, the alternative with the fewest violations is the closest.
 fn closest<'v>(violation: &'v ValidationError<'_>) -> Option<&'v ValidationError<'static>> {
     use ValidationErrorKind as Kind;
 

@@ -3,7 +3,8 @@
 //! The rows of a pipe are not known in advance. So some rows are read ahead ([`StreamCensus::add`]) before the marks of
 //! the first of these rows are decided ([`StreamCensus::decide`]). A prefix is marked if an earlier row has written it
 //! to the cache, or if a row that was read ahead shares it. A prefix is also marked if a later row will probably share
-//! it. The estimate is a share: of all earlier prefixes with the same number of rows, how many got one more row later.
+//! it. This is estimated from the earlier prefixes with the same number of rows: the share of them that later got one
+//! more row.
 
 use std::collections::HashMap;
 
