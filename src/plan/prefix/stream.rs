@@ -130,8 +130,8 @@ impl StreamCensus {
         let rows = (rows as usize).min(MOST_COUNTED - 1);
         let with = |rows: usize| if rows == 0 { self.census.distinct() as u64 } else { self.with_rows[rows] };
         let sum = |rows: std::ops::Range<usize>| rows.map(with).sum::<u64>() as f64;
-        // `fewer` is the same share for prefixes with fewer rows, and has the weight of two prefixes. This share
-        // decides as long as hardly any prefix has had `rows` rows.
+        // `fewer` is the share for prefixes with fewer rows, and has the weight of two prefixes. It decides as long as
+        // hardly any prefix has had `rows` rows.
         let fewer = sum(1..rows + 1) / (sum(0..rows) + 1.0);
         (with(rows + 1) as f64 + 2.0 * fewer) / (with(rows) as f64 + 2.0) > WORTH_A_WRITE
     }

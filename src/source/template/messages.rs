@@ -228,7 +228,7 @@ struct Place {
     is_last: bool,
 }
 
-/// Returns the members of an object; `None` for another value.
+/// Returns the members of an object; `None` for any other value.
 fn members(json: &str) -> Option<Vec<(String, &str)>> {
     let mut members = Vec::new();
     let mut cursor = Cursor::new(json.as_bytes());
