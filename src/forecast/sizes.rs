@@ -49,7 +49,7 @@ pub(super) struct Quantity {
     /// The source of the estimate.
     pub(super) basis: Basis,
     /// A number that identifies the sample behind the quantity. Quantities from the same sample have the same error.
-    /// `None` for an assumption, whose error can have the same cause as any other error.
+    /// `None` for an assumption, because its error can have the same cause as other errors.
     pub(super) source: Option<u64>,
 }
 

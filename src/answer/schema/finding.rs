@@ -87,9 +87,9 @@ pub(super) fn words(violation: &ValidationError<'_>) -> String {
     }
 }
 
-/// Returns the first violation of the closest alternative. If the value has the wrong type for an alternative, this
-/// alternative is the farthest. If the value has the wrong constant, the alternative is the next farthest, because
-/// constants often name alternatives. Otherwise, the alternative with the fewest violations is the closest.
+/// Returns the first violation of the closest alternative. An alternative is farthest away if the value has the wrong
+/// type for it. Next are alternatives whose constants do not match, because constants often name alternatives.
+/// Otherwise, the alternative with the fewest violations is the closest.
 fn closest<'v>(violation: &'v ValidationError<'_>) -> Option<&'v ValidationError<'static>> {
     use ValidationErrorKind as Kind;
 

@@ -24,7 +24,7 @@ const FIVE_MINUTES: f64 = 240.0;
 const HOUR: f64 = 3_300.0;
 /// The factor by which the estimated length of a prefix can be too low or too high.
 const ERROR: f64 = 1.5;
-/// Rows are read group by group if this saves at least this share of the cost of shared prefixes.
+/// Rows are read group by group only if this order saves enough: at least this share of the cost of shared prefixes.
 const WORTH_ORDERING: f64 = 0.01;
 
 /// The prices of a cached token, as shares of the price of plain input.
