@@ -64,7 +64,7 @@ impl Look<'_> {
     }
 
     /// Returns the first request without the schema: the row's own request, with the parameters that the flags of
-    /// `resume` changed. Returns `None` if adding the schema to the result would not give the first request again.
+    /// `resume` changed. Adding the schema to the result must give the first request again; otherwise, returns `None`.
     fn without_schema(&self, first: &Params) -> Option<Params> {
         let Form::Schema(schema) = &self.rules.form else { return None };
         let mut own = params_of(&self.job.request)?;

@@ -171,7 +171,7 @@ impl<'a> Line<'a> {
 
     /// Returns the purpose of the last answered request; missing unless the row has several answers.
     pub(crate) fn mended(&self) -> Value<'a> {
-        // A row with only one answer also has `steps` if another provider was asked before.
+        // If another provider was asked first, even a row with only one answer has `steps`.
         let answered = self.list_of_steps().map(answered).filter(|answered| answered.count > 1 || !answered.has_others);
         let last = answered.and_then(|answered| answered.last);
         last.and_then(|step| member(step, "purpose")).map_or(Value::Missing, value)

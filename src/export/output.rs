@@ -111,7 +111,8 @@ impl Write for Appended {
 ///
 /// # Errors
 /// [`ExportError::Busy`], [`ExportError::Disk`], and the errors of `fill`. After an error, the file at `path` is
-/// unchanged. There is one exception: if the last step fails, the syncing of the folder, the file is already replaced.
+/// unchanged. There is one exception: the last step is to sync the folder, and if only this step fails, the file is
+/// already replaced.
 pub(crate) fn whole_file<T>(
     disk: &dyn Disk,
     path: &Path,

@@ -1,8 +1,8 @@
 //! Estimates what a run costs if its rows are sent in batches, and how long this run takes.
 //!
 //! Batches are not simulated, because their time depends on how busy the API is. The times of batches come from the API
-//! documentation. The forecast assumes that batches read nothing from a prompt cache, because the API promises no hit
-//! rate for batches, and batches share no cache with online requests.
+//! documentation. The forecast assumes that batches read nothing from a prompt cache. The API promises no hit rate for
+//! batches, and batches share no cache with online requests.
 //!
 //! Source: API documentation, "Batch processing" (2026-09-20).
 
@@ -109,9 +109,9 @@ impl InBatches {
 impl Forecast {
     /// Changes this forecast of an online run into a forecast of a run in batches.
     ///
-    /// `left` is the time to the deadline; `None` unless late rows are sent online instead. In that case, the run can
-    /// cost as much as an online run. If an online run probably meets the deadline, the run in batches probably meets
-    /// it too.
+    /// `left` is the time to the deadline; `None` unless late rows are sent online instead. If late rows are sent
+    /// online, the run can cost as much as an online run. If an online run probably meets the deadline, the run in
+    /// batches probably meets it too.
     pub(crate) fn in_batches(&self, batches: &InBatches, left: Option<Duration>) -> Self {
         let (mut totals, mut time) = (batches.totals.clone(), batches.time);
         if let Some(left) = left.filter(|left| *left < time.high) {
@@ -127,7 +127,7 @@ impl Forecast {
                 time = Interval { low: time.low, likely: time.likely.min(left), high: online.high.max(left) };
             }
         }
-        // `max_in_flight` is 0: if the program is killed, no batch is paid twice, because the ids of batches are on
+        // `max_in_flight` is 0: if the program is killed, no batch is paid for twice, because the ids of batches are on
         // disk.
         let time = RunTime { time, bound_by: Vec::new(), played_rows: self.time.played_rows, max_in_flight: 0 };
         Self { lane: Lane::Batch, totals, by_model: batches.by_model.clone(), time, ..self.clone() }

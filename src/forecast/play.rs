@@ -105,7 +105,7 @@ struct Game<'a> {
     pools: &'a [(Arc<PoolId>, RateLimits)],
     /// The position of each pool's model class in the simulated server.
     classes: Vec<usize>,
-    /// A row without sizes, from which each row is made.
+    /// A row without sizes. Each simulated row is a changed copy of it.
     blank: Planned,
     scheduler: Scheduler,
     model: Model,

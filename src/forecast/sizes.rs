@@ -49,7 +49,7 @@ pub(super) struct Quantity {
     /// The source of the estimate.
     pub(super) basis: Basis,
     /// A number that identifies the sample behind the quantity. Quantities from the same sample have the same error.
-    /// `None` for an assumption, whose error can have the same cause as any other error.
+    /// `None` for an assumption, because its error can have the same cause as other errors.
     pub(super) source: Option<u64>,
 }
 
@@ -211,9 +211,9 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Estimates the mean length from earlier answers. If an answer was truncated because its `max_tokens` was smaller than
-/// that of the rows now, its length is only a lower bound. An answer that was truncated at the present `max_tokens` or
-/// above is as long as it would be now.
+/// Estimates the mean length from earlier answers. If an answer was truncated at a `max_tokens` below the present one,
+/// its length is only a lower bound. An answer that was truncated at the present `max_tokens` or above is as long as it
+/// would be now.
 struct Truncated {
     /// The number of answers, and how many of them were truncated too early.
     answers: usize,

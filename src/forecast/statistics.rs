@@ -29,8 +29,8 @@ pub(super) fn mean(values: &[f64], rows: u64) -> Option<Sampled> {
     Some(Sampled { mean, error: error(squares / (n - 1) as f64, n, rows) })
 }
 
-/// Estimates, from a sample of pairs `(x, y)`, the ratio of the sum of `y` to the sum of `x` over `rows` rows; `None`
-/// if the sample is too small.
+/// Estimates a ratio for `rows` rows from a sample of pairs `(x, y)`: the sum of `y`, divided by the sum of `x`.
+/// Returns `None` if the sample is too small.
 pub(super) fn ratio(pairs: &[(f64, f64)], rows: u64) -> Option<Sampled> {
     let n = pairs.len();
     let (x, y) = pairs.iter().fold((0.0, 0.0), |(x, y), pair| (x + pair.0, y + pair.1));

@@ -4,13 +4,15 @@
 //! # Method
 //! Only some rows, drawn at random, are simulated: enough rows for [`PLAYED_MINUTES`] minutes at the limits, and at
 //! most [`Setting::most_rows`] rows. The time of the other rows is computed from the steady part of the simulated run.
-//! In the steady part, the second half of the rows ended, except for the last rows. Each pool (model class with its own
-//! limits) gets a time, and the time of the slowest pool is the time of the run. The steady rate comes from thousands
-//! of rows, so its error is about one percent. The assumptions about sizes, speeds and bursts cause larger errors. So
-//! the run is simulated again with the lowest and with the highest sizes, and these two times give the interval.
+//! The steady part is the time in which the second half of the rows ended, except for the last rows. Each pool (model
+//! class with its own limits) gets a time, and the time of the slowest pool is the time of the run. The steady rate
+//! comes from thousands of rows, so its error is about one percent. The assumptions about sizes, speeds and bursts
+//! cause larger errors. So the run is simulated again with the lowest and with the highest sizes, and these two times
+//! give the interval.
 //!
-//! How large a burst the server accepts is not published. If earlier runs have not found this out, the run is simulated
-//! twice: with a burst of a whole minute and with a burst of a second. The likely time is the mean of both times.
+//! The largest burst that the server accepts is not published. If earlier runs have not found this out, the run is
+//! simulated twice: with a burst of a whole minute and with a burst of a second. The likely time is the mean of both
+//! times.
 //!
 //! The simulation does not include other clients of the same organization, faults and overloads of the API, limits on
 //! growth (acceleration), and prompt caches.
@@ -36,8 +38,8 @@ use crate::sim::model::SizedCall;
 const PLAYED_MINUTES: f64 = 5.0;
 /// At least this many rows are simulated, unless the load has fewer rows.
 const LEAST_ROWS: usize = 3_000;
-/// The interval begins this share below the lowest simulated time and ends this share above the highest one, because a
-/// real server differs from the simulated server. Source: the results in `benches/PLAN.md`.
+/// At each end, the interval is this share wider than the simulated times, because a real server differs from the
+/// simulated server. Source: the results in `benches/PLAN.md`.
 const MARGIN: f64 = 0.03;
 /// The error of an assumed speed: if no speed is known, the real speed can be higher or lower by up to this factor.
 const SPEED_FACTOR: f64 = 2.0;

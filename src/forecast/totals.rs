@@ -9,7 +9,7 @@ use super::sizes::{Quantity, Sizes};
 use crate::domain::{Interval, Money};
 use crate::plan::Group;
 
-/// How many answers it takes to narrow the interval of a total to [`WIDEST`] of the likely value on each side. The
+/// How many answers are needed to narrow the interval of a total to [`WIDEST`] of the likely value on each side. The
 /// interval is never made narrower than a 90 % interval.
 const MANY: u64 = 50;
 const WIDEST: f64 = 0.15;

@@ -7,7 +7,7 @@
 //! asks servers, it can call the model several times for one request (turns). Each turn can read a whole context window
 //! again and write it to a cache.
 //!
-//! The bound does not include an answer by another model, which a request can allow with `fallbacks`
+//! A request can use `fallbacks` to let other models answer. The bound does not include their answers
 //! ([`Bound::may_fall_back`]). The bound also does not include services that the API bills by the hour.
 
 use super::estimate::Estimate;
@@ -64,9 +64,9 @@ pub(super) fn bound(params: Merged<'_>, estimate: &Estimate, model: Option<&Mode
         };
         UsageBound { input_tokens, caching, output_tokens, web_searches: tools.searches(output_tokens) }
     };
-    // For a request in a batch, the API takes more turns on its own than online. The largest number is not published,
-    // but the output tokens limit it, because each tool call uses some of them. Source: API documentation, "Batch
-    // processing" (2026-09-20).
+    // In a batch, the API takes more turns on its own than it does online. The largest number is not published, but the
+    // output tokens limit it, because each tool call uses some of them. Source: API documentation, "Batch processing"
+    // (2026-09-20).
     let usage_in_batch = within(MOST_TURNS.max(most_calls(output_tokens).saturating_add(1)));
     Bound { usage: within(MOST_TURNS), usage_in_batch, may_fall_back: has(params, "fallbacks") }
 }

@@ -383,7 +383,7 @@ pub(super) mod tests {
             let (head, tail) = (of_content(&quoted(&head)), of_content(&quoted(&tail)));
 
             // If a text is split inside a word or a series of similar characters, the sum of the two estimates changes
-            // by at most one token, and because of rounding by at most one more.
+            // by at most one token. Rounding can change the sum by one more token.
             prop_assert!(both >= head);
             prop_assert!((i64::from(head + tail - 7) - i64::from(both)).abs() <= 2);
         }

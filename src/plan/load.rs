@@ -61,7 +61,7 @@ pub struct Group {
     pub output_token: Money,
     /// The sum of `max_tokens` of all rows.
     pub max_tokens: u64,
-    /// The highest cost of the rows if the API bills one answer to each row.
+    /// The highest cost of the rows if the API bills one answer for each row.
     pub most: Money,
     /// The highest cost of the rows if all rows are sent in batches, without cache marks that the program adds.
     pub most_in_batch: Money,
@@ -344,8 +344,8 @@ struct Expected {
     input_tokens: f64,
     /// The tokens that are read from the cache.
     read: f64,
-    /// The saved cost, in tokens of plain input. Each read from the cache adds what it saves, and each write to the
-    /// cache subtracts its extra cost.
+    /// The saved cost, in tokens of plain input. Reading from the cache adds the amount that is saved, and writing to
+    /// the cache subtracts the extra cost.
     saved: f64,
     lifetime: Caching,
 }

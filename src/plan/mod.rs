@@ -74,7 +74,7 @@ pub struct RequestDefaults {
     pub max_tokens: Option<u32>,
     /// The parameters of `--param`, in the order in which they were given.
     pub params: Params,
-    /// `--map-model`. Unlike the other flags, it also changes the model of rows that name a model themselves.
+    /// `--map-model`. Unlike the other flags, this flag also changes the model of rows that name a model themselves.
     pub model_map: ModelMap,
 }
 

@@ -1,4 +1,4 @@
-//! The members that the provider of a planner does not accept. A row with some of these members is rejected, and other
+//! The members that the provider of a planner does not accept. Rows with some of these members are rejected. The other
 //! members are left out of requests.
 
 use std::sync::Arc;

@@ -1,12 +1,12 @@
 //! The weight of each byte of text, in tokens. The weight depends on the byte and on the class of the byte before it.
 //!
 //! No tokenizer is published, so tokens are estimated by statistics. The start of a word weighs most of a token, and
-//! each further letter a small part of a token. In a series of blanks, digits or punctuation, each byte after the first
-//! weighs less. In other scripts, the first UTF-8 byte of each character has the weight of the whole character. So the
-//! weight depends only on pairs of bytes, and each byte needs one fast table look-up. The weights are fitted to
-//! published ratios. Latin prose has about 3.3 characters per token with the old tokenizer, and 2.6 with the new
-//! tokenizer. Code has about 2.8 characters per token. Chinese and Japanese have about 1.0 characters per token. The
-//! estimates are more often too high than too low. After a few dozen answers, a run corrects its estimates with the
+//! each further letter weighs a small part of a token. In a series of blanks, digits or punctuation, each byte after
+//! the first weighs less. In other scripts, the first UTF-8 byte of each character has the weight of the whole
+//! character. So the weight depends only on pairs of bytes, and each byte needs one fast table look-up. The weights are
+//! fitted to published ratios. Latin prose has about 3.3 characters per token with the old tokenizer, and 2.6 with the
+//! new tokenizer. Code has about 2.8 characters per token. Chinese and Japanese have about 1.0 characters per token.
+//! The estimates are more often too high than too low. After a few dozen answers, a run corrects its estimates with the
 //! usage that the API reports.
 //!
 //! Source: API documentation, glossary, "Models overview" and "Token counting" (2026-08-22); third-party measurements
@@ -95,7 +95,7 @@ pub(super) fn weigh_escaped(weights: &Weights, body: &[u8], previous: &mut Class
             *previous = if lead.is_ascii() { CLASS_OF[usize::from(lead)] } else { Class::Inner };
             rest = &rest[taken..];
         } else {
-            // A JSON string has no unescaped quotes. If there is one all the same, it is weighed like other
+            // A JSON string has no unescaped quotes. If a text has an unescaped quote, the quote is weighed like other
             // punctuation.
             let run = special(rest, 1).unwrap_or(rest.len());
             sum.weight += weigh(weights, &rest[..run], previous);

@@ -68,7 +68,7 @@ const MAX_CHECKED: usize = 1000;
 #[derive(Debug, Default)]
 struct Checked {
     all: HashSet<Box<str>>,
-    /// The first names of `all`. For most inputs, these are all names. It is faster to compare a name with a few others
+    /// The first names of `all`. Most inputs have no further names. It is faster to compare a name with a few others
     /// than to compute its hash.
     first: Vec<Box<str>>,
 }

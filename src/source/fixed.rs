@@ -8,8 +8,8 @@ use super::{Options, SourceError};
 /// template of the system prompt if the prompt has a template too.
 ///
 /// # Errors
-/// [`SourceError::NoIdColumn`] if there is an `--id`, because no column contains labels. [`SourceError::TemplateColumn`]
-/// and [`SourceError::SystemColumn`] if a template names another column.
+/// [`SourceError::NoIdColumn`] if there is an `--id`, because no column contains labels.
+/// [`SourceError::TemplateColumn`] and [`SourceError::SystemColumn`] if a template names any other column.
 pub(super) fn check_columns(input: &str, options: &Options, columns: &[&str]) -> Result<Option<Template>, SourceError> {
     let found = |wrong: &[&str]| found_list(columns.iter().copied(), wrong);
     let missing_in = |template| missing_columns(template, |name| columns.contains(&name));

@@ -8,7 +8,7 @@
 //! memory at a time. If the row is longer than [`Options::max_line_bytes`], only a part of it is in memory.
 //!
 //! A fault of a whole input is a [`SourceError`], which is found before the first row if possible. A fault of one row
-//! is an [`Item::Broken`] and affects only that row. For something doubtful but usable, there is a warning.
+//! is an [`Item::Broken`] and affects only that row. Anything that is doubtful but usable causes a warning.
 //! [`Reader::take_warnings`] returns each warning once.
 //!
 //! A row's `line` is the number of its first line, counted from 1. Blank lines are counted too. Byte offsets count

@@ -10,7 +10,7 @@ pub(super) struct Pattern {
     parts: Vec<String>,
 }
 
-/// The indices of the parts of a pattern that are compared with the next name of a path.
+/// The indices of those parts of a pattern that are compared with the next name of a path.
 pub(super) type Reached = Vec<usize>;
 
 impl Pattern {

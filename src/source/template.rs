@@ -2,8 +2,8 @@
 //!
 //! These rules apply when a template is filled in. A name that is not a column is an error and never becomes an empty
 //! text. Text is inserted as it is, without escaping. A template sees only the row: no file and no environment. JSON's
-//! null becomes an empty text, as an empty CSV cell does. Other JSON values keep their types, so that `{% if %}` and
-//! `{% for %}` work on them, and are written as JSON.
+//! null becomes an empty text, as an empty CSV cell does. Other JSON values are written as JSON. They keep their types,
+//! so that `{% if %}` and `{% for %}` work on them.
 //!
 //! A template is one text, or a list of messages ([`messages`]) whose texts are filled in one by one from the same row.
 //! A system prompt can be a template too ([`Template::of_system`]). Columns that contain JSON are handled by

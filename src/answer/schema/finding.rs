@@ -87,8 +87,8 @@ pub(super) fn words(violation: &ValidationError<'_>) -> String {
     }
 }
 
-/// Returns the first violation of the closest alternative. An alternative for values of another type is farthest away.
-/// An alternative with another constant comes next, because the constant is often the name of the alternative.
+/// Returns the first violation of the closest alternative. An alternative is farthest away if the value has the wrong
+/// type for it. Next are alternatives whose constants do not match, because constants often name alternatives.
 /// Otherwise, the alternative with the fewest violations is the closest.
 fn closest<'v>(violation: &'v ValidationError<'_>) -> Option<&'v ValidationError<'static>> {
     use ValidationErrorKind as Kind;

@@ -79,9 +79,9 @@ impl Graph {
         order
     }
 
-    /// For a schema that contains itself, returns how many times the check of a value can check the same part of this
-    /// value. If the result is 1, the time of a check is proportional to the number of parts. If the result is 2 or
-    /// more, the time at least doubles with each level of the value.
+    /// For a schema that contains itself, returns how often one check of a value can visit the same part of the value.
+    /// If the result is 1, the time of a check is proportional to the number of parts. If the result is 2 or more, the
+    /// time at least doubles with each level of the value.
     pub(super) fn repeats(&self) -> u32 {
         let circle = self.circles();
         let mut steps = 0;
@@ -175,7 +175,7 @@ struct Builder<'s> {
     graph: Graph,
     by_pointer: BTreeMap<String, usize>,
     open: Vec<Open<'s>>,
-    /// A map from the pointer of a base and the name of an anchor to the place of the anchor.
+    /// The places of the anchors. Each key is the pointer of a base with the name of an anchor.
     anchors: HashMap<(String, String), String>,
     references: Vec<(usize, &'static str, String, String)>,
 }

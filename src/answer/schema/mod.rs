@@ -123,7 +123,7 @@ impl Schema {
     }
 
     /// Returns the names of the members that the schema defines for the root of an answer. The names come from
-    /// `properties` at the root, and from the schemas that the root refers to or combines with `allOf`, in their order.
+    /// `properties` at the root, and from the schemas that `$ref` or `allOf` adds to the root. They keep their order.
     pub fn fields(&self) -> &[String] {
         &self.0.fields
     }

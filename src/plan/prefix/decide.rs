@@ -1,9 +1,9 @@
 //! Decides which prefixes get cache marks, and for how long they are cached.
 //!
 //! A prefix that `rows` rows share costs `write × W + read × (rows − W)` for each of its tokens in the whole run.
-//! `write` and `read` are shares of the price of plain input. `W` is the number of writes: one, and one more for each
-//! pause between two rows that is longer than the lifetime. Without a mark, each token of the prefix costs `rows`. For
-//! each prefix, the plan chooses whatever is cheapest: a five-minute mark, a one-hour mark, or no mark.
+//! `write` and `read` are shares of the price of plain input. `W` is the number of writes: one, plus one for each pause
+//! (between two rows) that is longer than the lifetime. Without a mark, each token of the prefix costs `rows`. For each
+//! prefix, the plan chooses whatever is cheapest: a five-minute mark, a one-hour mark, or no mark.
 //!
 //! The length of a pause is the distance between the two rows in the input, divided by the number of rows that are sent
 //! per second. If rows are read group by group, there are no pauses.
@@ -24,7 +24,7 @@ const FIVE_MINUTES: f64 = 240.0;
 const HOUR: f64 = 3_300.0;
 /// The factor by which the estimated length of a prefix can be too low or too high.
 const ERROR: f64 = 1.5;
-/// Rows are read group by group if this saves at least this share of the cost of shared prefixes.
+/// Rows are read group by group only if this order saves enough: at least this share of the cost of shared prefixes.
 const WORTH_ORDERING: f64 = 0.01;
 
 /// The prices of a cached token, as shares of the price of plain input.
@@ -285,8 +285,8 @@ impl Node {
     }
 
     /// Returns how many times this prefix must be written because of longer prefixes. Of the rows with a longer prefix,
-    /// only the first reads this prefix; the others read the longer prefix. If it takes more than `seconds` to send
-    /// these rows, this prefix expires in the meantime.
+    /// only the first reads this prefix; the others read the longer prefix. If sending these rows takes more than
+    /// `seconds`, this prefix expires in the meantime.
     ///
     /// The API documentation does not say whether a read of a longer prefix also renews the shorter prefix inside it.
     /// The plan assumes that it does not.

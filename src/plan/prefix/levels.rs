@@ -41,8 +41,8 @@ pub(in crate::plan) fn wants_parts(params: Merged<'_>) -> bool {
     bytes("messages") + bytes("system") + bytes("tools") >= LEAST_BYTES_OF_TOKEN * LEAST_OF_ANY as usize
 }
 
-/// The fixed starts of a template's texts: all rows have in common what comes before the first placeholder. The fixed
-/// starts are JSON text without quotation marks, sorted from the longest to the shortest.
+/// The fixed starts of a template's texts. A fixed start is the part before the first placeholder, which is the same in
+/// all rows. The fixed starts are JSON text without quotation marks, sorted from the longest to the shortest.
 #[derive(Clone, Debug, Default)]
 pub(in crate::plan) struct FixedStarts(Vec<String>);
 

@@ -3,7 +3,8 @@
 //! The rows of a pipe are not known in advance. So some rows are read ahead ([`StreamCensus::add`]) before the marks of
 //! the first of these rows are decided ([`StreamCensus::decide`]). A prefix is marked if an earlier row has written it
 //! to the cache, or if a row that was read ahead shares it. A prefix is also marked if a later row will probably share
-//! it. The estimate is a share: of all earlier prefixes with the same number of rows, how many got one more row later.
+//! it. This is estimated from the earlier prefixes with the same number of rows: the share of them that later got one
+//! more row.
 
 use std::collections::HashMap;
 
@@ -129,8 +130,8 @@ impl StreamCensus {
         let rows = (rows as usize).min(MOST_COUNTED - 1);
         let with = |rows: usize| if rows == 0 { self.census.distinct() as u64 } else { self.with_rows[rows] };
         let sum = |rows: std::ops::Range<usize>| rows.map(with).sum::<u64>() as f64;
-        // `fewer` is the same share for prefixes with fewer rows, and has the weight of two prefixes. This share
-        // decides as long as hardly any prefix has had `rows` rows.
+        // `fewer` is the share for prefixes with fewer rows, and has the weight of two prefixes. It decides as long as
+        // hardly any prefix has had `rows` rows.
         let fewer = sum(1..rows + 1) / (sum(0..rows) + 1.0);
         (with(rows + 1) as f64 + 2.0 * fewer) / (with(rows) as f64 + 2.0) > WORTH_A_WRITE
     }

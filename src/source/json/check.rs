@@ -63,8 +63,8 @@ pub(in crate::source) fn check_depth(params: &Params) -> Result<(), Fault> {
 /// Rejects valid JSON that common parsers or the API would reject. Returns the number of opening brackets, including
 /// brackets in strings.
 ///
-/// Most rows have too few brackets to be nested too deep, and many have no escapes. It is much faster to count brackets
-/// and backslashes than to keep track of strings.
+/// Most rows have so few brackets that they can't be nested too deep, and many rows have no escapes. It is much faster
+/// to count brackets and backslashes than to keep track of strings.
 pub(super) fn check_text(text: &str) -> Result<usize, Fault> {
     let (openings, escapes) = openings_and_escapes(text.as_bytes());
     if openings > MAX_DEPTH

@@ -1,5 +1,5 @@
 //! Decodes the byte arrays of a page into plain byte arrays, for two encodings. In one encoding, the page stores all
-//! lengths first. In the other one, it stores only how each value differs from the previous value.
+//! lengths first. In the other encoding, the page stores only how each value differs from the previous value.
 //!
 //! The parquet crate allocates memory for the number of lengths that such a page claims to have. Values with the same
 //! beginning can need far more memory than their page. This module limits both: it returns at most as many values as

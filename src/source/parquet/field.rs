@@ -166,8 +166,8 @@ impl Field {
 /// The state while the cells of one row are read.
 pub(super) struct RowState<'a> {
     pub(super) leaves: &'a mut [Leaf],
-    /// What is wrong with a value of the row. The other values of the row are read all the same, so that reading
-    /// continues exactly at the next row.
+    /// What is wrong with a value of the row. The other values of the row are still read, so that reading continues
+    /// exactly at the next row.
     pub(super) fault: Option<Unshown>,
 }
 

@@ -211,7 +211,7 @@ impl Pages {
             true => {
                 let mut bytes = Vec::with_capacity(header.bytes);
                 bytes.extend_from_slice(&packed[..levels]);
-                // A page that consists of levels only has nothing to unpack.
+                // If a page contains only levels, there is nothing to unpack.
                 if header.bytes > levels || packed.len() > levels {
                     codec::unpack(self.chunk.compression, &packed[levels..], header.bytes - levels, &mut bytes)?;
                 }

@@ -1,8 +1,9 @@
 //! Turns a value of a Parquet column into a cell.
 //!
 //! Text values become text cells. Numbers and booleans are written as JSON, without rounding. A floating-point number
-//! is written with as few digits as it takes to read the same number back. Dates and times are ISO 8601 text; a time
-//! that is not stored in UTC is written without a zone. Numbers that JSON does not have (NaN, inf) are text.
+//! is written with the fewest digits that give the same number when they are read again. Dates and times are ISO 8601
+//! text; a time that is not stored in UTC is written without a zone. Numbers that JSON does not have (NaN, inf) are
+//! text.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -15,7 +16,7 @@ use parquet::schema::types::ColumnDescriptor;
 /// The meaning of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// The physical type of the column alone decides what its values mean. Byte arrays must contain text.
+    /// Only the physical type of the column decides what its values mean. Byte arrays must contain text.
     Plain,
     Unsigned,
     Decimal(usize),

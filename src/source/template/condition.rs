@@ -10,8 +10,8 @@
 //!
 //! A condition is stricter than a template, because a paid answer depends on it. A condition that reads a missing
 //! value, or compares values of different kinds, can't be evaluated, and the error says why ([`checked`]). The cost of
-//! a condition is limited like the cost of a template: by the size of its source, by fuel, and by the depth of JSON. It
-//! takes no fuel to read the JSON of an answer.
+//! a condition is limited like the cost of a template: by the size of its source, by fuel, and by the depth of JSON.
+//! Reading the JSON of an answer takes no fuel.
 
 mod checked;
 
@@ -201,7 +201,7 @@ impl Condition {
         }
     }
 
-    /// Returns the values of the names that the condition uses, and why `json` has no value if it has none.
+    /// Returns the values of the names that the condition uses, and, if `json` has no value, the reason for this.
     fn context(&self, facts: &Facts<'_>) -> Result<(Value, Option<String>), String> {
         let mut not_json = None;
         let mut context: BTreeMap<&'static str, Value> = BTreeMap::new();

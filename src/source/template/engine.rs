@@ -31,8 +31,8 @@ pub(super) struct Source<'a> {
     pub text: &'a str,
 }
 
-/// Returns the name of a text inside the environment. The name has no file extension, because the engine would choose
-/// how to escape the text by the extension.
+/// Returns the name of a text inside the environment. The name has no file extension, because the engine would use the
+/// extension to choose how the text is escaped.
 pub(super) fn name(at: usize) -> String {
     at.to_string()
 }
@@ -76,8 +76,8 @@ fn show(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Resul
     }
 }
 
-/// Returns a value as JSON, if there is enough fuel left for its length. The JSON of even a short list can be long,
-/// because it can contain the same long list many times.
+/// Returns a value as JSON, if there is enough fuel left for its length. Even a short list can become long JSON,
+/// because the list can contain the same long list many times.
 fn json_of(value: &Value, state: &State<'_, '_>) -> Result<String, minijinja::Error> {
     let left = state.fuel_levels().map_or(FUEL, |(_, left)| left).saturating_mul(JSON_BYTES_OF_FUEL);
     let mut json = Bounded::new(usize::try_from(left).unwrap_or(usize::MAX));

@@ -149,7 +149,7 @@ pub enum TemplateError {
 }
 
 impl TemplateError {
-    /// Returns the same error, which then also names the message or block that contains the fault.
+    /// Returns the error, changed so that it also names the message or block that contains the fault.
     pub(super) fn of_part(mut self, part: Option<Part>) -> Self {
         if let Self::Syntax { line, .. } | Self::NoSuch { line, .. } | Self::Fill { line, .. } = &mut self {
             line.part = part;

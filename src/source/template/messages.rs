@@ -228,7 +228,7 @@ struct Place {
     is_last: bool,
 }
 
-/// Returns the members of an object; `None` for another value.
+/// Returns the members of an object; `None` for any other value.
 fn members(json: &str) -> Option<Vec<(String, &str)>> {
     let mut members = Vec::new();
     let mut cursor = Cursor::new(json.as_bytes());
@@ -280,8 +280,8 @@ fn empty(number: usize) -> TemplateError {
     wrong(format!("message {number} has an empty content, which the API refuses"))
 }
 
-/// A part of the list with its texts filled in. The list is serialized from values, because JSON text that is put
-/// together here would have to be parsed again for each row.
+/// A part of the list with its texts filled in. The list is serialized from values, because new JSON text would have to
+/// be parsed again for each row.
 struct View<'a> {
     node: &'a Node,
     filled: &'a [String],

@@ -4,7 +4,7 @@
 //! greater than numbers. Such results would let a condition accept wrong answers, so this module changes the syntax
 //! tree of a condition before it becomes code:
 //! - Each name that is read goes through a filter that rejects undefined values. The exceptions are `is defined`, `is
-//!   undefined` and `default`: any part of a path before these can be missing.
+//!   undefined` and `default`: in a path before one of these, any part can be missing.
 //! - Each comparison becomes a call of [`compared`].
 
 use std::collections::BTreeMap;
