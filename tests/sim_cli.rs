@@ -100,7 +100,7 @@ fn batches_can_be_set_are_shown_and_end() {
     assert_eq!(polls.each_ref().map(|poll| poll.0), [200, 429]);
     assert_eq!(polls[0].1["request_counts"]["succeeded"], 2);
     assert!(end.said.contains(" with 2 requests "), "{}", end.said);
-    assert!(end.said.contains("; 1 batch with 2 requests, of which 2 succeeded"), "{}", end.said);
+    assert!(end.said.contains("; 1 batch with 2 requests (2 succeeded)"), "{}", end.said);
 }
 
 #[test]
