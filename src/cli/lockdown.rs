@@ -30,8 +30,8 @@ pub(super) fn begin() {
 /// Returns the secrets other than the key: the values of headers that the user set, the addresses of notices, and the
 /// secret that signs notices.
 pub(super) fn also_secret(config: &Config) -> Vec<SecretString> {
-    // Only header values that the user set are marked as secret. Header values of a preset, such as a workspace, are
-    // not marked as secret.
+    // Only header values that the user set are marked as secret. Header values that come from a preset, such as the
+    // name of a workspace, are not marked as secret.
     let headers = config.providers().flat_map(|provider| &provider.headers).filter(|(_, value)| value.is_sensitive());
     let headers = headers.filter_map(|(_, value)| value.to_str().ok());
     let headers = headers.filter(|value| value.len() >= SHORTEST_HEADER).map(SecretString::from);

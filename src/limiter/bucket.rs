@@ -193,7 +193,7 @@ impl Bucket {
 }
 
 /// Returns the nanoseconds per token, rounded up. Rounding up keeps the rate at or below the limit. For limits up to
-/// fifty million per minute, the rate is below the limit by less than 0.1 %.
+/// fifty million per minute, the rate is less than 0.1 % below the limit.
 fn interval(limit_per_minute: u32, headroom_ppm: u32) -> u64 {
     let share = u64::from(1_000_000 - headroom_ppm.min(990_000));
     let per_minute_ppm = u64::from(limit_per_minute) * share;

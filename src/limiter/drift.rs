@@ -3,7 +3,8 @@
 //! Our own count says how many tokens should remain, and a response header says how many really remain. In the long
 //! run, the difference is the amount that other clients took. The differences are added up, and the weight of each
 //! difference becomes smaller with time. A difference that comes from noise or a single correction is cancelled by a
-//! later difference with the opposite sign. A steady share of other clients is found within two time constants.
+//! later difference with the opposite sign. If other clients use a steady share of the limit, this share is found
+//! within two time constants.
 //!
 //! The learned share of a token limit also falls by itself. Response headers round token counts, and they show no level
 //! below zero. So the differences between the two counts contain errors. If the program leaves too much to other

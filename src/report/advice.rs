@@ -25,7 +25,7 @@ use crate::domain::{Dimension, LimitUse, Reason};
 
 /// Shorter runs get no advice, because the start takes most of their time.
 const SHORTEST: Duration = Duration::from_secs(10);
-/// The advice is about a reason only if the reason slowed the run down for at least this share of the run's time.
+/// The advice mentions a reason only if that reason slowed the run down for at least this share of the run's time.
 const WORTH_IT: f64 = 0.2;
 /// If raising a single limit would speed up the run by less than this factor, the advice is a higher tier. Such a run
 /// would almost immediately reach another limit.

@@ -274,7 +274,7 @@ impl Scheduler {
         }
     }
 
-    /// Tells the user that the API does not cache a prefix, at most once in a run.
+    /// Tells the user, at most once in a run, that the API does not cache a prefix.
     fn tell_uncached(&mut self, prefixes: &Prefixes, leads: Marks, model: &str) {
         let Some(level) = prefixes.marked(leads).next_back() else { return };
         if std::mem::replace(&mut self.is_uncached_told, true) {

@@ -21,7 +21,8 @@ fn taking(seconds: u64) -> BatchConfig {
     BatchConfig { time: BatchTime::Fixed(Duration::from_secs(seconds)), ..quick() }
 }
 
-/// Runs, and then checks that every row has its answer and that everything that was billed twice was reported.
+/// Runs the program, and then checks that every row has its answer and that everything that was billed twice was
+/// reported.
 async fn run_to_end(world: &mut World, run: &Run, what: &str) -> (Ended, Verdict) {
     let ended = world.run(run).await;
     assert!(ended.finish().halted.is_none(), "{what}: {ended:?}");

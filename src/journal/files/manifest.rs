@@ -144,7 +144,7 @@ pub struct Carried {
     /// Tokens used.
     #[serde(default)]
     pub usage: Usage,
-    /// The number of attempts without a stored answer that may have been billed.
+    /// The number of attempts that may have been billed but have no stored answer.
     #[serde(default)]
     pub maybe_paid: u64,
     /// The most that these attempts may have cost, in pico-dollars.

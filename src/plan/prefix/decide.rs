@@ -206,8 +206,8 @@ impl PrefixCensus {
         }
     }
 
-    /// Gives each prefix at least the lifetime that the longer prefixes of its rows have. The API rejects a request in
-    /// which a longer prefix lives longer than a shorter prefix.
+    /// Makes the lifetime of each prefix at least as long as the lifetimes of the longer prefixes of the same rows. The
+    /// API rejects a request in which a longer prefix lives longer than a shorter prefix.
     fn lengthen_outer(&self, plan: &mut CachePlan) {
         let hours: Vec<u64> =
             plan.chosen.iter().filter(|(_, lifetime)| **lifetime == Caching::Hour).map(|(id, _)| *id).collect();

@@ -1,9 +1,9 @@
 //! Tests two runs whose outputs are related. No row is lost, because the program rejects a run that would disturb the
 //! other run.
 //!
-//! The tests try every way in which the names and files of two outputs can be related. If a run was not rejected, each
-//! of its rows must be in exactly one line at the end, counted over all files. In most tests, the second run begins at
-//! a random moment.
+//! The tests try every way in which the names and files of two outputs can be related. If a run was not rejected, all
+//! its files together must have exactly one line for each of its rows at the end. In most tests, the second run begins
+//! at a random moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,4 +1,4 @@
-//! Tests run folders, error logs and results files that somebody else made. The contents of these files must not
+//! Tests of folders, error logs and results files of runs that somebody else made. The contents of these files must not
 //! redirect a request, grant a permission, start a program or spend money.
 //!
 //! Each try has its own folder. The folder contains `work`, which has a finished run in which rows failed. Next to
