@@ -126,8 +126,8 @@ struct Items {
     has_kept: bool,
     /// The path of the first item that was found.
     first_found: Option<usize>,
-    /// The last item that was found, if all items before it are removed as well. The text from this item to the start
-    /// of the next item is removed.
+    /// The last item that was found; `None` unless all items before it are removed too. The text from this item to the
+    /// start of the next item is removed.
     leading: Option<(usize, usize)>,
 }
 
