@@ -175,7 +175,7 @@ impl Reader {
         self.rows.header()
     }
 
-    /// Returns where the next row begins, including blank lines before it; `None` after the last row.
+    /// Returns where the next row begins; `None` after the last row. Blank lines before a row belong to the row.
     pub fn position(&mut self) -> Option<Position> {
         if self.is_over { None } else { self.rows.position() }
     }
