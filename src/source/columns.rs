@@ -40,8 +40,8 @@ pub(crate) fn recognize(input: &Input, options: &Options) -> Result<Option<Recog
 /// Returns the columns of the first JSON rows. Without a template, only the members that are not sent are columns. All
 /// other members are request fields.
 fn of_rows(input: &Input, options: &Options) -> Result<Option<Columns>, SourceError> {
-    // Only the names of the columns are needed, so `Template::plain` takes the place of the user's template, which is
-    // not filled in.
+    // Only the names of the columns are needed. So the user's template is not filled in, and `Template::plain` takes
+    // its place.
     let template = options.template.as_ref().map(|_| Template::plain());
     let plain = Options { template, system: None, ..options.clone() };
     let mut columns = Columns::default();

@@ -42,8 +42,8 @@ pub fn open(input: &Input, options: &Options) -> Result<Reader, SourceError> {
 }
 
 fn open_file(path: &Path, options: &Options) -> Result<Reader, SourceError> {
-    // The path is checked before the file is opened, because some systems open folders, and others give an unclear
-    // error.
+    // The path is checked before the file is opened, because some systems can open a folder like a file, and others
+    // give an unclear error.
     identity(path)?;
     let file = File::open(path).map_err(|source| identity::open_error(path, source))?;
     let metadata = file.metadata().map_err(|source| identity::open_error(path, source))?;
