@@ -160,7 +160,7 @@ impl Template {
     /// sent as they are, because braces are common in system prompts.
     ///
     /// # Errors
-    /// [`TemplateError::NoSuch`] if the text names a column and uses an unknown filter or test.
+    /// [`TemplateError::NoSuch`] if the text uses a column, and also an unknown filter or test.
     pub(crate) fn of_system(text: &str) -> Result<Option<Self>, TemplateError> {
         if !["{{", "{%"].iter().any(|sign| text.contains(sign)) {
             return Ok(None);
