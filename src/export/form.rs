@@ -87,8 +87,8 @@ pub(crate) enum FormError {
         /// The extension of the output.
         extension: &'static str,
     },
-    /// The name of the output says that it is Parquet, but ends in the extension of a compression. Parquet files are
-    /// compressed inside.
+    /// The name of the output shows that the format is Parquet, but ends in the extension of a compression. Parquet
+    /// files are compressed inside.
     #[error("{name}: a Parquet file is compressed inside; leave out {extension}")]
     Compressed {
         /// The path of the output, as the user gave it.

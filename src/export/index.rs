@@ -302,8 +302,7 @@ fn begins(entries: &[(u64, Place)]) -> Vec<u32> {
     begins
 }
 
-/// Returns how many bits a label must be shifted to the right, so that the remaining bits can have `values` different
-/// values.
+/// Returns by how many bits a label must be shifted to the right to leave a number with `values` possible values.
 fn shift(values: usize) -> u32 {
     u64::BITS - values.trailing_zeros()
 }

@@ -10,8 +10,8 @@ use crate::domain::json::{Cursor, DEEPEST, inside_quotes, unescaped};
 /// The members of a line that are needed. All other members are skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needed {
-    /// The message that the API sent. The message is needed for all of its fields except the text, because the text is
-    /// always read.
+    /// The message that the API sent. It is needed for every field in the message except the text, which is always
+    /// read.
     pub(crate) message: bool,
     /// The member `meta`, which this program wrote.
     pub(crate) meta: bool,

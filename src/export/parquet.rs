@@ -2,7 +2,8 @@
 //!
 //! Rows are collected until they fill a row group. The columns of a full row group are compressed and written one after
 //! another. A row group is full when its values take [`GROUP_BYTES`] bytes or it has [`GROUP_ROWS`] rows, so a longer
-//! table needs no more memory. Text is written as UTF-8, a missing value as null, and an empty text as an empty string.
+//! table does not need more memory. Text is written as UTF-8, a missing value as null, and an empty text as an empty
+//! string.
 
 use std::io;
 use std::sync::Arc;

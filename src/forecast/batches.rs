@@ -109,9 +109,9 @@ impl InBatches {
 impl Forecast {
     /// Changes this forecast of an online run into a forecast of a run in batches.
     ///
-    /// `left` is the time to the deadline; `None` unless late rows are sent online instead. If late rows are sent
-    /// online, the run can cost as much as an online run. If an online run probably meets the deadline, the run in
-    /// batches probably meets it too.
+    /// `left` is the time to the deadline; `None` if late rows are not sent online. If late rows are sent online, the
+    /// run can cost as much as an online run. If an online run probably meets the deadline, the run in batches probably
+    /// meets it too.
     pub(crate) fn in_batches(&self, batches: &InBatches, left: Option<Duration>) -> Self {
         let (mut totals, mut time) = (batches.totals.clone(), batches.time);
         if let Some(left) = left.filter(|left| *left < time.high) {

@@ -48,7 +48,7 @@ pub(super) struct Server {
 pub(super) struct Played {
     /// The time from the start of the run to the end of its last row.
     pub(super) time: Duration,
-    /// The pool of each row and the time when it ended, in the order in which the rows ended.
+    /// For each row, its pool and the time when the row ended, in the order in which the rows ended.
     pub(super) ends: Vec<(usize, Instant)>,
     /// The reasons that delayed the run, with their shares of the time.
     pub(super) reasons: Vec<(Reason, f64)>,
@@ -186,7 +186,8 @@ impl<'a> Game<'a> {
         self.events.push(Reverse((at, self.events_so_far, event)));
     }
 
-    /// Waits for the next event, or until `until` if that is earlier. Returns `false` if there is nothing to wait for.
+    /// Waits for the next event, but no longer than until the time `until`. Returns `false` if there is nothing to wait
+    /// for.
     fn wait(&mut self, until: Instant) -> bool {
         let next = self.events.peek().map_or(Instant::NEVER, |Reverse((at, ..))| *at);
         let at = until.min(next);

@@ -42,7 +42,7 @@ pub(super) fn model_name(params: Merged<'_>) -> Result<String, Fault> {
     })
 }
 
-/// Returns the fault of a row that names a further model when a run already has the largest number of models.
+/// Returns the fault of a row that names one more model, although the run already has the largest number of models.
 pub(super) fn too_many_models(name: &str, most: usize) -> Fault {
     invalid(format!("model is {}, but a run can have at most {most} different models", excerpt(Some(name))))
 }

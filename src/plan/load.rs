@@ -79,8 +79,7 @@ pub struct Group {
 /// The expected effect of the prompt cache on the rows of a group.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CachedShares {
-    /// The share of the input tokens, from 0 to 1, that are not read from the cache and so count against the input
-    /// limit.
+    /// The share (from 0 to 1) of input tokens that are not read from the cache, and so count against the input limit.
     pub limited: f64,
     /// The cost of the prompts, divided by their cost without a cache.
     pub price: f64,

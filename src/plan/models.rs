@@ -1,5 +1,5 @@
 //! The models that rows have named, and what planning needs to know about each model. If a row names the same model as
-//! the row before, the name is not hashed.
+//! the previous row, the name is not hashed.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -69,7 +69,7 @@ pub struct Shaped {
     pub rung: Option<Rung>,
 }
 
-/// What is known about a row without a fault after it was measured.
+/// What is known about a measured row that has no fault.
 struct Measured {
     model: Arc<str>,
     pool: Arc<PoolId>,
@@ -293,8 +293,8 @@ impl Planner {
         }
     }
 
-    /// Returns the first request of a row with replaced parameters. This request is sent online, because a batch can
-    /// contain only the row's own request.
+    /// Returns the first request of a row whose parameters are replaced. This request is sent online, because a batch
+    /// can contain only the row's own request.
     fn overridden_ask(&mut self, params: Merged<'_>) -> Result<Ask, Fault> {
         let replaced = self.overrides.0.over(params);
         let mut ask = self.ask_of_row((&replaced).into(), &Request::of(&replaced))?;

@@ -28,8 +28,8 @@ impl ProviderRules {
         (!is_empty).then_some(Self { provider, rules, refused, dropped, told })
     }
 
-    /// Checks that a request has no member that the provider rejects. Adds a notice when a member that is left out of
-    /// requests occurs for the first time.
+    /// Checks that a request has no member that the provider rejects. Adds a notice about each member that is left out
+    /// of requests, but only once.
     ///
     /// # Errors
     /// Returns a fault if the provider rejects a member of the request.

@@ -40,8 +40,8 @@ pub(crate) fn recognize(input: &Input, options: &Options) -> Result<Option<Recog
 /// Returns the columns of the first JSON rows. Without a template, only the members that are not sent are columns. All
 /// other members are request fields.
 fn of_rows(input: &Input, options: &Options) -> Result<Option<Columns>, SourceError> {
-    // Only the names of the columns are needed, so `Template::plain` takes the place of the user's template, which is
-    // not filled in.
+    // Only the names of the columns are needed. So the user's template is not filled in, and `Template::plain` takes
+    // its place.
     let template = options.template.as_ref().map(|_| Template::plain());
     let plain = Options { template, system: None, ..options.clone() };
     let mut columns = Columns::default();
@@ -59,8 +59,8 @@ fn of_rows(input: &Input, options: &Options) -> Result<Option<Columns>, SourceEr
 fn add_of_templates(columns: &mut Columns, row: &Row, options: &Options) {
     let is_named = |name: &str| templates(options).any(|template| template.columns().any(|own| own == name));
     let of_row = row.extra.0.iter().chain(&row.params.0).map(|(name, _)| &**name);
-    // The reader makes `messages` from the template. So `messages` is a column of the row only if the template names
-    // it.
+    // The reader makes `messages` from the template. So `messages` is a column of the row only if the template uses
+    // this column.
     for name in of_row.filter(|name| *name != "messages" || is_named(name)) {
         let is_sent = is_named(name) || row.params.get(name).is_some();
         add(if is_sent { &mut columns.sent } else { &mut columns.unsent }, name);

@@ -225,7 +225,7 @@ pub enum SourceError {
         /// The existing columns, separated by commas.
         columns: String,
     },
-    /// `--system` is a template and names a column that does not exist.
+    /// `--system` is a template and uses a column that does not exist.
     #[error(
         "{name}: --system names {missing}, which is not there; the columns are: {columns}; put {{% raw %}} and {{% endraw %}} \
          around braces that are to be sent as they are"
@@ -238,7 +238,7 @@ pub enum SourceError {
         /// The existing columns, separated by commas.
         columns: String,
     },
-    /// The template names a column that does not exist.
+    /// The template uses a column that does not exist.
     #[error("{name}: the template names {missing}, which is not there; the columns are: {columns}")]
     TemplateColumn {
         /// The name of the input, as the user gave it.

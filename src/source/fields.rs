@@ -91,7 +91,7 @@ impl Checked {
 }
 
 impl Warnings {
-    /// Checks a name that is about to be sent, or kept with the row.
+    /// Checks the name of a member before the member is sent or is kept with the row.
     pub(super) fn check(&mut self, name: &str, within: Within, line: u64) {
         if (within != Within::OutsideParams && is_request_field(name)) || !self.is_fresh(name, within) {
             return;

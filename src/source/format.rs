@@ -30,7 +30,7 @@ pub(super) trait Rows: Send {
         false
     }
 
-    /// Returns where the next row begins, including blank lines before it; `None` after the last row.
+    /// Returns where the next row begins; `None` after the last row. Blank lines before a row belong to the row.
     fn position(&mut self) -> Option<Position>;
 
     /// Returns the next row; `None` after the last. `name` is the name of the input. Warnings about doubtful member
@@ -71,8 +71,8 @@ pub(super) trait Format: Send {
     /// doubtful member names are added to `warnings`.
     fn read(&mut self, raw: &RawRow<'_>, warnings: &mut Warnings) -> Result<Option<Parts>, Fault>;
 
-    /// Returns the content of the row that was read last, for outputs. `raw` is the text of this row. Of a broken row,
-    /// returns only the part that could be read.
+    /// Returns the content of the row that was read last, for outputs. `raw` is the text of this row. If the row is
+    /// broken, returns only the part that could be read.
     fn input(&self, raw: &RawRow<'_>) -> Option<InputRow>;
 }
 

@@ -54,7 +54,7 @@ fn path(url: &str) -> &str {
     after_scheme.find('/').map_or(url, |at| &after_scheme[at..])
 }
 
-/// Parameters, each with its values that change nothing. A parameter with such a value is left out.
+/// Parameters, and for each one the values that change nothing. A parameter with such a value is left out.
 const NEUTRAL: [(&str, &[&str]); 17] = [
     ("n", &["1"]),
     ("logprobs", &["false"]),

@@ -42,8 +42,8 @@ pub fn open(input: &Input, options: &Options) -> Result<Reader, SourceError> {
 }
 
 fn open_file(path: &Path, options: &Options) -> Result<Reader, SourceError> {
-    // The path is checked before the file is opened, because some systems open folders, and others give an unclear
-    // error.
+    // The path is checked before the file is opened, because some systems can open a folder like a file, and others
+    // give an unclear error.
     identity(path)?;
     let file = File::open(path).map_err(|source| identity::open_error(path, source))?;
     let metadata = file.metadata().map_err(|source| identity::open_error(path, source))?;
@@ -175,7 +175,7 @@ impl Reader {
         self.rows.header()
     }
 
-    /// Returns where the next row begins, including blank lines before it; `None` after the last row.
+    /// Returns where the next row begins; `None` after the last row. Blank lines before a row belong to the row.
     pub fn position(&mut self) -> Option<Position> {
         if self.is_over { None } else { self.rows.position() }
     }

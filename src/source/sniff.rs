@@ -150,8 +150,8 @@ fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
     (head.len() >= MIN_BYTES_FOR_CONTROL && found * 20 > head.len()).then_some((what, "give a file of prompts"))
 }
 
-/// Chooses the format: the format that the user named, or else the format that the extension of the name shows. If the
-/// extension is not enough, the format is found from the first line.
+/// Chooses the format. If the user named a format, this format is used; otherwise, the extension of the name shows the
+/// format. If the extension is not enough, the format is found from the first line.
 ///
 /// If the format is still unknown, the user must set it. A wrong guess would cost money: the lines of a text would be
 /// sent one by one, or all together as one prompt.

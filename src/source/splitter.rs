@@ -55,7 +55,7 @@ impl Splitter {
         Self { input, name, buffer: Vec::new(), cut, most_bytes, line: 1, offset: skipped }
     }
 
-    /// Returns where the next row begins, including blank lines before it.
+    /// Returns where the next row begins. Blank lines before a row belong to the row.
     pub(super) fn position(&self) -> Position {
         Position { line: self.line, byte_offset: self.offset }
     }
@@ -162,7 +162,7 @@ impl Splitter {
         Ok(Some(self.finish(line, byte_offset, end)))
     }
 
-    /// Reads up to the next line end, including it, but at most `most` bytes. Returns how many bytes it has read.
+    /// Reads up to and including the next line end, but at most `most` bytes. Returns how many bytes it has read.
     fn read_up_to_line_end(&mut self, most: usize) -> io::Result<usize> {
         let mut read = 0;
         loop {

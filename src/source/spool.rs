@@ -23,7 +23,7 @@ fn create(path: &Path) -> io::Result<File> {
 
 struct Copied<R> {
     stream: R,
-    /// The copy; `None` after a write to the copy has failed.
+    /// The copy; `None` if a write to the copy has failed.
     copy: Option<File>,
     path: Box<Path>,
 }

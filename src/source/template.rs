@@ -160,7 +160,7 @@ impl Template {
     /// sent as they are, because braces are common in system prompts.
     ///
     /// # Errors
-    /// [`TemplateError::NoSuch`] if the text names a column and uses an unknown filter or test.
+    /// [`TemplateError::NoSuch`] if the text uses a column, and also an unknown filter or test.
     pub(crate) fn of_system(text: &str) -> Result<Option<Self>, TemplateError> {
         if !["{{", "{%"].iter().any(|sign| text.contains(sign)) {
             return Ok(None);
@@ -259,8 +259,8 @@ impl Template {
         self.inner.fixed_starts.clone()
     }
 
-    /// Returns the columns that the template names: first the columns that it names directly, then the columns that it
-    /// names through `row["…"]`. Each group is sorted.
+    /// Returns the columns that the template uses: first the columns whose names stand alone, then the columns written
+    /// as `row["…"]`. Each group is sorted.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.names().chain(self.inner.row_columns.iter().map(String::as_str))
     }
@@ -287,7 +287,7 @@ impl Template {
         &self.inner.placeholders
     }
 
-    /// Returns the columns that the template names directly. All these columns must exist.
+    /// Returns the columns that the template uses directly, by their names alone. All these columns must exist.
     fn names(&self) -> impl Iterator<Item = &str> {
         self.inner.names.iter().map(String::as_str).filter(|name| *name != ROW)
     }
@@ -389,7 +389,7 @@ fn with_remedy(error: TemplateError, text: &str) -> TemplateError {
     }
 }
 
-/// Returns the columns that a template names but an input does not have.
+/// Returns the columns that a template uses but an input does not have.
 pub(super) fn missing_columns(template: &Template, has: impl Fn(&str) -> bool) -> Option<Vec<&str>> {
     let missing: Vec<&str> = template.names().filter(|name| !has(name)).collect();
     (!missing.is_empty()).then_some(missing)

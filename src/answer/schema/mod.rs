@@ -30,9 +30,9 @@
 //!   applies to it.
 //! - A schema is allowed to contain itself. A check keeps the results of subschemas. So the time does not double with
 //!   each level if alternatives contain themselves.
-//! - The violations of an answer are not listed if the list could take long to make. So the violations of a long answer
-//!   are not listed. If the schema contains itself in several alternatives, the violations of a deeply nested answer
-//!   are not listed.
+//! - The violations of an answer are not listed if making the list could take a long time. So the violations of a long
+//!   answer are not listed. If the schema contains itself in several alternatives, the violations of a deeply nested
+//!   answer are not listed.
 
 mod adapt;
 mod adapted;

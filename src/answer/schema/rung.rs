@@ -15,8 +15,9 @@ impl Rung {
     /// Returns the best way to send a schema. The best way depends on the provider, the model, the schema and the other
     /// parameters of the request.
     ///
-    /// - A provider that has no structured outputs or strict tools gets requests without them. For example, Amazon
-    ///   Bedrock gets a tool that the model must call. The program checks the answer against the schema in all cases.
+    /// - If a provider does not support structured outputs or strict tools, its requests do not contain them. For
+    ///   example, Amazon Bedrock gets a tool that the model must call. The program checks the answer against the schema
+    ///   in all cases.
     /// - If the request has a format of its own, the format stays as it is, and the answer is a text: [`Rung::Format`].
     /// - The API rejects a format if documents have citations, or if the request contains the beginning of the answer.
     /// - If the schema is sent as a tool, the model is forced to call this tool. The API rejects a forced tool call if

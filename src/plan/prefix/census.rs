@@ -45,8 +45,8 @@ pub(super) struct Node {
     pub(super) group: u32,
     /// The length, in tokens, of the shortest prefix that the model of these rows caches.
     pub(super) least: u32,
-    /// The number of rows of one of the next longer prefixes: the prefix that most rows have. The number is computed
-    /// when the plan is made.
+    /// The number of rows that have the most frequent of the next longer prefixes. The number is computed when the plan
+    /// is made.
     pub(super) most_of_longer: u32,
     /// Whether the prefix ends at a cache mark that is part of the rows.
     pub(super) is_own: bool,

@@ -65,7 +65,8 @@ pub struct CachePlan {
     pub is_ordered: bool,
     /// The number of prefixes that get marks.
     pub prefixes: u64,
-    /// The number of marked prefixes that may be too short for their model. The first answers show whether they are.
+    /// The number of marked prefixes that may be too short for their model. The first answers show which of them are
+    /// too short.
     pub uncertain: u64,
     /// Of the marked prefixes that may be too short, the prefix with the most rows.
     pub most_uncertain: Option<Unmarked>,

@@ -11,8 +11,8 @@ use crate::domain::{Caching, Level, MarkPlace, Merged, Money, PrefixId, Prefixes
 
 /// The length, in tokens, of the shortest prefix that at least one model caches. Shorter prefixes are ignored.
 const LEAST_OF_ANY: u32 = 512;
-/// The smallest average number of bytes per token. A prompt is ignored if it has fewer bytes than this number times the
-/// tokens of the shortest prefix.
+/// The smallest average number of bytes per token. A prompt is ignored if it has fewer bytes than this number
+/// multiplied by the tokens of the shortest prefix.
 const LEAST_BYTES_OF_TOKEN: usize = 2;
 /// The largest number of prefixes that are found in one request. If a request has more, the longest prefixes are left
 /// out.

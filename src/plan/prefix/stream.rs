@@ -15,8 +15,8 @@ use crate::domain::{Caching, Level, PrefixId, Prefixes, PromptCache};
 /// five minutes, and `HOUR` for entries that are kept for an hour.
 const FIVE_MINUTES: u32 = 240;
 const HOUR: u32 = 3_300;
-/// How probable a further row must be for a mark to be worth its cost. A write to the five-minute cache costs a quarter
-/// more than plain input, and a read saves nine tenths.
+/// A mark is worth its cost if the probability of a further row is higher than this. A write to the five-minute cache
+/// costs a quarter more than plain input, and a read saves nine tenths.
 const WORTH_A_WRITE: f64 = 0.28;
 /// The largest number of prefixes in `firsts`.
 const MOST_FIRSTS: usize = 1 << 16;
@@ -130,8 +130,8 @@ impl StreamCensus {
         let rows = (rows as usize).min(MOST_COUNTED - 1);
         let with = |rows: usize| if rows == 0 { self.census.distinct() as u64 } else { self.with_rows[rows] };
         let sum = |rows: std::ops::Range<usize>| rows.map(with).sum::<u64>() as f64;
-        // `fewer` is the share for prefixes with fewer rows, and has the weight of two prefixes. It decides as long as
-        // hardly any prefix has had `rows` rows.
+        // `fewer` is the share for prefixes with fewer rows, and has the weight of two prefixes. `fewer` decides as
+        // long as hardly any prefix has had `rows` rows.
         let fewer = sum(1..rows + 1) / (sum(0..rows) + 1.0);
         (with(rows + 1) as f64 + 2.0 * fewer) / (with(rows) as f64 + 2.0) > WORTH_A_WRITE
     }

@@ -14,8 +14,8 @@ use zip::ZipArchive;
 pub(super) const MAX_PACKED_BYTES: u64 = 256 << 20;
 const MAX_BYTES: u64 = 1 << 30;
 
-/// The largest size, in bytes, of the list of shared texts and of every other part of the archive except sheets and
-/// images.
+/// The largest size, in bytes, of a part of the archive, such as the list of shared texts. This limit does not apply to
+/// sheets and images.
 const MAX_TEXTS_BYTES: u64 = 512 << 20;
 const MAX_PART_BYTES: u64 = 64 << 20;
 

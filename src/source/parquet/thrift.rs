@@ -36,8 +36,8 @@ pub(super) const BINARIES: u8 = 8;
 pub(super) const STRUCTS: u8 = 12;
 
 /// A function that is called for each value, with a list of field numbers and the value. The list leads from the
-/// outermost field to the value's own field. A field of a struct in a list is enclosed by the field of the list.
-/// Elements of lists cause a call only if they are structs.
+/// outermost field to the value's own field. If a struct is an element of a list, the field of that list encloses the
+/// fields of the struct. Elements of lists cause a call only if they are structs.
 pub(super) type Visit<'v> = &'v mut dyn FnMut(&[i16], Value) -> Result<(), Damage>;
 
 /// A reader of one encoded struct.

@@ -75,7 +75,7 @@ pub enum TemplateError {
         /// What is wrong with the template's syntax.
         message: String,
     },
-    /// The template names no column, so every row would get the same prompt.
+    /// The template uses no column, so every row would get the same prompt.
     #[error("the template names no column, so every row would get the same prompt; {remedy}")]
     NoColumn {
         /// What to write in the template.
@@ -99,7 +99,7 @@ pub enum TemplateError {
         /// The end of the message, with the name that was probably meant; empty if no name is similar.
         nearest: String,
     },
-    /// The template names columns that a row does not have.
+    /// The template uses columns that a row does not have.
     #[error("has no {missing}, which {by} uses (found: {columns})")]
     MissingColumn {
         /// The template that uses the missing columns: "the template" or "--system".

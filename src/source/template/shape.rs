@@ -15,9 +15,9 @@ use super::error::{TemplateError, syntax};
 
 /// The longest source of a template, in bytes.
 const MAX_SOURCE_BYTES: usize = 1 << 20;
-/// The largest number of tokens in a tag that can make the syntax tree deeper. Each such token can add one level.
+/// How many of the tokens in one tag can make the syntax tree deeper, at most. Each such token can add one level.
 const MAX_TAG_SIGNS: usize = 2_000;
-/// The largest number of places in a template that can put a value into a list or an object. Loops keep no state, so
+/// The largest number of places where a template can put a value into a list or an object. Loops keep no state, so
 /// values are never nested deeper than this. The depth matters because a value is shown, compared and freed recursively
 /// too.
 const MAX_CONTAINERS: usize = 1_000;
