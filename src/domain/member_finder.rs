@@ -60,7 +60,7 @@ impl MemberFinder {
         let mut search = Search { paths: &self.paths, json, found: Vec::new() };
         let all = (0..self.paths.len()).map(|path| Place { path, step: 0 }).collect::<Vec<_>>();
         let mut cursor = Cursor::new(json);
-        // The braces of the request always stay, even when all of its members are found.
+        // The braces of the request always stay, even when all members of the request are found.
         if !all.is_empty() && search.value(&mut cursor, &all, 0).is_none() {
             return Vec::new();
         }
