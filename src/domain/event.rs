@@ -312,7 +312,7 @@ pub enum EventBody {
         /// The bucket that was empty; `None` if the response does not name the bucket.
         dimension: Option<Dimension>,
     },
-    /// A response reported a limit that differs from the current limit, so the run changed its limit.
+    /// A response reported a limit that differs from the current limit, so the run changed its own limit.
     LimitsChanged {
         /// The pool.
         pool: PoolId,

@@ -49,8 +49,8 @@
 //!   `reset_before`. For example, a batch is created, but the client does not learn its id.
 //! - `within` (such as `"30s"`) limits a rule to batches that are younger than this time.
 //! - `arrivals` selects calls by their numbers. Calls with the same name are numbered from 1. `first_attempts_only`
-//!   selects the first call for each batch. If several calls create batches with the same body, it selects the first of
-//!   these calls. `contains` searches the body of a call that creates a batch.
+//!   selects the first call for each batch. If several calls create batches with the same body, only the first of these
+//!   calls is selected. `contains` searches the body of a call that creates a batch.
 //!
 //! The kinds in the following table are about batches too. A rule of such a kind can't have `calls`:
 //!
