@@ -1,4 +1,5 @@
-//! Scripted answers: rules that say what the simulated model answers, to which requests and when.
+//! Scripted answers: rules that say what the simulated model answers. A rule also says which requests it applies to,
+//! and when.
 //!
 //! `rule` defines the rules, `file` reads them from an answer file, and `values` reads the values in that file.
 //! [`rules`] defines which requests a rule selects. `sim/model` decides which rule applies to a request.
