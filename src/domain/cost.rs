@@ -131,8 +131,8 @@ impl Usage {
 }
 
 impl AddAssign for Usage {
-    /// Adds each member of `other` to the same member of this usage. Numbers that are read from files can have any
-    /// size, so each sum stops at the largest `u64`.
+    /// Adds each member of `other` to the same member of this usage. Numbers from files can have any size, so a sum
+    /// that would be too large becomes the largest `u64`.
     fn add_assign(&mut self, other: Self) {
         let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
         add(&mut self.input_tokens, other.input_tokens);

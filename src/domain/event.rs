@@ -22,7 +22,7 @@ pub struct RunEvent {
     pub body: EventBody,
 }
 
-/// The state of one pool (a set of limits), as the progress line shows it.
+/// The state of one pool (a set of limits), for the progress line.
 #[derive(Clone, Debug)]
 pub struct PoolStatus {
     /// The pool.
@@ -68,7 +68,7 @@ pub struct Crossing {
     pub dimension: Dimension,
     /// The threshold, in percent of the limit.
     pub threshold: u8,
-    /// The amount used in the last five minutes, divided by the amount that the limit allowed in the same five minutes.
+    /// The amount used in the last five minutes, divided by the amount that the limit allowed in that time.
     pub share: f64,
     /// Whether the use has risen above the threshold.
     pub is_above: bool,
@@ -163,12 +163,13 @@ pub struct BatchesStatus {
     /// Whether the reply to the submission of a batch was lost. The run then looks for the batch in the API's list of
     /// batches.
     pub is_unclear: bool,
-    /// The number of batches that have ended, but whose results the run has not read.
+    /// The number of ended batches whose results the run has not read.
     pub collecting: usize,
     /// The time until the run asks for the state of the batches again.
     pub next_look: Option<Duration>,
-    /// Whether rows that will be put into batches wait for the answer to a trial request. The first request of each
-    /// kind is sent online, as a trial. Similar rows are put into a batch only after the trial request was answered.
+    /// Whether rows are waiting for the answer to a trial request before they are put into batches. The first request
+    /// of each kind is sent online, as a trial. Similar rows are put into a batch only after the trial request was
+    /// answered.
     pub is_trying: bool,
 }
 
@@ -216,7 +217,7 @@ pub enum EventBody {
         row: Box<RetriedRow>,
         /// The class of the failure.
         class: ErrorClass,
-        /// The kind of limit that the attempt met; `None` unless a limit was the reason.
+        /// The kind of limit that the attempt met; `None` if the attempt met no limit.
         limit: Option<LimitKind>,
         /// Whether the API has possibly billed the attempt.
         maybe_paid: bool,
@@ -281,7 +282,7 @@ pub enum EventBody {
         /// The cost of this usage; `None` when the model has no price.
         cost: Option<Money>,
     },
-    /// The state of the scheduler, which is sent a few times per second.
+    /// The state of the scheduler. This event is sent a few times per second.
     Status {
         /// The number of requests in flight.
         in_flight: usize,
@@ -311,7 +312,7 @@ pub enum EventBody {
         /// The bucket that was empty; `None` if the response does not name the bucket.
         dimension: Option<Dimension>,
     },
-    /// A response reported a limit that differs from the current limit, so the run changed its limit.
+    /// A response reported a limit that differs from the current limit, so the run changed its own limit.
     LimitsChanged {
         /// The pool.
         pool: PoolId,

@@ -1,4 +1,4 @@
-//! Jobs: prompts to be answered, and the identities by which a later run recognizes them.
+//! Jobs: prompts to be answered. A later run recognizes each job by its identity.
 
 use std::sync::Arc;
 

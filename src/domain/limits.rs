@@ -160,7 +160,7 @@ impl fmt::Display for PoolId {
 
 /// The limits of one pool that a run learned from response headers.
 ///
-/// A `LearnedPool` does not contain limits from the catalog of tiers or limits that the user set.
+/// A `LearnedPool` contains neither limits from the catalog of tiers nor limits that the user set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LearnedPool {
     /// The provider that reported the limits.
@@ -209,9 +209,8 @@ pub struct RateSignals {
     /// Output tokens.
     pub output_tokens: LimitSignal,
     /// The limit on input and output tokens together. The Claude API also sends separate limits on input and on output.
-    /// From that API, this header repeats the token limit that is closest to being used up. Some other servers send
-    /// only this limit. Servers with only this limit count the input and `max_tokens` of a request when they admit the
-    /// request.
+    /// The Claude API repeats here the token limit that is closest to being used up. Some other servers send only this
+    /// limit. Servers with only this limit count the input and `max_tokens` of a request when they admit the request.
     pub all_tokens: LimitSignal,
     /// The wait that the server asks for in the header `retry-after-ms` or `retry-after`. If both headers are valid,
     /// the longer wait is used. The value is `None` if neither header is valid.
@@ -221,8 +220,8 @@ pub struct RateSignals {
 }
 
 impl RateSignals {
-    /// Returns the signal of one dimension. If the only token limit that the server reports is on input and output
-    /// together, this limit is the signal of the input dimension.
+    /// Returns the signal of one dimension. If the server reports only a token limit on input and output together, this
+    /// limit is the signal of the input dimension.
     pub fn of(&self, dimension: Dimension) -> LimitSignal {
         match dimension {
             Dimension::Requests => self.requests,

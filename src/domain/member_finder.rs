@@ -53,14 +53,14 @@ impl MemberFinder {
         self.paths.is_empty()
     }
 
-    /// Searches a JSON object, and returns the members and elements that are at one of the paths, in order. If the
-    /// search finds all members of an inner object or all elements of a list, the inner object or the list itself is
-    /// returned instead. Nothing is found in a text that is not a JSON object.
+    /// Searches a JSON object, and returns the members and elements that are at one of the paths, in order. If all
+    /// members of an inner object or all elements of a list are found, the object or list itself is returned instead.
+    /// Nothing is found in a text that is not a JSON object.
     pub(crate) fn find(&self, json: &[u8]) -> Vec<FoundMember> {
         let mut search = Search { paths: &self.paths, json, found: Vec::new() };
         let all = (0..self.paths.len()).map(|path| Place { path, step: 0 }).collect::<Vec<_>>();
         let mut cursor = Cursor::new(json);
-        // The braces of the request always stay, even when all of its members are found.
+        // The braces of the request always stay, even when all members of the request are found.
         if !all.is_empty() && search.value(&mut cursor, &all, 0).is_none() {
             return Vec::new();
         }

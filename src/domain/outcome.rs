@@ -203,7 +203,8 @@ mod tests {
     use super::super::{Identity, JobId, JobKey, Origin, Params, Request, RowId};
     use super::*;
 
-    /// Returns the record of an attempt with these two costs: the cost with a prompt cache, and the cost without it.
+    /// Returns the record of an attempt with these two costs: the cost with a prompt cache, and the cost without a
+    /// prompt cache.
     fn attempt(cost: Option<u128>, without_cache: Option<u128>) -> AttemptRecord {
         AttemptRecord {
             cost: cost.map(Money),

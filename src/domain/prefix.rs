@@ -63,8 +63,8 @@ pub enum MarkPlace {
         /// The position of the closing brace.
         brace: u32,
     },
-    /// The prefix ends with a text that is written as a plain string. The string becomes a list with one text block,
-    /// which has the same meaning for the API. The positions include the quotation marks.
+    /// The prefix ends with a text that is written as a plain string. The string becomes a list with one text block.
+    /// For the API, this list means the same as the string. The positions include the quotation marks.
     Text {
         /// The start of the string.
         start: u32,
@@ -106,8 +106,8 @@ pub struct Prefixes {
     pub levels: Vec<Level>,
     /// The shortest prefix that the model caches, in tokens.
     pub least_tokens: u32,
-    /// How much cache marks raise the highest cost of an answer: first with five-minute marks, then with one-hour
-    /// marks.
+    /// The amounts by which cache marks raise the highest cost of an answer: first for five-minute marks, then for
+    /// one-hour marks.
     pub extra_most: [Money; 2],
 }
 

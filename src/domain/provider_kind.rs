@@ -1,7 +1,7 @@
 //! Kinds of providers: the platforms that speak the Messages API.
 
-/// A kind of provider. The kind decides how the program reaches a provider, what its errors mean, and which requests
-/// the provider rejects.
+/// A kind of provider. The kind decides how the program reaches a provider, what the provider's errors mean, and which
+/// requests the provider rejects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProviderKind {
     /// The Claude API, or a gateway that behaves like the Claude API.

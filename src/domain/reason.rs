@@ -9,7 +9,7 @@ pub enum Reason {
     Limit(Dimension),
     /// The concurrency window is full: the allowed number of requests is in flight.
     Window,
-    /// A pool is held after a 429: nothing is sent through it for some time.
+    /// A pool is held after a 429: nothing is sent through the pool for some time.
     Hold,
     /// The run raises its rate step by step.
     Ramp,

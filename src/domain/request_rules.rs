@@ -8,8 +8,8 @@ use std::sync::Arc;
 pub struct RequestRules {
     /// Pairs of model names: first the name in the rows, then the provider's name of the same model.
     pub models: Vec<(Arc<str>, Arc<str>)>,
-    /// The text with which the provider's model names begin. It is put in front of the name of each Claude model that
-    /// is not in `models`. It is empty if the provider uses the same names.
+    /// The text with which the provider's model names begin. This text is put in front of the name of each Claude model
+    /// that is not in `models`. The text is empty if the provider uses the names of the Claude API.
     pub model_prefix: Arc<str>,
     /// The members that are left out of requests. The run reports that it leaves these members out.
     pub drop: Vec<MemberPath>,

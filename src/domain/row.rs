@@ -8,7 +8,7 @@ use super::{Identity, JobKey};
 
 /// The identity of a row across runs.
 ///
-/// The identity consists of a label and a key of 64 bits each. The key is half of the row's [`JobKey`]. The key is 0
+/// The identity consists of a label and a key, each 64 bits long. The key is half of the row's [`JobKey`]. The key is 0
 /// for a row that never became a request. The label of a named row is the beginning of the SHA-256 of its name. The
 /// label of an unnamed row is a sum: the other half of the `JobKey`, plus a number for the row's place among equal
 /// rows. So the label and the key of an unnamed row together contain all 128 bits of the `JobKey`.

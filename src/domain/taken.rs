@@ -17,9 +17,9 @@ pub struct StoredAnswer {
     pub message: Message,
     /// The usage of the answer in the line; zero if that line itself took its answer from another line.
     pub used: Usage,
-    /// The model that answered; `None` if the line does not name it.
+    /// The model that answered; `None` if the line names no model.
     pub model: Option<Arc<str>>,
-    /// The provider that answered; `None` if the line does not name it.
+    /// The provider that answered; `None` if the line names no provider.
     pub provider: Option<Arc<str>>,
     /// Whether the answered request was sent alone or as part of a batch.
     pub lane: Lane,

@@ -9,8 +9,8 @@ use super::{ErrorClass, Failure, HaltReason, LimitKind, Message, Usage};
 pub enum Verdict {
     /// The request was answered.
     Answered(Message),
-    /// The API paused the answer. If the same request were sent again, the API would pause it again. But a request that
-    /// continues the answer can complete it. If no such request is sent, the row fails.
+    /// The API paused the answer. If the same request were sent again, the API would pause its answer again. But a
+    /// request that continues the answer can complete it. If no such request is sent, the row fails.
     Paused {
         /// The part of the answer that was sent before the pause.
         message: Message,
@@ -26,7 +26,7 @@ pub enum Verdict {
         /// The failure.
         failure: Failure,
     },
-    /// The API is overloaded: it sent a 529, or the same error inside a stream. The attempt does not use up a try of
+    /// The API is overloaded: it sent a 529, or an overload error inside a stream. The attempt does not use up a try of
     /// the row.
     Overloaded {
         /// The wait that the server asks for; `None` when the server names no time.

@@ -7,11 +7,11 @@ pub(crate) const DEEPEST: u32 = 127;
 
 /// A place in JSON text.
 ///
-/// Each method reads one part of the text, for example a string, and moves past it. A method that finds something else
-/// returns `None`, and the cursor must then not be used again. The exceptions are methods whose docs say that they do
-/// not move the cursor in this case. Values are returned as they are written in the text, and nothing is copied.
-/// Skipping a deeply nested value uses no recursion. Recursion is possible only in the closures that callers give to
-/// [`Cursor::object`] and [`Cursor::array`].
+/// Each method reads one part of the text, for example a string, and moves past it. A method that does not find this
+/// part returns `None`, and the cursor must then not be used again. A few methods do not move the cursor in this case,
+/// and their docs say so. After such a method, the cursor can be used again. Values are returned as they are written in
+/// the text, and nothing is copied. Skipping a deeply nested value uses no recursion. Recursion is possible only in the
+/// closures that callers give to [`Cursor::object`] and [`Cursor::array`].
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {
     json: &'a [u8],
@@ -144,8 +144,8 @@ impl<'a> Cursor<'a> {
         self.json.get(start..self.at)
     }
 
-    /// Reads a number that is written with digits only and fits in 64 bits. If the text continues with something else,
-    /// the cursor does not move.
+    /// Reads a number that is written with digits only and fits in 64 bits. If there is no such number, the cursor does
+    /// not move.
     #[inline]
     pub(crate) fn count(&mut self) -> Option<u64> {
         self.peek()?;

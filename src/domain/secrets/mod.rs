@@ -1,14 +1,14 @@
 //! Removes secrets from everything that servers send, because secrets must never be shown.
 //!
-//! A server can send the key back, plain, escaped or encoded: in an error, in a header or in a broken answer. So each
-//! text from a server passes through [`Secrets`] after it was decoded, and before it is shown, written or counted. For
-//! each secret, [`Secrets`] finds:
+//! A server can send the key back in an error, in a header or in a broken answer. The key can be plain, escaped or
+//! encoded there. So each text from a server passes through [`Secrets`] after it was decoded, and before it is shown,
+//! written or counted. For each secret, [`Secrets`] finds:
 //!
 //! - Any twelve or more consecutive characters of the secret, of its base64 form (both alphabets, any alignment) or of
 //!   its hex form. A secret of 8 to 11 characters is found only as a whole.
 //! - The same characters in an escaped form, with percent signs, backslashes or HTML entities. Up to three layers of
 //!   escapes are decoded, and the layers can be of different kinds. In a long text, the program does not try all orders
-//!   of the kinds of escapes. A text is long if it has more than a megabyte without the content of the answer.
+//!   of the kinds of escapes. A text is long if it has more than a megabyte, not counting the content of the answer.
 //!
 //! Each part that is found is replaced with `[key]`. Two things are not found: a part of a secret with other text
 //! between its characters, and a secret with fewer than eight characters. Such a short secret can be part of an
@@ -17,8 +17,8 @@
 //! The content of an answer is not changed, because the results must have the model's own words, byte for byte.
 //!
 //! Checking a successful answer costs little. A filter checks every eighth position outside the content. A text is
-//! searched only if the filter finds a sign of a secret. The tables of the filter contain parts of the secrets, so the
-//! memory of these tables is set to zero when they are dropped.
+//! searched only if the filter finds a sign of a secret. The tables of the filter contain parts of the secrets. So the
+//! memory of a table is set to zero when the table is dropped.
 
 mod filter;
 mod forms;

@@ -41,7 +41,7 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Returns the view of a part of `text` in which no escape is decoded. All bytes of one escape have the whole
+    /// Returns a view of a part of `text`. In this view, no escape is decoded. All bytes of one escape have the whole
     /// escape as their source, so an escape is never cut in two.
     pub(super) fn of(text: &[u8], range: Range<usize>) -> Self {
         let mut sources = Vec::with_capacity(range.len());

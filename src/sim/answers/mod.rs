@@ -1,4 +1,5 @@
-//! Scripted answers: rules that say what the simulated model answers, to which requests and when.
+//! Scripted answers: rules that say what the simulated model answers. A rule also says which requests it applies to,
+//! and when.
 //!
 //! `rule` defines the rules, `file` reads them from an answer file, and `values` reads the values in that file.
 //! [`rules`] defines which requests a rule selects. `sim/model` decides which rule applies to a request.
@@ -41,8 +42,8 @@
 //! `"stop_reason": "pause_turn"`, the usual content is a call of a server tool and its result, if the request has such
 //! a tool. A client continues a paused answer with a request that has this answer as its last message.
 //!
-//! `max_tokens`, the context window and the stop sequences of the request apply to scripted answers too. A longer
-//! answer is truncated and has the stop reason `max_tokens`. A text ends before the first stop sequence. Thinking
+//! `max_tokens`, the context window and the stop sequences of the request apply to scripted answers too. An answer that
+//! is too long is truncated and has the stop reason `max_tokens`. A text ends before the first stop sequence. Thinking
 //! counts as output: if it uses up all tokens, the answer has nothing else. The simulator counts the tokens of the
 //! answer with its own counter, and bills them. A request with `max_tokens` 0 has no answer, so no rule applies to it.
 //!

@@ -27,8 +27,8 @@ pub struct SimModel {
     pub max_output_tokens: u64,
     /// The minimum number of tokens in a cached prefix.
     pub cache_min_tokens: u64,
-    /// Whether tokens that are read from the cache count against the input limit. Cache reads count only with the
-    /// oldest models.
+    /// Whether tokens that are read from the cache count against the input limit. Such tokens count only for the oldest
+    /// models.
     pub counts_cache_reads: bool,
     /// The prices of the model's tokens; `None` when they are unknown.
     pub price: Option<SimPrice>,
@@ -89,7 +89,7 @@ pub enum UnknownModels {
     /// The answer is a 404, as from the real API.
     #[default]
     NotFound,
-    /// The request is served like a request for the first model of the list. The answer has the requested model name,
-    /// which has limits of its own.
+    /// The request is served like a request for the first model of the list. The answer contains the requested model
+    /// name. Each such name has limits of its own.
     LikeTheFirst,
 }

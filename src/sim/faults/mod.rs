@@ -1,4 +1,4 @@
-//! Injected faults: rules that say what goes wrong, for which requests and when.
+//! Injected faults: rules that say what goes wrong. A rule also says which requests it applies to, and when.
 //!
 //! `rule` defines the rules, `file` reads them from a fault file, and `values` reads the values in that file. [`rules`]
 //! defines which requests a rule selects. `sim/model` decides which rule applies to a request.
@@ -49,8 +49,8 @@
 //!   `reset_before`. For example, a batch is created, but the client does not learn its id.
 //! - `within` (such as `"30s"`) limits a rule to batches that are younger than this time.
 //! - `arrivals` selects calls by their numbers. Calls with the same name are numbered from 1. `first_attempts_only`
-//!   selects the first call for each batch. If several calls create batches with the same body, it selects the first of
-//!   these calls. `contains` searches the body of a call that creates a batch.
+//!   selects the first call for each batch. If several calls create batches with the same body, only the first of these
+//!   calls is selected. `contains` searches the body of a call that creates a batch.
 //!
 //! The kinds in the following table are about batches too. A rule of such a kind can't have `calls`:
 //!
@@ -101,8 +101,8 @@
 //!   `1` for a 429, and is not sent for other statuses.
 //! - `retry_after_ms` sets the header `retry-after-ms`, and `should_retry` sets the header `x-should-retry`.
 //!
-//! A request counts against no limit and is not billed in two cases: a rule gives it an error response, or a
-//! `reset_before` without `"billed": true`.
+//! A request counts against no limit and is not billed if a rule gives it an error response, or a `reset_before`
+//! without `"billed": true`.
 
 mod file;
 mod rule;

@@ -19,7 +19,7 @@ pub(super) struct Answer {
     pub blocks: Vec<OutBlock>,
     /// The stop reason of the answer.
     pub stop_reason: Cow<'static, str>,
-    /// The stop sequence at which the model stopped; `None` if it stopped for another reason.
+    /// The stop sequence at which the model stopped; `None` if no stop sequence stopped the model.
     pub stop_sequence: Option<String>,
     /// The category of the refusal, if the answer is a refusal with a category.
     pub category: Option<String>,

@@ -172,7 +172,7 @@ impl Books {
         self.answered_again += u64::from(again);
     }
 
-    /// Counts a request that arrived too early. `by` is the rest of the time for which the client should have waited.
+    /// Counts a request that arrived too early. `by` is how much longer the client should have waited.
     pub(super) fn early(&mut self, by: std::time::Duration, now: crate::clock::Instant) {
         self.too_early += 1;
         self.too_early_ms = self.too_early_ms.max(u64::try_from(by.as_millis()).unwrap_or(u64::MAX));

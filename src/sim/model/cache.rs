@@ -1,8 +1,8 @@
 //! Simulates the documented prompt cache: decides which part of a prompt is read from the cache, and which part is
-//! written to it.
+//! written to the cache.
 //!
 //! This module keeps the cache entries. Each entry belongs to a prefix of a prompt, and is found by the hash of all
-//! parts of the prefix. An entry becomes readable when the first response that writes it begins. It stays readable
+//! parts of the prefix. An entry becomes readable at the start of the first response that writes it. It stays readable
 //! until it expires. The lifetime begins at the start of the request that wrote the entry or last read it. Source: API
 //! documentation, "Prompt caching" (2026-09-29).
 //!
@@ -17,7 +17,7 @@ use crate::clock::Instant;
 use super::hash::Hash;
 use super::parts::{Part, PartKind};
 
-/// How many positions are searched for a cache entry, including that of the breakpoint.
+/// The number of positions that are searched for a cache entry, including the position of the breakpoint.
 const LOOK_BACK: usize = 20;
 /// The maximum number of cache entries. If there are more entries, expired ones are removed. If there are still too
 /// many, new entries are not kept.

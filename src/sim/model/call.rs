@@ -45,9 +45,10 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Returns a call that has not produced its first token. `input` has three parts: the prompt's tokens, split by how
-    /// the cache handles them; how many of them count against the input limit; and an estimate of this number. `times`
-    /// are the times at which the output begins and ends.
+    /// Returns a call that has not produced its first token. `input` has three parts. The first part is the prompt's
+    /// tokens, split by how the cache handles them. The second part is how many of these tokens count against the input
+    /// limit, and the third part is an estimate of this number. `times` are the times at which the output begins and
+    /// ends.
     pub(super) fn new(
         account: Account,
         model: usize,

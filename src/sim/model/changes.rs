@@ -60,7 +60,7 @@ impl Model {
             return;
         }
         for class in self.classes_of(other_client.class.as_ref()) {
-            // Limits that no request has used have no buckets, so this loop skips them. Skipping them makes little
+            // A limit has no bucket until a request uses the limit, so this loop skips unused limits. This makes little
             // difference, because a bucket refills within a minute.
             self.accounts_of(class).for_each(|account| {
                 account.advance(at);

@@ -29,7 +29,7 @@ impl<'a> Delta<'a> {
     }
 }
 
-/// Calls `each` with every delta of a block and the delta's number of tokens, which is about `size`.
+/// Calls `each` for every delta of a block, with the delta and its number of tokens, which is about `size`.
 pub(super) fn for_each(block: &OutBlock, size: u64, mut each: impl FnMut(u64, Delta<'_>)) {
     match block {
         OutBlock::Thinking(passage) => {
@@ -60,7 +60,8 @@ pub(super) fn escaped(text: &str) -> String {
     quoted
 }
 
-/// Splits an escaped text into parts of about `size` tokens, and calls `each` with every part and its number of tokens.
+/// Splits an escaped text into parts of about `size` tokens, and calls `each` for every part, with the part and its
+/// number of tokens.
 fn for_each_part(text: &str, tokens: u64, size: u64, mut each: impl FnMut(u64, &str)) {
     let count = tokens.div_ceil(size.max(1)).clamp(1, (text.len() as u64).max(1));
     let (mut from, mut sent) = (0, 0);

@@ -20,7 +20,7 @@ const PARTS: usize = 1_000;
 /// Why a prompt was not read from the cache, and how many tokens of the earlier prompt could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Miss {
-    /// The request is for another model or another speed.
+    /// The request has a different model or speed than the earlier request.
     Model(u64),
     /// The request has other tools.
     Tools(u64),

@@ -47,8 +47,8 @@ pub struct Arrival {
     pub ticket: Ticket,
     /// The time at which the response head (status and headers) is sent; [`Instant::NEVER`] if it is never sent.
     pub head_at: Instant,
-    /// The response head; `None` for an admitted call. The head of a call reports the current limits, so it is made
-    /// only when it is sent.
+    /// The response head; `None` for an admitted call. The head of a call reports the current limits, so the head is
+    /// made only when it is sent.
     pub head: Option<ReplyHead>,
     /// The steps that send the body, after the head. If the first step is a [`Step::Reset`], the head is not sent.
     pub body: Vec<Step>,

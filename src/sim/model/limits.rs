@@ -56,7 +56,7 @@ impl Reason {
 pub(super) struct Refusal {
     /// The limit that is used up. If several limits are used up, this is the limit that takes longest to recover.
     pub reason: Reason,
-    /// After how many seconds the same request would be admitted, if no other requests are sent.
+    /// The number of seconds until the request would be admitted if no other requests are sent.
     pub retry_after: u64,
     /// The limit per minute that the error message mentions.
     pub limit: u64,
@@ -222,7 +222,7 @@ impl ClassLimits {
         self.hold_until = self.hold_until.max(until);
     }
 
-    /// Returns by how much a request at `now` is too early; `None` if the request is not too early.
+    /// Returns the time by which a request at `now` is too early; `None` if the request is not too early.
     pub(super) fn early_by(&self, now: Instant) -> Option<Duration> {
         (self.hold_from < now && now < self.hold_until).then(|| self.hold_until.since(now))
     }

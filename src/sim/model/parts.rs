@@ -57,7 +57,7 @@ pub(super) enum Level {
 /// The kinds of parts that the cache treats differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PartKind {
-    /// A part of another kind, such as a text, an image or a tool.
+    /// A part that has none of the following kinds, such as a text, an image or a tool.
     Plain,
     /// A call of a tool.
     ToolUse,
@@ -68,7 +68,7 @@ pub(super) enum PartKind {
 }
 
 impl PartKind {
-    /// Returns which kind of part a content block of this type is.
+    /// Returns the kind of part for content blocks of this type.
     pub(super) fn of(block_type: &str) -> Self {
         match block_type {
             "tool_use" => Self::ToolUse,

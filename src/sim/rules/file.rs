@@ -1,5 +1,5 @@
 //! Reads a rule file (a fault file or an answer file). Every error contains the line number. If a field is wrong, the
-//! error also contains its name.
+//! error also contains the name of the field.
 
 use std::fmt;
 use std::marker::PhantomData;

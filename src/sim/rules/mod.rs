@@ -1,7 +1,7 @@
 //! The common parts of fault files and answer files: a list of rules, and the choice of requests for each rule.
 //!
-//! `selection` decides which requests a rule selects, `file` reads rule files, and `values` reads the values in them.
-//! [`faults`](super::faults) and [`answers`](super::answers) define what the rules do.
+//! `selection` decides which requests a rule selects, `file` reads rule files, and `values` reads the values in these
+//! files. [`faults`](super::faults) and [`answers`](super::answers) define what the rules do.
 
 mod file;
 mod selection;

@@ -46,7 +46,7 @@ impl Default for Selection {
     }
 }
 
-/// How a rule for a share of the requests chooses these requests.
+/// How a rule with a share chooses its requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Draw {
     /// The content of the request decides, so the rule applies to all attempts of a row or to none.
@@ -86,7 +86,7 @@ pub(in crate::sim) fn first<'r>(
 ) -> Option<usize> {
     let mut from = 0.0;
     for (at, rule) in rules {
-        // Shares do not overlap, so two rules with a share of 0.1 each apply to a fifth of the requests in total.
+        // Shares do not overlap, so two rules, each with a share of 0.1, together apply to a fifth of the requests.
         let is_drawn = is_within(if rule.draw == Draw::Row { facts.row } else { facts.attempt }, from, rule.share);
         from += rule.share;
         let applies = is_drawn

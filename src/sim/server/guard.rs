@@ -6,7 +6,7 @@
 //!    answers only if `Host` is a name or an address that always means this machine.
 //! 2. The page can send a request to another site. The simulator rejects such a request because of its `Origin` header
 //!    or `Sec-Fetch-Site: cross-site`. In addition, no answer of the simulator has a header that lets pages of other
-//!    sites read it.
+//!    sites read the answer.
 //!
 //! There is one more case: a form in an old browser, which sends neither `Origin` nor `Sec-Fetch-Site`. A form can't
 //! send a key, so the simulated API rejects messages from a form. Resetting the simulator needs no key, so `guard`

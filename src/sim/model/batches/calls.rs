@@ -225,7 +225,7 @@ impl Model {
     }
 }
 
-/// Returns which batch call a request makes, and the id of the batch in its path.
+/// Returns the batch call that a request makes, and the id of the batch in the request's path.
 fn route<'p>(method: &Method, path: &'p str) -> Result<(BatchCall, &'p str), ApiError> {
     let rest = path.strip_prefix(PATH).unwrap_or_default();
     let mut parts = rest.split('/').skip(1);

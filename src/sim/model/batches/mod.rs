@@ -5,9 +5,9 @@
 //! results. `batch` defines the state of one batch, and `store` keeps all batches. `records` shows tests what happened
 //! to each request.
 //!
-//! A batch keeps one copy of its requests, as bytes. The answers are not kept: at each download of the results, the
-//! same answers are made again, part by part. Source: API documentation, "Batch processing" (2026-09-20), and API
-//! reference, "Message Batches" (Python SDK 2.14.0, 2026-11).
+//! A batch keeps one copy of its requests, as bytes. The answers are not kept: at each download of the results, they
+//! are made again, part by part. Source: API documentation, "Batch processing" (2026-09-20), and API reference,
+//! "Message Batches" (Python SDK 2.14.0, 2026-11).
 //!
 //! Invariants:
 //! - The requests of a batch are spread evenly over the processing time, in a random order that depends on the seed. A

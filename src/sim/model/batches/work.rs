@@ -136,7 +136,7 @@ impl Model {
             output_tokens: answer.output_tokens,
             web_searches: answer.searches,
         };
-        // A refusal before the first output is free, as it is outside batches.
+        // A refusal before the first output is free, both in batches and outside batches.
         let mut billed = crate::domain::Money::ZERO;
         if !answer.is_free() {
             billed = self.batch_price(model, usage);

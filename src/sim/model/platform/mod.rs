@@ -58,7 +58,8 @@ pub(super) fn has_endpoint(kind: ProviderKind, path: &str) -> bool {
     }
 }
 
-/// Returns the body of the platform's answer to an unknown path if the answer has status 200; `None` if it is a 404.
+/// Returns the body of the platform's answer to an unknown path if the answer has status 200; `None` for any other
+/// status.
 pub(super) fn unknown_path(kind: ProviderKind) -> Option<&'static [u8]> {
     match kind {
         ProviderKind::Bedrock | ProviderKind::BedrockMantle => Some(aws::UNKNOWN_OPERATION),

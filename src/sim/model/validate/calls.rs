@@ -65,7 +65,7 @@ fn check_results(said: &Said<'_>, before: Option<&Said<'_>>) -> Result<(), ApiEr
     Ok(())
 }
 
-/// Rejects a result of a server tool (a tool that the API runs) that does not come after its call.
+/// Rejects a server tool's result if it does not come after its call. A server tool is a tool that the API runs.
 pub(super) fn server_results(said: &Said<'_>) -> Result<(), ApiError> {
     let mut called = HashSet::new();
     for block in &said.blocks {
