@@ -324,7 +324,7 @@ impl Pool {
         Duration::from_secs_f64(fits.max(1.0)).saturating_mul(1 << exponent).min(LONGEST_UNSAID_HOLD)
     }
 
-    /// Returns whether the server has rejected several requests in a row, so that holds become longer.
+    /// Returns whether holds become longer because the server has rejected several consecutive requests.
     pub(crate) fn is_refused_in_a_row(&self) -> bool {
         self.refusals_in_a_row > 1
     }

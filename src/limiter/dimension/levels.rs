@@ -147,8 +147,8 @@ impl DimensionState {
             // server's bucket holds.
             Dimension::OutputTokens => may_be_in_debt && self.uncounted > i64::from(self.most_held),
         };
-        // The amount that other clients took. The amount of other clients does not include the uncovered output (output
-        // that the refill will not replace in time).
+        // The amount that other clients took. This amount does not include the uncovered output (output that the refill
+        // will not replace in time).
         let missing = (bucket.level(now) - remaining - if may_hide_debt { rounding } else { margin }).max(0);
         let lowered = bucket.clamp(remaining - uncovered + margin, now).min(missing);
         let factor = match (self.is_slow, head.is_early) {
@@ -256,7 +256,7 @@ impl DimensionState {
         bucket.set_burst((first_burst(bucket.limit()) / 2).max(self.search.found()).max(1), now);
     }
 
-    /// Changes the bucket so that at the end of a hold (a time without sending), it contains the amount that the
+    /// Changes the level: when a hold (a time without sending) ends, the bucket will contain the amount that the
     /// rejected request needs.
     pub(in crate::limiter) fn hold(&mut self, refused: Cost, until: Instant) {
         let fits = i64::from(self.amount(refused));
