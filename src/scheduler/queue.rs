@@ -39,8 +39,8 @@ impl Scheduler {
     }
 
     /// Queues a row at the front of its pool. If the row was rejected or met a fault at least twice, up to [`REACH`]
-    /// rows stay in front of it. A row stays in front if it failed less often and does not need more tokens. So rows
-    /// that fail often take turns.
+    /// rows stay in front of it. A row stays in front if it failed less often than the queued row and does not need
+    /// more tokens. So rows that fail often take turns.
     pub(super) fn queue_in_turn(&mut self, entry: Box<Entry>, now: Instant) {
         self.queue(entry, now, |pool, entry| {
             let need = |entry: &Entry| entry.planned.ask.cost.input_tokens;

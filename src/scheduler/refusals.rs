@@ -94,7 +94,7 @@ impl Scheduler {
 
     /// Returns the kind of limit that really caused a refusal. A rate refusal without headers looks like a concurrency
     /// refusal. A concurrency refusal is treated as a rate refusal in two cases: no other request was in flight, or the
-    /// pool has never seen rate headers because a proxy removes them.
+    /// pool has never seen rate headers (a proxy removes them).
     fn refine(&self, kind: LimitKind, end: &End) -> LimitKind {
         let is_alone = self.endpoints[end.endpoint].in_flight == 0;
         match kind {

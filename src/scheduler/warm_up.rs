@@ -32,7 +32,8 @@ impl Scheduler {
         Some(Marked { prefixes, marks: flight.plan.marks })
     }
 
-    /// Returns whether an attempt must report the beginning of its response, because other rows wait for that.
+    /// Returns whether an attempt must report the beginning of its response, because other rows wait for this
+    /// beginning.
     ///
     /// # Panics
     /// Panics if the ticket is not in flight.

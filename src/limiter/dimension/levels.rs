@@ -41,8 +41,8 @@ use crate::domain::{Cost, Dimension, LimitSignal};
 use super::{DimensionState, first_burst};
 
 /// Token counts in response headers are usually rounded to thousands. The real count differs from the rounded count by
-/// at most `ROUNDING`. If a server ever reports a number that is not rounded, the program treats all its numbers as
-/// exact.
+/// at most `ROUNDING`. If a server ever reports a number that is not rounded, the program treats all numbers from this
+/// server as exact.
 const ROUNDED_TO: i64 = 1_000;
 const ROUNDING: i64 = ROUNDED_TO / 2;
 /// The search for the burst begins `UNSURE` tokens below the remaining amount that a refusal reports. Half of `UNSURE`

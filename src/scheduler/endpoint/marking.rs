@@ -73,8 +73,9 @@ impl Marking {
     }
 
     /// Records that the server rejected a request with cache marks, and answered it without them. The endpoint gets no
-    /// more marks in two cases: it has never accepted marks, or it has accepted marks on the prefixes of this request
-    /// before (`are_known`). If the endpoint accepts other marks, only the prefixes of this request get no more marks.
+    /// more marks in two cases: it has never accepted marks, or it has previously accepted marks on the prefixes of
+    /// this request (`are_known`). If the endpoint accepts other marks, only the prefixes of this request get no more
+    /// marks.
     pub(in crate::scheduler) fn on_refused(&mut self, are_known: bool) -> RefusedMarks {
         let is_told = std::mem::replace(&mut self.is_refusal_told, true);
         match self.support {
