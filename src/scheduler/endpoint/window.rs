@@ -19,8 +19,8 @@
 //! report an overload at random, there is one cut in tens of thousands of answers.
 //!
 //! Rejected:
-//! - A window with the size of the measured rate times the measured latency reacts too late when the rate or the
-//!   latency changes. Such a computed window also shrinks when the server would accept a burst of requests.
+//! - A window whose size is the measured rate times the measured latency. Such a window reacts too late when the rate
+//!   or the latency changes. It also shrinks when the server would accept a burst of requests.
 //! - The share of overloads in the last 20 answers is too inexact to be a reason for a cut. If 10 % of all answers
 //!   report an overload at random, the share is above a fifth in one of 25 samples. In runs with harmless overload at
 //!   random, the window was too small most of the time. Such runs took 1.19 to 1.44 times the shortest possible time.
