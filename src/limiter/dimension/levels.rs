@@ -63,7 +63,7 @@ const SLOW_RAISE_FACTOR: f64 = 0.4;
 /// response, in multiples of the cost of its request. This factor is smaller than [`RAISE_FACTOR`], because the shadow
 /// can be wrong.
 const SHADOW_RAISE_FACTOR: f64 = 1.0;
-/// After a refusal, the level of a dimension is not raised for this long.
+/// For this time after a refusal, the level of a dimension is not raised.
 const RAISE_PAUSE: Duration = Duration::from_secs(5);
 /// If other clients also use the limit, a margin of the level is left unused. The margin is at most a minute's limit
 /// divided by `KEPT_BACK`. Because `KEPT_BACK` is 180, the largest margin is what the limit allows in a third of a
@@ -249,7 +249,7 @@ impl DimensionState {
     }
 
     /// Restarts this dimension slowly after trouble (a long pause or many faults). During the trouble, tokens built up
-    /// in the server's bucket. With the slow restart, the run does not use them in one burst.
+    /// in the server's bucket. With the slow restart, the run does not use these tokens in one burst.
     pub(in crate::limiter) fn restart_slowly(&mut self, now: Instant) {
         let Some(bucket) = &mut self.bucket else { return };
         self.is_slow = true;
