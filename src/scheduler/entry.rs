@@ -40,7 +40,7 @@ pub(super) struct Entry {
     pub(super) leads: Marks,
     /// Whether the row's request is sent without cache marks.
     pub(super) is_unmarked: bool,
-    /// Whether the row is sent without cache marks as a test, because the server rejected it with marks.
+    /// Whether, as a test, the row is sent without cache marks, because the server rejected the row with marks.
     pub(super) tests_marks: bool,
     /// The server's message when it rejected the row's request with cache marks.
     pub(super) refused_marks: Option<String>,

@@ -155,7 +155,8 @@ impl Health {
         self.failing_since().map(|since| now.since(since))
     }
 
-    /// Returns how long the endpoint is allowed to fail before the run gives it up. The result is at most `most`.
+    /// Returns how long the endpoint is allowed to fail before the run gives up the endpoint. The result is at most
+    /// `most`.
     pub(crate) fn patience(&self, most: Duration) -> Duration {
         if self.was_reached { most } else { NEVER_REACHED.min(most) }
     }

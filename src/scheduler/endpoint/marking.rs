@@ -4,7 +4,7 @@
 /// The program judges whether the cache works after this many answers. Only answers that should have read from the
 /// cache are counted.
 const ENOUGH: u32 = 20;
-/// The number of answers that are enough to judge the cache if none of them has read from it.
+/// The number of answers that are enough to judge the cache if none of these answers has read from the cache.
 const ENOUGH_WITHOUT_A_HIT: u32 = 8;
 
 /// What is known about an endpoint's prompt cache.
