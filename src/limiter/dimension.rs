@@ -71,7 +71,7 @@ pub(super) struct DimensionState {
 /// A limit that was learned from refusals.
 #[derive(Clone, Copy, Debug)]
 struct Learned {
-    /// The known limit that the learned limit replaces, if there was one.
+    /// The known limit that the learned limit replaces; `None` if no limit was known.
     replaced: Option<u32>,
     /// The learned rate, divided by the limit of the bucket. The limit of the bucket is rounded to a whole number, and
     /// this share corrects the rounding.

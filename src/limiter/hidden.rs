@@ -5,7 +5,7 @@
 //! 429. At each refusal, the gateway's bucket is empty. So between two refusals, the gateway accepts exactly the amount
 //!      that its limit allows in this time. The size of the gateway's burst does not matter. The limit is computed from
 //!      two refusals that are ten seconds to a minute apart. The program computes a limit for requests and a limit for
-//!      input tokens, because a refusal does not say which of them was reached.
+//!      input tokens, because a refusal does not say which of the two limits was reached.
 //!
 //! After a limit was found, the pool first sends slightly less than the limit, and then raises its rate. Near the limit
 //! the rate rises slowly. Later, the rate rises faster and faster while no request is rejected. If the limit that was

@@ -9,10 +9,10 @@
 //! If a proxy hides the headers, limits are learned from refusals (`hidden`).
 //!
 //! Some servers have one limit on input and output together. The limit on the sum of both takes the place of the input
-//! limit. All known servers with such a limit count a request's input and `max_tokens` when they admit it. These
-//! servers give no tokens back when a request ends. So a request reserves the sum of its input and `max_tokens` as
-//! input, and keeps the reservation when it ends. If a server does give tokens back, its response headers report more
-//! than this program counts, and raise the level.
+//! limit. All known servers with such a limit count a request's input and `max_tokens` when they admit the request.
+//! These servers give no tokens back when a request ends. So a request reserves the sum of its input and `max_tokens`
+//! as input, and keeps the reservation when it ends. If a server does give tokens back, its response headers report
+//! more than this program counts, and raise the level.
 //!
 //! Rejected: a fourth dimension for a limit on input and output together. All code that names dimensions would need to
 //! know it: flags, presets, reports, and headers. No server reports such a limit in headers of its own.
@@ -287,7 +287,7 @@ impl Pool {
     }
 
     /// Restarts the pool slowly after trouble (a long hold or many faults). During the trouble, tokens built up in the
-    /// server's buckets. With the slow restart, the run does not use them in one burst.
+    /// server's buckets. With the slow restart, the run does not use these tokens in one burst.
     pub(crate) fn restart_slowly(&mut self, now: Instant) {
         self.dimensions.iter_mut().for_each(|dimension| dimension.restart_slowly(now));
     }
@@ -324,7 +324,7 @@ impl Pool {
         Duration::from_secs_f64(fits.max(1.0)).saturating_mul(1 << exponent).min(LONGEST_UNSAID_HOLD)
     }
 
-    /// Returns whether the server has rejected several requests in a row, so that holds become longer.
+    /// Returns whether holds become longer because the server has rejected several consecutive requests.
     pub(crate) fn is_refused_in_a_row(&self) -> bool {
         self.refusals_in_a_row > 1
     }

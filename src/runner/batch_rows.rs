@@ -208,7 +208,7 @@ impl Answered {
     }
 }
 
-/// Returns the record of an attempt that was part of a batch, ended at `now` and cost nothing.
+/// Returns the record of an attempt in a batch. The attempt ended at `now` and cost nothing.
 fn in_batch(ask: &Ask, record: Answered, now: Instant) -> AttemptRecord {
     let Answered { failed, quality, is_free: _, request_id } = record;
     AttemptRecord {

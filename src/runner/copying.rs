@@ -121,8 +121,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                     equal.last = Some((place, answer.clone()));
                     self.write_taken(Taken { job: planned.job, answer, from: TakenFrom::EqualRow });
                 }
-                // This row can't copy the answer, for one of three reasons: the line belongs to a different key with
-                // the same half, the line can't be read any more, or the row is not allowed to use this answer.
+                // This row can't copy the answer, for one of three reasons. The keys differ although their halves are
+                // equal, the line can't be read any more, or the row is not allowed to use this answer.
                 None => {
                     if let Some(planned) = equal.lead_or_park(planned) {
                         self.send_row(planned);

@@ -94,8 +94,8 @@ impl EqualRows {
         }
     }
 
-    /// Makes a row the leader of its key, so that the row is sent, and returns the row. If the key already has a
-    /// leader, parks the row (makes it wait) and returns `None`.
+    /// Makes a row the leader of its key, and returns the row, which must be sent. If the key already has a leader,
+    /// parks the row (makes it wait) and returns `None`.
     pub(super) fn lead_or_park(&mut self, planned: Planned) -> Option<Planned> {
         let key = planned.job.key;
         if self.leaders.contains_key(&key) {

@@ -18,7 +18,7 @@ use crate::source::BrokenRow;
 pub use crate::journal::Commit;
 
 /// Returns the callback for the commits of a journal (lines that are on disk), and the channel on which the loop
-/// receives them.
+/// receives these commits.
 pub fn commits() -> (OnCommit, mpsc::UnboundedReceiver<Commit>) {
     let (commits_in, commits) = mpsc::unbounded_channel();
     // After the end of the run, nobody receives commits.
@@ -29,7 +29,7 @@ pub fn commits() -> (OnCommit, mpsc::UnboundedReceiver<Commit>) {
 /// [`Commit::UpTo`] reports lines in the order of their numbers.
 pub trait Ledger {
     /// Records that a request for a row is about to be sent: writes the mark of the row. `at_most` is the highest
-    /// possible cost of this request and all earlier requests for the row together. If the process dies, a later run
+    /// possible total cost of this request and all earlier requests for the row. If the process dies, a later run
     /// counts this amount as spent.
     ///
     /// # Errors

@@ -7,14 +7,14 @@ use crate::domain::{HaltReason, Job};
 use crate::report::Reporter;
 use crate::transport::Transport;
 
-/// The run sends no more requests while `BACKLOG_BYTES` bytes of lines or more wait for the disk. At forty thousand
+/// The run sends no more requests while at least `BACKLOG_BYTES` bytes of lines wait for the disk. At forty thousand
 /// rows per second, a run reaches this limit a fifth of a second after the disk stops writing. A run within the rate
 /// limits of a typical account takes hours to reach this limit. The lines that wait are lost if the power fails. Lines
 /// for standard output wait in memory.
 pub(super) const BACKLOG_BYTES: usize = 8 << 20;
-/// The run sends no more requests while the rows whose lines are not on disk have `UNSYNCED_BYTES` bytes or more
-/// together. Rows are kept until their lines are on disk. A limit on rows in memory is needed because a row can be a
-/// thousand times as long as its answer.
+/// The limit on rows whose lines are not on disk. The run sends no more requests while these rows together have at
+/// least `UNSYNCED_BYTES` bytes. Rows are kept until their lines are on disk. A limit on rows in memory is needed
+/// because a row can be a thousand times as long as its answer.
 pub(super) const UNSYNCED_BYTES: usize = 8 << 20;
 /// If more than `UNWRITTEN_BYTES` bytes of lines are in memory, a large answer keeps its share of the memory for
 /// answers until its line is written.
@@ -26,7 +26,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.ledger.backlog_bytes() > BACKLOG_BYTES || self.unsynced.bytes() > UNSYNCED_BYTES
     }
 
-    /// Keeps the row of the last written line, and its share of the memory for answers, until that line is on disk.
+    /// Keeps the row of the last written line, and the line's share of the memory for answers, until the line is on
+    /// disk.
     pub(super) fn keep_until_synced(&mut self, job: Box<Job>, share: Option<AnswerShare>) {
         // A line that was passed to the operating system uses no memory of this process.
         let share = share.filter(|_| self.ledger.unwritten_bytes() > UNWRITTEN_BYTES);

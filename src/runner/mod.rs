@@ -22,8 +22,8 @@
 //! - A row is reported as done only after the line with its answer or failure is on disk.
 //! - Before a request is sent, the ledger marks its row as in flight. So after a crash, the marks show which rows were
 //!   possibly sent. The marks of one iteration of the loop are written together.
-//! - The lines of answers that have arrived are passed to the operating system before more requests are sent. So a
-//!   crash never loses more answers than there are requests in flight.
+//! - Before more requests are sent, the lines of all answers so far are passed to the operating system. So a crash
+//!   never loses more answers than there are requests in flight.
 //! - If too many lines wait for a slow disk or for a slow reader of standard output, the loop sends no requests and
 //!   accepts no rows.
 

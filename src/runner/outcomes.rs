@@ -63,7 +63,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// If a request has ended and got no line, clears its mark in the ledger (the record of a request in flight). If
+    /// If a request has ended and got no line, clears its mark (the record of a request in flight) in the ledger. If
     /// the row was possibly billed, the mark stays. Until the row has a line, only the mark tells a later run that the
     /// row was billed.
     fn release(&mut self, ticket: Ticket, keeps_mark: Option<JobId>) {
@@ -96,7 +96,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         match self.scheduler.offer_answered(answered, now) {
             Next::Finished(outcome) => self.write_unsent(*outcome),
             Next::FollowUp { step, purpose } => self.record_step(None, &step, purpose),
-            // If a row's last answer is already known, it is in a line of an earlier run, or in the results of a batch.
+            // If a row's last answer is already known, the answer is in a line of an earlier run, or in the results of
+            // a batch.
             Next::More { .. } | Next::Again { .. } | Next::Pending { .. } | Next::NoRow => {}
         }
     }
@@ -122,7 +123,8 @@ pub(super) fn event_of(outcome: &Outcome) -> EventBody {
             let (without_cache, latency) =
                 (without_cache_of(outcome.unrecorded()), is_online.then(|| last.since(first)));
             let purpose = outcome.attempts.last().map(|attempt| attempt.purpose);
-            // A row that the next provider of a chain has answered was not repaired: it has only this one answer.
+            // If the next provider of a chain has answered a row, the row was not repaired: it has only this one
+            // answer.
             let is_only_answer = || outcome.attempts.iter().filter(|attempt| attempt.failed.is_none()).count() < 2;
             let mended = purpose.filter(|purpose| match purpose {
                 Purpose::First => false,

@@ -78,7 +78,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     async fn take_turns(&mut self, channels: &mut Channels) {
         let mut ticks = interval(STATUS_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        // The settings that `--schedule` names for the start of the run apply before the first row is sent.
+        // Before the first row is sent, the run applies the settings that `--schedule` names for its start.
         while let Ok(interrupt) = channels.interrupts.try_recv() {
             self.on_interrupt(interrupt);
         }

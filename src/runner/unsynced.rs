@@ -22,8 +22,8 @@ struct Unsynced {
     event: EventBody,
     /// The row of the line; `None` unless pending rows are kept. If the line can't be written, this row is pending.
     job: Option<Box<Job>>,
-    /// If the line's answer is large: its share of the memory for answers. This share is kept as long as the line is in
-    /// memory.
+    /// If the line's answer is large: the answer's share of the memory for answers. This share is kept as long as the
+    /// line is in memory.
     share: Option<AnswerShare>,
 }
 

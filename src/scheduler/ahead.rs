@@ -233,8 +233,8 @@ mod tests {
         }
     }
 
-    /// Returns random settings. With `asks_more`, the settings contain a policy that sends further requests for a row,
-    /// of a different size.
+    /// Returns random settings. With `asks_more`, the settings contain a policy that sends further requests of a
+    /// different size for a row.
     fn random_config(asks_more: bool, random: &mut fastrand::Rng) -> Config {
         let mut config = config(RateLimits::new(600, 400_000, 80_000), random.usize(1..50));
         config.retry_for = Duration::from_secs(random.u64(5..100));

@@ -11,7 +11,7 @@ use super::fallback::case_of_halt;
 use super::state::Scheduler;
 
 impl Scheduler {
-    /// Reserves the money of a row that is put into a batch, and counts it as a request.
+    /// Reserves the money of a row that is put into a batch, and counts the row as a request.
     pub(crate) fn reserve_in_batch(&mut self, most: Money) -> Room {
         self.config.budget.reserve(most)
     }

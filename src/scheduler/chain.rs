@@ -131,7 +131,7 @@ impl Scheduler {
         }
     }
 
-    /// Tells the user why a row can't be sent to another endpoint, at most once in a run.
+    /// Tells the user, at most once in a run, why a row can't be sent to another endpoint.
     pub(super) fn tell_stay(&mut self, why: &str) {
         if !std::mem::replace(&mut self.is_stay_told, true) {
             self.events.push(EventBody::Warned(format!("some rows can't be sent to another provider: {why}")));

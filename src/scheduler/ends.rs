@@ -162,8 +162,8 @@ impl Scheduler {
 }
 
 /// Returns the amounts of the limits that an attempt used. For an answer, the amounts are its usage. For a refusal, the
-/// amounts are one request and no tokens. For an attempt without an answer that was possibly processed, the amounts are
-/// one request, its input, and a part of the predicted output.
+/// amounts are one request and no tokens. If an attempt has no answer but was possibly processed, the amounts are one
+/// request, its input, and a part of the predicted output.
 ///
 /// An answer can break off at any point, so the number of output tokens that it used is not known. Half of the
 /// predicted output counts as used. If none of the output counted, the row would be sent again too early, and the

@@ -40,7 +40,7 @@ pub(super) struct Entry {
     pub(super) leads: Marks,
     /// Whether the row's request is sent without cache marks.
     pub(super) is_unmarked: bool,
-    /// Whether the row is sent without cache marks as a test, because the server rejected it with marks.
+    /// Whether, as a test, the row is sent without cache marks, because the server rejected the row with marks.
     pub(super) tests_marks: bool,
     /// The server's message when it rejected the row's request with cache marks.
     pub(super) refused_marks: Option<String>,
@@ -100,8 +100,8 @@ impl Entry {
         if was_fault && waited <= LONGEST_MEASURE { waited.mul_f64(1.125) } else { Duration::ZERO }
     }
 
-    /// Returns what reporters show of the row after its last attempt ended without an answer. `wait` is the time until
-    /// the row can be sent again.
+    /// Returns what reporters show about a row whose last attempt ended without an answer. `wait` is the time until the
+    /// row can be sent again.
     pub(super) fn retried(&self, status: Option<u16>, wait: Duration) -> Box<RetriedRow> {
         Box::new(RetriedRow {
             label: shortened(&self.planned.job.custom_id).into_owned(),

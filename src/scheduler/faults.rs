@@ -9,8 +9,8 @@
 //!
 //! If the canary does not show the cause of the faults, the cause can be unclear at the end of a run. At that time all
 //! remaining rows have failed, and either the rows or the endpoint is the cause. A sign of an outage is a 503, a 529 or
-//! a refused connection. If there was no sign of an outage, the run waits for at least 90 seconds, or for a tenth of
-//! its time so far if that is longer. After the wait at the end of a run, each remaining row is tried once more. If the
+//! a refused connection. If there was no sign of an outage, the run waits for at least 90 seconds or a tenth of its
+//! time so far, whichever is longer. After the wait at the end of a run, each remaining row is tried once more. If the
 //! last try meets a fault, the row fails.
 //!
 //! In total, a row waits for at most `--retry-for`; all kinds of waits are added up. The time counts from the start of

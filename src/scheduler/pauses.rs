@@ -1,4 +1,5 @@
-//! Pauses of a run, as the user asks for them. A paused run sends no requests, and the requests in flight continue.
+//! Handles pauses: the user can pause a run and continue it later. A paused run sends no requests, and the requests in
+//! flight continue.
 
 use std::time::Duration;
 

@@ -188,7 +188,8 @@ impl Scheduler {
             Room::Yes => {}
             refused => {
                 state.pool.settle(reservation, Cost::default(), false, now);
-                // If a request in flight costs less than was reserved for it, the rest of its money becomes free.
+                // If a request in flight costs less than was reserved for it, the rest of the reserved money becomes
+                // free.
                 let may_get_some = self.in_flight() > 0 && self.config.budget.max_cost.is_some();
                 if let Room::Never(why) = refused
                     && !may_get_some

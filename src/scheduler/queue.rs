@@ -39,8 +39,8 @@ impl Scheduler {
     }
 
     /// Queues a row at the front of its pool. If the row was rejected or met a fault at least twice, up to [`REACH`]
-    /// rows stay in front of it. A row stays in front if it failed less often and does not need more tokens. So rows
-    /// that fail often take turns.
+    /// rows stay in front of it. A row stays in front if it failed less often than the queued row and does not need
+    /// more tokens. So rows that fail often take turns.
     pub(super) fn queue_in_turn(&mut self, entry: Box<Entry>, now: Instant) {
         self.queue(entry, now, |pool, entry| {
             let need = |entry: &Entry| entry.planned.ask.cost.input_tokens;
@@ -107,7 +107,7 @@ impl Scheduler {
     }
 
     /// Sets aside a row that this run will not answer. The row gives up its lead (its task of writing a prefix to the
-    /// cache). If other rows waited for a prefix that the row led, the first of them becomes the leader.
+    /// cache). If other rows waited for a prefix that the row led, the first of these rows becomes the leader.
     pub(super) fn put_aside_and_give_up_lead(&mut self, mut entry: Box<Entry>, now: Instant) {
         if let Some(endpoint) = self.endpoint_of_entry(&entry) {
             self.give_up_lead(&mut entry, endpoint, now);

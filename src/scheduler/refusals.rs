@@ -81,9 +81,9 @@ impl Scheduler {
     }
 
     /// Returns how long a refused row waits in addition to the wait of its pool. If the server does not say how long to
-    /// wait, it possibly refused this row for a reason that concerns only this row. For this reason, each further
-    /// refusal of the row doubles the row's wait, and other rows are sent in that time. If the server refuses all rows,
-    /// the hold of the pool becomes longer instead.
+    /// wait, the server possibly refused this row for a reason that concerns only this row. For this reason, each
+    /// further refusal of the row doubles the row's wait, and other rows are sent in that time. If the server refuses
+    /// all rows, the hold of the pool becomes longer instead.
     fn longer_wait(&mut self, entry: &Entry, retry_after: Option<Duration>, end: &End) -> Duration {
         let grows = self.pools[end.pool].pool.is_refused_in_a_row();
         if retry_after.is_some() || entry.turns < 2 || grows {
@@ -94,7 +94,7 @@ impl Scheduler {
 
     /// Returns the kind of limit that really caused a refusal. A rate refusal without headers looks like a concurrency
     /// refusal. A concurrency refusal is treated as a rate refusal in two cases: no other request was in flight, or the
-    /// pool has never seen rate headers because a proxy removes them.
+    /// pool has never seen rate headers (a proxy removes them).
     fn refine(&self, kind: LimitKind, end: &End) -> LimitKind {
         let is_alone = self.endpoints[end.endpoint].in_flight == 0;
         match kind {

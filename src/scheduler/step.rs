@@ -63,8 +63,8 @@ pub enum Next {
     /// The answer was not accepted, and another request is sent for the row. In a run that has halted, the row is left
     /// for a later run instead.
     FollowUp {
-        /// The row and its attempts so far, as a failed row. A line for this failed row must be in the error log before
-        /// the request is sent.
+        /// The outcome of the row so far: a failed row with its attempts. A line for this failed row must be in the
+        /// error log before the request is sent.
         step: Box<Outcome>,
         /// The purpose of the new request.
         purpose: Purpose,

@@ -305,7 +305,7 @@ fn a_row_does_not_fail_when_a_failed_connection_takes_longer_than_the_row_may_wa
     let (mut now, mut pending) = (Instant::ZERO, 0);
     while scheduler.halted().is_none() {
         let tickets = dispatched(&mut scheduler, now);
-        // Resolving the name of a server can take this long.
+        // It can take this long to resolve the name of a server.
         now = now + Duration::from_millis(1_500);
         for ticket in tickets {
             let next = scheduler.on_end(ticket, refused(), now);

@@ -32,7 +32,8 @@ impl Scheduler {
         Some(Marked { prefixes, marks: flight.plan.marks })
     }
 
-    /// Returns whether an attempt must report the beginning of its response, because other rows wait for that.
+    /// Returns whether an attempt must report the beginning of its response, because other rows wait for this
+    /// beginning.
     ///
     /// # Panics
     /// Panics if the ticket is not in flight.
@@ -137,8 +138,8 @@ impl Scheduler {
         let warm = (0..prefixes.levels.len()).rev().find(|at| plan.marks.has(*at) && !leads.has(*at));
         let Some(at) = warm else { return };
         let level = &prefixes.levels[at];
-        // It is possible that the prefix became cold after the request was sent, and that another row writes it now. If
-        // another row writes the prefix now, the answer to that row will show whether the prefix is cached.
+        // Perhaps the prefix became cold after the request was sent, and another row writes the prefix now. If another
+        // row writes the prefix now, the answer to that row will show whether the prefix is cached.
         if self.warmth.is_warming((endpoint, level.id)) {
             return;
         }

@@ -21,7 +21,7 @@ use crate::domain::{Caching, Level, MarkPlace, Marks, PrefixId, Prefixes};
 /// A prefix at one endpoint: the index of the endpoint, and the id of the prefix.
 pub(super) type Key = (usize, PrefixId);
 
-/// A warm prefix is treated as cold this long before the end of its lifetime. This safety margin is needed because a
+/// In this last part of its lifetime, a warm prefix is already treated as cold. This safety margin is needed because a
 /// request takes some time to reach the API.
 const RESERVE: Duration = Duration::from_secs(10);
 /// Suppose that a prefix was too short to be cached. Then a second prefix is certainly too short if its estimated
@@ -170,7 +170,7 @@ impl Warmth {
     }
 
     /// Records that a request has written the prefixes that it did not find in the cache. If another row leads a
-    /// prefix, the state of the prefix does not change, because the answer to that row will show it.
+    /// prefix, the state of the prefix does not change, because the answer to that row will show the state.
     pub(super) fn note_rewritten(&mut self, endpoint: usize, prefixes: &Prefixes, marks: Marks, sent_at: Instant) {
         let others = (0..prefixes.levels.len())
             .filter(|at| marks.has(*at) && !self.is_warming((endpoint, prefixes.levels[*at].id)))

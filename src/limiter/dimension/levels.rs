@@ -41,8 +41,8 @@ use crate::domain::{Cost, Dimension, LimitSignal};
 use super::{DimensionState, first_burst};
 
 /// Token counts in response headers are usually rounded to thousands. The real count differs from the rounded count by
-/// at most `ROUNDING`. If a server ever reports a number that is not rounded, the program treats all its numbers as
-/// exact.
+/// at most `ROUNDING`. If a server ever reports a number that is not rounded, the program treats all numbers from this
+/// server as exact.
 const ROUNDED_TO: i64 = 1_000;
 const ROUNDING: i64 = ROUNDED_TO / 2;
 /// The search for the burst begins `UNSURE` tokens below the remaining amount that a refusal reports. Half of `UNSURE`
@@ -63,7 +63,7 @@ const SLOW_RAISE_FACTOR: f64 = 0.4;
 /// response, in multiples of the cost of its request. This factor is smaller than [`RAISE_FACTOR`], because the shadow
 /// can be wrong.
 const SHADOW_RAISE_FACTOR: f64 = 1.0;
-/// After a refusal, the level of a dimension is not raised for this long.
+/// For this time after a refusal, the level of a dimension is not raised.
 const RAISE_PAUSE: Duration = Duration::from_secs(5);
 /// If other clients also use the limit, a margin of the level is left unused. The margin is at most a minute's limit
 /// divided by `KEPT_BACK`. Because `KEPT_BACK` is 180, the largest margin is what the limit allows in a third of a
@@ -147,8 +147,8 @@ impl DimensionState {
             // server's bucket holds.
             Dimension::OutputTokens => may_be_in_debt && self.uncounted > i64::from(self.most_held),
         };
-        // The amount that other clients took. The amount of other clients does not include the uncovered output (output
-        // that the refill will not replace in time).
+        // The amount that other clients took. This amount does not include the uncovered output (output that the refill
+        // will not replace in time).
         let missing = (bucket.level(now) - remaining - if may_hide_debt { rounding } else { margin }).max(0);
         let lowered = bucket.clamp(remaining - uncovered + margin, now).min(missing);
         let factor = match (self.is_slow, head.is_early) {
@@ -249,14 +249,14 @@ impl DimensionState {
     }
 
     /// Restarts this dimension slowly after trouble (a long pause or many faults). During the trouble, tokens built up
-    /// in the server's bucket. With the slow restart, the run does not use them in one burst.
+    /// in the server's bucket. With the slow restart, the run does not use these tokens in one burst.
     pub(in crate::limiter) fn restart_slowly(&mut self, now: Instant) {
         let Some(bucket) = &mut self.bucket else { return };
         self.is_slow = true;
         bucket.set_burst((first_burst(bucket.limit()) / 2).max(self.search.found()).max(1), now);
     }
 
-    /// Changes the bucket so that at the end of a hold (a time without sending), it contains the amount that the
+    /// Changes the level: when a hold (a time without sending) ends, the bucket will contain the amount that the
     /// rejected request needs.
     pub(in crate::limiter) fn hold(&mut self, refused: Cost, until: Instant) {
         let fits = i64::from(self.amount(refused));

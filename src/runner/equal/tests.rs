@@ -85,7 +85,7 @@ fn all_random_rows_end_and_are_counted_correctly() {
     }
 }
 
-/// Ends a row in flight that is chosen at random, with or without an answer.
+/// Chooses a row in flight at random, and ends it with or without an answer.
 fn end(equal: &mut EqualRows, in_flight: &mut Vec<u8>, ended: &mut usize, random: &mut fastrand::Rng) {
     let number = in_flight.swap_remove(random.usize(0..in_flight.len()));
     match random.bool() {

@@ -1,4 +1,4 @@
-//! Decides which prefixes are cached in a run, from the survey (the first reading) of its rows.
+//! Uses the survey (the first reading) of a run's rows to decide which prefixes are cached.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Reads the rows of a pipe slightly ahead. So if rows share a prefix, the program finds it before it sends the first
-//! of these rows.
+//! Reads the rows of a pipe slightly ahead. So if rows share a prefix, the program finds this prefix before it sends
+//! the first of these rows.
 //!
 //! Only rows that could share a prefix wait. A row waits until one of three things happens. First, [`ROWS`] rows or
 //! [`BYTES`] bytes are waiting. Second, no row has come for [`IDLE`]. Third, the program has waited for the pipe for
@@ -42,7 +42,7 @@ pub(super) struct Window {
 /// An item that waits to be passed to the loop.
 struct Item {
     incoming: Incoming,
-    /// What was known about the prefixes of the row when it came; `None` if the row has no prefixes.
+    /// What was known about the prefixes of the row when the row came; `None` if the row has no prefixes.
     before: Option<Before>,
     /// The value of [`Window::waited`] when the item came.
     came: Duration,

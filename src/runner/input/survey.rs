@@ -211,7 +211,7 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
 
 /// Returns whether the program can start to read an input in the middle, without the part before it.
 fn is_random_access(input: &Input, plan: &InputPlan) -> bool {
-    // A stream must not be opened twice, because opening a named pipe again would wait for another writer.
+    // A stream must not be opened twice, because a program that opens a named pipe again waits for another writer.
     source::is_seekable(input) && source::open(input, &plan.options).is_ok_and(|reader| reader.is_random_access())
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// An endpoint is assumed to forbid everything after this many forbidden requests in a row.
+/// After this many consecutive forbidden requests, an endpoint is assumed to forbid everything.
 const FORBIDDEN: u32 = 3;
 
 /// What is known about the models of an endpoint and about the rights of our key.

@@ -1,11 +1,11 @@
 //! Decides whether an endpoint works at all.
 //!
-//! After eight faults with no answer between them, the endpoint is assumed to be the cause of the faults, not the rows.
-//! From then on, only one probe (a single request) is sent at a time, at growing intervals. During an outage, a fault
-//! does not use up a try of its row. The first answer ends an outage. In this way, an outage costs only a few requests
-//! per minute, even if the window is large, and rows keep their tries. If the endpoint fails again within a minute
-//! after an outage, fewer faults are enough: three, plus one more per answer since the outage. With this rule, an
-//! endpoint that answers one request in ten is treated as failing. An endpoint that answers every second request is
+//! After eight faults with no answer between them, the program assumes that the endpoint, and not the rows, causes the
+//! faults. From then on, only one probe (a single request) is sent at a time, at growing intervals. During an outage, a
+//! fault does not use up a try of its row. The first answer ends an outage. In this way, an outage costs only a few
+//! requests per minute, even if the window is large, and rows keep their tries. If the endpoint fails again within a
+//! minute after an outage, fewer faults are enough: three, plus one more per answer since the outage. With this rule,
+//! an endpoint that answers one request in ten is treated as failing. An endpoint that answers every second request is
 //! treated as working.
 
 use std::time::Duration;
@@ -155,7 +155,8 @@ impl Health {
         self.failing_since().map(|since| now.since(since))
     }
 
-    /// Returns how long the endpoint is allowed to fail before the run gives it up. The result is at most `most`.
+    /// Returns how long the endpoint is allowed to fail before the run gives up the endpoint. The result is at most
+    /// `most`.
     pub(crate) fn patience(&self, most: Duration) -> Duration {
         if self.was_reached { most } else { NEVER_REACHED.min(most) }
     }

@@ -4,7 +4,7 @@
 /// The program judges whether the cache works after this many answers. Only answers that should have read from the
 /// cache are counted.
 const ENOUGH: u32 = 20;
-/// The number of answers that are enough to judge the cache if none of them has read from it.
+/// The number of answers that are enough to judge the cache if none of these answers has read from the cache.
 const ENOUGH_WITHOUT_A_HIT: u32 = 8;
 
 /// What is known about an endpoint's prompt cache.
@@ -73,8 +73,9 @@ impl Marking {
     }
 
     /// Records that the server rejected a request with cache marks, and answered it without them. The endpoint gets no
-    /// more marks in two cases: it has never accepted marks, or it has accepted marks on the prefixes of this request
-    /// before (`are_known`). If the endpoint accepts other marks, only the prefixes of this request get no more marks.
+    /// more marks in two cases: it has never accepted marks, or it has previously accepted marks on the prefixes of
+    /// this request (`are_known`). If the endpoint accepts other marks, only the prefixes of this request get no more
+    /// marks.
     pub(in crate::scheduler) fn on_refused(&mut self, are_known: bool) -> RefusedMarks {
         let is_told = std::mem::replace(&mut self.is_refusal_told, true);
         match self.support {

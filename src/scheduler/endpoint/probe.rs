@@ -15,7 +15,7 @@ const INPUT_TOKENS: u32 = 20;
 /// What is known about the canary of an endpoint.
 #[derive(Debug, Default)]
 pub(crate) struct CanaryState {
-    /// The request of the canary, with the pool of the row that it is sent for; `None` until a row has failed.
+    /// The request of the canary, with the pool of the row for which the canary is sent; `None` until a row has failed.
     pub(crate) ask: Option<(usize, Ask)>,
     /// No canary is sent before this instant, because its pool has no room.
     pub(crate) not_before: Instant,

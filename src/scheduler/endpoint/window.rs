@@ -7,9 +7,9 @@
 //! only as long as throughput grows with it. If more than a fifth of the answers report an overload, the window is cut,
 //! at most once in a round trip. Within a minute after a cut, the window returns to nine tenths of its last good size.
 //! A run can meet an overload before any size was found to be large enough or too large. In this case, after eight
-//! answered requests in a row, the window grows again as it did before the cut. The server can reject a request because
-//! too many requests are in flight. After this refusal, the window is at most the number of other requests in flight,
-//! because the server has accepted those ([`Cap`]).
+//! consecutive answered requests, the window grows again as it did before the cut. The server can reject a request
+//! because too many requests are in flight. After this refusal, the window is at most the number of other requests in
+//! flight, because the server has accepted those ([`Cap`]).
 //!
 //! A running sum shows whether more than a fifth of the answers report an overload. An overload adds four to the sum,
 //! and an answer without an overload subtracts one. The sum never falls below zero. If fewer than a fifth of the
@@ -19,8 +19,8 @@
 //! report an overload at random, there is one cut in tens of thousands of answers.
 //!
 //! Rejected:
-//! - A window with the size of the measured rate times the measured latency reacts too late when the rate or the
-//!   latency changes. Such a computed window also shrinks when the server would accept a burst of requests.
+//! - A window whose size is the measured rate times the measured latency. Such a window reacts too late when the rate
+//!   or the latency changes. It also shrinks when the server would accept a burst of requests.
 //! - The share of overloads in the last 20 answers is too inexact to be a reason for a cut. If 10 % of all answers
 //!   report an overload at random, the share is above a fifth in one of 25 samples. In runs with harmless overload at
 //!   random, the window was too small most of the time. Such runs took 1.19 to 1.44 times the shortest possible time.
@@ -46,7 +46,7 @@ const FIRST_GROWTH: usize = 3;
 const GROWTH: usize = 1;
 /// The part of the window's size that remains after a cut.
 const CUT: f64 = 0.7;
-/// If the window is cut before any good size is known, it grows again after `CALM` answers in a row without an
+/// If the window is cut before any good size is known, it grows again after `CALM` consecutive answers without an
 /// overload. If the window is larger than `CALM`, the number of these answers is the size of the window.
 const CALM: usize = 8;
 /// How long the window takes after a cut to return to nine tenths of its last good size.
