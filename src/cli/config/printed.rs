@@ -95,7 +95,7 @@ fn of_json(from: &str, text: &str, now: Timestamp) -> Result<Printed> {
     Ok(Printed { key, life: life.transpose()? })
 }
 
-/// Returns how long the key can be used, from the value of the member `name`.
+/// Reads the value of the member `name`, and returns how long the key can be used.
 fn life(name: &str, value: &Value, now: Timestamp) -> Result<Duration> {
     let number = match value {
         Value::Number(number) => number.as_i64().or_else(|| number.as_f64().map(|seconds| seconds as i64)),

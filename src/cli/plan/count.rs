@@ -19,7 +19,7 @@ use crate::provider::{Provider, Reply};
 use crate::report::text::{escape, shorten};
 use crate::transport::{Exchange, Transport};
 
-/// A row is given up after this number of tries that failed because of the server. A request that the server rejects
+/// When this number of tries has failed because of the server, the row is given up. A request that the server rejects
 /// because of a limit does not count.
 const TRIES: u32 = 4;
 /// How many columns of a server's message are shown at most.
