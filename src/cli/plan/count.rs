@@ -20,7 +20,7 @@ use crate::report::text::{escape, shorten};
 use crate::transport::{Exchange, Transport};
 
 /// When this number of tries has failed because of the server, the row is given up. A request that the server rejects
-/// because of a limit does not count.
+/// because of a limit is not counted as a try.
 const TRIES: u32 = 4;
 /// How many columns of a server's message are shown at most.
 const LONGEST_FAULT: usize = 80;

@@ -16,8 +16,8 @@ impl NewRun<'_> {
             return;
         }
         let of_results = |verb: &str| self.commands.batches(verb, results);
-        // After the command `collect`, the same command would find no rows. A repeated command would also find no rows
-        // if the rows came from a pipe. In both cases, the message shows `batches collect` instead.
+        // If the user's command was `collect`, or if the rows came from a pipe, the repeated command would find no
+        // rows. In both cases, the message shows `batches collect` instead.
         let collect = match self.is_collecting || self.config.inputs.contains(&InputArg::Stdin) {
             true => format!("{} --wait", of_results("collect")),
             false => self.commands.collect(),
