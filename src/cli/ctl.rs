@@ -157,8 +157,8 @@ impl Call<'_> {
     fn answer_to(&self, request: &Request) -> Result<Option<Answer>> {
         let until = Instant::now() + PATIENCE;
         loop {
-            // First, the program checks whether the run has ended; only then does it read the answer, because the run
-            // may answer just before it ends.
+            // The order matters: first, the program checks whether the run has ended, and then it reads the answer. The
+            // run may answer just before it ends.
             let has_ended = self.check_in_progress();
             if let Some(answer) = self.caller.answer(&request.id) {
                 return Ok(Some(answer));

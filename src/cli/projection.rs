@@ -136,7 +136,7 @@ impl Projection {
         }
     }
 
-    /// Returns the facts about the output that a run records, so that `resume` can make the output again.
+    /// Returns the facts that a run records about its output, so that `resume` can make the output again.
     pub(crate) fn recorded(&self) -> Option<RecordedOutput> {
         let Target::File(path) = &self.target else { return None };
         let name = path.file_name()?.to_str()?.to_owned();

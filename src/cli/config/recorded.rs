@@ -162,8 +162,8 @@ const MOST_BYTES: usize = 256;
 /// The highest number of texts in a list. `resume` rejects longer lists.
 const MOST_TEXTS: usize = 100;
 
-/// The settings that decide how rows are read and which requests are made from them. The command `results` needs the
-/// settings about rows to recognize rows without a label.
+/// The settings that decide how rows are read and which requests are made from these rows. The command `results` needs
+/// the settings about rows to recognize rows without a label.
 const ROWS: [Recorded; 10] = [
     Recorded { name: "format", of: |config| Some(config.source.format.name().into()), texts: long_text, kind: TEXT },
     Recorded {
@@ -220,7 +220,7 @@ const ROWS: [Recorded; 10] = [
     BETA,
 ];
 
-/// The recorded settings of an output, such as a CSV file, that is made from the results.
+/// The recorded settings of an output that is made from the results, such as a CSV file.
 const OUTPUT: [Recorded; 5] = [
     Recorded { name: "output-format", of: |_| None, texts: text, kind: TEXT },
     Recorded { name: "fields", of: |_| None, texts: long_list, kind: "a list of texts" },
