@@ -63,8 +63,8 @@ impl Projection {
         Ok((!is_plain).then_some(Self { target, request }))
     }
 
-    /// Returns the path of the results file of a run with this projection. Returns `None` if the path is the same as
-    /// without the projection.
+    /// Returns the path of the results file of a run with this projection. Returns `None` if the projection does not
+    /// change the path.
     pub(crate) fn results(&self, config: &Config, run: &str) -> Option<PathBuf> {
         match (&self.target, &config.output) {
             (Target::File(path), Some(_)) => Some(with_suffix(path, RESULTS)),

@@ -52,7 +52,7 @@ struct Members {
 /// Reads the key from the output of a command or server. In messages, `from` is the name of the command or server.
 ///
 /// # Errors
-/// Fails if the output has no key, two different keys or a key that has expired, or if the JSON can't be read.
+/// Fails if the JSON can't be read, or if the output has no key, two different keys or an expired key.
 pub(super) fn printed(from: &str, output: &[u8], now: Timestamp) -> Result<Printed> {
     let text = std::str::from_utf8(output).map_err(|_| anyhow!("{from} printed no text"))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim();

@@ -26,7 +26,7 @@ const TRIES: u32 = 4;
 const LONGEST_FAULT: usize = 80;
 /// The highest number of bytes in a response.
 const MOST_BYTES: usize = 1 << 20;
-/// The rate limit of the lowest tier, in requests per minute, which is used if no other limit is known.
+/// The rate limit if no other limit is known, in requests per minute: the limit of the lowest tier.
 const LEAST_RPM: u32 = 100;
 
 /// How many tokens each counted row has, according to the API.
