@@ -1,5 +1,5 @@
-//! Makes the notes about answers that are printed before a run: how a schema is sent, and how many extra requests the
-//! rules for answers can cause.
+//! Makes notes to print before a run: how a schema is sent, and how many extra requests the rules for answers can
+//! cause.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ use crate::report::text::{escape, plural};
 /// A note lists at most this number of models, and at most this number of schema changes.
 const MOST: usize = 2;
 
-/// Returns the notes about answers that are printed before a run: at most three. `params` are the parameters of all
-/// rows (`--param`).
+/// Returns at most three notes about answers, to print before the run. `params` are the parameters of all rows
+/// (`--param`).
 pub(super) fn notes<'m>(
     config: &AnswerConfig,
     params: &Params,

@@ -8,7 +8,7 @@ const MOST_ENTRIES: usize = 20_000;
 const DEEPEST: usize = 4;
 
 /// Returns the folders with this extension that are in `below`, at any level. The search stops after a fixed number of
-/// files and folders, and at a fixed depth. It does not enter hidden folders or links.
+/// files and folders, and at a fixed depth. The search does not enter hidden folders or links.
 pub(super) fn folders_below(below: &Path, extension: &str) -> Vec<PathBuf> {
     let (mut found, mut looked_at) = (Vec::new(), 0);
     let mut folders = vec![(below.to_owned(), 0)];

@@ -8,8 +8,8 @@ use crate::plan::{CachePlan, Load, Unmarked, UnmarkedReason};
 use crate::report::text::{count, escape, plural};
 use crate::runner::input::Survey;
 
-/// Returns the notes about the prompt cache that are printed before a run. If no request gets a cache mark, there is a
-/// note only if the user chose a lifetime.
+/// Returns notes about the prompt cache, to print before the run. If no request gets a cache mark, there is a note only
+/// if the user chose a lifetime.
 pub(super) fn notes(survey: &Survey, setting: PromptCache, real_input: f64, catalog: &Catalog) -> Vec<String> {
     let (caching, load) = (&survey.caching, &survey.load);
     let is_asked = matches!(setting, PromptCache::FiveMinutes | PromptCache::Hour);
@@ -75,8 +75,8 @@ pub(super) fn uncertain_words(caching: &CachePlan, load: &Load, catalog: &Catalo
     ))
 }
 
-/// Says how many tokens a prefix must have before a model caches it, for example `claude-haiku-4-5 caches from 4,096,
-/// claude-haiku-5-5 from 512`.
+/// Says how many tokens a prefix must have before a model caches the prefix, for example `claude-haiku-4-5 caches from
+/// 4,096, claude-haiku-5-5 from 512`.
 fn minimum_words(left: &Unmarked, load: &Load, catalog: &Catalog) -> String {
     let name = model_of(left, load).unwrap_or("the model");
     if catalog.model(name).is_none() {

@@ -52,8 +52,8 @@ pub(crate) fn catalog(config: &Config) -> Result<Arc<Catalog>> {
     catalog_with(&config.provider, file.or_else(|| own_prices(&config.provider)))
 }
 
-/// Returns the catalog of a provider after the first. The prices in the provider's table have priority over the prices
-/// of `--prices`.
+/// Returns the catalog of a provider that is not the first. The prices in the provider's table have priority over the
+/// prices of `--prices`.
 pub(crate) fn catalog_of(config: &Config, provider: &ProviderConfig) -> Result<Arc<Catalog>> {
     let file = config.prices.as_ref().map(|file| (file, "--prices".to_owned()));
     catalog_with(provider, own_prices(provider).or(file))

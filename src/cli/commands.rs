@@ -148,8 +148,8 @@ impl Commands {
         self.resume_with(paths, only, None)
     }
 
-    /// Returns the command that retries the rows in the error log whose answers were truncated, with `max_tokens` as
-    /// the new limit.
+    /// Returns the command that retries the rows with truncated answers in the error log, with `max_tokens` as the new
+    /// limit.
     pub(crate) fn resume_longer(&self, paths: &RunPaths, max_tokens: u32) -> PrintedCommand {
         self.resume_with(paths, Some(ErrorClass::Truncated.name()), Some(max_tokens))
     }

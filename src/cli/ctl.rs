@@ -111,13 +111,13 @@ impl Call<'_> {
         if self.caller.is_in_progress()? != Some(false) {
             return Ok(());
         }
-        // A run removes its process id from the run folder when it ends.
+        // At its end, a run removes its process id from the run folder.
         let how = if matches!(self.caller.process(), Ok(None)) { "it has ended" } else { "it was killed" };
         bail!("{}: not running: {how}; if rows are left, run the same command again", self.run)
     }
 
-    /// Returns the process id that the run has written into the run folder. Waits for the id, because a run writes it
-    /// only after it has read its input.
+    /// Returns the process id that the run has written into the run folder. Waits for the id, because a run first reads
+    /// its input, and only then writes the id.
     fn process(&self) -> Result<String> {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -157,8 +157,8 @@ impl Call<'_> {
     fn answer_to(&self, request: &Request) -> Result<Option<Answer>> {
         let until = Instant::now() + PATIENCE;
         loop {
-            // First, the program checks whether the run has ended; only then does it read the answer, because the run
-            // may answer just before it ends.
+            // The order matters: first, the program checks whether the run has ended, and then it reads the answer. The
+            // run may answer just before it ends.
             let has_ended = self.check_in_progress();
             if let Some(answer) = self.caller.answer(&request.id) {
                 return Ok(Some(answer));

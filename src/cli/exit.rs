@@ -34,7 +34,7 @@ pub(crate) struct Interrupted(pub i32);
 pub enum Exit {
     /// Every row is answered. For the exit code, truncated answers and refusals count as answers.
     Done,
-    /// The program failed because of a bug in it.
+    /// The program failed because it has a bug.
     Internal,
     /// The usage, the configuration or the input contains a mistake. Usually, nothing was sent. But if an input could
     /// not be read to its end, the rows before that point were sent.

@@ -63,8 +63,8 @@ impl Projection {
         Ok((!is_plain).then_some(Self { target, request }))
     }
 
-    /// Returns the path of the results file of a run with this projection. Returns `None` if the path is the same as
-    /// without the projection.
+    /// Returns the path of the results file of a run with this projection. Returns `None` if the projection does not
+    /// change the path.
     pub(crate) fn results(&self, config: &Config, run: &str) -> Option<PathBuf> {
         match (&self.target, &config.output) {
             (Target::File(path), Some(_)) => Some(with_suffix(path, RESULTS)),
@@ -136,7 +136,7 @@ impl Projection {
         }
     }
 
-    /// Returns the facts about the output that a run records, so that `resume` can make the output again.
+    /// Returns the facts that a run records about its output, so that `resume` can make the output again.
     pub(crate) fn recorded(&self) -> Option<RecordedOutput> {
         let Target::File(path) = &self.target else { return None };
         let name = path.file_name()?.to_str()?.to_owned();

@@ -85,8 +85,8 @@ pub(super) fn read_stored(
     Ok((stored, notes))
 }
 
-/// If no other inputs are named, uses paths after `--reuse` as the inputs. `--reuse` takes all paths that follow it.
-/// The files without answers at the end of the list become the inputs.
+/// If no other inputs are named, takes the inputs from the paths after `--reuse`. `--reuse` takes all paths that follow
+/// it. The files without answers at the end of the list become the inputs.
 pub(super) fn with_inputs(args: &RunArgs) -> RunArgs {
     let mut args = args.clone();
     let disk = RealDisk::new(Owners::Any);

@@ -88,7 +88,7 @@ pub(crate) fn progress() -> Box<dyn Write + Send> {
 
 /// Returns the width of the log or terminal to which progress is written; `None` if it is not known. For a log, the
 /// variable `COLUMNS` sets the width. On a terminal, the last column stays free, because some terminals wrap a line
-/// that fills it.
+/// that fills this column.
 pub(crate) fn log_columns() -> Option<usize> {
     let named = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     terminal_width().map(|columns| columns.saturating_sub(1)).or(named)

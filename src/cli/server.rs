@@ -65,7 +65,7 @@ pub(crate) struct Response {
     pub(crate) body: Bytes,
 }
 
-/// Returns the origin (the server) of the answers of a run with these settings, in the form in which runs record it.
+/// Returns the origin (the server) of the answers of a run with these settings, in the form that runs record.
 ///
 /// # Errors
 /// Fails if the settings of the first provider are not complete.
@@ -73,7 +73,7 @@ pub(crate) fn origin(config: &Config) -> Result<String> {
     origin_of(&config.provider, config)
 }
 
-/// Returns the origin of the answers of a provider, in the form in which runs record it.
+/// Returns the origin of the answers of a provider, in the form that runs record.
 ///
 /// # Errors
 /// Fails in the same cases as [`origin`].

@@ -47,9 +47,9 @@ fn again(class: ErrorClass) -> &'static str {
     }
 }
 
-/// Returns two hints for a row whose answer was not accepted. The first hint is for a row that another request may
-/// still help. The second hint is for all other rows. The answer is in the same line as the hint. Returns `None` for
-/// classes of failures without an answer.
+/// Returns two hints for a row whose answer was not accepted. The first hint is for a row that may still succeed with
+/// one more request. The second hint is for all other rows. The answer is in the same line as the hint. Returns `None`
+/// for classes of failures without an answer.
 fn after_answer(class: ErrorClass) -> Option<(&'static str, &'static str)> {
     match class {
         ErrorClass::Truncated => Some((

@@ -197,7 +197,7 @@ pub(crate) fn write_usd(money: Money, out: &mut Vec<u8>) {
 /// text.
 ///
 /// Digits after the twelfth decimal place (one pico-dollar) are dropped. Amounts with an exponent are accepted too,
-/// because other tools may write them. They are rounded to the nearest pico-dollar.
+/// because other tools may write them. Such amounts are rounded to the nearest pico-dollar.
 pub(crate) fn parse_usd(text: &str) -> Option<Money> {
     let text = text.trim();
     if text.contains(['e', 'E']) {

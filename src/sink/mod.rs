@@ -41,14 +41,14 @@ pub enum Log {
     Errors,
 }
 
-/// The length, in bytes, from which an answer is not copied into its line. The writer then inserts the answer when it
+/// An answer of at least this length, in bytes, is not copied into its line. The writer then inserts the answer when it
 /// writes the line.
 pub(crate) const LONG_BYTES: usize = 1 << 20;
 
 /// Appends the line of an answer, but without the message. Returns the position in `out` where the message belongs.
 ///
-/// If the caller inserts the message there, the line is the same as from [`outcome_line`], because a message never
-/// contains a line break.
+/// If the caller inserts the message there, the line is the same as the line that [`outcome_line`] makes, because a
+/// message never contains a line break.
 pub fn line_around(outcome: &Outcome, message: &Message, context: &RecordContext, out: &mut Vec<u8>) -> usize {
     result::line_around(outcome, message, context, out)
 }

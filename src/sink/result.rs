@@ -104,8 +104,8 @@ fn members_of_row(meta: &mut Object<'_>, job: &Job, context: &RecordContext) {
     }
 }
 
-/// Writes the members of `meta` for a row that took its answer from another line. Names and order are the same as for a
-/// row that was sent.
+/// Writes the members of `meta` for a row that took its answer from another line. The names and the order of the
+/// members are the same as for a row that was sent.
 fn members_of_taken(meta: &mut Object<'_>, taken: &Taken, at: Instant, context: &RecordContext) {
     let Taken { job, answer, from } = taken;
     members_of_row(meta, job, context);

@@ -67,7 +67,7 @@ pub(super) fn write_asked(object: &mut Object<'_>, outcome: &Outcome, next: Opti
 
 /// Returns the attempts that are listed in `steps`.
 fn steps(attempts: &[AttemptRecord]) -> Vec<&AttemptRecord> {
-    // If an earlier version of the program sent a request, its provider is not known and the name is empty.
+    // If an earlier version of the program sent a request, the provider is not known, so the provider's name is empty.
     let known = attempts.iter().map(|attempt| &attempt.provider).filter(|provider| !provider.is_empty());
     let has_moved = known.clone().zip(known.skip(1)).any(|(one, next)| one != next);
     let is_last_there = |at: usize| attempts.get(at + 1).is_none_or(|next| next.provider != attempts[at].provider);

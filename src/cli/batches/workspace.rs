@@ -21,7 +21,7 @@ use crate::provider::{Batch, BatchApi, BatchCall, BatchPage};
 use crate::report::text::escape;
 use crate::transport::WireError;
 
-/// How many pages of the batch list are read at most: enough for a million batches.
+/// The highest number of pages that are read from the batch list: enough for a million batches.
 const MOST_PAGES: usize = 1_000;
 
 /// A connection to the API for the batches of a workspace. The key decides which workspace is used.

@@ -16,7 +16,7 @@ pub(super) fn script(shell: Shell) -> String {
     match shell {
         Shell::Bash => bash(&generated(shells::Bash)),
         Shell::Zsh => asked(&without_hidden(&generated(shells::Zsh)), "$(", ")"),
-        // fish runs a command in parentheses when it completes a word, even if the parentheses are inside of quotes.
+        // When the shell fish completes a word, it runs commands in parentheses, even inside of quotes.
         Shell::Fish => {
             asked(&(without_hidden(&generated(shells::Fish)) + &arguments_of_fish(&command(), &[])), "(", ")")
         }

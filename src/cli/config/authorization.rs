@@ -2,8 +2,8 @@
 //!
 //! The first key is fetched before a request is sent and before a file is changed. So a missing login, a failing
 //! command or an empty variable stops the program at once. A key from a command, from AWS or from Google is renewed
-//! before it expires, and when a server rejects it. [`transport`](crate::transport) decides when a new key is needed;
-//! this module fetches the new key.
+//! before the key expires, and also after a server has rejected the key. [`transport`](crate::transport) decides when a
+//! new key is needed; this module fetches the new key.
 
 use std::fmt;
 use std::sync::Arc;

@@ -155,7 +155,7 @@ fn read(path: PathBuf, patience: Duration) -> Result<(Zeroizing<Vec<u8>>, Metada
 
 fn read_now(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Metadata)> {
     let file = File::open(path)?;
-    // The metadata is read from the opened file, because another file may have replaced it at the path.
+    // The metadata is read from the opened file, because the file at the path may have been replaced.
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         bail!("it is a folder; name the file in it");

@@ -19,8 +19,8 @@ use crate::scheduler::StreamMode;
 use crate::source::InputFormat;
 use crate::watch::notices::NoticeForm;
 
-/// `--max-retries`. If 13 % of requests fail at random, 371 of ten million rows would fail with 5 retries, and fewer
-/// than one row with 8 retries.
+/// `--max-retries`. If 13 % of requests fail at random, 5 retries would leave 371 failed rows of ten million, and 8
+/// retries would leave fewer than one.
 pub(super) const MAX_RETRIES: u32 = 8;
 /// `--retry-for`.
 pub(super) const RETRY_FOR: Duration = Duration::from_secs(30 * 60);

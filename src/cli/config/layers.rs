@@ -106,7 +106,7 @@ pub(crate) struct FilePlace {
 }
 
 /// Returns the configuration files that the program looks for, without reading them. A setting in a file overrides the
-/// same setting in the files after it.
+/// same setting in later files of the list.
 ///
 /// # Errors
 /// Fails if an environment variable of a setting has a wrong value.

@@ -52,7 +52,7 @@ struct Members {
 /// Reads the key from the output of a command or server. In messages, `from` is the name of the command or server.
 ///
 /// # Errors
-/// Fails if the output has no key, two different keys or a key that has expired, or if the JSON can't be read.
+/// Fails if the JSON can't be read, or if the output has no key, two different keys or an expired key.
 pub(super) fn printed(from: &str, output: &[u8], now: Timestamp) -> Result<Printed> {
     let text = std::str::from_utf8(output).map_err(|_| anyhow!("{from} printed no text"))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
@@ -95,7 +95,7 @@ fn of_json(from: &str, text: &str, now: Timestamp) -> Result<Printed> {
     Ok(Printed { key, life: life.transpose()? })
 }
 
-/// Returns how long the key can be used, from the value of the member `name`.
+/// Reads the value of the member `name`, and returns how long the key can be used.
 fn life(name: &str, value: &Value, now: Timestamp) -> Result<Duration> {
     let number = match value {
         Value::Number(number) => number.as_i64().or_else(|| number.as_f64().map(|seconds| seconds as i64)),

@@ -2,8 +2,8 @@
 //!
 //! A provider is a preset (`catalog/providers.toml`), a table `[providers.NAME]` of the user's configuration, or a
 //! preset that a table changes. A setting in a table has priority over a variable of the platform, because the table is
-//! about this one provider. The flags `--base-url` and `--header` and the key flags apply to the first provider. In a
-//! file, `base-url`, `header` and the key settings apply to the provider `anthropic`. `ANTHROPIC_BASE_URL` and the key
+//! about this one provider. `--base-url`, `--header` and the flags for the key apply to the first provider. In a file,
+//! `base-url`, `header` and the key settings apply to the provider `anthropic`. `ANTHROPIC_BASE_URL` and the key
 //! variables also apply to the provider `anthropic`.
 //!
 //! `table.rs` reads the tables, and `values.rs` reads the values in the tables. `known.rs` finds a provider by its
@@ -47,7 +47,7 @@ pub struct ProviderConfig {
     pub name: Arc<str>,
     /// Its kind.
     pub kind: ProviderKind,
-    /// The address of the provider; `None` for the Claude API, and if the address is not known.
+    /// The address of the provider; `None` for the Claude API, or if the address is not known.
     pub base_url: Option<BaseUrl>,
     /// The settings that are missing, in words: "a region: set AWS_REGION, or …". Requests can be sent only if no
     /// setting is missing.
@@ -58,7 +58,7 @@ pub struct ProviderConfig {
     pub key_ways: String,
     /// The variables with the keys of all providers. A command that prints a key does not get the variables with keys.
     pub key_variables: Arc<[String]>,
-    /// How long a key is used if the command that printed it does not say when it expires; `None` for the whole run.
+    /// How long a key is used if its command does not say when the key expires; `None` for the whole run.
     pub key_ttl: Option<Duration>,
     /// The header in which the key is sent; `None` if the source of the key decides.
     pub auth: Option<AuthStyle>,

@@ -1,13 +1,13 @@
 //! The settings that a run records in its folder, and that `resume` uses again.
 //!
 //! One table (`TABLE`) lists the settings that are recorded and used again, so `resume` uses only settings that were
-//! recorded. The table contains settings that change requests or decide how fast they are sent. The run folder may come
-//! from another person, so the table contains no setting that could redirect requests, authorize something, run a
-//! program or spend money. Every other setting in a manifest is an error, and the message names it. The program does
-//! not ignore an unexpected setting, because somebody must have added it by hand. The setting `lane` is in the table,
-//! because batches can only make rows cheaper. A run with batches says at its start that the API stores the rows. The
-//! rules for answers are in the table, because they can cause only a few extra requests per row. The rows of an error
-//! log can cost more than that.
+//! recorded. The table contains settings that change requests or their pace. The run folder may come from another
+//! person, so the table contains no setting that could redirect requests, authorize something, run a program or spend
+//! money. Every other setting in a manifest is an error, and the message names it. The program does not ignore an
+//! unexpected setting, because somebody must have added it by hand. The setting `lane` is in the table, because batches
+//! can only make rows cheaper. A run with batches says at its start that the API stores the rows. The rules for answers
+//! are in the table, because they can cause only a few extra requests per row. The rows of an error log can cost more
+//! than that.
 //!
 //! Of providers, only the names are recorded: their addresses and keys come from presets and from this user's own
 //! configuration. So another person's run folder can choose only among the providers that this user has set up. A run
@@ -162,8 +162,8 @@ const MOST_BYTES: usize = 256;
 /// The highest number of texts in a list. `resume` rejects longer lists.
 const MOST_TEXTS: usize = 100;
 
-/// The settings that decide how rows are read and which requests are made from them. The command `results` needs the
-/// settings about rows to recognize rows without a label.
+/// The settings that decide how rows are read and which requests are made from these rows. The command `results` needs
+/// the settings about rows to recognize rows without a label.
 const ROWS: [Recorded; 10] = [
     Recorded { name: "format", of: |config| Some(config.source.format.name().into()), texts: long_text, kind: TEXT },
     Recorded {
@@ -220,7 +220,7 @@ const ROWS: [Recorded; 10] = [
     BETA,
 ];
 
-/// The recorded settings of an output, such as a CSV file, that is made from the results.
+/// The recorded settings of an output that is made from the results, such as a CSV file.
 const OUTPUT: [Recorded; 5] = [
     Recorded { name: "output-format", of: |_| None, texts: text, kind: TEXT },
     Recorded { name: "fields", of: |_| None, texts: long_list, kind: "a list of texts" },

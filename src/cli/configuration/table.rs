@@ -39,7 +39,7 @@ pub(super) fn table(shown: &Shown, args: &ShowConfigArgs, columns: usize, world:
     text
 }
 
-/// Returns the lines about one setting: the value that the run uses, and the values that it overrides.
+/// Returns the lines about one setting: the value that the run uses, and the overridden values.
 fn rows(setting: &Setting, columns: usize, home: &str) -> Vec<String> {
     let name = &setting.name;
     let Some((first, others)) = setting.layers.split_first() else {

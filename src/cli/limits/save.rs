@@ -30,7 +30,7 @@ pub(super) struct Profile {
     name: String,
     /// The configuration file, which need not exist.
     file: PathBuf,
-    /// Whether a file that other users may have written can be changed.
+    /// Whether the program can change a file that other users may have written.
     owners: Owners,
 }
 

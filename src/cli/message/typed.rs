@@ -1,4 +1,4 @@
-//! Protects texts that the user typed while a message is split into lines.
+//! While a message is split into lines, protects the texts that the user typed.
 //!
 //! In a typed text, some characters could cause or prevent a split. During the split, control characters replace these
 //! characters. The message contains no other control characters, because they were escaped before.

@@ -11,7 +11,7 @@ use super::{Fit, Plan};
 const WORTH_A_WORD: f64 = 0.3;
 /// A change is recommended only if it saves at least this share of the time or cost.
 const WORTH_IT: f64 = 0.25;
-/// Runs below this number of seconds need no advice about their time.
+/// Runs that take less than this number of seconds need no advice about their time.
 const SHORT: u64 = 60;
 
 /// Returns advice about a plan, the most important first. If there are rows to send, the list is never empty.

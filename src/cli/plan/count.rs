@@ -19,14 +19,14 @@ use crate::provider::{Provider, Reply};
 use crate::report::text::{escape, shorten};
 use crate::transport::{Exchange, Transport};
 
-/// A row is given up after this number of tries that failed because of the server. A request that the server rejects
-/// because of a limit does not count.
+/// When this number of tries has failed because of the server, the row is given up. A request that the server rejects
+/// because of a limit is not counted as a try.
 const TRIES: u32 = 4;
 /// How many columns of a server's message are shown at most.
 const LONGEST_FAULT: usize = 80;
 /// The highest number of bytes in a response.
 const MOST_BYTES: usize = 1 << 20;
-/// The rate limit of the lowest tier, in requests per minute, which is used if no other limit is known.
+/// The rate limit if no other limit is known, in requests per minute: the limit of the lowest tier.
 const LEAST_RPM: u32 = 100;
 
 /// How many tokens each counted row has, according to the API.

@@ -28,8 +28,8 @@ struct Document {
     /// The cost of the run; `null` if no row has a price.
     cost_usd: Option<Cost>,
     spent_usd: f64,
-    /// The highest cost of the answers in flight, which are paid for twice if the run is killed; `null` if it is not
-    /// known.
+    /// The highest cost of the answers in flight, which are paid for twice if the run is killed; `null` if the cost is
+    /// not known.
     paid_twice_usd: Option<f64>,
     time_s: Interval<f64>,
     ends_at: Interval<Timestamp>,

@@ -19,8 +19,9 @@ pub(super) struct Step {
     /// How many requests a day the current limits must block before the step is worth its price; `None` if this is not
     /// known, or if the step needs no deposit.
     ///
-    /// Each blocked request counts as the mean cost of a row. The step is worth its price if the requests that are
-    /// blocked in 30 days would cost at least the additional deposit. The deposit is not lost: it becomes credit.
+    /// The cost of each blocked request is taken as the mean cost of a row. The step is worth its price if the requests
+    /// that are blocked in 30 days would cost at least the additional deposit. The deposit is not lost: it becomes
+    /// credit.
     pub(super) break_even_a_day: Option<f64>,
 }
 

@@ -34,7 +34,7 @@ use crate::plan::{CachePlan, Load};
 /// The settings of `plan` that a run does not have.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Asked {
-    /// The paths of results of earlier runs, from which the plan learns.
+    /// The paths of earlier runs' results; the plan learns from these results.
     pub(super) history: Vec<PathBuf>,
     /// The number of rows whose tokens the API counts.
     pub(super) count_tokens: usize,

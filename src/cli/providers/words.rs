@@ -88,7 +88,7 @@ pub(in crate::cli) fn source_words(source: &KeySource) -> String {
     }
 }
 
-/// Returns how the provider's model names differ from the names in rows; `None` if they are the same.
+/// Returns how the provider's model names differ from the names in rows; `None` if there is no difference.
 fn models(config: &ProviderConfig) -> Option<String> {
     let rules = &config.rules;
     let theirs = rules.model(EXAMPLE);

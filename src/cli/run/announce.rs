@@ -151,8 +151,8 @@ impl NewRun<'_> {
 
     fn substituted(&self, survey: &Survey, catalog: &Catalog) -> Vec<(String, RateLimits)> {
         let limits = |model: &str| catalog.limits(self.config.tier, &catalog.class_of(model));
-        // Unknown models are left out, because the warning about an unknown model also says that it has no published
-        // limits.
+        // Unknown models are left out, because the warning about an unknown model also says that the model has no
+        // published limits.
         let known = survey.models.keys().filter(|model| UnknownModel::find(catalog, model).is_none());
         let models = known.map(|model| (model.to_string(), limits(model)));
         models.filter(|(_, limits)| limits.substituted).map(|(model, limits)| (model, limits.limits)).collect()

@@ -109,7 +109,7 @@ impl NewRun<'_> {
         }
         let Earlier { known, .. } = earlier;
         let known = Box::new(move |row: RowId, identity: &Identity| match known(row, identity) {
-            // Some rows of an open batch can be done, if a run was killed while it was collecting the batch.
+            // Some rows of an open batch may already be done, if a run was killed while it was collecting the batch.
             state @ (RowState::Done | RowState::Rerun(_)) => state,
             _ if rows.contains(&row) => RowState::Submitted,
             state => match names.get(&row.label).filter(|_| *identity == Identity::Named) {

@@ -16,8 +16,8 @@ impl NewRun<'_> {
             return;
         }
         let of_results = |verb: &str| self.commands.batches(verb, results);
-        // After the command `collect`, the user's command would find no rows if it were repeated. The same is true if
-        // the rows came from a pipe. In both cases, the message shows `batches collect` instead.
+        // If the user's command was `collect`, or if the rows came from a pipe, the repeated command would find no
+        // rows. In both cases, the message shows `batches collect` instead.
         let collect = match self.is_collecting || self.config.inputs.contains(&InputArg::Stdin) {
             true => format!("{} --wait", of_results("collect")),
             false => self.commands.collect(),

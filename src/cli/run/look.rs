@@ -83,7 +83,7 @@ impl NewRun<'_> {
         Ok(())
     }
 
-    /// Returns what this run knows about the rows of earlier runs, and how it treats them.
+    /// Returns what this run knows about the rows of earlier runs, and how this run treats these rows.
     pub(super) fn earlier(&self, recovered: &Recovered, catalog: &Arc<Catalog>) -> Earlier {
         let (done, reruns) = (recovered.done.clone(), recovered.reruns.clone());
         // An answered row can be unfinished, if an earlier run with --rerun was interrupted. `resume` continues an

@@ -74,7 +74,7 @@ impl NewRun<'_> {
         })
     }
 
-    /// Shows a notification of the terminal that the run is over, and waits until the last notices are sent.
+    /// Shows a terminal notification that the run is over, and waits until the last notices are sent.
     pub(super) fn end_notices(&self, report: &mut Report) {
         self.ring(report.stats());
         if let Some(outbox) = &self.outbox {
@@ -111,7 +111,7 @@ impl NewRun<'_> {
         runtime.shutdown_background();
     }
 
-    /// Shows the end of a long run as a notification of the terminal.
+    /// Shows a terminal notification at the end of a long run.
     fn ring(&self, stats: &Stats) {
         let is_live = matches!(self.config.progress, ProgressKind::Auto | ProgressKind::Tty);
         let may_ring = is_live && self.config.is_terminal && self.config.verbosity != Verbosity::Quiet && can_redraw();

@@ -1,4 +1,4 @@
-//! Steers a run in progress: changes its settings, or pauses or stops the run.
+//! Steers a run in progress: changes its settings, pauses the run, or stops the run.
 //!
 //! The settings of a run can change for three reasons: the command `ctl`, the signal USR2, and `--schedule`. If a
 //! setting was changed several times, the latest change is used. One thread ([`thread`]) handles all changes, so no

@@ -87,7 +87,7 @@ fn rows_words(state: State, progress: &ShownProgress) -> String {
     parts.join(", ")
 }
 
-/// Returns the lines about a run in progress: the time left, what the run waits for, and its batches.
+/// Returns the lines about a run in progress: the remaining time, what the run waits for, and its batches.
 fn progress_rows(state: State, shown: &Shown) -> Vec<ListRow> {
     if !state.is_in_progress() {
         return Vec::new();

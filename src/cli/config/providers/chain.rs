@@ -180,7 +180,7 @@ fn lane(first: &ProviderConfig, named: &Settings, merged: &Settings) -> Result<L
     }
 }
 
-/// Returns the setting of the prompt cache; it is off if the provider has no prompt cache.
+/// Returns the setting of the prompt cache; this setting is off if the provider has no prompt cache.
 fn prompt_cache(first: &ProviderConfig, named: &Settings, merged: &Settings) -> Result<PromptCache> {
     let setting = merged.money.prompt_cache.unwrap_or_default();
     match (first.features.prompt_cache, named.money.prompt_cache) {

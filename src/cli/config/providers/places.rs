@@ -48,7 +48,7 @@ impl Places {
         (!filled.contains('{')).then_some(filled)
     }
 
-    /// Returns the headers of the preset. A header whose place is not set is left out.
+    /// Returns the headers of the preset. If a place is not set, a header with this place is left out.
     pub(super) fn headers(&self, preset: &Preset) -> Vec<(HeaderName, HeaderValue)> {
         let header = |(name, text): (&String, &String)| {
             let value = HeaderValue::try_from(self.fill(text)?).ok()?;

@@ -93,7 +93,8 @@ pub(crate) fn resolved(found: Found<'_>, flags: Flags<'_>, world: &World) -> Res
     Ok((config, warnings))
 }
 
-/// Returns the address of the provider, and warnings. The address is `None` for the Claude API, and if it is not known.
+/// Returns the address of the provider, and warnings. The address is `None` for the Claude API, or if the address is
+/// not known.
 fn address(
     found: Found<'_>,
     preset: &Preset,

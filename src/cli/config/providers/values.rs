@@ -9,12 +9,13 @@ use crate::cli::args::parsers;
 use crate::domain::{MemberPath, ProviderFeatures, RateLimits};
 use crate::source::nearest;
 
-/// The members of requests that `drop` can't name, because every request needs them or the program sets them itself.
+/// The members of requests that `drop` can't name, because every request needs these members, or because the program
+/// sets them itself.
 const NEEDED: [&str; 4] = ["model", "messages", "max_tokens", "stream"];
 /// The highest factor for prices. A higher factor is certainly a mistake.
 const MOST_FACTOR: f64 = 100.0;
 
-/// Returns a text without the blanks around it, or an error if it is empty.
+/// Returns a text without the blanks around it, or an error if the text is empty.
 pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
     match value.as_str().map(str::trim) {
         Some("") => Err("it is empty".to_owned()),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The highest number of requests in flight before the server first rejects one.
+/// The highest number of requests in flight, as long as the server has rejected no request.
 const AT_ONCE: usize = 8;
 /// The wait after a rejected or failed request, if the server does not say how long to wait.
 const BACKOFF: Duration = Duration::from_secs(1);

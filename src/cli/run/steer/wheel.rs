@@ -33,8 +33,8 @@ pub(super) struct Wheel {
     catalog: Arc<Catalog>,
     /// The number of open files that a request in flight needs.
     files: usize,
-    /// A model in the rows that has no price. The inner `None` means that all models have a price. The outer `None` is
-    /// for a pipe, because its rows are not known.
+    /// A model that occurs in the rows and has no price. The inner `None` means that all models have a price. The outer
+    /// `None` is for a pipe, because its rows are not known.
     unpriced: Option<Option<Arc<str>>>,
     /// The windows of `--schedule` (periods with other settings), and whether each window was open when the thread last
     /// looked at the clock.
