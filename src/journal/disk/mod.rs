@@ -9,8 +9,8 @@
 //! | `failure.rs` | a failed operation, with its path |
 //! | `names.rs`, `reader.rs`, `replace.rs` | make names from a path, read a file, replace a file as a whole |
 //!
-//! The journal uses files only through [`Disk`]. So a simulated disk can truncate, lose, reorder and fail writes. This
-//! module knows nothing about lines or runs.
+//! The journal uses files only through [`Disk`]. So a simulated disk can truncate, lose or reorder writes, or make them
+//! fail. This module knows nothing about lines or runs.
 //!
 //! A disk does not open a file that [`trust`] forbids. The error then contains a [`Refusal`].
 
