@@ -113,7 +113,7 @@ pub struct BatchPage {
     pub last_id: Option<String>,
 }
 
-/// A line of the results of a batch, which says how one of the requests ended.
+/// A result line of a batch; the line says how one of the requests ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchLine<'a> {
     /// The id that this program gave the request when it created the batch.

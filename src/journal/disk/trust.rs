@@ -18,8 +18,8 @@
 //! own. The sticky bit prevents users from removing the files of other users. Other users can still add files to the
 //! folder, but this program does not use files of another user.
 //!
-//! This module is pure: its decision about a file depends only on its arguments, such as what the system reports about
-//! the file.
+//! This module is pure: it gets what the system reports about a file, and decides whether this program is allowed to
+//! use the file.
 
 use std::path::PathBuf;
 
