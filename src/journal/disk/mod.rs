@@ -119,8 +119,8 @@ pub trait DiskFile: Send + Sync {
     /// can still read the file.
     ///
     /// # Errors
-    /// The error that the system reports. A lock of another handle and a file system without locks are not errors: they
-    /// have their own variants of `LockAttempt`.
+    /// The error that the system reports. Two cases are not errors, but variants of `LockAttempt`: another handle has
+    /// the lock, or the file system has no locks.
     fn try_lock(&self) -> io::Result<LockAttempt>;
 
     /// Returns whether `path` leads to this file; symbolic links are followed. Returns false if nothing exists at

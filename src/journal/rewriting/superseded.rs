@@ -89,8 +89,8 @@ impl Superseded {
         })
     }
 
-    /// Returns the record of a line, and the position of its label in `labels`. Returns `None` if its row has only one
-    /// line.
+    /// Returns the record of a line, and the position of its label in `labels`. Returns `None` if the line's row has
+    /// only this line.
     fn find<'l>(&self, line: &'l [u8]) -> Option<(usize, ResultRecord<'l>)> {
         let Parsed::Record(record) = parse_result(line) else { return None };
         let at = self.labels.binary_search(&record.row.label).ok()?;
