@@ -146,7 +146,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// The assumed length, in tokens, of the shortest cached prefix of a model without a published figure. The assumed
+    /// For a model without a published figure: the assumed length of its shortest cached prefix, in tokens. The assumed
     /// figure is the lowest figure of all models. A figure that is too low does no harm: a cache mark (`cache_control`)
     /// on a prefix that is too short costs nothing.
     pub(crate) const UNPUBLISHED_CACHE_MIN_TOKENS: u32 = 512;

@@ -1,4 +1,4 @@
-//! Prices: what tokens cost.
+//! Prices: the cost of tokens.
 
 use crate::domain::{Caching, Lane, Money, Terms, Usage, UsageBound};
 
@@ -55,10 +55,10 @@ impl PriceStep {
     }
 }
 
-/// Returns what tokens cost on `terms`, if they cost `money` on standard terms.
+/// Returns the cost, on `terms`, of tokens that cost `money` on standard terms.
 ///
-/// In a batch, all tokens cost half: input, output, cache writes and cache reads. The higher price of requests that
-/// must run in the United States is halved too. Callers add the full price of web searches to the result, because
+/// In a batch, all tokens cost half: input, output, cache writes and cache reads. Requests that must run in the United
+/// States have a higher price, which is halved too. Callers add the full price of web searches to the result, because
 /// searches are not tokens. The documentation does not say whether searches cost less in a batch. At the full price, a
 /// computed cost can be too high, but an upper bound is never too low.
 ///

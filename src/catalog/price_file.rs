@@ -421,7 +421,7 @@ mod tests {
         parsed.expect_err("the file is broken").to_string()
     }
 
-    /// Replaces `old` by `new` in `ENTRY`, and returns the message of the error that follows.
+    /// Replaces `old` by `new` in `ENTRY`, and returns the message of the error that this causes.
     fn fault_with(old: &str, new: &str) -> String {
         assert!(ENTRY.contains(old), "{old}");
         fault(&ENTRY.replacen(old, new, 1))

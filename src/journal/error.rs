@@ -220,7 +220,7 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("{shown:?}")
 }
 
-/// Returns advice for a provider whose address has changed: how to put its answers into the same results anyway.
+/// Returns advice for a provider whose address has changed: how its answers can still be put into these results.
 fn moved(provider: &str) -> String {
     let name = quoted(provider);
     format!("; to keep answers of both servers in one file, give the second provider another name than {name}")

@@ -192,7 +192,7 @@ impl Journal {
     }
 
     /// Appends the line of a row that is not finished. The row's last answer was not accepted, and the next request for
-    /// it has this `purpose`. A later line of the row replaces this line and contains its charges.
+    /// the row has this `purpose`. A later line of the row replaces this line and contains its charges.
     ///
     /// # Errors
     /// [`JournalError::Disk`] with the failure that stopped the writer.

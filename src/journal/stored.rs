@@ -88,8 +88,8 @@ impl StoredAnswers {
         Ok(index.finish())
     }
 
-    /// Returns whether there is probably an answer to the request with this key. The probability that `true` is wrong
-    /// is one in trillions.
+    /// Returns whether there is probably an answer to the request with this key. If this function returns true, the
+    /// probability of a mistake is one in trillions.
     pub(crate) fn contains(&self, key: JobKey) -> bool {
         self.place(key).is_some()
     }

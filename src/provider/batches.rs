@@ -113,7 +113,7 @@ pub struct BatchPage {
     pub last_id: Option<String>,
 }
 
-/// A line of the results of a batch, which says how one of the requests ended.
+/// A result line of a batch; the line says how one of the requests ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchLine<'a> {
     /// The id that this program gave the request when it created the batch.
@@ -175,8 +175,8 @@ pub trait BatchApi: Send + Sync {
     /// call has failed if its status is not 200 to 299. `body` is the part of the body that arrived. `now` returns
     /// wall-clock time.
     ///
-    /// The verdict is the same as for a message, with one exception: [`Verdict::Transient`] for status 404. The API can
-    /// answer 404 for some minutes although the batch exists.
+    /// The verdict is the same as for a message, with one exception: for status 404, the verdict is
+    /// [`Verdict::Transient`]. The API can answer 404 for some minutes although the batch exists.
     fn judge_call(&self, head: &ReplyHead, body: &[u8], now: &dyn Fn() -> Timestamp) -> (HeadNews, Verdict);
 
     /// Returns the organization and the workspace to which the key belongs; `None` if the headers of the answer do not

@@ -112,7 +112,7 @@ impl Body {
         Self { bytes, splices: Vec::new(), source: None }
     }
 
-    /// Returns a body that is read from a source while it is sent. Sending the body has no time limit, but it must not
+    /// Returns a body that is read from a source while it is sent. Sending the body has no time limit, but must not
     /// stall. The time limit of the request begins again when the body has been sent.
     pub fn from_source(source: Arc<dyn BodySource>) -> Self {
         Self { source: Some(source), ..Self::default() }

@@ -9,8 +9,8 @@
 //! | `failure.rs` | a failed operation, with its path |
 //! | `names.rs`, `reader.rs`, `replace.rs` | make names from a path, read a file, replace a file as a whole |
 //!
-//! The journal uses files only through [`Disk`]. So a simulated disk can truncate, lose, reorder and fail writes. This
-//! module knows nothing about lines or runs.
+//! The journal uses files only through [`Disk`]. So a simulated disk can truncate, lose or reorder writes, or make them
+//! fail. This module knows nothing about lines or runs.
 //!
 //! A disk does not open a file that [`trust`] forbids. The error then contains a [`Refusal`].
 
@@ -119,8 +119,8 @@ pub trait DiskFile: Send + Sync {
     /// can still read the file.
     ///
     /// # Errors
-    /// The error that the system reports. A lock of another handle and a file system without locks are not errors: they
-    /// have their own variants of `LockAttempt`.
+    /// The error that the system reports. Two cases are not errors, but variants of `LockAttempt`: another handle has
+    /// the lock, or the file system has no locks.
     fn try_lock(&self) -> io::Result<LockAttempt>;
 
     /// Returns whether `path` leads to this file; symbolic links are followed. Returns false if nothing exists at

@@ -59,8 +59,8 @@ impl RealDisk {
         Ok(Box::new(RealFile { file: tempfile::tempfile()?, path: std::env::temp_dir() }))
     }
 
-    /// Opens a file for another part of the program, which appends to it without giving a position. The file is checked
-    /// and made private like the files of a run.
+    /// Opens a file for another part of the program. That part appends to the file without giving a position. The file
+    /// is checked and made private like the files of a run.
     ///
     /// # Errors
     /// The errors of [`Disk::open`].
@@ -68,8 +68,8 @@ impl RealDisk {
         self.open_or_create(path, system::to_write().append(true))
     }
 
-    /// Opens a file, or creates it if it is missing. If another program creates the file in the meantime, its file is
-    /// checked like an existing file.
+    /// Opens a file, or creates it if it is missing. If another program creates the file in the meantime, this new file
+    /// is checked like an existing file.
     fn open_or_create(&self, path: &Path, options: &OpenOptions) -> io::Result<File> {
         for _ in 0..TRIES {
             match self.open_ours(path, options) {

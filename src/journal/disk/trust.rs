@@ -18,8 +18,8 @@
 //! own. The sticky bit prevents users from removing the files of other users. Other users can still add files to the
 //! folder, but this program does not use files of another user.
 //!
-//! This module is pure: from what the system reports about a file, it decides whether this program is allowed to use
-//! the file.
+//! This module is pure: it gets what the system reports about a file, and decides whether this program is allowed to
+//! use the file.
 
 use std::path::PathBuf;
 
@@ -107,8 +107,8 @@ impl Facts {
         self.mode & WRITABLE_FOR_ALL != 0 && self.mode & STICKY == 0
     }
 
-    /// Returns the mode that makes a file or folder private. Returns `None` if no other user has rights to it, or if it
-    /// does not belong to this user.
+    /// Returns the mode that makes a file or folder private. Returns `None` if no other user has rights to the file or
+    /// folder, or if this user does not own it.
     pub(super) fn private_mode(&self, us: u32) -> Option<u32> {
         const OF_OTHERS: u32 = 0o077;
         let is_too_open = self.owner == us && self.mode & OF_OTHERS != 0;

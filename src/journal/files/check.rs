@@ -10,8 +10,8 @@ use crate::journal::start::Start;
 impl RunPaths {
     /// Checks, without changing anything, that the outputs can be created or opened.
     ///
-    /// An output must not be one of `inputs`. The only exception is the error log in a `resume`, which is both read and
-    /// written. The content of the files is checked when the journal is opened.
+    /// An output must not be one of `inputs`. The only exception is the error log of a `resume`: this log is both read
+    /// and written. The content of the files is checked when the journal is opened.
     ///
     /// # Errors
     /// [`JournalError::OutputIsInput`], [`JournalError::SameFile`], [`JournalError::NotAFile`],
@@ -68,8 +68,8 @@ impl RunPaths {
         }
     }
 
-    /// Checks the file that a shell redirected standard output to. The check is needed because a shell opens the file
-    /// after `>` or `>>` without any check.
+    /// Checks the file to which a shell redirected standard output. The check is needed because the shell itself opens
+    /// the file for `>` or `>>`, without any check.
     fn check_standard_output(&self, inputs: &[PathBuf], disk: &dyn Disk) -> Result<(), JournalError> {
         let what = if disk.is_standard_output(Some(&self.errors)) {
             format!("the error log {}", self.errors.display())

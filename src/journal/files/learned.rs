@@ -5,10 +5,10 @@
 //! {"requests":16,"input_tokens":7000,"output_tokens":null}}]}`. A number that no response reported is `null`. In files
 //! of early versions, which name no provider, the provider is `anthropic`.
 //!
-//! No result depends on this file. At the end of a run in which a response reported a limit, the file is replaced
-//! atomically. If the file can't be written, the run still ends normally. A run folder can come from another person, so
-//! the file is not trusted. The size of the file is limited. If the content shows that this program did not write the
-//! file, the file is treated as missing.
+//! No result depends on this file. The file is replaced atomically at the end of a run, if a response reported a limit.
+//! If the file can't be written, the run still ends normally. A run folder can come from another person, so the file is
+//! not trusted. The size of the file is limited. If the content shows that this program did not write the file, the
+//! file is treated as missing.
 
 use std::path::{Path, PathBuf};
 
@@ -25,8 +25,8 @@ const VERSION: u32 = 1;
 
 /// The size limit in bytes; a larger file is not read. One pool needs about 200 bytes.
 const MOST_BYTES: u64 = 256 << 10;
-/// The maximum length, in bytes, of a class name or a provider name. A model that is not in the catalog gives its name
-/// to its class. The length is limited because messages show these names.
+/// The maximum length, in bytes, of a class name or a provider name. If a model is not in the catalog, its class has
+/// the model's name. The length is limited because messages show these names.
 const NAME_BYTES: usize = 256;
 
 /// The limits that a run learned.

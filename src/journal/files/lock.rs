@@ -1,4 +1,4 @@
-//! The lock of the run folder, which prevents two runs from using the same results file at once.
+//! The lock of the run folder: it prevents two runs from using one results file at the same time.
 //!
 //! The lock is on a file named `lock`, which is created before the results file. A file named `holder` next to it
 //! contains the process id of the run. Results and error log have locks of their own ([`super::output`]), because these

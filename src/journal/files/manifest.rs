@@ -2,7 +2,7 @@
 //!
 //! The manifest is replaced atomically (temporary file, sync, rename, sync of the folder). If the manifest and the
 //! lines disagree, the lines are right. A lost manifest costs only three things: the recorded settings, the sums of
-//! removed lines, and the check that the server is the same.
+//! removed lines, and the check that the server has not changed.
 //!
 //! A run folder can come from another person, so a manifest is not trusted:
 //! - The size of the manifest is limited.

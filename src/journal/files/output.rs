@@ -23,8 +23,8 @@ use crate::journal::error::JournalError;
 use crate::journal::start::Start;
 use crate::sink::Log;
 
-/// How many times a run tries to open and lock a file. A try fails if another run ends and replaces the file before it
-/// is locked.
+/// How many times a run tries to open and lock a file. A try fails if another run ends and replaces the file before
+/// this run locks it.
 const TRIES: u32 = 16;
 
 /// Why the files of a run are opened.
@@ -154,8 +154,8 @@ impl Output {
 }
 
 impl ExistingOutputs {
-    /// Opens the existing outputs. An output must not be one of `inputs`. The only exception is the error log in a
-    /// `resume`, which is both read and written.
+    /// Opens the existing outputs. An output must not be one of `inputs`. The only exception is the error log of a
+    /// `resume`: this log is both read and written.
     ///
     /// # Errors
     /// The errors of [`Output::find`]; [`JournalError::SameFile`]; [`JournalError::OutputIsInput`].

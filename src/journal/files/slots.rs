@@ -33,8 +33,8 @@ const MAGIC: &[u8; 8] = b"cbslots1";
 /// number of the opening: 1 for the first run that opened the run folder, and so on.
 const RUN_BYTES: usize = SLOT_BYTES - 16;
 
-/// The slot of a request in flight. After the request, the slot must be given back: with `release` if the row has a
-/// durable line, and with [`crate::journal::Journal::clear`] if it has no line.
+/// The slot of a request in flight. When the request has ended, the slot must be given back: with `release` if the row
+/// has a durable line, and with [`crate::journal::Journal::clear`] if it has no line.
 #[derive(Debug, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct Slot(u32);

@@ -122,8 +122,8 @@ impl Unresolved {
 
     /// Removes the entries of rows that have an answer to the same request, or a later answer to another request.
     ///
-    /// Of the charges of unfinished rows, returns those that are not also in the line of an answer. An answer line that
-    /// is older than the entry does not contain these charges, because the row was run again after this answer.
+    /// Returns the charges of unfinished rows, except charges that are also in the line of an answer. An answer line
+    /// that is older than the entry does not contain these charges, because the row was run again after this answer.
     pub(crate) fn remove_answered(&mut self) -> Charges {
         let mut charges = Charges::default();
         let absorbed = &mut self.absorbed;

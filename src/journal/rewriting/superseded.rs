@@ -62,7 +62,7 @@ impl Superseded {
             return Ok(());
         }
         let (file, path) = (Arc::clone(&output.file), output.path.clone());
-        // For each label, how many of its lines the second pass over the file has not reached yet.
+        // For each label: the number of its lines that the second pass over the file has not reached yet.
         let mut left = vec![0_u32; self.labels.len()];
         each_line(&*file, &path, |_, line| {
             self.find(line).into_iter().for_each(|(at, _)| left[at] = left[at].saturating_add(1));
@@ -89,8 +89,8 @@ impl Superseded {
         })
     }
 
-    /// Returns the record of a line, and the position of its label in `labels`. Returns `None` if its row has only one
-    /// line.
+    /// Returns the record of a line, and the position of its label in `labels`. Returns `None` if the line's row has
+    /// only this line.
     fn find<'l>(&self, line: &'l [u8]) -> Option<(usize, ResultRecord<'l>)> {
         let Parsed::Record(record) = parse_result(line) else { return None };
         let at = self.labels.binary_search(&record.row.label).ok()?;

@@ -64,8 +64,8 @@ impl Block {
         Ok(bytes)
     }
 
-    /// Returns the string of a member, to which a delta can then add text. At first, the string is the value that the
-    /// member had when the block started.
+    /// Returns a member's string, so that a delta can add text to this string. At first, the string is the value that
+    /// the member had when the block started.
     fn string(&mut self, name: Box<str>) -> Result<&mut Growing, String> {
         let known = self.strings.iter().position(|(own, _)| *own == name);
         let at = match known {

@@ -13,7 +13,7 @@ pub(super) const MOST_MEMBERS: usize = 256;
 ///
 /// # Errors
 /// Returns an error if the text is not an object, or if the object has more than 256 members. Two members with the same
-/// name are an error too, because readers of JSON do not agree on which of the two counts.
+/// name are an error too, because JSON readers do not agree on which of the two members to use.
 pub(super) fn parse(json: &str) -> Result<Params, serde_json::Error> {
     Params::of_object_if(json, |members, name| match () {
         () if members.0.len() == MOST_MEMBERS => Err("an object of a stream has more than 256 members".to_owned()),

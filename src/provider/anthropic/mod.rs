@@ -3,9 +3,9 @@
 //! All platforms share one adapter, [`Anthropic`]. Each provider has a kind, which decides what errors and headers mean
 //! (`platform`). Each provider also has rules, which change the requests (`changes`).
 //!
-//! This module writes requests, reads response heads (status and headers), whole answers and streams, and decides what
-//! replies mean. This module knows no credentials, because the transport adds them. A whole answer is kept byte for
-//! byte. A stream is put together into one message, and every value in that message is the server's own text.
+//! This module writes requests, and decides what replies mean. It reads response heads (status and headers), whole
+//! answers and streams. This module knows no credentials, because the transport adds them. A whole answer is kept byte
+//! for byte. A stream is put together into one message, and every value in that message is the server's own text.
 
 mod batches;
 mod block;

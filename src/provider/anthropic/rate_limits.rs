@@ -124,7 +124,7 @@ impl Anthropic {
 /// Reads a page of limits. JSON members that this version of the program does not know are ignored.
 ///
 /// # Errors
-/// Returns an error that says what is wrong if the text is not a page of limits.
+/// If the text is not a page of limits, returns an error that says what is wrong.
 pub(crate) fn read_limits(json: &[u8]) -> Result<LimitsPage, serde_json::Error> {
     let RawPage { data, next_page } = serde_json::from_slice(json)?;
     let group = |RawEntry { group, models, limits }: RawEntry| LimitGroup {

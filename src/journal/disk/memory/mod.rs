@@ -6,7 +6,7 @@
 //! - After a process crash, everything that was written is still there.
 //! - After a power failure, everything that was synced is still there. Each later write is kept, is lost, is truncated
 //!   to a multiple of 512 bytes, or has zeros in some pieces. An earlier write can be lost although a later write is
-//!   kept. Of the name changes after the last sync, only the first few are kept.
+//!   kept. Only the first few name changes since the last sync are kept.
 //!
 //! Paths are plain keys: there are no links, and `.` and `..` have no special meaning. Every folder exists, and every
 //! file belongs to the caller.

@@ -1,7 +1,7 @@
 //! Errors of Claude on Google Cloud: `{"error":{"code","message","status"}}`.
 //!
-//! Google Cloud also passes on errors of the Claude API, and these mean the same as at the Claude API. Google Cloud
-//! sends no headers about limits.
+//! Google Cloud also passes on errors of the Claude API, and such errors mean the same as at the Claude API. Google
+//! Cloud sends no headers about limits.
 //!
 //! Sources: Google Cloud API design guide, "Errors" (names and statuses); Google, partner models, Claude quotas (about
 //! 2026-10); anthropics/claude-code#1440, cline/cline#651, Aider-AI/aider#1912 (the 429, also inside a list); uni-api#41

@@ -1,4 +1,4 @@
-//! What the errors of other platforms mean if they differ from the errors of the Claude API.
+//! Errors of other platforms that differ from the errors of the Claude API, and what these errors mean.
 //!
 //! There is one file per family of platforms. Each file lists a platform's error names, message texts and headers, and
 //! the sources for them. An error that is not in the platform's file means what its status means at the Claude API.

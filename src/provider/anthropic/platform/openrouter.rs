@@ -1,7 +1,7 @@
 //! Errors of OpenRouter: `{"error":{"code","message","metadata"}}`.
 //!
-//! The member `code` is the HTTP status of the error. An error that happens after a model has begun to answer is in the
-//! body or the stream of a response with status 200.
+//! The member `code` is the HTTP status of the error. If an error happens when a model has already begun to answer, the
+//! error is in the body or the stream of a response with status 200.
 //!
 //! Source: OpenRouter documentation, "Errors and debugging" and "Limits" (2026); earendil-works/pi#7995 (the Messages
 //! path, 2026-08-21).
