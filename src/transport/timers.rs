@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// The unused timers. The list never has more timers than the largest number that was in use at once.
+/// The unused timers. The list never has more timers than the largest number of timers that were in use at the same
+/// time.
 #[derive(Default)]
 pub(super) struct Timers(Mutex<Vec<Pin<Box<Sleep>>>>);
 
