@@ -29,7 +29,7 @@ impl Timers {
     }
 }
 
-/// A timer in use. When it is dropped, its timer is added to the unused timers again.
+/// A timer in use. When this value is dropped, the timer is added to the unused timers again.
 pub(super) struct Timer<'t> {
     of: &'t Timers,
     /// `None` only while the timer is being dropped.

@@ -27,9 +27,9 @@ enum Stage {
     /// The client has not asked for a piece yet.
     #[default]
     Waiting,
-    /// When the client took the latest piece; further pieces follow.
+    /// The time when the client took the latest piece; further pieces follow.
     Sending(Instant),
-    /// When the client took the last piece.
+    /// The time when the client took the last piece.
     Sent(Instant),
 }
 
