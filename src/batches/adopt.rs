@@ -30,7 +30,7 @@ pub(crate) struct Index {
     path: PathBuf,
     /// For each row of this program, the place of the row's answer.
     ours: HashMap<RowId, Place>,
-    /// For requests of other programs: a map from the hash of a request's id to the place of its answer.
+    /// For requests of other programs: a map from the hash of a request's id to the place of the answer.
     foreign: HashMap<u64, Place>,
     /// The number of lines in the results.
     pub(crate) lines: u64,

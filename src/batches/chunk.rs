@@ -167,7 +167,7 @@ pub(crate) struct ChunkWriter {
 
 impl ChunkWriter {
     /// Creates the files of the chunk. Existing files with the same names are replaced: they are left over from a run
-    /// that died before it submitted them.
+    /// that died before the submission.
     ///
     /// # Errors
     /// Returns an error if the disk fails.
@@ -179,7 +179,7 @@ impl ChunkWriter {
     }
 
     /// Adds a row to the chunk. `tries` is the number of earlier batches that contained the row, and `at_most` is the
-    /// highest possible cost of its answer.
+    /// highest possible cost of the row's answer.
     ///
     /// # Errors
     /// Returns an error if the disk fails. After a failure, the chunk can't be used any more.
@@ -443,7 +443,7 @@ fn rows_path(folder: &Path, number: u32) -> PathBuf {
 /// Returns the offset at which each line begins, and the offset at which the last whole line ends. A file with `count`
 /// rows is read to its end.
 fn line_starts(file: &dyn DiskFile, count: u32) -> std::io::Result<Vec<u64>> {
-    // Reading stops after one line more than expected, because this already shows that there are too many lines.
+    // Reading stops at the first unexpected line, because this line already shows that there are too many lines.
     let most = count as usize + 2;
     let (mut starts, mut buffer, mut offset) = (vec![0], vec![0; BUFFER_BYTES], 0);
     loop {

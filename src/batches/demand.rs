@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::domain::{Ask, PoolId, RateLimits, Usage};
 
-/// The expected number of output tokens of an answer, until the first answer comes.
+/// The number of output tokens that each answer is expected to have, as long as there is no answer yet.
 const FIRST_OUTPUT: f64 = 256.0;
 /// The number of answers that are enough for a good mean length. With fewer answers, longer prompts and answers are
 /// expected: the mean length is multiplied by [`UNSURE`].
@@ -52,7 +52,7 @@ impl Demand {
         }
     }
 
-    /// Adds a share of another demand.
+    /// Adds the demand `other`, multiplied by `share`.
     pub(crate) fn add_share(&mut self, other: &Self, share: f64) {
         for (pool, sums) in &other.0 {
             self.add_rows(pool, sums.rows * share, sums.input * share, sums.max_tokens * share);

@@ -2,9 +2,9 @@
 //! depend on the number of batches.
 //!
 //! After a submission, the run checks after 1, 2, 4, 8 and 16 seconds, and then every 30 seconds. So the run quickly
-//! collects short batches, and quickly finds out whether a submission whose reply was lost created a batch. From ten
-//! minutes after the submission on, the run checks every minute, and from two hours on, every five minutes. Most
-//! batches end within an hour, and the results of a batch can be read only after its end.
+//! collects short batches. If the reply to a submission was lost, the run also quickly finds out whether the batch
+//! exists. From ten minutes after the submission on, the run checks every minute, and from two hours on, every five
+//! minutes. Most batches end within an hour, and the results of a batch can be read only after its end.
 //!
 //! Source: API documentation, "Batch processing" (2026-09-20), whose examples check every minute.
 
@@ -48,8 +48,8 @@ impl Looks {
         self.next = now + wait_after(now.since(self.since));
     }
 
-    /// Notes that a check has failed. `retry_after` is how long the API asks the run to wait before the next check.
-    /// Returns the time since the checks began to fail.
+    /// Notes that a check has failed. `retry_after` is the wait before the next check, if the API asks for one. Returns
+    /// the time since the checks began to fail.
     pub(crate) fn on_failed(&mut self, retry_after: Option<Duration>, now: Instant) -> Duration {
         self.failed = self.failed.saturating_add(1);
         let backoff = Duration::from_secs(2 << self.failed.min(7));

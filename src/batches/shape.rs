@@ -88,7 +88,7 @@ impl Trials {
         self.waiting.drain(..).map(|(_, planned)| planned)
     }
 
-    /// Returns whether a first row of a shape is in flight, or whether rows wait for such an answer.
+    /// Returns whether the first row of a shape is in flight, or whether other rows wait for the answer to this row.
     pub(crate) fn is_busy(&self) -> bool {
         !self.in_flight.is_empty() || !self.waiting.is_empty()
     }

@@ -30,8 +30,8 @@ impl CacheUse {
         self.read as f64 / self.read.saturating_add(self.written()).max(1) as f64
     }
 
-    /// Returns the dollars that the cache saved. The result is negative if the cache writes cost more than the cache
-    /// reads saved.
+    /// Returns the dollars that the cache saved. The result is negative if writing to the cache cost more than reading
+    /// from the cache saved.
     pub(crate) fn saved_dollars(&self) -> Option<f64> {
         self.money.map(|(spent, without)| without.dollars() - spent.dollars())
     }

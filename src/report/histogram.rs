@@ -41,8 +41,8 @@ impl Histogram {
         self.0.values().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// Returns a percentile: this share of all durations is at most as long as the result. `share` is between 0 and 1.
-    /// Returns `None` if the histogram is empty.
+    /// Returns a percentile: the duration that the given share of all durations does not exceed. `share` is between 0
+    /// and 1. Returns `None` if the histogram is empty.
     pub(crate) fn percentile(&self, share: f64) -> Option<Duration> {
         let wanted = ((self.count() as f64 * share).ceil() as u64).max(1);
         let mut seen: u64 = 0;

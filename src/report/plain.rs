@@ -43,8 +43,8 @@ impl Plain {
     }
 }
 
-/// Returns when the next line is printed, after a line at the time `elapsed`. Both times are counted from the start of
-/// the run.
+/// Returns the time of the next line, if the last line was printed at the time `elapsed`. Both times are counted from
+/// the start of the run.
 fn due_after(elapsed: Duration) -> Duration {
     const FIRST: [u64; 3] = [1, 10, 30];
     const MINUTE: u64 = 60;

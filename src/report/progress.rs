@@ -87,7 +87,7 @@ impl Progress {
         Self { size, is_colored, notes, bar, writer, drawn_at: None, is_shown: false }
     }
 
-    /// Draws the live lines again immediately, however short the time since the last drawing is.
+    /// Draws the live lines again immediately, even if the last drawing was only a moment ago.
     #[cfg(test)]
     pub(in crate::report) fn redraw(&mut self, stats: &Stats) {
         self.draw(None, stats);

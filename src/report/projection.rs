@@ -165,8 +165,8 @@ impl Stats {
         self.rows_so_far.cost.times(self.mix.left_to_finished())
     }
 
-    /// Returns when the run is expected to end. Returns `None` if the input is a pipe, while the run waits, before
-    /// anything is known, and when the run stops early.
+    /// Returns the expected time of the end of the run. Returns `None` if the input is a pipe, while the run waits,
+    /// before anything is known, and when the run stops early.
     pub(crate) fn projected_end(&self) -> Option<Interval<Timestamp>> {
         let now = self.last_at?;
         let after = |span: Duration| now.checked_add(jiff::SignedDuration::try_from(span).ok()?).ok();

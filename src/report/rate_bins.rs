@@ -1,7 +1,7 @@
 //! Counts the finished rows in each part of a run, for the small chart of the rate in the summary.
 //!
-//! A part of the run is called a bin here. When all bins are in use, each pair of neighbouring bins becomes one bin of
-//! twice the width. So the number of bins does not grow with the run.
+//! A part of the run is called a bin here. When all bins are in use, each pair of neighbouring bins becomes a single
+//! bin, which is twice as wide. So the number of bins does not grow with the run.
 
 use std::time::Duration;
 

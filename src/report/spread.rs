@@ -1,5 +1,5 @@
-//! Computes the mean of a series of values and the precision of this mean. From these numbers for the finished rows,
-//! the cost and the time of the remaining rows are estimated.
+//! Computes the mean of a series of values and the precision of this mean. The cost and the time of the remaining rows
+//! are estimated from these two numbers for the finished rows.
 
 use jiff::Timestamp;
 

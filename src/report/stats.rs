@@ -93,8 +93,8 @@ impl Stats {
     /// Adds one event to the counters.
     pub fn fold(&mut self, event: &RunEvent) {
         self.started_at.get_or_insert(event.at);
-        // Events are in order, but the clock of the computer can be set back. Even then, the time of the last event
-        // does not go back here.
+        // Events are in order, but the clock of the computer can be set back. Even then, the time of the last event in
+        // these counters does not go back.
         self.last_at = self.last_at.max(Some(event.at));
         match &event.body {
             EventBody::Started { total, already_done } => {

@@ -1,9 +1,8 @@
 //! The summary at the end of a run. It says what happened, what the run cost, what slowed it down, where the answers
 //! are, and which command the user should probably type next.
 //!
-//! The summary is plain text, made from [`Stats`] and from facts that only the caller knows ([`SummaryContext`]). The
-//! summary leaves out the rows of its list that would say nothing. `json/summary.rs` makes the summary as JSON from the
-//! same facts.
+//! The summary is plain text, made from [`Stats`] and from facts that only the caller knows ([`SummaryContext`]). A row
+//! that would say nothing is left out of the summary. `json/summary.rs` makes the summary as JSON from the same facts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

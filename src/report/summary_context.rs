@@ -46,8 +46,8 @@ pub(crate) struct SummaryContext {
     /// The number of attempts of the previous run that were possibly billed without a kept answer. The number is 0 if
     /// the previous run was not cut short.
     pub maybe_paid_before: u64,
-    /// In all earlier runs, as far as known from their files: the number of attempts that were possibly billed without
-    /// a kept answer. Attempts in `maybe_paid_before` are left out.
+    /// The number of attempts of all earlier runs that were possibly billed without a kept answer, as far as the files
+    /// of these runs show. Attempts in `maybe_paid_before` are left out.
     pub maybe_paid_earlier: u64,
     /// The number of rows that failed in earlier runs.
     pub failed_before: u64,

@@ -20,11 +20,11 @@ use crate::domain::{Dimension, PoolId, PoolStatus, RateLimits};
 
 /// The time over which the mean use is computed.
 const WINDOW: Duration = Duration::from_secs(300);
-/// The highest use is measured over this time, and the burst at the start of a run can last this long.
+/// The time over which the highest use is measured, and the longest time that the burst at the start of a run can last.
 const MINUTE: Duration = Duration::from_secs(60);
 /// The time between two samples.
 const EVERY: Duration = Duration::from_secs(1);
-/// At the start of a run, no use is computed for this long, because a single request could be the whole use.
+/// In this time at the start of a run, no use is computed, because a single request could be the whole use.
 const SHORTEST: Duration = Duration::from_secs(10);
 /// The thresholds in percent of a limit. The tracker reports when the use crosses a threshold.
 const THRESHOLDS: [u8; 2] = [80, 95];

@@ -37,7 +37,7 @@ impl Reporter for Stats {
 
 /// A kind of output of a run, such as live lines or JSON.
 pub trait View: Send {
-    /// Shows this event, or the state of the run after it. `stats` already includes the event.
+    /// Shows this event, or the state of the run after this event. `stats` already includes the event.
     fn show(&mut self, event: &RunEvent, stats: &Stats);
 
     /// Shows the state of the run when the user asks for it.

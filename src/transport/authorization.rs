@@ -52,8 +52,8 @@ pub trait CredentialSource: fmt::Debug + Send + Sync {
     fn credential(&self) -> Asked<'_>;
 
     /// Returns another credential, because a server refused this credential with 401 or 403. Returns the refused
-    /// credential if there is no other credential. If the refused credential was already replaced after it was sent,
-    /// returns the current credential.
+    /// credential if there is no other credential. If the refused credential has been replaced in the meantime, returns
+    /// the current credential.
     ///
     /// A server can refuse the same credential in many requests. All calls of `renew` for these requests together must
     /// cause only one renewal.

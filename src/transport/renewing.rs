@@ -9,10 +9,10 @@
 //!   other reasons to refuse a request.
 //! - The current credential has expired. Then requests wait for the renewal.
 //!
-//! The issuer is asked once for all requests that need the credential. The issuer runs on its own thread, because it
-//! can block, and because the runtime of the request can end before the issuer has answered. If the issuer fails, the
-//! user gets one warning, and the current credential is used until it expires. After the credential has expired, each
-//! request fails with the reason. The issuer is asked again later.
+//! If several requests need the credential, the issuer is asked only once for all of them. The issuer runs on its own
+//! thread, because it can block, and because the runtime of the request can end before the issuer has answered. If the
+//! issuer fails, the user gets one warning, and the current credential is used until it expires. After the credential
+//! has expired, each request fails with the reason. The issuer is asked again later.
 //!
 //! The life of a credential is counted from the moment when the issuer is asked, not from its answer, which can come
 //! late. The clock of this module can stop while the computer sleeps, so a credential can expire without a renewal. It
@@ -274,8 +274,8 @@ impl Held {
         Self { credential: Arc::new(credential), also_secret, due, end }
     }
 
-    /// Returns the new credential. If the earlier credential has the same key, the result has the new life, but the
-    /// `Arc` of the earlier credential.
+    /// Returns the new credential. If the key is the same as before, the result has the new life, but still the `Arc`
+    /// of the earlier credential.
     fn or_same(self, before: &Self) -> Self {
         let is_same = self.credential.exposed() == before.credential.exposed();
         let credential = if is_same { before.credential.clone() } else { self.credential };

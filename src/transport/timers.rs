@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// The unused timers. The list never has more timers than the largest number that was in use at once.
+/// The unused timers. The list never has more timers than the largest number of timers that were in use at the same
+/// time.
 #[derive(Default)]
 pub(super) struct Timers(Mutex<Vec<Pin<Box<Sleep>>>>);
 
@@ -28,7 +29,7 @@ impl Timers {
     }
 }
 
-/// A timer in use. When it is dropped, its timer is added to the unused timers again.
+/// A timer in use. When this value is dropped, the timer is added to the unused timers again.
 pub(super) struct Timer<'t> {
     of: &'t Timers,
     /// `None` only while the timer is being dropped.

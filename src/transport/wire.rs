@@ -33,7 +33,7 @@ pub trait Exchange: Send {
     fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, WireError>> + Send;
 
     /// Waits until `room` is ready, and reads nothing in the meantime. The wait counts against the time limit of the
-    /// whole request, but not against the time limit for the server's silence.
+    /// whole request, but not against the limit on how long the server can be silent.
     ///
     /// # Errors
     /// [`WireErrorKind::Timeout`].

@@ -166,7 +166,7 @@ impl Top {
         self.0.truncate(TOP_ROWS);
     }
 
-    /// Adds the rows of another list, whose rows come later in the file.
+    /// Adds the rows of the list `other`. These rows come later in the file.
     pub(crate) fn merge(&mut self, other: Self) {
         other.0.into_iter().for_each(|(value, row)| self.add(value, || row));
     }

@@ -44,8 +44,8 @@ impl History {
         (Self::resumed(timeline), warning)
     }
 
-    /// Returns the history for a new run. Merges the points of earlier runs until they take at most half of the allowed
-    /// points. So there is enough room for the new run to begin with one point per second.
+    /// Returns the history for a new run. Merges the points of earlier runs until their number is at most half of the
+    /// allowed number. So there is enough room for the new run to begin with one point per second.
     fn resumed(mut timeline: Timeline) -> Self {
         timeline.v = VERSION;
         timeline.pools.truncate(MOST_POOLS);

@@ -38,7 +38,7 @@ pub(super) struct Reopened {
 }
 
 impl Reopened {
-    /// Returns how many rows of the chunk are left to send again.
+    /// Returns how many rows of the chunk still have to be sent again.
     pub(super) fn left(&self) -> u64 {
         self.rows.len() as u64
     }

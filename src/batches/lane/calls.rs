@@ -8,7 +8,8 @@ use super::state::Lane;
 use crate::clock::Instant;
 use crate::journal::DiskFailure;
 
-/// How many batches can have results on the disk at once. The limit prevents the results from filling the disk.
+/// The largest number of batches that have results on the disk at the same time. The limit prevents the results from
+/// filling the disk.
 const MOST_SAVED: usize = 4;
 
 impl Lane {
@@ -94,7 +95,7 @@ impl Lane {
         self.chunks.values().any(|chunk| matches!(chunk.state, State::Open | State::Unclear(_)))
     }
 
-    /// Returns when the batch lane must act next, even if no event happens until then.
+    /// Returns the time at which the batch lane must act next, even if no event happens before that time.
     pub(crate) fn next_at(&self) -> Instant {
         if self.is_stopped {
             return Instant::NEVER;

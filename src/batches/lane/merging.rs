@@ -36,7 +36,7 @@ pub(crate) struct MergedRow {
 }
 
 impl Lane {
-    /// Returns whether a batch has ended, but its results are not completely read.
+    /// Returns whether there is an ended batch whose results are not completely read.
     pub(crate) fn is_merging(&self) -> bool {
         self.chunks.values().any(|chunk| matches!(chunk.state, State::Saved | State::Downloading | State::Ended))
     }

@@ -12,10 +12,10 @@ const EVERY: Duration = Duration::from_secs(5);
 /// between moving rows to the online lane and the moment when that lane needs them. The lead time is needed because a
 /// canceled batch ends only after some time, and the run sees this end a little later. The last answers also take time.
 const LEAD: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(180)];
-/// The lead time without a cancellation, as a share of the time from the start to the deadline. It stays within the
-/// bounds in `LEAD`.
+/// The lead time without a cancellation, as a share of the time from the start to the deadline. The lead time stays
+/// within the bounds in `LEAD`.
 const SHARE_OF_TIME: f64 = 0.04;
-/// How long a cancellation is expected to take, until the first one has been seen.
+/// The expected duration of a cancellation, as long as the run has seen no cancellation.
 const FIRST_CANCEL: Duration = Duration::from_secs(25);
 /// The API does not say how many rows of a batch are finished. So this number is estimated from canceled batches:
 /// other batches are expected to finish their rows at the same speed. To be careful, only a part of the estimate (80 %)

@@ -285,8 +285,8 @@ pub(crate) struct Progress {
     /// Input tokens written to the prompt cache, for five minutes or for an hour. These tokens are also part of
     /// `input_tokens`.
     cache_write_tokens: u64,
-    /// The dollars that the cache saved, compared with the same run without a cache; negative if the cache writes cost
-    /// more than the cache reads saved. Null if no token was written or read, or if no price is known.
+    /// The dollars that the cache saved, compared with the same run without a cache; negative if writing to the cache
+    /// cost more than reading from the cache saved. Null if no token was written or read, or if no price is known.
     cache_saved_usd: Option<f64>,
     /// Output tokens.
     output_tokens: u64,

@@ -27,9 +27,9 @@ enum Stage {
     /// The client has not asked for a piece yet.
     #[default]
     Waiting,
-    /// When the client took the latest piece; further pieces follow.
+    /// The time when the client took the latest piece; further pieces follow.
     Sending(Instant),
-    /// When the client took the last piece.
+    /// The time when the client took the last piece.
     Sent(Instant),
 }
 
@@ -74,7 +74,7 @@ impl Upload {
 }
 
 impl Patience<'_> {
-    /// Returns when the time limits must be checked again. No limit can be exceeded before this time.
+    /// Returns the time at which the time limits must be checked again. No limit can be exceeded before this time.
     pub(super) fn next_look(&self) -> Instant {
         match self.upload {
             Some(_) => after(Instant::now(), self.timeout.min(self.idle_timeout)).min(self.limit().0),
@@ -94,8 +94,8 @@ impl Patience<'_> {
         })
     }
 
-    /// Returns when the time limit of the current stage is exceeded, and whether this limit is the limit for a stalled
-    /// upload.
+    /// Returns the moment at which the time limit of the current stage is exceeded. Also returns whether this is the
+    /// limit for a stalled upload.
     fn limit(&self) -> (Instant, bool) {
         match self.upload.map_or(Stage::Waiting, Upload::stage) {
             Stage::Waiting => (self.deadline, false),

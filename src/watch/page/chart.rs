@@ -229,7 +229,7 @@ fn labels(axis: &Axis) -> String {
     out
 }
 
-/// Draws an area on top of the areas whose heights are in `below`, and adds its own heights to `below`.
+/// Draws an area on top of the areas whose heights are in `below`, and adds the heights of the new area to `below`.
 fn area(axis: &Axis, values: Values<'_>, below: &mut Vec<f64>, top: f64) -> String {
     below.resize(values.len().max(below.len()), 0.0);
     let mut out = String::new();

@@ -144,7 +144,7 @@ impl View for Recorder {
 }
 
 impl Drop for Recorder {
-    /// Ends the thread. If the run has not ended normally, writes that it ended before its first request.
+    /// Ends the thread. If the run has not ended normally, records that the run ended before its first request.
     fn drop(&mut self) {
         self.end();
     }
