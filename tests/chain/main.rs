@@ -1,4 +1,4 @@
-//! Tests of whole runs over a chain of two providers. The first provider has a problem, and its rows go to the second
+//! Tests whole runs over a chain of two providers. The first provider has a problem, and its rows go to the second
 //! provider.
 //!
 //! The judge uses the records of the two simulated APIs: which rows they charged, and how many requests they got. The
