@@ -33,8 +33,8 @@ fn threshold(line: &Value) -> u64 {
     (line["threshold"].as_f64().expect("a number") * 100.0).round() as u64
 }
 
-/// Runs rows for about eight minutes, and leaves the share `headroom` of the limits unused. Returns the crossings of 80
-/// % and 95 % that the run reported.
+/// Runs rows for about eight minutes. The share `headroom` of the limits stays unused. Returns the crossings of 80 %
+/// and 95 % that the run reported.
 fn crossings(burst: Burst, headroom: f64, seed: u64) -> Vec<Value> {
     let words = 15 + seed as usize % 10;
     let row = WholeRow { model: "claude-haiku-4-5", words, max_tokens: 64, estimate: words as u32 + 10 };

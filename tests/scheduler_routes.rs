@@ -1,4 +1,4 @@
-//! Tests of runs in which rows can go to several endpoints, send a second request, or wait for another row.
+//! Tests runs in which rows can go to several endpoints, send a second request, or wait for another row.
 //!
 //! Some tests try one feature alone: one account fails and another works; a policy requests a repair; other rows wait
 //! for one row. In the other tests, random runs combine the features. After every event, the tests check the invariants

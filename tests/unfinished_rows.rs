@@ -243,7 +243,7 @@ fn answered(job: Job, answers: u64) -> Outcome {
     Outcome { job: Box::new(job), attempts: attempts(answers), ended: Ended::Succeeded(message) }
 }
 
-/// Returns the same outcome with attempts that are a minute later.
+/// Returns a copy of the outcome in which all attempts are a minute later.
 fn later(mut outcome: Outcome) -> Outcome {
     for attempt in &mut outcome.attempts {
         attempt.ended_at = attempt.ended_at + std::time::Duration::from_secs(60);

@@ -1,4 +1,5 @@
-//! Reads the lines that runs wrote, and adds up their costs. This file shares no code with the journal.
+//! Reads the lines in the files of runs, and adds up the costs of these lines. This file shares no code with the
+//! journal.
 
 use std::collections::BTreeMap;
 

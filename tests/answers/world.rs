@@ -256,7 +256,7 @@ impl World {
     }
 }
 
-/// Passes the rows that are not done to the run.
+/// Passes to the run the rows that are not done.
 fn feed(rows: &[Planned], recovered: &Recovered, opened: &Opened) -> mpsc::Receiver<Incoming> {
     let submitted = opened.rows().expect("the files of open batches can be read");
     let item = |planned: &Planned| match recovered.done.state(planned.job.row, &planned.job.identity) {

@@ -328,8 +328,8 @@ pub fn bad_downloads() {
     }
 }
 
-/// The results of a batch lack rows that were billed. The run reports the missing rows and sends them again. All later
-/// runs count the money for the lost answers as spent.
+/// The results of a batch lack rows that were billed. The run reports the missing rows and sends them again. In all
+/// later runs, the money for the lost answers counts as spent.
 pub fn results_that_lack_rows() {
     let faults = r#"{"rules":[{"kind":"result_missing","contains":[":5:",":6:"],"first_attempts_only":true}]}"#;
     play(faults, quick(), async |world| {

@@ -141,7 +141,7 @@ pub fn assert_collected(world: &World, what: &str) {
     assert!(left.is_empty(), "{what}: files are left: {left:?}");
 }
 
-/// Asserts that the API charged at most `most`. The batches of other clients do not count.
+/// Asserts that the API did not charge more than `most`. The batches of other clients do not count.
 pub fn assert_within(world: &World, most: Money, what: &str) {
     let api = world.api();
     let theirs = api.books().by_id.get("theirs").map_or(0.0, |theirs| theirs.usd);

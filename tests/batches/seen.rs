@@ -22,7 +22,7 @@ pub enum Kill {
     /// The run dies at this change of the disk, counted from the start of the run. Only the first `cut` bytes of a
     /// write are written.
     Change { at: u64, cut: usize },
-    /// The run dies before it sends its call with this number to the batch endpoints.
+    /// The number of a call to the batch endpoints. The run dies before it sends this call.
     Before(u64),
     /// The run dies after the API has carried out this call, but before the reply arrives.
     Unanswered(u64),

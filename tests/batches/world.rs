@@ -382,7 +382,7 @@ impl World {
         self.traffic().is_dead = true;
     }
 
-    /// Passes the rows that are not done to the run, as the program does.
+    /// Passes to the run the rows that are not done, as the program does.
     fn feed(&self, run: &Run, recovered: &Recovered, opened: &Opened) -> mpsc::Receiver<Incoming> {
         let submitted = opened.rows().expect("the files of open batches can be read");
         let known = |job: &Job| match recovered.done.state(job.row, &job.identity) {
@@ -446,7 +446,8 @@ impl World {
         call(&self.model, self.clock, method, path, body)
     }
 
-    /// Lets another client create a batch of `rows` requests after each of the times in `after`.
+    /// Lets another client create several batches of `rows` requests. Each duration in `after` is the time from now
+    /// until one of these batches is created.
     pub fn foreign(&self, rows: usize, after: &[Duration]) {
         for after in after.iter().copied() {
             let (model, clock) = (self.model.clone(), self.clock);

@@ -17,7 +17,7 @@ pub const MOST_TIME: f64 = 1.02;
 /// The longest allowed time if most of the input is cached, as a multiple of the least time. The limits on requests and
 /// output set the least time.
 pub const MOST_TIME_OF_LIMITS: f64 = 1.05;
-/// The largest cost that any rows are allowed to have, as a multiple of the cost without a cache.
+/// The largest allowed cost of any rows, as a multiple of their cost without a cache.
 pub const MOST_OF_PLAIN: f64 = 1.01;
 
 /// A workload, and the runs of this workload.

@@ -1,4 +1,4 @@
-//! Tests of whole runs over a chain of two providers. The first provider has a problem, and its rows go to the second
+//! Tests whole runs over a chain of two providers. The first provider has a problem, and its rows go to the second
 //! provider.
 //!
 //! The judge uses the records of the two simulated APIs: which rows they charged, and how many requests they got. The
@@ -20,7 +20,7 @@ const SEEDS: u64 = 50;
 const TOKEN_SEEDS: u64 = 15;
 /// The longest allowed time of a run, as a multiple of the least time that the limits allow.
 const MOST_TIME: f64 = 1.1;
-/// The most that a run is allowed to ask of an API, as a multiple of what the API's limits allow.
+/// The largest load that a run is allowed to put on a limit of an API, as a multiple of what the limit allows.
 const MOST_ASKED: f64 = 1.05;
 /// How long the first API does not answer.
 const STALL_S: f64 = 600.0;

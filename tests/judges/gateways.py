@@ -40,8 +40,8 @@ FAULTS = {
     "401": (["--error-rate", "401=0.05"], [], "the run stops"),
     "streams cut": (["--stream-fault", "truncate=0.1"], ["--stream", "on"], EACH),
     "connections cut": (["--stream-fault", "disconnect=0.1"], ["--stream", "on"], EACH),
-    # llmock can't see that a client stopped reading if the broken event was the last one. llmock then takes the
-    # client's next try for another call, and reports that the client ignored the fault. This report counts only if the
+    # llmock can't see that a client stopped reading if the broken event was the last one. llmock then counts the
+    # client's next try as a new call, and reports that the client ignored the fault. This report counts only if the
     # client made fewer further tries than there were faults.
     "malformed events": (["--stream-fault", "malformed=0.1"], ["--stream", "on"], EACH),
     # The time limit is 3 s. With 1 s, llmock itself was too slow on a busy machine: most requests that reached the time

@@ -130,7 +130,7 @@ def main():
         about = {"tool": tool.name, "version": tool.version(), "shown": tool.shown, "most_seconds": case.most_seconds}
         return {**about, "case": case.name, "turn": turn, **found}
 
-    # Measurements of earlier calls with the same folder count too, so that it is possible to repeat only some of the
+    # The page also uses earlier measurements in this folder. Therefore it is possible to repeat only some of the
     # measurements.
     with concurrent.futures.ThreadPoolExecutor(given.at_once) as threads, kept.open("a") as out:
         for found in threads.map(one, work):

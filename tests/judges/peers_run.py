@@ -83,8 +83,8 @@ class Simulator:
         return self.stats(tries - 1)
 
     def lines(self):
-        """Returns the requests for messages that the simulator saw. Curator reads the limits with a call to another
-        model. This call does not count."""
+        """From the requests that the simulator saw, returns the requests for messages. Curator reads the limits with a
+        call to another model. This call does not count."""
         lines = map(json.loads, self.journal.read_text().splitlines()) if self.journal.exists() else []
         return [line for line in lines if line["path"] == "/v1/messages" and "haiku" in (line["model"] or "haiku")]
 

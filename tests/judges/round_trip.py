@@ -30,7 +30,8 @@ def without_nul(text):
 
 def in_excel(text):
     text = NOT_IN_EXCEL.sub("?", text)
-    # A cell with only white space must be marked, or readers remove the white space. openpyxl does not mark such cells.
+    # A cell with only white space must be marked. Otherwise, readers remove the white space. openpyxl does not mark
+    # such cells.
     return text if text.strip() else text and "?"
 
 

@@ -1,4 +1,4 @@
-"""Measures how long it takes to make a table of a million answers, compared with jq, DuckDB and Polars on the same results file.
+"""Measures how long the program takes to make a table of a million answers. jq, DuckDB and Polars read the same results file.
 
 Each program makes a CSV of the columns id, text and error in the order of the input, on one core. The programs take turns,
 several times. The other programs sort by `meta.index`, and claude-batch reads the input to know its order. All outputs must have the

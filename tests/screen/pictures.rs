@@ -26,8 +26,8 @@ struct Scene {
     name: &'static str,
     title: &'static str,
     arguments: &'static [&'static str],
-    /// The texts that select the moment: the first drawing that contains one of these texts. Without texts, the picture
-    /// shows only the end of the run.
+    /// The texts that select the moment. The picture shows the first drawing that contains one of these texts. Without
+    /// texts, the picture shows only the end of the run.
     moment: &'static [&'static str],
 }
 

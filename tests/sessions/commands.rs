@@ -36,7 +36,7 @@ fn printed_commands_finish_the_run_with_any_names_and_settings() {
             variables: &[key],
             results: "o ut.jsonl",
         },
-        // The environment and the typed command name different servers.
+        // The server in the environment differs from the server in the typed command.
         Case { args: &["run", "p.jsonl", "--base-url", url], variables: &[key, dead], results: "p.results.jsonl" },
         // All settings are in the environment.
         Case {

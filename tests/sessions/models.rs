@@ -1,4 +1,4 @@
-//! Tests the models that rows name: models of other vendors, misspelt models, and `--map-model`.
+//! Tests the models in rows: models of other vendors, misspelt models, and `--map-model`.
 
 use crate::support::*;
 

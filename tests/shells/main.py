@@ -1,7 +1,7 @@
 """Completes commands in real shells, with the scripts that the program prints.
 
-bash and zsh run in a pseudo-terminal, where this script types a line and the Tab key. fish has a command that prints what
-it would offer. Elvish offers its completions only in an interactive shell, so the start file of Elvish requests them.
+bash and zsh run in a pseudo-terminal, where this script types a line and the Tab key. fish has a command that prints its
+completions. Elvish offers its completions only in an interactive shell, so the start file of Elvish requests them.
 
 Usage: main.py PROGRAM [SHELL...]
 """
@@ -184,7 +184,7 @@ def syntax(name, script):
 
 
 def ran(folder):
-    """Says which commands the shell ran from the profile names of the foreign file. Returns None if there are none."""
+    """The foreign file has commands as profile names. Says which of them the shell ran; None if it ran none."""
     files = sorted(file.name for file in folder.glob("RAN-*"))
     return f"names were run as commands: {files}" if files else None
 

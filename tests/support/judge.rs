@@ -311,8 +311,8 @@ impl Judge<'_> {
         }
     }
 
-    /// Measures the error of the remaining time that the run shows, at three moments: after a twentieth of the rows,
-    /// after a twentieth of the time, and a minute after a change of limits.
+    /// Measures, at three moments, the error of the remaining time that the run shows. The moments: a twentieth of the
+    /// rows is done; a twentieth of the time has passed; the first change of limits was a minute ago.
     fn etas(&self, measures: &mut Measures) {
         let elapsed = self.seen.elapsed;
         let error = |(at, left): (f64, f64)| (at + left - elapsed).abs() / elapsed;
@@ -381,8 +381,8 @@ impl Judge<'_> {
         })
     }
 
-    /// Returns how much of the binding limit (the limit that is used up first) the run used in the slowest `span`
-    /// seconds, as a share of this limit.
+    /// Returns the share of the binding limit that the run used in the slowest `span` seconds. The binding limit is the
+    /// limit that is used up first.
     fn slowest(&self, span: f64, binding: Option<Dimension>) -> f64 {
         let Some(dimension) = binding else { return f64::NAN };
         let end = self.seen.sent.values().copied().fold(0.0, f64::max);
@@ -391,7 +391,7 @@ impl Judge<'_> {
             let inside = self.between(from, to);
             inside.iter().map(|answer| amount(answer.usage, dimension)).sum()
         };
-        // The server counts the tokens of an answer one round trip before the answer arrives.
+        // The server counts the tokens of an answer before the answer arrives. The time between is one round trip.
         let (mut from, mut least) = (self.round_trip(), f64::INFINITY);
         while from + span <= end {
             least = least.min(used(from, from + span) / (rate * span));

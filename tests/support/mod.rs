@@ -1,4 +1,4 @@
-//! Code that the tests of whole runs and the model tests share.
+//! Shared code for the tests of whole runs and for the model tests.
 
 #![allow(dead_code, reason = "each test file uses only some of these items")]
 

@@ -70,7 +70,7 @@ pub struct Server {
     pub output_per_max_token: f64,
     /// The standard deviation of the logarithm of the length of an answer.
     pub sigma: f64,
-    /// The ratio of the token counts that the server reports to the token counts that the simulator computes from the
+    /// The token counts that the server reports, divided by the token counts that the simulator computes from the
     /// texts.
     pub token_skew: f64,
     /// The factor of the server's estimate. When a call starts, the server estimates its input as the real input times

@@ -23,7 +23,7 @@ const FAULTS: &str = r#"{"rules":[
 pub struct Deaths {
     /// The number of times that a run died.
     pub points: u64,
-    /// The number of answers of the second provider that the runs had written when they died.
+    /// The number of answers of the second provider that were written before the runs died.
     pub moved: u64,
     /// The number of paid requests whose answer is in no line.
     pub paid_again: u64,

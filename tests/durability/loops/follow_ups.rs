@@ -162,7 +162,7 @@ pub struct Disturbed {
     pub with_pending: u64,
     /// The number of answers that were paid for and are in no line.
     pub lost: u64,
-    /// The number of answers that the next runs reported as possibly paid when they started.
+    /// The number of answers that the next runs, at their start, reported as possibly paid.
     pub reported: u64,
 }
 
@@ -319,7 +319,7 @@ pub fn ends(rows: u64, step: usize, end: End, next: Start) -> Disturbed {
         let resumed = history.run(&disk, "r2", next);
         assert!(resumed.closed.is_some(), "{}: {resumed:?}", history.what);
         let found = resumed.earlier;
-        // After a fault of the disk, answers whose lines could not be written count too.
+        // After a fault of the disk, `dead_in_flight` includes answers whose lines could not be written.
         let is_bound = resumed.dead_in_flight <= IN_FLIGHT as u64 || matches!(end, End::Fault(_));
         assert!(is_bound, "{}: {resumed:?}", history.what);
         let is_exact = found.spend == before || history.may_count_twice && found.spend >= before;

@@ -2,8 +2,8 @@
 //! every possible state of the other data.
 //!
 //! The journal runs with its threads, as in the program, so several groups of lines are being written when the power is
-//! lost. After a power failure, each write that was not synced can be complete, missing, in another order, cut at a
-//! multiple of 512 bytes, or zeroed.
+//! lost. After a power failure, each write that was not synced can be complete, missing, cut at a multiple of 512
+//! bytes, or zeroed. The order of these writes can be different.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};

@@ -454,8 +454,8 @@ fn ended(mut command: Command) -> Said {
 
 // ---- between the check and the opening ------------------------------------------------------------------------------
 
-/// Opens a path again and again. At the same time, a thread replaces the file at this path with a link, a FIFO or a
-/// file of another user, again and again. Returns the line for the page.
+/// Opens a path again and again. At the same time, a thread replaces the file at this path many times. The replacement
+/// is a link, a FIFO or a file of another user. Returns the line for the page.
 fn race_of_openings(size: Size) -> Seen {
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::set_permissions(folder.path(), Permissions::from_mode(0o1777)).expect("the test owns the file");

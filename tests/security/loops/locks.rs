@@ -149,7 +149,7 @@ fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
 }
 
 /// Makes the files that exist before the two runs start. Returns the first letters of the ids of rows that must have a
-/// line at the end.
+/// line when both runs have ended.
 fn prepare(relation: Relation, folder: &Folder, api: &Api, what: &str) -> BTreeSet<char> {
     let begin = |args: &[&str]| {
         let said = folder.run_at(api, &with_common(args));

@@ -18,7 +18,7 @@ const ENDLESS: usize = 40 << 20;
 /// The size of an answer in the short version, in bytes. Sixteen such answers need twice the allowed memory, so the
 /// test notices if the program keeps many answers in memory at once.
 const SHORT: usize = 5 << 20;
-/// How much more memory a run with 16 requests in flight is allowed to use than a run with short answers.
+/// A run with 16 requests in flight is allowed to use this much more memory than a run with short answers.
 const MOST_OVER_KIB: u64 = 64 << 10;
 /// The most memory that the program is allowed to use with 64 requests in flight.
 const MOST_KIB: u64 = 300 << 10;

@@ -1,5 +1,5 @@
-//! Tests of folders, error logs and results files of runs that somebody else made. The contents of these files must not
-//! redirect a request, grant a permission, start a program or spend money.
+//! Tests runs that somebody else made: their folders, error logs and results files. The contents of these files must
+//! not redirect a request, grant a permission, start a program or spend money.
 //!
 //! Each try has its own folder. The folder contains `work`, which has a finished run in which rows failed. Next to
 //! `work`, there are a folder that must not change, and a command that creates a file when it is run. There are two

@@ -88,7 +88,7 @@ fn resume_of(folder: &Folder, log: &OsString, command: &str, carried: &[&str]) -
     args
 }
 
-/// Starts up to three runs. A rule stops the first run. The second run ends normally, and the third run repeats the
+/// Starts at most three runs. A rule stops the first run. The second run ends normally, and the third run repeats the
 /// second run. Each run prints one command: the command that is useful next.
 fn rerun_and_resume(api: &Api, name: &OsString, text: &str, turn: u64, at: &str) -> Vec<Printed> {
     let folder = Folder::new();

@@ -22,7 +22,7 @@ pub const USUAL: u16 = 80;
 /// terminal begins with a mark, the line comes from a string of a test.
 pub const WIDE: u16 = 60_000;
 
-/// A pseudo-terminal with both of its ends.
+/// A pseudo-terminal with both of its sides.
 pub struct Pty {
     pub ours: OwnedFd,
     pub theirs: File,
@@ -50,14 +50,14 @@ impl Pty {
         Self { ours, theirs }
     }
 
-    /// Returns the program's end of the terminal, to use for one of the program's streams.
+    /// Returns the program's side of the terminal, to use for one of the program's streams.
     pub fn stream(&self) -> Stdio {
         self.theirs.try_clone().expect("the descriptor can be copied").into()
     }
 
-    /// Returns the program's end of a terminal whose other end is closed.
+    /// Returns the program's side of a terminal whose other side is closed.
     ///
-    /// While another thread starts a program, the child process has a copy of the other end for a short time. This
+    /// While another thread starts a program, the child process has a copy of the other side for a short time. This
     /// function waits until the last copy is closed.
     pub fn hung_up(self) -> Stdio {
         let Self { ours, theirs } = self;
@@ -70,7 +70,7 @@ impl Pty {
         theirs.into()
     }
 
-    /// Starts to read what the program writes. The program must already have its end of the terminal.
+    /// Starts to read what the program writes. The program must already have its side of the terminal.
     pub fn read(self) -> JoinHandle<Vec<u8>> {
         let Self { ours, theirs } = self;
         drop(theirs);
@@ -101,7 +101,7 @@ pub fn shown(mut command: Command, columns: u16) -> Shown {
     let pty = Pty::new(columns);
     command.stdout(pty.stream()).stderr(pty.stream());
     let mut child = command.spawn().expect("the program starts");
-    // The command has copies of the program's end of the terminal open. Dropping the command closes these copies.
+    // The command holds open copies of the program's side of the terminal. Dropping the command closes these copies.
     drop(command);
     let bytes = pty.read();
     let code = ended(&mut child);

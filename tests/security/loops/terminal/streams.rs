@@ -26,7 +26,7 @@ enum Stream {
     Closed,
     /// The reader of the stream has ended, for example with `| true`.
     Gone,
-    /// The stream is a terminal whose other end is closed.
+    /// The stream is a terminal whose other side is closed.
     HungUp,
 }
 

@@ -279,7 +279,7 @@ fn put_into(value: &mut Value, member: &str, name: &str, with: Value) {
     }
 }
 
-/// Replaces a random part of `value` with `with`.
+/// Puts `with` in place of a random part of `value`.
 fn replace_any(random: &mut fastrand::Rng, value: &mut Value, with: Value) {
     let inner = random.u8(0..4) > 0;
     match value {
