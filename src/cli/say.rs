@@ -70,7 +70,7 @@ pub(crate) fn out_is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// Converts the result of a write to standard output to the result of [`out`].
+/// Takes the result of a write to standard output, and returns what [`out`] returns in this case.
 ///
 /// # Errors
 /// Fails in the same cases as [`out`].

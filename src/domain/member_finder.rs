@@ -253,7 +253,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Returns whether a JSON value is an object with a member `name`, and the text of this member begins with `begins`.
+/// Returns `true` if a JSON value is an object that has a member `name` whose text begins with `begins`.
 fn text_begins(value: &[u8], name: &str, begins: &str) -> bool {
     let Some(range) = top_level_value(value, name) else { return false };
     unescaped(&value[range]).is_some_and(|text| text.starts_with(begins))

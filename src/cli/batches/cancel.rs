@@ -153,8 +153,8 @@ fn ask(args: &CancelArgs, due: &[&KnownBatch], world: &World) -> Result<()> {
     }
 }
 
-/// Cancels the batches one by one: records in the log of batches that the batch will be canceled, and then asks the API
-/// to cancel it. Returns the exit code.
+/// Cancels the batches one by one. Each cancellation is first recorded in the log of batches, and then sent to the API.
+/// Returns the exit code.
 fn send(due: &[&KnownBatch], found: &RunWithBatches, disk: &RealDisk, world: &World) -> Result<Exit> {
     let workspace = Workspace::open(&found.config, world)?;
     let (mut log, _) = BatchLog::open(disk, &folder_of_batches(&found.results))?;

@@ -1,4 +1,5 @@
-//! Forecasts a run before its first request, for the first line of a run, for a dry run and for `plan`.
+//! Forecasts a run before its first request. The forecast is shown in the first line that a run prints, in a dry run
+//! and by `plan`.
 
 use std::sync::Arc;
 use std::time::Duration;

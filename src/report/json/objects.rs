@@ -273,8 +273,8 @@ pub(crate) struct Progress {
     /// The recent rate of finished rows that were sent online, in rows per minute. Null at the start of the run, and
     /// while the run waits only for batches.
     rows_per_minute: Option<f64>,
-    /// The estimated time left, in seconds. Null if the input is a pipe, at the start of the run, while the run waits,
-    /// and while batches are open.
+    /// The estimated time left, in seconds. Null in four cases: the input is a pipe, the run has just started, the run
+    /// waits, or batches are open.
     eta_s: Option<f64>,
     /// What the run waits for, as a name for scripts; null if the time left can be estimated.
     waiting_for: Option<&'static str>,

@@ -114,7 +114,8 @@ struct RunRows<'a> {
     copied: u64,
     /// The number of answered rows that took their answer from earlier results.
     reused: u64,
-    /// The number of answered rows whose first answer was not accepted, by how the accepted answer was made.
+    /// The numbers of answered rows whose first answer was not accepted: one number for each way in which the accepted
+    /// answer was made.
     mended: BTreeMap<&'static str, u64>,
     /// The label of the first answered row of each quality.
     examples: BTreeMap<&'static str, &'a str>,

@@ -294,8 +294,8 @@ pub enum End {
     Fault(ErrorKind),
 }
 
-/// Ends a run early at every `step`-th change, with a separate run for each change. After that, a second run starts in
-/// the way that `next` says, and a third run finishes all rows.
+/// For every `step`-th change, starts a separate run and ends it at that change. After that, a second run starts in the
+/// way that `next` says, and a third run finishes all rows.
 pub fn ends(rows: u64, step: usize, end: End, next: Start) -> Disturbed {
     let mut all = Disturbed::default();
     for at in (0..).step_by(step) {
