@@ -19,7 +19,7 @@ use crate::scheduler::StreamMode;
 use crate::source::InputFormat;
 use crate::watch::notices::NoticeForm;
 
-/// `--max-retries`. If 13 % of requests fail at random, 5 retries would leave 371 failed rows of ten million, and 8
+/// `--max-retries`. If 13 % of requests fail at random, 5 retries would leave 48 failed rows of ten million, and 8
 /// retries would leave fewer than one.
 pub(super) const MAX_RETRIES: u32 = 8;
 /// `--retry-for`.

@@ -39,9 +39,9 @@ const EXCESS: usize = 8;
 const EXCESS_PART: usize = 8;
 /// How much an overload adds to the running sum. An answer without an overload subtracts one from the sum.
 const OVERLOAD: usize = 4;
-/// How much an answer adds to the size of the window: `FIRST_GROWTH` until the window is too large for the first time,
-/// and `GROWTH` from then on. If the window only doubled in the first round trips, a file of 200 rows would need a
-/// fifth more round trips.
+/// How much an answer adds to the size of the window: `FIRST_GROWTH` until a size is known to be too large, and
+/// `GROWTH` from then on. If the window only doubled in the first round trips, a file of 200 rows would need a fifth
+/// more round trips.
 const FIRST_GROWTH: usize = 3;
 const GROWTH: usize = 1;
 /// The part of the window's size that remains after a cut.
