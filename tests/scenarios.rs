@@ -107,6 +107,31 @@ fn if_streams_lack_their_start_or_their_end_every_row_is_answered_without_a_stre
 }
 
 #[test]
+fn many_bad_rows_do_not_stop_a_run_whose_other_rows_are_answered() {
+    // Errors arrive much sooner than answers, so the first ten finished rows are nearly always bad.
+    for (share, seed) in [0.2, 0.5, 0.7].into_iter().flat_map(|share| (1..=4).map(move |seed| (share, seed))) {
+        let faults = format!(r#"{{"seed":{seed},"rules":[{{"status":400,"share":{share}}}]}}"#);
+        let faults = FaultPlan::parse(&faults, "faults.json").expect("the plan is well-formed");
+
+        let whole = run_at_tier_2(sim(Burst::Minute, 200).with_faults(faults), rows(400, &[20]));
+
+        let (answered, failed) = (whole.ledger.answered.len(), whole.ledger.failed.len());
+        assert_eq!((answered + failed, &whole.finish.halted), (400, &None), "share {share}, seed {seed}");
+        assert!(answered > 50 && failed > 40, "share {share}, seed {seed}: {answered} answers, {failed} failures");
+    }
+}
+
+#[test]
+fn if_every_row_is_bad_the_run_stops_after_the_first_requests() {
+    let faults = FaultPlan::parse(r#"{"rules":[{"status":400}]}"#, "faults.json").expect("the plan is well-formed");
+
+    let whole = run_at_tier_2(sim(Burst::Minute, 200).with_faults(faults), rows(400, &[20]));
+
+    assert!(matches!(whole.finish.halted, Some(HaltReason::AllFail { .. })), "{:?}", whole.finish.halted);
+    assert!((10..=40).contains(&whole.sent), "{} requests", whole.sent);
+}
+
+#[test]
 fn an_outage_is_reported_while_it_lasts_with_its_status_and_the_next_try() {
     let faults = r#"{"rules":[{"status":529,"from":"5s","until":"40s"}]}"#;
     let faults = FaultPlan::parse(faults, "faults.json").expect("the plan is well-formed");

@@ -10,7 +10,8 @@ const ENOUGH_FOR_SHARE: u64 = 20;
 /// The rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum HaltRule {
-    /// The run stops when its first ten finished rows all fail in the same way.
+    /// The run stops when its first ten finished rows all fail in the same way, and no request in flight brings an
+    /// answer. Errors arrive sooner than answers, so without this wait, ten bad rows could stop a good run.
     #[default]
     AllAlike,
     /// The run never stops because rows fail.
@@ -29,6 +30,7 @@ pub(super) struct Halt {
     finished: u64,
     failed: u64,
     alike: Option<ErrorClass>,
+    suspicion: Option<HaltReason>,
 }
 
 impl Halt {
@@ -37,12 +39,21 @@ impl Halt {
         Self { rule, ..Self::default() }
     }
 
+    /// Returns the reason to stop the run, if all rows so far have failed in the same way, and these rows are enough
+    /// for the default rule. The run must send nothing until this is decided. It stops when no request is in flight;
+    /// an answer or a different failure ends the suspicion.
+    pub(super) fn suspicion(&self) -> Option<&HaltReason> {
+        self.suspicion.as_ref()
+    }
+
     /// Counts a row that was answered.
     pub(super) fn on_answer(&mut self) {
         self.finished += 1;
+        self.suspicion = None;
     }
 
-    /// Counts a row that failed. Returns the reason to stop the run, if the rule stops it.
+    /// Counts a row that failed. Returns the reason to stop the run at once, if the rule stops it. The default rule
+    /// never stops the run at once: see `suspicion`.
     ///
     /// A row that failed because of the server or the connection shows nothing about the other rows. The default rule
     /// does not count rows that failed because of the server or the connection.
@@ -54,23 +65,28 @@ impl Halt {
         self.failed += 1;
         let is_alike = *self.alike.get_or_insert(class) == class;
         let stops = match self.rule {
-            HaltRule::AllAlike => self.finished == FIRST && self.failed == FIRST && is_alike,
+            HaltRule::AllAlike => self.failed >= FIRST && self.finished == self.failed && is_alike,
             HaltRule::Never => false,
             HaltRule::Failures(most) => self.failed >= most,
             HaltRule::Share(most) => {
                 self.finished >= ENOUGH_FOR_SHARE && self.failed as f64 > most * self.finished as f64
             }
         };
-        if !is_alike && self.rule == HaltRule::AllAlike {
-            // Two rows failed in different ways, so this rule can no longer stop the run.
-            self.rule = HaltRule::Never;
-        }
-        stops.then(|| HaltReason::AllFail {
+        let reason = stops.then(|| HaltReason::AllFail {
             rows: self.failed,
             finished: self.finished,
             class,
             failure: failure.clone(),
-        })
+        });
+        if self.rule != HaltRule::AllAlike {
+            return reason;
+        }
+        if !is_alike {
+            // Two rows failed in different ways, so this rule can no longer stop the run.
+            self.rule = HaltRule::Never;
+        }
+        self.suspicion = reason;
+        None
     }
 }
 
@@ -84,10 +100,14 @@ fn is_outside(class: ErrorClass) -> bool {
 mod tests {
     use super::*;
 
+    /// Returns the number of the row after which the run stops, if only one request is in flight at a time.
     fn stops_at(rule: HaltRule, rows: impl Iterator<Item = Option<ErrorClass>>) -> Option<usize> {
         let mut halt = Halt::new(rule);
         rows.enumerate().find_map(|(at, row)| match row {
-            Some(class) => halt.on_failure(class, &Failure::default()).map(|_| at + 1),
+            Some(class) => {
+                let reason = halt.on_failure(class, &Failure::default());
+                reason.as_ref().or(halt.suspicion()).map(|_| at + 1)
+            }
             None => {
                 halt.on_answer();
                 None

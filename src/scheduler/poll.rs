@@ -35,7 +35,12 @@ impl Scheduler {
             true => self.halt_if_time_is_up(now),
             false => self.halt_if_overdue(now),
         }
-        if self.halted.is_some() {
+        if self.in_flight() == 0
+            && let Some(reason) = self.halt_watch.suspicion()
+        {
+            self.halt(reason.clone());
+        }
+        if self.halted.is_some() || self.halt_watch.suspicion().is_some() {
             return self.drain();
         }
         if let Some(step) = self.wait_paused().filter(|_| self.pause.is_on()) {
@@ -81,7 +86,7 @@ impl Scheduler {
         Step::Wait { until: soonest.0, reason: soonest.1 }
     }
 
-    /// Returns the step of a run that has halted and waits for its requests in flight.
+    /// Returns the step of a run that waits for its requests in flight, because it has halted or could halt soon.
     fn drain(&self) -> Step {
         match self.in_flight() {
             0 => Step::Drained,

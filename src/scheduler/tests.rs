@@ -527,8 +527,30 @@ fn the_first_ten_rows_stop_the_run_if_they_fail_alike() {
         assert!(matches!(scheduler.on_end(ticket, rejected(), Instant::ZERO), Next::Finished(_)));
     }
 
+    assert!(matches!(scheduler.poll(Instant::ZERO), Step::Drained));
     assert!(matches!(scheduler.halted(), Some(HaltReason::AllFail { rows: 10, .. })));
     assert_eq!(scheduler.take_set_aside().len(), 40);
+}
+
+#[test]
+fn ten_failures_stop_the_run_only_if_the_requests_in_flight_bring_no_answer() {
+    for (last, rows) in [(answer(), None), (rejected(), Some(12)), (fault(), Some(11))] {
+        let mut scheduler = scheduler_with(50, config(RateLimits::NONE, 12));
+        let tickets = dispatched(&mut scheduler, Instant::ZERO);
+
+        tickets[..11].iter().for_each(|ticket| drop(scheduler.on_end(*ticket, rejected(), Instant::ZERO)));
+        let waiting = scheduler.poll(Instant::ZERO);
+        let halted_early = scheduler.halted().is_some();
+        scheduler.on_end(tickets[11], last, Instant::ZERO);
+        let sent = dispatched(&mut scheduler, Instant::ZERO).len();
+
+        assert!(matches!(waiting, Step::Wait { reason: Reason::Draining, .. }) && !halted_early, "{waiting:?}");
+        let halted = scheduler.halted().map(|reason| match reason {
+            HaltReason::AllFail { rows, .. } => *rows,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!((halted, sent > 0), (rows, rows.is_none()));
+    }
 }
 
 #[test]
