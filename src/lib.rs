@@ -16,14 +16,15 @@
 //!
 //! The layers are `clock, domain, catalog` < `source, sink, plan, limiter, provider, answer` < `scheduler, classify,
 //! transport, journal, report` < `batches, runner, export, watch, sim` < `forecast` < `cli`. Each layer uses only the
-//! layers to its left, except for a few uses that `tests/layering/tables.rs` lists. `sim` never uses `limiter` or `scheduler`, because `sim` is used to test them. `tests/layering`
-//! checks the rules about layers, and that no files depend on each other in a cycle.
+//! layers to its left, except for a few uses that `tests/layering/tables.rs` lists. `sim` never uses `limiter` or
+//! `scheduler`, because `sim` is used to test them. `tests/layering` checks the rules about layers. It also checks that
+//! no files depend on each other in a cycle.
 //!
 //! # The steps of a row, from the input file to the line in the results
 //!
 //! This table shows the steps of a row. Paths in the table are relative to `src`. Steps 1 to 6 run on the thread of the
-//! reader. The sync of step 15 has a thread of its own. All other steps run on the thread of the loop, and so does the
-//! task of each request.
+//! reader. The sync of step 15 has a thread of its own. All other steps, and the task of each request, run on the
+//! thread of the loop.
 //!
 //! | | what happens to the row | where |
 //! |---|---|---|

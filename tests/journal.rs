@@ -30,7 +30,7 @@ const ERRORS: &str = "d/out.errors.jsonl";
 const ROWS: u64 = 12;
 /// The highest possible cost of a row in flight.
 const AT_MOST: Money = Money(7_000_000_000);
-/// The largest amount by which the real cost of a recorded attempt can exceed its known cost.
+/// The real cost of a recorded attempt can exceed its known cost by at most this amount.
 const MAYBE_COST: Money = Money(2_000_000);
 
 // ---- every failed write, every death -------------------------------------------------------------------------------
@@ -550,7 +550,7 @@ fn keys(disk: &MemDisk) -> BTreeSet<(String, String)> {
     all_keys(disk)
 }
 
-/// Returns labels and keys of the complete lines of the results. Ignores incomplete lines.
+/// Returns the label and the key of each complete line of the results. Ignores incomplete lines.
 fn all_keys(disk: &MemDisk) -> BTreeSet<(String, String)> {
     let content = disk.content(RESULTS).unwrap_or_default();
     let whole = content.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
@@ -1068,7 +1068,7 @@ proptest! {
     #[test]
     fn the_set_of_done_rows_gives_the_same_results_as_a_simple_map(runs in prop::collection::vec(prop::collection::vec(step(), 0..12), 1..4)) {
         let disk = MemDisk::new();
-        // For each row, `answered` has the key of the last answer. `failures` has the key of the failure that came
+        // `answered` contains the key of the last answer of each row. `failures` has the key of the failure that came
         // after that answer.
         let mut answered: HashMap<(Option<u8>, u8, u8), u8> = HashMap::new();
         let mut failures: HashMap<(Option<u8>, u8, u8), u8> = HashMap::new();

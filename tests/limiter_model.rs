@@ -119,8 +119,8 @@ proptest! {
             }
             prop_assert!(bucket.level(now) <= i64::from(bucket.burst()));
             prop_assert!((bucket.level(now) as f64 - model.level).abs() <= 1.6, "{} and {}", bucket.level(now), model.level);
-            // Only whole tokens are compared. The next line removes the differences in fractions of a token, which
-            // would add up over a long history.
+            // Only whole tokens are compared. The next line removes small differences, because they would add up over a
+            // long history.
             model.level = model.level.clamp(bucket.level(now) as f64, bucket.level(now) as f64 + 1.0).min(model.burst);
         }
     }

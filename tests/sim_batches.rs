@@ -783,7 +783,7 @@ impl Api {
         self.raw(method, path, body.map(|body| body.to_string()).unwrap_or_default().as_bytes())
     }
 
-    /// Sends a body. If the path begins with `/v1/`, the request is for another endpoint.
+    /// Sends a body. If the path begins with `/v1/`, the path is used unchanged.
     fn raw(&mut self, method: Method, path: &str, body: &[u8]) -> Answer {
         let mut headers = HeaderMap::new();
         headers.insert("x-api-key", HeaderValue::from_static(self.key));

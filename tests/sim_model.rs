@@ -788,8 +788,8 @@ fn within_every_window(
     Ok(())
 }
 
-/// The output of one call. The output is spread evenly from `begin` to `end`. If both are the same moment, all output
-/// comes at once.
+/// The output of one call. The output is spread evenly from `begin` to `end`. If `begin` and `end` are the same moment,
+/// all output comes at once.
 #[derive(Clone, Copy)]
 struct Production {
     begin: Instant,

@@ -83,7 +83,8 @@ pub fn of_random(random: &[Random]) -> String {
     text
 }
 
-/// Returns the summary of the killed runs. If a run did not keep within its limits, the summary has a line for it.
+/// Returns the summary of the killed runs. If a killed run wrote more than two cache entries per prefix, the summary
+/// has a line about this run.
 pub fn of_kills(killed: &[Killed]) -> String {
     if killed.is_empty() {
         return String::new();

@@ -23,7 +23,7 @@ const THREADS: usize = 2;
 /// The largest number of rows in a workload.
 const MOST_ROWS: usize = 60_000;
 
-/// The limits that all plans, taken together, must keep.
+/// The thresholds for the results of all plans together.
 const LEAST_HELD: usize = 22;
 const LEAST_CLOSE: usize = 20;
 const LEAST_HELD_BLIND: usize = 20;

@@ -53,7 +53,7 @@ pub struct Plain {
 impl Plain {
     /// Returns a client that keeps up to `at_once` connections.
     pub fn new(url: &str, at_once: usize) -> io::Result<Self> {
-        // The cryptography provider is the one that the library's transport uses. The result is ignored, because an
+        // The client uses the same cryptography provider as the library's transport. The result is ignored, because an
         // error only means that a provider is already installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().http1_only().no_proxy().pool_max_idle_per_host(at_once).build();

@@ -37,8 +37,8 @@ impl Seen {
         self.cpu_secs * 1000.0 / self.rows as f64
     }
 
-    /// Reads the measurements from the line that a child process wrote. More words can follow the measurements in this
-    /// line.
+    /// Reads the measurements from the line that a child process wrote. After the measurements, the line can contain
+    /// more words.
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace();
         let mut next = || words.next();

@@ -1,4 +1,4 @@
-//! Sends rows over a plain client, and apart from that does only the work that every runner must do.
+//! Sends rows with a plain client. Apart from sending, it does only the work that every runner must do.
 //!
 //! One thread reads and plans rows. Before the loop sends more rows, it writes the answers that have arrived, and it
 //! writes a mark for each row that it sends next. Another thread syncs the files. This loop has no scheduler. Answers

@@ -9,9 +9,9 @@ use crate::catalog::Catalog;
 use crate::domain::{Merged, Params, ProviderFeatures, Request, Rung};
 
 impl Look<'_> {
-    /// Returns the first request for the row, with the model, the `max_tokens` and the form of the schema that were
-    /// used for the last answer. These values can differ from those of the first request, for example if an earlier run
-    /// got the last answer from another model.
+    /// Returns the first request for the row, but with the model, the `max_tokens` and the schema's form from the
+    /// request for the last answer. These values can differ from those of the first request, for example if an earlier
+    /// run got the last answer from another model.
     pub(super) fn base(&self) -> Option<Base> {
         let mut base = self.first_with(&self.last.model, self.last.rung)?;
         let is_first = base.rung == self.ask.rung;
@@ -45,8 +45,8 @@ impl Look<'_> {
         serde_json::from_str(params_of(self.first())?.get("max_tokens")?).ok()
     }
 
-    /// Returns the first request with another model, the `max_tokens` of the last attempt, and the schema in another
-    /// form. If the form of the schema can't be changed, the schema stays as it is.
+    /// Returns the first request with three changes: another model, the `max_tokens` of the last attempt, and another
+    /// form of the schema. If the form of the schema can't be changed, the schema stays as it is.
     fn first_with(&self, model: &str, rung: Option<Rung>) -> Option<Base> {
         let (mut params, mut own_rung) = (params_of(self.first())?, self.ask.rung);
         if rung != own_rung

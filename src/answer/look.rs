@@ -38,7 +38,7 @@ pub(super) struct Wrong {
 }
 
 impl Look<'_> {
-    /// Joins this answer with an earlier answer if the request continued the earlier answer, and returns the whole
+    /// If the request continued an earlier answer, joins the earlier answer with this answer, and returns the whole
     /// answer. An answer from an earlier run is already whole, so it is not joined again.
     pub(super) fn joined(&self, message: &Message) -> Option<Message> {
         match self.ask.purpose {

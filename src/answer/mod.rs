@@ -7,8 +7,8 @@
 //!
 //! [`schema`] checks answers against a JSON schema, and puts the schema into requests.
 //!
-//! A policy does not decide about the first request of a row, because the row contains this request. A policy also does
-//! not decide about a retry after a limit or a fault, because the same request is then sent again.
+//! A policy does not decide about the first request of a row, because the row contains this request. After a limit or a
+//! fault, a retry sends the same request again, so no policy decides about this retry.
 
 mod base;
 mod follow_up;
@@ -63,7 +63,7 @@ pub enum Then {
     },
     /// Send this request for the row next, on the route that the request names.
     Ask(Box<Ask>),
-    /// Keep this answer, which was made from several answers.
+    /// Keep this answer, which combines several answers.
     Answer(Box<Message>),
     /// The answer is not accepted, but another request can get a better answer. Record the answer with this class and
     /// failure, and send the request.

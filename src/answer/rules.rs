@@ -17,7 +17,8 @@ pub struct Rules {
     pub on_refusal: OnRefusal,
     /// How many more requests a row may have after its first answer.
     pub max_follow_ups: u32,
-    /// The features of the provider. These features decide how a schema is put into a request to another model.
+    /// The features of the provider. If a request goes to another model, these features decide how the schema is put
+    /// into the request.
     pub features: ProviderFeatures,
 }
 

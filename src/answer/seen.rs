@@ -125,8 +125,8 @@ impl<'a> Seen<'a> {
         self.stop_reason.as_deref() == Some(PAUSED)
     }
 
-    /// Returns whether the answer can be sent back to the model, followed by a message about the answer. The API
-    /// rejects an answer that has no content or consists of thinking blocks only.
+    /// Returns whether the next request can contain the answer, followed by a message about the answer. The API rejects
+    /// an answer that has no content or consists of thinking blocks only.
     pub(super) fn can_be_discussed(&self) -> bool {
         self.has_words
     }

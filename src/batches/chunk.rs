@@ -24,7 +24,7 @@ use crate::domain::{
 use crate::journal::{Disk, DiskFailure, DiskFile, OpenMode, sync_name};
 use crate::provider::BodySource;
 
-/// The largest size in bytes of a request, and of a line in the file of rows. A request has at most 32 MB.
+/// The largest size, in bytes, that a request or a line in the file of rows can have. A request has at most 32 MB.
 const MOST_LINE_BYTES: u64 = 64 << 20;
 /// The number of bytes that are collected before they are written.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -99,7 +99,7 @@ struct RowLine<'a> {
     model: Cow<'a, str>,
     template: u64,
     estimated_input: u32,
-    /// The highest number of output tokens; 0 if an earlier version wrote the line.
+    /// The highest number of output tokens; 0 if an earlier version of the program wrote the line.
     #[serde(default)]
     max_tokens: u32,
     /// The row's own request; `None` unless a different request was submitted for the row.

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use crate::domain::{Ask, PoolId, RateLimits, Usage};
 
-/// The number of output tokens that each answer is expected to have, as long as there is no answer yet.
+/// Until the first answer comes, each answer is expected to have this many output tokens.
 const FIRST_OUTPUT: f64 = 256.0;
-/// The number of answers that are enough for a good mean length. With fewer answers, longer prompts and answers are
-/// expected: the mean length is multiplied by [`UNSURE`].
+/// The number of answers that are enough for a good mean length. If there are fewer answers, the mean length is
+/// multiplied by [`UNSURE`], so longer prompts and answers are expected.
 const ENOUGH: f64 = 30.0;
-/// The factor by which expected lengths are increased while few answers have come.
+/// As long as few answers have come, expected lengths are multiplied by this factor.
 const UNSURE: f64 = 1.25;
 
-/// Sums over the rows of one pool (the rows that share their limits).
+/// The totals of the rows in one pool (a group of rows that share limits).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Sums {
     rows: f64,
@@ -24,7 +24,7 @@ struct Sums {
     max_tokens: f64,
 }
 
-/// What some rows would use of each pool's limits, in requests and tokens, if these rows were sent online.
+/// How many requests and tokens some rows would use from each pool's limits if these rows were sent online.
 #[derive(Clone, Debug, Default)]
 pub struct Demand(BTreeMap<Arc<PoolId>, Sums>);
 

@@ -150,7 +150,7 @@ pub(crate) struct Submitted {
     pub(crate) origin: String,
     /// The batch of the chunk; `None` if it is not known whether a batch exists.
     pub(crate) batch: Option<Known>,
-    /// The ids of batches that were mistaken for the batch of this chunk.
+    /// The ids of batches that a run mistook for the batch of this chunk.
     pub(crate) foreign: Vec<String>,
     /// Whether a run has decided to cancel the batch.
     pub(crate) is_canceling: bool,
@@ -274,8 +274,8 @@ impl BatchLog {
         if end < bytes.len() as u64 {
             file.truncate(end).map_err(DiskFailure::of("cut", &path))?;
         }
-        // A run may have died after it wrote the last line and before the line was synced. Later steps remove files
-        // because of the lines in the log, so the lines are synced first.
+        // A run may have died after it wrote the last line and before the line was synced. Later steps rely on the
+        // lines in the log when they remove files, so the lines are synced first.
         if end > 0 {
             file.sync().map_err(DiskFailure::of("sync", &path))?;
         }

@@ -6,8 +6,8 @@
 //!
 //! The API can't be told that two submissions are the same. So the lane does not submit a chunk again if a batch of the
 //! chunk may exist:
-//! - Before a submission, the rows of the chunk and the intent to submit it are made durable in `<results>.batches/`
-//!   (`chunk`, `log`).
+//! - Before a submission, two things are made durable in `<results>.batches/`: the rows of the chunk (`chunk`), and the
+//!   intent to submit the chunk (`log`).
 //! - If a reply is lost, the list of batches shows whether the batch exists. Until this is known, no other chunk is
 //!   submitted (`lane`).
 //! - The id of each row in a batch contains a nonce. In the results, the nonce proves that the batch belongs to this

@@ -173,8 +173,8 @@ impl Catalog {
     /// Returns the limits that a class of models has before the first response.
     ///
     /// A tier has no row for a class that is newer than the table, or for a model that is not in the catalog. A class
-    /// without a row gets the lowest limits in the tier's rows of models that are still served. [`Tier::Auto`] uses the
-    /// limits of `start`, the strictest of the current tiers. The real limits are used as soon as the headers of a
+    /// without a row gets the lowest limits that the tier has for any model that is still served. [`Tier::Auto`] uses
+    /// the limits of `start`, the strictest of the current tiers. The real limits are used as soon as the headers of a
     /// response report them. [`Tier::None`] has no limits. Limits at fast speed are not published, so the limits at
     /// standard speed are used.
     pub fn limits(&self, tier: Tier, class: &ModelClass) -> TierLimits {

@@ -147,8 +147,8 @@ pub struct Model {
 
 impl Model {
     /// For a model without a published figure: the assumed length of its shortest cached prefix, in tokens. The assumed
-    /// figure is the lowest figure of all models. A figure that is too low does no harm: a cache mark (`cache_control`)
-    /// on a prefix that is too short costs nothing.
+    /// figure is the lowest figure of all models. If this figure is too low, some prefixes with a cache mark
+    /// (`cache_control`) are too short. Such a mark costs nothing.
     pub(crate) const UNPUBLISHED_CACHE_MIN_TOKENS: u32 = 512;
 
     /// Returns whether the catalog lists the model as retired.

@@ -60,7 +60,8 @@ pub(super) fn schema_notes<'m>(
     sent.into_iter().chain(changed).collect()
 }
 
-/// Returns a note that says how many extra requests the rules can cause per row; `None` if they cause none.
+/// Returns a note that says how many extra requests per row the rules can cause; `None` if the rules cause no extra
+/// requests.
 fn follow_up_note(config: &AnswerConfig) -> Option<String> {
     let after_invalid = config.is_checked()
         && match config.on_invalid {

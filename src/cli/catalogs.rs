@@ -52,7 +52,7 @@ pub(crate) fn catalog(config: &Config) -> Result<Arc<Catalog>> {
     catalog_with(&config.provider, file.or_else(|| own_prices(&config.provider)))
 }
 
-/// Returns the catalog of a provider that is not the first. The prices in the provider's table have priority over the
+/// Returns the catalog of any provider except the first one. The prices in the provider's table have priority over the
 /// prices of `--prices`.
 pub(crate) fn catalog_of(config: &Config, provider: &ProviderConfig) -> Result<Arc<Catalog>> {
     let file = config.prices.as_ref().map(|file| (file, "--prices".to_owned()));

@@ -110,7 +110,7 @@ fn in_template(template: &Template, columns: &Columns) -> Vec<String> {
     template.placeholders().iter().filter(is_meant).map(words).collect()
 }
 
-/// Returns warnings about column names in brackets in a system prompt that is not a template.
+/// Returns warnings about a system prompt that is not a template but contains column names in brackets.
 fn in_system(system: &str, columns: &Columns) -> Vec<String> {
     let found = source::placeholders(&system.replace("{{", "{").replace("}}", "}"));
     // Angle brackets cause no warning, because prompts often contain tags.

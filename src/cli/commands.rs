@@ -3,15 +3,15 @@
 //! The module makes all printed commands from the command that the user typed. The printed commands work in the folder
 //! where the run was started, with the same environment:
 //!
-//! - *Continuing* a run uses the typed command. `--fresh` becomes `--fresh=false`: otherwise the results file would be
-//!   renamed, and the finished answers would be paid for again.
+//! - The command for *continuing* a run is the typed command. `--fresh` becomes `--fresh=false`: otherwise the results
+//!   file would be renamed, and the finished answers would be paid for again.
 //! - *Collecting* batches uses the typed command without `--detach`, so the new run waits for the batches.
-//! - *Retrying* failed rows uses `resume` with the error log and all typed flags that `resume` has too: server,
-//!   configuration, key file, limits and so on. The run folder records some of the typed flags, but a run from a pipe
-//!   has no run folder. `--only`, `--simulate-faults` and `--simulate-answers` are left out: `--only` selected rows of
-//!   an earlier log, and the two flags of the simulator would make the same rows fail again. Flags that replace
-//!   parameters of rows are copied from a typed `resume`, but not from a typed `run`: the rows of an error log contain
-//!   their parameters.
+//! - *Retrying* failed rows uses `resume` with the error log. The new command repeats all typed flags that `resume`
+//!   also has: server, configuration, key file, limits and so on. The run folder records some of the typed flags, but a
+//!   run from a pipe has no run folder. `--only`, `--simulate-faults` and `--simulate-answers` are left out. `--only`
+//!   selected rows of an earlier log, and the two flags of the simulator would make the same rows fail again. Flags
+//!   that replace parameters of rows are copied from a typed `resume`, but not from a typed `run`: the rows of an error
+//!   log contain their parameters.
 //! - *Asking again* after truncated answers uses `run` with the same inputs and most of the typed flags. Flags that say
 //!   how the rows are read, or that set parameters of the rows, are left out, because the run folder records them.
 
@@ -34,8 +34,8 @@ const NOT_CARRIED: [&str; 4] = ["output", "only", "simulate-faults", "simulate-a
 const OVERRIDES: [&str; 3] = ["model", "system", "max-tokens"];
 
 /// Flags of `run` that are not copied into the command that asks again after truncated answers. The run folder records
-/// `format`, `system` and all flags between them in this list. `fresh` and all flags after it in this list are about a
-/// single run.
+/// `format`, `system` and all flags between them in this list. In this list, `fresh` and all flags after `fresh`
+/// concern only a single run.
 const NOT_IN_RERUN: [&str; 19] = [
     "format",
     "id",
@@ -66,8 +66,8 @@ pub(crate) struct Commands {
 }
 
 impl Commands {
-    /// Returns the commands that are made from the arguments of this process. `is_fresh` says whether this run renamed
-    /// earlier results and started over, because of a flag or another setting.
+    /// Returns the commands that are made from the arguments of this process. If a flag or another setting made this
+    /// run rename earlier results and start over, `is_fresh` is true.
     pub(crate) fn of_process(is_fresh: bool) -> Self {
         Self::of(std::env::args_os().skip(1), is_fresh)
     }

@@ -7,7 +7,7 @@
 //! The origin of a setting decides how much the program trusts it. Flags, the environment, the user's own file and a
 //! file given with `--config` come from the user. A `claude-batch.toml` in the working folder may come from another
 //! person's repository. A file in the working folder can contain only the settings on a list (`folder.rs`). Before the
-//! run, a note says which settings this file contains.
+//! run, a note says which settings the `claude-batch.toml` in the working folder contains.
 
 pub mod address;
 mod answers;
@@ -144,7 +144,8 @@ pub struct Config {
     pub grace: Option<Duration>,
     /// The budget: the highest total cost of all runs that write to the same results file.
     pub max_cost: Option<Money>,
-    /// Whether the user set `max_cost`. If not, a file in the working folder may have set `max_cost`.
+    /// Whether the user set `max_cost`. If the user did not set `max_cost`, a file in the working folder may have set
+    /// it.
     pub has_own_max_cost: bool,
     /// The highest number of requests that the run sends.
     pub max_requests: Option<u64>,
@@ -318,7 +319,7 @@ impl Config {
         Self::of(flags, Settings::default(), |_| Ok(Vec::new()), world)
     }
 
-    /// Returns the settings of a command that has no inputs and is about a run. `recorded` contains settings of the
+    /// Returns the settings of a command that is about a run but reads no inputs. `recorded` contains settings of the
     /// run. Recorded settings override files; flags and the environment override recorded settings.
     ///
     /// # Errors
@@ -351,7 +352,7 @@ impl Config {
         })
     }
 
-    /// Returns the settings for the form of an output.
+    /// Returns the settings that decide what an output looks like.
     pub(crate) fn form_of(form: FormArgs) -> FormConfig {
         FormConfig {
             format: form.output_format,

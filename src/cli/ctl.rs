@@ -152,8 +152,8 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// Waits for the answer to a request. Returns `None` if the process id in the run folder has changed: the old id
-    /// belonged to a killed process, and a new process has just begun the run.
+    /// Waits for the answer to a request. Returns `None` if the process id in the run folder has changed. In this case,
+    /// the old process was killed, and a new process has just begun the run.
     fn answer_to(&self, request: &Request) -> Result<Option<Answer>> {
         let until = Instant::now() + PATIENCE;
         loop {

@@ -1,7 +1,7 @@
 //! Explains why a run stopped and what to do next, in sentences that are printed after the summary.
 //!
-//! The type of the error decides which sentence is printed. Messages of a server or the system are only quoted, never
-//! interpreted.
+//! The type of the error decides which sentence is printed. Messages from a server or from the system are only quoted,
+//! never interpreted.
 
 use crate::domain::{Failure, HaltReason, WireErrorKind, WriteCause, WriteFault, WriteTarget};
 use crate::report::text::{count, duration, escape};

@@ -1,9 +1,9 @@
 //! What `-h` and `--help` show.
 //!
 //! `-h` fits on one screen: it shows the most important flags, in the words of `short.rs`, and a few examples. `--help`
-//! shows all flags in groups, and the texts of `args/help.rs`. For both, clap renders a changed copy of a command. The
-//! command that parses arguments is never changed. In the copy, a switch has no value, because almost nobody types the
-//! value of a switch.
+//! shows all flags in groups, and the texts of `args/help.rs`. For `-h` and for `--help`, clap renders a changed copy
+//! of the command. The command that parses arguments is never changed. In the copy, a switch has no value, because
+//! almost nobody types the value of a switch.
 
 mod short;
 
@@ -18,7 +18,7 @@ use super::args::Cli;
 /// The value name that marks a flag as a switch.
 const SWITCH: &str = "BOOL";
 
-/// Returns the command whose help the user asked for, in the form in which its help is shown.
+/// Returns the command whose help the user asked for, ready for printing this help.
 pub(super) fn asked_for(args: &[OsString]) -> Command {
     let whole = Cli::command();
     let (command, name) = command_of(&whole, args);

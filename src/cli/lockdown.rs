@@ -4,8 +4,8 @@ use secrecy::SecretString;
 
 use super::config::Config;
 
-/// The shortest length, in bytes, of a header value that is treated as a secret. Shorter header values are names and
-/// switches. If short values were hidden, messages of servers would be hard to read.
+/// The shortest length, in bytes, of a header value that is treated as a secret. A shorter header value is treated as a
+/// name or a switch, not as a secret. If short values were hidden, messages of servers would be hard to read.
 const SHORTEST_HEADER: usize = 12;
 
 /// Asks the system not to write core dumps. On Linux, also asks the system to keep other processes of the same user

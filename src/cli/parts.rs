@@ -165,7 +165,7 @@ pub(crate) fn is_api(config: &Config) -> bool {
     config.provider.base_url.as_ref().is_none_or(|base| base.url.origin() == API)
 }
 
-/// Returns how requests to the first provider are authorized, and warnings about the key.
+/// Returns the authorization of requests to the first provider, and the warnings about the key.
 pub(crate) fn key(config: &Config, world: &World) -> Result<(Authorization, Vec<String>)> {
     authorization(&config.provider, world)
 }

@@ -73,8 +73,8 @@ impl Projection {
         }
     }
 
-    /// Checks that the output can be written. The output must not be a file of the run. If the output exists, this
-    /// program must have made it.
+    /// Checks that the output can be written. The output must not be a file of the run. If the output already exists,
+    /// the results file of the run must exist too.
     ///
     /// # Errors
     /// Fails if the output can't be written. The message names the output, and says what to do.

@@ -22,7 +22,7 @@ use crate::watch::facts::{RunFacts, State};
 use crate::watch::gather::{RunFiles, gather};
 use crate::watch::page::page;
 
-/// The shortest duration of a run that gets a report at its end.
+/// A run gets a report at its end only if the run took at least this long.
 pub(crate) const LONG_RUN: Duration = Duration::from_secs(60);
 
 /// The first bytes of each report.

@@ -25,7 +25,7 @@ const MOST_LOOKED_AT: usize = 10_000;
 /// The highest number of files that a note names.
 const MOST_SHOWN: usize = 3;
 
-/// A run that takes answers from other results: the facts that decide which answers the run can take.
+/// The facts about a run that decide which answers the run can take from other results.
 pub(super) struct Taker<'a> {
     /// The results file of the run.
     pub(super) own: Option<&'a Path>,
@@ -157,7 +157,7 @@ struct Found {
 }
 
 impl Found {
-    /// Returns a note about the results files that are not used; `None` if all are used.
+    /// Returns a note about the results files that are not used; `None` if all files are used.
     fn note(&self, path: &Path) -> Option<String> {
         let shown = self.passed_over.iter().take(MOST_SHOWN);
         let mut shown: Vec<String> = shown.map(|(path, why)| format!("{} ({})", path.display(), why.short())).collect();

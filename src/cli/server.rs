@@ -65,7 +65,8 @@ pub(crate) struct Response {
     pub(crate) body: Bytes,
 }
 
-/// Returns the origin (the server) of the answers of a run with these settings, in the form that runs record.
+/// Returns the origin: the server from which a run with these settings gets its answers. Runs record the origin in the
+/// same form.
 ///
 /// # Errors
 /// Fails if the settings of the first provider are not complete.

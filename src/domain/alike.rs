@@ -1,7 +1,7 @@
 //! Groups equal faults of many rows. Each group has a count and an example.
 
-/// The highest number of groups. Each of the first `MOST` different faults gets a group. Rows with other faults are
-/// counted together in one number.
+/// The highest number of groups. Each of the first `MOST` different faults gets a group. All rows with any other fault
+/// share one count.
 const MOST: usize = 20;
 
 /// Messages are compared only up to this number of bytes. Only messages that list names are longer.

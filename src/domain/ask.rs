@@ -71,8 +71,8 @@ impl Ask {
 /// The purpose of a request that is sent for a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Purpose {
-    /// The row's own request is sent. A retry after a fault or a limit has the same purpose, because it sends the same
-    /// request again.
+    /// The row's own request is sent. A retry after a fault or a limit also has this purpose, because it sends the
+    /// row's own request again.
     #[default]
     First,
     /// An answer did not fit its schema or broke another rule, and a new request tells the model what is wrong.

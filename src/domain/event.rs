@@ -54,7 +54,7 @@ pub struct RetriedRow {
     pub status: Option<u16>,
     /// The time from now until the row can be sent again.
     pub wait: Duration,
-    /// The number of the next try: 2 after the first attempt.
+    /// The number of the next try. After the first attempt, this number is 2.
     pub next_try: u32,
 }
 
@@ -213,7 +213,7 @@ pub enum EventBody {
     },
     /// An attempt ended without an answer, and its row will be tried again.
     Retried {
-        /// The row and its next try, in a `Box` that keeps events small: see [`EventBody::Ended`].
+        /// The row and its next try. The `Box` keeps events small: see [`EventBody::Ended`].
         row: Box<RetriedRow>,
         /// The class of the failure.
         class: ErrorClass,

@@ -29,7 +29,7 @@ pub struct Failure {
     pub message: String,
     /// The header `request-id`. The API's support team asks for this id.
     pub request_id: Option<String>,
-    /// The usage that the failed response reported, for example if a stream reports usage and then ends too early. The
+    /// The usage that the failed response reported. For example, a stream can report usage and then end too early. The
     /// value is zero if the response reported no usage.
     pub usage: Usage,
     /// The fault of the stream; `None` unless the stream caused the failure.

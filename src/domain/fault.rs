@@ -46,7 +46,7 @@ impl WireErrorKind {
 /// The reason why lines can't be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteFault {
-    /// The target of the lines.
+    /// The kind of target that the lines should be written to.
     pub target: WriteTarget,
     /// The kind of fault of the target.
     pub cause: WriteCause,

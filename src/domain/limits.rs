@@ -122,7 +122,7 @@ impl Speed {
         }
     }
 
-    /// Reads the name of a speed in the Messages API.
+    /// Parses the name that a speed has in the Messages API.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Standard, Self::Fast].into_iter().find(|speed| speed.name() == text)
     }
@@ -172,7 +172,7 @@ pub struct LearnedPool {
     /// The limits per minute that the server reported last. A limit that the server never reported is `None`.
     pub limits: RateLimits,
     /// The size of the server's bucket in each dimension, as far as the run could see it, in the order of
-    /// [`Dimension::ALL`]. The value is `None` if no response showed a size.
+    /// [`Dimension::ALL`]. The value for a dimension is `None` if no response showed the size of its bucket.
     ///
     /// Units: requests or tokens. A size in tokens can be wrong by up to 500, because response headers round it. The
     /// real bucket is larger if it was never full when a response reported its level.
@@ -197,7 +197,7 @@ pub struct LimitSignal {
     pub remaining: Option<u32>,
 }
 
-/// The limits that the headers of one response report. All members are empty when a proxy removes these headers.
+/// The limits that the headers of one response report. If a proxy removes these headers, all members are empty.
 ///
 /// Source: API documentation, "Rate limits", response headers (2026-08-22).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -209,8 +209,9 @@ pub struct RateSignals {
     /// Output tokens.
     pub output_tokens: LimitSignal,
     /// The limit on input and output tokens together. The Claude API also sends separate limits on input and on output.
-    /// The Claude API repeats here the token limit that is closest to being used up. Some other servers send only this
-    /// limit. Servers with only this limit count the input and `max_tokens` of a request when they admit the request.
+    /// In this field, the Claude API repeats the token limit that is closest to being used up. Some other servers send
+    /// only this limit. If a server sends only this limit, the input and `max_tokens` of a request are counted when the
+    /// server admits the request.
     pub all_tokens: LimitSignal,
     /// The wait that the server asks for in the header `retry-after-ms` or `retry-after`. If both headers are valid,
     /// the longer wait is used. The value is `None` if neither header is valid.

@@ -97,8 +97,8 @@ impl AttemptRecord {
         }
     }
 
-    /// Adds the usage and the cost of an earlier attempt to this record, so that the caller can remove the record of
-    /// the earlier attempt.
+    /// Adds the usage and the cost of an earlier attempt to this record. The caller can then remove the record of the
+    /// earlier attempt.
     pub(crate) fn take_over(&mut self, earlier: &Self) {
         self.usage += earlier.usage;
         let without = |attempt: &Self| attempt.without_cache.or(attempt.cost);
@@ -144,7 +144,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Returns the number of attempts that the API has possibly billed although their answers are not kept.
+    /// Returns how many attempts were possibly billed although no answer from them was kept.
     pub fn maybe_paid(&self) -> u32 {
         self.attempts.iter().map(|attempt| u32::from(attempt.maybe_paid)).sum()
     }

@@ -1,11 +1,12 @@
-//! Prefixes of a request that the API can keep in its prompt cache, and cache marks (`cache_control`), which ask the
-//! API to keep a prefix.
+//! The prefixes that the API can keep in its prompt cache, and the cache marks (`cache_control`) that ask the API to
+//! keep a prefix.
 //!
-//! A prefix is everything up to the end of a block. The API reads a request in the order tools, system, messages. A
-//! mark on the last block of a prefix asks the API to keep the prefix as a cache entry. A later request reads this
-//! entry if it begins with the same prefix and has a mark at the end of the prefix. Tokens that are read from the cache
-//! cost at most a tenth of the price of plain input, and do not count against the input limit. A prefix of one request
-//! is also called a *level*: a request can have several levels, and each level contains all shorter levels.
+//! A prefix is everything in a request up to the end of one of its blocks. The API reads a request in the order tools,
+//! system, messages. A mark on the last block of a prefix asks the API to keep the prefix as a cache entry. A later
+//! request reads this entry if it begins with the same prefix and has a mark at the end of the prefix. Tokens that are
+//! read from the cache cost at most a tenth of the price of plain input, and do not count against the input limit. A
+//! prefix of one request is also called a *level*: a request can have several levels, and each level contains all
+//! shorter levels.
 //!
 //! The marks that the program adds are not part of a row. The program inserts its marks when the row's request is sent,
 //! so the key of a row never depends on these marks.
@@ -18,7 +19,7 @@ use super::{Caching, Money};
 /// The user's choice: whether shared prefixes are cached, and for how long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PromptCache {
-    /// Prefixes are cached where this saves money. The program chooses between five minutes and an hour.
+    /// Prefixes are cached where this saves money. The program chooses a lifetime of five minutes or of an hour.
     #[default]
     Auto,
     /// Never. The program adds no marks. If a row has marks of its own, they are sent.
@@ -128,7 +129,7 @@ impl Prefixes {
     }
 }
 
-/// The set of a request's levels that get a cache mark when the request is sent.
+/// A set of levels of a request. These levels get a cache mark when the request is sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks(u16);
 

@@ -18,13 +18,13 @@ pub(crate) fn too_large_words(body_bytes: usize) -> String {
 
 /// A request as it is sent: the merged parameters as one JSON object on one line.
 ///
-/// A request is made one time, when its row is read. The same bytes are shared by the task that sends the request, by
-/// its retries, and by the line that is written if the row fails.
+/// A request is made one time, when its row is read. The task that sends the request and all its retries use the same
+/// bytes. If the row fails, its line uses them too.
 #[derive(Clone, Debug)]
 pub struct Request(Bytes);
 
 impl Request {
-    /// Writes the request of these parameters.
+    /// Returns the request with these parameters, written as JSON.
     pub fn of<'p>(params: impl Into<Merged<'p>>) -> Self {
         let params = params.into();
         let members: usize = params.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
@@ -58,7 +58,7 @@ pub struct Terms {
     pub speed: Speed,
     /// Whether the request asks to be served only in the United States, which costs 1.1 times as much.
     pub is_us_only: bool,
-    /// Whether the request is sent alone or in a batch, where tokens cost half as much.
+    /// Whether the request is sent alone or in a batch. In a batch, tokens cost half as much.
     pub lane: Lane,
     /// Whether the request can be sent only online, because batches do not accept it.
     pub is_online_only: bool,

@@ -13,7 +13,7 @@ pub struct StoredAnswer {
     pub label: String,
     /// The id of the run that wrote the line.
     pub run: String,
-    /// The answer. The answer. The usage of the answer is zero here, because the answer is not paid for again.
+    /// The answer. The usage in this answer is zero, because the answer is not paid for again.
     pub message: Message,
     /// The usage of the answer in the line; zero if that line itself took its answer from another line.
     pub used: Usage,

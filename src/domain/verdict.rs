@@ -71,7 +71,7 @@ impl Verdict {
     /// Returns whether the API has possibly billed the attempt although no answer is kept.
     ///
     /// If an error comes after the headers of a 200 response, the API has possibly billed the attempt, because the
-    /// answer had begun. The API has also possibly billed an answer that was too large to keep.
+    /// answer had begun. If an answer was too large to keep, the API has possibly billed it too.
     pub fn is_maybe_paid(&self) -> bool {
         match self {
             Self::Overloaded { maybe_paid, .. } | Self::Transient { maybe_paid, .. } => *maybe_paid,

@@ -1,8 +1,8 @@
 //! Fields: parts of a row's line or of its input that become columns.
 //!
-//! A field is a dotted path. Most fields are short names for a longer path in a line of the results file. The lines of
-//! answers and of failures have different members. So a short name has two paths: one in the line of an answer, and one
-//! in the line of a failure.
+//! A field is a dotted path. Most fields are short names for a longer path in a line of the results file. The line of
+//! an answer and the line of a failure have different members. So a short name has two paths: one in the line of an
+//! answer, and one in the line of a failure.
 
 use std::fmt;
 
@@ -35,7 +35,8 @@ pub(crate) enum Of {
     Steps,
     /// The purpose of the last request, for rows with several answers.
     Mended,
-    /// A path in the line of the row. If only one kind of line has the field, the other path is `None`.
+    /// A path in the line of the row. If only one of the two kinds of lines has the field, the path in the other kind
+    /// is `None`.
     Line {
         /// The path in the line of an answer.
         answer: Option<Path>,
@@ -107,7 +108,7 @@ const OF_ERROR: [&str; 19] = [
     "steps",
 ];
 
-/// The names of fields without a path.
+/// The names of the fields that have no path.
 const ALONE: [&str; 7] = ["id", "custom_id", "text", "json", "quality", "steps", "mended"];
 
 /// The prefixes of fields that are paths in a line or in the input.
@@ -151,8 +152,8 @@ impl Field {
         Self { name: column.to_owned(), of: Of::Input(column.to_owned()) }
     }
 
-    /// Returns the field of a member of answers that are JSON. The field's column has the name of the member. If
-    /// another column already has that name, the field's column is called `json.MEMBER`.
+    /// Returns the field that shows the member `member` of each JSON answer. The field's column has the name of the
+    /// member. If another column already has that name, the field's column is called `json.MEMBER`.
     pub(crate) fn of_json(member: &str, is_taken: bool) -> Self {
         let name = if is_taken { format!("json.{member}") } else { member.to_owned() };
         Self { name, of: Of::Json(vec![member.to_owned()]) }

@@ -13,7 +13,8 @@ use crate::sink::Log;
 /// The kinds of rows that an output contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Include {
-    /// Whether the output includes rows whose answer ended normally or for an unknown reason.
+    /// Whether the output includes rows whose answer ended normally, or ended for a reason that the program does not
+    /// know.
     pub(crate) ok: bool,
     /// Whether the output includes rows with a truncated answer.
     pub(crate) truncated: bool,
@@ -171,7 +172,7 @@ impl JournalFiles {
     }
 }
 
-/// The places of the lines of all rows.
+/// For each row, the place of its line.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     /// Labels with their places, sorted by label. Each label has one entry.
@@ -248,8 +249,8 @@ impl Index {
     pub(crate) fn fetch(&self, labels: impl Iterator<Item = u64>) {
         let Some(last) = self.begins.len().checked_sub(1) else { return };
         let begins = |label: u64| self.begins[(label >> shift(last)) as usize] as usize;
-        // The entries with the same first bits fill about two lines of the processor's cache. Reading one entry of each
-        // cache line loads both lines.
+        // The entries with the same first bits fill about two lines of the processor's cache. If one entry of a cache
+        // line is read, the processor loads the whole line.
         let entry = |at: usize| self.entries.get(at).map_or(0, |(label, _)| *label);
         let sum = labels.fold(0, |sum, label| sum ^ entry(begins(label)) ^ entry(begins(label) + SHARING / 2));
         std::hint::black_box(sum);

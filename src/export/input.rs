@@ -56,7 +56,7 @@ pub(crate) struct InputLine<'a> {
 /// A column or member that the output needs.
 pub(crate) struct Wanted {
     name: String,
-    /// For a JSON row, the names in the path of the member.
+    /// For a JSON row: the path of the member, as a list of names.
     path: Vec<String>,
     /// The position of the column in the header of the current input.
     at: Option<usize>,
@@ -147,8 +147,8 @@ impl RunInput {
                 let item = match item {
                     Item::Row(row) if (row.custom_id.is_none() || row.error.is_some()) && rows.begin_planning() => {
                         reader = rows.open(input)?;
-                        // The planner does not need the rows before this row, because they all have labels of their
-                        // own.
+                        // All rows before this row have labels of their own, so the planner does not need these earlier
+                        // rows.
                         match reader.nth(read).transpose()? {
                             Some(item) => item,
                             None => break,
@@ -179,7 +179,7 @@ struct Rows<'a> {
     input: &'a RunInput,
     /// Whether the cells of rows are needed.
     keeps_input: bool,
-    /// The planner. A planner is slow, because it makes the whole request of each row, so this is `None` until a row
+    /// The planner. A planner makes the whole request of each row, which is slow. So this field is `None` until a row
     /// needs the planner.
     planner: Option<Planner>,
     index: u64,

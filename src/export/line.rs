@@ -35,7 +35,7 @@ pub(crate) struct Line<'a> {
     texts: Vec<&'a [u8]>,
     /// The input of the tool call that is the answer; empty if there is no such call.
     input: &'a [u8],
-    /// The member `meta`, which this program wrote, if it is needed.
+    /// The member `meta`, which this program wrote; can be empty if no output field needs this member.
     meta: &'a [u8],
     /// The request of a failed row; empty for an answer.
     params: &'a [u8],
@@ -69,7 +69,7 @@ impl<'a> Line<'a> {
         let mut has_all = false;
         let mut found = Self::default();
         let mut at = Cursor::new(line);
-        // The result is ignored, because it is `None` even if reading stopped early on purpose.
+        // The result is ignored: `None` can mean an error, or that reading stopped early on purpose.
         let _ = at.object(|at, name| {
             match name {
                 b"custom_id" => found.custom_id = at.value(DEEPEST)?,
@@ -156,8 +156,8 @@ impl<'a> Line<'a> {
         Value::Text(format!("{}:{}", part("source"), part("line")).into())
     }
 
-    /// Returns how many requests for the row were answered. For a failed row, the number is known only if there were
-    /// several requests.
+    /// Returns how many requests for the row were answered. If the row failed after at most one request, the number is
+    /// not known.
     pub(crate) fn steps(&self) -> Value<'a> {
         let count = match self.list_of_steps() {
             Some(steps) => answered(steps).count,
@@ -196,8 +196,8 @@ impl<'a> Line<'a> {
         within(from, rest).map_or(Value::Missing, value)
     }
 
-    /// Returns the text of the answer: its text blocks, one after another. If there is no text block, returns the input
-    /// of the tool call that is the answer, as the API sent it. Returns `None` for a failure.
+    /// Returns the text of the answer: its text blocks, one after another. If the answer has no text block but is a
+    /// tool call, returns the input of this call, as the API sent it. Returns `None` for a failure.
     pub(crate) fn text(&self) -> Option<Cow<'a, str>> {
         let mut blocks = self.texts.iter().filter_map(|block| unescaped(block));
         let Some(mut text) = blocks.next() else { return self.input() };
@@ -206,7 +206,7 @@ impl<'a> Line<'a> {
     }
 
     /// Returns the text of an answer that is JSON. If the answer is the input of a tool call, returns this input, even
-    /// if there is also a text.
+    /// if the message also contains text.
     pub(crate) fn json(&self) -> Option<Cow<'a, str>> {
         self.input().or_else(|| self.text())
     }

@@ -51,8 +51,8 @@ pub(crate) struct Request {
     pub(crate) fields: Option<Vec<Field>>,
     /// The order of the output's rows.
     pub(crate) order: Order,
-    /// The kinds of rows that are written; `None` for the default. By default, an output made from cells has all rows,
-    /// and an output of copied lines has only answers.
+    /// The kinds of rows that are written; `None` for the default. If lines are copied, the default is only answers. If
+    /// the output is made from cells, the default is all rows.
     pub(crate) include: Option<Include>,
     /// Whether cells that look like formulas are written unchanged.
     pub(crate) raw_cells: bool,
@@ -83,7 +83,7 @@ pub(crate) struct Made {
 }
 
 impl Request {
-    /// Checks that this build can make the output, before anything is sent or read.
+    /// Before anything is sent or read, checks that this build can make the output.
     ///
     /// # Errors
     /// [`ExportError::OneField`], [`ExportError::NoTables`].
@@ -186,9 +186,9 @@ pub(crate) fn project(
 }
 
 /// Returns the fields of an output. By default, a table has the columns of the inputs, then a column for the text and a
-/// column for the error. If the inputs have no columns, the table has the label instead. If the members of answers are
-/// known, a column for each member replaces the text. If they are known only for some of the runs, the table has the
-/// members and the text.
+/// column for the error. If the inputs have no columns, the table has the label instead. If the members of the answers
+/// are known, the table has a column for each member instead of the column for the text. If the members are known only
+/// for some of the runs, the table has columns for the members and for the text.
 fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
     if let Some(fields) = &request.fields {
         return Ok(fields.clone());

@@ -69,7 +69,7 @@ impl Sorter {
     /// Calls `each` with every record, in the order of the keys.
     ///
     /// # Errors
-    /// An error if the temporary file can't be read, and the errors of `each`.
+    /// Fails if the temporary file can't be read, or if `each` fails.
     pub(crate) fn each<E: From<io::Error>>(
         mut self,
         mut each: impl FnMut(u64, &[u8]) -> Result<(), E>,

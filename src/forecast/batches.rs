@@ -23,7 +23,7 @@ const ALL_END: Duration = Duration::from_secs(24 * 3_600);
 /// The forecast of a run whose rows are sent in batches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InBatches {
-    /// The tokens and the cost of all rows. Rows have the full price if batches do not accept them.
+    /// The tokens and the cost of all rows. Rows that batches do not accept have the full price.
     pub totals: Totals,
     /// The tokens and the cost by model, in the order of the models' names.
     pub by_model: Vec<(String, Totals)>,
@@ -34,7 +34,7 @@ pub struct InBatches {
     /// The number of rounds: how many times the queue for batches is filled. The rows of a round are submitted after
     /// all rows of the previous round are done.
     pub rounds: u64,
-    /// The time of the run. Each round probably takes an hour, and at most a day.
+    /// The time of the run. Each round probably takes an hour. It takes at most a day.
     pub time: Interval<Duration>,
     /// The hit rates above which a prompt cache saves money in batches: for the five-minute cache, and for the one-hour
     /// cache. These rates are computed for the model with the most input tokens; `None` if the prices of this model are
@@ -68,8 +68,8 @@ impl Question<'_> {
         })
     }
 
-    /// Returns the changes that would alter the cost or the time of a run in batches: another model, another
-    /// `max_tokens`, and online requests instead of batches. `online` is the forecast without batches.
+    /// Returns the changes that would alter the cost or the time of a run in batches. Such a change is another model,
+    /// another `max_tokens`, or online requests instead of batches. `online` is the forecast without batches.
     pub(crate) fn alternatives_in_batches(
         &self,
         online: &Forecast,
@@ -99,7 +99,7 @@ impl Question<'_> {
 }
 
 impl InBatches {
-    /// Returns the suggestion to use batches for an online run.
+    /// Returns the suggestion to send the rows of an online run in batches.
     pub(crate) fn alternative(&self) -> Alternative {
         let Totals { cost, at_most, .. } = self.totals;
         Alternative { change: Change::Lane(Lane::Batch), cost, at_most, time: self.time }
@@ -127,8 +127,8 @@ impl Forecast {
                 time = Interval { low: time.low, likely: time.likely.min(left), high: online.high.max(left) };
             }
         }
-        // `max_in_flight` is 0: if the program is killed, no batch is paid for twice, because the ids of batches are on
-        // disk.
+        // `max_in_flight` is 0 here: the ids of batches are on disk, so no batch is paid for twice even if the program
+        // is killed.
         let time = RunTime { time, bound_by: Vec::new(), played_rows: self.time.played_rows, max_in_flight: 0 };
         Self { lane: Lane::Batch, totals, by_model: batches.by_model.clone(), time, ..self.clone() }
     }

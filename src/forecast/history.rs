@@ -44,11 +44,11 @@ pub(super) struct Seen {
     pub(super) estimated: u32,
     /// The real input tokens of the row, including cached tokens.
     pub(super) prompt: u32,
-    /// The share of the input tokens, from 0 to 1, that counts against the input limit.
+    /// The share of the input tokens that counts against the input limit, from 0 to 1.
     pub(super) limited_share: f32,
     /// Output tokens.
     pub(super) output: u32,
-    /// The value of [`PastAnswer::price_share`]; 1 without a price.
+    /// The value of [`PastAnswer::price_share`]; 1 if there is no price.
     pub(super) price_share: f32,
     /// The value of [`PastAnswer::latency`], in milliseconds; 0 if it is not known.
     pub(super) latency_ms: u32,

@@ -29,14 +29,14 @@
 //! - An interval shows how uncertain a figure is. A single number is never shown without its interval.
 //! - The cost of a model without a price is unknown. The rows of such a model are counted separately.
 //! - The same rows, history and counts always give the same forecast.
-//! - However many rows there are, a forecast takes bounded time and memory.
+//! - A forecast takes bounded time and memory for any number of rows.
 //!
 //! Rejected:
-//! - Dividing the tokens by the limits: this method ignores bursts, latency, the number of concurrent requests, and
-//!   rows of several models that wait for each other.
+//! - Dividing the tokens by the limits: the result ignores bursts, latency and the number of concurrent requests. The
+//!   result also ignores that rows of several models wait for each other.
 //! - Simulating all rows: a million rows would take seconds, and the result would differ by less than a percent.
-//! - Simulating fewer rows with proportionally lower limits: response headers round tokens to thousands, so a limit of
-//!   a few hundred tokens behaves differently from the real limits.
+//! - Simulating fewer rows with proportionally lower limits: a limit of a few hundred tokens behaves differently from
+//!   the real limits, because response headers round tokens to thousands.
 
 mod batches;
 mod history;

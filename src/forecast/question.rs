@@ -28,7 +28,7 @@ pub struct Question<'a> {
 /// The forecast of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forecast {
-    /// The lane of all rows, except for rows that batches do not accept.
+    /// The lane of the rows. Rows that batches do not accept are always sent online.
     pub lane: Lane,
     /// The tokens and the cost of all rows.
     pub totals: Totals,
@@ -321,7 +321,8 @@ pub(super) mod tests {
         assert!(tier.time.likely < base.time.time.likely / 3, "{tier:?}");
         let model = of(&|change| matches!(change, Change::Model { to, .. } if to == "claude-opus-5-5"));
         let (cost, before) = (model.cost.expect("a price"), base.totals.cost.expect("a price"));
-        // The other model has the same tokenizer, and its prices for input and output are four fifths as high.
+        // The other model has the same tokenizer as the first model. Its prices for input and output are four fifths of
+        // the first model's prices.
         let ratio = cost.likely.dollars() / before.likely.dollars();
         assert!((0.79..0.81).contains(&ratio), "{ratio}");
         let shorter = of(&|change| matches!(change, Change::MaxTokens { .. }));

@@ -9,7 +9,7 @@ use crate::catalog::Catalog;
 use crate::domain::Interval;
 use crate::plan::{Group, Load};
 
-/// How many answers or token counts a group needs to get figures of its own. With fewer, the figures of the group's
+/// How many answers or token counts a group needs to get figures of its own. If a group has fewer, the figures of its
 /// model are used.
 const ENOUGH: usize = 5;
 /// The token counts of the API are estimates: the real input of an answer differs by at most about this share. Source:
@@ -44,7 +44,7 @@ pub type Counts = Vec<(usize, u32, u64)>;
 pub(super) struct Quantity {
     /// The likely mean of the quantity.
     pub(super) mean: f64,
-    /// How far the real mean can be below `mean`, and how far above.
+    /// How far below `mean` the real mean can be, and how far above `mean`.
     pub(super) errors: (f64, f64),
     /// The source of the estimate.
     pub(super) basis: Basis,
@@ -94,7 +94,7 @@ fn grouped(counts: &Counts, key: impl Fn(usize) -> u64) -> HashMap<u64, Vec<(f64
     groups
 }
 
-/// The earlier answers that are used for a group, and how well they match it.
+/// The earlier answers that are used for a group, and how well these answers match the group.
 struct Known<'a> {
     answers: Option<&'a Answers>,
     basis: Basis,
@@ -167,7 +167,8 @@ impl<'a> Known<'a> {
         Quantity { mean: likely, errors: (likely - low, high - likely), basis: Basis::Assumption, source: None }
     }
 
-    /// Returns the mean length of answers in tokens, and how many tokens an answer gains per estimated input token.
+    /// Returns two values: the mean length of answers in tokens, and how many tokens an answer gains for each estimated
+    /// input token.
     fn output(&self, group: &Group, kept: &[Seen], mean_estimated: f64) -> (Quantity, f64) {
         let max_tokens = group.max_tokens as f64 / group.rows.max(1) as f64;
         let truncated = Truncated::of(kept, max_tokens);
@@ -241,7 +242,7 @@ impl Truncated {
         Self { answers, cut, seen, likely, most }
     }
 
-    /// Returns whether more than half of the answers were truncated too early, so that they say little about the
+    /// Returns whether more than half of the answers were truncated too early. Such answers say little about the
     /// length.
     fn is_most(&self) -> bool {
         2 * self.cut > self.answers

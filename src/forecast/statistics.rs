@@ -18,7 +18,7 @@ fn quantile(n: usize) -> f64 {
     1.96 + 4.0 / (n.max(2) - 1) as f64
 }
 
-/// Estimates the mean of `rows` rows from a sample of values; `None` if the sample is too small.
+/// From the sample `values`, estimates the mean value of `rows` rows; `None` if the sample is too small.
 pub(super) fn mean(values: &[f64], rows: u64) -> Option<Sampled> {
     let n = values.len();
     if n < 2 {
@@ -29,8 +29,8 @@ pub(super) fn mean(values: &[f64], rows: u64) -> Option<Sampled> {
     Some(Sampled { mean, error: error(squares / (n - 1) as f64, n, rows) })
 }
 
-/// Estimates a ratio for `rows` rows from a sample of pairs `(x, y)`: the sum of `y`, divided by the sum of `x`.
-/// Returns `None` if the sample is too small.
+/// For `rows` rows, estimates the sum of `y` divided by the sum of `x`. The estimate comes from a sample of pairs `(x,
+/// y)`. Returns `None` if the sample is too small.
 pub(super) fn ratio(pairs: &[(f64, f64)], rows: u64) -> Option<Sampled> {
     let n = pairs.len();
     let (x, y) = pairs.iter().fold((0.0, 0.0), |(x, y), pair| (x + pair.0, y + pair.1));
@@ -43,11 +43,12 @@ pub(super) fn ratio(pairs: &[(f64, f64)], rows: u64) -> Option<Sampled> {
     Some(Sampled { mean: ratio, error: error(squares / (n - 1) as f64, n, rows) / mean_x })
 }
 
-/// Estimates the mean of `y` for rows whose mean of `x` is known (`mean_x`), if `y` rises with `x`. Returns this mean
-/// and the slope. Returns `None` if the sample is too small, or if it is not clear that `y` rises.
+/// Estimates the mean of `y` for rows whose mean of `x` is known (`mean_x`), if `y` rises with `x`. Returns the
+/// estimated mean of `y`, and the slope. Returns `None` if the sample is too small, or if it is not clear that `y`
+/// rises.
 pub(super) fn regression(pairs: &[(f64, f64)], mean_x: f64, rows: u64) -> Option<(Sampled, f64)> {
     const LEAST: usize = 20;
-    /// The slope has to be this many times its standard error.
+    /// The slope must be at least this many times as large as its standard error.
     const CLEAR: f64 = 3.0;
     let n = pairs.len();
     if n < LEAST {

@@ -1,18 +1,18 @@
-//! Estimates how long a run takes: rows with likely sizes are sent to the simulated API on virtual time. The code calls
-//! this "playing" the rows.
+//! Estimates how long a run takes: rows with likely sizes are sent to the simulated API on virtual time. In the code,
+//! this simulation is called "playing" the rows.
 //!
 //! # Method
 //! Only some rows, drawn at random, are simulated: enough rows for [`PLAYED_MINUTES`] minutes at the limits, and at
 //! most [`Setting::most_rows`] rows. The time of the other rows is computed from the steady part of the simulated run.
-//! The steady part is the time in which the second half of the rows ended, except for the last rows. Each pool (model
+//! The steady part begins when half of the rows have ended, and ends when 95 % of the rows have ended. Each pool (model
 //! class with its own limits) gets a time, and the time of the slowest pool is the time of the run. The steady rate
 //! comes from thousands of rows, so its error is about one percent. The assumptions about sizes, speeds and bursts
-//! cause larger errors. So the run is simulated again with the lowest and with the highest sizes, and these two times
-//! give the interval.
+//! cause larger errors than the steady rate. So the run is simulated again with the lowest and with the highest sizes,
+//! and these two times give the interval.
 //!
-//! The largest burst that the server accepts is not published. If earlier runs have not found this out, the run is
-//! simulated twice: with a burst of a whole minute and with a burst of a second. The likely time is the mean of both
-//! times.
+//! The largest burst that the server accepts is not published. If earlier runs have not found this burst, the run is
+//! simulated twice: once with a burst of a whole minute, and once with a burst of a second. The likely time is the mean
+//! of both times.
 //!
 //! The simulation does not include other clients of the same organization, faults or overloads of the API, limits on
 //! growth (acceleration), or prompt caches.
@@ -50,17 +50,17 @@ pub struct Setting<'a> {
     pub limits_of: &'a dyn Fn(&PoolId) -> RateLimits,
     /// Makes the settings of the scheduler from the limits that the scheduler knows at the start.
     pub scheduler: &'a dyn Fn(LimitsOf) -> Config,
-    /// The part of each limit that can be used in one burst; `None` if earlier runs have not found this out.
+    /// The part of each limit that can be used in one burst; `None` if earlier runs have not found these parts.
     pub bursts: Option<Bursts>,
     /// The highest number of rows that are simulated.
     pub most_rows: usize,
 }
 
-/// Returns the bursts that earlier runs have found. The size of a burst is given as a time: how long the limit takes to
+/// Returns the bursts that earlier runs have found. The size of a burst is given as the time that the limit takes to
 /// refill after the burst. Returns `None` if earlier runs have not found the bursts of the pool with the most rows.
 pub fn known_bursts(learned: &[LearnedPool], load: &Load) -> Option<Bursts> {
-    /// A burst of at least this share of a minute's limit counts as a burst of a whole minute. This share is below 1
-    /// because response headers round tokens.
+    /// If a burst is at least this share of a minute's limit, it counts as a burst of a whole minute. This share is
+    /// below 1 because response headers round tokens.
     const NEARLY: f64 = 0.97;
     let largest = load.groups().iter().max_by_key(|group| group.rows)?;
     let found = learned.iter().find(|known| known.is_of(&largest.pool))?;

@@ -56,7 +56,7 @@ pub enum JournalError {
         /// The path.
         path: PathBuf,
     },
-    /// The path of an output led to a different file at each attempt to open and lock the output.
+    /// At each attempt to open and lock an output, its path led to a different file.
     #[error("another program keeps replacing {}; stop it, or name another file", path.display())]
     Unsteady {
         /// The path.

@@ -123,8 +123,8 @@ pub struct Journal {
     paths: RunPaths,
     context: RecordContext,
     manifest: Manifest,
-    /// The manifest of this run, until the run begins to use it. Until then, `manifest` is the manifest of the previous
-    /// run.
+    /// The manifest of this run, until the run begins to use it. As long as `given` is `Some`, `manifest` is the
+    /// manifest of the previous run.
     given: Option<Manifest>,
     slots: Slots,
     unresolved: Unresolved,
@@ -203,7 +203,7 @@ impl Journal {
         self.append_error(step.job.row, *class, EntryKind::Unfinished, seq)
     }
 
-    /// Returns whether a row is not finished, according to its latest line.
+    /// Returns whether the latest line of a row says that the row is unfinished.
     pub(crate) fn has_unfinished(&self, row: RowId) -> bool {
         self.unresolved.has_unfinished(row)
     }

@@ -4,8 +4,8 @@
 //! is read again and the whole key is compared. If several lines have the same key, only the last line in the order of
 //! the files is used.
 //!
-//! The index is stored like the set of done rows ([`DoneSet`]), because both are sets of pairs of numbers. The files
-//! are read on several threads, as for the set of done rows.
+//! The index is stored like the set of done rows ([`DoneSet`]), because both are sets of pairs of numbers. Several
+//! threads read the files. The set of done rows is read in the same way.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -54,7 +54,7 @@ impl Journal {
         let _ = self.writer.flush();
     }
 
-    /// Reads back the answer at a place; `None` if the place has no answer that can be read.
+    /// Reads the answer at a place in the file again. Returns `None` if no answer can be read there.
     pub(crate) fn read_answer(&mut self, place: u64) -> Option<StoredAnswer> {
         let file = match (&self.outputs.results, &self.private) {
             (Some(results), _) => &results.file,

@@ -1,9 +1,9 @@
 //! A token bucket for one dimension. Callers can correct the level of the bucket.
 //!
 //! The crate `governor` decides whether tokens can be taken; its algorithm is GCRA (generic cell rate algorithm). This
-//! file owns the state that `governor` uses to decide. Because the state of the bucket is in this file, this file can
-//! return tokens, lower or raise the level, and rescale it. A level below zero is a debt: the bucket grants nothing
-//! until it has refilled above zero. No other file uses `governor`.
+//! file owns the state that `governor` uses to decide. Because this file owns the state, it can give tokens back to the
+//! bucket, and can lower, raise or rescale the level. A level below zero is a debt: the bucket grants nothing until it
+//! has refilled above zero. No other file uses `governor`.
 //!
 //! The state is one number, the theoretical arrival time (TAT), in nanoseconds since the start of the run. With a
 //! replenish interval `t` and a burst `b`, the level is `b - max(0, tat - now) / t`. If the TAT is in the past, the
@@ -57,7 +57,7 @@ impl Bucket {
         self.limit_per_minute
     }
 
-    /// Returns how many tokens are refilled per second. The headroom is already subtracted.
+    /// Returns how many tokens are refilled per second. The headroom is already subtracted from this rate.
     pub fn per_second(&self) -> f64 {
         1e9 / self.interval_nanos as f64
     }
@@ -200,9 +200,9 @@ fn interval(limit_per_minute: u32, headroom_ppm: u32) -> u64 {
     (u128::from(MINUTE_NANOS) * 1_000_000).div_ceil(u128::from(per_minute_ppm)).try_into().unwrap_or(u64::MAX)
 }
 
-/// Returns governor's limiter with `arrival` as its state. Governor measures arrival times from the instant at which it
-/// builds a limiter. In this file, arrival times count from the start of the run, so the limiter is built while its
-/// clock shows zero.
+/// Returns governor's limiter with `arrival` as its state. The crate `governor` measures arrival times from the instant
+/// at which a limiter is built. In this file, arrival times count from the start of the run, so the limiter is built
+/// while its clock shows zero.
 fn kernel(interval_nanos: u64, burst: u32, arrival: &Arrival) -> Kernel {
     let quota = Quota::with_period(Duration::from_nanos(interval_nanos)).expect("an interval is never zero");
     let burst = NonZeroU32::new(burst).expect("a burst is at least one");

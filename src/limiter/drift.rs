@@ -1,10 +1,10 @@
 //! Learns which share of a limit is used by other clients.
 //!
 //! Our own count says how many tokens should remain, and a response header says how many really remain. In the long
-//! run, the difference is the amount that other clients took. The differences are added up, and the weight of each
-//! difference becomes smaller with time. A difference that comes from noise or a single correction is cancelled by a
-//! later difference with the opposite sign. If other clients use a steady share of the limit, this share is found
-//! within two time constants.
+//! run, the difference is the amount that other clients took. All differences are added up, and an old difference
+//! counts less than a new one. A difference that comes from noise or a single correction is cancelled by a later
+//! difference with the opposite sign. If other clients use a steady share of the limit, this share is found within two
+//! time constants.
 //!
 //! The learned share of a token limit also falls by itself. Response headers round token counts, and they show no level
 //! below zero. So the differences between the two counts contain errors. If the program leaves too much to other
@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::clock::Instant;
 
 /// The time constant in seconds. The share of other clients is the sum of the differences, divided by the amount that
-/// the limit allows in this time.
+/// the limit allows within the time constant.
 const TIME_CONSTANT_SECS: f64 = 10.0;
 /// The largest share of a limit that is left to other clients. The run always uses the rest of the limit.
 const MOST: f64 = 0.9;
@@ -46,8 +46,8 @@ impl Drift {
         self.faded_at = now;
     }
 
-    /// Call this when the server had `gone` fewer tokens left than our own count says. `gone` is negative when the
-    /// server had more tokens left. `limit` is the limit per minute.
+    /// Call this when the server had `gone` fewer tokens left than our own count says. `gone` is negative if the server
+    /// had more tokens left than our own count says. `limit` is the limit per minute.
     pub(super) fn note(&mut self, gone: i64, limit: u32) {
         if gone != 0 {
             let worth = gone as f64 * 60.0 / f64::from(limit) / TIME_CONSTANT_SECS;

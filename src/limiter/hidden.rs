@@ -1,11 +1,11 @@
 //! Hidden limits: no response header shows these limits, so the program learns them from refusals.
 //!
-//! A gateway (a proxy in front of the API) can have limits of its own without showing them. A gateway with hidden
-//! limits sends a 429 without headers, or a 500 in place of a 429.
-//! 429. At each refusal, the gateway's bucket is empty. So between two refusals, the gateway accepts exactly the amount
-//!      that its limit allows in this time. The size of the gateway's burst does not matter. The limit is computed from
-//!      two refusals that are ten seconds to a minute apart. The program computes a limit for requests and a limit for
-//!      input tokens, because a refusal does not say which of the two limits was reached.
+//! A gateway (a proxy in front of the API) can have limits of its own without showing them. If such a limit is reached,
+//! the gateway sends a 429 without headers, or a 500. At each refusal, the gateway's bucket is empty. So between two
+//! refusals, the gateway accepts exactly the amount that its limit allows in this time. The size of the gateway's burst
+//! does not matter. The limit is computed from two refusals that are ten seconds to a minute apart. The program
+//! computes a limit for requests and a limit for input tokens, because a refusal does not say which of the two limits
+//! was reached.
 //!
 //! After a limit was found, the pool first sends slightly less than the limit, and then raises its rate. Near the limit
 //! the rate rises slowly. Later, the rate rises faster and faster while no request is rejected. If the limit that was
@@ -14,8 +14,8 @@
 //!
 //! A hidden limit can cause faults, but faults can also have other causes. If the share of faults falls when the pool
 //! sends less, the cause is a limit. For this reason, a trial begins when more than a fifth of the attempts meet a
-//! fault. During a trial, the pool sends only as much as the server accepted before. If the share of faults does not
-//! fall to half of its value, the pool returns to the earlier rate. After a failed trial, the pool waits five minutes
+//! fault. During a trial, the pool sends only as much as the server accepted before. If the trial does not at least
+//! halve the share of faults, the pool returns to its earlier rate. After a failed trial, the pool waits five minutes
 //! before it starts another.
 
 use std::collections::VecDeque;
@@ -168,7 +168,7 @@ impl Hidden {
         self.faults.trial.is_some() || self.faults.are_refusals
     }
 
-    /// Forgets faults that came too long ago to compute a rate from them.
+    /// Forgets faults that are too old for computing a rate.
     fn forget_faults(&mut self) {
         if self.faults.trial.is_none() && !self.faults.are_refusals {
             self.faults = Faults { no_trial_until: self.faults.no_trial_until, ..Faults::default() };
@@ -216,8 +216,8 @@ impl Hidden {
         self.found = None;
     }
 
-    /// Computes the hidden limit. The gateway's bucket was empty at `since`, and the gateway has accepted `accepted`
-    /// since then. Returns whether `accepted` was large enough for this.
+    /// Computes the hidden limit. The gateway's bucket was empty at `since`. Since then, the gateway has accepted the
+    /// amounts in `accepted`. Returns whether `accepted` was large enough for this.
     ///
     /// If the pool sent at a rate for some time without a refusal, this rate can be only slightly above the limit. For
     /// this reason, the computed limit is at least this rate multiplied by `HELD`.

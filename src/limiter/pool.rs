@@ -14,8 +14,8 @@
 //! as input, and keeps the reservation when it ends. If a server does give tokens back, its response headers report
 //! more than this program counts, and raise the level.
 //!
-//! Rejected: a fourth dimension for a limit on input and output together. All code that names dimensions would need to
-//! know it: flags, presets, reports, and headers. No server reports such a limit in headers of its own.
+//! Rejected: a fourth dimension for a limit on the sum of input and output tokens. All code that names dimensions would
+//! need to know it: flags, presets, reports, and headers. No server reports such a limit in headers of its own.
 
 mod learned;
 
@@ -34,7 +34,7 @@ use super::hidden::Hidden;
 const FIRST_HEADS: u32 = 8;
 /// After `HIDDEN_AFTER` answers without limit headers, the program assumes that a proxy hides these headers.
 const HIDDEN_AFTER: u32 = 20;
-/// How long a hold (time without sending) can be after a refusal that names no time to wait.
+/// The longest possible hold (time without sending) if the refusal does not say how long to wait.
 pub(crate) const LONGEST_UNSAID_HOLD: Duration = Duration::from_secs(60);
 /// A hold of at least `LONG_HOLD` counts as trouble, because the server's buckets fill up during the hold.
 const LONG_HOLD: Duration = Duration::from_secs(10);
@@ -114,8 +114,8 @@ impl Pool {
         RateLimits { rpm, itpm, otpm }
     }
 
-    /// Returns what response heads showed about the limits; `None` if no response head reported a limit. The result
-    /// leaves out a limit on input and output together, because it says nothing about the limit on input alone.
+    /// Returns what response heads showed about the limits; `None` if no response head reported a limit. A limit on
+    /// input and output together is left out, because such a limit says nothing about input alone.
     pub(crate) fn reported(&self) -> Option<LearnedPool> {
         let is_known = |dimension| dimension != Dimension::InputTokens || !self.counts_together;
         let known = |dimension: Dimension| Some(&self.dimensions[dimension.index()]).filter(|_| is_known(dimension));
@@ -171,7 +171,7 @@ impl Pool {
         self.has_seen_limits
     }
 
-    /// Returns whether a request must reserve the sum of its input and its `max_tokens` as input.
+    /// Returns whether a request must reserve the sum of its input and its `max_tokens` from the input limit.
     pub(crate) fn counts_together(&self) -> bool {
         self.counts_together
     }
@@ -303,8 +303,8 @@ impl Pool {
     ///
     /// The server says when it can accept the rejected request, but not whether it can accept other requests at that
     /// time. So the levels are set to the amounts that the rejected request needs, and later response heads raise the
-    /// levels. If the levels stayed high, all waiting rows would be sent in one burst, and would use everything that
-    /// was refilled during the hold.
+    /// levels. If the levels stayed high, all waiting rows would be sent in one burst. This burst would use everything
+    /// that was refilled during the hold.
     pub fn hold_until(&mut self, until: Instant, refused: Cost, now: Instant) {
         self.held_until = self.held_until.max(until);
         self.dimensions.iter_mut().for_each(|dimension| dimension.hold(refused, until));
@@ -588,8 +588,8 @@ mod tests {
     fn the_share_that_other_clients_use_is_left_to_them() {
         let mut pool = pool(RateLimits::NONE);
         let mut sent = 0;
-        // Other clients use half of 1,000 requests per minute. The server's bucket holds the amount that the limit
-        // allows per second.
+        // Other clients use half of 1,000 requests per minute. The server's bucket holds as many requests as the limit
+        // allows in one second.
         let mut server = 16.0_f64;
         for tenth in 0..600 {
             let now = Instant::from_millis(tenth * 100);

@@ -37,7 +37,7 @@ impl Repeats {
         self.has_half(half(key))
     }
 
-    /// Does the same as [`Repeats::contains`] for the half of a key that is kept in memory.
+    /// Works like [`Repeats::contains`], but takes only the half of the key that is kept in memory.
     pub(crate) fn has_half(&self, half: u64) -> bool {
         self.0.binary_search(&half).is_ok()
     }

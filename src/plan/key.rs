@@ -104,8 +104,8 @@ fn prelude(dialect: &Dialect) -> Vec<u8> {
     out
 }
 
-/// Passes valid JSON text to `pass` in pieces, without the white space outside strings. A piece ends only where white
-/// space is left out.
+/// Passes valid JSON text to `pass` in pieces, without the white space outside strings. The text is cut into pieces
+/// only where white space is left out.
 fn without_white_space(json: &[u8], mut pass: impl FnMut(&[u8])) {
     let (mut start, mut at) = (0, 0);
     while let Some(byte) = json.get(at) {
@@ -145,7 +145,7 @@ mod tests {
         };
         let odd = r#"{"a\"b":[1.50, "x \" y", {"k" : null}],"é":"\u00e9 中"}"#;
 
-        // These keys must never change. If they changed, every finished row would be sent and paid for again.
+        // These keys must never change. If these keys changed, every finished row would be sent and paid for again.
         assert_eq!(key_of(ROW).to_string(), "k1:9703fd6fda1b2dd191062e675dce56a0");
         assert_eq!(key(&betas, &params(ROW)).to_string(), "k1:854b965603132f596979a22f1e7d67b0");
         assert_eq!(key_of(odd).to_string(), "k1:196dc6ab0d7e6f047b66fd8f8a045c58");

@@ -69,8 +69,8 @@ pub struct Group {
     pub own_marks: u64,
     /// The number of rows to which the program can add cache marks.
     pub markable: u64,
-    /// How much higher `most` is if the program adds cache marks to all markable rows: with five-minute marks, and with
-    /// one-hour marks.
+    /// How much higher `most` is if the program adds cache marks to all markable rows. The first value is for
+    /// five-minute marks, and the second value is for one-hour marks.
     pub extra_most: [Money; 2],
     /// The expected effect of the prompt cache; `None` if no caching is planned.
     pub caching: Option<CachedShares>,
@@ -83,7 +83,7 @@ pub struct CachedShares {
     pub limited: f64,
     /// The cost of the prompts, divided by their cost without a cache.
     pub price: f64,
-    /// How much the cache marks raise the highest cost. [`Group::most`] includes this amount.
+    /// The amount by which the cache marks raise the highest cost. [`Group::most`] includes this amount.
     pub extra_most: Money,
 }
 
@@ -279,7 +279,7 @@ impl Load {
         self.last
     }
 
-    /// Returns a load with changed groups and a changed sample. Each group keeps its position. The requests that were
+    /// Returns a load with changed groups and a changed sample. The groups keep their order. The requests that were
     /// kept for counting are dropped.
     pub(crate) fn changed(&self, group: impl Fn(&Group) -> Group, row: impl Fn(&Sampled) -> Sampled) -> Self {
         Self {
@@ -343,8 +343,8 @@ struct Expected {
     input_tokens: f64,
     /// The tokens that are read from the cache.
     read: f64,
-    /// The saved cost, in tokens of plain input. Reading from the cache adds the amount that is saved, and writing to
-    /// the cache subtracts the extra cost.
+    /// The saved cost, in tokens of plain input. Cache reads raise this value by the amount that they save. Cache
+    /// writes lower this value by their extra cost.
     saved: f64,
     lifetime: Caching,
 }
@@ -413,7 +413,7 @@ impl Requests {
         }
     }
 
-    /// Returns how many requests each model keeps, even if other models have requests with lower hashes.
+    /// Returns how many requests of each model are kept even if other models have requests with lower hashes.
     fn share(&self) -> usize {
         (self.wanted / self.by_model.len().max(1)).clamp(1, OF_EACH_MODEL)
     }

@@ -14,7 +14,7 @@ use crate::catalog::{Catalog, Model, Prices, TokenizerFamily, ToolPrompt};
 use crate::domain::{Merged, Money, Params, PoolId, Speed, Terms, UsageBound};
 
 /// The largest number of models in a run. The number is limited because each model has its own limits, statistics and
-/// warnings. If rows name more models than this, the values are certainly not model names.
+/// warnings. If the rows name more models than this, the values of `model` are certainly not model names.
 const MAX_MODELS: usize = 1_000;
 
 /// The models, which are found by the JSON text of their names, so that no memory is allocated for a row.
@@ -169,7 +169,7 @@ impl Models {
             written: written.into(),
             pools: [Speed::Standard, Speed::Fast].map(|speed| Arc::new(pool(speed))),
             prices: [Speed::Standard, Speed::Fast].map(|speed| self.catalog.prices(speed, &name)),
-            // A model that is not in the catalog gets the figures that give the higher estimate.
+            // For a model that is not in the catalog, the program uses the figures that give the higher estimate.
             family: model.as_ref().map_or(TokenizerFamily::New, |model| model.family),
             tool_prompt: model.as_ref().map_or(ToolPrompt::UNPUBLISHED, |model| model.tool_prompt),
             cache_min_tokens: model

@@ -44,7 +44,7 @@ pub struct Planner {
     repeats: Option<Repeats>,
     /// The keys of the unnamed rows that were identified so far.
     seen: Seen,
-    /// For each key that has occurred more than once, how many times it occurred after its first row.
+    /// A map from each repeated key to the number of rows that repeated it. The first row with the key is not counted.
     again: HashMap<u64, u32>,
     prefixes: PrefixFinder,
     /// The function that changes the request of each row before the request is sent.
@@ -215,8 +215,8 @@ impl Planner {
     ///
     /// A row's own parameters override the defaults. A named row is identified by its label and key. An unnamed row is
     /// identified by its key and the number of equal rows before it. An entry of an error log with the member
-    /// `occurrence` was made from an unnamed row. It keeps its label, but is identified like the unnamed row. If an
-    /// entry has the member `index`, it keeps this index.
+    /// `occurrence` was made from an unnamed row. Such an entry keeps its label, but its key and its `occurrence`
+    /// identify it. If an entry has the member `index`, it keeps this index.
     ///
     /// # Errors
     /// Returns [`Rejected`] if the row is certain to fail:
@@ -293,8 +293,8 @@ impl Planner {
         }
     }
 
-    /// Returns the first request of a row whose parameters are replaced. This request is sent online, because a batch
-    /// can contain only the row's own request.
+    /// Returns the first request of a row with replaced parameters. This request is sent online, because a batch can
+    /// contain only the row's own request.
     fn overridden_ask(&mut self, params: Merged<'_>) -> Result<Ask, Fault> {
         let replaced = self.overrides.0.over(params);
         let mut ask = self.ask_of_row((&replaced).into(), &Request::of(&replaced))?;
@@ -424,7 +424,7 @@ impl Planner {
     }
 }
 
-/// Finds the cost and the pool of a row, and checks that the row is not certain to fail.
+/// Finds the cost and the pool of a row. Returns a fault if the row is certain to fail.
 fn measured(
     params: Merged<'_>,
     body_bytes: usize,

@@ -6,7 +6,7 @@ use super::weights::{self, Class, Weighed, Weights, weigh, weigh_escaped, weigh_
 use crate::domain::json::{Cursor, DEEPEST, inside_quotes};
 use crate::domain::{Caching, Interval};
 
-/// How many levels of blocks inside blocks are read. The API nests three levels. Deeper content is counted as plain
+/// The number of levels of nested blocks that are read. The API nests three levels. Deeper content is counted as plain
 /// text.
 const MOST_DEPTH: u32 = 8;
 /// How many bytes are counted for the tokens that the API adds around a whole request. Around each message, the API
@@ -39,8 +39,8 @@ const NOT_IN_PROMPT: [&[u8]; 12] = [
     b"cache_control",
 ];
 
-/// The numbers of tokens per kind of content in a request. There are three scales: for the old tokenizer, for the new
-/// tokenizer, and for the lower bound.
+/// A scale says how many tokens each kind of content in a request has. There are three scales: for the old tokenizer,
+/// for the new tokenizer, and for the lower bound.
 pub(super) struct Scale {
     weights: &'static Weights,
     message_tokens: u64,
@@ -60,7 +60,7 @@ impl Scale {
         Self { weights: &weights::FLOOR, message_tokens: 0, vision: NO_VISION, page_text_tokens: 0 };
 }
 
-/// One reading of a request, with the counts that it collects.
+/// One pass over a request, and the counts that this pass collects.
 pub(super) struct Walk<'s> {
     pub scale: &'s Scale,
     /// The tokens of all text, in thousandths.
@@ -84,7 +84,7 @@ pub(super) struct Walk<'s> {
     pub parts: Option<Vec<Part>>,
 }
 
-/// A part of the prompt: all tools, a text, or a content block. A cached prefix can end after a part.
+/// A part of the prompt: all tools, a text, or a content block. A cached prefix can end at the end of a part.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
     pub section: Section,
@@ -158,8 +158,8 @@ impl<'s> Walk<'s> {
                 _ => Some(()),
             };
             if is_read.is_none() {
-                // The value is nested too deep to be read. So its whole text is counted as it is written, and it is
-                // treated as if it had a one-hour cache mark.
+                // The value is nested too deep to be read. So the value's whole text is counted as it is written, and
+                // the value is treated as if it had a one-hour cache mark.
                 (walk.text, walk.wide, walk.media, walk.left_out) = (text, wide, media, left_out);
                 walk.verbatim(value);
                 walk.caching = Caching::Hour;

@@ -22,7 +22,8 @@ pub(super) struct Weights {
     after: [&'static [u16; 256]; 256],
 }
 
-/// The weights by the class of the previous byte and the value of the current byte, in thousandths of a token.
+/// The weights in thousandths of a token. The class of the previous byte and the value of the current byte select a
+/// weight.
 type Table = [[u16; 256]; CLASSES];
 
 /// The weights for the old tokenizer.
@@ -70,7 +71,7 @@ pub(super) fn weigh(weights: &Weights, text: &[u8], previous: &mut Class) -> u64
     sum
 }
 
-/// The weight of the content of a JSON string, with its escapes decoded.
+/// The weight of a JSON string's content, after its escapes are decoded.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Weighed {
     /// The weight.
@@ -144,7 +145,8 @@ fn decode_escape(text: &[u8]) -> (u8, usize) {
     }
 }
 
-/// Returns the first UTF-8 byte of a UTF-16 unit. For the second half of a surrogate pair, returns a continuation byte.
+/// Returns the first byte that a UTF-16 unit has in UTF-8. For the second half of a surrogate pair, returns a
+/// continuation byte.
 fn lead_byte(unit: u16) -> u8 {
     match unit {
         0..0x80 => unit as u8,

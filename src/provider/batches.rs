@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::{BodySource, HeadNews, ReplyHead, WireRequest};
 use crate::domain::{PoolId, Request, Verdict};
 
-/// A call of an API for batches.
+/// A call to an API for batches.
 #[derive(Clone, Debug)]
 pub enum BatchCall<'a> {
     /// Creates a batch. The source gives the whole body of the call.
@@ -89,7 +89,7 @@ pub struct Batch {
     pub counts: BatchCounts,
     /// The time when the batch was created, by the clock of the server.
     pub created_at: Timestamp,
-    /// The time when the batch expires. Requests that have not begun by then expire too.
+    /// The time when the batch expires. A request that has not begun before this time expires too.
     pub expires_at: Timestamp,
     /// The time when the batch ended; `None` until then.
     pub ended_at: Option<Timestamp>,

@@ -34,7 +34,7 @@ pub(crate) fn explain_refusal(head: &ReplyHead, verdict: &mut Verdict, now: Time
     }
 }
 
-/// Returns the failure in the verdict on a rejected request.
+/// Returns the failure that the verdict on a rejected request contains.
 fn failure_of(verdict: &mut Verdict) -> Option<&mut Failure> {
     match verdict {
         Verdict::Rejected { failure, .. } | Verdict::Transient { failure, .. } | Verdict::Forbidden(failure) => {

@@ -27,7 +27,7 @@ pub enum Reply {
     /// A whole answer.
     Message(Message),
     /// An error from the API, or from a gateway in front of the API. The status of the response, or an event inside a
-    /// stream, shows that it is an error.
+    /// stream, shows that the reply is an error.
     Error {
         /// The error. The field `status` of the error is the status of the response, which is 200 for an error inside a
         /// stream.
@@ -66,8 +66,8 @@ pub trait Decoder: Send {
     }
 
     /// Returns the usage that the response has reported before its end; `None` if it has not reported a usage. A
-    /// response that has reported a usage has begun, so other requests can now read the prefixes that this request
-    /// wrote to the prompt cache.
+    /// response that has reported a usage has begun. From then on, other requests can read the prefixes that this
+    /// request wrote to the prompt cache.
     fn first_usage(&self) -> Option<Usage> {
         None
     }

@@ -122,8 +122,8 @@ impl Body {
     /// new splice has no effect if an earlier splice leaves out the bytes around its offset.
     ///
     /// # Panics
-    /// Panics if the splice goes beyond the end of the body's own bytes, or if it leaves out bytes that have earlier
-    /// splices. This function also panics if the body is read from a source.
+    /// Panics if the splice goes beyond the end of the body's own bytes. Also panics if the splice leaves out bytes
+    /// that have earlier splices. This function also panics if the body is read from a source.
     #[must_use]
     pub fn with(mut self, splice: Splice) -> Self {
         assert!(self.source.is_none(), "a body that is read from a source takes no splices");
@@ -151,7 +151,7 @@ impl Body {
         self.len() == 0
     }
 
-    /// Returns whether the body is sent without insertions.
+    /// Returns whether nothing is inserted into the body when it is sent.
     pub fn is_plain(&self) -> bool {
         self.splices.is_empty()
     }
@@ -170,11 +170,11 @@ impl Body {
         self.source.as_ref()
     }
 
-    /// Returns the body in one piece. If there are no splices, no byte is copied. If the body has a source, the source
-    /// is read completely.
+    /// Returns the body in one piece. If there are no splices, no byte is copied. If the body has a source (for example
+    /// a file), this function reads the whole source into memory.
     ///
     /// # Panics
-    /// Panics if a source can't be read. Only simulated servers and tests read a source in one piece.
+    /// Panics if a source can't be read. Only simulated servers and tests read a whole source at once.
     pub fn into_bytes(self) -> Bytes {
         if let Some(source) = &self.source {
             return read_whole(&**source).expect("the source of a simulated request can be read");

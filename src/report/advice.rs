@@ -103,7 +103,7 @@ fn most_used(uses: &[LimitUse]) -> Option<Used<'_>> {
     all.max_by(|a, b| a.share.total_cmp(&b.share))
 }
 
-/// Returns the pool that used the largest share of its limit of this kind, and this share.
+/// For limits of this kind, returns the pool that used the largest share of its limit. Also returns this share.
 fn most_used_of(uses: &[LimitUse], dimension: Dimension) -> Option<Used<'_>> {
     let of = |pool| Some(Used { pool, dimension, share: LimitUse::share(pool, dimension)? });
     uses.iter().filter_map(of).max_by(|a, b| a.share.total_cmp(&b.share))
@@ -177,7 +177,7 @@ fn besides(bound: Dimension) -> &'static str {
 }
 
 /// Returns the limit that the run would reach next if the limit `bound` were higher. Also returns how many times faster
-/// the run would be at that limit.
+/// the run would be if it reached that limit.
 fn next_limit(bound: &Used<'_>) -> Option<(f64, Dimension)> {
     let others = Dimension::ALL.into_iter().filter(|&dimension| dimension != bound.dimension);
     let next = others.filter_map(|dimension| Some((bound.pool.share(dimension)?, dimension)));

@@ -1,9 +1,9 @@
 //! Counts answers by their quality: ok, truncated, refused or invalid.
 //!
-//! If a truncated answer or a refusal is kept, its row counts as answered. If it is not accepted, its row counts as
-//! failed. The live lines count kept answers and failed rows together, because people look at these numbers to see
-//! whether the prompt works. The summary counts kept answers and failed rows separately, because they are in separate
-//! files.
+//! If a truncated answer or a refusal is kept, the row counts as answered. If the answer is not accepted, the row
+//! counts as failed. The live lines count kept answers and failed rows together, because people look at these numbers
+//! to see whether the prompt works. The summary counts kept answers and failed rows separately, because they are in
+//! separate files.
 
 use super::stats::Stats;
 use super::tallies::MendedRows;
@@ -70,8 +70,8 @@ pub(super) mod tests {
     use super::*;
     use crate::domain::{EventBody, FailedRow, Money, Purpose, Usage};
 
-    /// Returns the event of a row whose first answer was not accepted, and whose accepted answer came from a later
-    /// request with this purpose.
+    /// Returns the event of a row whose first answer was not accepted. The accepted answer came from a later request
+    /// with this purpose.
     pub(crate) fn mended(by: Purpose) -> EventBody {
         match succeeded(Quality::Ok) {
             EventBody::Succeeded {

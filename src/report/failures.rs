@@ -51,8 +51,8 @@ fn of_class(class: ErrorClass, failed: &FailedRows) -> Vec<String> {
     reasons
 }
 
-/// Returns whether failures of a class stopped the run. If they did, the message about the stop shows an example of
-/// these failures.
+/// Returns whether failures of a class stopped the run. If failures of the class stopped the run, the message about the
+/// stop shows an example.
 fn stopped_the_run(class: ErrorClass, stats: &Stats) -> bool {
     let halt = stats.ending.as_ref().and_then(|ending| ending.halt.as_ref());
     matches!(halt, Some(HaltReason::AllFail { class: all, .. }) if *all == class)
@@ -75,10 +75,10 @@ pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> 
     log.iter().filter(|(_, rows)| **rows > 0).filter(|entry| may_pass(*entry)).map(|(class, _)| *class).collect()
 }
 
-/// Returns the error class whose rows are most worth asking again with other settings. A truncated answer can get a
-/// larger `max_tokens`, and an unusable answer can be better the next time. If the log has rows of both classes, the
-/// result is the class with more rows. Returns `None` if there are no such rows. Refusals are left out, because the
-/// model would most likely refuse again.
+/// Returns the error class for which it is most useful to ask again with other settings. A truncated answer can get a
+/// larger `max_tokens`, and an unusable answer can be better the next time. If the log has both truncated answers and
+/// unusable answers, the result is the class with more rows. Returns `None` if there are no such rows. Refusals are
+/// left out, because the model would most likely refuse again.
 pub(crate) fn worth_asking_again(log: &BTreeMap<ErrorClass, u64>) -> Option<ErrorClass> {
     let rows = |class: &ErrorClass| log.get(class).copied().unwrap_or(0);
     let classes = [ErrorClass::InvalidOutput, ErrorClass::Truncated].into_iter().filter(|class| rows(class) > 0);

@@ -5,8 +5,8 @@ use super::summary_context::SummaryContext;
 use super::text::{count, duration, plural};
 use super::words::halt_words;
 
-/// A placeholder for a blank at which no line may be broken. It becomes a blank after the summary was broken into
-/// lines.
+/// A placeholder for a blank at which no line may be broken. After the summary is broken into lines, the placeholder
+/// becomes a blank.
 pub(super) const FIXED_BLANK: &str = "\u{a0}";
 
 /// Returns the first line, such as `finished after 14 s: 318 answered` or `stopped (interrupted) after 1 min 32 s: 137

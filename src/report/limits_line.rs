@@ -1,7 +1,7 @@
 //! The use of limits on the live lines: the share of each limit that was used in the last five minutes.
 //!
-//! The live lines use the same words as the summary. In the first seconds of a run, its use of limits is not known yet,
-//! so the live lines show the limits themselves.
+//! The live lines use the same words as the summary. In the first seconds of a run, the use of limits is not known yet.
+//! So the live lines show the limits themselves.
 
 use super::notes::limits_words;
 use super::parts::{Part, Tone, line_width};
@@ -56,7 +56,8 @@ pub(super) fn pool_parts(stats: &Stats, pool: &PoolStatus, named: bool, columns:
     parts
 }
 
-/// Returns the parts about the use of a pool's limits. Until this use is known, the parts show the limits themselves.
+/// Returns the parts of the line that say how much of a pool's limits is used. If this use is not known yet, the parts
+/// show the limits instead.
 pub(super) fn use_parts(stats: &Stats, pool: &PoolStatus, reason: Option<Reason>, columns: usize) -> Vec<Part> {
     let mut used = used(stats, pool);
     if used.is_empty() {

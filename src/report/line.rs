@@ -590,8 +590,8 @@ pub(super) mod tests {
         stats
     }
 
-    /// Returns the status of a pool after a run of this many seconds. Up to then, the pool has used these shares of its
-    /// limits.
+    /// Returns the status of a pool after a run of this many seconds. `shares` says how much of each limit the pool has
+    /// used in these seconds.
     pub(crate) fn used(class: &str, shares: [f64; 3], seconds: u64) -> PoolStatus {
         let idle = pool(class, [Some(0.02), Some(0.5), Some(0.01)]);
         let allowed = Dimension::ALL.map(|own| idle.limits.of(own).map(|limit| u64::from(limit) * seconds / 60));

@@ -40,8 +40,8 @@ impl NextKind {
 }
 
 /// Returns the command that the user should probably type next; `None` if there is none. If rows are pending, the
-/// command resumes the run. Otherwise, it runs failed rows again if they may succeed, or asks again for truncated
-/// answers. If nothing is left to do, it shows the answers.
+/// command resumes the run. Otherwise, the command runs failed rows again if they may succeed, or it asks again for
+/// truncated answers. If nothing is left to do, the command shows the answers.
 pub(super) fn next_step<'a>(stats: &Stats, context: &'a SummaryContext) -> Option<NextStep<'a>> {
     let is_stopped = pending(stats) > 0;
     // If the input was a pipe and the run was stopped, the command takes the pending rows from the error log.

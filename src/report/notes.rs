@@ -1,7 +1,7 @@
 //! Notes: lines about single events, above the progress of the run.
 //!
-//! A hold is a wait of a pool after a 429. If a limit is set far too high, holds are frequent. So the notes show holds
-//! of the same pool at most once every ten seconds. The counters include all holds.
+//! A hold is a wait of a pool after a 429. If a limit is set far too high, there are many holds. So, for each pool, the
+//! notes show a hold at most once every ten seconds. The counters include all holds.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

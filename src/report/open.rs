@@ -14,7 +14,7 @@ use crate::domain::{EventBody, RunEvent};
 /// How the progress of a run is shown (`--progress`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProgressKind {
-    /// Live lines on a terminal that can redraw lines, and plain lines on all other outputs.
+    /// Shows live lines on a terminal that can redraw lines. Shows plain lines on all other outputs.
     #[default]
     Auto,
     /// Live lines. Live lines on a terminal. If standard error is not a terminal, or its terminal can't redraw lines,

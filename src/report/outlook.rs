@@ -1,9 +1,9 @@
 //! Estimates when a run will be done. If there is no estimate, this module says what the run waits for.
 //!
 //! The time left is shown as long as rows finish regularly. It includes known delays: rate limits, waits after a 429,
-//! and the next retry of rows. Between two finished rows, the time left counts down. When it reaches zero, or when no
-//! row has finished for an unusually long time, the report instead shows what the run waits for. So the displayed time
-//! left never gets stuck at one value. While batches are open, no time left is shown.
+//! and the next retry of rows. Between two finished rows, the time left counts down. If the time left reaches zero, or
+//! if no row finishes for an unusually long time, the report shows what the run waits for. So the displayed time left
+//! never gets stuck at one value. While batches are open, no time left is shown.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::stats::Stats;
 use super::text::{count, duration, plural, rough_duration};
 use crate::domain::{BatchesStatus, Reason};
 
-/// The report can show what the run waits for only if no row has finished for at least this long.
+/// The shortest time without a finished row after which a run counts as stuck.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(3);
 
 /// An estimate of when a run ends.
@@ -78,8 +78,8 @@ impl Stats {
             // No request is in flight, so the run only waits for the disk. The outlook shows this wait only if it is
             // long.
             (Reason::Draining, _) if standing.in_flight == 0 && !is_stuck => Outlook::Unknown,
-            // During a pause, and during waits for a probe, the cache, a retry, batches or the last answers, the pace
-            // so far says nothing about the remaining rows.
+            // While the run is paused, the pace so far says nothing about the remaining rows. The same is true while
+            // the run waits for a probe, the cache, a retry, batches or the last answers.
             (
                 Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Paused | Reason::Batches | Reason::Draining,
                 _,
@@ -122,13 +122,13 @@ impl Stats {
 
     /// Returns how many seconds the remaining rows will take at the recent rate; zero or less if the run should already
     /// be over. The result is at least each of these times:
-    /// - the time that the rate limits require for the remaining rows, because the recent rate is far too high after a
-    ///   burst at the start
+    /// - the time that the rate limits require for the remaining rows: after a burst at the start, the recent rate is
+    ///   far too high
     /// - how long rows have to wait after a 429 or another failure
     ///
-    /// Returns `None` if the input is a pipe, in the first five seconds, and before ten rows have finished. An earlier
-    /// estimate would be several times too long. At the start, few requests are in flight, and the first answers have
-    /// not arrived yet.
+    /// Returns `None` in three cases: the input is a pipe, the run began less than five seconds ago, or fewer than ten
+    /// rows have finished. An earlier estimate would be several times too long. At the start, few requests are in
+    /// flight, and the first answers have not arrived yet.
     fn seconds_left(&self, idle: Duration) -> Option<f64> {
         const ROWS: u64 = 10;
         let remaining = self.remaining_to_send()?;
@@ -420,7 +420,7 @@ mod tests {
         stats
     }
 
-    /// Returns a status with one pool. If `last_in` is not 0, two rows wait that many seconds for their next try. The
+    /// Returns a status with one pool. If `last_in` is not 0, two rows wait `last_in` seconds for their next try. The
     /// pool has no limits. The pool is held for `held` seconds.
     fn waits(reason: Reason, held: u64, last_in: u64) -> EventBody {
         let held_for = Some(Duration::from_secs(held)).filter(|held| !held.is_zero());

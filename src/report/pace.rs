@@ -33,7 +33,7 @@ pub(super) struct Pace {
     pub(super) longest: Duration,
     /// The last known number of requests in flight, and when this number was noted.
     in_flight: Option<(Timestamp, usize)>,
-    /// How long requests were in flight, in seconds, summed over all requests.
+    /// The sum of the times for which requests were in flight, in seconds.
     request_seconds: f64,
 }
 
@@ -77,8 +77,8 @@ impl Pace {
 
     /// Returns the mean size of the recent rows, divided by the mean size of all rows of the run. The size of a row is
     /// how many of its tokens count against the limit that slows the run down. If no token limit slows the run down,
-    /// the result is 1. Multiplied by the number of recent rows, the result is how many rows of mean size would have
-    /// finished in the same time.
+    /// the result is 1. The result times the number of recent rows says how many rows of mean size would have finished
+    /// in the same time.
     pub(super) fn size_of_last(&self, reason: Option<Reason>) -> f64 {
         let of = |at: usize| {
             let (last, all) =

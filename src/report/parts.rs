@@ -47,9 +47,10 @@ impl Tone {
 pub(super) struct Part {
     /// The text that is shown: the long form at first, and the short form after the part was shortened.
     pub(super) text: String,
-    /// The short form of the text. If it is empty, the part is left out when parts of its rank are shortened.
+    /// The short form of the text. If the short form is empty, the part is left out when parts of its rank are
+    /// shortened.
     short: String,
-    /// The rank of the part. The parts with the lowest rank are shortened and left out first.
+    /// The rank of the part. Parts with the lowest rank are the first to be shortened or left out.
     rank: u8,
     /// The separator before the part. The separator is not shown before the first part of a line.
     pub(super) joint: &'static str,
@@ -71,7 +72,7 @@ impl Part {
         Self::new(rank, text.clone(), text)
     }
 
-    /// Returns a part that has no short form: it is left out when parts of its rank are shortened.
+    /// Returns a part without a short form. When parts of its rank are shortened, this part is left out.
     pub(super) fn optional(rank: u8, text: impl Into<String>) -> Self {
         Self::new(rank, text, "")
     }
@@ -86,7 +87,8 @@ impl Part {
         Self { tone, ..self }
     }
 
-    /// Returns the part with this rank and no short form, so it is left out when parts of this rank are shortened.
+    /// Returns the part with this rank and without a short form. When parts of this rank are shortened, this part is
+    /// left out.
     pub(super) fn optional_at(self, rank: u8) -> Self {
         Self { rank, short: String::new(), ..self }
     }

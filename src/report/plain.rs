@@ -196,8 +196,8 @@ pub(super) fn left_by_plan(stats: &Stats) -> Option<String> {
     Some(format!("{} left by the plan", time_range(range)))
 }
 
-/// Returns the interval of the time left, such as `10–15 min`. Returns `None` if no time left is shown, or if both ends
-/// of the interval look the same.
+/// Returns the interval of the time left, such as `10–15 min`. Returns `None` if the remaining time is not shown, or if
+/// both ends of the interval look the same.
 pub(crate) fn time_left_range(stats: &Stats) -> Option<String> {
     matches!(stats.outlook(), Outlook::Left(_)).then_some(())?;
     let range = stats.projected_time_left()?;

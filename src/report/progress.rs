@@ -151,7 +151,7 @@ impl View for Progress {
 }
 
 impl Drop for Progress {
-    /// Erases the live lines when the view is dropped, so the terminal is also clean after an error.
+    /// Erases the live lines when the view is dropped. So the terminal is clean even after an error.
     fn drop(&mut self) {
         self.close();
     }

@@ -10,8 +10,8 @@
 //! The likely end of the run comes from the [`Outlook`], and `projection/time.rs` adds the uncertainty. Until there is
 //! an outlook, the likely end comes from the forecast.
 //!
-//! An interval that is a little too wide is better than one that does not contain the real value. So an interval that
-//! comes from the finished rows is made wider than random differences alone would require.
+//! An interval that is a little too wide is better than one that does not contain the real value. So if an interval
+//! comes from the finished rows, it is made wider than random differences alone would require.
 
 mod time;
 
@@ -165,8 +165,8 @@ impl Stats {
         self.rows_so_far.cost.times(self.mix.left_to_finished())
     }
 
-    /// Returns the expected time of the end of the run. Returns `None` if the input is a pipe, while the run waits,
-    /// before anything is known, and when the run stops early.
+    /// Returns the expected time of the end of the run. Returns `None` in four cases: the input is a pipe, the run
+    /// waits, nothing is known yet, or the run stops early.
     pub(crate) fn projected_end(&self) -> Option<Interval<Timestamp>> {
         let now = self.last_at?;
         let after = |span: Duration| now.checked_add(jiff::SignedDuration::try_from(span).ok()?).ok();

@@ -129,8 +129,7 @@ impl Providers {
 
     #[inline]
     fn of(&mut self, name: &Arc<str>) -> &mut OfProvider {
-        // The names of the providers of a run are usually clones of the same `Arc`, so comparing pointers is usually
-        // enough.
+        // Two equal names of providers are usually clones of the same `Arc`. If so, comparing the pointers is enough.
         let is = |own: &OfProvider| Arc::ptr_eq(&own.name, name) || own.name == *name;
         if !self.own.get(self.last).is_some_and(is) {
             self.last = self.own.iter().position(is).unwrap_or_else(|| {

@@ -46,7 +46,7 @@ impl RateBins {
         self.rows[at] += 1;
     }
 
-    /// Returns the length of a part.
+    /// Returns the length of one part of the run.
     pub(crate) fn width(&self) -> Duration {
         Duration::from_secs(self.width)
     }

@@ -31,7 +31,7 @@ impl Default for Spread {
 
 impl Spread {
     const BLOCKS: usize = 32;
-    /// The weight of the caller's guess of the variance, as a number of blocks.
+    /// The caller's guess of the variance has the weight of this many blocks.
     const GUESSES: f64 = 2.0;
 
     /// Adds a value to the end of the series.

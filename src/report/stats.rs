@@ -214,8 +214,8 @@ impl Stats {
         (self.cost > Money::ZERO || self.unpriced == 0).then_some(self.cost)
     }
 
-    /// Returns the reason why the run ended before its rows were done, as text. Returns `None` while the run lasts, and
-    /// if all rows were done.
+    /// Returns the reason why the run ended before its rows were done, as text. Returns `None` if the run has not ended
+    /// yet, or if all its rows were done.
     pub(crate) fn end_reason(&self) -> Option<Cow<'static, str>> {
         let ending = self.ending.as_ref()?;
         let broken = self.is_input_broken.then_some("the input could not be read to its end".into());
@@ -247,8 +247,8 @@ impl Stats {
         self.retried.values().sum()
     }
 
-    /// Returns how many rows earlier runs finished. This is the number that was known at the start, or the number of
-    /// skipped rows, whichever is larger.
+    /// Returns the number of rows that were finished by earlier runs. This is the number that was known at the start,
+    /// or the number of skipped rows, whichever is larger.
     pub(crate) fn already_done(&self) -> u64 {
         self.skipped.max(self.already_done.min(self.total.unwrap_or(u64::MAX)))
     }
@@ -509,7 +509,7 @@ pub(crate) mod tests {
         assert_eq!(standing.busiest().map(|pool| pool.pool.to_string()).as_deref(), Some("a"));
     }
 
-    /// Returns an event at this number of seconds after the epoch.
+    /// Returns an event whose time is `second` seconds after the epoch.
     pub(crate) fn at(second: i64, body: EventBody) -> RunEvent {
         let at = Timestamp::from_second(second).expect("a second of this century");
         RunEvent { at, run: Arc::from("r1"), body }
@@ -579,7 +579,7 @@ pub(crate) mod tests {
         EventBody::Ended { pending: 0, reason: None, reasons, uses, elapsed, max_in_flight: 1, batches: None }
     }
 
-    /// Returns the event of a failure that used the same number of tokens as an answer in these tests.
+    /// Returns the event of a failure. This failure used as many tokens as an answer in these tests.
     pub(crate) fn failed(class: ErrorClass) -> EventBody {
         failed_with(class, usage(), Some(Money::ZERO))
     }

@@ -27,8 +27,9 @@ pub(crate) struct SummaryContext {
     pub output: Option<String>,
     /// The number of rows in the error log, by error class. Rows of earlier runs are included.
     pub failed_in_log: BTreeMap<ErrorClass, u64>,
-    /// The command that runs failed rows again. It selects the rows that may succeed unchanged. If there are none, it
-    /// selects the rows whose answers may be better with other settings. `None` if there is nothing to run again.
+    /// The command that runs failed rows again. It selects the rows that may succeed unchanged. If there are no such
+    /// rows, the command selects the rows whose answers may be better with other settings. `None` if there is nothing
+    /// to run again.
     pub resume_command: Option<PrintedCommand>,
     /// The command that asks again for truncated answers, with a larger `max_tokens`.
     pub longer_command: Option<PrintedCommand>,

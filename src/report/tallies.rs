@@ -164,14 +164,14 @@ impl TakenRows {
 pub(super) struct BatchRows {
     /// Their number.
     pub(super) rows: u64,
-    /// The money saved, compared with the price of these rows online. Rows without a known price are left out. Rows
-    /// with web searches are also left out, because a search costs as much in a batch as online.
+    /// How much less these rows cost in batches than they would have cost online. Rows without a known price are left
+    /// out. Rows with web searches are also left out, because a search costs as much in a batch as online.
     pub(super) saved: Money,
 }
 
 impl BatchRows {
-    /// Counts a row that was answered in a batch. Tokens cost half the price in a batch, so the saving is equal to the
-    /// cost.
+    /// Counts a row that was answered in a batch. In a batch, tokens cost half as much as online, so the saving is
+    /// equal to the cost of the row.
     pub(super) fn add(&mut self, usage: Usage, cost: Option<Money>) {
         self.rows += 1;
         self.saved += cost.filter(|_| usage.web_searches == 0).unwrap_or(Money::ZERO);

@@ -44,7 +44,7 @@ fn cost(stats: &Stats, context: &SummaryContext) -> String {
     };
     let cost = match earlier {
         None => format!("{cost}{dated}"),
-        // Earlier runs used only tokens without a known price.
+        // In earlier runs, no token had a known price.
         Some(earlier) if earlier.cost == Money::ZERO && cost > Money::ZERO => {
             format!("{cost} in this run{dated}, the cost of earlier runs is unknown")
         }
@@ -56,7 +56,7 @@ fn cost(stats: &Stats, context: &SummaryContext) -> String {
     }
 }
 
-/// Returns the names at the start of a list, and the number of the other names.
+/// Returns a text with up to 20 of the names, and with the number of the other names.
 fn some_of(names: &[String]) -> String {
     const SHOWN: usize = 20;
     let mut shown: Vec<_> = names.iter().take(SHOWN).map(|name| escape(name)).collect();

@@ -6,7 +6,8 @@
 //! of its values is used only for the time in which it applied.
 //!
 //! At the start, a server can accept the requests of a whole minute immediately. The shown use includes this burst. The
-//! thresholds do not apply in the first minute of a run, because a run with a short burst is not yet near its limits.
+//! thresholds do not apply in the first minute of a run, because a short burst does not show that the run is near its
+//! limits.
 //!
 //! The tracker takes a sample per second and keeps the samples of five minutes, so its size does not grow with the run.
 //! The tracker reads no clock: it uses the times of the events, which never go back.

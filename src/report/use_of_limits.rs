@@ -2,7 +2,7 @@
 //!
 //! The use of a limit is the amount that counted against the limit, divided by the amount that the limit allowed. The
 //! allowed amount is the limit per minute times the minutes of the run. The level of the limit's bucket would not show
-//! the use, because the buckets of a run that uses its limits well are nearly empty.
+//! the use: if a run uses its limits well, the buckets are nearly empty.
 //!
 //! A server can accept the requests of a whole minute immediately. So in a run of a few seconds, the use can be far
 //! above 100 %, which says little. The summary shows no use after a run of less than ten seconds. After a run of less

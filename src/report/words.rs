@@ -59,8 +59,8 @@ pub(crate) fn doing_words(reason: Reason) -> &'static str {
     }
 }
 
-/// Returns the text of `doing_words` for a reason, which is given by its name in a status file. Returns `None` for a
-/// name that this program does not know.
+/// Returns what `doing_words` returns for the reason with this name in a status file. Returns `None` for a name that
+/// this program does not know.
 pub(crate) fn doing_words_of(name: &str) -> Option<&'static str> {
     Reason::ALL.into_iter().find(|reason| reason.name() == name).map(doing_words)
 }

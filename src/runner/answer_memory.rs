@@ -6,9 +6,9 @@
 //!
 //! Below the limit, every answer is read when it comes, so slow streams of long answers don't wait for each other.
 //! Above the limit, reading continues for only one answer, however large it is, and the others wait. This answer is
-//! called exempt, because the limit does not apply to it. All other answers wait until memory is free. The servers of
-//! the waiting answers stop sending, because the buffers of the network fill up. In this way, even answers of the
-//! largest size succeed, one after the other.
+//! called exempt, because the limit does not apply to it. All other answers wait until memory is free. The servers that
+//! send these waiting answers have to stop, because the buffers of the network fill up. In this way, even answers of
+//! the largest size succeed, one after the other.
 //!
 //! - Ordinary answers are not counted, because the first [`FREE_BYTES`] of each answer are free.
 //! - An answer keeps its share of the memory until its line has been passed to the operating system. So lines that wait
@@ -35,7 +35,7 @@ const SHARED_BYTES: usize = 4 << 20;
 /// stream count twice, and on average only half of each stream has arrived. So with this value, streams of up to 80,000
 /// tokens don't wait.
 const EACH_BYTES: usize = 256 << 10;
-/// The first bytes of each answer, up to this number, are not counted. Nearly all answers are shorter than this.
+/// This many bytes at the beginning of each answer are not counted. Nearly all answers are shorter than this.
 const FREE_BYTES: usize = 64 << 10;
 /// The bytes of an answer are counted in units of this size.
 const PIECE_BYTES: usize = 64 << 10;
@@ -75,8 +75,8 @@ impl AnswerShare {
         Self { memory, taken: 0, is_exempt: false, is_in_flight: true }
     }
 
-    /// Passes the share on to the code that keeps the answer from now on, and leaves an empty share here. After this
-    /// call, the request no longer counts as in flight.
+    /// Hands the share over to the code that keeps the answer from now on. An empty share stays here. After this call,
+    /// the request no longer counts as in flight.
     pub(super) fn hand_over(&mut self) -> Self {
         self.end_flight();
         let nothing = Self { memory: Arc::clone(&self.memory), taken: 0, is_exempt: false, is_in_flight: false };

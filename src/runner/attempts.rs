@@ -30,8 +30,8 @@ impl<T: Transport> Attempts<T> {
         Self { routes, clock, reports, memory: Arc::default(), tasks: Vec::new() }
     }
 
-    /// Starts an attempt, which sends the request of `ask`. The end of the attempt is reported, even if its task is
-    /// aborted or panics. `marked` contains the places of the cache marks in the request. `is_awaited` says whether
+    /// Starts an attempt. The attempt sends the request of `ask`. The end of the attempt is reported, even if its task
+    /// is aborted or panics. `marked` contains the places of the cache marks in the request. `is_awaited` says whether
     /// other rows wait until the response has begun.
     pub(super) fn start(&mut self, ticket: Ticket, ask: &Ask, marked: Option<Marked>, is_awaited: bool, stream: bool) {
         let Route { transport, provider } = self.routes.of(&ask.pool).clone();

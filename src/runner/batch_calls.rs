@@ -22,7 +22,7 @@ use crate::transport::{Exchange, Transport, WireError};
 const MOST_PAGES: u32 = 1_000;
 /// The highest number of batches that one check of the list keeps.
 const MOST_FOUND: usize = 200_000;
-/// The largest size of the reply to a call, in bytes. A page with a thousand batches has half a megabyte.
+/// The largest size of the reply to a call, in bytes. A page with a thousand batches takes up half a megabyte.
 const MOST_REPLY_BYTES: usize = 16 << 20;
 /// The results are written to the file in parts of at least this many bytes.
 const PIECE_BYTES: usize = 128 << 10;

@@ -117,7 +117,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         Ok(())
     }
 
-    /// Sends rows again if their batch has ended without an answer for them.
+    /// If a batch has ended without an answer for some rows, sends these rows again.
     fn send_again(&mut self, now: Instant) -> Result<(), DiskFailure> {
         loop {
             let has_room = self.scheduler.has_room();
@@ -212,8 +212,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             self.events.show_at(event, now);
         }
         let Some(lane) = &mut self.lane else { return };
-        // Each status of the run also contains the state of the batches. The event below only says that there are no
-        // more batches.
+        // Each status of the run also contains the state of the batches. The only purpose of the event below is to say
+        // that there are no more batches.
         if lane.is_shown && lane.lane.status(now).is_none() {
             lane.is_shown = false;
             self.events.show_at(EventBody::Batches(None), now);

@@ -40,7 +40,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.lane.as_ref().is_some_and(|lane| lane.lane.has_results())
     }
 
-    /// Records that lines are on disk. A batch is collected when all its rows have lines on disk.
+    /// Tells the batch lane which lines are on disk. A batch is collected when all its rows have lines on disk.
     pub(super) fn collect_synced(&mut self) {
         let synced = self.unsynced.synced_seq();
         if let Some(lane) = &mut self.lane {

@@ -121,8 +121,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                     equal.last = Some((place, answer.clone()));
                     self.write_taken(Taken { job: planned.job, answer, from: TakenFrom::EqualRow });
                 }
-                // This row can't copy the answer, for one of three reasons. The keys differ although their halves are
-                // equal, the line can't be read any more, or the row is not allowed to use this answer.
+                // This row can't copy the answer, for one of three reasons. Either the keys differ although their
+                // halves are equal, or the line can't be read any more, or the row is not allowed to use this answer.
                 None => {
                     if let Some(planned) = equal.lead_or_park(planned) {
                         self.send_row(planned);
@@ -132,8 +132,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Sends the rows that have become leaders of their equal rows. If a new leader can't be sent, the next row with
-    /// its key becomes the leader immediately.
+    /// Sends the new leaders. A leader is a row that is sent for all rows equal to it. If a new leader can't be sent,
+    /// the next row with the same key immediately becomes the leader.
     fn send_freed(&mut self) {
         while let Some(planned) = self.equal.as_mut().and_then(EqualRows::next_freed) {
             self.send_row(planned);

@@ -2,10 +2,10 @@
 //! fetched.
 //!
 //! The preparation runs on the program's main thread. From time to time, the preparation checks whether it should end
-//! ([`Progress`]). Meanwhile, another thread receives the signals, in the runtime that the loop will use later. The
-//! signals have the same meaning as during the run. When the first signal asks the program to stop, the preparation
-//! ends at the next row, because no request is in flight. A second stop signal, or the end of the grace period (the
-//! time allowed for ending), ends the program immediately.
+//! ([`Progress`]). Meanwhile, another thread receives the signals. This thread runs the runtime that the loop will use
+//! later. The signals have the same meaning as during the run. When the first signal asks the program to stop, the
+//! preparation ends at the next row, because no request is in flight. A second stop signal, or the end of the grace
+//! period (the time allowed for ending), ends the program immediately.
 
 use std::io;
 use std::sync::Arc;
@@ -120,7 +120,7 @@ async fn hear(
             }
         };
         let meaning = tokio::select! {
-            // A message and a dropped sender both mean that the preparation is over.
+            // The preparation is over if a message comes or if the sender was dropped.
             _ = &mut released => return signals,
             meaning = signals.next() => meaning,
             () = overdue => {

@@ -3,17 +3,18 @@
 //! The first of several equal rows is the *leader*: it is passed to the scheduler. Equal rows that come before the
 //! leader has ended are *parked*: they wait in this module. What happens to parked rows (rows that wait) depends on how
 //! the leader ends:
-//! - The leader has an answer. The line of the leader is written, and then the parked rows copy the answer. The place
-//!   of the leader's line is kept. An equal row that comes later also reads the answer at this place and copies it.
-//! - The leader has failed, or is left for a later run. If the leader has no answer, the next parked row becomes the
-//!   leader.
+//! - The leader has an answer. The line of the leader is written, and then the parked rows copy the answer. The program
+//!   remembers the place of the leader's line. An equal row that comes later also reads the answer at this place and
+//!   copies it.
+//! - The leader has failed, or stays pending for a later run. If the leader has no answer, the next parked row becomes
+//!   the leader.
 //!
 //! A run does not end normally while rows are parked. When a run is halted, parked rows stay pending like all other
 //! rows.
 //!
 //! Rows are compared by their keys (hashes of their requests). To save memory, only half of the key is kept for each
-//! answer. Before an answer is copied, the whole key is compared with the key in the line. If the keys differ, the row
-//! is sent.
+//! answer. Before an answer is copied, the row's whole key is compared with the key in the line of the answer. If the
+//! keys differ, the row is sent.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -34,7 +35,7 @@ pub struct EqualRows {
     repeats: Option<Repeats>,
     /// The answers that earlier runs wrote to the same results file.
     earlier: Option<StoredAnswers>,
-    /// A map from half of a key to the place of this run's answer for this key.
+    /// The places of this run's answers. The map's keys are halves of the rows' keys.
     places: NumberOf,
     /// A map from the key of a leader (a row that was sent) to the parked rows that wait for this leader.
     leaders: HashMap<JobKey, VecDeque<Planned>>,
@@ -138,7 +139,7 @@ impl EqualRows {
         !self.due.is_empty()
     }
 
-    /// Returns the next row that can copy an answer, with the place of the answer.
+    /// Returns the next row that can copy an answer, and the place of that answer.
     pub(super) fn next_due(&mut self) -> Option<(Planned, u64)> {
         let (planned, place) = self.due.pop_front()?;
         self.count_out(&planned);

@@ -36,7 +36,7 @@ pub trait Ledger {
     /// Returns the reason why the mark can't be written. If the mark can't be written, the request must not be sent.
     fn mark(&mut self, ticket: Ticket, job: &Job, at_most: Money) -> Result<(), WriteFault>;
 
-    /// Records that a request has ended and got no line, and that no request for its row was billed.
+    /// Records that a request has ended without a line, and that no request for its row was billed.
     fn clear(&mut self, ticket: Ticket);
 
     /// Records that a request has ended and got no line, and that its row was billed or possibly billed. The mark of
@@ -61,10 +61,10 @@ pub trait Ledger {
     /// Writes the line of a row that can't be read.
     fn write_broken(&mut self, seq: u64, broken: &BrokenRow);
 
-    /// Writes the line of a row that takes its answer from another line.
+    /// Writes the line of a row whose answer is taken from another line.
     fn write_taken(&mut self, seq: u64, taken: &Taken);
 
-    /// Makes it possible to read the answer that was written last, so that equal rows can copy it. Returns the place of
+    /// Makes the answer that was written last readable, so that equal rows can copy this answer. Returns the place of
     /// the answer.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ pub(super) const BACKLOG_BYTES: usize = 8 << 20;
 /// because a row can be a thousand times as long as its answer.
 pub(super) const UNSYNCED_BYTES: usize = 8 << 20;
 /// If more than `UNWRITTEN_BYTES` bytes of lines are in memory, a large answer keeps its share of the memory for
-/// answers until its line is written.
+/// answers until the line of this answer is written.
 const UNWRITTEN_BYTES: usize = 4 << 20;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
@@ -26,8 +26,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.ledger.backlog_bytes() > BACKLOG_BYTES || self.unsynced.bytes() > UNSYNCED_BYTES
     }
 
-    /// Keeps the row of the last written line, and the line's share of the memory for answers, until the line is on
-    /// disk.
+    /// Until the last written line is on disk, keeps the row of this line and the line's share of the memory for
+    /// answers.
     pub(super) fn keep_until_synced(&mut self, job: Box<Job>, share: Option<AnswerShare>) {
         // A line that was passed to the operating system uses no memory of this process.
         let share = share.filter(|_| self.ledger.unwritten_bytes() > UNWRITTEN_BYTES);

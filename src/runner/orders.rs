@@ -25,8 +25,8 @@ pub struct Steer {
     pub order: Order,
     /// The name of the person or program that gives the order.
     pub by: SteeredBy,
-    /// The changes of settings, as a sentence for people. The text is empty for orders without settings, because the
-    /// run writes a sentence for these orders itself.
+    /// The changes of settings, as a sentence for people. If an order changes no settings, the text is empty, because
+    /// the run itself writes a sentence for such an order.
     pub message: String,
     /// The function that gets the result of the order.
     pub applied: Applied,

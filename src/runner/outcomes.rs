@@ -63,9 +63,9 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// If a request has ended and got no line, clears its mark (the record of a request in flight) in the ledger. If
-    /// the row was possibly billed, the mark stays. Until the row has a line, only the mark tells a later run that the
-    /// row was billed.
+    /// If a request has ended and got no line, clears the mark of this request in the ledger (a mark records a request
+    /// in flight). If the row was possibly billed, its mark is not cleared. Until the row has a line, only the mark
+    /// tells a later run that the row was billed.
     fn release(&mut self, ticket: Ticket, keeps_mark: Option<JobId>) {
         match keeps_mark {
             Some(job) => self.ledger.keep(ticket, job),

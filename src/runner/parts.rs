@@ -44,7 +44,7 @@ pub struct Parts<T, L, R> {
     pub clock: RunClock,
     /// The id of the run.
     pub run: Arc<str>,
-    /// How long requests in flight can continue after an interrupt that asks the run to stop. `None` means the default
+    /// After an interrupt asks the run to stop, requests in flight can continue for this long. `None` means the default
     /// of the signal: no time limit after Ctrl-C, and 30 seconds after other signals.
     pub grace: Option<Duration>,
     /// Whether rows that this run does not answer are kept for the caller, and not only counted.

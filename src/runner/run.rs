@@ -26,9 +26,9 @@ pub(super) struct Run<T, L, R> {
     pub(super) lane: Option<RunLane<T>>,
     pub(super) scheduler: Scheduler,
     pub(super) ledger: L,
-    /// The rows whose last answer was not accepted by an earlier run, each together with that answer.
+    /// The rows whose last answer an earlier run did not accept, each with this answer.
     pub(super) unfinished: HashMap<RowId, UnfinishedRow>,
-    /// The rows with equal requests that copy answers; `None` if every equal row is sent.
+    /// Rows with equal requests, and the answers that they can copy; `None` if every equal row is sent.
     pub(super) equal: Option<EqualRows>,
     pub(super) events: Events<R>,
     pub(super) clock: RunClock,

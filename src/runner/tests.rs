@@ -81,7 +81,7 @@ async fn whole(mut row: impl FnMut() -> Incoming, line_bytes: usize) -> (u64, Fi
     tokio::time::sleep(Duration::from_secs(60)).await;
     let while_stalled = written.load(Ordering::Relaxed);
     while !run.is_finished() {
-        // The run has possibly ended already.
+        // The result is ignored, because the run may have ended already.
         let _ = commits_in.send(Commit::UpTo(written.load(Ordering::Relaxed)));
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

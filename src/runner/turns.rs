@@ -37,7 +37,8 @@ struct Channels {
     came: mpsc::UnboundedReceiver<Reported>,
 }
 
-/// Runs the loop. Returns when every row has ended or the run is halted, but not before every line is on disk.
+/// Runs the loop. The loop ends when every row has ended, or when the run is halted. Returns only after every line is
+/// on disk.
 pub async fn drive<T: Transport, L: Ledger, R: Reporter>(parts: Parts<T, L, R>) -> (Finish, L, R) {
     let (reports_in, reports) = mpsc::unbounded_channel();
     let (came_in, came) = mpsc::unbounded_channel();
@@ -88,7 +89,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             let until = match (self.dispatch(), lane_until) {
                 (Some(online), Some(lane)) => online.min(lane),
                 (Some(until), None) | (None, Some(until)) => until,
-                // The disk is slow, so answers for equal rows are copied only when enough lines are on disk.
+                // The loop waits for the slow disk: it copies answers to equal rows only when enough lines are on disk.
                 (None, None) if self.has_rows_to_copy() => Instant::NEVER,
                 (None, None) => return,
             };
@@ -129,8 +130,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             }
         }
         drop(channels.feed);
-        // If writing fails, the failure is reported as a failed commit. After this call, no request that needs a mark
-        // is sent.
+        // If writing fails, the failure is reported as a failed commit. After this call, the run sends no request that
+        // needs a mark in the ledger.
         let _ = self.ledger.flush();
         self.ledger.hurry();
         while !self.unsynced.is_empty() && !self.is_broken {

@@ -20,10 +20,11 @@ pub(super) struct UnsyncedLines {
 struct Unsynced {
     seq: u64,
     event: EventBody,
-    /// The row of the line; `None` unless pending rows are kept. If the line can't be written, this row is pending.
+    /// The row of the line. If pending rows are not kept, the value is `None`. If the line can't be written, this row
+    /// is pending.
     job: Option<Box<Job>>,
-    /// If the line's answer is large: the answer's share of the memory for answers. This share is kept as long as the
-    /// line is in memory.
+    /// How much of the memory for answers the line's answer uses; `None` if the answer uses none of this memory. This
+    /// share is kept as long as the line is in memory.
     share: Option<AnswerShare>,
 }
 

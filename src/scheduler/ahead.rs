@@ -16,8 +16,8 @@
 //! rows of one pool all come before the rows of another pool, the input is read from several places in turn (`order`).
 //! Rows of both pools then alternate.
 //!
-//! Rejected: a share of the bytes for each pool. The reader reads rows in the order of the input, so it can't skip the
-//! rows of one pool to reach another pool.
+//! One design was rejected: giving each pool a share of the bytes. The reader reads rows in the order of the input, so
+//! it can't skip the rows of one pool to reach another pool.
 
 use crate::domain::Planned;
 
@@ -28,8 +28,8 @@ use super::state::Scheduler;
 const LOOKAHEAD: usize = 64;
 /// The smallest number of waiting rows that the scheduler wants with several pools.
 const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
-/// Rows behind gates (`gate`) wait until another row has written their prefix to the prompt cache. When the waiting
-/// rows are counted, at most this many rows behind gates are left out.
+/// Rows behind gates (`gate`) wait until another row has written their prefix to the prompt cache. The count of waiting
+/// rows leaves out at most this many rows behind gates.
 const MOST_BEHIND_GATES: usize = 8192;
 /// The number of rows that the scheduler keeps ready to probe (test) an endpoint that fails. Only rows that have not
 /// failed are counted.

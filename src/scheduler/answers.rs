@@ -129,8 +129,8 @@ impl Scheduler {
         self.pending(entry)
     }
 
-    /// Sends a row to the next endpoint, because the row's own endpoint does not have the model or does not allow the
-    /// row. From this moment on, all rows of the model are sent to the next endpoint.
+    /// Sends a row to the next endpoint. The row's own endpoint does not have the model or does not allow the row. From
+    /// this moment on, all rows of the model are sent to the next endpoint.
     fn leave_with_model(&mut self, entry: Box<Entry>, ask: Ask, leaves: &Leaves, end: &End) -> Next {
         let model = entry.planned.ask.model.clone();
         let Endpoint { access, id, .. } = &mut self.endpoints[end.endpoint];

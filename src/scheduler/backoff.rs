@@ -17,7 +17,8 @@ pub(super) struct Backoff {
     most: Duration,
 }
 
-/// The shortest second delay, as a share of its ceiling: a tenth longer than the longest first delay.
+/// The shortest delay after a second failure, as a share of the ceiling of this delay. It is a tenth longer than the
+/// longest delay after a first failure.
 const SECOND: f64 = 0.275;
 
 impl Backoff {

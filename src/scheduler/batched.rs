@@ -51,8 +51,8 @@ impl Scheduler {
     }
 
     /// Stops the endpoint of the batches, or the whole run, after a failed call for batches. All batches are at the
-    /// first endpoint of the chain. If the chain can send the rows to the next endpoint after such a failure, only the
-    /// first endpoint stops. Otherwise, the whole run stops.
+    /// first endpoint of the chain. If the chain can send the rows to the next endpoint after this failure, the first
+    /// endpoint stops and the run continues. Otherwise, the whole run stops.
     pub(crate) fn halt_batches(&mut self, reason: HaltReason, now: Instant) {
         let leads_on = case_of_halt(&reason).is_some_and(|case| self.falls_back(case));
         match leads_on && self.next_endpoint(0).is_some() {

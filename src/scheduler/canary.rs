@@ -15,8 +15,8 @@
 //!
 //! A gateway that hides its limits can also reject requests with status 500. After a short pause, a gateway with hidden
 //! limits has room again, and can answer the canary. So with such a gateway, an answered canary does not prove that the
-//! rows are the cause. For this reason, one row is sent alone after each of three canaries. The rows are the cause only
-//! if all three rows fail.
+//! rows are the cause. For this reason, one row is sent alone after each of three canaries. The program treats the rows
+//! as the cause only if all three rows fail.
 //!
 //! An answered canary costs about a thousandth of a cent. The limits and the budget apply to a canary, as they apply to
 //! a row. When the limits or the budget have no room, the canary is not sent. No line is written for a canary.
@@ -190,7 +190,7 @@ mod tests {
         play_rows(rows, |_, planned| planned, config, row, canary)
     }
 
-    /// Simulates a run, as [`play`] does. `made` is called to change each row before it is offered.
+    /// Simulates a run, as [`play`] does. `made` can change each row before the row is offered.
     fn play_rows(
         rows: usize,
         made: impl Fn(usize, Planned) -> Planned,

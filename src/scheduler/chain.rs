@@ -21,8 +21,8 @@ use super::flights::End;
 use super::state::Scheduler;
 use super::step::Next;
 
-/// The shortest time for which reporters show that rows are sent to the next endpoint. The time begins when a row
-/// moves.
+/// For at least this long, reporters show that rows are sent to the next endpoint. This time begins when a row moves to
+/// the next endpoint.
 const SHOWN: Duration = Duration::from_secs(60);
 /// A row moves to the next endpoint after it has received this many overload responses.
 const OVERLOADS: u32 = 2;
@@ -119,8 +119,8 @@ impl Scheduler {
         }
     }
 
-    /// Makes the request of a row for the next endpoint in the chain, among those that accept the row. If no endpoint
-    /// accepts the row, the user is told the reason, at most once in a run.
+    /// Makes a row's request for the next endpoint of the chain. Endpoints that do not accept the row are skipped. If
+    /// no endpoint accepts the row, the user is told the reason, at most once in a run.
     pub(super) fn ask_elsewhere(&mut self, entry: &Entry, from: usize, case: FallbackCase) -> Option<Box<Ask>> {
         match self.next_ask(entry, from, case) {
             Ok(ask) => Some(ask),
@@ -233,8 +233,8 @@ impl Scheduler {
         self.events.push(EventBody::Diverted { from: endpoint.id.provider.clone(), to: to.clone(), why });
     }
 
-    /// During a detour, an endpoint's rows are sent to the next endpoint. This function ends the detours whose time is
-    /// over, so that these endpoints get their own rows again.
+    /// During a detour, an endpoint's rows are sent to the next endpoint. This function ends each detour whose time is
+    /// over. The rows of the endpoint are then sent to the endpoint again.
     pub(super) fn end_detours(&mut self, now: Instant) {
         for at in 0..self.chain_len() {
             let Endpoint { id, health, halted, detour, .. } = &self.endpoints[at];
@@ -256,8 +256,8 @@ pub(super) mod tests {
 
     const NOW: Instant = Instant::from_secs(1);
 
-    /// Returns the settings of a run with a chain of these providers. Rows with an id that contains "bound" can be sent
-    /// only to the first provider.
+    /// Returns the settings of a run with a chain of these providers. A row whose id contains "bound" can be sent only
+    /// to the first provider.
     pub(crate) fn chain(providers: &[&str], on: FallbackOn, window: usize) -> Config {
         let id = |name: &&str| EndpointId { provider: (*name).into(), account: "".into() };
         let ask_for = |job: &Job, id: &EndpointId| match job.custom_id.contains("bound") {

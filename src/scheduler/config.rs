@@ -26,7 +26,8 @@ pub enum StreamMode {
 
 /// A function that computes the first limits of a pool.
 pub type LimitsOf = Box<dyn Fn(&PoolId) -> RateLimits + Send>;
-/// A function that computes the cost of an attempt from its usage; `None` for a model without a price.
+/// A function that computes the cost of an attempt from its usage. If the model has no price, the function returns
+/// `None`.
 pub type RealCost = Box<dyn Fn(&Ask, &Usage) -> Option<Money> + Send>;
 
 /// The settings of a scheduler.

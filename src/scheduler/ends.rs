@@ -166,8 +166,8 @@ impl Scheduler {
 /// request, its input, and a part of the predicted output.
 ///
 /// An answer can break off at any point, so the number of output tokens that it used is not known. Half of the
-/// predicted output counts as used. If none of the output counted, the row would be sent again too early, and the
-/// server would reject it because of the output limit.
+/// predicted output counts as used. If no output counted as used, the row would be sent again too early. The server
+/// would then reject the row because of the output limit.
 fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     let small = |tokens: u64| u32::try_from(tokens).unwrap_or(u32::MAX);
     match verdict {

@@ -28,7 +28,7 @@ pub(super) struct Entry {
     /// How many times the row was rejected by the API or met a fault. When a failing endpoint is probed (tested), rows
     /// with a low number are sent first.
     pub(super) turns: u32,
-    /// The endpoint's counts of answers and faults at the row's last fault.
+    /// How many answers and faults the endpoint had at the moment of the row's last fault.
     pub(super) at_fault: Option<Tally>,
     /// Whether the row's request asks for a stream; `None` until this is decided.
     pub(super) wants_stream: Option<bool>,
@@ -69,7 +69,7 @@ impl Entry {
         })
     }
 
-    /// Returns whether the row has a paid answer that is in no line of the results.
+    /// Returns whether the row has a paid answer that no line of the results contains.
     pub(super) fn holds_answer(&self) -> bool {
         self.unrecorded().any(|attempt| attempt.failed.is_none())
     }
@@ -90,9 +90,10 @@ impl Entry {
         self.may_be_billed().then_some(self.planned.job.id)
     }
 
-    /// Returns the shortest wait before the third try of the row: an eighth longer than its first wait. The first wait
-    /// can be longer than its computed delay, for example because a probe tested the endpoint first. Without this lower
-    /// bound, the second wait could be shorter than the first, although the row has failed again.
+    /// Returns the shortest wait before the third try of the row. It is an eighth longer than the first wait, which was
+    /// before the second try. The first wait can be longer than its computed delay, for example because a probe tested
+    /// the endpoint first. Without this lower bound, the second wait could be shorter than the first, although the row
+    /// has failed again.
     pub(super) fn least_delay(&self) -> Duration {
         let [before, last] = &self.attempts[..] else { return Duration::ZERO };
         let waited = last.started_at.since(before.ended_at);

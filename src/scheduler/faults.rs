@@ -1,11 +1,11 @@
 //! Handles faults of the server and the connection: what a fault shows about the endpoint, and what happens to the row.
 //!
 //! A fault that the row causes itself ([`Blame`]) uses up one of the row's tries. After the last try, the row is
-//! written to the error log. A fault with an unknown cause uses up a try of the row only while the endpoint seems to
-//! work. While the endpoint seems to fail, a fault with an unknown cause uses up no try. An endpoint that seems to fail
-//! is probed with single requests (`endpoint::health`). The probes are alternately canaries (test requests, `canary`)
-//! and rows. If a row is the probe, it is one of the rows with the fewest failures. Probing ends with the first answer.
-//! Probing also ends when the endpoint is given up and its rows stay pending.
+//! written to the error log. If the cause of a fault is unknown, the fault uses up a try of the row only while the
+//! endpoint seems to work. While the endpoint seems to fail, a fault with an unknown cause uses up no try. An endpoint
+//! that seems to fail is probed with single requests (`endpoint::health`). Canaries (test requests, `canary`) and rows
+//! take turns as probes. If a row is the probe, it is one of the rows with the fewest failures. Probing ends with the
+//! first answer. Probing also ends when the endpoint is given up and its rows stay pending.
 //!
 //! If the canary does not show the cause of the faults, the cause can be unclear at the end of a run. At that time all
 //! remaining rows have failed, and either the rows or the endpoint is the cause. A sign of an outage is a 503, a 529 or
@@ -14,7 +14,7 @@
 //! last try meets a fault, the row fails.
 //!
 //! In total, a row waits for at most `--retry-for`; all kinds of waits are added up. The time counts from the start of
-//! the row's first wait. If the endpoint's last outage ended later, the time counts from that end.
+//! the row's first wait. If the endpoint's last outage ended after that, the time counts from the end of the outage.
 
 use std::time::Duration;
 
@@ -110,8 +110,7 @@ impl Scheduler {
                 None => self.fail(entry, class, failure, true, end),
             };
         };
-        // Only the coming wait counts here, because an earlier wait that was caused by faults shows nothing about
-        // limits.
+        // Only the next wait counts here. If faults caused an earlier wait, that wait shows nothing about limits.
         if let Some(case) = self.early_case(&entry, end.now, at, end)
             && let Some(ask) = self.ask_elsewhere(&entry, end.endpoint, case)
         {
@@ -200,7 +199,8 @@ impl Scheduler {
         delay.max(QUOTA_WAIT.mul_f64(0.5 + 0.5 * self.rng.f64()))
     }
 
-    /// Handles endpoints that have failed for too long: each is given up, or its remaining rows get one last try.
+    /// Handles endpoints that have failed for too long. The run gives up each of these endpoints, or gives its
+    /// remaining rows one last try.
     pub(super) fn judge_endpoints(&mut self, now: Instant) {
         for at in 0..self.endpoints.len() {
             let endpoint = &mut self.endpoints[at];

@@ -18,7 +18,7 @@ pub(super) struct Gates {
 }
 
 impl Gates {
-    /// Returns the number of rows that wait behind gates (for a prefix in the prompt cache).
+    /// Returns the number of rows that wait behind gates until a prefix is in the prompt cache.
     pub(super) fn waiting(&self) -> usize {
         self.waiting
     }

@@ -14,7 +14,7 @@ pub enum HaltRule {
     /// answer. Errors arrive sooner than answers, so without this wait, ten bad rows could stop a good run.
     #[default]
     AllAlike,
-    /// The run never stops because rows fail.
+    /// The run does not stop, however many rows fail.
     Never,
     /// The run stops when this many rows have failed.
     Failures(u64),

@@ -1,5 +1,5 @@
-//! Halts the run or an endpoint. After a halt, no more requests are sent to the halted endpoints. Their waiting rows
-//! are left for a later run or sent to another endpoint.
+//! Halts the run or an endpoint. After a halt, no more requests are sent to the halted endpoints. The waiting rows of a
+//! halted endpoint are left for a later run or sent to another endpoint.
 
 use crate::answer::{Came, Then};
 use crate::clock::Instant;
@@ -13,8 +13,8 @@ use super::state::Scheduler;
 use super::step::Next;
 
 impl Scheduler {
-    /// Stops the run: no more requests are sent, and the waiting rows are set aside (left for a later run). If this is
-    /// called several times, the first reason is kept.
+    /// Stops the run: no more requests are sent, and the waiting rows are set aside (left for a later run). If this
+    /// function is called several times, the first reason is kept.
     pub fn halt(&mut self, reason: HaltReason) {
         if self.halted.is_some() {
             return;

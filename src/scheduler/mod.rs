@@ -25,8 +25,8 @@
 //!
 //! A pool sends its rows in the order in which they came, with two exceptions. Rows that are tried again are sent
 //! first. Small rows pass a big row that waits until its bucket has enough tokens (`passing`). If two rows share a
-//! prefix, one row writes it to the prompt cache (`warmth`). The other row can wait behind a gate (`gate`) until the
-//! prefix is written.
+//! prefix, one row writes it to the prompt cache (`warmth`). A row can wait behind a gate (`gate`) until another row
+//! has written the prefix.
 //!
 //! In all tries of a row, its request stays the same, byte for byte, except for its cache marks. The cache marks depend
 //! on what is in the cache when the request is sent. The first try decides whether the request asks for a stream. A
@@ -43,8 +43,8 @@
 //! Each group of files in this list uses only the groups above it:
 //! - `step` (the steps that the scheduler returns), `order` (the order in which an input is read), `budget`, `halt`
 //!   (the `--halt` rule), `endpoint` (what is known of an endpoint), `config`;
-//! - `entry` (a row), `flights` (attempts), `gate` and `later` (rows that wait), `warmth` (what is in the prompt cache),
-//!   `pool`, `prediction`, `backoff`;
+//! - the parts of the state: `entry` (a row), `flights` (attempts), `gate` and `later` (rows that wait), `warmth` (what
+//!   is in the prompt cache), `pool`, `prediction`, `backoff`;
 //! - `state`: the struct [`Scheduler`];
 //! - the files with the methods that change the state:
 //!   - `queue` and `ahead` accept rows;

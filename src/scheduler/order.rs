@@ -17,19 +17,19 @@
 //! prompt cache can be used. Second, people like to see their file answered from the first row to the last.
 //!
 //! Rejected:
-//! - A random order of the rows needs a seek for each row.
+//! - With a random order of the rows, the program must seek in the input for each row.
 //! - An order by size creates phases, in which only one limit is used fully.
 
 use crate::domain::{Cost, Dimension, PoolId, RateLimits};
 
-/// The maximum number of blocks (groups of consecutive rows). The sizes of the rows are added up for each block. A
+/// The maximum number of blocks (groups of consecutive rows). For each block, the sizes of its rows are added up. A
 /// longer input has more rows in each block.
 const BLOCKS: usize = 1024;
 /// The maximum number of places from which a file is read in turn. Each place from which a file is read needs an open
 /// file position and a buffer.
 const PLACES: usize = 64;
-/// The smallest gain for which the order of the file is changed. The gain is the time that a run takes in the order of
-/// the file, divided by the time that it takes in the new order.
+/// The program changes the order of the file only if the gain is at least `WORTH_IT`. The gain is the time that a run
+/// takes in the order of the file, divided by the time that it takes in the new order.
 const WORTH_IT: f64 = 1.05;
 /// Phases that take less than `SPAN_SECS` seconds do not matter, because the token buckets compensate for them. For
 /// this reason, the time of a run is computed in spans of at least `SPAN_SECS`.
@@ -112,7 +112,7 @@ impl Sizes {
     }
 
     /// Returns how long a run takes under these limits, in seconds, if blocks are read alternately from `places`
-    /// places. In each span of the run, the slowest limit decides the time.
+    /// places. The slowest limit in each part of the run decides how long that part takes.
     fn seconds(&self, limits: &[RateLimits], places: usize, output_share: f64) -> f64 {
         let share = |dimension| if dimension == Dimension::OutputTokens { output_share } else { 1.0 };
         let time = |block: &Block| {

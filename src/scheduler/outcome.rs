@@ -9,7 +9,7 @@ use super::flights::End;
 use super::state::Scheduler;
 use super::step::Next;
 
-/// A row whose last answer is already known, from an earlier run or a batch.
+/// A row whose last answer is already known, because an earlier run or a batch got this answer.
 #[derive(Debug)]
 pub(crate) struct AnsweredRow {
     /// The row.

@@ -175,7 +175,7 @@ impl Scheduler {
         }
     }
 
-    /// Sends the row at position `at` in a pool's queue. The pool has room for the row, but possibly the budget has no
+    /// Sends the row at position `at` in a pool's queue. The pool has room for the row, but the budget may have no
     /// room.
     fn send(
         &mut self,
@@ -206,8 +206,8 @@ impl Scheduler {
         }
         let mut entry = state.ready.remove(at).expect("the queue has a row at this place");
         let wants = entry.wants_stream.unwrap_or_else(|| state.wants_stream(self.config.stream, &entry.planned.ask));
-        // A leader (the row that writes a prefix to the prompt cache) asks for a stream. The response of the leader
-        // then begins early, and other rows wait for this beginning.
+        // A leader (the row that writes a prefix to the prompt cache) asks for a stream. With a stream, the response of
+        // the leader begins earlier, and other rows wait for this beginning.
         let is_awaited = !entry.leads.is_empty() && entry.planned.ask.max_tokens > 0;
         let wants = wants || (is_awaited && self.config.stream == StreamMode::Auto);
         entry.wants_stream = Some(wants);
@@ -222,8 +222,8 @@ impl Scheduler {
         Ok(Step::Dispatch { ticket: self.board(flight), stream })
     }
 
-    /// Returns how the row at position `at` in a pool's queue uses the prompt cache. If the row has to wait behind a
-    /// gate (for a prefix that another row writes), moves the row there and returns `None`.
+    /// Returns how the row at position `at` in a pool's queue uses the prompt cache. If the row has to wait until
+    /// another row has written a prefix, moves the row behind a gate and returns `None`.
     pub(super) fn plan_at(&mut self, pool: usize, at: usize, now: Instant) -> Option<Plan> {
         let state = &mut self.pools[pool];
         let endpoint = state.endpoint;

@@ -33,7 +33,8 @@ pub(super) struct PoolState {
     streamed: u32,
     /// The wait of a big row at the front of the queue; `None` while no big row waits there.
     pub(super) passing: Option<Passing>,
-    /// When the pool was first held (made to wait) after its last answer; `None` if it was not held.
+    /// The time when the pool was first held (made to wait) after its last answer; `None` if the pool was not held
+    /// since then.
     pub(super) held_since: Option<Instant>,
     /// The end of the first row's wait; `None` unless this wait is long enough to send rows to another endpoint.
     pub(super) closed_until: Option<Instant>,
@@ -84,7 +85,7 @@ impl PoolState {
         places.min_by_key(|(_, entry)| entry.turns).map_or(0, |(place, _)| place)
     }
 
-    /// Decides whether a request asks for a stream. All tries of a request use the same decision, so call this only
+    /// Decides whether a request asks for a stream. All tries of a request use one decision, so call this function only
     /// once per request.
     pub(super) fn wants_stream(&mut self, mode: StreamMode, ask: &Ask) -> bool {
         match mode {

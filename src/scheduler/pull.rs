@@ -24,10 +24,10 @@ const REACH: usize = 1024;
 enum Takes {
     /// The endpoint can take the row now.
     Now,
-    /// The endpoint can take the row soon. The caller must ask this endpoint again at this instant at the latest.
+    /// The endpoint can take the row soon. The caller must ask this endpoint again no later than this instant.
     Soon(Instant),
-    /// The endpoint can't take the row, because it is closed as well. The endpoint can perhaps take the row from this
-    /// instant on.
+    /// The endpoint can't take the row, because it is closed as well. From this instant on, the endpoint may be able to
+    /// take the row.
     Closed(Instant),
 }
 

@@ -107,7 +107,8 @@ impl Scheduler {
     }
 
     /// Sets aside a row that this run will not answer. The row gives up its lead (its task of writing a prefix to the
-    /// cache). If other rows waited for a prefix that the row led, the first of these rows becomes the leader.
+    /// cache). If other rows waited for a prefix that this row led, the first of the waiting rows becomes the leader of
+    /// the prefix.
     pub(super) fn put_aside_and_give_up_lead(&mut self, mut entry: Box<Entry>, now: Instant) {
         if let Some(endpoint) = self.endpoint_of_entry(&entry) {
             self.give_up_lead(&mut entry, endpoint, now);

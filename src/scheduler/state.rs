@@ -2,7 +2,7 @@
 //!
 //! The behaviour of the scheduler is in the files that use this file. `ahead` accepts rows, `queue` queues them, and
 //! `poll` sends them. `ends` handles the ends of attempts, `refusals` handles refusals, and `faults` handles faults.
-//! `halts` halts endpoints and runs.
+//! `halts` contains the methods that halt endpoints and runs.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -55,8 +55,8 @@ pub struct Scheduler {
     pub(super) left: u64,
     /// The reason why rows are left for a later run although their endpoint has not halted.
     pub(super) left_because: Option<HaltReason>,
-    /// The instant from which the next endpoint can perhaps take a row from a closed endpoint (an endpoint that fails
-    /// or must wait).
+    /// The earliest instant at which the next endpoint can perhaps take a row from a closed endpoint (an endpoint that
+    /// fails or must wait).
     pub(super) pull_at: Instant,
     /// Whether a pool has closed since the last check. A pool closes when its rows must wait too long. Rows of a closed
     /// pool can be sent to another endpoint.
@@ -149,7 +149,7 @@ impl Scheduler {
         &row.expect("the attempt with this ticket is for a row").planned
     }
 
-    /// Removes and returns the rows that were set aside (that this run will not answer).
+    /// Removes and returns the rows that were set aside because this run will not answer them.
     pub fn take_set_aside(&mut self) -> Vec<Planned> {
         std::mem::take(&mut self.set_aside)
     }

@@ -89,7 +89,7 @@ impl Scheduler {
         self.endpoints.iter_mut().for_each(|endpoint| endpoint.window.adopt(window));
     }
 
-    /// Replaces the user's limits on money, requests and time. The spent and the reserved amounts do not change.
+    /// Replaces the user's limits on money, requests and time. The amounts that are spent or reserved do not change.
     fn set_budget(&mut self, max_cost: Option<Money>, max_requests: Option<u64>, max_time: Option<Duration>) {
         self.config.budget.set_limits(max_cost, max_requests, max_time);
     }

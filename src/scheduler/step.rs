@@ -24,7 +24,7 @@ pub enum Step {
         /// The ticket of the attempt.
         ticket: Ticket,
     },
-    /// Poll again at `until`, or after the next event.
+    /// Poll again at `until`, or after the next event if this event comes earlier.
     Wait {
         /// When to poll again.
         until: Instant,

@@ -227,8 +227,8 @@ impl Scheduler {
         let has_marks = !sent.plan.marks.is_empty()
             && entry.planned.ask.prefixes.as_ref().is_some_and(|prefixes| !prefixes.are_own());
         let is_refused = class == ErrorClass::InvalidRequest && failure.status == Some(400);
-        // If the server has accepted cache marks before, the marks are rarely the cause of a rejection. So a row is
-        // normally sent again only in two cases: it is a leader, or its endpoint has accepted no marks yet. Other rows
+        // If the server has accepted cache marks before, the marks are rarely the cause of a rejection. So normally,
+        // only two kinds of rows are sent again: leaders, and rows whose endpoint has accepted no marks yet. Other rows
         // are sent again if the server's message blames the marks. One possible reason is a gateway that has begun to
         // send requests to another server.
         let is_blamed = failure.message.contains("cache_control");

@@ -33,7 +33,7 @@ const LEAST_PRUNED: usize = 1 << 16;
 /// What is known about a prefix at an endpoint. A cold prefix has no state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// A row leads the prefix (its request writes the prefix to the cache).
+    /// A row leads the prefix: the request of this row writes the prefix to the cache.
     Warming,
     /// The prefix is in the cache and can be read until this instant.
     Warm(Instant),
@@ -71,8 +71,8 @@ pub(super) struct Plan {
 pub(super) struct Warmth {
     states: HashMap<Key, State>,
     pruned_at: usize,
-    /// Each key is the shortest length that a model caches. The value is the largest estimated length of a prefix that
-    /// was too short to be cached.
+    /// Each key of the map is the length of the shortest prefix that a model caches. The value is the largest estimated
+    /// length among the prefixes that were too short to be cached.
     too_short: HashMap<u32, u32>,
 }
 
@@ -98,8 +98,8 @@ impl Warmth {
             return Turn::Go(plan);
         }
         let slots = Prefixes::MOST_MARKS - plan.marks.count();
-        // If there are more cold prefixes than marks, the row writes the longest prefix and the shortest prefixes. The
-        // shortest prefixes are shared by most rows.
+        // If there are more cold prefixes than marks, the row writes the longest prefix and the shortest prefixes. More
+        // rows share the shortest prefixes than the longer prefixes.
         let leads = cold.iter().rev().take(1).chain(cold.iter().take(slots - 1));
         let leads = leads.fold(Marks::NONE, |marks, &at| marks.with(at));
         Turn::Lead { leads, plan: self.plan(prefixes, warm, leads) }
@@ -136,7 +136,7 @@ impl Warmth {
         Plan { marks, read_tokens: warm.map_or(0, |warm| prefixes.levels[warm].tokens) }
     }
 
-    /// Returns whether a prefix is certainly too short for its model, because a longer prefix was too short.
+    /// Returns whether a prefix is certainly too short for its model: even a longer prefix was too short.
     fn is_too_short(&self, level: &Level, prefixes: &Prefixes) -> bool {
         let known = self.too_short.get(&prefixes.least_tokens);
         level.place != MarkPlace::Own

@@ -101,9 +101,9 @@
 //!
 //! - Missing endpoints and parts of endpoints: files and betas; the limits of workspaces, files, skills and web search;
 //!   lists of limits with several pages; CORS.
-//! - Missing from batches: workspaces (an organization has only one), `anthropic-user-profile-id`, longer answers with
-//!   a beta, and answers with several calls of server tools. A busy service that processes batches more slowly is not
-//!   simulated; to test its effect, use a long [`config::BatchTime`] or the fault `request_expired`.
+//! - Batches lack these features: workspaces (an organization has only one), `anthropic-user-profile-id`, longer
+//!   answers with a beta, and answers with several calls of server tools. The slow processing of batches by a busy
+//!   service is not simulated. To test its effect, use a long [`config::BatchTime`] or the fault `request_expired`.
 //! - Requests: a request with a service tier, `speed: fast` or `inference_geo` is accepted, but it is served and priced
 //!   like a standard request.
 //! - Betas: every value that looks like the name of a beta is accepted. Betas have no effect. Fallbacks need a beta, so
@@ -113,11 +113,10 @@
 //! - Bodies: the simulator rejects compressed bodies. Unknown fields inside messages and blocks are accepted. The
 //!   simulator limits neither the size of schemas and stop sequences nor the number of messages, images and pages.
 //! - Missing from answers: calls of server tools other than web search and fetch (the model answers with text instead);
-//!   tokens of search results, citations and `compaction`; omitted, summarized and hidden thinking; time-outs of the
-//!   API itself.
-//! - Missing from token counts: differences between tokenizers (all models use the same one); the size of images and
-//!   PDFs (every image has 1,500 tokens); different lengths of the hidden tool prompt (it has 346 tokens for all
-//!   models).
+//!   citations and `compaction`; the tokens of search results; omitted, summarized and hidden thinking; time-outs of
+//!   the API itself.
+//! - Token counts are simpler: all models use the same tokenizer; every image has 1,500 tokens; the tokens of a PDF are
+//!   estimated from its size in bytes; the hidden tool prompt has 346 tokens for all models.
 //! - Missing limits: workspace limits in the `tokens` headers; the headers for priority tier and fast mode; the end of
 //!   a spend cap at the start of a month; spend limits that a user sets (their errors can be injected).
 //! - Caching: if web search is added to a request, the API can still read the cache entries of the other tools, but the

@@ -173,7 +173,7 @@ struct Patience {
 }
 
 impl Patience {
-    /// Returns when the client stops waiting, and the error that it then gets.
+    /// Returns the time at which the client stops waiting, and the error that the client then gets.
     fn ends(self, now: Instant) -> (Instant, WireError) {
         let idle = self.idle.map_or(Instant::NEVER, |idle| now + idle);
         let (kind, message) = if idle < self.end {

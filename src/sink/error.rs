@@ -1,6 +1,6 @@
-//! The lines of failed rows. Each line is a valid input row with an additional member `error`. If an answer came but
-//! was not accepted, the member `message` contains it. The line of a broken row (a row that could not be read) is an
-//! exception.
+//! Writes the lines of failed rows. Each line is a valid input row with an additional member `error`. If an answer came
+//! but was not accepted, the member `message` contains it. The line of a broken row (a row that could not be read) is
+//! an exception.
 
 use crate::clock::Instant;
 use crate::domain::{ErrorClass, Failure, Identity, Money, Outcome, Params, Purpose, Request, Usage};

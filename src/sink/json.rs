@@ -215,8 +215,8 @@ pub(crate) fn parse_usd(text: &str) -> Option<Money> {
     Some(Money(dollars.checked_mul(Money::PICO.into())?.checked_add(pico.into())?))
 }
 
-/// Writes a number in decimal. The standard library's formatter takes several times as long, and a line has ten
-/// numbers.
+/// Writes a number in decimal. The standard library's formatter takes several times as long as this function, and a
+/// line has ten numbers.
 fn push_number(out: &mut Vec<u8>, mut number: u64) {
     if number < 10 {
         return out.push(b'0' + number as u8);

@@ -12,9 +12,10 @@
 //! **Extra members.** A row can have members that are not sent. These extra members are at the top level of the row's
 //! error line, under their own names, as in an input row. So reading the line gives the same row again, even if the row
 //! fails many times. The name of an extra member can already have a meaning in error lines, for example if a CSV column
-//! is called `message` or `error`. The extra member then gets a leading underscore, even if the line does not use the
-//! name itself. Otherwise, a reader could not know where the member comes from. The extra members are not put into a
-//! single member `extra`, because this member would be nested deeper after each failure.
+//! is called `message` or `error`. In this case, an underscore is put before the name of the extra member, even if the
+//! error line has no other member with this name. Otherwise, a reader could not know where the member comes from. The
+//! extra members are not put into a single member `extra`, because this member would be nested deeper after each
+//! failure.
 
 mod context;
 mod error;

@@ -31,7 +31,8 @@ pub enum SourceError {
     NoTexts {
         /// The folder or pattern, as the user gave it.
         name: String,
-        /// What is wrong with the folder or pattern. The message shows this after the name of the folder or pattern.
+        /// What is wrong with the folder or pattern. The error message shows this text after the name of the folder or
+        /// pattern.
         problem: String,
         /// Advice on what to do.
         remedy: String,

@@ -68,8 +68,8 @@ const MAX_CHECKED: usize = 1000;
 #[derive(Debug, Default)]
 struct Checked {
     all: HashSet<Box<str>>,
-    /// The first names of `all`. Most inputs have no further names. It is faster to compare a name with a few others
-    /// than to compute its hash.
+    /// The names that were added to `all` first. Most inputs have no further names. It is faster to compare a name with
+    /// a few others than to compute its hash.
     first: Vec<Box<str>>,
 }
 

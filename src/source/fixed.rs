@@ -4,8 +4,8 @@ use super::names::{found_list, name_list};
 use super::template::{Template, missing_columns};
 use super::{Options, SourceError};
 
-/// Checks the templates and `--id` for an input called `input` that has only the columns `columns`. Returns the
-/// template of the system prompt if the prompt has a template too.
+/// Checks the templates and `--id` for an input called `input` that has only the columns `columns`. If the prompt and
+/// the system prompt both have templates, returns the template of the system prompt.
 ///
 /// # Errors
 /// [`SourceError::NoIdColumn`] if there is an `--id`, because no column contains labels.

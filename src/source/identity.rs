@@ -43,8 +43,8 @@ fn is_device(_: &fs::Metadata) -> bool {
     false
 }
 
-/// Returns whether an input can be read a second time. This works for regular files and lists of text files, but not
-/// for pipes and devices.
+/// Returns whether an input can be read a second time. Regular files and lists of text files can be read twice, but
+/// pipes and devices can't.
 pub fn is_seekable(input: &Input) -> bool {
     match input {
         Input::File(path) => fs::metadata(path).is_ok_and(|metadata| metadata.is_file()),

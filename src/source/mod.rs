@@ -12,8 +12,8 @@
 //! [`Reader::take_warnings`] returns each warning once.
 //!
 //! A row's `line` is the number of its first line, counted from 1. Blank lines are counted too. Byte offsets count
-//! every byte, including a byte order mark. A column is the number of a byte in the row's first line, counted from 1. A
-//! row's `index` is its position among the rows, counted from 0. Blank lines have no index.
+//! every byte, including a byte order mark. A column is the position of a byte in the row's first line, counted from 1.
+//! A row's `index` is its position among the rows, counted from 0. Blank lines have no index.
 
 mod cells;
 mod columns;
@@ -109,8 +109,8 @@ pub struct BrokenRow {
     pub byte_offset: u64,
     /// The row's text, at most the first 4 KiB.
     pub raw: Vec<u8>,
-    /// What is wrong with the row, and what to do. Messages show it after words like "line 7", so it begins in lower
-    /// case and has no full stop.
+    /// What is wrong with the row, and what to do. Messages show this text after words like "line 7", so the text
+    /// begins in lower case and has no full stop.
     pub message: String,
     /// The readable part of the row, unchanged. It is set only with [`Options::keeps_input`], for outputs with columns
     /// of the input.
@@ -129,8 +129,7 @@ pub enum Item {
 /// The format of an input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum InputFormat {
-    /// The format is found from the extension of the file's name. If the extension does not show it, the first line
-    /// decides.
+    /// The extension of the file's name shows the format. If the extension does not show it, the first line decides.
     #[default]
     Auto,
     /// JSON lines: one JSON value per line.
@@ -208,8 +207,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// Returns the fixed starts of the texts of templates. A fixed start is what comes before the first column, so it
-    /// is the same in all rows.
+    /// Returns the fixed starts of the texts of templates. A fixed start is the text before the first column, so it is
+    /// the same in all rows.
     pub fn fixed_starts(&self) -> Vec<String> {
         let templates = [&self.template, &self.system].into_iter().flatten();
         templates.flat_map(Template::fixed_starts).collect()

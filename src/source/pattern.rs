@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-/// A pattern, split before the first part that contains `*` or `?`.
+/// A pattern in two pieces: the folder before the first part with `*` or `?`, and the remaining parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pattern {
     /// The folder before the first part with `*` or `?`; empty for the working folder.

@@ -26,7 +26,7 @@ pub(super) fn user_message(content: &RawValue) -> Box<RawValue> {
     to_raw_value(&[Message { role: "user", content }]).expect("values can always be written to memory")
 }
 
-/// Returns one user message with this text. Blank text is a fault.
+/// Returns one user message with this text. Returns a fault if the text is blank.
 pub(super) fn text_message(text: &str) -> Result<Box<RawValue>, Fault> {
     if text.trim().is_empty() {
         return Err(Fault::new("has an empty prompt"));

@@ -136,7 +136,7 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    /// Returns a fault of the row as a whole.
+    /// Returns a fault that concerns the whole row.
     pub(super) fn new(message: impl Into<String>) -> Self {
         Self { custom_id: None, column: None, message: message.into() }
     }

@@ -64,7 +64,7 @@ fn open_file(path: &Path, options: &Options) -> Result<Reader, SourceError> {
 pub fn open_at(path: &Path, options: &Options, position: Position) -> Result<Reader, SourceError> {
     let mut reader = open_file(path, options)?;
     reader.rows.seek(position, &reader.name)?;
-    // The first rows of the file were checked when the file was read before.
+    // The first rows of the file were already checked in an earlier reading of the file.
     reader.unusable = None;
     Ok(reader)
 }

@@ -12,8 +12,8 @@
 //! is also a parameter. The members `prompt`, `messages` and `params` are exceptions: they are only columns.
 //!
 //! Two members of a row, or of its `params`, must not have the same name. Some parsers use the first value and others
-//! the last, and a paid answer to the wrong value is worse than an error entry. Names that are nested deeper are left
-//! to the API.
+//! the last, and a paid answer to the wrong value is worse than an error entry. Names at deeper levels are not checked
+//! here.
 
 use serde_json::value::RawValue;
 
@@ -25,8 +25,8 @@ use super::template::{Cell, Template};
 use super::{openai, prompt};
 use crate::domain::json::is_filled_array;
 
-/// The longest label, in bytes, as the input contains it. The Message Batches API allows 64 characters. A longer label
-/// is certainly other data under a wrong name, and every line about the row would repeat it.
+/// The longest label, in bytes, as the input contains it. The Message Batches API allows 64 characters. A longer value
+/// is certainly not a label but other data, and every line about the row would repeat this data.
 pub(super) const MAX_LABEL_BYTES: usize = 64 << 10;
 
 /// Returns the fault of a label that is too long.
@@ -239,8 +239,9 @@ fn is_entry(object: &Object<'_>) -> bool {
 /// Returns whether a row is an error-log entry whose `message` is the answer that was not accepted. Such a `message`
 /// does not belong to the row.
 ///
-/// If a row has a `message` of its own, the error log gives this member another name. Logs of earlier versions kept the
-/// name, so the value is checked too: the API's message is an object whose `type` is `message`.
+/// If a row has a `message` of its own, the error log gives this member another name. Earlier versions did not rename a
+/// row's own `message` in the log, so the value is checked too. The API's message is an object whose `type` is
+/// `message`.
 fn has_answer(object: &Object<'_>) -> bool {
     let Some(message) = object.get("message") else { return false };
     let kind = || json::members(message)?.into_iter().find_map(|(name, kind)| (name == "type").then_some(kind));

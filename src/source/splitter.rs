@@ -16,7 +16,7 @@ use memchr::memchr;
 use super::raw::{End, KEPT_BYTES, RawRow};
 use super::{Position, SourceError};
 
-/// How many bytes of memory the row buffer keeps between rows: as many as the read buffer has. The limit is needed
+/// Between rows, the row buffer keeps at most as many bytes of memory as the read buffer has. The limit is needed
 /// because a run can read a file from up to 64 places in turn, and each place has two buffers.
 const KEPT_ROOM: usize = BUFFER_BYTES;
 
@@ -32,7 +32,7 @@ const BUFFER_BYTES: usize = 256 << 10;
 pub(super) enum Cut {
     /// A row ends at a line feed.
     Lines,
-    /// A row ends at a line feed outside of quotes. The byte is the cell separator.
+    /// A row ends at a line feed outside of quotes. The `u8` is the byte that separates cells.
     Records(u8),
 }
 

@@ -22,8 +22,8 @@ pub(super) struct Record {
     pub(super) byte_offset: u64,
     /// The cells of the row, one for each column.
     pub(super) cells: Vec<InputCell>,
-    /// The cells that could not be read and are treated as missing. For each cell, the list has the index of its
-    /// column, and a message that is shown after the name of the column.
+    /// The cells that could not be read and are treated as missing. For each such cell, the list has the index of the
+    /// column, and a message. The message is shown after the column's name.
     pub(super) faults: Vec<(usize, String)>,
 }
 

@@ -15,7 +15,7 @@
 //!   loops, and strings that are doubled again and again, stop with an error. If the template is a list of messages,
 //!   all its texts share the fuel of the row.
 //! - Templates have no macros, no includes, no blocks, no recursive loops and no `namespace`. So a loop keeps no values
-//!   from one iteration to the next, and values are not nested deeper than the source and the JSON of the row.
+//!   from one iteration to the next. Values can't be nested deeper than the template's source and the row's JSON.
 //!
 //! A template without a column would make the same prompt for every row, and the user would pay for each one. So such a
 //! template is rejected before any row is read, and so is a template with an unknown filter.

@@ -143,7 +143,8 @@ impl Authorizer {
         self.header_of(credential).map_err(|error| error.to_string())
     }
 
-    /// Returns the secrets to remove from texts that servers send: the last sent credentials and the further secrets.
+    /// Returns the secrets that are removed from the texts of servers: the credentials that were sent last, and the
+    /// further secrets.
     pub(super) fn secrets(&self) -> Arc<Secrets> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).secrets.clone()
     }

@@ -67,7 +67,7 @@ pub enum BaseUrlError {
         /// The scheme.
         scheme: String,
     },
-    /// The URL has the scheme http, and the host is another machine.
+    /// The URL has the scheme http, and its host is not this machine.
     #[error(
         "the base URL {origin} would send the key and the prompts unencrypted to another machine; use https, or pass \
          --allow-http if the network to that machine is safe"

@@ -20,7 +20,7 @@
 //! - The response of a server is passed on unchanged. The caller must remove [`Transport::secrets`] from texts that the
 //!   server sends.
 //!
-//! reqwest's own `read_timeout` is not used. The time limit of `read_timeout` starts with the request, so it would
+//! reqwest's own `read_timeout` is not used. Its time counts from the start of the request, so `read_timeout` would
 //! abort long requests without streaming.
 
 mod client;

@@ -49,8 +49,8 @@ pub(crate) trait Issuer: fmt::Debug + Send + Sync + 'static {
     /// Returns the reason why there is no credential, as a message that contains no secrets.
     fn issue(&self) -> Result<Issued, String>;
 
-    /// Tells the user that the credential can't be renewed. The user is told this only once until a renewal succeeds
-    /// again.
+    /// Tells the user that the credential can't be renewed. The user is told this at most once between two successful
+    /// renewals.
     fn warn(&self, warning: &str);
 }
 
@@ -59,7 +59,7 @@ pub(crate) trait Issuer: fmt::Debug + Send + Sync + 'static {
 pub(crate) struct Issued {
     pub(crate) credential: Credential,
     pub(crate) life: Life,
-    /// Secrets that the credential contains in an encoded form.
+    /// The credential contains these secrets in an encoded form.
     pub(crate) also_secret: Vec<SecretString>,
 }
 

@@ -5,7 +5,7 @@
 //! caller is. This module is pure: it sends nothing over the network, and the caller passes the time.
 //!
 //! Source: PyPI `aws-bedrock-token-generator` 1.1.0, `token_generator.py`, and PyPI `botocore` 1.44.8, `auth.py`
-//! (`SigV4QueryAuth`); `tests/judges/aws_token.py` compares this module with both packages.
+//! (`SigV4QueryAuth`). `tests/judges/aws_token.py` compares this module with both packages.
 
 use std::time::Duration;
 

@@ -60,7 +60,7 @@ pub(crate) enum State {
 /// The sums and lists that are computed from the lines of the results.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
-    /// The sums of tokens, cost and qualities over all lines.
+    /// The tokens, the cost and the number of answers of each quality, summed over all lines.
     pub(crate) totals: Totals,
     /// The latencies of the answers, counted from the first request of a row. Answers from batches are left out.
     pub(crate) latency: Histogram,
@@ -82,7 +82,7 @@ pub(crate) struct Answers {
     pub(crate) saved: Money,
     /// The sums of each model, in the order in which the models were found in the results.
     pub(crate) models: Vec<ModelSum>,
-    /// The number of rows of models that are not in `models`, because the list is full.
+    /// The number of rows whose model is not in `models` because that list is full.
     pub(crate) of_other_models: u64,
     /// The rows with the longest latencies.
     pub(crate) slowest: Top,
@@ -202,7 +202,7 @@ impl Ended {
     }
 }
 
-/// The largest number of time intervals in a rate. If there are more intervals, they are merged in pairs.
+/// The largest number of time intervals in a rate. If there are more intervals than this, they are merged in pairs.
 const MOST_PIECES: usize = 300;
 
 /// How many rows ended in each time interval. All intervals have the same length, and empty intervals are left out.
@@ -248,8 +248,8 @@ impl Rate {
         self.narrow();
     }
 
-    /// Returns the length of an interval in seconds, and all intervals. Each interval has its start in seconds after
-    /// 1970, and the rows that ended in it.
+    /// Returns the length of an interval in seconds, and all intervals. For each interval, returns its start (in
+    /// seconds after 1970) and the rows that ended in it.
     pub(crate) fn pieces(&self) -> (i64, Vec<(i64, Ended)>) {
         let mut whole = self.clone();
         whole.put();

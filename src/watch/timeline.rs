@@ -90,7 +90,7 @@ pub(crate) struct Point {
     pub(crate) usd: f64,
     /// The mean number of requests in flight. This number is a mean and not a sum.
     pub(crate) in_flight: f64,
-    /// How many seconds each reason slowed the run down, by the name of the reason.
+    /// A map from the name of a reason to the number of seconds for which this reason slowed the run down.
     pub(crate) bound: BTreeMap<String, f64>,
     /// A map from the position of a pool in `Timeline::pools` to the use of its limits.
     pub(crate) uses: BTreeMap<usize, PoolUse>,

@@ -256,7 +256,7 @@ impl World {
     }
 }
 
-/// Passes to the run the rows that are not done.
+/// Passes all rows to the run, except rows that are done.
 fn feed(rows: &[Planned], recovered: &Recovered, opened: &Opened) -> mpsc::Receiver<Incoming> {
     let submitted = opened.rows().expect("the files of open batches can be read");
     let item = |planned: &Planned| match recovered.done.state(planned.job.row, &planned.job.identity) {

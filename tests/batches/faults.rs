@@ -21,8 +21,8 @@ fn taking(seconds: u64) -> BatchConfig {
     BatchConfig { time: BatchTime::Fixed(Duration::from_secs(seconds)), ..quick() }
 }
 
-/// Runs the program, and then checks that every row has its answer and that everything that was billed twice was
-/// reported.
+/// Runs the program. Then checks that every row has its answer, and that the run reported everything that was billed
+/// twice.
 async fn run_to_end(world: &mut World, run: &Run, what: &str) -> (Ended, Verdict) {
     let ended = world.run(run).await;
     assert!(ended.finish().halted.is_none(), "{what}: {ended:?}");
@@ -159,8 +159,8 @@ pub fn two_unclear_batches() {
         let (ended, found) = run_to_end(world, &Run::of(0..41), "two unclear batches").await;
 
         assert_eq!((found.billed_again, found.overlaps, found.told), (0, 0, 20), "{ended:?} {:?}", log(world));
-        // The batch of the other client is the only one that the run mistook for its own. The run made this mistake at
-        // most once for each of its two batches.
+        // The batch of the other client is the only one that the run mistook for its own. For each of its two batches,
+        // the run mistook a foreign batch for its own at most once.
         assert!(recorded(world, "foreign") <= 2, "{:?}", log(world));
     });
 }
@@ -274,7 +274,7 @@ pub fn an_endpoint_without_batches() {
 
 /// For a long time, the run can't read the state of its batches, or can't download their results. After a limited wait
 /// for the endpoint, the run reports the problem and ends. The batches stay open. When the user repeats the command, it
-/// collects them.
+/// collects these batches.
 pub fn an_endpoint_that_is_down() {
     for call in [Call::List, Call::Results] {
         play(NO_FAULTS, quick(), async |world| {

@@ -28,7 +28,8 @@ pub struct Submission {
 pub struct Verdict {
     /// How many charges there were for rows that had already been charged.
     pub billed_again: u64,
-    /// The number of rows that were sent again although their earlier batch was still open or had answered them.
+    /// The number of rows that were sent again too early: their earlier batch was still open, or had already answered
+    /// them.
     pub overlaps: u64,
     /// The number of rows that the log reports as possibly billed twice.
     pub told: u64,

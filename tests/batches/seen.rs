@@ -60,7 +60,7 @@ pub struct Traffic {
     pub refusals: Vec<(Call, u16, &'static str, u64)>,
     /// How many more calls fail to make a connection. Only calls that create batches count.
     pub unconnected: u64,
-    /// Texts to replace in the results of batches: the old text and the new text.
+    /// The texts that are replaced in the results of batches, each with its new text.
     pub spoilt_results: Vec<(&'static str, &'static str)>,
     kill: Option<Kill>,
     run: u64,

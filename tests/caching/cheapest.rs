@@ -3,9 +3,9 @@
 //!
 //! The prompts of all rows form a trie of chunks (parts of prompts). A prefix is cached if at least two rows have it
 //! and if it is long enough for the model. The first row with the prefix writes an entry that lives for five minutes,
-//! and all other rows read this entry. No order of the rows costs less, because every further write costs more. Chunks
-//! that belong to no cached prefix are plain input in every row. A prefix that would expire too soon is written again,
-//! or is written once with a lifetime of an hour. The plan chooses the cheaper way.
+//! and all other rows read this entry. No other order of the rows costs less, because each additional write raises the
+//! cost. Chunks that belong to no cached prefix are plain input in every row. A prefix that would expire too soon is
+//! written again, or is written once with a lifetime of an hour. The plan chooses the cheaper way.
 //!
 //! This file shares no code with the planner.
 

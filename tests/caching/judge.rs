@@ -12,7 +12,7 @@ use super::play::{Played, Session};
 
 /// The largest allowed cost, as a multiple of the cost of the cheapest plan.
 pub const MOST_COST: f64 = 1.03;
-/// The longest allowed time, as a multiple of the time on a warm cache.
+/// The longest allowed time of a run, as a multiple of the time that the run takes on a warm cache.
 pub const MOST_TIME: f64 = 1.02;
 /// The longest allowed time if most of the input is cached, as a multiple of the least time. The limits on requests and
 /// output set the least time.
@@ -36,8 +36,8 @@ pub struct Judged {
     pub auto: Played,
     /// The run with caching on a warm cache.
     pub warm: Played,
-    /// A run of the same rows without their cached prefixes, and without caching. In this run, nothing is written to
-    /// the cache, and no row waits.
+    /// A run of the same rows without caching. The rows lack the prefixes that the cheapest plan caches. In this run,
+    /// nothing is written to the cache, and no row waits.
     pub free: Played,
     /// The least time that the limits on requests and output allow, in seconds.
     pub least_seconds: f64,

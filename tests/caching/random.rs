@@ -24,8 +24,8 @@ const MODELS: [(&str, u64); 6] = [
 
 const NO_FAULTS: &str = r#"{"rules":[]}"#;
 /// The largest cost with a server that loses entries, divided by the cost without a cache. Only the answers show that
-/// entries are lost. Before such an answer arrives, each row can pay for a cache write, which costs 1.25 times the
-/// price of plain input.
+/// entries are lost. Before an answer shows this loss, each row can pay for a cache write. A cache write costs 1.25
+/// times the price of plain input.
 const MOST_OF_LOST: f64 = 1.25;
 /// Faults of caches, and of an overloaded API.
 const FAULTS: [(&str, &str); 6] = [

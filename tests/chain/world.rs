@@ -35,7 +35,7 @@ pub const BURST: Duration = Duration::from_secs(5);
 
 /// How many tokens of a prompt are not words: the tokens of the row number, and the tokens that the API adds.
 const NOT_WORDS: usize = 6;
-/// How many tokens each row takes from the token limit that is used up first. From the other token limits, each row
+/// From the token limit that is used up first, each row takes this many tokens. From the other token limits, each row
 /// takes `FEW_TOKENS`. The headers of a response round tokens to thousands, so the token limits must be as high as real
 /// limits.
 const MANY_TOKENS: u32 = 500;

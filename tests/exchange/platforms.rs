@@ -87,7 +87,7 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/exchanges")
 }
 
-/// Returns the names and the responses of a kind of provider.
+/// Returns the stored exchanges with one kind of provider, each with the name of its file.
 fn of(kind: ProviderKind) -> Vec<(String, Exchange)> {
     let entries = std::fs::read_dir(folder().join(kind.name())).expect("each kind has a folder");
     let paths = entries.map(|entry| entry.expect("a readable entry").path());
@@ -173,7 +173,7 @@ fn a_response_means_the_same_no_matter_how_it_is_cut_into_pieces() {
 fn a_response_that_is_cut_is_never_an_answer() {
     for kind in ProviderKind::ALL {
         for (name, exchange) in of(kind) {
-            // The bytes that follow the last event of a message are not needed.
+            // A message is complete without the bytes that follow its last event.
             let stop: &[u8] = b"data: {\"type\":\"message_stop\"}\n\n";
             let end = exchange.body.windows(stop.len()).position(|part| part == stop);
             let needed = end.map_or(exchange.body.trim_ascii_end().len(), |end| end + stop.len());

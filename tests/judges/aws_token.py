@@ -1,5 +1,5 @@
-"""Judges the tokens for Amazon Bedrock. For each of 1,000 random inputs, the program's token is compared,
-byte for byte, with the token of the AWS package and with a token that botocore signs. All three must be equal.
+"""Judges the tokens for Amazon Bedrock. For each of 1,000 random inputs, three tokens are compared:
+the program's token, the token of the AWS package, and a token of botocore. All three must be equal, byte for byte.
 
 `write` makes the inputs. Then `cargo test --test aws_token -- --ignored` writes the tokens of the program, and `judge`
 compares the tokens. This script needs the Python package aws-bedrock-token-generator:

@@ -24,8 +24,8 @@ from page_section import write_section
 
 KEY = "sk-proxy-key-of-the-judge-0123456789"
 
-# The faults that llmock plays. Each fault has the flags of llmock, the flags of the program, and the expected end of
-# the run.
+# The faults that llmock plays. For each fault, the list contains the flags of llmock, the flags of the program, and the
+# expected end of the run.
 #
 # If all requests fail, the run ends at its time limit, and its rows stay pending for the next run. llmock reports this
 # as a client that gave up ("gave_up"), so this report does not count as an error of the program.

@@ -1,4 +1,4 @@
-"""Writes the page that compares the tools, from what was measured."""
+"""Makes the page that compares the tools, from the measured values."""
 
 import collections
 import datetime
@@ -19,7 +19,8 @@ The simulator is a part of this project. It follows the documented rules of the 
 [src/sim/mod.rs](../src/sim/mod.rs) lists them. No statement on this page comes only from the documentation of a tool.
 """
 
-# The least time in seconds that the limits of these cases allow. The time that the last answer takes is left out.
+# The least time in seconds that the limits of these cases allow. This time does not include the time that the last
+# answer takes.
 BOUNDS = {"requests bind": 50.0, "output binds": 50.0}
 
 

@@ -84,7 +84,7 @@ class Simulator:
 
     def lines(self):
         """From the requests that the simulator saw, returns the requests for messages. Curator reads the limits with a
-        call to another model. This call does not count."""
+        call to another model. This call is left out."""
         lines = map(json.loads, self.journal.read_text().splitlines()) if self.journal.exists() else []
         return [line for line in lines if line["path"] == "/v1/messages" and "haiku" in (line["model"] or "haiku")]
 

@@ -61,7 +61,8 @@ class Curator(Script):
     def command(self, simulator, case, is_again):
         variables = ["TELEMETRY_ENABLED=false", "CURATOR_CACHE_DIR=cache", "CURATOR_DISABLE_RICH_DISPLAY=1"]
         variables += ["LITELLM_LOCAL_MODEL_COST_MAP=True", "HF_HUB_OFFLINE=1", "HF_DATASETS_OFFLINE=1"]
-        # Without this variable, Curator downloads a table of tokens. LiteLLM, which Curator depends on, has a copy.
+        # Without this variable, Curator downloads a table of tokens. LiteLLM, a dependency of Curator, contains a copy
+        # of this table.
         packages = said(self.python, "-c", "import litellm.litellm_core_utils.tokenizers as t; print(t.__path__[0])")
         variables += [f"TIKTOKEN_CACHE_DIR={packages}"]
         return ["env", *variables, *super().command(simulator, case, is_again)]

@@ -1,7 +1,7 @@
 """Checks that the official SDK's classes for other platforms make the same requests as this program: the method, path,
 headers and body must be equal.
 
-Twenty kinds of rows go through each class, and through the program, to a server of this judge. The server keeps all
+Each class and the program send twenty kinds of rows to a server of this judge. The server keeps all
 requests. Each row is sent twice: for a whole answer, and for a stream. The bodies are compared as JSON, including
 the spelling of numbers. Two kinds of headers are left out: headers that each HTTP client chooses for itself, and
 headers that describe the SDK.

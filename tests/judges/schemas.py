@@ -81,7 +81,7 @@ class Generator:
         return schema
 
     def some(self, schema, share, **choices):
-        """Adds each keyword with this probability."""
+        """Adds each keyword of `choices` with the probability `share`."""
         for name, make in choices.items():
             if self.chance(share):
                 schema[name] = make()

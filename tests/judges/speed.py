@@ -53,8 +53,8 @@ rows = rows.select(index, pl.col('custom_id').alias('id'), text.alias('text'), p
 rows.sort('index').drop('index').sink_csv('polars.csv')
 """
 
-# jq would need unbounded memory to sort the table, so jq writes the rows with their positions, and `sort` puts them in
-# order.
+# jq would need unbounded memory to sort the table. So jq writes the rows with their positions, and `sort` sorts the
+# rows.
 JQ = """
 jq -r '[.meta.index, .custom_id, ([.result.message.content[] | select(.type == "text").text] | add), ""] | @json' \
     p.results.jsonl | sort -t, -k1.2n -S 100M | jq -r '.[1:] | @csv' > jq.csv

@@ -165,8 +165,8 @@ fn matching_end(chars: &[char], open: usize) -> usize {
     chars.len()
 }
 
-/// Returns the end of the item that follows `from`: the position after its `;` or its closing brace. There can be more
-/// attributes before the item.
+/// Returns the end of the item that follows `from`: the position after its `;` or its closing brace. Between `from` and
+/// the item, there can be further attributes.
 fn item_end(chars: &[char], from: usize) -> usize {
     let mut at = from;
     while at < chars.len() {

@@ -80,7 +80,7 @@ pub const MAIN_MAY_USE: &[&str] = &["cli"];
 /// The modules that get time, bytes and random numbers only from their callers.
 pub const CORE: &[&str] = &["domain", "plan", "limiter", "scheduler", "provider", "answer", "classify", "catalog"];
 
-/// The first segments of paths that the core must not use.
+/// Paths that begin with these segments are forbidden in the core.
 pub const NOT_IN_CORE: &[&str] =
     &["tokio", "reqwest", "std::fs", "std::net", "std::thread", "std::env", "std::process", "std::time::Instant"];
 
@@ -142,9 +142,9 @@ pub const STREAMS: (&[&str], &[&str]) = (
     &["cli/say.rs", "cli/config/world.rs", "journal/open.rs", "journal/disk/system.rs"],
 );
 
-/// Words of the Messages API and of other platforms, and the folders that are allowed to contain them. The words are
-/// types and codes of errors, and names of headers. Only the provider decides what a reply means. Case does not matter.
-/// The words are also found inside longer words, in comments, and in tests.
+/// Words that belong to the Messages API or to other platforms, and the folders that may contain these words. The words
+/// are types and codes of errors, and names of headers. Only the provider decides what a reply means. Case does not
+/// matter. The words are also found inside longer words, in comments, and in tests.
 pub const OF_A_PROVIDER: (&[&str], &[&str]) = (
     &[
         "invalid_request_error",

@@ -119,8 +119,8 @@ fn tables(providers: &[(&str, &str, String)]) -> String {
     providers.iter().map(table).collect()
 }
 
-/// Runs the program with the tables of `own.toml`, and [`CANARY`] (the key that must not appear anywhere) as the key of
-/// each provider.
+/// Runs the program with the tables of `own.toml`. The key of each provider is [`CANARY`], which must not appear
+/// anywhere.
 fn with_tables(folder: &Folder, args: &[&str]) -> Said {
     let mut command = folder.command(&[args, &["--config", "own.toml"]].concat());
     command.env("A_KEY", CANARY).env("ANTHROPIC_BASE_URL", "http://127.0.0.1:9");

@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 
 use crate::support::*;
 
-/// Runs the program twice, the second time as a dry run. Asserts that both print the same message, send nothing and
-/// leave the folder unchanged.
+/// Runs the program twice, the second time as a dry run. Asserts that both runs print the same message, send nothing,
+/// and leave the folder unchanged.
 #[track_caller]
 fn refused(folder: &Folder, args: &[&str], parts: &[&str]) {
     let said = refused_once(folder, args, parts);

@@ -142,8 +142,8 @@ fn after_kill_9_at_any_moment_the_same_command_finishes_each_row_once_and_counts
         let again = api.books().billed_again;
         let unwritten = sent - written.min(sent);
         assert!(again <= reported, "{again} were answered twice, {reported} reported");
-        // A request can be recorded as sent although it never arrived. The limit on requests in flight also limits such
-        // requests.
+        // A request can be recorded as sent although it never arrived. The number of such lost requests is at most the
+        // limit on requests in flight.
         assert!(reported <= unwritten + 8, "{reported} reported, {unwritten} were sent and not written");
         assert!(unwritten <= reported, "{unwritten} were sent and not written, {reported} reported");
     });

@@ -54,7 +54,7 @@ impl Account<'_> {
         ends.fold(0.0, f64::max)
     }
 
-    /// Returns the time that the limits need until they have allowed `used` requests or tokens.
+    /// Returns how long it takes until the limits have allowed `used` requests or tokens.
     fn time_for(&self, dimension: Dimension, used: f64) -> f64 {
         let at = dimension.index();
         let rate = |limits: [u32; 3]| f64::from(limits[at]) / 60.0 * (1.0 - steady_share(self.server));

@@ -1,4 +1,4 @@
-//! What is in a folder.
+//! Reads what a folder contains.
 
 use std::collections::BTreeMap;
 use std::fs;

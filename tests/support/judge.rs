@@ -311,8 +311,8 @@ impl Judge<'_> {
         }
     }
 
-    /// Measures, at three moments, the error of the remaining time that the run shows. The moments: a twentieth of the
-    /// rows is done; a twentieth of the time has passed; the first change of limits was a minute ago.
+    /// Measures the error of the shown remaining time at three moments. The moments: a twentieth of the rows is done; a
+    /// twentieth of the time has passed; the first change of limits was a minute ago.
     fn etas(&self, measures: &mut Measures) {
         let elapsed = self.seen.elapsed;
         let error = |(at, left): (f64, f64)| (at + left - elapsed).abs() / elapsed;

@@ -1,5 +1,5 @@
-//! The format of a scenario file, which describes a server, a load, the options of the scheduler, and the ranges in
-//! which the measures of the run must stay.
+//! The format of a scenario file. Such a file describes a server, a load, the options of the scheduler, and the allowed
+//! ranges of the run's measures.
 //!
 //! Times are in seconds. Members that are left out have defaults. By default, the API has the limits of tier 2, a burst
 //! of a whole minute, and no faults. The scheduler has the defaults of the command line.
@@ -68,13 +68,13 @@ pub struct Server {
     pub output: f64,
     /// How many additional output tokens an answer has per token of `max_tokens`.
     pub output_per_max_token: f64,
-    /// The standard deviation of the logarithm of the length of an answer.
+    /// The standard deviation of the logarithm of an answer's length.
     pub sigma: f64,
     /// The token counts that the server reports, divided by the token counts that the simulator computes from the
     /// texts.
     pub token_skew: f64,
-    /// The factor of the server's estimate. When a call starts, the server estimates its input as the real input times
-    /// this factor.
+    /// The server's estimate of the input, divided by the real input. When a call starts, the server estimates its
+    /// input as the real input times this factor.
     pub estimate_skew: f64,
     /// Other clients.
     pub others: Vec<Other>,
@@ -88,7 +88,7 @@ pub struct Server {
     pub max_concurrent: Option<u32>,
     /// The time, in seconds, when the limit on open requests is removed.
     pub cap_lifted_at_s: Option<f64>,
-    /// The models that do not use `limits`, each with its own limits.
+    /// The models with limits of their own. Their own limits are used instead of `limits`.
     pub limits_of: BTreeMap<String, [u32; 3]>,
     /// Whether a proxy hides the response headers about limits.
     pub hides_headers: bool,
@@ -210,8 +210,8 @@ pub enum Order {
     Mixed,
     /// The file has one kind after the other, and is read in this order.
     Sorted,
-    /// The file has one kind after the other. The run reads the file in the order that the first pass over the input
-    /// recommends.
+    /// The file has all rows of one kind, then all rows of the next kind. The run reads the file in the order that the
+    /// first pass over the input recommends.
     Advised,
 }
 

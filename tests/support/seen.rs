@@ -68,7 +68,7 @@ pub struct Seen {
     pub last_admitted: (f64, [f64; 3]),
     /// The reason why the run stopped before its end.
     pub halted: Option<HaltReason>,
-    /// The time of the last report of the state, and the levels of the limits that the scheduler assumed then.
+    /// When the scheduler last reported its state, and which levels of the limits it assumed then.
     pub levels: Option<(f64, [f64; 3])>,
     /// The duration of the run, in seconds.
     pub elapsed: f64,

@@ -39,8 +39,8 @@ fn the_error_for_a_cut_file_says_where_it_is_damaged() {
     assert!(error.contains("it is not a complete .xlsx file"), "{error}");
 }
 
-/// The most memory that the tests can allocate, in bytes, including memory that is never used. An allocation above this
-/// limit ends the program.
+/// The most memory that the tests can allocate, in bytes. Memory that is never used also counts. An allocation above
+/// this limit ends the program.
 #[cfg(target_os = "linux")]
 const MOST_BYTES: u64 = 3 << 30;
 
@@ -124,7 +124,7 @@ fn limit_memory() {
 }
 
 /// Returns a file with a few bits or bytes changed. Most changes are in the first half of the file, where the pages of
-/// a Parquet file are. The other changes are in the second half, where the footer is.
+/// a Parquet file are. The other changes are in the second half of the file, which contains the footer.
 fn mutated(good: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
     let mut bytes = good.to_vec();
     let (middle, end) = (bytes.len() * 45 / 100, bytes.len() - 8);

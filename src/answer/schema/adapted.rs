@@ -11,7 +11,8 @@ pub(super) struct Strict {
     pub(super) json: String,
     /// The changes to the schema, each as a text for the user.
     pub(super) changes: Vec<String>,
-    /// Whether the schema is an object without alternatives. Only such a schema can be the input of a tool.
+    /// Whether the schema is an object without alternatives. Only a schema of this kind can describe the input of a
+    /// tool.
     pub(super) is_object: bool,
 }
 

@@ -74,8 +74,8 @@ fn line(violation: &ValidationError<'_>) -> String {
 }
 
 /// Returns a text that says what is wrong with a value. If the value fits no alternative, the text also has the first
-/// violation of the closest alternative. If this violation is about alternatives too, the search continues inside this
-/// alternative, down to the deepest level.
+/// violation of the closest alternative. If that violation is about alternatives too, the search continues inside the
+/// closest alternative, down to the deepest level.
 pub(super) fn words(violation: &ValidationError<'_>) -> String {
     let said = said(violation);
     match std::iter::successors(closest(violation), |&inner| closest(inner)).last() {
@@ -87,9 +87,9 @@ pub(super) fn words(violation: &ValidationError<'_>) -> String {
     }
 }
 
-/// Returns the first violation of the closest alternative. An alternative is farthest away if the value has the wrong
-/// type for it. Next are alternatives whose constants do not match, because constants often name alternatives.
-/// Otherwise, the alternative with the fewest violations is the closest.
+/// Returns the first violation of the closest alternative. The alternatives that expect another type than that of the
+/// value are farthest away. Next are alternatives whose constants do not match, because constants often name
+/// alternatives. Otherwise, the alternative with the fewest violations is the closest.
 fn closest<'v>(violation: &'v ValidationError<'_>) -> Option<&'v ValidationError<'static>> {
     use ValidationErrorKind as Kind;
 

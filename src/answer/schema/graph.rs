@@ -16,8 +16,8 @@ use crate::domain::quoted;
 /// milliseconds.
 const WIDEST: u64 = 10_000;
 
-/// The largest allowed length of a chain of subschemas that apply to one value. An example of a chain is a reference to
-/// an `allOf` that contains another reference. In most schemas, chains have fewer than ten subschemas.
+/// The largest allowed length of a chain of subschemas that apply to one value. For example, a chain can be a reference
+/// to an `allOf` that contains another reference. In most schemas, chains have fewer than ten subschemas.
 const DEEPEST: u64 = 64;
 
 /// The largest number of steps for computing how often a part of a value is checked.
@@ -175,7 +175,7 @@ struct Builder<'s> {
     graph: Graph,
     by_pointer: BTreeMap<String, usize>,
     open: Vec<Open<'s>>,
-    /// The places of the anchors. Each key is the pointer of a base with the name of an anchor.
+    /// The places of the anchors. Each key has two parts: the pointer of a base, and the name of an anchor.
     anchors: HashMap<(String, String), String>,
     references: Vec<(usize, &'static str, String, String)>,
 }

@@ -7,8 +7,8 @@
 //!
 //! # What a check covers
 //!
-//! - A schema is read by the draft that `$schema` names. Without `$schema`, the draft is 2020-12. Drafts 4, 6, 7 and
-//!   2019-09 are supported too.
+//! - A schema is read by the rules of the draft that `$schema` names. Without `$schema`, the draft is 2020-12. Drafts
+//!   4, 6, 7 and 2019-09 are supported too.
 //! - `format` is checked for the formats of the draft, except for `idn-email` and `idn-hostname`. Formats that the
 //!   draft does not define are not checked.
 //! - Most patterns are matched in linear time. The value of `pattern` can use look-around and back-references (`(?=…)`,
@@ -113,9 +113,9 @@ impl Schema {
         Ok(Self(Arc::new(Parts { text, strict, changes, checker, fields, digest })))
     }
 
-    /// Returns texts for the changes that are made before the schema is sent as structured output. Each text begins
-    /// with the place of the change. If the API does not accept the schema, the list has one text, which says why. The
-    /// list is empty if nothing is changed.
+    /// Returns texts about the changes that are made to the schema before it is sent as structured output. Each text
+    /// begins with the place of the change. If the API does not accept the schema, the list has one text, which says
+    /// why. The list is empty if nothing is changed.
     ///
     /// Example of such a text: `/properties/age: minimum is not sent; answers are checked for it here`.
     pub fn changes(&self) -> &[String] {

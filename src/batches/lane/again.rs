@@ -31,7 +31,7 @@ pub(crate) enum Route {
     Online,
 }
 
-/// The rows of a chunk that are sent again.
+/// Rows that are sent again, all from the same chunk.
 pub(super) struct Reopened {
     pub(super) files: Arc<ChunkFiles>,
     pub(super) rows: VecDeque<(u32, Why)>,

@@ -57,9 +57,9 @@ pub(super) struct Chunk {
     pub(super) incomplete: u32,
     pub(super) incomplete_since: Option<Instant>,
     pub(super) merge: Option<Results>,
-    /// Whether the search for this chunk's batch looks at all batches of the last day. Usually, only the batches that
-    /// were created at about the time of the submission are searched. If none of these batches fits, a clock may be
-    /// wrong.
+    /// Whether the search for this chunk's batch looks at all batches of the last day. Usually, the search looks only
+    /// at batches that were created at about the time of the submission. If none of the searched batches fits the
+    /// chunk, a clock may be wrong.
     pub(super) is_wide: bool,
     /// Whether a line of the results has proven that the batch belongs to this chunk.
     pub(super) is_proven: bool,
@@ -141,7 +141,7 @@ impl Chunk {
         }
     }
 
-    /// Returns the earliest possible creation time of the chunk's batch on the clock of the API.
+    /// Returns the earliest time, on the clock of the API, at which the chunk's batch can have been created.
     pub(super) fn earliest(&self) -> jiff::Timestamp {
         let skew = if self.is_wide { A_DAY } else { SKEW };
         self.submitted_at.saturating_sub(skew).unwrap_or(self.submitted_at)

@@ -190,8 +190,8 @@ impl Lane {
         }
     }
 
-    /// Dissolves a chunk of rows that does not exist as a batch. Its rows are sent again, in chunks of at most `most`
-    /// rows.
+    /// Dissolves a chunk of rows for which no batch exists. The rows of the chunk are sent again, in chunks of at most
+    /// `most` rows.
     pub(super) fn dissolve(&mut self, number: u32, most: u32, scheduler: &mut Scheduler) {
         let Some(chunk) = self.chunks.get_mut(&number) else { return };
         scheduler.release_in_batch(chunk.reserved, chunk.files.count.into());
@@ -292,8 +292,8 @@ impl Lane {
         Ok(())
     }
 
-    /// Gives up the answers of a chunk. Rows of the chunk without an answer are sent again, and are possibly billed
-    /// twice.
+    /// Gives up the answers of a chunk. The rows of the chunk that have no answer are sent again, and are possibly
+    /// billed twice.
     pub(super) fn lose(&mut self, number: u32, why: &str, scheduler: &mut Scheduler) -> Result<(), DiskFailure> {
         let lost = self.unanswered(number, scheduler)?;
         let Some(chunk) = self.chunks.get(&number) else { return Ok(()) };

@@ -27,8 +27,8 @@ use crate::scheduler::Scheduler;
 /// of headroom, retries, and few requests in flight at the start.
 const SLOWER: f64 = 1.05;
 /// The longest time that the online lane may need for the rows of one chunk: a share of the time until the deadline,
-/// but at most ten minutes. The size of chunks is chosen accordingly. With a deadline, chunks are small, because a
-/// whole chunk is moved even if fewer rows would be enough.
+/// but at most ten minutes. The size of chunks is computed from this time. With a deadline, chunks are small: a chunk
+/// is moved only as a whole, even if fewer rows would be enough.
 const CHUNK_TIME: (f64, Duration) = (0.04, Duration::from_secs(600));
 /// The smallest number of rows in a chunk when there is a deadline.
 const FEWEST_ROWS: f64 = 20.0;
@@ -127,7 +127,7 @@ impl Lane {
     }
 
     /// Returns the demand of the probably unfinished rows in open batches. With `leaving`, only batches that are being
-    /// canceled are included. Without `leaving`, only the other batches are included.
+    /// canceled are included. Without `leaving`, only batches that are not being canceled are included.
     fn demand_of_batches(&self, leaving: bool, now: Instant) -> Demand {
         let mut sum = Demand::default();
         for chunk in self.chunks.values() {

@@ -60,8 +60,8 @@ impl Lane {
         self.rows.push_back(Waiting { planned, tries });
     }
 
-    /// Notes that a row that was sent online has ended. If its answer shows that the API accepts requests of this shape
-    /// (with these parameters), the shape is recorded.
+    /// Notes the end of a row that was sent online. If the row's answer shows that the API accepts requests of this
+    /// shape (with these parameters), the shape is recorded.
     ///
     /// # Errors
     /// Returns an error if the disk fails.
@@ -72,8 +72,8 @@ impl Lane {
         }
     }
 
-    /// Notes that no more rows will be read. The count of unread rows is set to zero. Until then, the count includes
-    /// rows that copy an answer and are never sent.
+    /// Notes that no more rows will be read. The count of unread rows is set to zero. Before this call, the count of
+    /// unread rows includes rows that copy an answer and are never sent.
     pub(crate) fn on_input_end(&mut self) {
         self.deadline.unread = Demand::default();
     }

@@ -194,7 +194,7 @@ impl Lane {
         Ok(Some(Call::Cancel { chunk: number, id }))
     }
 
-    /// Returns the time at which the next batch must be canceled.
+    /// Returns when the next cancellation of a batch is due.
     pub(super) fn cancel_at(&self) -> Instant {
         let due = self.chunks.values().filter(|chunk| chunk.is_cancel_due && chunk.state == State::Open);
         due.map(|chunk| chunk.not_before).min().unwrap_or(Instant::NEVER)

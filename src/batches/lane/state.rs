@@ -40,7 +40,7 @@ pub struct Lane {
     /// The largest number of rows in each of the next chunks. The number is lowered when the queue of the API has no
     /// room for a whole chunk.
     pub(super) most_rows: u32,
-    /// Whether rows can't be added to chunks, because the queue of the API or the budget has no room.
+    /// Whether the queue of the API or the budget has no room, so that no rows can be added to chunks.
     pub(super) is_blocked: bool,
     /// The reason why no more rows will be added to chunks. When all batches have ended, the run halts with this
     /// reason.
@@ -66,7 +66,7 @@ pub struct Lane {
     pub(super) is_broken: bool,
     /// Whether the run has halted, so no more batches are submitted.
     pub(super) is_stopped: bool,
-    /// Whether no batch is submitted at this moment, because the run is paused.
+    /// Whether the run is paused, so that no batch is submitted at this moment.
     pub(super) is_paused: bool,
 }
 

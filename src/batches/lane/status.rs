@@ -39,8 +39,8 @@ impl Lane {
         })
     }
 
-    /// Returns the state of the batches at the end of the run; `None` if no batch is left and batches accepted every
-    /// row.
+    /// Returns the state of the batches at the end of the run. Returns `None` if no batch is left and batches accepted
+    /// every row.
     pub(crate) fn end(&self) -> Option<BatchesEnd> {
         let (left, left_rows) = self.left_open();
         let refused = self.unfit().map(|(name, rows)| (name.to_owned(), rows)).collect();

@@ -1,8 +1,8 @@
 //! The verb `cancel`: asks the API to cancel open batches of a run.
 //!
-//! The command takes the lock of the run before it asks the user, and keeps the lock until the command exits. So no run
-//! that would wait for the batches can start in the meantime. Before the command asks the API to cancel a batch, it
-//! records this intention in the log of batches.
+//! The command takes the lock of the run before it asks the user, and keeps the lock until the command exits. So in the
+//! meantime, nobody can start a run that would wait for the batches. Before the command asks the API to cancel a batch,
+//! it records this intention in the log of batches.
 
 use std::io;
 use std::path::Path;

@@ -126,7 +126,7 @@ impl KnownBatch {
         }
     }
 
-    /// Returns the id of the batch. For a batch without an id, returns another name for messages.
+    /// Returns the id of the batch. If the batch has no id, returns another name, which messages can show.
     pub(crate) fn name(&self) -> String {
         match (&self.id, &self.owner) {
             (Some(id), _) => id.clone(),

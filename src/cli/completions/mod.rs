@@ -31,8 +31,8 @@ pub(crate) fn completions(args: &CompletionsArgs, world: &World) -> Result<Exit>
     Ok(Exit::Done)
 }
 
-/// Returns whether an unquoted name has the same meaning in every shell. Only names without a special meaning are
-/// offered: bash expands the words of `compgen -W`, so it would run a command inside a name.
+/// Returns whether an unquoted name has the same meaning in every shell. Names with special characters are not offered:
+/// bash expands the words of `compgen -W`, so bash would run a command inside such a name.
 fn is_plain(name: &str) -> bool {
     let is_plain = |char: char| char.is_ascii_alphanumeric() || "_.-".contains(char);
     !name.is_empty() && !name.starts_with('-') && name.chars().all(is_plain)

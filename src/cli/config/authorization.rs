@@ -1,9 +1,9 @@
 //! How the requests to a provider are authorized: with a key that stays the same, or with a key that is renewed.
 //!
-//! The first key is fetched before a request is sent and before a file is changed. So a missing login, a failing
-//! command or an empty variable stops the program at once. A key from a command, from AWS or from Google is renewed
-//! before the key expires, and also after a server has rejected the key. [`transport`](crate::transport) decides when a
-//! new key is needed; this module fetches the new key.
+//! The program fetches the first key before it sends a request or changes a file. So a missing login, a failing command
+//! or an empty variable stops the program at once. A key from a command, from AWS or from Google is renewed before the
+//! key expires, and also after a server has rejected the key. [`transport`](crate::transport) decides when a new key is
+//! needed; this module fetches the new key.
 
 use std::fmt;
 use std::sync::Arc;

@@ -23,7 +23,7 @@ use crate::cli::shell;
 
 const API_KEY: &str = "ANTHROPIC_API_KEY";
 const AUTH_TOKEN: &str = "ANTHROPIC_AUTH_TOKEN";
-/// The name that messages use for the command that prints the key.
+/// In messages, the command that prints the key has this name.
 pub(super) const COMMAND: &str = "--api-key-cmd";
 
 /// The longest wait for a command that prints the key, or for a file that is a pipe, such as `--api-key-file <(pass

@@ -1,6 +1,7 @@
 //! The default values of settings.
 //!
-//! A test gives each default value as a flag, and checks that the settings equal the settings of a run without flags.
+//! A test passes each default value as a flag. It checks that the settings are then equal to the settings of a run
+//! without flags.
 
 use std::time::Duration;
 
@@ -125,8 +126,8 @@ mod tests {
     #[test]
     fn a_run_with_a_default_as_a_flag_has_the_settings_of_a_run_without_flags() {
         let reader = Reader::new();
-        // `model` and `max-tokens` are left out: their defaults are put into requests later, so they are not in the
-        // settings.
+        // `model` and `max-tokens` are left out. Their defaults are not in the settings, because they are put into
+        // requests later.
         let flags = reader.flags().filter(|flag| !matches!(flag.get_long(), Some("model" | "max-tokens")));
         let given = |flag: &clap::Arg| match (flag.get_long()?, default_of(flag)) {
             // The value of `verbose` is how many times `-v` is typed, which can't be written as `--verbose=0`.

@@ -28,7 +28,7 @@ impl FileLayer {
     }
 }
 
-/// The names and values of the settings in a profile, or of the settings outside of profiles.
+/// The names and values of settings, either in one profile or outside of all profiles.
 #[derive(Default)]
 pub(super) struct Table {
     /// The place of the profile's heading, as `file:line`; empty for the keys outside of profiles.

@@ -85,7 +85,7 @@ pub const REFUSED: [&str; 60] = [
     "prices",
     // `schema` names a file, which may be in any folder.
     "schema",
-    // `on-invalid`, `rerun-changed` and the settings between them can send more requests, or ask other models.
+    // The settings from `on-invalid` to `rerun-changed` can send more requests or ask other models.
     "on-invalid",
     "on-truncate",
     "on-refusal",
@@ -109,7 +109,7 @@ pub const REFUSED: [&str; 60] = [
     "verbose",
     "fsync",
     "trust-owner",
-    // `notify`, `log` and the settings between them send data to other servers, start a program, or write a file.
+    // The settings from `notify` to `log` send data to other servers, start a program, or write a file.
     "notify",
     "notify-on",
     "notify-format",
@@ -153,8 +153,7 @@ pub(super) fn lower(own: &mut MoneyArgs, folder: &MoneyArgs) -> Vec<String> {
     said
 }
 
-/// Returns the names of the caps whose value comes from the file in the working folder, because the file has the lower
-/// value.
+/// Returns the names of the caps that the file in the working folder sets or lowers.
 pub(super) fn lowered_names(own: &MoneyArgs, folder: &MoneyArgs) -> Vec<&'static str> {
     fn is_lower<T: Ord>(own: Option<T>, folder: Option<T>) -> bool {
         folder.is_some_and(|folder| own.is_none_or(|own| folder < own))

@@ -24,7 +24,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-/// A time of at least this value is in milliseconds since 1970, because in seconds it would be in the year 5138.
+/// A time of at least this value is in milliseconds since 1970. In seconds, the same number would mean the year 5138 or
+/// later.
 const MILLISECONDS: i64 = 100_000_000_000;
 
 /// A key that was printed, and how long it can be used.

@@ -4,10 +4,10 @@
 //! recorded. The table contains settings that change requests or their pace. The run folder may come from another
 //! person, so the table contains no setting that could redirect requests, authorize something, run a program or spend
 //! money. Every other setting in a manifest is an error, and the message names it. The program does not ignore an
-//! unexpected setting, because somebody must have added it by hand. The setting `lane` is in the table, because batches
-//! can only make rows cheaper. A run with batches says at its start that the API stores the rows. The rules for answers
-//! are in the table, because they can cause only a few extra requests per row. The rows of an error log can cost more
-//! than that.
+//! unexpected setting, because somebody must have added it by hand. The table contains the setting `lane`, because
+//! batches make rows cheaper and never more expensive. A run with batches says at its start that the API stores the
+//! rows. The rules for answers are in the table, because they can cause only a few extra requests per row. The rows of
+//! an error log can cost more than these extra requests.
 //!
 //! Of providers, only the names are recorded: their addresses and keys come from presets and from this user's own
 //! configuration. So another person's run folder can choose only among the providers that this user has set up. A run

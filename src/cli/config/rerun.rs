@@ -3,8 +3,8 @@
 //! The program must recognize which rows of the input an earlier run has answered. To do so, it ignores configuration
 //! files, and uses the recorded settings of the earlier run to make the request and the key of every row. The flags
 //! `--model`, `--max-tokens` and `--system` of this call do not change how rows are recognized. `--model`,
-//! `--max-tokens` and `--system` replace only the parameters of the rows that are run again, even parameters that are
-//! in the row itself. The rules for answers (`--schema` and others) are taken from the earlier run, unless this call
+//! `--max-tokens` and `--system` change only the rows that are run again. In these rows, the flags also replace the
+//! row's own parameters. The rules for answers (`--schema` and others) are taken from the earlier run, unless this call
 //! sets others.
 
 use anyhow::Result;

@@ -1,5 +1,5 @@
-//! Converts values of a configuration file to the text that a user would type for a flag. Also shortens the error
-//! messages of the flags' parsers.
+//! Converts values of a configuration file to the text that a user would type for a flag. This module also shortens the
+//! error messages of the parsers for flags.
 
 use clap::error::{ContextKind, ErrorKind};
 use toml::de::DeValue;

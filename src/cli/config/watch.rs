@@ -55,8 +55,8 @@ impl WatchConfig {
         }
     }
 
-    /// Checks the addresses, and reads the addresses that are in variables. `key_variables` are removed from the
-    /// environment of the programs that get notices. Returns warnings.
+    /// Reads each address that is in an environment variable, and checks all addresses. `key_variables` are removed
+    /// from the environment of the programs that get notices. Returns warnings.
     ///
     /// # Errors
     /// Fails if an address can't be used, or if its variable is missing. The message does not show the address.

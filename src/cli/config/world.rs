@@ -82,7 +82,7 @@ impl World {
         secret || self.variables.get(OsStr::new(name)).is_some_and(|value| !value.is_empty())
     }
 
-    /// Returns the value of a variable; `None` if it is not set or empty.
+    /// Returns the value of a variable; `None` if the variable is unset or empty.
     ///
     /// # Errors
     /// Fails if the value of the variable is not UTF-8. The error message does not show the value.

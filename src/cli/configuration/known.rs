@@ -47,7 +47,7 @@ pub(super) struct Setting {
 pub(super) fn settings(reader: &Reader, typed: Vec<Entry>, origins: &Origins) -> Vec<Setting> {
     let all: Vec<&Entry> = typed.iter().chain(&origins.entries).collect();
     // `api-key-file` and `api-key-cmd` are two ways to give the key. If the user set both the file and the command, the
-    // run uses the setting in the higher layer.
+    // run uses the setting from the layer with the higher priority.
     let is_key = |name: &str| matches!(name, "api-key-file" | "api-key-cmd");
     let key = all.iter().find(|entry| is_key(&entry.name)).map(|entry| entry.name.clone());
     let setting = |arg: &Arg| {

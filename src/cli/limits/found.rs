@@ -29,7 +29,7 @@ pub(super) enum Found {
         /// The limits that the run learned.
         learned: LearnedLimits,
     },
-    /// The limits that the response to a message reported.
+    /// The limits in the response to a message.
     Message {
         /// The origin of the API, or `simulator`.
         origin: String,
@@ -76,7 +76,7 @@ impl Found {
         limits.filter(|limits| *limits != RateLimits::NONE)
     }
 
-    /// Returns the origin (the server) of the answers that reported the limits.
+    /// Returns the origin of the server that reported the limits.
     pub(super) fn origin(&self) -> &str {
         match self {
             Self::Organization { origin, .. } | Self::Message { origin, .. } => origin,

@@ -34,8 +34,8 @@ pub(super) fn of_run(path: &Path, disk: &dyn Disk) -> Result<Found> {
 }
 
 /// Returns the most recent limits that a run below the folder `below` has learned. Runs with the server `origin` have
-/// priority over all other runs. If `class` is given, only runs that learned limits of this class are searched. Returns
-/// `None` if no run has learned limits.
+/// priority over all other runs. If `class` is given, searches only runs that have learned limits of this class.
+/// Returns `None` if no run has learned limits.
 pub(super) fn latest(below: &Path, origin: &str, class: Option<&ModelClass>, disk: &dyn Disk) -> Option<Found> {
     let mut latest: Option<(PathBuf, LearnedLimits)> = None;
     for folder in folders_below(below, "run") {

@@ -8,7 +8,8 @@ use super::found::Found;
 use crate::provider::anthropic::rate_limits::read_limits;
 use crate::report::text::{escape, shorten};
 
-/// The highest number of pages that are read. A page has dozens of groups, and an organization has about twenty groups.
+/// The highest number of pages that are read. A page has room for dozens of groups, but an organization has only about
+/// twenty groups.
 const MOST_PAGES: usize = 20;
 
 /// How many columns of a parser's message are shown at most.

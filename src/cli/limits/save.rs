@@ -82,8 +82,8 @@ impl Profile {
         ))
     }
 
-    /// Returns the path of the file and its text. If the path is a link, returns the path of the link's target, so that
-    /// the target is replaced and not the link.
+    /// Returns the path of the file and its text. If the path is a link, returns the path of the link's target. The
+    /// target is then replaced, and the link stays.
     fn read(&self) -> Result<(PathBuf, String)> {
         let Some(found) = opened::configuration(&self.file)? else { return Ok((self.file.clone(), String::new())) };
         let path = if found.is_link { self.file.canonicalize()? } else { self.file.clone() };
@@ -167,10 +167,10 @@ fn with_new_values(text: &str, profile: &str, limits: &[Limit]) -> Result<(Strin
     Ok((changed, missing))
 }
 
-/// Returns several versions of the file's text, each with the missing keys at a different place. There is one version
-/// for each line that looks like the heading of the profile, with the keys below this line. In the last version, the
-/// keys are in a new profile at the end of the file. Several places are tried, because a line that looks like the
-/// heading may be inside a longer text.
+/// Returns several versions of the file's text, each with the missing keys at a different place. For each line that
+/// looks like the heading of the profile, one version has the keys below that line. In the last version, the keys are
+/// in a new profile at the end of the file. Several places are tried, because a line that looks like the heading may be
+/// inside a longer text.
 fn with_new_keys(text: &str, profile: &str, missing: &[Limit]) -> Vec<String> {
     let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let keys: String = missing.iter().map(|(name, limit)| format!("{name} = {limit}{end}")).collect();

@@ -42,7 +42,7 @@ struct OneClass<'a> {
 /// The tables and the model that the arguments choose.
 struct Chosen<'c> {
     catalog: &'c Catalog,
-    /// The tables of all tiers, or of one tier.
+    /// The table of one tier, or the tables of all tiers.
     tables: Vec<&'c TierTable>,
     only: Option<Only<'c>>,
 }

@@ -7,13 +7,13 @@ use crate::catalog::{Catalog, Model, OfPriceFile, PriceStep};
 use crate::domain::Money;
 use crate::report::text::{escape, plural, width, wrap};
 
-/// How many models of a price file are named at most.
+/// The largest number of models that the sentence about a price file names.
 const NAMED: usize = 5;
 
 /// Which models the table contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shown {
-    /// Only the models that the API serves today.
+    /// The table contains only the models that the API serves today.
     Served,
     /// All models, with the retired models at the end.
     All,

@@ -100,8 +100,8 @@ fn faster(plan: &Plan<'_>) -> Option<String> {
         let is_cheap = other.cost.map(|cost| cost.likely) <= plan.forecast.totals.cost.map(|cost| cost.likely);
         is_cheap && other.time.likely.as_secs_f64() <= (1.0 - WORTH_IT) * time.as_secs_f64()
     };
-    // The smallest change that helps is better advice than the largest. Batches are left out, because their time does
-    // not depend on what this run waits for.
+    // The smallest change that helps is better advice than the largest change. Batches are left out, because their time
+    // does not depend on what this run waits for.
     let is_online = |other: &&Alternative| !matches!(other.change, Change::Lane(_));
     let helps = plan.alternatives.iter().filter(is_online).filter(saves).max_by_key(|other| other.time.likely);
     let mut text = format!("The run waits for {what} {} of the time", percent(*share));

@@ -43,7 +43,7 @@ struct Left {
     reason: &'static str,
     prefixes: u64,
     rows: u64,
-    /// The estimated length, in tokens, of the prefix that is shared by the most rows.
+    /// The estimated length, in tokens, of the prefix with the largest number of rows.
     tokens: u32,
     /// The model of the rows with the prefix that is shared by the most rows. `least_tokens` is the length of the
     /// shortest prefix that the model caches.

@@ -158,7 +158,7 @@ impl Counting {
         Ok(())
     }
 
-    /// Keeps this fault if it is the first one.
+    /// Stores this fault if no fault was stored before.
     fn fault(&mut self, fault: String) {
         self.counted.fault.get_or_insert(fault);
     }

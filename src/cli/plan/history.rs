@@ -290,7 +290,7 @@ mod tests {
         }
     }
 
-    /// Writes a results file and learns from it through each of `paths`, which all lead to this file.
+    /// Writes a results file, and then learns from it once for each path in `paths`. All these paths lead to this file.
     fn learned_from(text: &str, paths: &[&str]) -> Learned {
         let folder = tempfile::tempdir().expect("there is room");
         std::fs::create_dir(folder.path().join("sub")).expect("it can be made");

@@ -5,7 +5,7 @@
 use crate::catalog::Catalog;
 use crate::domain::{Dimension, Money, PoolId, Tier};
 
-/// The month of the table of tiers 1 to 4.
+/// The table of tiers 1 to 4 shows the state of this month.
 pub(super) const AS_OF: &str = "2026-01";
 
 /// A step from the current tier to another tier.

@@ -45,8 +45,8 @@ pub(super) struct Asked {
 impl Asked {
     /// Splits the arguments into arguments of a run and arguments that only `plan` understands.
     ///
-    /// `--history` takes all paths that follow it. If no input comes before `--history`, the paths of files without
-    /// answers are the inputs.
+    /// `--history` takes all paths that follow it. If no input comes before `--history`, each path after it whose file
+    /// has no answers is an input.
     pub(super) fn of(args: &PlanArgs) -> (RunArgs, Self) {
         let (mut inputs, mut history) = (args.inputs.clone(), args.history.clone());
         if inputs.is_empty() {
@@ -73,8 +73,8 @@ pub(super) struct Rows {
     pub(super) repeated: u64,
     /// Rows that failed in earlier runs and are not sent again.
     pub(super) failed_before: u64,
-    /// Rows that will be sent although they have an answer, because `--rerun` asks for a new answer. These rows are
-    /// never sent in batches.
+    /// Rows that have an answer and will be sent again, because `--rerun` asks for a new answer. These rows are never
+    /// sent in batches.
     pub(super) asked_again: u64,
     /// Rows that can't be sent because of a fault.
     pub(super) unusable: u64,

@@ -14,7 +14,7 @@ use crate::forecast::{Alternative, Basis, Change};
 use crate::report::text::{ListRow, count, escape, list, percent, plural, rough_duration, wrap};
 use crate::report::words::doing_words;
 
-/// A reason for waiting is shown only if it takes at least this share of the time.
+/// The plan names a reason for waiting only if the reason takes at least this share of the run's time.
 const LEAST_SHARE: f64 = 0.01;
 /// The text that replaces the cost if a model has no price.
 const UNKNOWN: &str = "unknown: a model has no price (--prices gives one)";
@@ -300,7 +300,7 @@ fn alternatives(plan: &Plan<'_>, columns: usize) -> Vec<String> {
     lines
 }
 
-/// Returns the remark about a change, in addition to its time and cost.
+/// Returns the remark that is shown about a change, besides the time and cost of the change.
 fn remark(plan: &Plan<'_>, other: &Alternative) -> String {
     match &other.change {
         Change::Tier(tier) => {

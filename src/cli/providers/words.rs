@@ -7,7 +7,7 @@ use crate::cli::shell::program;
 use crate::domain::{MemberPath, ProviderFeatures, ProviderKind, RateLimits};
 use crate::report::text::{ListRow, count, escape, list, wrap};
 
-/// A model whose name at a provider is shown as an example.
+/// The name of this model at a provider is shown as an example.
 const EXAMPLE: &str = "claude-haiku-4-5";
 
 /// Returns the lines about one provider.

@@ -72,8 +72,8 @@ pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn
     Ok((Run { results, errors, input, json_fields }, notes))
 }
 
-/// Returns the members of answers that are in the recorded schema of a run. These members become columns. A schema that
-/// can't be read is ignored.
+/// Returns the names of the members in the recorded schema of a run. These members become columns. A schema that can't
+/// be read is ignored.
 fn members_of_answers(manifest: &Manifest) -> Vec<String> {
     let text = manifest.settings.get("schema").and_then(Value::as_str);
     let schema = text.and_then(|text| Schema::parse(text).ok());
@@ -101,7 +101,8 @@ fn is_input_of(named: &Path, results: Option<&Path>, world: &World) -> bool {
 }
 
 /// Returns the inputs, and the options for reading them. `has_settings` says whether the settings of the run are known.
-/// If they are known, rows without a label are recognized by their requests, which are made with these settings.
+/// If the settings are known, rows without a label are recognized by their requests, which are made with these
+/// settings.
 fn run_input(inputs: &[Input], config: &Config, has_settings: bool) -> Result<RunInput> {
     let plan = parts::input_plan(config)?;
     let planner = has_settings.then(|| {

@@ -61,7 +61,7 @@ pub(crate) fn adopt(args: &AdoptArgs, world: &World) -> Result<Exit> {
 
 /// How many answers of a batch were used, and how many were not.
 struct Taken {
-    /// Answers that become answers of this run.
+    /// Answers that this run takes as the answers of its own rows.
     rows: u64,
     /// Answers to rows that already have an answer.
     answered: u64,
@@ -153,7 +153,7 @@ impl NewRun<'_> {
             }
             state
         });
-        // A row that has failed also takes an answer of the batch.
+        // Rows that have failed also take answers from the batch.
         let earlier = Earlier { known, reruns_failed: true, ..earlier };
         let mut planner = self.planner(catalog).with_repeats(repeats.clone());
         let (rows_in, rows) = mpsc::channel(FEED);

@@ -142,9 +142,9 @@ impl NewRun<'_> {
         }
     }
 
-    /// Returns the positions in the input from which the run reads in turn: a part from the first position, then a part
-    /// from the second, and so on. Returns `None` if reading in turn saves no time under the limits at the start of the
-    /// run.
+    /// The run can read the input at several positions in turn: a part at the first position, then a part at the second
+    /// position, and so on. Returns these positions. Returns `None` if, with the limits at the start of the run,
+    /// reading in turn saves no time.
     pub(super) fn places(&self, survey: &Survey, catalog: &Catalog) -> Option<Places> {
         survey.places(&|pool: &PoolId| self.limits_at_start(pool, catalog))
     }
@@ -174,7 +174,7 @@ impl NewRun<'_> {
     }
 
     /// If there are no earlier results and the run is expensive, announces the run and asks the user before a file is
-    /// created. Returns the forecast if the user was asked.
+    /// created. Returns the forecast; `None` if the user was not asked.
     pub(super) fn ask_before_files(&self, survey: Option<&Survey>, catalog: &Arc<Catalog>) -> Result<Option<Forecast>> {
         let is_new = self.paths.results.as_ref().is_some_and(|results| !results.exists());
         let may_ask = is_new && self.planning.is_none() && self.may_ask();

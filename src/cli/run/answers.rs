@@ -13,8 +13,8 @@ impl NewRun<'_> {
     /// Returns the most useful command for the failed rows in the error log; `None` if no command helps.
     ///
     /// If some rows can succeed unchanged, the command runs these rows again. Otherwise, the command sends one of two
-    /// kinds of rows again: rows with truncated answers (with a higher `max_tokens`), or rows whose answers break the
-    /// rules. If there are rows of both kinds, the command sends the more frequent kind.
+    /// kinds of rows again. The first kind has truncated answers, and gets a higher `max_tokens`. The answers of the
+    /// second kind break the rules. If there are rows of both kinds, the command sends the more frequent kind.
     pub(super) fn command_for_failures(
         &self,
         log: &FailedInLog,
@@ -33,8 +33,9 @@ impl NewRun<'_> {
         })
     }
 
-    /// Returns the new `max_tokens` for truncated answers. It is the lower of two values: four times the old value, and
-    /// the highest value that all models of the run accept. Returns `None` if the new value would not be higher.
+    /// Returns the new `max_tokens` for truncated answers. The new value is the lower of two values: four times the old
+    /// value, and the highest value that all models of the run accept. Returns `None` if the new value would not be
+    /// higher.
     fn longer(&self, stats: &Stats, survey: Option<&Survey>, catalog: &Catalog) -> Option<u32> {
         let before = failures::longest_truncated(stats).or(self.config.request.max_tokens);
         let names = survey.into_iter().flat_map(|survey| survey.models.keys().map(|name| &**name));

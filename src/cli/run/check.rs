@@ -22,8 +22,8 @@ impl NewRun<'_> {
         Ok(templates.try_for_each(|template| watchdog::watch(template.clone(), self.input_names()))?)
     }
 
-    /// Checks all settings before the parts of the run are made. Rejects every setting that a part would reject later.
-    /// Returns the catalog.
+    /// Checks all settings before the parts of the run are made. Rejects a setting now if a part of the run would
+    /// reject it later. Returns the catalog.
     pub(super) fn check_settings(&mut self) -> Result<Arc<Catalog>> {
         let catalog = catalogs::catalog(&self.config)?;
         models::check_flags(&self.config, &catalog)?;

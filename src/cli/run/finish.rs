@@ -178,8 +178,8 @@ impl NewRun<'_> {
     }
 }
 
-/// Returns how many rows of this run failed, by class. The number of pending rows, `kept`, is added to the class of
-/// canceled rows.
+/// Returns how many rows of this run failed, by class. `kept` is the number of pending rows: it is added to the number
+/// of canceled rows.
 fn failed_by_class(stats: &Stats, kept: u64) -> FailedInLog {
     let mut classes: FailedInLog = stats.failed.iter().map(|(class, failed)| (*class, failed.rows)).collect();
     *classes.entry(ErrorClass::Canceled).or_default() += kept;

@@ -14,8 +14,8 @@ use crate::runner::input::{Earlier, Survey, is_seekable, survey};
 use crate::source::{self, Input};
 
 impl NewRun<'_> {
-    /// Reads the input if it can be read twice. This function is for runs that have nothing to resume. Rejects a run
-    /// whose rows contain mistakes.
+    /// Reads the input if it can be read twice. This function is for runs that have nothing to resume. If rows contain
+    /// mistakes, the run is rejected.
     pub(super) fn first_look(&self, catalog: &Arc<Catalog>) -> Result<Option<Survey>> {
         if self.is_resuming {
             return Ok(None);

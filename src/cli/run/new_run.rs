@@ -126,7 +126,7 @@ impl<'a> NewRun<'a> {
 
     /// Returns the setting for the prompt cache, which is off for a run with batches. Batches and online requests do
     /// not share cache entries, and it is not known how many rows of a batch will find an entry. So a run with batches
-    /// sends only the cache marks that the rows contain themselves.
+    /// sends only the cache marks that its rows already contain.
     ///
     /// The sources are anthropics/skills#1475, #1477 and #1601 (2026-08-17).
     pub(super) fn prompt_cache(&self) -> PromptCache {

@@ -91,7 +91,7 @@ impl NewRun<'_> {
         self.warn(&report.take_warnings());
     }
 
-    /// Waits until all notices are sent, at most for a limited time. A signal such as Ctrl-C ends the wait.
+    /// Waits until all notices are sent, but no longer than `MOST`. A signal such as Ctrl-C ends the wait.
     fn wait_for(&self, outbox: &Outbox) {
         let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return };
         runtime.block_on(async {

@@ -111,8 +111,8 @@ impl NewRun<'_> {
         }
     }
 
-    /// Returns the files and the input of the run whose failed rows were run again. The run folder records the input of
-    /// that earlier run.
+    /// Returns the files and the input of the earlier run whose failed rows this run has sent again. The run folder
+    /// records the input of that earlier run.
     fn resumed_run(&self, disk: &dyn Disk) -> Result<Run> {
         let files = Files { results: self.paths.results.clone(), errors: Some(self.paths.errors.clone()), named: None };
         let (run, notes) = run_of(files, &ResultsArgs::default(), self.world, disk)?;

@@ -1,4 +1,5 @@
-//! Handles runs with `--rerun`, which send a row again if its answer was truncated or the model refused to answer.
+//! Handles runs with `--rerun`. Such a run sends a row again if its answer was truncated, or if the model refused to
+//! answer.
 //!
 //! The rows of the earlier run are recognized with the settings that it recorded ([`Config::of_rerun`]). The flags
 //! `--model`, `--max-tokens` and `--system` of this call replace the parameters only of the rows that are sent again.
@@ -24,8 +25,8 @@ use crate::runner::input::Survey;
 /// The factor by which `max_tokens` is raised for truncated answers.
 const MORE: u32 = 4;
 
-/// Returns `max_tokens` for answers that were truncated at `before` tokens. It is the lower of two numbers: four times
-/// `before`, and the highest number that all these models accept.
+/// Returns `max_tokens` for answers that were truncated at `before` tokens. The result is the lower of two numbers:
+/// four times `before`, and the highest number that all these models accept.
 pub(super) fn raised<'a>(before: u32, models: impl Iterator<Item = &'a str>, catalog: &Catalog) -> u32 {
     let accepted = models.filter_map(|name| Some(catalog.model(name)?.max_output_tokens)).min();
     before.saturating_mul(MORE).min(accepted.unwrap_or(u32::MAX))
@@ -97,7 +98,8 @@ impl NewRun<'_> {
         );
     }
 
-    /// Prints which answers the run will replace by new ones, and with which flags.
+    /// Prints which answers the run will replace by new answers. Also prints which flags of this command the new
+    /// requests use.
     pub(super) fn say_reruns(&self, survey: Option<&Survey>) {
         let names = flags(&self.config.overrides).join(", ");
         if self.start == Start::Resume {
@@ -170,7 +172,8 @@ fn kinds(qualities: &[Quality], between: &str) -> String {
     qualities.iter().map(|quality| quality.name()).collect::<Vec<_>>().join(between)
 }
 
-/// Returns the flags that replace parameters of rows, with the values of `--model` and `--max-tokens`.
+/// Returns the flags that replace parameters of rows. `--model` and `--max-tokens` have their values, but `--system`
+/// does not.
 fn flags(overrides: &RequestDefaults) -> Vec<String> {
     let model = overrides.model.as_ref().map(|model| format!("--model {}", escape(model)));
     let system = overrides.system_text().map(|_| "--system".to_owned());

@@ -40,7 +40,7 @@ impl NewRun<'_> {
         let mailbox = match self.open_mailbox() {
             Ok(mailbox) => mailbox,
             Err(why) => {
-                // Sending can't fail, because nothing was sent over the channel before.
+                // Sending can't fail, because the channel is still empty.
                 let _ = interrupts.try_send(Interrupt::Refused(format!("ctl can't reach this run: {why}")));
                 None
             }
@@ -58,7 +58,7 @@ impl NewRun<'_> {
     fn open_mailbox(&self) -> Result<Option<Mailbox>, String> {
         let Some(folder) = self.paths.folder() else { return Ok(None) };
         let process = random_id().ok_or("the system has no random numbers")?;
-        // Only a file of this user is accepted as a request, even with --trust-owner.
+        // Even with --trust-owner, a file is accepted as a request only if it belongs to this user.
         let disk = std::sync::Arc::new(RealDisk::new(Owners::Own));
         let opened = Mailbox::open(disk, &folder, process);
         opened.map(Some).map_err(|failure: DiskFailure| crate::domain::causes(&failure))

@@ -9,9 +9,9 @@ pub(crate) const DEEPEST: u32 = 127;
 ///
 /// Each method reads one part of the text, for example a string, and moves past it. A method that does not find this
 /// part returns `None`, and the cursor must then not be used again. A few methods do not move the cursor in this case,
-/// and their docs say so. After such a method, the cursor can be used again. Values are returned as they are written in
-/// the text, and nothing is copied. Skipping a deeply nested value uses no recursion. Recursion is possible only in the
-/// closures that callers give to [`Cursor::object`] and [`Cursor::array`].
+/// and their docs say so. If such a method returns `None`, the cursor can be used again. Values are returned as they
+/// are written in the text, and nothing is copied. Skipping a deeply nested value uses no recursion. Recursion is
+/// possible only in the closures that callers give to [`Cursor::object`] and [`Cursor::array`].
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {
     json: &'a [u8],
@@ -54,8 +54,8 @@ impl<'a> Cursor<'a> {
         self.peek().is_none().then_some(())
     }
 
-    /// Reads an object. For each member, calls `member` with the member's name, in which escapes are not decoded. The
-    /// closure `member` must read the value.
+    /// Reads an object. For each member, calls `member` with the member's name. The escapes in this name are not
+    /// decoded. The closure `member` must read the value.
     #[inline]
     pub(crate) fn object(&mut self, member: impl FnMut(&mut Self, &'a [u8]) -> Option<()>) -> Option<()> {
         self.members(Self::string, member)

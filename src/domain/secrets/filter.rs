@@ -1,10 +1,11 @@
 //! A quick filter that finds out whether a text can contain a secret.
 //!
 //! In this file, a run is a sequence of five bytes. The filter checks only every n-th position of a text; n is the
-//! stride. The filter finds only those parts of a secret that have at least a certain length. The stride is so small
-//! that a run begins at a checked position in each such part. Each run at a checked position is looked up in a table.
-//! If the table contains the run, the filter also looks for this run in the list of all runs of the secrets. A typical
-//! answer has only about fifty positions to check, so the filter looks up four positions before it branches.
+//! stride. The filter finds a part of a secret only if this part has at least a certain length. The stride is so small
+//! that each of these parts contains a run that begins at a checked position. Each run at a checked position is looked
+//! up in a table. If the table contains the run, the filter also looks for this run in the list of all runs of the
+//! secrets. A typical answer has only about fifty positions to check, so the filter looks up four positions before it
+//! branches.
 
 use zeroize::Zeroizing;
 
@@ -21,7 +22,7 @@ const ENTRIES: usize = 1 << 16;
 pub(super) struct Filter {
     /// A table with the entry 1 for each run of the secrets, and 0 everywhere else.
     table: Box<Zeroizing<[u8; ENTRIES]>>,
-    /// All runs of the secrets, sorted.
+    /// All runs (sequences of five bytes) of the secrets, sorted.
     runs: Zeroizing<Vec<u64>>,
     stride: usize,
 }
@@ -68,8 +69,8 @@ fn run(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |run, &byte| run << 8 | u64::from(byte))
 }
 
-/// Returns the position of a run's entry in the table. If the argument has more bytes than the run, the other bytes are
-/// ignored.
+/// Returns the position of a run's entry in the table. If `run` contains more than `RUN` bytes, the additional bytes
+/// are ignored.
 fn index_of(run: u64) -> usize {
     let run = run << (64 - 8 * RUN);
     (run.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - ENTRIES.ilog2())) as usize

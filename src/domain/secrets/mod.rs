@@ -16,9 +16,9 @@
 //!
 //! The content of an answer is not changed, because the results must have the model's own words, byte for byte.
 //!
-//! Checking a successful answer costs little. A filter checks every eighth position outside the content. A text is
-//! searched only if the filter finds a sign of a secret. The tables of the filter contain parts of the secrets. So the
-//! memory of a table is set to zero when the table is dropped.
+//! Checking a successful answer costs little. A filter checks every eighth position of the answer, except in its
+//! content. A text is searched only if the filter finds a sign of a secret. The tables of the filter contain parts of
+//! the secrets. So the memory of a table is set to zero when the table is dropped.
 
 mod filter;
 mod forms;
@@ -142,7 +142,7 @@ impl Secrets {
         [kind, code, request_id].into_iter().flatten().for_each(|text| self.clean(text));
     }
 
-    /// Removes the secrets from a message, but not from its content.
+    /// Removes the secrets from all parts of a message except its content.
     fn clean_message(&self, message: &mut Message) {
         let Range { start, end } = message.content;
         let (before, after) = (&message.json[..start], &message.json[end..]);

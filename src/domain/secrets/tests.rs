@@ -9,7 +9,7 @@ fn cleaned(secret: &str, text: &str) -> String {
     text
 }
 
-/// Returns a text in which each character is written in one of the ways that JSON allows.
+/// Returns `text` as JSON can contain it: each character is written in a random way that JSON allows.
 fn escaped(text: &str, random: &mut fastrand::Rng) -> String {
     let spell = |char: char| match random.u8(0..4) {
         0 => format!("\\u{:04x}", u32::from(char)),

@@ -16,8 +16,8 @@ pub(super) const VIEWS_OF_LONG: usize = 4;
 /// The size of a piece, in bytes. A longer text is searched piece by piece, because a view needs much memory: it stores
 /// the source of each byte.
 const PIECE: usize = 16 * 1024;
-/// The number of bytes by which two consecutive pieces overlap. Even with three layers of escapes, a part of a secret
-/// is shorter than this overlap.
+/// The number of bytes by which two consecutive pieces overlap. Even if a part of a secret is escaped three times, the
+/// part is shorter than this overlap.
 const OVERLAP: usize = 4 * 1024;
 /// The byte that replaces every decoded character that is not ASCII. No secret contains this byte.
 const OTHER: u8 = 0xff;
@@ -54,9 +54,9 @@ impl View {
         Self { bytes: text[range].to_vec(), sources }
     }
 
-    /// Returns this view first, and then the decoded views. Each decoded view is made from an earlier view by decoding
-    /// one kind of escapes. So all orders of the three kinds of escapes are tried. The iterator returns at most `most`
-    /// views.
+    /// Returns an iterator over this view and then the decoded views. Each decoded view is made from an earlier view by
+    /// decoding one kind of escapes. So all orders of the three kinds of escapes are tried. The iterator returns at
+    /// most `most` views.
     pub(super) fn all(self, most: usize) -> impl Iterator<Item = Self> {
         let mut waiting = VecDeque::from([self]);
         let mut known = HashSet::new();

@@ -115,7 +115,7 @@ impl RealDisk {
                 Ok(_) | Err(_) => busy(error),
             })?;
             self.check_opened(&file)?;
-            // The opened file may have had two names until the name `path` was removed a moment ago. The file's link
+            // Perhaps the opened file had two names, and the name `path` was removed a moment ago. The file's link
             // count is then 1 again, but `path` no longer leads to the file.
             if system::is_at(&file, path, path)? {
                 return Ok(file);

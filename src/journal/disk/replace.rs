@@ -6,7 +6,7 @@ use std::path::Path;
 use super::names::{folder_of, with_suffix};
 use super::{Disk, DiskFailure, DiskFile, LockAttempt, OpenMode};
 
-/// The suffix of temporary file names, long enough that other files are unlikely to have it.
+/// The suffix of temporary file names. The suffix is so long that other files are unlikely to have it.
 const TEMPORARY: &str = ".claude-batch.tmp";
 
 /// Writes a new file with `fill`, and replaces the old file with it.

@@ -74,7 +74,7 @@ pub enum Owners {
     /// Only the user's own files are used.
     #[default]
     Own,
-    /// Files of every user are used. Folders that every user can write to are also accepted.
+    /// Files are used, no matter which user owns them. Folders that every user can write to are also accepted.
     Any,
 }
 

@@ -2,7 +2,7 @@
 
 /// The names of devices on some systems. A device name with an extension also refers to the device.
 const DEVICES: [&str; 7] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"];
-/// Prefixes of device names. On some systems, such a prefix followed by a digit is the name of a device.
+/// Prefixes of device names. On some systems, a name that consists of such a prefix and a digit refers to a device.
 const NUMBERED_DEVICES: [&str; 2] = ["COM", "LPT"];
 /// The maximum length of a file name, in bytes.
 const NAME_BYTES: usize = 255;

@@ -90,7 +90,7 @@ pub struct Manifest {
 pub struct RecordedOutput {
     /// The name of the file.
     pub name: String,
-    /// A map from flag names to the settings of the output. The values of the settings are not checked here.
+    /// The settings of the output: a map from flag names to values. The values of the settings are not checked here.
     #[serde(default)]
     pub settings: Map<String, Value>,
 }

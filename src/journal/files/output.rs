@@ -186,7 +186,7 @@ impl ExistingOutputs {
     /// Creates the missing outputs, and makes the names of all outputs durable.
     ///
     /// # Errors
-    /// The errors of [`Output::create`]; [`JournalError::SameFile`].
+    /// Returns the errors of [`Output::create`], or [`JournalError::SameFile`].
     pub(crate) fn complete(
         self,
         disk: &dyn Disk,

@@ -49,7 +49,7 @@ impl RunPaths {
     /// Returns the paths that a run uses for these arguments.
     ///
     /// # Errors
-    /// [`JournalError::NeedsOutput`] for several inputs without `--output`.
+    /// [`JournalError::NeedsOutput`] if there are several inputs and no `--output`.
     pub(crate) fn resolve(request: &PathRequest<'_>) -> Result<Self, JournalError> {
         let piped_errors = || PathBuf::from(format!("claude-batch.{}.errors.jsonl", request.run));
         let (results, errors) = match (request.output, request.inputs) {
@@ -119,8 +119,8 @@ impl RunPaths {
             || std::path::absolute(named).ok() == std::path::absolute(results).ok()
     }
 
-    /// Returns a function that does the same as [`Self::are_results`]. The returned function is fast if an entry names
-    /// the same file as the entry before it, which is the common case.
+    /// Returns a function that does the same as [`Self::are_results`]. In the common case, consecutive entries name the
+    /// same file, and the returned function is fast.
     pub(crate) fn belonging(&self) -> impl FnMut(&str) -> bool {
         let mut ours: Option<String> = None;
         move |theirs| {
@@ -145,7 +145,7 @@ impl RunPaths {
     }
 }
 
-/// Removes `.jsonl` from the path of an input. For a simulated run, `.simulated` is added.
+/// Removes `.jsonl` from the path of an input. If the run is simulated, adds `.simulated`.
 fn named_after(input: &Path, is_simulated: bool) -> PathBuf {
     let stem = without_suffix(input, ".jsonl");
     if is_simulated { with_suffix(&stem, ".simulated") } else { stem }

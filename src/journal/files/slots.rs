@@ -4,7 +4,7 @@
 //! The slots are in the file `inflight` in the run folder. The file begins with a header that contains the id of the
 //! run. The header is followed by slots of 64 bytes, one for each request in flight. A slot is filled before its
 //! request is sent, so the slot survives a process crash. The slot is freed when the line of its row is durable. A slot
-//! contains the row, and the most that all requests for the row together can have cost. In earlier versions, slots
+//! contains the row, and the highest possible cost of all requests for the row together. In earlier versions, slots
 //! contained no amount.
 //!
 //! Changes of slots wait for [`Slots::flush`], which writes all changes at once. A system call for each change would
@@ -33,8 +33,8 @@ const MAGIC: &[u8; 8] = b"cbslots1";
 /// number of the opening: 1 for the first run that opened the run folder, and so on.
 const RUN_BYTES: usize = SLOT_BYTES - 16;
 
-/// The slot of a request in flight. When the request has ended, the slot must be given back: with `release` if the row
-/// has a durable line, and with [`crate::journal::Journal::clear`] if it has no line.
+/// The slot of a request in flight. When the request has ended, the slot must be given back. If the row has a durable
+/// line, call `release`. If it has no line, call [`crate::journal::Journal::clear`].
 #[derive(Debug, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct Slot(u32);
@@ -78,7 +78,7 @@ impl Slots {
         Self { file, path, free: BinaryHeap::new(), slots: Vec::new(), changed: 0..0 }
     }
 
-    /// Fills a slot, which records that a request for the row is in flight.
+    /// Fills a slot. A filled slot records that a request for the row is in flight.
     pub(crate) fn mark(&mut self, row: RowId, at_most: Money) -> Slot {
         let at = self.free.pop().map(|Reverse(at)| at).unwrap_or_else(|| {
             let at = self.slots.len() / SLOT_BYTES;

@@ -169,8 +169,8 @@ pub(crate) fn check_owner(file: &dyn DiskFile, paths: &RunPaths) -> Result<(), J
     Ok(())
 }
 
-/// If an entry belongs to other results, returns their name. If a run writes results to standard output, its entries
-/// name no results. With `resume`, entries without a name belong to this run.
+/// Returns the name of the results to which an entry belongs, if these are not the results of this run. If a run writes
+/// results to standard output, its entries name no results. With `resume`, entries without a name belong to this run.
 fn named_by_other<'r>(
     record: &'r ErrorRecord,
     belongs: &mut impl FnMut(&str) -> bool,
@@ -183,7 +183,7 @@ fn named_by_other<'r>(
     }
 }
 
-/// Returns the error for a log whose line at `offset` names other results.
+/// Returns the error for a log in which the line at `offset` names other results than this run has.
 pub(super) fn other_results(file: &dyn DiskFile, path: &Path, offset: u64, results: String) -> JournalError {
     match line_number(file, offset) {
         Ok(line) => JournalError::OtherResults { path: path.to_owned(), line, results },

@@ -2,9 +2,9 @@
 //!
 //! Only the latest line of a row counts. If a row was changed and run again, only its latest answer is used.
 //!
-//! The rows are divided into parts. Labels are hashes, and the first bits of a label choose the part. Each part grows
-//! and is sorted separately. So extra memory is needed only for a few parts at a time, and several threads can sort
-//! parts in parallel.
+//! The set of done rows is divided into parts. Labels are hashes, and the first bits of a label choose the part. Each
+//! part grows separately and is sorted separately. So extra memory is needed only for a few parts at a time, and
+//! several threads can sort parts in parallel.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

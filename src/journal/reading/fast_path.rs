@@ -1,7 +1,7 @@
 //! Without a JSON parser, reads the result lines that have exactly the form that [`crate::sink`] writes.
 //!
 //! A resumed run reads every line of the results file, and nearly all lines have their members in the same order. This
-//! module checks this order byte by byte, skips the answer, and reads the members that recovery needs.
+//! module checks the order of the members byte by byte. It skips the answer, and reads the members that recovery needs.
 //!
 //! For a line in any other form, this module returns `None`. Such a line is damaged, was rewritten by another tool, has
 //! its members in another order, or has an escape in its label. The JSON parser ([`super::parse`]) then parses the
@@ -15,8 +15,8 @@ use crate::domain::{JobKey, Lane, Money, TakenFrom, Usage};
 use crate::journal::charges::Charges;
 use crate::sink::{LINE_VERSION, parse_usd};
 
-/// Receives those members of a line that only some readers need. A resumed run needs none of them and uses `()`, whose
-/// methods do nothing.
+/// Receives those members of a line that only some readers need. A resumed run needs none of these members. It uses
+/// `()`, whose methods do nothing.
 pub(super) trait More<'a>: Default {
     /// Receives the model. Escapes are not decoded.
     #[inline]

@@ -2,15 +2,15 @@
 
 use super::record::{ProviderText, decoded};
 
-/// The largest number of providers that are counted. A file with more providers was not written by this program.
+/// The largest number of providers that are counted. This program never writes a file with more providers.
 const MOST: usize = 64;
 /// The largest length of a provider's name, in bytes.
 const NAME_BYTES: usize = 256;
 
 /// The number of answers of each provider.
 ///
-/// Nearly all lines name the same provider as the previous line. So the reader first checks whether the line has the
-/// member of the previous line, which is faster than parsing the member.
+/// Nearly all lines name the same provider as the previous line. So the reader first checks whether the member with the
+/// provider is the same as in the previous line. This check is faster than parsing the member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AnswersBy {
     /// The name of each provider, as the lines spell it, and how many lines have this name. Escapes are not decoded.

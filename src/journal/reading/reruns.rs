@@ -1,7 +1,7 @@
 //! Answered rows that are to be run again because of the quality of their answer (`--rerun`).
 //!
-//! Without `--rerun`, this module keeps nothing. With `--rerun`, it keeps only rows of the wanted qualities, so the set
-//! of done rows needs no additional memory.
+//! Without `--rerun`, this module keeps nothing. With `--rerun`, this module keeps only the rows whose answers have the
+//! wanted qualities. So the set of done rows needs no additional memory.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -84,7 +84,7 @@ struct Stretch {
 }
 
 /// Scans a file on several threads. `read` is called with each line, and with the collection for the line's block (a
-/// part of the file). `read` adds to this collection what is needed of the line, and returns whether the line is a
+/// part of the file). `read` adds the needed data of the line to this collection, and returns whether the line is a
 /// record. `take` receives the collection of each block, in the order of the file.
 ///
 /// `is_known` says that the file belongs to a run of this program, because the run folder exists.

@@ -61,7 +61,7 @@ pub(crate) struct StoredLine {
     /// Whether the line says that the answer is complete (neither truncated nor refused). False if the line has no
     /// quality.
     pub(crate) is_whole: bool,
-    /// Whether the answer came from the simulator. The message id or the request id shows this.
+    /// Whether the answer came from the simulator. The message id or the request id shows where the answer came from.
     pub(crate) is_simulated: bool,
 }
 

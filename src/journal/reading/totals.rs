@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 use crate::domain::{Money, Quality, Usage};
 use crate::journal::charges::Charges;
 
-/// Sums over all runs that wrote to the results, including lines that were removed later.
+/// Sums over all runs that wrote to the results. Lines that were removed later are included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// The number of result lines with a complete answer.

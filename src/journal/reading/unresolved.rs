@@ -45,7 +45,7 @@ struct Entry {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Unresolved {
     rows: HashMap<u64, Entry>,
-    /// Offsets of lines whose charges are also in a later line of the same row.
+    /// The offsets of lines with charges that a later line of the same row also contains.
     absorbed: HashSet<u64>,
 }
 
@@ -71,9 +71,9 @@ impl Unresolved {
         charges
     }
 
-    /// Replaces the entry of a row, because a later line of the row (an entry or an answer) was found. If the entry
-    /// belongs to an unfinished row and the later line is about another request, returns the charges of the entry. If
-    /// the later line is about the same request, the later line already contains these charges.
+    /// Replaces the entry of a row, because a later line of the row (an entry or an answer) was found. Returns the
+    /// charges of the entry if its row is unfinished and the later line is about another request. If the later line is
+    /// about the same request, the later line already contains these charges.
     fn replace(&mut self, row: RowId, by: Option<Entry>) -> Charges {
         let old = match by {
             Some(entry) => self.rows.insert(row.label, entry),

@@ -6,7 +6,7 @@ use crate::domain::WriteFault;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fsync {
     /// Lines are synced in groups, so one sync makes several lines durable. A group waits for a short time, or until
-    /// the running sync ends.
+    /// the sync in progress has ended.
     #[default]
     Group,
     /// Each line is synced separately, before anything else happens.
@@ -33,7 +33,7 @@ pub enum Threading {
 pub enum Commit {
     /// All lines up to this sequence number are stored as safely as `--fsync` requires.
     UpTo(u64),
-    /// Lines can no longer be written. Lines that were not reported before this failure can be lost.
+    /// Lines can no longer be written. A line can be lost if no commit reported the line before this failure.
     Failed(WriteFault),
 }
 

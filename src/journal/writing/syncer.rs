@@ -160,8 +160,8 @@ impl Syncer {
         }
     }
 
-    /// Waits until there are lines to sync and the time `earliest` has come. If a sync must begin immediately, this
-    /// function does not wait for `earliest`. Returns `None` if no more lines will be written.
+    /// Waits until two conditions are true: there are lines to sync, and the time `earliest` has come. If a sync must
+    /// begin immediately, this function does not wait for `earliest`. Returns `None` if no more lines will be written.
     fn next(&self, earliest: Instant) -> Option<Written> {
         let mut state = self.state();
         let left = || earliest.checked_duration_since(Instant::now());

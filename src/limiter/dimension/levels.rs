@@ -6,21 +6,22 @@
 //! amount in the header, minus the cost of requests that this amount does not include. The burst that the server
 //! accepts is not published. This program finds the burst by raising the level in steps.
 //!
-//! If clamps take more from the level than raises add to it, another client has used the difference. From the
-//! difference between clamps and raises, `Drift` learns the other client's share of the refill. This program leaves the
-//! share of the other client unused, so that the server rejects fewer requests.
+//! If all clamps together take more from the level than all raises add to it, another client has used the difference.
+//! From the difference between clamps and raises, `Drift` learns the other client's share of the refill. This program
+//! leaves the share of the other client unused, so that the server rejects fewer requests.
 //!
 //! A server's level can be below zero, and a header then reports 0. The server's level falls below zero when the server
-//! accepts a request that is larger than its bucket, or when answers are longer than predicted. So a reported 0 never
-//! raises our own level. A 0 is a sign of other clients only if our own level is clearly above zero. For output, a 0 is
-//! a sign of other clients only if the server's bucket is large enough for all output in flight.
+//! accepts a request that is larger than its bucket, or when answers are longer than predicted. So our own level is
+//! never raised because of a reported 0. A 0 is a sign of other clients only if our own level is clearly above zero.
+//! For output, a 0 is a sign of other clients only if the server's bucket is large enough for all output in flight.
 //!
 //! If a proxy hides the headers, the program estimates the server's bucket with a shadow. The shadow is a second bucket
 //! with a burst of a whole minute's limit. The cost of each request is taken from both the bucket and the shadow. The
 //! level rises towards the level of the shadow until the first refusal shows that the shadow is wrong.
 //!
-//! A request reserves its whole output when it is sent, but the server counts the output when it is produced. So output
-//! that is not produced yet lowers the level only by the part that the refill will not replace in time (`production`).
+//! A request reserves its whole output when it is sent, but the server counts the output when it is produced. So the
+//! level is lowered only by a part of the output that is not produced yet. This is the part that the refill will not
+//! replace in time (`production`).
 //!
 //! Rejected:
 //! - When a level was set to the figure in a header, the tokens of other clients and of requests in flight were counted
@@ -50,10 +51,10 @@ const ROUNDING: i64 = ROUNDED_TO / 2;
 const UNSURE: u32 = 1_000;
 /// The largest raise of a level by one response head, in multiples of the cost of its request.
 const RAISE_FACTOR: f64 = 4.0;
-/// For each of the first response heads of a pool: the largest raise of a level, in multiples of the cost of the
-/// request. With this factor, a run of 50 prompts at tier 1 starts with one request. After three round trips, all
-/// requests have been sent. A version that used this factor for all response heads sent too much before it knew the
-/// length of answers.
+/// The largest raise of a level by one of the first response heads of a pool, in multiples of the cost of its request.
+/// With this factor, a run of 50 prompts at tier 1 starts with one request. After three round trips, all requests have
+/// been sent. A version that used this factor for all response heads sent too much before it knew the length of
+/// answers.
 const FIRST_RAISE_FACTOR: f64 = 8.0;
 /// The largest raise of a level by one response head after trouble, in multiples of the cost of its request. With this
 /// factor, the tokens that built up in the server's bucket during the trouble are used gradually. With this factor, the
@@ -63,7 +64,7 @@ const SLOW_RAISE_FACTOR: f64 = 0.4;
 /// response, in multiples of the cost of its request. This factor is smaller than [`RAISE_FACTOR`], because the shadow
 /// can be wrong.
 const SHADOW_RAISE_FACTOR: f64 = 1.0;
-/// For this time after a refusal, the level of a dimension is not raised.
+/// After a refusal, the level of a dimension is not raised for this time.
 const RAISE_PAUSE: Duration = Duration::from_secs(5);
 /// If other clients also use the limit, a margin of the level is left unused. The margin is at most a minute's limit
 /// divided by `KEPT_BACK`. Because `KEPT_BACK` is 180, the largest margin is what the limit allows in a third of a
@@ -74,7 +75,7 @@ const KEPT_BACK: i64 = 180;
 /// the run, the sum of the errors in the estimated input would be too large.
 const GIVEN_FOR: Duration = Duration::from_secs(10);
 
-/// What a response head says about one dimension, and what is known about its request.
+/// What a response head says about one dimension, and facts about the request that got this response head.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::limiter) struct HeadSignal {
     pub(in crate::limiter) signal: LimitSignal,
@@ -88,13 +89,13 @@ pub(in crate::limiter) struct HeadSignal {
 }
 
 impl DimensionState {
-    /// Updates the highest level that the server's bucket is known to have had, from a response head. The highest known
-    /// level is a lower bound of the bucket's size. The highest known level is equal to the bucket's size if the bucket
-    /// was full when the run began and no other client used it.
+    /// Uses a response head to update the highest known level of the server's bucket. The highest known level is a
+    /// lower bound of the bucket's size. The highest known level is equal to the bucket's size if the bucket was full
+    /// when the run began and no other client used it.
     ///
-    /// Before this request, the server's level was at least the remaining amount plus the cost of the request. At the
-    /// start of the run, the level was the remaining amount plus everything that was taken from the bucket, minus the
-    /// refill since then. The level at the start of the run is computed only in the first seconds of the run
+    /// Before this request, the server's level was at least the remaining amount plus the cost of the request. The
+    /// level at the start of the run is the remaining amount, plus everything taken from the bucket since then, minus
+    /// the refill since then. The level at the start of the run is computed only in the first seconds of the run
     /// (`GIVEN_FOR`).
     pub(in crate::limiter) fn note_held(&mut self, head: HeadSignal, now: Instant) {
         let counted = match self.dimension {

@@ -5,8 +5,8 @@
 //! therefore have the same size, for two reasons:
 //!
 //! - If our bucket is smaller, it is full before the server's bucket, and the server refuses the large request.
-//! - If our bucket is larger, the server's bucket is full first, and loses the refill until our bucket is full as well.
-//!   Our level is then above the server's level, so the server can refuse a small request.
+//! - If our bucket is larger, the server's bucket is full first. The server's bucket then loses its refill until our
+//!   bucket is full too. Our level is then above the server's level, so the server can refuse a small request.
 //!
 //! Each refusal shows whether our bucket is too small or too large. The search halves its step when the direction
 //! changes, so it finds the size within about ten refusals.

@@ -5,9 +5,9 @@
 //! of a row, only the shortest is kept, as a hash ([`SeenPrefixes`]). The shortest prefix is enough, because a second
 //! row with a longer prefix also has the shortest prefix.
 //!
-//! A prefix is recognized as shared when its second row comes. The longer prefixes of its first row are then needed
-//! too, because the second row may share them. Rows with a common prefix are often neighbours, so the longer prefixes
-//! are kept only for the last [`RECENT`] rows. If the first row is older, it is not counted for its longer prefixes.
+//! A prefix is recognized as shared when its second row comes. The longer prefixes of the first row are then needed
+//! too, because both rows may share them. Rows with a common prefix are often neighbours, so the longer prefixes are
+//! kept only for the last [`RECENT`] rows. If the first row is older, it is not counted for its longer prefixes.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -110,8 +110,8 @@ impl PrefixCensus {
         self.nodes.get(&level.id.0).map_or(0, |node| node.rows)
     }
 
-    /// Returns the count of rows that have a prefix, and the position of the last of these rows. Returns `None` if
-    /// fewer than two rows have the prefix.
+    /// Returns how many rows have a prefix, and the position of the last of these rows. Returns `None` if fewer than
+    /// two rows have the prefix.
     pub(super) fn last_of(&self, level: &Level) -> Option<(u32, u32)> {
         self.nodes.get(&level.id.0).map(|node| (node.rows, node.last))
     }

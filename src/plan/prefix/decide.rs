@@ -24,7 +24,7 @@ const FIVE_MINUTES: f64 = 240.0;
 const HOUR: f64 = 3_300.0;
 /// The factor by which the estimated length of a prefix can be too low or too high.
 const ERROR: f64 = 1.5;
-/// Rows are read group by group only if this order saves enough: at least this share of the cost of shared prefixes.
+/// Rows are read group by group only if this order saves at least this share of the cost of shared prefixes.
 const WORTH_ORDERING: f64 = 0.01;
 
 /// The prices of a cached token, as shares of the price of plain input.
@@ -61,7 +61,7 @@ pub(crate) struct CacheSetting<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct CachePlan {
     chosen: HashMap<u64, Caching, BuildHasherDefault<AsItIs>>,
-    /// Whether rows are read group by group, because cache entries would expire too early in the order of the input.
+    /// Whether rows are read group by group, so that cache entries do not expire too early.
     pub is_ordered: bool,
     /// The number of prefixes that get marks.
     pub prefixes: u64,
@@ -81,7 +81,7 @@ pub struct CachePlan {
     pub unmarked: Vec<Unmarked>,
 }
 
-/// The cached tokens of one group of a load.
+/// The numbers of cached tokens for one group of rows in a load.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct GroupCaching {
     /// The estimated number of tokens that are written to the five-minute cache.
@@ -266,7 +266,8 @@ impl PrefixCensus {
 }
 
 impl Node {
-    /// Returns the mean time between two rows of the prefix, in seconds, if rows are sent in the order of the input.
+    /// If rows are sent in the order of the input, some time passes from one row of the prefix to the next. Returns the
+    /// mean of this time in seconds.
     fn gap_seconds(&self, rows_per_second: f64) -> f64 {
         let rows = f64::from(self.last - self.first) / f64::from(self.rows.max(2) - 1);
         if rows_per_second > 0.0 { (rows - 1.0).max(0.0) / rows_per_second } else { 0.0 }
@@ -352,8 +353,9 @@ impl CachePlan {
         if are_own {
             return;
         }
-        // The API rejects a longer prefix that lives longer than a shorter prefix. A plan can contain such a pair,
-        // because it does not always know that a row with the longer prefix also has the shorter prefix.
+        // The API rejects a longer prefix that lives longer than a shorter prefix. A plan can contain such a pair of
+        // prefixes. The reason is that the plan does not always know whether a row with the longer prefix also has the
+        // shorter prefix.
         let mut longest = Caching::None;
         for level in prefixes.levels.iter_mut().rev() {
             longest = longest.max(level.lifetime);

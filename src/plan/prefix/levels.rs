@@ -75,7 +75,7 @@ impl FixedStarts {
 #[derive(Debug, Default)]
 pub(in crate::plan) struct LevelFinder {
     starts: FixedStarts,
-    /// Memory for names, which is used again for each request.
+    /// A buffer for names. The buffer is reused for each request.
     name: Vec<u8>,
 }
 

@@ -9,18 +9,19 @@
 //! A cached prefix makes the row that writes it more expensive, and each row that reads it cheaper. With the prices of
 //! the API, caching saves money if two rows are sent within five minutes, or three rows within an hour.
 //!
-//! Most prompts are shorter than any prefix that a model caches. Nothing is computed or kept for the rows of such
-//! prompts. For longer prompts, one hash of six to twelve bytes is kept for each row that has a prefix of its own.
+//! Most prompts are shorter than any prefix that a model caches. For rows with such short prompts, the program computes
+//! and keeps nothing. For longer prompts, one hash of six to twelve bytes is kept for each row that has a prefix of its
+//! own.
 //!
 //! The length of a prefix is an estimate. A prefix that may be long enough is marked, and the first answer shows
 //! whether the API has cached it. A mark on a prefix that is too short has no effect and costs nothing.
 //!
 //! Rejected:
-//! - Marks on whole requests (`cache_control` at the top level): each row would pay for a write that no other row
+//! - Marks on whole requests (`cache_control` at the top level): each row would pay for a cache entry that no other row
 //!   reads, because rows end differently.
 //! - Marks after the longest common start of two texts: each text would have to be split into two blocks there, which
 //!   would change what the model sees. Only the fixed start of a template is split from the rest of the text.
-//! - Sorting the hashes of all prefixes of all rows: this would need several times the memory.
+//! - Sorting the hashes of all prefixes of all rows: this would need several times as much memory.
 
 mod census;
 mod decide;

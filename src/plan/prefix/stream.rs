@@ -20,7 +20,8 @@ const HOUR: u32 = 3_300;
 const WORTH_A_WRITE: f64 = 0.28;
 /// The largest number of prefixes in `firsts`.
 const MOST_FIRSTS: usize = 1 << 16;
-/// The largest number of rows that has a count of its own in `with_rows`. Prefixes with more rows are treated alike.
+/// `with_rows` has a separate entry for each number of rows up to this number. Prefixes with more rows are treated
+/// alike.
 const MOST_COUNTED: usize = 8;
 
 /// The prefixes of the rows of a stream.
@@ -130,8 +131,8 @@ impl StreamCensus {
         let rows = (rows as usize).min(MOST_COUNTED - 1);
         let with = |rows: usize| if rows == 0 { self.census.distinct() as u64 } else { self.with_rows[rows] };
         let sum = |rows: std::ops::Range<usize>| rows.map(with).sum::<u64>() as f64;
-        // `fewer` is the share for prefixes with fewer rows, and has the weight of two prefixes. `fewer` decides as
-        // long as hardly any prefix has had `rows` rows.
+        // `fewer` is the share among prefixes with fewer rows. `fewer` has the weight of two prefixes. `fewer` decides
+        // as long as hardly any prefix has had `rows` rows.
         let fewer = sum(1..rows + 1) / (sum(0..rows) + 1.0);
         (with(rows + 1) as f64 + 2.0 * fewer) / (with(rows) as f64 + 2.0) > WORTH_A_WRITE
     }

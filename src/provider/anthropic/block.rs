@@ -87,7 +87,7 @@ impl Block {
         self.members.get("type").and_then(inside_quotes).is_some_and(|kind| kinds::is_call(kind.as_bytes()))
     }
 
-    /// Returns the approximate length of the block as JSON.
+    /// Returns the approximate length that the block has as JSON.
     pub(super) fn bytes(&self) -> usize {
         let members = self.members.0.iter().map(|(name, value)| name.len() + value.get().len() + 8);
         let strings = self.strings.iter().map(|(name, text)| name.len() + text.len() + 8);

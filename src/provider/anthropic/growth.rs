@@ -27,8 +27,8 @@ const LARGE_BYTES: usize = 4 << 20;
 /// default.
 const WHOLE_BYTES: usize = (32 << 20) + (64 << 10);
 
-/// How many bytes of memory are reserved for the large message of a stream: a little more than the longest message that
-/// is folded.
+/// How many bytes of memory are reserved for a large message in a stream. This is a little more than the longest
+/// message that is folded.
 const MESSAGE_BYTES: usize = (16 << 20) + (64 << 10);
 
 /// The memory of the large answer that was dropped last.
@@ -118,7 +118,7 @@ impl Drop for Growing {
     }
 }
 
-/// The memory of a large answer that the caller holds.
+/// The memory of a large answer, after the answer was passed to the caller.
 struct Large(Vec<u8>);
 
 impl AsRef<[u8]> for Large {
@@ -147,7 +147,7 @@ pub(super) fn message(bytes: usize) -> Vec<u8> {
 }
 
 /// Returns the complete message. `message` is the buffer that the function [`message`] returned. A large message is put
-/// on one line here, because doing that later would copy the message.
+/// on one line here, because a later step would have to copy the message for that.
 pub(super) fn message_bytes(mut message: Vec<u8>) -> Bytes {
     if message.capacity() >= MESSAGE_BYTES {
         put_on_one_line(&mut message);

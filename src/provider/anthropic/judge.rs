@@ -157,8 +157,8 @@ fn is_account_fault(status: u16, failure: &Failure, retry_after: Option<Duration
     is_other_spend_limit || says_so
 }
 
-/// Returns the most likely reason for a 429, judged from a single response. The scheduler corrects `Concurrency` if
-/// needed, because it knows whether its own token buckets had room.
+/// Returns the most likely reason for a 429, judged from a single response. If needed, the scheduler corrects the
+/// reason `Concurrency`, because the scheduler knows whether its own token buckets had room.
 fn limited(failure: Failure, retry_after: Option<Duration>, signals: &RateSignals) -> Verdict {
     let kind = if failure.code.as_deref() == Some(RAMP_CODE) {
         LimitKind::Acceleration
@@ -190,8 +190,8 @@ fn is_lost_behind_a_gateway(status: u16, failure: &Failure) -> bool {
     matches!(status, 502 | 504 | 520 | 524) && failure.kind.is_none()
 }
 
-/// Changes a verdict according to `x-should-retry`, if the failure concerns a single row. `x-should-retry` has no
-/// effect on rate limits, overload and failures that stop the run, because these have rules of their own.
+/// If the failure concerns a single row, changes the verdict as `x-should-retry` says. `x-should-retry` has no effect
+/// on rate limits, overload and failures that stop the run, because these have rules of their own.
 fn obey_should_retry(verdict: Verdict, status: u16, should_retry: Option<bool>) -> Verdict {
     match (verdict, should_retry) {
         (Verdict::Rejected { class, failure }, Some(true)) if (400..500).contains(&status) => {

@@ -8,7 +8,7 @@ use crate::domain::Quality;
 /// paused.
 ///
 /// The Mantle endpoint of Amazon Bedrock stops an answer early when the limit of output tokens is used up. No source
-/// names the stop reason of such an answer. So the program treats this stop reason as unknown, and the quality of the
+/// says which stop reason such an answer has. So the program treats this stop reason as unknown, and the quality of the
 /// answer is `unknown`. When the name of this stop reason becomes known, add the name next to `max_tokens`.
 pub(super) fn quality(stop_reason: &[u8]) -> Option<Quality> {
     match stop_reason {

@@ -53,8 +53,8 @@ impl LimitsPage {
 }
 
 impl LimitGroup {
-    /// Returns the limits per minute of Messages requests at standard speed. A limit of zero is treated as missing, and
-    /// so is a number that is too large for a limit.
+    /// Returns the limits per minute for Messages requests at standard speed. A limit of zero is treated as missing,
+    /// and so is a number that is too large for a limit.
     pub(crate) fn rate_limits(&self) -> RateLimits {
         let of = |names: &[&str]| {
             let (_, value) = self.limits.iter().find(|(name, _)| names.contains(&name.as_str()))?;
@@ -142,7 +142,7 @@ mod tests {
 
     use super::*;
 
-    /// A page of limits: the example of the API documentation, to which a group without models was added.
+    /// A page of limits. It is the example of the API documentation, with one more group that has no models.
     const PAGE: &str = r#"{"data":[{"type":"rate_limit","id":"x","group":{"type":"model_group","id":"rlg_01VPTCmyiu5ZLsWkcxYG2pY8","display_name":"Claude Sonnet 4.x"},"models":["claude-sonnet-4-6","claude-sonnet-4-5"],
       "limits":[{"type":"requests_per_minute","value":1000},{"type":"input_tokens_per_minute_cache_aware","value":2000000},{"type":"output_tokens_per_minute","value":400000}]},
       {"type":"rate_limit","id":"y","group":{"type":"batch"},"models":null,"limits":[{"type":"enqueued_batch_requests","value":200000}]}],"next_page":null}"#;

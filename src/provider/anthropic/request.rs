@@ -2,8 +2,8 @@
 //!
 //! Invariant: a row's parameters are sent byte for byte, so that equal prefixes stay equal for the prompt cache. This
 //! module adds only `stream`, at the end, and cache marks (`cache_control`). The rules of a provider
-//! ([`super::changes`]) can replace the name of the model and leave out members. All positions are positions in the
-//! row's own request, so these rules do not move cache marks.
+//! ([`super::changes`]) can replace the name of the model and leave out members. The positions of cache marks refer to
+//! the row's own request, so these rules do not move the marks.
 //!
 //! A cache mark is a member of a content block. A plain string is the short form of a list with one text block, and has
 //! no place for a mark. If a string must be marked, the equivalent list with one text block is sent instead. All rows

@@ -17,7 +17,7 @@ use crate::domain::{Quality, Usage};
 /// The maximum nesting depth of the values that the scan reads. The parser reads answers with deeper nesting.
 const DEEPEST: u32 = 64;
 
-/// Those members of a request that can add tools without naming them.
+/// The members of a request that can add tools whose names are not in the request.
 const BRINGS_TOOLS: [&[u8]; 2] = [b"mcp_servers", b"thread"];
 
 /// The facts about a message that the scan found. The strings that were read have no escapes.
@@ -76,7 +76,7 @@ pub(super) fn first_not_offered<'n>(called: &[&'n [u8]], request: &[u8]) -> Opti
 struct Tools<'n> {
     /// The called tools that have not been found yet.
     missing: Vec<&'n [u8]>,
-    /// Whether the request can offer tools without naming them.
+    /// Whether the request can offer tools that it does not name.
     may_be_more: bool,
 }
 

@@ -82,7 +82,7 @@ impl Shape<'_> {
         self.kind.and_then(string).as_deref() == Some("error")
     }
 
-    /// Returns whether the type of this object says that it is a message.
+    /// Returns whether the `type` of this object is `message`.
     pub(super) fn is_message(&self) -> bool {
         self.kind.and_then(string).as_deref() == Some("message")
     }
@@ -178,7 +178,7 @@ fn string(raw: &RawValue) -> Option<String> {
     serde_json::from_str(raw.get()).ok()
 }
 
-/// Those members of a request that can offer tools to the model.
+/// The members of a request that can offer tools to the model.
 #[derive(Deserialize)]
 struct Asked<'a> {
     #[serde(borrow)]

@@ -26,7 +26,7 @@ pub(super) struct BatchesNow {
     collecting: usize,
     /// The time until the run asks the API again for the state of the batches, in seconds; null if no batch is open.
     next_look_s: Option<f64>,
-    /// Whether rows wait before they are put into a batch. These rows wait until a similar request was answered online.
+    /// Whether rows wait before they are put into a batch. These rows wait for the online answer to a similar request.
     trying: bool,
 }
 
@@ -58,7 +58,7 @@ pub(super) struct BatchesAtEnd {
     left: u64,
     /// The number of rows in these batches that have no line in the results or the error log yet.
     left_rows: u64,
-    /// For each parameter that batches do not accept, the number of rows that were sent online because of it.
+    /// For each parameter that batches do not accept: how many rows were sent online because of this parameter.
     refused: Vec<Refused>,
 }
 

@@ -14,7 +14,7 @@ pub(super) struct Cache {
     write_5m_tokens: u64,
     /// Tokens written to the one-hour cache.
     write_1h_tokens: u64,
-    /// The hit rate: the tokens read, divided by the sum of the tokens read and written.
+    /// The hit rate: the number of tokens read from the cache, divided by the number of tokens read or written.
     hit_rate: f64,
     /// The dollars that the cache saved; negative if writing to the cache cost more than reading from the cache saved.
     /// Null if no price is known.

@@ -27,14 +27,14 @@ pub(crate) struct DimensionUse {
     /// The requests or tokens of this run that counted against the limit.
     counted: u64,
     /// The limit per minute times the minutes of the run; null if there is no limit. If the limit changed during the
-    /// run, each of its values is multiplied by the minutes for which it applied.
+    /// run, each value of the limit is multiplied by the minutes in which this value applied.
     allowed: Option<u64>,
     /// `counted` divided by `allowed`. The share can be above 1, because a server can accept the requests of a whole
     /// minute immediately (a burst). Null if there is no limit.
     share: Option<f64>,
     /// The level of the use: `low`, `moderate` (more than 50 %), `high` (more than 75 %) or `critical` (more than 90
-    /// %). Null if there is no limit, and for a run of less than a minute. In such a short run, a single burst can be
-    /// the whole use.
+    /// %). Null if there is no limit, or if the run has taken less than a minute. In such a short run, a single burst
+    /// can make up the whole use of the limit.
     level: Option<&'static str>,
 }
 

@@ -270,15 +270,15 @@ pub(crate) struct Progress {
     retried: BTreeMap<&'static str, u64>,
     /// The number of failed attempts that were tried again although they were possibly billed.
     maybe_paid: u64,
-    /// The recent rate of finished rows that were sent online, in rows per minute. Null at the start of the run, and
-    /// while the run waits only for batches.
+    /// The recent rate of finished rows that were sent online, in rows per minute. The value is null at the start of
+    /// the run, and while the run waits only for batches.
     rows_per_minute: Option<f64>,
     /// The estimated time left, in seconds. Null in four cases: the input is a pipe, the run has just started, the run
     /// waits, or batches are open.
     eta_s: Option<f64>,
     /// What the run waits for, as a name for scripts; null if the time left can be estimated.
     waiting_for: Option<&'static str>,
-    /// Input tokens that were not read from the prompt cache, including tokens written to the cache.
+    /// The input tokens that were not read from the prompt cache. Tokens written to the cache are included.
     input_tokens: u64,
     /// Input tokens read from the prompt cache.
     cache_read_tokens: u64,

@@ -68,7 +68,7 @@ struct Summary<'a> {
     /// The planned time, in seconds; null if there was no plan.
     planned_s: Option<Interval<f64>>,
     /// The real time compared with the planned time: `below`, `within` or `above`. Null if there was no plan, or if the
-    /// run did not do all its rows.
+    /// run stopped before all rows were finished.
     time_compared: Option<&'static str>,
     /// The mean rate of finished rows over the whole run, in rows per minute; null after a run of less than a second.
     rows_per_minute: Option<f64>,

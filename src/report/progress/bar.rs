@@ -6,8 +6,8 @@
 //! and draws them on the real terminal.
 //!
 //! indicatif's own repaint is not used. This repaint leaves the cursor after the last line. Before the next drawing, it
-//! moves the cursor up by the number of drawn rows. After a change of the terminal's size, this number is wrong, and
-//! the repaint erases other text above the block. The repaint also fills each line with blanks up to the edge, so that
+//! moves the cursor up by the number of drawn rows. After the terminal's size has changed, the number of rows is wrong,
+//! and the repaint erases other text above the block. The repaint also fills each line with blanks up to the edge. So
 //! every line wraps when the terminal becomes narrower.
 //!
 //! Only [`Bar::draw`] draws, and no thread draws at regular times. The draw target does not limit the drawings per
@@ -24,7 +24,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use super::super::line::Block;
 use super::super::stats::Stats;
 
-/// indicatif's bar and the sheet that it draws on.
+/// The bar of the crate indicatif, and the sheet on which the bar is drawn.
 pub(crate) struct Bar {
     bar: ProgressBar,
     sheet: Sheet,
@@ -41,8 +41,8 @@ impl Bar {
     /// Returns the lines of a block. The filled part of the bar is the share of finished rows.
     pub(crate) fn draw(&self, block: Block, stats: &Stats) -> Vec<String> {
         self.bar.set_style(style(block.cells));
-        // The usual setters of indicatif would draw immediately. These two setters change the texts of the bar without
-        // drawing.
+        // The usual setters of indicatif would draw immediately. `with_prefix` and `with_message` change the texts of
+        // the bar without drawing.
         let _ = self.bar.clone().with_prefix(block.before).with_message(block.after);
         self.bar.update(|state| {
             if let Some(total) = stats.total {
@@ -60,7 +60,7 @@ fn style(cells: usize) -> ProgressStyle {
     ProgressStyle::with_template(&template).expect("only the number of cells differs").progress_chars("█░")
 }
 
-/// A draw target for indicatif that keeps the drawn lines, without the blanks at their ends.
+/// A draw target for indicatif. It keeps the drawn lines, but not the blanks at the ends of the lines.
 #[derive(Clone, Debug, Default)]
 struct Sheet(Arc<Mutex<Vec<String>>>);
 

@@ -13,8 +13,8 @@ use crate::report::outlook::Outlook;
 use crate::report::spread::Spread;
 use crate::report::stats::Stats;
 
-/// The largest expected difference between the speed so far and the speed of the remaining rows, as a share, without
-/// random differences between rows.
+/// The largest expected difference between the speed so far and the speed of the remaining rows, as a share. Random
+/// differences between rows are not included.
 const MARGIN: f64 = 0.15;
 /// The low end of the time left is at least this share of the time that the limits require. The share is below 1,
 /// because the tokens per row are known only from the finished rows.

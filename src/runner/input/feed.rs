@@ -87,7 +87,8 @@ enum Fed {
     LoopGone,
 }
 
-/// The reason why reading at one place of the input has stopped. It stops after at most one row to be sent.
+/// The reason why reading at one place of the input has stopped. Reading at a place always stops after one row to be
+/// sent, or earlier.
 enum Turn {
     /// A row to be sent was passed to the loop.
     Sent,

@@ -9,8 +9,8 @@ use crate::source::BrokenRow;
 pub enum Incoming {
     /// A row that needs an answer.
     Planned(Planned),
-    /// A row that is run again because its answer was truncated, or because the model refused to answer. Answers of
-    /// earlier runs are not copied for a row that is run again.
+    /// A row that is run again because its answer was truncated, or because the model refused to answer. Such a row
+    /// does not copy an answer of an earlier run.
     Rerun(Planned),
     /// A row that takes its answer from earlier results instead of being sent.
     Reused(Box<Taken>),

@@ -75,7 +75,7 @@ pub struct Earlier {
     pub knows_rows: bool,
     /// Whether failed rows are run again.
     pub reruns_failed: bool,
-    /// Whether a row is run again if its answer belongs to a different request than the row has now.
+    /// Whether a row is run again if its request has changed since it was answered.
     pub reruns_changed: bool,
     /// The function that returns the reason why a row must not be sent. An example of such a reason: there is a budget,
     /// and the price of the row is not known.
@@ -121,7 +121,7 @@ impl Earlier {
         self.policy.as_ref().is_none_or(is_accepted).then_some(answer)
     }
 
-    /// Returns whether there is a stored answer that a row takes. The answer is read only if a policy must check it.
+    /// Returns whether the row can take a stored answer. The answer is read only if a policy must check it.
     fn has_answer_for(&self, planned: &Planned) -> bool {
         match (&self.stored, &self.policy) {
             (None, _) => false,

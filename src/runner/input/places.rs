@@ -4,9 +4,9 @@
 //! keeps the place where the block begins and the sum of the sizes of its rows. [`Layout::advise`] uses
 //! [`Sizes::advise`] to decide whether reading alternately from several places saves time.
 //!
-//! In each round, one row to be sent is read at each place. At each place, reading continues up to and including the
-//! next row to be sent. The rows of one place end exactly where the next place begins. If the rows of a place end
-//! elsewhere, the file has changed since the survey. Reading then stops, because one row could be mistaken for another.
+//! In each round, each place gives one row to be sent. At each place, reading continues up to and including the next
+//! row to be sent. The rows of one place end exactly where the next place begins. If the rows of a place end elsewhere,
+//! the file has changed since the survey. Reading then stops, because one row could be mistaken for another.
 //!
 //! Unnamed rows with the same request are distinguished only by their order in the file. For this reason, an input with
 //! equal unnamed rows is read from the first row to the last.
@@ -74,7 +74,8 @@ impl Places {
     /// Returns a reading for each place. Each reading ends before the first row of the next place.
     pub(super) fn readings(&self, plan: &InputPlan) -> Vec<Reading> {
         let starts = self.starts.iter().enumerate().map(|(place, &start)| match place {
-            // The reading of the first place also includes the rows before the first row to be sent.
+            // The first reading begins at the start of the input, so it also includes the rows before the first row to
+            // be sent.
             0 => None,
             _ => Some(start),
         });

@@ -1,9 +1,9 @@
 //! Reads the input on a thread of its own, ahead of the planning of rows.
 //!
 //! Reading and parsing are about half of the work of a survey (the first reading of the input). With a single thread,
-//! one core would limit a survey of ten million rows. Rows are passed to the other thread in bundles, because a thread
-//! switch costs more time than reading a row. A bundle is limited in rows and in bytes, so the bundles between the
-//! threads use little memory.
+//! the speed of one core would limit a survey of ten million rows. Rows are passed to the other thread in bundles,
+//! because a thread switch costs more time than reading a row. A bundle is limited in rows and in bytes, so the bundles
+//! between the threads use little memory.
 
 use std::sync::mpsc::sync_channel;
 use std::thread::Scope;

@@ -4,7 +4,7 @@
 //! for each skipped row would wake the loop much too often.
 //!
 //! A row is sent immediately after it is read. But if the channel is full (in rows or in bytes), the reader waits until
-//! half of the channel is free. If the reader continued after each row that the loop receives, the reader and the loop
+//! half of the channel is free. If the reader continued whenever the loop had received a row, the reader and the loop
 //! would run alternately. With this alternation, each row would cost two thread switches.
 //!
 //! The reader knows how many bytes are in the channel, and does not have to ask the loop. This is possible for two

@@ -40,14 +40,14 @@ pub struct Survey {
     pub(crate) unnamed: u64,
     /// The number of rows that already have an answer from an earlier run.
     pub(crate) done: u64,
-    /// A map from the quality of an answer to the number of rows that are run again because of such an answer. These
-    /// rows are included in the rows to be sent.
+    /// A map from the quality of an answer to the number of rows that are run again because their answer has this
+    /// quality. These rows are included in the rows to be sent.
     pub(crate) rerun: BTreeMap<Quality, u64>,
     /// How many rows are in batches that earlier runs left open.
     pub(crate) submitted: u64,
     /// The number of rows that failed before and are not run again.
     pub(crate) failed_before: u64,
-    /// The number of rows whose answer belongs to a different request than the row has now.
+    /// The number of answered rows whose request has changed since the answer.
     pub(crate) changed: u64,
     /// A description of the first row whose answer belongs to a different request.
     pub(crate) first_changed: Option<String>,

@@ -12,8 +12,8 @@
 
 use crate::clock::Instant;
 
-/// With at least `FAULTS_PER_ANSWER` faults per answer, the endpoint is the cause of a fault. With fewer faults per
-/// answer, the row is the cause. The faults and answers since the row's last fault are counted.
+/// With at least `FAULTS_PER_ANSWER` faults per answer, the endpoint is the cause of a fault. If there are fewer faults
+/// per answer, the row is the cause of the fault. The faults and answers since the row's last fault are counted.
 const FAULTS_PER_ANSWER: u64 = 3;
 
 /// Who caused a fault.

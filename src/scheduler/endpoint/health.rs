@@ -13,11 +13,11 @@ use std::time::Duration;
 use crate::clock::Instant;
 
 /// An endpoint is assumed to fail after this many faults with no answer between them. With the default `--max-retries`,
-/// a row meets at least `FAULTS` faults before it fails. If a row failed after fewer faults, an outage could make the
-/// last row of a run fail.
+/// a row meets at least `FAULTS` faults before it fails. If a row failed after fewer than `FAULTS` faults, an outage
+/// could make the last row of a run fail.
 const FAULTS: u32 = 8;
 /// If an endpoint's last outage ended less than [`RELAPSE`] ago, the endpoint is assumed to fail again after this many
-/// faults. One more fault is needed per answer since the last outage.
+/// faults. For each answer since the last outage, one more fault is needed.
 const FAULTS_OF_RELAPSE: u32 = 3;
 const RELAPSE: Duration = Duration::from_secs(60);
 const FIRST_PROBE: Duration = Duration::from_secs(1);

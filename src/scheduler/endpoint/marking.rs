@@ -74,8 +74,8 @@ impl Marking {
 
     /// Records that the server rejected a request with cache marks, and answered it without them. The endpoint gets no
     /// more marks in two cases: it has never accepted marks, or it has previously accepted marks on the prefixes of
-    /// this request (`are_known`). If the endpoint accepts other marks, only the prefixes of this request get no more
-    /// marks.
+    /// this request (`are_known`). If the endpoint has accepted marks, but never on these prefixes, only these prefixes
+    /// get no more marks.
     pub(in crate::scheduler) fn on_refused(&mut self, are_known: bool) -> RefusedMarks {
         let is_told = std::mem::replace(&mut self.is_refusal_told, true);
         match self.support {

@@ -31,7 +31,7 @@ pub(crate) struct CanaryState {
 }
 
 impl CanaryState {
-    /// Records that the row with the request `ask` met a fault. The next canary uses the model of this request.
+    /// Records that a row met a fault; `ask` is the row's request. The next canary uses the model of this request.
     pub(crate) fn on_row_fault(&mut self, pool: usize, ask: &Ask) {
         self.is_rows_turn = false;
         if self.ask.as_ref().is_none_or(|(_, own)| own.pool != ask.pool || own.model != ask.model) {

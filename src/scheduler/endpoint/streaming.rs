@@ -5,9 +5,9 @@
 //! request works. For this reason, after two unreadable streams in a run, requests to the endpoint no longer ask for
 //! streams.
 //!
-//! A stream in the form of another API always counts, because the server will send more streams of this form. A stream
-//! that ends early counts only if no complete stream has arrived before. After a complete stream has arrived, a stream
-//! that ends early is treated like other faults.
+//! A stream in the form of another API always counts as unreadable, because the server will send more such streams. A
+//! stream that ends early counts only if no complete stream has arrived before. After a complete stream has arrived, a
+//! stream that ends early is treated like other faults.
 
 use crate::domain::{StreamFault, Verdict};
 
@@ -27,8 +27,8 @@ impl Streaming {
         self.unreadable >= MOST_UNREADABLE
     }
 
-    /// Records the verdict on a request that asked for a stream. If this verdict makes requests stop asking for
-    /// streams, returns a message for the user.
+    /// Records the verdict on a request that asked for a stream. If the program stops asking for streams because of
+    /// this verdict, returns a message for the user.
     pub(crate) fn on_end(&mut self, verdict: &Verdict) -> Option<String> {
         let failure = match verdict {
             Verdict::Answered(_) | Verdict::Paused { .. } => {

@@ -8,15 +8,15 @@
 //! at most once in a round trip. Within a minute after a cut, the window returns to nine tenths of its last good size.
 //! A run can meet an overload before any size was found to be large enough or too large. In this case, after eight
 //! consecutive answered requests, the window grows again as it did before the cut. The server can reject a request
-//! because too many requests are in flight. After this refusal, the window is at most the number of other requests in
-//! flight, because the server has accepted those ([`Cap`]).
+//! because too many requests are in flight. The server has accepted the other requests in flight, so after this
+//! refusal, the window is at most their number ([`Cap`]).
 //!
 //! A running sum shows whether more than a fifth of the answers report an overload. An overload adds four to the sum,
 //! and an answer without an overload subtracts one. The sum never falls below zero. If fewer than a fifth of the
 //! answers report an overload, the sum stays near zero. If more than a fifth of the answers report an overload, the sum
-//! grows. The window is cut when the sum reaches 32, or half of the window's size if that is more. Eight consecutive
-//! overloads cause a cut. A cut also comes after 32 answers of which 40 % report an overload. If 10 % of the answers
-//! report an overload at random, there is one cut in tens of thousands of answers.
+//! grows. The window is cut when the sum reaches a threshold: 32 or half of the window's size, whichever is larger.
+//! Eight consecutive overloads cause a cut. A cut also comes after 32 answers of which 40 % report an overload. If 10 %
+//! of the answers report an overload at random, there is one cut in tens of thousands of answers.
 //!
 //! Rejected:
 //! - A window whose size is the measured rate times the measured latency. Such a window reacts too late when the rate
@@ -160,7 +160,7 @@ impl Window {
         self.most
     }
 
-    /// Records that a larger window would send more requests.
+    /// Records that more requests would be sent if the window were larger.
     pub(crate) fn on_full(&mut self) {
         self.epoch.was_full = true;
         if self.is_capped() {
@@ -377,7 +377,7 @@ mod tests {
     #[test]
     fn growth_of_the_window_is_undone_if_throughput_does_not_grow() {
         let mut window = Window::auto(1000);
-        // The server answers a thousand requests per second for every size of the window.
+        // The server answers a thousand requests per second, whatever the size of the window is.
         let mut now = 0;
         for _ in 0..3_000 {
             now += 1;

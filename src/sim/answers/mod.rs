@@ -44,8 +44,9 @@
 //!
 //! `max_tokens`, the context window and the stop sequences of the request apply to scripted answers too. An answer that
 //! is too long is truncated and has the stop reason `max_tokens`. A text ends before the first stop sequence. Thinking
-//! counts as output: if it uses up all tokens, the answer has nothing else. The simulator counts the tokens of the
-//! answer with its own counter, and bills them. A request with `max_tokens` 0 has no answer, so no rule applies to it.
+//! counts as output: if thinking uses up all tokens, the answer contains nothing but thinking. The simulator counts the
+//! tokens of the answer with its own counter, and bills them. A request with `max_tokens` 0 has no answer, so no rule
+//! applies to it.
 //!
 //! Other fields say **which requests** get the answer. `contains`, `models`, `share`, `draw`, `arrivals`,
 //! `first_attempts_only`, `times`, `from` and `until` have the same meaning as in fault files. Answer files have two

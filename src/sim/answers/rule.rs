@@ -67,6 +67,6 @@ pub struct ToolCall {
 pub struct Refusal {
     /// The value of `stop_details.category`.
     pub category: Option<String>,
-    /// How many tokens of the answer come before the refusal. With 0, the answer is free.
+    /// How many tokens of the answer come before the refusal. If the value is 0, the answer is free.
     pub after: u64,
 }

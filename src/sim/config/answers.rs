@@ -25,7 +25,7 @@ impl Latency {
         error: Duration::from_millis(60),
     };
 
-    /// The latency of answers that take no time.
+    /// A latency of zero: answers take no time.
     pub const ZERO: Self =
         Self { first_token: Duration::ZERO, jitter: 0.0, tokens_per_second: f64::INFINITY, error: Duration::ZERO };
 }

@@ -101,7 +101,7 @@ pub struct OtherClient {
 pub enum OtherManner {
     /// The client uses its share evenly over time.
     Steady,
-    /// The client uses its share of a minute's limit all at once, at intervals of this length. If the bucket contains
+    /// At intervals of this length, the client uses its whole share of a minute's limit at once. If the bucket contains
     /// less, the client empties it.
     Bursts(Duration),
 }

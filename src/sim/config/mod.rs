@@ -68,7 +68,7 @@ pub struct SimConfig {
     pub keys: Keys,
     /// Which API keys share limits.
     pub organizations: Organizations,
-    /// Changes of limits while the simulator runs.
+    /// The changes of limits that happen while the simulator runs.
     pub changes: Vec<LimitChange>,
     /// Other clients of the same organization.
     pub others: Vec<OtherClient>,

@@ -33,7 +33,7 @@ pub struct SimModel {
     /// The prices of the model's tokens; `None` when they are unknown.
     pub price: Option<SimPrice>,
     /// A prompt length in tokens, and the prices of calls with a longer prompt. Cached tokens are part of the length.
-    /// The prices apply to all tokens of a call with a longer prompt.
+    /// If the prompt of a call is longer, these prices apply to all tokens of the call.
     pub long_price: Option<(u64, SimPrice)>,
     /// The features that the model accepts.
     pub traits: ModelTraits,
@@ -90,6 +90,6 @@ pub enum UnknownModels {
     #[default]
     NotFound,
     /// The request is served like a request for the first model of the list. The answer contains the requested model
-    /// name. Each such name has limits of its own.
+    /// name. Each unknown model name has limits of its own.
     LikeTheFirst,
 }

@@ -62,7 +62,7 @@
 //! | `result_missing` | the results lack the line of a request | yes |
 //! | `result_extra` | the results contain the line of a request twice; the second line has the `custom_id` of the rule, if the rule has one | yes |
 //!
-//! To select requests, rules about requests in batches use `share`, `draw`, `contains`, `models`,
+//! Rules about requests in batches select their requests by `share`, `draw`, `contains`, `models`,
 //! `first_attempts_only`, `from` and `until`. To select batches, rules with `unlisted` use `share`, `draw`, `from` and
 //! `until`. For example:
 //!

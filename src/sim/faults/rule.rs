@@ -170,7 +170,7 @@ pub enum Fault {
     ResultMissing,
     /// The results of a batch contain the line of a request twice.
     ResultExtra {
-        /// The `custom_id` of the second line; `None` for the `custom_id` of the request.
+        /// The `custom_id` of the second line; `None` if the second line has the `custom_id` of the request.
         custom_id: Option<String>,
     },
 }

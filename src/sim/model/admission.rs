@@ -196,7 +196,7 @@ impl Model {
         }
     }
 
-    /// Counts one request against the limit of an account that has only a request limit, or returns a 429.
+    /// Counts one request for an account that has only a request limit. If the limit is used up, returns a 429.
     pub(super) fn take_request(&mut self, account: Account) -> Result<(), Box<Stop>> {
         let rule = self.config.output_rule;
         let asked = Asked { input: 0, max_tokens: 0 };

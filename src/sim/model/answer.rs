@@ -2,7 +2,7 @@
 //! answer rule that applies to it. So a second attempt gets the same answer.
 //!
 //! This module decides the length, stop reason and content of an answer. For answers from an answer file, `scripted`
-//! decides this. `reply` writes the bytes of the answer.
+//! decides these three things. `reply` writes the bytes of the answer.
 
 use serde_json::Value;
 

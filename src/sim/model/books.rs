@@ -12,7 +12,7 @@ use crate::domain::{Money, Usage};
 
 use super::limits::Reason;
 
-/// The maximum number of request bodies with records of their own. Ids have the same maximum.
+/// The maximum number of request bodies that have separate records. Ids have the same maximum.
 const KEPT: usize = 1_000_000;
 /// The maximum length of all ids together, in bytes.
 const KEPT_ID_BYTES: usize = 64 << 20;
@@ -47,7 +47,7 @@ pub struct Books {
     pub cache_reads: u64,
     /// The number of calls that were charged although the client did not get the whole answer.
     pub billed_and_lost: u64,
-    /// The number of charged calls whose body had already been charged in an earlier call.
+    /// The number of charged calls that had the same body as an earlier charged call.
     pub billed_again: u64,
     /// The number of complete answers to a body that already had a complete answer.
     pub answered_again: u64,
@@ -193,7 +193,7 @@ impl Books {
         self.refused.values().sum()
     }
 
-    /// Returns the charges for an id; `None` when there is no room for another id.
+    /// Returns the charges for an id; `None` if the id is new and there is no room for it.
     fn own(&mut self, id: &str) -> Option<&mut IdBooks> {
         let has_room = self.by_id.len() < KEPT && self.id_bytes + id.len() <= KEPT_ID_BYTES;
         match self.by_id.entry(id.to_owned()) {

@@ -1,5 +1,5 @@
-//! A bucket for one limit of the API (on requests, input tokens or output tokens). A bucket refills continuously.
-//! Requests take tokens from it at once or gradually.
+//! A bucket for one limit of the API (on requests, input tokens or output tokens). A bucket refills continuously. A
+//! request takes tokens from the bucket all at once or gradually.
 //!
 //! A bucket has a level, a refill rate and a drain rate. Invariants: all numbers are integers, so the level stays exact
 //! in runs of any length. The level is never above the capacity, but can be below zero. Time never goes backward.

@@ -112,7 +112,7 @@ impl Cache {
         })
     }
 
-    /// Renews the entry that an admitted prompt reads.
+    /// Extends the lifetime of the cache entry that an admitted prompt reads.
     pub(super) fn renew(&mut self, lookup: &Lookup, now: Instant) {
         let Some(entry) = lookup.hit.and_then(|key| self.entries.get_mut(&key)) else { return };
         entry.used = now;
@@ -137,7 +137,7 @@ impl Cache {
         }
     }
 
-    /// Looks at the cache entries of all prefixes of a prompt, and removes each entry that has not been used for the
+    /// Checks the cache entry of each prefix of a prompt. Removes the entries that have not been used for at least the
     /// time `unused`.
     pub(super) fn evict(&mut self, parts: &[Part], scope: u64, unused: Duration, now: Instant) {
         for prefix in prefixes(parts, scope) {

@@ -60,8 +60,8 @@ impl Model {
             return;
         }
         for class in self.classes_of(other_client.class.as_ref()) {
-            // A limit has no bucket until a request uses the limit, so this loop skips unused limits. This makes little
-            // difference, because a bucket refills within a minute.
+            // A limit has no bucket until a request uses the limit, so this loop skips unused limits. Skipping unused
+            // limits makes little difference, because a bucket refills within a minute.
             self.accounts_of(class).for_each(|account| {
                 account.advance(at);
                 account.take_share(other_client.permille);

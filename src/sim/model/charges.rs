@@ -11,7 +11,7 @@ use super::state::Model;
 
 impl Model {
     /// Handles the first token of a call. After the first token, other calls can read the cache entries of this call,
-    /// and its output uses up the limits.
+    /// and the output of this call uses up the limits.
     pub(super) fn begin(&mut self, ticket: u64, at: Instant) {
         let Some(call) = self.calls.get_mut(&ticket).filter(|call| call.phase == Phase::Waiting) else { return };
         let writes = std::mem::take(&mut call.writes);
@@ -111,7 +111,7 @@ impl Model {
         }
     }
 
-    /// Drops a call that is fully charged, if its client has the response or has left.
+    /// Drops a call if it is fully charged and its client has received the response or has left.
     pub(super) fn forget_if_over(&mut self, ticket: u64) {
         if self.calls.get(&ticket).is_some_and(|call| !call.is_open && call.phase == Phase::Over) {
             self.calls.remove(&ticket);

@@ -52,7 +52,7 @@ fn for_each_input(input: &str, tokens: u64, size: u64, mut each: impl FnMut(u64,
     for_each_part(&escaped(input), tokens, size, |count, part| each(count, Delta::input(part)));
 }
 
-/// Returns a text, escaped for a JSON string.
+/// Escapes a text so that it can stand in a JSON string.
 pub(super) fn escaped(text: &str) -> String {
     let mut quoted = serde_json::Value::from(text).to_string();
     quoted.pop();

@@ -20,11 +20,11 @@ const PARTS: usize = 1_000;
 /// Why a prompt was not read from the cache, and how many tokens of the earlier prompt could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Miss {
-    /// The request has a different model or speed than the earlier request.
+    /// The model or the speed of the request differs from that of the earlier request.
     Model(u64),
-    /// The request has other tools.
+    /// The tools of the request differ from the tools of the earlier request.
     Tools(u64),
-    /// The request has another system prompt.
+    /// The system prompt of the request differs from that of the earlier request.
     System(u64),
     /// The messages do not begin with the messages of the earlier request.
     Messages(u64),

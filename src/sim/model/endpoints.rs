@@ -88,7 +88,7 @@ impl Model {
         }
     }
 
-    /// Returns who sent a request, according to its key.
+    /// Uses the key of a request to find out who sent the request.
     fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|key| !key.is_empty());
         let bearer = text("authorization").and_then(|value| value.strip_prefix("Bearer "));

@@ -12,7 +12,7 @@ use super::state::Model;
 pub struct Stats {
     /// The length of the period, in seconds.
     pub seconds: f64,
-    /// The counts of the period.
+    /// What the simulator counted in the period.
     #[serde(flatten)]
     pub books: Books,
     /// The use of each limit in the period.

@@ -56,7 +56,7 @@ impl Reason {
 pub(super) struct Refusal {
     /// The limit that is used up. If several limits are used up, this is the limit that takes longest to recover.
     pub reason: Reason,
-    /// The number of seconds until the request would be admitted if no other requests are sent.
+    /// The number of seconds after which the request would be admitted if no other request were sent.
     pub retry_after: u64,
     /// The limit per minute that the error message mentions.
     pub limit: u64,
@@ -214,7 +214,7 @@ impl ClassLimits {
         Some(Refusal { reason: Reason::Acceleration, retry_after: left.div_ceil(1_000_000_000), limit: allowed })
     }
 
-    /// Stores two times: clients have to wait until `until`, and a client learns this at `known_at`.
+    /// Records that clients have to wait until `until`, and that they learn this at `known_at`.
     pub(super) fn hold(&mut self, known_at: Instant, until: Instant) {
         if self.hold_until <= known_at {
             self.hold_from = known_at;
@@ -222,7 +222,7 @@ impl ClassLimits {
         self.hold_until = self.hold_until.max(until);
     }
 
-    /// Returns the time by which a request at `now` is too early; `None` if the request is not too early.
+    /// Returns how much later a request at `now` should have come; `None` if the request is not too early.
     pub(super) fn early_by(&self, now: Instant) -> Option<Duration> {
         (self.hold_from < now && now < self.hold_until).then(|| self.hold_until.since(now))
     }
@@ -235,7 +235,7 @@ impl ClassLimits {
         }
     }
 
-    /// Stops taking output at this rate of `units` per nanosecond, and takes `rest` more units.
+    /// Lowers the output rate by `units` per nanosecond, and takes `rest` more units at once.
     pub(super) fn end_output(&mut self, units: i128, rest: i128, now: Instant) {
         if let Some(bucket) = &mut self.output {
             bucket.advance(now);

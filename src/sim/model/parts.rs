@@ -57,7 +57,7 @@ pub(super) enum Level {
 /// The kinds of parts that the cache treats differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PartKind {
-    /// A part that has none of the following kinds, such as a text, an image or a tool.
+    /// A part that is of none of the kinds below, such as a text, an image or a tool.
     Plain,
     /// A call of a tool.
     ToolUse,

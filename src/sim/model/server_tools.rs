@@ -1,13 +1,13 @@
 //! Server tools: tools that the API runs itself. The simulator recognizes server tools by their types.
 //!
-//! An answer with a server tool contains the call, its result and a text. Its stop reason is that of an answer without
-//! tools, because the client does not run the tool. Source: API documentation, "Server tools", "Web search tool" and
-//! "Web fetch tool" (2026-10). The simulator knows only web search and web fetch. If a request has other server tools,
-//! the model answers with text.
+//! An answer with a server tool contains the call, its result and a text. Such an answer has the stop reason of an
+//! answer without tools, because the client does not run the tool. Source: API documentation, "Server tools", "Web
+//! search tool" and "Web fetch tool" (2026-10). The simulator knows only web search and web fetch. If a request has
+//! other server tools, the model answers with text.
 
 use super::tokens;
 
-/// The prefixes of the types of tools that the client runs.
+/// If the client runs a tool, the tool's type begins with one of these prefixes.
 const RUN_BY_CLIENTS: [&str; 5] = ["custom", "bash_", "text_editor_", "computer_", "memory_"];
 
 /// How many tokens a call has in addition to the tokens of its input.

@@ -59,7 +59,7 @@ impl Model {
         self.classes.iter().position(|known| known.name == *class)
     }
 
-    /// Returns the planned response to a call without a body that arrives at `now`.
+    /// Returns the planned response to a call without a body. The call arrives at `now`.
     pub(crate) fn arrive_sized(&mut self, class: usize, call: SizedCall, now: Instant) -> SizedArrival {
         self.advance(now);
         let (account, now): (Account, _) = ((0, class), self.now);

@@ -1,4 +1,4 @@
-//! The common parts of fault files and answer files: a list of rules, and the choice of requests for each rule.
+//! The parts that fault files and answer files have in common: a list of rules, and how each rule chooses requests.
 //!
 //! `selection` decides which requests a rule selects, `file` reads rule files, and `values` reads the values in these
 //! files. [`faults`](super::faults) and [`answers`](super::answers) define what the rules do.

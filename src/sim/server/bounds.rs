@@ -17,8 +17,8 @@ pub struct Bounds {
     pub connections: usize,
     /// The maximum length, in bytes, of a request's headers.
     pub head_bytes: usize,
-    /// The maximum number of bytes of all request bodies that are being received. Bodies that create batches do not
-    /// count here.
+    /// The maximum number of bytes of all request bodies that are being received. Bodies that create batches are not
+    /// included in this number.
     pub body_bytes: usize,
     /// The maximum number of bytes of all arriving bodies that create batches. A single body that creates a batch can
     /// have 256 MB.

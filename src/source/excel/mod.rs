@@ -9,8 +9,8 @@
 //! byte offset, so `byte_offset` is an estimate: the row's number times the average length of a row.
 //!
 //! Cells to the right of the last named column are left out. If cells are merged, the first cell has the value, and the
-//! other cells are treated as missing. If a cell shows an error such as `#N/A`, and its column is sent or is the label,
-//! the row is broken. In other columns, a cell with an error is treated as missing.
+//! other cells are treated as missing. A row is broken if a cell shows an error such as `#N/A` in a column that is sent
+//! or that is the label. In other columns, a cell with an error is treated as missing.
 
 mod archive;
 mod cell;
@@ -82,7 +82,7 @@ impl Excel {
     }
 
     fn of_cells(mut cells: Vec<Placed>, name: &str, sheet: &str) -> Result<Self, SourceError> {
-        // The cells of some unusual files are not in order. If several cells have the same row and column, the last
+        // In some unusual files, the cells are not in order. If several cells have the same row and column, the last
         // cell is used.
         cells.sort_by_key(|cell| (cell.row, cell.column));
         cells.reverse();

@@ -83,8 +83,8 @@ pub(super) fn check_text(text: &str) -> Result<usize, Fault> {
 
 /// Returns how many opening brackets and how many backslashes the text has, inside and outside of strings.
 fn openings_and_escapes(text: &[u8]) -> (usize, usize) {
-    // The counters are single bytes, so that the compiler can add sixteen of them in one instruction. The text is
-    // counted in chunks that are too short for a counter to overflow.
+    // The counters are single bytes, so that the compiler can add sixteen of them in one instruction. The text is split
+    // into chunks that are so short that no counter can overflow.
     let of_chunk = |chunk: &[u8]| {
         let openings = chunk.iter().map(|byte| u8::from(matches!(byte, b'{' | b'['))).sum::<u8>();
         let escapes = chunk.iter().map(|&byte| u8::from(byte == b'\\')).sum::<u8>();

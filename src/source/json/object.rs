@@ -34,7 +34,7 @@ pub(in crate::source) struct Object<'a> {
 pub(in crate::source) enum Nested<'a> {
     /// The value is an object.
     Object(Vec<Member<'a>>),
-    /// The value is something else. The text says what, with an article, such as `an array`.
+    /// The value is not an object. The text names the type of the value with an article, such as `an array`.
     Other(&'static str),
 }
 

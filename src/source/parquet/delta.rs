@@ -1,10 +1,10 @@
 //! Decodes the byte arrays of a page into plain byte arrays, for two encodings. In one encoding, the page stores all
 //! lengths first. In the other encoding, the page stores only how each value differs from the previous value.
 //!
-//! The parquet crate allocates memory for the number of lengths that such a page claims to have. Values with the same
-//! beginning can need far more memory than their page. This module limits both: it returns at most as many values as
-//! the page has, and at most as many bytes as the caller allows. Source: the Parquet format, "Encodings",
-//! `DELTA_BINARY_PACKED`, `DELTA_LENGTH_BYTE_ARRAY` and `DELTA_BYTE_ARRAY`.
+//! Such a page says how many lengths it has, and the parquet crate allocates memory for this number of lengths. Values
+//! with the same beginning can need far more memory than their page. This module limits both: it returns at most as
+//! many values as the page has, and at most as many bytes as the caller allows. Source: the Parquet format,
+//! "Encodings", `DELTA_BINARY_PACKED`, `DELTA_LENGTH_BYTE_ARRAY` and `DELTA_BYTE_ARRAY`.
 
 use super::damage::Damage;
 
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn values_that_repeat_a_beginning_are_bounded() {
-        // The page has a text of a thousand bytes, and then 127 equal values.
+        // The first value of the page is a text of a thousand bytes. The other 127 values are equal to the first.
         let prefixes = [0x80, 1, 4, 0x80, 1, 0, 0xd0, 15, 0, 0, 0, 0];
         let mut page = Vec::from(prefixes);
         // In both lists of lengths, only the first difference is not zero.

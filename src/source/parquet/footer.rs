@@ -64,8 +64,8 @@ fn bytes(file: &mut File) -> Result<Vec<u8>, Damage> {
 /// The types of the fields of each struct in a footer. An entry has two parts:
 ///
 /// - the field numbers that lead to the struct, from the outermost;
-/// - a letter for each of its fields, beginning with field 1: `i` whole number, `y` byte, `t` boolean, `b` string, `s`
-///   struct, `I` list of whole numbers, `B` list of strings, `S` list of structs.
+/// - one letter for the type of each field, beginning with field 1: `i` whole number, `y` byte, `t` boolean, `b`
+///   string, `s` struct, `I` list of whole numbers, `B` list of strings, `S` list of structs.
 const TYPES: [(&[i16], &str); 18] = [
     (&[], "iSiSSbSsb"),
     (&[2], "iiibiiiiis"),

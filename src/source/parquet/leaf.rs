@@ -30,7 +30,7 @@ pub(super) struct Leaf {
     reader: Option<ColumnReader>,
     values: Values,
     /// The definition level of each slot: how much of the path to its value is present. Each slot either has a value or
-    /// shows that a value is missing. The list is empty for a column where nothing can be missing.
+    /// shows that a value is missing. If nothing in the column can be missing, the list is empty.
     definitions: Vec<i16>,
     /// The repetition level of each slot: which list the slot continues. The list is empty for a column without lists.
     repetitions: Vec<i16>,
@@ -122,7 +122,7 @@ impl Leaf {
         }
     }
 
-    /// Returns which list the next value continues; 0 for a new row.
+    /// Returns the depth of the list that the next value continues; 0 if the value begins a new row.
     pub(super) fn repetition(&self) -> i16 {
         self.repetitions.get(self.slot).copied().unwrap_or(0)
     }

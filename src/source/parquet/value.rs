@@ -1,9 +1,9 @@
 //! Turns a value of a Parquet column into a cell.
 //!
 //! Text values become text cells. Numbers and booleans are written as JSON, without rounding. A floating-point number
-//! is written with the fewest digits that give the same number when they are read again. Dates and times are ISO 8601
-//! text; a time that is not stored in UTC is written without a zone. Numbers that JSON does not have (NaN, inf) are
-//! text.
+//! is written with the fewest digits that give the same number when they are read again. Dates and times are written as
+//! ISO 8601 text. If a time is not stored in UTC, it is written without a zone. Numbers that JSON does not have (NaN,
+//! inf) are text.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

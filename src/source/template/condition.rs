@@ -4,14 +4,14 @@
 //! can use these names:
 //! - `text`: the text of the answer.
 //! - `json`: the answer, if it is JSON.
-//! - `row`: the members that are kept with the row and not sent, and the label of the row (`row_of`).
+//! - `row`: the row's label, and the members that are kept with the row and not sent (`row_of`).
 //! - `usage`: the tokens of the answer, such as `usage.output_tokens`.
 //! - `stop_reason`: why the answer ended. `model`: the model that answered.
 //!
-//! A condition is stricter than a template, because a paid answer depends on it. A condition that reads a missing
-//! value, or compares values of different kinds, can't be evaluated, and the error says why ([`checked`]). The cost of
-//! a condition is limited like the cost of a template: by the size of its source, by fuel, and by the depth of JSON.
-//! Reading the JSON of an answer takes no fuel.
+//! Conditions have stricter rules than templates, because a condition decides about a paid answer. A condition that
+//! reads a missing value, or compares values of different kinds, can't be evaluated, and the error says why
+//! ([`checked`]). The cost of a condition is limited like the cost of a template: by the size of its source, by fuel,
+//! and by the depth of JSON. Reading the JSON of an answer takes no fuel.
 
 mod checked;
 
@@ -79,8 +79,8 @@ pub struct Facts<'a> {
     /// The answer as JSON text; `None` if the answer is not JSON. It is read only if the condition uses `json`
     /// (`Condition::uses_json`).
     pub json: Option<&'a str>,
-    /// The JSON object that `row_of` makes, with the label and the members that are kept with the row. It is read only
-    /// if the condition uses `row` (`Condition::uses_row`).
+    /// The JSON object that `row_of` makes: the label, and the members that are kept with the row. The object is read
+    /// only if the condition uses `row` (`Condition::uses_row`).
     pub row: &'a str,
     /// The usage of the answer.
     pub usage: Usage,

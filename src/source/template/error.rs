@@ -10,9 +10,9 @@ use crate::domain::{MAX_BODY_BYTES, shortened};
 /// also stops endless loops.
 pub(super) const MAX_PROMPT_BYTES: usize = MAX_BODY_BYTES + (1 << 20);
 
-/// The fuel for filling in a template for one row. Each step and each 64 bytes cost one unit. All units together are
-/// enough to fill three prompts of the largest size, or to loop about ten times over a list of ten thousand items. With
-/// this fuel, at most 128 MB can be in memory at once.
+/// The fuel for filling in a template for one row. Each step costs one unit of fuel, and every 64 bytes cost one unit.
+/// All units together are enough to fill three prompts of the largest size, or to loop about ten times over a list of
+/// ten thousand items. With this fuel, at most 128 MB can be in memory at once.
 pub(super) const FUEL: u64 = 2_000_000;
 
 /// How many bytes cost one unit of fuel.
@@ -22,10 +22,10 @@ pub(super) const BYTES_OF_FUEL: u64 = 64;
 /// and write JSON than to copy text.
 pub(super) const JSON_BYTES_OF_FUEL: u64 = 8;
 
-/// The number of a message or block, counted from 1, in a template with several messages or blocks.
+/// The number of a message or of a block in a template that has several of them. The first has the number 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// A message in a template that is a list of messages.
+    /// A message, if the template is a list of messages.
     Message(usize),
     /// A block of the system prompt.
     Block(usize),

@@ -1,9 +1,8 @@
 //! Checks the size and the depth of a template's source before it is parsed.
 //!
-//! The parser itself limits how deep brackets and blocks are nested. But each link in a chain of operators, filters,
-//! calls or `elif` tags also makes the syntax tree deeper, and the parser and the engine visit the tree recursively. So
-//! this module counts the tokens before parsing, without recursion. The limits are far above any template that people
-//! write.
+//! The parser itself limits how deep brackets and blocks are nested. But each operator, filter, call or `elif` tag in a
+//! chain also makes the syntax tree deeper. The parser and the engine visit this tree recursively. So this module
+//! counts the tokens before parsing, without recursion. The limits are far above any template that people write.
 //!
 //! Parsing runs on a separate thread with [`PARSER_STACK_BYTES`] of stack. An accepted template needs at most a fifth
 //! of this stack, even in a build without optimization.
@@ -15,7 +14,8 @@ use super::error::{TemplateError, syntax};
 
 /// The longest source of a template, in bytes.
 const MAX_SOURCE_BYTES: usize = 1 << 20;
-/// How many of the tokens in one tag can make the syntax tree deeper, at most. Each such token can add one level.
+/// How many of the tokens in one tag can make the syntax tree deeper, at most. A token of this kind adds at most one
+/// level to the syntax tree.
 const MAX_TAG_SIGNS: usize = 2_000;
 /// The largest number of places where a template can put a value into a list or an object. Loops keep no state, so
 /// values are never nested deeper than this. The depth matters because a value is shown, compared and freed recursively
@@ -172,7 +172,7 @@ mod tests {
                 let text = format!("{before}{}{inner}{}{behind}", open.repeat(depth), close.repeat(depth));
 
                 match Template::read(&text) {
-                    // Whether the template succeeds or fails, the function must return.
+                    // The function must return, whether the template succeeds or fails.
                     Ok(template) => drop(template.render(&[("x", Cell::Text("x"))])),
                     Err(error) => {
                         assert!(depth > 40, "{open}: {error}");

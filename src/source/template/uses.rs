@@ -10,11 +10,11 @@ use super::super::names::LONGEST_NAME;
 use super::error::{TemplateError, syntax};
 use super::shape::Within;
 
-/// The variable with all columns. A template needs it for columns whose names contain spaces or punctuation: `{{
-/// row["first name"] }}`.
+/// The name of the variable that contains all columns. A template needs it for columns whose names contain spaces or
+/// punctuation: `{{ row["first name"] }}`.
 pub(super) const ROW: &str = "row";
 
-/// The names that a template uses in addition to the columns that it names directly.
+/// The names that a template uses. Columns that the template names directly are not included.
 #[derive(Debug, Default)]
 pub(super) struct Uses {
     /// Names of filters, with their lines.
@@ -152,8 +152,8 @@ fn is_name(text: &str) -> bool {
 /// How many bytes of a source are searched for a misspelt placeholder.
 const LOOKED_AT: usize = 64 << 10;
 
-/// Searches a source that can't be parsed. Returns the first place where the author probably meant `{{body}}` but wrote
-/// something like `{{body}`, `{{{body}}}`, `{% body %}` or `{{ first name }}`.
+/// Searches the source of a template that can't be parsed. Returns the first place where the author probably meant
+/// `{{body}}` but wrote something like `{{body}`, `{{{body}}}`, `{% body %}` or `{{ first name }}`.
 pub(super) fn misspelt(text: &str) -> Option<Placeholder> {
     // Longer sources are not searched, because they are written by programs, which need no hint.
     let end = (0..=LOOKED_AT.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);

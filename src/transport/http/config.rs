@@ -21,7 +21,7 @@ pub struct HttpConfig {
     pub proxy: Option<Proxy>,
     /// The key, or a source of keys that expire.
     pub authorization: Authorization,
-    /// Further secrets that are sent to servers. Like the key and the proxy's password, they are removed from texts
+    /// Further secrets that are sent to servers. These secrets, the key and the proxy's password are removed from texts
     /// that servers send.
     pub also_secret: Vec<SecretString>,
     /// The time limit of a request, from its start to the last byte of the answer.

@@ -71,7 +71,8 @@ impl Exchange for HttpExchange {
 
     async fn drain(&mut self) {
         let rest = async { while let Ok(Some(_)) = self.response.chunk().await {} };
-        // The answer is already complete, so it does not matter if this fails or takes too long.
+        // The answer is already complete, so it does not matter if reading the rest of the response fails or takes too
+        // long.
         let _ = tokio::time::timeout(DRAIN_TIMEOUT, rest).await;
     }
 }

@@ -33,7 +33,7 @@ enum Stage {
     Sent(Instant),
 }
 
-/// The time limits of a request until the status line and headers of its response arrive.
+/// The time limits that apply to a request until the status line and the headers of its response have arrived.
 pub(super) struct Patience<'u> {
     /// The time limit of a request whose body is in memory. For an upload, this is the time limit until the upload
     /// begins.
@@ -74,7 +74,8 @@ impl Upload {
 }
 
 impl Patience<'_> {
-    /// Returns the time at which the time limits must be checked again. No limit can be exceeded before this time.
+    /// Returns the time at which the time limits must be checked again. Before this time, no time limit can be
+    /// exceeded.
     pub(super) fn next_look(&self) -> Instant {
         match self.upload {
             Some(_) => after(Instant::now(), self.timeout.min(self.idle_timeout)).min(self.limit().0),

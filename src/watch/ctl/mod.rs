@@ -10,8 +10,8 @@
 //!
 //! - When a run begins, it removes files with the names in the table without reading them.
 //! - A request must contain the random id of the process, so a request to an earlier run has no effect.
-//! - The file of a request must be a regular file without further hard links, and must belong to this user. This
-//!   applies even with `--trust-owner`.
+//! - The file of a request must be a regular file without further hard links, and must belong to this user. These
+//!   conditions apply even with `--trust-owner`.
 //! - A request has at most [`MOST_BYTES`] bytes and contains a checksum of its own content. The run removes and ignores
 //!   a file that breaks one of these rules.
 //! - The run removes each request before it acts on it, and acts on each request id only once.

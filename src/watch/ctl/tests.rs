@@ -7,7 +7,7 @@ use super::*;
 use crate::journal::{Disk, MemDisk, Owners, RealDisk};
 
 const FOLDER: &str = "out.jsonl.run";
-/// More checks than a run makes before it removes an incomplete request.
+/// A run removes an incomplete request after fewer checks than this.
 const LOOKS: usize = 12;
 
 fn request(process: &str, verb: Verb) -> Request {

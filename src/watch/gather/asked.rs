@@ -1,5 +1,5 @@
-//! The settings of a run that the report shows, read from the manifest of the run. Prompts, templates and schemas are
-//! not shown.
+//! The report shows some settings of a run. This module reads these settings from the manifest of the run. Prompts,
+//! templates and schemas are not shown.
 
 use serde_json::{Map, Value};
 

@@ -2,9 +2,9 @@
 //!
 //! The decider is pure: it uses only the events and the counters. When the threshold of a rule is crossed, one notice
 //! is sent. Before the next notice of this rule, the value must fall clearly below the threshold and cross it again.
-//! For failures, "clearly below" means below four fifths of the threshold. For limits, the events about crossings
-//! already include a margin. Spent money never decreases, so the threshold of a budget is crossed again only after the
-//! budget was raised.
+//! For failures, "clearly below" means below four fifths of the threshold. For limits, the events that report a
+//! crossing already include a margin. Spent money never decreases, so the threshold of a budget is crossed again only
+//! after the budget was raised.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,7 +22,7 @@ const FEWEST_ROWS: u64 = 20;
 /// The share of failures must fall below this part of the threshold before it can cross the threshold again.
 const CLEARLY_BELOW: f64 = 0.8;
 
-/// A margin for rounding errors. With this margin, eight of ten cents reach a threshold of 80 %.
+/// A margin for rounding errors. With this margin, costs of 8 cents reach a threshold of 80 % of a budget of 10 cents.
 const ROUNDING: f64 = 1e-9;
 
 /// What a notice is about.
@@ -85,7 +85,7 @@ impl Happened {
 pub(super) struct Purse {
     /// The money that earlier runs with the same results file have spent.
     pub(super) before: Money,
-    /// `--max-cost` at the start of the run.
+    /// The value of `--max-cost` at the start of the run.
     pub(super) most: Option<Money>,
 }
 

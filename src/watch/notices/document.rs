@@ -92,7 +92,7 @@ struct Document<'a> {
     pool: Option<String>,
     /// The limit that the notice is about; null for other kinds of notices.
     limit: Option<&'static str>,
-    /// The reason why the run stopped, or the fault of the provider; null if there is no fault.
+    /// The reason why the run stopped, or the fault of the provider; null if there is neither.
     reason: Option<String>,
     /// The use of each limit over the last five minutes; empty in the first seconds of a run.
     limits: Vec<Use>,

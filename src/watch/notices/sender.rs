@@ -17,7 +17,7 @@ use super::signature::signature;
 use crate::report::text::plural;
 use crate::transport::http::NoticePoster;
 
-/// The attempts to send a notice: their time limit, and the waits between them.
+/// The time limit of each attempt to send a notice, and the waits between the attempts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tries {
     /// The time limit of one attempt.
@@ -204,7 +204,7 @@ mod tests {
             format!("http://{}/T0/s3cret-path", listener.local_addr().expect("it has an address"))
         };
         let slow = Receiver::new(|stream, _| {
-            // The connection stays open until the time limit of the client is over.
+            // The connection stays open until the client's time limit has passed.
             let _ = stream.read(&mut [0]);
         });
         let failing = Receiver::new(say("HTTP/1.1 500 No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"));

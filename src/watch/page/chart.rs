@@ -120,7 +120,8 @@ impl Chart<'_> {
         out
     }
 
-    /// Returns the highest value of the chart. For stacked areas, this is the highest sum.
+    /// Returns the highest value of the chart. For stacked areas, the result is the highest sum of the areas at one
+    /// point.
     fn most(&self) -> f64 {
         let (areas, lines): (Vec<_>, Vec<_>) = self.series.iter().partition(|series| series.mark.is_area());
         let longest = areas.iter().map(|series| series.values.len()).max().unwrap_or_default();
@@ -188,8 +189,8 @@ pub(super) fn lanes(id: &str, axis: &Axis, lanes: &[Lane]) -> String {
     out
 }
 
-/// Returns the rectangles of a bar, each with its start, its end, and its opacity in percent. Neighbours with the same
-/// opacity are joined.
+/// Returns the rectangles of a bar, each with its start, its end, and its opacity in percent. Neighbouring rectangles
+/// with the same opacity are joined.
 fn pieces_of_lane(axis: &Axis, values: &[((i64, i64), f64)]) -> Vec<(f64, f64, u8)> {
     let mut pieces: Vec<(f64, f64, u8)> = Vec::new();
     for ((from, to), share) in values.iter().filter(|(_, share)| *share >= 0.02) {

@@ -16,7 +16,7 @@ use crate::watch::files::{status_path, timeline_path};
 use crate::watch::history::History;
 use crate::watch::timeline::{Note, RunSpan};
 
-/// The number of successive failed writes after which the user is warned. A single failure is normal on Windows: a
+/// The number of successive failed writes after which the user is warned. On Windows, a single failure is normal: a
 /// write fails while another program reads the file.
 const FAILURES: u32 = 3;
 /// The longest time between two writes of the timeline.

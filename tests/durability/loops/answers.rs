@@ -135,7 +135,8 @@ impl Large {
         Self { at_once, workspace, run }
     }
 
-    /// Runs with a limit on the address space, in KiB. Address space is larger than the memory in use.
+    /// Runs with a limit on the address space, in KiB. The address space of a program is larger than the memory that
+    /// the program uses.
     pub fn within(self, address_kib: u64) {
         let mut limited = Command::new("sh");
         limited.args(["-c", &format!("ulimit -v {address_kib}; exec \"$0\" \"$@\"")]);

@@ -1,5 +1,5 @@
-//! Makes the disk fail or the process die at each change that a run makes to the disk. After each disturbance, the next
-//! run resumes.
+//! Makes the disk fail or the process die at each change that a run makes to the disk. After each failure of the disk
+//! or death of the process, the next run resumes.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -79,8 +79,8 @@ pub fn deaths(rows: u64, step: usize, cut: usize) -> Disturbed {
             let charged = dead.billed.len() as u64;
             all.points += 1;
             all.twice += twice(dead, next);
-            // A line can be in the file although its sync was not reported, so `unwritten` can come out too high, but
-            // never too low.
+            // A line can be in the file although its sync was not reported. So `unwritten` can be too high, but never
+            // too low.
             all.unwritten += charged.saturating_sub(written);
             all.reported += next.dead_in_flight;
             assert!(assert_ends(disk, load(rows), what) == expected, "{what}: wrong labels or messages");
@@ -115,7 +115,7 @@ pub fn deaths_in_a_row(sequences: u64, rows: u64, seed: u64) -> Disturbed {
     all
 }
 
-/// Makes every `step`-th change fail once, with an error of this kind.
+/// Makes every `step`-th change of the disk fail once, with an error of the kind `kind`.
 pub fn faults(rows: u64, step: usize, kind: ErrorKind) -> Disturbed {
     let expected = undisturbed(rows);
     let mut all = Disturbed::default();

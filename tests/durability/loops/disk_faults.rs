@@ -28,7 +28,7 @@ pub struct FaultCounts {
     /// The number of combinations of a system call and an error. For each combination, call 1 fails in the first run,
     /// call 2 in the next run, and so on up to the last call.
     pub kinds: u64,
-    /// The number of combinations for which some call numbers were skipped.
+    /// The number of combinations of a system call and an error for which the loop skipped some call numbers.
     pub thinned: u64,
 }
 
@@ -52,7 +52,8 @@ pub fn at_every_call(every: usize) -> FaultCounts {
 }
 
 /// Makes the `nth` call of a run fail. If the run makes fewer calls, the call fails in one of the `resume` commands
-/// after the run. At the end, commands without faults finish the rows. Returns `false` if no command makes `nth` calls.
+/// after the run. At the end, commands without faults finish the rows. Returns `false` if every command makes fewer
+/// than `nth` calls.
 fn fails_at(point: Point, error: &str, nth: u64) -> bool {
     let (api, workspace) = (Api::start(FAULTS), Workspace::with_rows(FAULTED_ROWS));
     let what = format!("{error} at {point:?} {nth}");

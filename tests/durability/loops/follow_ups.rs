@@ -286,7 +286,7 @@ pub fn undisturbed(rows: u64) {
 /// How a run ends early.
 #[derive(Clone, Copy, Debug)]
 pub enum End {
-    /// The process dies. If the change is a write, only the given number of its bytes reach the disk.
+    /// The process dies. If the change is a write, only this many of its bytes reach the disk.
     Death(usize),
     /// The power fails, and some of the changes that were not synced are lost.
     PowerLoss,
@@ -294,8 +294,8 @@ pub enum End {
     Fault(ErrorKind),
 }
 
-/// For every `step`-th change, starts a separate run and ends it at that change. After that, a second run starts in the
-/// way that `next` says, and a third run finishes all rows.
+/// For every `step`-th change of the disk, starts a separate run that ends at this change. After that, a second run
+/// starts in the way that `next` says, and a third run finishes all rows.
 pub fn ends(rows: u64, step: usize, end: End, next: Start) -> Disturbed {
     let mut all = Disturbed::default();
     for at in (0..).step_by(step) {

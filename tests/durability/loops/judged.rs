@@ -105,7 +105,7 @@ pub struct Judgement {
     pub ledger: MemLedger,
     /// The duration of the run, in virtual time.
     pub elapsed: Duration,
-    /// The longest time without any event: no send, answer, failure or retry.
+    /// The longest time without an event. A send, an answer, a failure and a retry are events.
     pub longest_silence: Duration,
     /// The requests and refusals that the judge saw.
     pub seen: Seen,

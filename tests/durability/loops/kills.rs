@@ -27,7 +27,7 @@ pub struct Deaths {
     /// The number of slots that were filled when the program was killed. A filled slot records a row that was sent and
     /// has no synced line.
     pub marked: u64,
-    /// The highest number of answers that were produced but not written when a single run was killed.
+    /// For a single killed run: the highest number of answers that were produced but not written.
     pub most_unwritten: u64,
 }
 
@@ -108,7 +108,7 @@ impl KilledInput {
     }
 }
 
-/// Kills a command after a time. Returns whether the command was running until the kill.
+/// Kills a command after a time. Returns whether the command was still running when it was killed.
 pub fn kill_after(mut command: Command, moment: Duration) -> bool {
     let mut child = command.spawn().expect("the program can be started");
     // This sleep chooses the moment of the kill. The sleep does not wait for an event.

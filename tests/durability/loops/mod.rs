@@ -1,9 +1,9 @@
 //! Loops (tests that repeat a case many times) for the promises about durability and faults. Each loop has a small and
 //! a full size.
 //!
-//! A loop asserts what must be true, and returns the results as lines for a page. `tests/durability/main.rs` runs a
-//! part of each loop with the other tests. `benches/durability.rs` runs all loops and writes their lines to
-//! `benches/DURABILITY.md`.
+//! A loop asserts what must be true. It returns its results as lines of text, which are written to a page.
+//! `tests/durability/main.rs` runs a part of each loop with the other tests. `benches/durability.rs` runs all loops and
+//! writes their lines to `benches/DURABILITY.md`.
 
 #![allow(dead_code, reason = "the tests and the benches use only some of these items each")]
 

@@ -33,7 +33,7 @@ const COMMANDS: [(&str, &[&str]); 6] = [
 /// The system calls that the program uses to make an output.
 const CALLS: [&str; 5] = ["openat", "ftruncate", "pwrite64", "fdatasync,fsync", "rename,renameat,renameat2"];
 
-/// The counts of a loop of kills.
+/// The numbers that a loop of kills counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Kills {
     /// The number of kills that hit a living process.

@@ -1,5 +1,5 @@
-//! Tests power failures. After a power failure, everything that was synced is on the disk. The program recovers from
-//! every possible state of the other data.
+//! Tests power failures. After a power failure, everything that was synced is on the disk. Data that was not synced can
+//! have many states, and the program recovers from each of them.
 //!
 //! The journal runs with its threads, as in the program, so several groups of lines are being written when the power is
 //! lost. After a power failure, each write that was not synced can be complete, missing, cut at a multiple of 512
@@ -22,8 +22,8 @@ const ROWS: u64 = 48;
 
 /// Makes the power fail at random changes of the disk during runs. Returns how many states of the disk were checked.
 ///
-/// The journal opens each state, which must contain every row that was reported. One of every `finished` states is also
-/// used for more runs, until every row is answered.
+/// The journal opens each state, which must contain every row that was reported. For one in `finished` states, further
+/// runs then continue until every row is answered.
 pub fn losses(states: u64, finished: u64, seed: u64) -> u64 {
     const STATES_OF_A_DEATH: u64 = 20;
     let mut random = fastrand::Rng::with_seed(seed);

@@ -161,7 +161,7 @@ impl Workspace {
         [self.run(api), self.command(api, &of_class), self.resume(api)]
     }
 
-    /// Returns the command with these arguments and `-q`, which sends to `api`.
+    /// Returns a command that has these arguments and `-q`, and sends its requests to `api`.
     pub fn command(&self, api: &Api, args: &[&str]) -> Command {
         let mut command = self.command_with_messages(api, args);
         command.arg("-q");

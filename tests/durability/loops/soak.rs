@@ -112,14 +112,14 @@ pub fn soak(seed: u64, hours: u64) -> SoakCounts {
         run.books.refused.iter().filter(|(reason, _)| **reason != "ordered").map(|(_, count)| count).sum();
     assert!(refused * 100 <= run.seen.sent, "{what}: {refused} of {} refused by the limits", run.seen.sent);
     assert_eq!(run.seen.early, 0, "{what}");
-    // (5): there are never too many requests in flight; (6): the number of attempts is bounded; (7): the counts are
-    // equal to the numbers of lines.
+    // (5): at most `MOST` requests are in flight; (6): the number of attempts is bounded; (7): the statistics show as
+    // many rows as there are lines.
     assert!(run.books.highest_in_flight <= MOST as u64, "{what}: {} in flight", run.books.highest_in_flight);
     assert!(run.ledger.attempts as u64 <= rows * 2, "{what}: {} attempts", run.ledger.attempts);
     assert_eq!(run.stats.succeeded_total(), run.ledger.answered.len() as u64, "{what}");
     assert_eq!(run.stats.failed_total(), run.ledger.failed.len() as u64, "{what}");
-    // (8): the longest time without events is bounded by the sum of three times. These are the longest wait, the
-    // slowest test request, and the longest silence of a server.
+    // (8): the longest time without events is at most the sum of three times. These are the longest wait, the slowest
+    // test request, and the longest silence of a server.
     assert!(run.longest_silence <= Duration::from_secs(180), "{what}: silent for {:?}", run.longest_silence);
     // (9): if a request was charged but has no line, the run reports it.
     let charged_besides = run.books.billed_calls - run.ledger.answered.len() as u64;

@@ -1,5 +1,5 @@
-//! Plays whole runs on virtual time. The real loop, scheduler and journal run against the simulated API. At any change,
-//! the disk can fail or the process can die.
+//! Plays whole runs on virtual time. The real loop, scheduler and journal run against the simulated API. At any change
+//! to the disk, a test can make the disk fail or the process die.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -56,8 +56,8 @@ fn lines_of(what: &str, path: &Path) -> Vec<Value> {
 
 // Inputs.
 
-/// Tests inputs that are not files of rows. Each case has arguments, a standard input, and a part of the expected
-/// message.
+/// Tests the program with inputs that are not files of rows. Each case has arguments, a standard input, and a part of
+/// the expected message.
 fn inputs(size: Size) -> Vec<Seen> {
     let folder = Folder::new();
     let mut random = fastrand::Rng::with_seed(7);

@@ -1,9 +1,9 @@
 //! Tests two runs whose outputs are related. No row is lost, because the program rejects a run that would disturb the
 //! other run.
 //!
-//! The tests try every way in which the names and files of two outputs can be related. If a run was not rejected, all
-//! its files together must have exactly one line for each of its rows at the end. In most tests, the second run begins
-//! at a random moment.
+//! The tests try every way in which the names and files of two outputs can be related. At the end, each row of a run
+//! that was not rejected must have exactly one line in the files of the run. In most tests, the second run begins at a
+//! random moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -101,7 +101,8 @@ fn interleavings(size: Size) -> Seen {
     )
 }
 
-/// Runs one pair of runs. Returns how many of the two runs were rejected.
+/// Starts two runs, and checks their results after both runs have ended. Returns how many of the two runs were
+/// rejected.
 fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
     let folder = Folder::new();
     let api = api(random);
@@ -134,8 +135,8 @@ fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
         }
     }
     let count = said.iter().filter(|said| said.code == Some(2)).count();
-    // If outputs are crossed or are hard links to one file, the program is allowed to reject both runs. In all other
-    // cases, the program is allowed to reject at most one run.
+    // If the outputs of the two runs are crossed or are hard links to one file, the program is allowed to reject both
+    // runs. In all other cases, the program is allowed to reject at most one run.
     assert!(count < 2 || relation == Relation::Crossed || relation == Relation::HardLinks, "{what}\nboth refused");
     let found = found(&folder, &said);
     for letter in allowed {
@@ -344,8 +345,8 @@ fn replacements(size: Size) -> Seen {
 }
 
 /// Opens the log as soon as nobody has locked it. Locks of this process can last a little longer, if another test
-/// starts a program at the same time. Until that program runs, its process has copies of all open files and their
-/// locks, for some milliseconds.
+/// starts a program at the same time. Before that program runs, its new process has copies of all open files and their
+/// locks for some milliseconds.
 fn opened_soon<T>(open: impl Fn() -> Result<T, JournalError>) -> T {
     for _ in 0..500 {
         match open() {

@@ -145,7 +145,7 @@ fn as_v4(address: Ipv4Addr, rng: &mut fastrand::Rng) -> String {
     }
 }
 
-/// Returns an IPv6 address that contains an IPv4 address, or an IPv6 address of a special kind.
+/// Returns either an IPv6 address that contains `address`, or an IPv6 address of a special kind.
 fn embedded(address: Ipv4Addr, rng: &mut fastrand::Rng) -> (String, Kind) {
     let bits = u128::from(address.to_bits());
     let random = u128::from(rng.u64(..));
@@ -297,7 +297,7 @@ enum Way {
     Error(&'static str),
 }
 
-/// A case: a server, environment variables (`P` is the proxy's address, `A` its authority), more arguments, and the
+/// A case has a server, environment variables (`P` is the proxy's address, `A` its authority), more arguments, and the
 /// expected effect.
 type Case = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str], Way);
 

@@ -1,5 +1,5 @@
-//! Checks where the crates of the program come from, and which crates run code during the build. Also checks the
-//! contents of the package.
+//! Checks where the crates of the program come from, and which crates run code during the build. The tests also check
+//! the contents of the package.
 //!
 //! `.ci/supply` checks more, with additional tools. The checks here need only cargo and no network.
 

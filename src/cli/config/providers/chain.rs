@@ -106,8 +106,8 @@ fn chain(flags: Flags<'_>, known: Known<'_>, world: &World) -> Result<(ProviderC
     Ok((ProviderConfig { key_variables: known.key_variables(), ..first }, FallbackConfig { chain, on }, warnings))
 }
 
-/// Returns, as text for a message, where the name of a provider comes from. `is_named` says whether settings contain
-/// the name.
+/// Returns a text for a message. The text says where the name of a provider comes from. `is_named` says whether
+/// settings contain the name.
 fn from(flags: Flags<'_>, is_named: &dyn Fn(&ProviderArgs) -> bool, flag: &str) -> String {
     match is_named(&flags.named.providers) || is_named(&flags.files.providers) {
         true => flag.to_owned(),

@@ -41,7 +41,7 @@ impl Places {
         self.known.iter().find(|(own, _)| *own == name).map(|(_, value)| &**value)
     }
 
-    /// Replaces the names of places in `text` by their values. Returns `None` if a place is not set.
+    /// Replaces the name of each place in `text` with the value of this place. Returns `None` if a place is not set.
     pub(super) fn fill(&self, text: &str) -> Option<String> {
         let filled =
             self.known.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&placeholder(name), value));

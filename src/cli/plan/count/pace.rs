@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The highest number of requests in flight, as long as the server has rejected no request.
+/// As long as the server has rejected no request, at most this many requests are in flight.
 const AT_ONCE: usize = 8;
 /// The wait after a rejected or failed request, if the server does not say how long to wait.
 const BACKOFF: Duration = Duration::from_secs(1);
@@ -44,7 +44,7 @@ impl Pace {
         self.next
     }
 
-    /// Returns when the program stops waiting for another count.
+    /// Returns the time at which the program gives up if no further count has arrived.
     pub(super) fn end(&self) -> Instant {
         self.progress + PATIENCE
     }

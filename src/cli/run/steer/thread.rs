@@ -142,8 +142,8 @@ impl SteeringRun {
     }
 
     fn send(&self, interrupt: Interrupt) {
-        // Sending fails only if the loop has ended. In that case, `close` answers the requests that the loop has not
-        // handled.
+        // Sending fails only if the loop has ended. After the end of the loop, `close` answers the requests that the
+        // loop did not handle.
         let _ = self.interrupts.blocking_send(interrupt);
     }
 

@@ -17,7 +17,7 @@ use crate::runner::{Applied, Order, Steer};
 use crate::scheduler::Steering;
 use crate::watch::schedule::Schedule;
 
-/// A function that reads the settings of flags, environment and files.
+/// A function that reads the settings from the flags, the environment and the files.
 type Reread = Box<dyn Fn() -> Result<Config> + Send>;
 
 /// An order for the loop, or the reason why a change was rejected.
@@ -25,7 +25,7 @@ pub(super) type Turn = Result<Steer, String>;
 
 /// The current settings of a run.
 pub(super) struct Wheel {
-    /// The settings of flags, environment and files, from the last reading.
+    /// The settings from the flags, the environment and the files, as the program last read them.
     base: Config,
     /// The settings that the run uses now.
     current: Config,
@@ -34,7 +34,7 @@ pub(super) struct Wheel {
     /// The number of open files that a request in flight needs.
     files: usize,
     /// A model that occurs in the rows and has no price. The inner `None` means that all models have a price. The outer
-    /// `None` is for a pipe, because its rows are not known.
+    /// `None` means that the input is a pipe, whose rows are not known.
     unpriced: Option<Option<Arc<str>>>,
     /// The windows of `--schedule` (periods with other settings), and whether each window was open when the thread last
     /// looked at the clock.
@@ -77,8 +77,8 @@ impl Wheel {
         })
     }
 
-    /// Compares the windows of the schedule with the time `at`. Returns orders for windows that have opened or closed
-    /// since the last call.
+    /// Compares the windows of the schedule with the time `at`. Returns what the run must change because windows have
+    /// opened or closed since the last call.
     pub(super) fn follow_clock(&mut self, at: DateTime) -> Vec<Turn> {
         let states: Vec<bool> = self.windows.iter().map(|(window, _)| window.is_open(at)).collect();
         let is_moved = |(place, is_open): (usize, &bool)| (self.windows[place].1 != *is_open).then_some(place);
@@ -102,9 +102,9 @@ impl Wheel {
         turns
     }
 
-    /// Returns the value that the schedule now gives a setting. If several open windows contain the setting, the last
-    /// window on the command line counts. If no open window contains the setting, the field `to` of the result is
-    /// `None`. The value from flags and files is then used.
+    /// Returns the value that this setting has now in the schedule. If several open windows contain the setting, the
+    /// last window on the command line counts. If no open window contains the setting, the field `to` of the result is
+    /// `None`. In this case, the value from flags and files is used.
     fn of_schedule(&self, name: &'static str) -> Change {
         let open = self.windows.iter().rev().filter(|(_, is_open)| *is_open);
         let found = open.flat_map(|(window, _)| &window.settings).find(|change| change.name == name);

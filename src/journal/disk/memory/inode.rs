@@ -51,7 +51,7 @@ impl Inode {
         }
     }
 
-    /// Changes the content to one that is possible after a power failure. `random` chooses the new content.
+    /// Changes the content as a power failure could change it. `random` chooses the new content.
     pub(super) fn lose_power(&mut self, random: &mut fastrand::Rng) {
         let mut changes = std::mem::take(&mut self.unsynced);
         random.shuffle(&mut changes);

@@ -39,7 +39,7 @@ impl MemDisk {
         self.state().changes
     }
 
-    /// Makes only the change with the number `at` fail. Change numbers start at 0 when the disk is created.
+    /// Makes one change fail: the change with the number `at`. Change numbers start at 0 when the disk is created.
     pub fn fail_at(&self, at: u64, kind: io::ErrorKind) {
         self.state().fault = Some(Fault::Once { at, kind });
     }

@@ -11,11 +11,11 @@ use crate::journal::disk::folder_of;
 /// All files of a disk, and the planned fault.
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
-    /// Every file that was ever created. Names refer to these files.
+    /// Every file that was ever created. Each name in `names` refers to one of these files.
     pub(super) files: Vec<Inode>,
     pub(super) names: BTreeMap<PathBuf, usize>,
     durable_names: BTreeMap<PathBuf, usize>,
-    /// Changes to names since the last sync of their folder, oldest first.
+    /// The changes to names that were made after the last sync of their folder. The oldest change comes first.
     name_changes: Vec<(PathBuf, Option<usize>)>,
     /// The number of attempted changes.
     pub(super) changes: u64,

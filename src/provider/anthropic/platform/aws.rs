@@ -1,8 +1,8 @@
 //! Errors of AWS: Claude Platform on AWS, and both Messages endpoints of Amazon Bedrock.
 //!
 //! An AWS error has a body `{"message":"…"}`. The name of the error is in the header `x-amzn-errortype` or in the
-//! member `__type`. The Messages endpoints also send errors in the form of the Claude API, and such errors mean the
-//! same as at the Claude API.
+//! member `__type`. The Messages endpoints also send errors in the form of the Claude API. These errors mean the same
+//! as errors of the Claude API.
 //!
 //! If the path of a request is unknown, AWS answers with status 200 and a body that names `UnknownOperationException`.
 //!

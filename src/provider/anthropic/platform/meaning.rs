@@ -7,7 +7,7 @@ use crate::domain::{ErrorClass, Failure};
 /// The meaning of an error of a platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// A limit is used up for this length of time; `None` if the platform does not say how long.
+    /// A limit is used up. The value says for how long; `None` if the platform does not say it.
     Limit(Option<Duration>),
     /// The platform has no capacity for anybody at the moment.
     Overload,

@@ -17,8 +17,8 @@ use crate::domain::{Failure, HaltReason, LimitKind, ProviderKind, Verdict};
 use crate::provider::ReplyHead;
 
 /// Returns the verdict on an error. If the error has no special meaning on this platform, `usual` makes the verdict.
-/// `status` is the status of the response, or the status that the body names. `retry_after` is the wait that the server
-/// asks for.
+/// `status` is the HTTP status of the response, or the status that is written in its body. `retry_after` is the wait
+/// that the server asks for.
 pub(super) fn verdict(
     kind: ProviderKind,
     status: u16,

@@ -27,7 +27,7 @@ pub(super) struct Batch {
     pub rows: Rows,
     /// The order in which the requests are processed and their results are written.
     pub order: Box<[u32]>,
-    /// The number of requests at the beginning of `order` that were processed or left out.
+    /// How many requests were processed or left out. These are the first requests in `order`.
     pub done: usize,
     /// The number of requests that were left out and not processed; these requests will expire.
     pub left_out: usize,
@@ -37,7 +37,7 @@ pub(super) struct Batch {
     pub created: Instant,
     /// The time when the batch expires.
     pub expires: Instant,
-    /// The time when the batch was canceled, and the time when a canceled batch ends.
+    /// For a canceled batch: the time when it was canceled, and the time when it ends.
     pub canceled: Option<(Instant, Instant)>,
     /// The time when the batch ended, and the number of requests with each outcome.
     pub ended: Option<(Instant, Counts)>,
@@ -157,7 +157,7 @@ pub(super) enum Line {
     Once,
     /// The line is missing.
     Missing,
-    /// The line is written twice, because of the fault rule with this index.
+    /// The line is written twice. The value is the index of the fault rule that causes this.
     Again(u16),
 }
 

@@ -57,7 +57,7 @@ impl Model {
         }
     }
 
-    /// Ends a batch. `rest` is the outcome of the requests that were not processed: canceled or expired.
+    /// Ends a batch. `rest` is the outcome (canceled or expired) of the requests that were not processed.
     fn end_batch(&mut self, batch: &mut Batch, rest: End, now: Instant) {
         let mut counts = Counts::default();
         for row in &mut batch.rows.rows {

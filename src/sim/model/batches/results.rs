@@ -14,7 +14,7 @@ use super::work::serial;
 
 /// The approximate length of a part of the results, in bytes.
 pub(crate) const PART_BYTES: usize = 64 << 10;
-/// The usual length of a result line, in bytes. The buffer for a part has room for one such line beyond `PART_BYTES`.
+/// The usual length of a result line, in bytes. Beyond `PART_BYTES`, the buffer for a part has room for one such line.
 const LINE_BYTES: usize = 2_000;
 
 impl Model {
@@ -45,7 +45,7 @@ impl Model {
         (part.place < batch.len()).then_some(part)
     }
 
-    /// Writes the result line of a request. If a fault applies, no line or two lines are written.
+    /// Writes the result line of a request. If a fault applies, the request gets no line, or it gets two lines.
     fn write_lines(&self, lines: &mut Vec<u8>, batch: &Batch, row: usize) {
         let custom_id = batch.rows.custom_id(row);
         match batch.rows.rows[row].line {

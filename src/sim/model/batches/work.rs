@@ -64,7 +64,7 @@ impl Model {
                 match fields.and_then(|fields| self.succeed(fields, batch.version, content, organization, asked)) {
                     Ok(success) => End::Succeeded(Box::new(success)),
                     // Every error of an invalid request has the type `invalid_request_error`. It is not confirmed that
-                    // an unknown model gets this type, too.
+                    // the API also uses this type if the model is unknown.
                     Err(error) => {
                         let kind = errors::kind_of(400).to_owned();
                         End::Errored(Box::new(ApiError { kind, ..error }))

@@ -33,7 +33,7 @@ pub(super) fn model_of_profile(name: &str) -> Result<Cow<'_, str>, ApiError> {
     }
 }
 
-/// Rejects the members that came with the Claude 5 models and that Bedrock does not accept.
+/// Rejects members that Bedrock does not accept. These members came with the Claude 5 models.
 pub(super) fn refuse_members(body: &[u8]) -> Result<(), ApiError> {
     // Another check rejects a body that is not JSON.
     let Ok(json) = serde_json::from_slice::<Value>(body) else { return Ok(()) };

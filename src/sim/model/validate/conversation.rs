@@ -1,7 +1,7 @@
 //! Checks the messages of a request: whether the API knows their blocks, whether tool calls have results, and whether
 //! the last message can be from the assistant.
 //!
-//! Source: API reference, "Messages", API documentation, "Prefill Claude's response" and "Extended thinking" (2026-08
+//! Sources: API reference, "Messages"; API documentation, "Prefill Claude's response" and "Extended thinking" (2026-08
 //! to 2026-10). The error messages were seen in maximhq/bifrost#5097, AstrBotDevs/AstrBot#4444,
 //! deepset-ai/haystack-core-integrations#2146 and tailcallhq/forgecode#1872.
 

@@ -67,7 +67,7 @@ pub(super) enum Endpoint {
 /// The member `diagnostics` of a body, which asks why a prompt was not read from the cache.
 #[derive(Debug, Deserialize)]
 pub(super) struct Diagnostics<'a> {
-    /// The id of the earlier message that the prompt is compared with.
+    /// The prompt is compared with an earlier message; this is the id of that message.
     #[serde(borrow, default)]
     pub previous_message_id: Option<Cow<'a, str>>,
 }
@@ -89,7 +89,8 @@ pub(super) struct Prompt<'a> {
     pub thinking_budget: u64,
     /// The number of tokens of the prompt.
     pub tokens: u64,
-    /// The parts of the prompt; empty unless the request has a cache breakpoint or asks for diagnostics.
+    /// The parts of the prompt. If the request has no cache breakpoint and does not ask for diagnostics, the list is
+    /// empty.
     pub parts: Vec<Part>,
     /// The settings that the cache entries of the prompt depend on.
     pub settings: Settings,

@@ -65,7 +65,7 @@ struct Walk<'a> {
     root: &'a Value,
     /// The references that the check has followed to the current schema.
     open: Vec<String>,
-    /// The references to schemas that have been checked.
+    /// The references whose schemas have been checked.
     done: HashSet<String>,
     depth: u32,
     optional: usize,

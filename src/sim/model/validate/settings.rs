@@ -1,4 +1,4 @@
-//! The settings of a request that cache entries depend on. When a setting has changed, the cache entries of some levels
+//! Cache entries depend on these settings of a request. When a setting has changed, the cache entries of some levels
 //! (tools, system, messages) are not found.
 //!
 //! | change | entries that are not found |

@@ -1,8 +1,8 @@
 //! Makes a condition strict: missing names, and values that can't be compared, are errors.
 //!
-//! The engine evaluates `json.name is not none` to true if there is no `name`, and `"10" > 9` to true because texts are
-//! greater than numbers. Such results would let a condition accept wrong answers, so this module changes the syntax
-//! tree of a condition before it becomes code:
+//! For the engine, `json.name is not none` is true if there is no `name`. `"10" > 9` is also true, because texts are
+//! greater than numbers. Such results would let a condition accept wrong answers. So this module changes a condition's
+//! syntax tree before the tree becomes code:
 //! - Each name that is read goes through a filter that rejects undefined values. The exceptions are `is defined`, `is
 //!   undefined` and `default`: in a path before one of these, any part can be missing.
 //! - Each comparison becomes a call of [`compared`].
@@ -182,8 +182,8 @@ impl<'a> Checked<'a> {
         }
     }
 
-    /// Makes the outer value of a path strict: the value from which a member or an element is read. If this value is
-    /// missing and `missing` allows it, an empty object takes its place.
+    /// Makes the outer value of a path strict. The outer value is the value from which a member or an element is read.
+    /// If this value is missing and `missing` allows it, an empty object takes its place.
     fn outer(&mut self, expr: &Expr<'a>, missing: Missing) -> Expr<'a> {
         match missing {
             Missing::IsAnError => self.used(expr),

@@ -136,8 +136,8 @@ fn foreign_host(rng: &mut fastrand::Rng) -> Vec<u8> {
     bytes
 }
 
-/// Sends requests with `:authority` over HTTP/2. One half of the requests has a local host, the other half a foreign
-/// host. Returns the number of requests in each half.
+/// Sends requests with `:authority` over HTTP/2. Half of the requests have a local host, and half have a foreign host.
+/// Returns the number of requests in each half.
 fn over_http2(simulator: &Simulator, rng: &mut fastrand::Rng, count: u64) -> u64 {
     for number in 0..count {
         let (local, foreign) = (local_host(rng), foreign_host(rng));
@@ -175,8 +175,8 @@ fn http2(address: SocketAddr, authority: &[u8]) -> Vec<u8> {
     rest(&mut stream)
 }
 
-/// Sends requests with an `origin` header. Returns how many origins were local, and how many requests came from other
-/// origins.
+/// Sends requests with an `origin` header. Returns the number of local origins, and the number of requests that were
+/// refused.
 fn origins(simulator: &Simulator, rng: &mut fastrand::Rng, count: u64) -> (u64, u64) {
     let address = simulator.address;
     let reset =

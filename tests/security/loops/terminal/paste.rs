@@ -40,8 +40,8 @@ struct Counts {
 }
 
 pub fn page(size: Size) -> Vec<Seen> {
-    // The programs are made before the first thread starts. Otherwise, a child process of another thread could have the
-    // file of a program open. A program whose file is open can't be started.
+    // The test makes the programs before it starts the first thread. Otherwise, a child process of another thread could
+    // have the file of a program open. A program whose file is open can't be started.
     let api = Api::with_faults(r#"{"rules": [{"status": 500, "contains": "always fails"}]}"#);
     let programs = programs();
     let seeds: Vec<(u64, u64)> = (0..size.pick(16, 1_000)).map(|number| (number, fastrand::u64(..))).collect();

@@ -19,7 +19,7 @@ const LONGEST: Duration = Duration::from_secs(120);
 /// The number of columns of an ordinary terminal.
 pub const USUAL: u16 = 80;
 /// The number of columns of a terminal that is so wide that the program never breaks a line. If a line on such a
-/// terminal begins with a mark, the line comes from a string of a test.
+/// terminal begins with the mark of a test string, this string has forged the line.
 pub const WIDE: u16 = 60_000;
 
 /// A pseudo-terminal with both of its sides.

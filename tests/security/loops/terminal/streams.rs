@@ -64,8 +64,8 @@ enum Output {
 
 use Output::{None as Nothing, Results, Text};
 
-/// The commands. The tested commands: for each, the arguments, the exit code if both streams work, and the use of
-/// standard output.
+/// The commands. For each tested command: its arguments, its exit code if both streams work, and its use of standard
+/// output.
 const COMMANDS: &[(&[&str], i32, Output)] = &[
     (&["--help"], 0, Text),
     (&["--version"], 0, Text),

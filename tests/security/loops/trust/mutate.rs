@@ -72,7 +72,7 @@ impl Mutator {
         format!("{file}: {how}")
     }
 
-    /// Changes the JSON in a file, line by line. A manifest counts as one line.
+    /// Changes the JSON in a file, line by line. A manifest is treated as one line.
     fn restructured(&mut self, file: &str, text: &str) -> Vec<u8> {
         self.raw.clear();
         let parsed = |text: &str| serde_json::from_str::<Value>(text).ok();
