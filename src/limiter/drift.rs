@@ -2,7 +2,7 @@
 //!
 //! Our own count says how many tokens should remain, and a response header says how many really remain. In the long
 //! run, the difference is the amount that other clients took. All differences are added up, and an old difference
-//! counts less than a new one. A difference that comes from noise or a single correction is cancelled by a later
+//! counts less than a new one. A difference that comes from noise or a single correction is canceled by a later
 //! difference with the opposite sign. If other clients use a steady share of the limit, this share is found within two
 //! time constants.
 //!

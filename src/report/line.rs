@@ -471,14 +471,14 @@ pub(super) mod tests {
         insta::assert_snapshot!([120, 79, 39].map(|columns| lines(&stats, columns, false).join("\n")).join("\n\n"), @"
         rows      ░░░░░░░░░░░░░░░░░░░░░░░░ <1% · 1 of 250,001 done · 7.5 rows/min
         time      8 s
-        batches   25 batches (250k) · 12 min ago · collecting 2 · lost reply · cancelling · expires in 23 h 48 min
+        batches   25 batches (250k) · 12 min ago · collecting 2 · lost reply · canceling · expires in 23 h 48 min
         limits    1,000 requests, 450,000 input tokens, 90,000 output tokens per minute
         now       limited by requests per minute · 2 of 16 in flight
         cost      $0.0100 spent
 
         rows      ░░░░░░░░░░░░░░░░░░░░░░░░ <1% · 1 of 250,001 done · 7.5 rows/min
         time      8 s
-        batches   25 batches (250k) · collecting 2 · lost reply · cancelling
+        batches   25 batches (250k) · collecting 2 · lost reply · canceling
         limits    1,000 requests, 450,000 input tokens, 90,000 output tokens per minute
         now       limited by requests per minute · 2 of 16 in flight
         cost      $0.0100 spent

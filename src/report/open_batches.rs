@@ -35,7 +35,7 @@ pub(super) fn words(batches: &BatchesStatus) -> String {
         parts.push("the reply to a submission was lost, so its batch is looked for".to_owned());
     }
     if batches.is_canceling {
-        parts.push(if batches.open == 1 { "it is being cancelled" } else { "some are being cancelled" }.to_owned());
+        parts.push(if batches.open == 1 { "it is being canceled" } else { "some are being canceled" }.to_owned());
     }
     if parts.is_empty() {
         // The API reports errors in the requests of a batch only when the batch ends, so the run first sends one
@@ -86,7 +86,7 @@ pub(super) fn pieces(batches: &BatchesStatus) -> Vec<Piece> {
         add(8, "looking for a lost reply".to_owned(), "lost reply".to_owned());
     }
     if batches.is_canceling {
-        add(8, "being cancelled".to_owned(), "cancelling".to_owned());
+        add(8, "being canceled".to_owned(), "canceling".to_owned());
     }
     if let Some(span) = batches.expires_in.filter(|_| batches.open > 0) {
         let span = rough_duration(span);
@@ -129,8 +129,8 @@ pub(super) mod tests {
         1 batch (1 row), submitted 12 min ago; most end within an hour, it expires in 23 h 48 min
         25 batches (250,000 rows), the oldest submitted 2 h 01 min ago; the first expires in 23 h 48 min
         1 batch (1 row), submitted 12 min ago; most end within an hour; the reply to a submission was lost, so its batch is looked for
-        1 batch (1 row), submitted 12 min ago; most end within an hour, it expires in 23 h 48 min; it is being cancelled
-        25 batches (250,000 rows), the oldest submitted 2 h 01 min ago; the first expires in 23 h 48 min; some are being cancelled
+        1 batch (1 row), submitted 12 min ago; most end within an hour, it expires in 23 h 48 min; it is being canceled
+        25 batches (250,000 rows), the oldest submitted 2 h 01 min ago; the first expires in 23 h 48 min; some are being canceled
         25 batches (250,000 rows), the oldest submitted 12 min ago; most end within an hour, the first expires in 23 h 48 min; the results of 2 batches that have ended
         the results of 1 batch that has ended
         a first answer, before the other rows go into batches

@@ -73,7 +73,7 @@ pub(super) struct Chunk {
     pub(super) seen: Vec<u64>,
     /// The part of the online limits that the rows of the chunk would use.
     pub(super) demand: Demand,
-    pub(super) cancelled_at: Option<Instant>,
+    pub(super) canceled_at: Option<Instant>,
     /// The rows of the chunk that must be sent again, with the reason for each row.
     pub(super) reopen: Vec<(u32, Why)>,
 }
@@ -131,7 +131,7 @@ impl Chunk {
             incomplete_since: None,
             merge: None,
             demand: Demand::default(),
-            cancelled_at: None,
+            canceled_at: None,
             is_wide: false,
             is_proven: false,
             has_foreign_lines: false,

@@ -120,7 +120,7 @@ impl Lane {
     /// Notes which share of the rows in a canceled batch was finished.
     pub(super) fn note_progress(&mut self, number: u32) {
         let Some(chunk) = self.chunks.get(&number) else { return };
-        let Some(at) = chunk.cancelled_at else { return };
+        let Some(at) = chunk.canceled_at else { return };
         let canceled = chunk.reopen.iter().filter(|(_, why)| *why == Why::Canceled).count() as f64;
         let share = 1.0 - canceled / f64::from(chunk.files.count.max(1));
         self.deadline.on_progress(share, at.since(chunk.opened));
@@ -134,7 +134,7 @@ impl Lane {
             let leaves = chunk.is_canceling || chunk.is_cancel_due;
             let is_open = matches!(chunk.state, State::Posting | State::Unclear(_) | State::Open | State::Doubtful);
             if is_open && leaves == leaving {
-                let age = chunk.cancelled_at.unwrap_or(now).since(chunk.opened);
+                let age = chunk.canceled_at.unwrap_or(now).since(chunk.opened);
                 sum.add_share(&chunk.demand, self.deadline.left_of(age));
             }
         }

@@ -75,14 +75,14 @@ impl Lane {
         chunk.counts = Some(batch.counts);
         // The log alone does not prove that the batch is being canceled: the earlier run may have died before it sent
         // the cancellation.
-        chunk.is_canceling = batch.status == BatchStatus::Canceling || chunk.cancelled_at.is_some();
+        chunk.is_canceling = batch.status == BatchStatus::Canceling || chunk.canceled_at.is_some();
         if batch.archived_at.is_some() {
             return self.lose(number, "its results were removed (archived_at is set)", scheduler);
         }
         if batch.status == BatchStatus::Ended {
             chunk.results_url.clone_from(&batch.results_url);
             (chunk.state, chunk.not_before, chunk.ended) = (State::Ended, now, now);
-            if let Some(at) = chunk.cancelled_at {
+            if let Some(at) = chunk.canceled_at {
                 self.deadline.on_cancel(now.since(at));
             }
             self.on_room_in_queue(now);
@@ -189,7 +189,7 @@ impl Lane {
         let Some(id) = self.id_of(number) else { return Ok(None) };
         self.record(Record::Canceling { chunk: number })?;
         if let Some(chunk) = self.chunks.get_mut(&number) {
-            (chunk.is_cancel_due, chunk.is_canceling, chunk.cancelled_at) = (false, true, Some(now));
+            (chunk.is_cancel_due, chunk.is_canceling, chunk.canceled_at) = (false, true, Some(now));
         }
         Ok(Some(Call::Cancel { chunk: number, id }))
     }
