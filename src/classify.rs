@@ -5,8 +5,8 @@
 //! came. If a reply came, the provider decides what it means ([`crate::provider::Provider::judge`]).
 //!
 //! A connection can also break in the middle of a reply. If the reply has an error status, callers finish the decoder
-//! and judge the error that it returns, because the status says more than the broken connection. If the status is 200,
-//! callers call [`on_wire`].
+//! and judge the error that the decoder returns. An error status says more than a broken connection. If the status is
+//! 200, callers call [`on_wire`].
 
 use crate::domain::{ErrorClass, Failure, HaltReason, Verdict};
 use crate::transport::{WireError, WireErrorKind};

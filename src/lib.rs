@@ -23,7 +23,7 @@
 //! # The steps of a row, from the input file to the line in the results
 //!
 //! This table shows the steps of a row. Paths in the table are relative to `src`. Steps 1 to 6 run on the thread of the
-//! reader. The sync of step 15 has a thread of its own. All other steps, and the task of each request, run on the
+//! reader. The sync in step 15 runs on a thread of its own. All other steps, and the task of each request, run on the
 //! thread of the loop.
 //!
 //! | | what happens to the row | where |

@@ -3,10 +3,10 @@
 //! within this bound.
 //!
 //! There are two judges. The first judge is the simulator, which counts tokens with its own code. The test also uses
-//! larger counts, up to the highest possible count: one token per byte. The second judge is the most expensive usage
-//! that is possible. This usage has one token per byte of text. All tokens are written to the cache with the longest
-//! lifetime that the cache marks name. Each turn of a tool that the API runs uses a whole context window. This file
-//! computes the cost of each usage with its own code.
+//! larger counts, up to the highest possible count: one token per byte. The second judge assumes the most expensive
+//! usage that is possible. This usage has one token per byte of text. All tokens are written to the cache. Their
+//! lifetime in the cache is the longest lifetime that a cache mark names. Each turn of a tool that the API runs uses a
+//! whole context window. This file computes the cost of each usage with its own code.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -265,7 +265,7 @@ impl Default for PriceList {
 }
 
 impl PriceList {
-    /// Returns a price list in which a price file gives other prices to some models.
+    /// Returns a price list in which some models have random prices from a price file.
     fn random(random: &mut fastrand::Rng) -> Self {
         let mut steps = Self::default().steps;
         for model in ["claude-haiku-5-5", "claude-opus-5", "my-proxy-model"] {
@@ -520,7 +520,7 @@ struct Prompt {
     picture: u64,
     most_tokens: u64,
     /// The largest number of input tokens that the request can use in a batch. In a batch, the API takes one turn for
-    /// each tool call, without the usual limit.
+    /// each tool call, and the usual limit on turns does not apply.
     most_tokens_in_batch: u64,
     is_marked: bool,
     is_for_an_hour: bool,
@@ -541,7 +541,7 @@ impl Prompt {
         let max_tokens = body["max_tokens"].as_u64().expect("a number");
         let tools: Vec<&Value> = body["tools"].as_array().map_or(Vec::new(), |tools| tools.iter().collect());
         let kind = |tool: &Value, start: &str| tool["type"].as_str().is_some_and(|kind| kind.starts_with(start));
-        // If the tool has no limit, the API takes ten turns and then one last turn.
+        // If a tool has no limit on its uses, the API takes ten turns and then one last turn.
         let uses = |start: &str| -> u64 {
             tools.iter().filter(|tool| kind(tool, start)).map(|tool| tool["max_uses"].as_u64().unwrap_or(1_000)).sum()
         };

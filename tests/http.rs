@@ -1,8 +1,8 @@
 //! Tests the HTTP transport with real sockets on loopback: the requests that it sends, and every way in which a
 //! response can fail.
 //!
-//! Servers are threads that follow a script. A server that must stay silent waits until its client disconnects, so the
-//! only waits in a test are time limits that the test sets itself. Tests assert kinds of failure, never durations.
+//! Servers are threads that follow a script. A server that must stay silent waits until its client disconnects. So a
+//! test waits only for time limits that the test sets itself. Tests assert kinds of failure, never durations.
 
 mod exchange;
 
@@ -450,8 +450,7 @@ async fn a_stream_in_many_chunks_is_one_message() {
 
     let (_, reply) = send(&server.transport(), request()).await.expect("a stream");
 
-    // The headers of the recorded response have an id, and the headers of this response have no id. The id is not part
-    // of a message.
+    // The recorded response has an id in its headers, but this response has none. The id is not part of a message.
     assert_eq!(format!("{reply:?}"), expected);
 }
 

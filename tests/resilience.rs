@@ -7,7 +7,7 @@
 //!
 //! An outage ends before the time of `--retry-for` is over, or it never ends. There is one known exception: of the
 //! first 2,000 runs, run 568 puts a good row into the error log. In that run, half of the rows get status 500 at every
-//! attempt. A gateway hides the limits, and also answers most of the other rows with status 500.
+//! attempt. A gateway hides the limits. It also answers most rows of the other half with status 500.
 
 mod support;
 

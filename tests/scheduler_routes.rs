@@ -414,8 +414,8 @@ impl World for SeveralEndpoints {
                 Verdict::Halt(HaltReason::Account(Failure::default()))
             }
             chance if chance < self.halts + self.faults => fault(false),
-            // Most answers read from the cache. Without cache reads, the scheduler would stop using the cache, and no
-            // row would wait.
+            // For most answers, tokens were read from the cache. Without cache reads, the scheduler would stop using
+            // the cache, and no row would wait.
             _ if rng.u8(0..8) > 0 => cached(&Usage { input_tokens: 20, cache_read_tokens: 40, ..written(40) }),
             _ => answer(100, 50),
         };

@@ -243,7 +243,7 @@ fn answered(job: Job, answers: u64) -> Outcome {
     Outcome { job: Box::new(job), attempts: attempts(answers), ended: Ended::Succeeded(message) }
 }
 
-/// Returns a copy of the outcome in which all attempts are a minute later.
+/// Adds one minute to the end time of each attempt of an outcome, and returns the outcome.
 fn later(mut outcome: Outcome) -> Outcome {
     for attempt in &mut outcome.attempts {
         attempt.ended_at = attempt.ended_at + std::time::Duration::from_secs(60);

@@ -6,7 +6,7 @@ use claude_batch::transport::{Exchange, Transport, WireError};
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderValue};
 
-/// A short answer: ten million such answers fit on a disk.
+/// An answer that is so short that ten million such answers fit on a disk.
 const BODY: &[u8] =
     br#"{"type":"message","content":[{"type":"text","text":"ok"}],"stop_reason":"end_turn","usage":{"input_tokens":9,"output_tokens":1}}"#;
 

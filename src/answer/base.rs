@@ -63,8 +63,9 @@ impl Look<'_> {
         Some(Base { params, rung: own_rung, request: None })
     }
 
-    /// Returns the first request without the schema: the row's own request, with the parameters that the flags of
-    /// `resume` changed. Adding the schema to the result must give the first request again; otherwise, returns `None`.
+    /// Returns the first request without the schema. This is the row's own request, in which the flags of `resume` can
+    /// have changed parameters. Adding the schema to the result must give the first request again; otherwise, returns
+    /// `None`.
     fn without_schema(&self, first: &Params) -> Option<Params> {
         let Form::Schema(schema) = &self.rules.form else { return None };
         let mut own = params_of(&self.job.request)?;

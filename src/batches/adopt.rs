@@ -73,8 +73,8 @@ impl Index {
         (self.ours.len() + self.foreign.len()) as u64
     }
 
-    /// Returns whether there is an answer to a row. An answer to a request of another program belongs to the row whose
-    /// label is the id of that request.
+    /// Returns whether there is an answer to a row. If another program sent a request, and the id of this request is
+    /// the label of a row, then the answer belongs to this row.
     pub(crate) fn has(&self, row: RowId, identity: &Identity) -> bool {
         self.place(row, identity).is_some()
     }

@@ -50,8 +50,8 @@ pub(crate) struct ChunkRow {
 }
 
 impl ChunkRow {
-    /// Returns the request that was sent for the row, with everything that is needed to write the row's line and to
-    /// compute the row's cost.
+    /// Returns the request that was sent for the row. The result has everything that is needed to write the row's line
+    /// and to compute the row's cost.
     pub(crate) fn ask(&self, route: &Arc<PoolId>) -> Ask {
         let request = self.sent.clone();
         let params = str::from_utf8(request.json()).ok().and_then(Params::of_object).unwrap_or_default();
@@ -238,7 +238,7 @@ impl ChunkWriter {
 
     /// Returns the size in bytes that the body will have with one more request of this length.
     pub(crate) fn bytes_with(&self, request: usize) -> u64 {
-        // An id has at most 64 characters, and the JSON names around it have 30 characters.
+        // An id has at most 64 characters. The JSON names around the id have 30 characters.
         self.body.len() + (request + 100) as u64
     }
 

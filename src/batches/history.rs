@@ -12,7 +12,7 @@ use crate::journal::Disk;
 /// The state of a chunk (the rows of one batch).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// The answers to the chunk's rows have not been collected, and the API may have a batch of these rows.
+    /// The answers of the chunk are not collected yet, and the API may have a batch with the chunk's rows.
     Open,
     /// Every row of the chunk has a line in the results or the error log, or was sent again.
     Collected,

@@ -99,7 +99,7 @@ pub(crate) enum Record {
         /// The number of the chunk.
         chunk: u32,
     },
-    /// Every row of the chunk has a line in the results or the error log, or is sent again.
+    /// Every row of the chunk is in the results, is in the error log, or is sent again.
     Collected {
         /// The number of the chunk.
         chunk: u32,
@@ -154,8 +154,8 @@ pub(crate) struct Submitted {
     pub(crate) foreign: Vec<String>,
     /// Whether a run has decided to cancel the batch.
     pub(crate) is_canceling: bool,
-    /// Whether the chunk was made from the results of another batch. Its results exist only on the disk, because the
-    /// API does not know the new ids in them.
+    /// Whether the chunk was made from the results of another batch. The results of such a chunk exist only on the
+    /// disk, because the API does not know the new ids in these results.
     pub(crate) is_adopted: bool,
 }
 

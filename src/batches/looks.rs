@@ -3,8 +3,9 @@
 //!
 //! After a submission, the run checks after 1, 2, 4, 8 and 16 seconds, and then every 30 seconds. So the run quickly
 //! collects the results of short batches. If the reply to a submission was lost, the run also quickly finds out whether
-//! the batch exists. From ten minutes after the submission on, the run checks every minute, and from two hours on,
-//! every five minutes. Most batches end within an hour, and the results of a batch can be read only after its end.
+//! the batch exists. Ten minutes after the submission, the run begins to check every minute. Two hours after the
+//! submission, the run begins to check every five minutes. Most batches end within an hour, and the results of a batch
+//! can be read only after its end.
 //!
 //! Source: API documentation, "Batch processing" (2026-09-20), whose examples check every minute.
 

@@ -4,12 +4,12 @@
 //! before the batch has ended. So rows are collected into *chunks*, and each chunk is submitted as one batch. The
 //! results of a batch are written to the same results file and error log as answers that come online.
 //!
-//! The API can't be told that two submissions are the same. So the lane does not submit a chunk again if a batch of the
-//! chunk may exist:
+//! A client can't tell the API that a submission repeats an earlier submission. So the lane does not submit a chunk
+//! again if a batch of the chunk may exist:
 //! - Before a submission, two things are made durable in `<results>.batches/`: the rows of the chunk (`chunk`), and the
 //!   intent to submit the chunk (`log`).
-//! - If a reply is lost, the list of batches shows whether the batch exists. Until this is known, no other chunk is
-//!   submitted (`lane`).
+//! - If the reply to a submission is lost, the list of batches shows whether the batch exists. Until this is known, no
+//!   other chunk is submitted (`lane`).
 //! - The id of each row in a batch contains a nonce. In the results, the nonce proves that the batch belongs to this
 //!   run (`ids`).
 //!

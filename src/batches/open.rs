@@ -29,7 +29,7 @@ pub(crate) fn folder_of_batches(results: &Path) -> PathBuf {
 }
 
 impl Opened {
-    /// Opens the folder of batches that belongs to a results file. If there is no such folder, nothing is created.
+    /// Opens the folder of batches that belongs to a results file. If this folder does not exist, it is not created.
     /// Files that do not belong to an open chunk are removed. The caller must hold the lock of the results file.
     ///
     /// # Errors

@@ -203,8 +203,8 @@ impl Catalog {
         self.cost_on(Terms::default(), model, usage)
     }
 
-    /// Returns the cost of an answer on the terms of its request (speed, region, and whether it was in a batch).
-    /// Returns `None` when the prices are unknown.
+    /// Returns the cost of an answer. `terms` are the terms of its request: the speed, the region, and whether the
+    /// request was in a batch. Returns `None` when the prices are unknown.
     pub fn cost_on(&self, terms: Terms, model: &str, usage: &Usage) -> Option<Money> {
         price::cost(self.steps(terms.speed, model)?, terms, usage, self.web_search)
     }
@@ -569,8 +569,8 @@ mod tests {
 
         let cost = Catalog::builtin().cost("claude-haiku-4-5", &usage);
 
-        // 1,000 x 1 + 2,000 x 1.25 + 3,000 x 2 + 4,000 x 0.1 + 500 x 5 = 12,400 millionths of a dollar; 2 searches
-        // $0.02.
+        // The tokens cost 1,000 x 1 + 2,000 x 1.25 + 3,000 x 2 + 4,000 x 0.1 + 500 x 5 = 12,400 millionths of a dollar.
+        // The 2 searches cost $0.02.
         assert_eq!(cost, Some(Money::from_dollars(0.0324)));
     }
 

@@ -78,7 +78,7 @@ impl Line {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "(u32, u32)")]
 pub struct ToolPrompt {
-    /// The length of the hidden prompt with `tool_choice` auto or none.
+    /// The length of the hidden prompt if `tool_choice` is auto or none.
     pub auto: u32,
     /// The length of the hidden prompt with `tool_choice` any or tool.
     pub forced: u32,
@@ -146,7 +146,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// For a model without a published figure: the assumed length of its shortest cached prefix, in tokens. The assumed
+    /// If no figure is published for a model: the assumed length of its shortest cached prefix, in tokens. The assumed
     /// figure is the lowest figure of all models. If this figure is too low, some prefixes with a cache mark
     /// (`cache_control`) are too short. Such a mark costs nothing.
     pub(crate) const UNPUBLISHED_CACHE_MIN_TOKENS: u32 = 512;
@@ -156,8 +156,8 @@ impl Model {
         self.lifecycle == Lifecycle::Retired
     }
 
-    /// Returns whether the model is retired on `date`. A model that the catalog lists as served can have a retirement
-    /// date, so this date is compared with `date` as well.
+    /// Returns whether the model is retired on `date`. If the catalog lists the model as served, the model can still
+    /// have a retirement date. So `date` is compared with the retirement date too.
     pub(crate) fn is_retired_on(&self, date: Date) -> bool {
         self.is_retired() || self.retires.is_some_and(|retires| retires <= date)
     }

@@ -30,7 +30,7 @@ pub enum CatalogError {
     Missing {
         /// The line of the entry, counted from 1.
         line: usize,
-        /// How the message names the entry.
+        /// The words with which the message names the entry.
         entry: String,
         /// The name of the missing member.
         member: &'static str,
@@ -44,7 +44,7 @@ pub enum CatalogError {
         line: usize,
         /// The name of the member with the wrong value.
         member: &'static str,
-        /// How the message names the entry that contains the value; empty if the value is outside all entries.
+        /// The name that the message uses for the entry with the value; empty if the value is outside all entries.
         of: String,
         /// The value, as written in the file.
         found: String,
@@ -65,7 +65,7 @@ pub enum CatalogError {
         first: usize,
         /// The model.
         model: String,
-        /// The prompt length above which the two prices apply, in tokens.
+        /// The prompt length, in tokens, above which the two prices apply.
         above: u64,
     },
     /// A model has prices only for long prompts, and none for short prompts.

@@ -96,7 +96,7 @@ pub(crate) enum KeyHeader {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PlaceFacts {
-    /// The name of the place. The provider's table in the configuration file sets the place under this name.
+    /// The name of the place. In the configuration file, the provider's table sets the place with a key of this name.
     pub(crate) name: String,
     /// The environment variables that can contain the value of the place.
     pub(crate) variables: Vec<String>,
@@ -142,7 +142,7 @@ impl Preset {
     }
 }
 
-/// Returns the text that is replaced by the value of a place: the name in braces, for example `{region}`.
+/// Returns the text that stands for the value of a place: the name of the place in braces, for example `{region}`.
 pub(crate) fn placeholder(name: &str) -> String {
     format!("{{{name}}}")
 }

@@ -70,7 +70,7 @@ impl TierTable {
 pub struct TierLimits {
     /// The limits.
     pub limits: RateLimits,
-    /// Whether the table of the tier lacks a row for the class. If so, `limits` are the lowest limits among the rows of
-    /// served models.
+    /// Whether the table of the tier lacks a row for the class. If the row is missing, `limits` are the lowest limits
+    /// among the rows of served models.
     pub substituted: bool,
 }

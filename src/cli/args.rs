@@ -6,8 +6,8 @@
 //! the values of flags, keys and variables. (The feature `env` of clap is not used: it reads the process's variables,
 //! which tests can't set, and its errors can't say which variable is wrong.)
 //!
-//! No flag contains the API key, because other users can see arguments in process lists. `--api-key` exists only to
-//! tell the user this, and never prints its value.
+//! No flag contains the API key, because other users can see arguments in process lists. The flag `--api-key` exists
+//! only to explain this to the user. Its message never contains the value of the flag.
 
 mod batches;
 pub(crate) mod blocks;

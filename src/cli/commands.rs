@@ -203,7 +203,7 @@ impl Commands {
         self.carried(&ApiArgs::augment_args(Command::new("batches")))
     }
 
-    /// Returns the typed flags that `command` has too, in their long form.
+    /// Returns, in their long form, the flags that the user typed and that `command` also has.
     fn carried(&self, command: &Command) -> Vec<OsString> {
         let Some(matches) = self.matches() else { return Vec::new() };
         let is_resume = matches.subcommand_name() == Some("resume");

@@ -6,8 +6,8 @@
 //!
 //! The origin of a setting decides how much the program trusts it. Flags, the environment, the user's own file and a
 //! file given with `--config` come from the user. A `claude-batch.toml` in the working folder may come from another
-//! person's repository. A file in the working folder can contain only the settings on a list (`folder.rs`). Before the
-//! run, a note says which settings the `claude-batch.toml` in the working folder contains.
+//! person's repository. A file in the working folder can contain only settings that are on the list in `folder.rs`.
+//! Before the run, a note says which settings the `claude-batch.toml` in the working folder contains.
 
 pub mod address;
 mod answers;
@@ -139,8 +139,7 @@ pub struct Config {
     pub retry_ambiguous: bool,
     /// The rule that says when failures stop the run.
     pub halt: HaltRule,
-    /// How long the run waits for the requests in flight when a signal has arrived; `None` for the default of each
-    /// signal.
+    /// After a signal, how long the run waits for the requests in flight; `None` for the default of each signal.
     pub grace: Option<Duration>,
     /// The budget: the highest total cost of all runs that write to the same results file.
     pub max_cost: Option<Money>,

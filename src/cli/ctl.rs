@@ -85,7 +85,7 @@ fn folder_of(run: &Path, disk: &dyn Disk) -> Result<PathBuf> {
 /// A call of `ctl` to a run.
 struct Call<'a> {
     caller: Caller<'a>,
-    /// The path that the user typed to name the run, for messages.
+    /// The path that the user typed to name the run. Messages show this path.
     run: &'a str,
 }
 
@@ -116,8 +116,8 @@ impl Call<'_> {
         bail!("{}: not running: {how}; if rows are left, run the same command again", self.run)
     }
 
-    /// Returns the process id that the run has written into the run folder. Waits for the id, because a run first reads
-    /// its input, and only then writes the id.
+    /// Returns the process id that the run has written into the run folder. Waits for the id, because a run does not
+    /// write the id before it has read its input.
     fn process(&self) -> Result<String> {
         let until = Instant::now() + PATIENCE;
         loop {

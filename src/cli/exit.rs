@@ -46,8 +46,8 @@ pub enum Exit {
     /// The run left batches open at the API, because the user asked for this. The exit code is the same as for
     /// [`Exit::Stopped`].
     Left,
-    /// The account stopped the run: its key, credit, spend cap or model, or a `retry-after` that is longer than
-    /// `--retry-for`.
+    /// The run stopped because of the account's key, credit, spend cap or model, or because a `retry-after` was longer
+    /// than `--retry-for`.
     Account,
     /// The endpoint can't be reached, is not safe, or does not work.
     Endpoint,

@@ -45,8 +45,8 @@ pub(crate) enum Next {
     Same,
     /// The user runs the same command again, but without `--fresh`.
     WithoutFresh,
-    /// The user runs another command: the value of this variant. The rows came from a pipe, so the command reads them
-    /// from the error log.
+    /// The user runs the command that this variant contains. The rows came from a pipe, so the command reads them from
+    /// the error log.
     Resume(String),
 }
 

@@ -62,7 +62,7 @@ pub(crate) fn shown(command: &Command, name: &str, is_long: bool) -> Command {
     if is_long || is_whole { command } else { in_short(command, name) }
 }
 
-/// Returns the command with switches that have no value.
+/// Returns the command, changed so that its switches take no value.
 pub(super) fn without_switch_values(command: Command) -> Command {
     command.mut_args(|arg| {
         let is_switch = arg.get_value_names().is_some_and(|names| names.iter().any(|name| name == SWITCH));

@@ -9,10 +9,10 @@
 //!   check the path, or use - to read standard input
 //! ```
 //!
-//! The first line says what was found and where, so users can find it with grep. The last line says what to do. A
-//! semicolon in quotation marks or in parentheses is part of a value, and does not break the line. If a quotation mark
-//! is never closed, the message stays in one line. A text that the user typed, such as a file name, is never broken.
-//! Otherwise, a part of this text could look like a line of this program.
+//! The first line says what was found and where, so users can find this line with grep. The last line says what to do.
+//! A semicolon in quotation marks or in parentheses is part of a value, and does not break the line. If a quotation
+//! mark is never closed, the message stays in one line. A text that the user typed, such as a file name, is never
+//! broken. Otherwise, a part of this text could look like a line of this program.
 
 mod typed;
 

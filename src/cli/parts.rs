@@ -159,8 +159,8 @@ pub(crate) fn base_url_of(provider: &ProviderConfig) -> Result<BaseUrl> {
     }
 }
 
-/// Returns whether requests go to a server with exactly the models of the Claude API: the API itself or the simulator.
-/// A gateway can have other models.
+/// Returns whether the server has exactly the models of the Claude API. Such a server is the API itself or the
+/// simulator. A gateway can have other models.
 pub(crate) fn is_api(config: &Config) -> bool {
     config.provider.base_url.as_ref().is_none_or(|base| base.url.origin() == API)
 }
@@ -258,8 +258,8 @@ fn open_files() -> usize {
 }
 
 /// Returns a function that gives the initial limits of a pool. The limits in the provider's table have priority. For
-/// the first provider, limits that are missing from the table come from the tier. For other providers that report
-/// limits in headers, missing limits come from `Tier::Auto`.
+/// the first provider, limits that are missing from the table come from the tier. If another provider reports limits in
+/// headers, the limits that are missing from its table come from `Tier::Auto`.
 pub(crate) fn limits_of(config: &Config, catalog: &Arc<Catalog>) -> LimitsOf {
     let (catalog, tier) = (catalog.clone(), config.tier);
     let preset = |provider: &ProviderConfig| {

@@ -101,7 +101,7 @@ pub(super) fn with_inputs(args: &RunArgs) -> RunArgs {
 
 /// The reason why the answers of a results file are not used.
 enum Unused {
-    /// The answers come from the simulator, according to the run folder or the name of the file.
+    /// The run folder or the name of the file shows that the answers come from the simulator.
     Simulated,
     /// The answers are real, but the run is a rehearsal with the simulator. The value is the origin of the answers.
     Real(String),

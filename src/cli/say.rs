@@ -70,7 +70,7 @@ pub(crate) fn out_is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// Takes the result of a write to standard output, and returns what [`out`] returns in this case.
+/// Returns what [`out`] would return if its write to standard output had the result `written`.
 ///
 /// # Errors
 /// Fails in the same cases as [`out`].
@@ -113,7 +113,8 @@ fn notification(text: &str) -> String {
     format!("\u{1b}]9;{}\u{7}", harmless(&escape(text)))
 }
 
-/// Makes panic messages print through this module. `secrets` are hidden, because a panic message may quote data.
+/// Sets a panic hook that prints panic messages through this module. `secrets` are hidden, because a panic message may
+/// quote data.
 pub(crate) fn panics(secrets: impl Fn() -> Vec<Arc<Secrets>> + Send + Sync + 'static) {
     std::panic::set_hook(Box::new(move |panic| {
         let mut words = panic_words(panic);

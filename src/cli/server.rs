@@ -37,7 +37,7 @@ const PIECE_BYTES: usize = 128 << 10;
 /// The origin that runs record for answers of the simulator.
 pub(crate) const SIMULATOR: &str = "simulator";
 
-/// A request that the server rejected or that failed.
+/// A request that failed, or that the server rejected.
 #[derive(Debug)]
 pub(crate) struct Stopped {
     /// What happened, and what the user can do.

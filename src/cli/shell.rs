@@ -2,11 +2,11 @@
 //! meaning and are safe to print.
 //!
 //! A word that consists of letters, digits and `-_./=:,@%+` stays unchanged. Most words with other characters are put
-//! in single quotes. A word with a control character, an unusual blank or bytes that are not UTF-8 is written as
-//! `$'…'`, in which octal numbers replace these characters and bytes. Shells such as bash, zsh and ksh, and all that
-//! follow POSIX 2024, understand this form. An older shell reads a word in this form as a different name, but does not
-//! run another command. On Windows, double quotes are enough, because file names can't contain control characters or
-//! quotes.
+//! in single quotes. The form `$'…'` is used for a word with a control character, an unusual blank or bytes that are
+//! not UTF-8. In this form, octal numbers replace these characters and bytes. Shells such as bash, zsh and ksh, and all
+//! that follow POSIX 2024, understand this form. An older shell reads a word in this form as a different name, but does
+//! not run another command. On Windows, double quotes are enough, because file names can't contain control characters
+//! or quotes.
 //!
 //! Some values may be secret: the value of a `--header`, an address of `--notify`, and the arguments of a command. In a
 //! printed command, [`HIDDEN`] replaces such values. The program does not accept [`HIDDEN`] as a value.
@@ -130,8 +130,7 @@ pub(crate) fn without_secrets(args: impl Iterator<Item = OsString>) -> Vec<OsStr
 }
 
 /// Returns the program of a command, without the arguments, because the arguments may be secret. Returns `None` if the
-/// first word contains a character that is unusual in a path, because such a word may also be secret, as in `TOKEN=…
-/// pass`.
+/// first word contains a character that is unusual in a path. Such a word may also be secret, as in `TOKEN=… pass`.
 pub(crate) fn program(command: &str) -> Option<&str> {
     let is_usual = |char: char| char.is_ascii_alphanumeric() || "/._-".contains(char);
     command.split_whitespace().next().filter(|word| word.chars().all(is_usual))
@@ -152,7 +151,8 @@ pub(crate) fn shown_value(flag: &str, value: OsString) -> OsString {
     }
 }
 
-/// Returns whether a command is only the name of a program, without arguments. Other commands may contain a secret.
+/// Returns whether a command is only the name of a program, without arguments. A command with arguments may contain a
+/// secret.
 fn is_program(command: &str) -> bool {
     program(command) == Some(command.trim())
 }

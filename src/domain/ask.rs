@@ -23,8 +23,8 @@ pub struct Ask {
     /// The route. The provider and the account in this id identify the endpoint. The whole id names the pool: the
     /// limits that apply to the request at this endpoint.
     pub pool: Arc<PoolId>,
-    /// The estimated amounts that the request takes from the limits: one request, `max_tokens` output tokens, and the
-    /// input tokens, which are estimated from the text. The estimate assumes that no input is cached. The estimate does
+    /// The estimated amounts that the request takes from the limits. These are one request, `max_tokens` output tokens,
+    /// and the input tokens as estimated from the text. The estimate assumes that no input is cached. The estimate does
     /// not use the answers of this run.
     pub cost: Cost,
     /// The estimated input tokens as an interval. `cost` contains the likely value of this interval.
@@ -52,8 +52,8 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// Raises the highest cost of an answer, both online and in a batch. The cost of writing the marked prefixes to the
-    /// prompt cache is added. `lifetime` is the longest lifetime of the request's cache marks.
+    /// Raises the highest cost of an answer, both online and in a batch. Adds the cost of writing the marked prefixes
+    /// to the prompt cache. `lifetime` is the longest lifetime of the request's cache marks.
     pub(crate) fn expect_writes(&mut self, prefixes: &Prefixes, lifetime: Caching) {
         let [minutes, hour] = prefixes.extra_most;
         if let Some(expense) = &mut self.expense {
@@ -104,7 +104,7 @@ impl Purpose {
         Self::Canary,
     ];
 
-    /// Returns the name of the purpose in files.
+    /// Returns the name that files use for the purpose.
     pub fn name(self) -> &'static str {
         match self {
             Self::First => "first",

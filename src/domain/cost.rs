@@ -1,4 +1,4 @@
-//! The amounts that a request takes from the limits, and its cost: dimensions, tokens, money.
+//! Types for what a request takes from the limits and what it costs: dimensions, tokens and money.
 
 use std::fmt;
 use std::ops::{Add, AddAssign};

@@ -180,8 +180,8 @@ pub struct BatchesEnd {
     pub left: u64,
     /// How many rows of these batches have no line in the results.
     pub left_rows: u64,
-    /// The parameters that batches do not accept, each with the number of rows that were sent online because of this
-    /// parameter.
+    /// The parameters that batches do not accept. For each parameter, the number says how many rows were sent online
+    /// because of it.
     pub refused: Vec<(String, u64)>,
 }
 

@@ -13,7 +13,7 @@ pub enum WireErrorKind {
     Connect,
     /// The proxy can't be reached, or does not connect to the server.
     Proxy,
-    /// The proxy asks for a user name and a password, or rejects those that were sent (407).
+    /// The proxy asks for a user name and a password, or rejects the ones that the program sent (407).
     ProxyAuth,
     /// The connection is not safe. A certificate is not valid, the TLS handshake fails, or the name resolves to an
     /// address that can't belong to the API.

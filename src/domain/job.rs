@@ -65,8 +65,8 @@ pub struct Planned {
 }
 
 impl Planned {
-    /// Returns the number of bytes in the texts of the job and the ask. The first ask of a row shares the bytes of its
-    /// job, so they are counted once.
+    /// Returns the number of bytes in the texts of the job and the ask. The first ask of a row and the row's job share
+    /// their bytes, so these bytes are counted once.
     pub fn bytes(&self) -> usize {
         let (of_job, of_ask) = (self.job.request.json(), self.ask.request.json());
         let is_shared = of_job.as_ptr() == of_ask.as_ptr();

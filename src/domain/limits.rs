@@ -27,7 +27,7 @@ pub enum Tier {
     Start,
     /// The tier Build, a name that the API uses since 2026-06-26.
     Build,
-    /// The tier Scale, a name that the API uses since 2026-06-26.
+    /// The tier Scale. The API has used this name since 2026-06-26.
     Scale,
 }
 
@@ -221,8 +221,8 @@ pub struct RateSignals {
 }
 
 impl RateSignals {
-    /// Returns the signal of one dimension. If the server reports only a token limit on input and output together, this
-    /// limit is the signal of the input dimension.
+    /// Returns the signal of one dimension. If the only token limit in the response is a limit on input and output
+    /// together, this limit is the signal of the input dimension.
     pub fn of(&self, dimension: Dimension) -> LimitSignal {
         match dimension {
             Dimension::Requests => self.requests,

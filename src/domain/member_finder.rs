@@ -145,8 +145,8 @@ impl Items {
         self.previous_end = Some(item.end);
     }
 
-    /// Ends the object or list. If no item stays, the whole object or list is removed, and the path that found its
-    /// first item is returned.
+    /// Ends the object or list. If no item stays, removes the whole object or list, and returns the path that found the
+    /// first item.
     fn end(self, begun: usize, found: &mut Vec<FoundMember>) -> Option<usize> {
         let path = self.first_found.filter(|_| !self.has_kept)?;
         found.truncate(begun);
@@ -196,7 +196,7 @@ impl<'a> Search<'a> {
         Some(items.end(begun, &mut self.found))
     }
 
-    /// Reads the value of an item. If the item was found, its value is skipped without a search.
+    /// Reads the value of an item. If the item was found, nothing is searched inside its value.
     fn item(
         &mut self,
         cursor: &mut Cursor<'a>,

@@ -27,7 +27,7 @@ impl Quality {
     /// Every quality.
     pub const ALL: [Self; 4] = [Self::Ok, Self::Truncated, Self::Refused, Self::Unknown];
 
-    /// Returns the name of the quality in files.
+    /// Returns the name that files use for this quality.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -41,8 +41,8 @@ impl Quality {
 /// An answer: the API's own bytes, and what the program read from them.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// The message of the API as one JSON object on one line. These are the API's own bytes or, for a stream, the
-    /// message that was built from the events.
+    /// The message of the API as one JSON object on one line. If the answer was a stream, this object was built from
+    /// the events. Otherwise, it consists of the API's own bytes.
     pub json: Bytes,
     /// The usage of the answer.
     pub usage: Usage,

@@ -13,7 +13,7 @@ use super::json::{write_json_str, write_on_one_line};
 ///
 /// Values are never changed: no code parses a value and writes it again. The API gets the bytes of the input: the
 /// spelling of numbers, the order of keys and the escapes stay the same. Prompt caching works only if equal prefixes
-/// have equal bytes. No name is in the list twice.
+/// have equal bytes. The list contains each name at most once.
 #[derive(Clone, Debug, Default)]
 pub struct Params(pub Vec<(Box<str>, Box<RawValue>)>);
 

@@ -103,7 +103,7 @@ pub struct Level {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prefixes {
     /// The levels of the request. A request that is sent has at most [`Prefixes::MOST`] levels. During the survey
-    /// before a run, a request can have more levels.
+    /// before a run, a request can have more than this number of levels.
     pub levels: Vec<Level>,
     /// The shortest prefix that the model caches, in tokens.
     pub least_tokens: u32,

@@ -15,7 +15,7 @@ pub struct ProviderFeatures {
     pub prompt_cache: bool,
     /// The provider makes answers follow a schema (`output_config.format`).
     pub structured_outputs: bool,
-    /// The provider makes tool calls follow the schemas of the tools (`strict`).
+    /// The provider ensures that tool calls fit the schemas of the tools (`strict`).
     pub strict_tools: bool,
 }
 

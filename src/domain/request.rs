@@ -33,7 +33,7 @@ impl Request {
         Self(json.into())
     }
 
-    /// Returns the request with this JSON object, which this program wrote before.
+    /// Returns a request from a JSON object that this program wrote before.
     pub(crate) fn written(json: Bytes) -> Self {
         Self(json)
     }

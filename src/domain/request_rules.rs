@@ -1,5 +1,5 @@
-//! The changes that a provider needs in requests: its own model names, and the removal of members that the provider
-//! does not accept.
+//! The changes that a provider needs in requests. Models get the provider's own names, and members that the provider
+//! does not accept are removed.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use std::sync::Arc;
 pub struct RequestRules {
     /// Pairs of model names: first the name in the rows, then the provider's name of the same model.
     pub models: Vec<(Arc<str>, Arc<str>)>,
-    /// The text with which the provider's model names begin. This text is put in front of the name of each Claude model
-    /// that is not in `models`. The text is empty if the provider uses the names of the Claude API.
+    /// The text with which the provider's model names begin. If a Claude model is not in `models`, this text is put in
+    /// front of its name. The text is empty if the provider uses the names of the Claude API.
     pub model_prefix: Arc<str>,
     /// The members that are left out of requests. The run reports that it leaves these members out.
     pub drop: Vec<MemberPath>,
@@ -36,10 +36,10 @@ impl RequestRules {
 }
 
 /// The path of a member in a request: names with dots between them. An example is `output_config.format`. `[]` after a
-/// name means all elements of a list, for example in `tools[].strict`. A condition can select elements:
-/// `tools[type=web_search]` means each whole element of `tools` whose `type` begins with `web_search`. A path that
-/// begins with `**.` finds the member anywhere, for example `**.cache_control`. A path with `**.` finds nothing inside
-/// the inputs and schemas of tools.
+/// name means all elements of a list, for example in `tools[].strict`. A condition can select whole elements of a list.
+/// For example, `tools[type=web_search]` means each element of `tools` with a `type` that begins with `web_search`. A
+/// path that begins with `**.` finds the member anywhere, for example `**.cache_control`. A path with `**.` finds
+/// nothing inside the inputs and schemas of tools.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MemberPath(pub Arc<str>);
 

@@ -58,8 +58,7 @@ impl Taken {
 /// (`req_…`).
 ///
 /// The simulator writes a number of 128 bits as 22 letters and digits, the lowest digit first. The lower half of the
-/// number is a serial number, which is small. About one in ten million ids of the API looks like an id of the
-/// simulator.
+/// number is a small serial number. About one in ten million ids of the API looks like an id of the simulator.
 pub(crate) fn is_simulated_id(id: &str) -> bool {
     const MOST_SERIALS: u64 = 1 << 40;
     let Some(digits) = id.strip_prefix("msg_01").or_else(|| id.strip_prefix("req_01")) else { return false };

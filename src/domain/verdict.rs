@@ -56,7 +56,7 @@ pub enum Verdict {
         failure: Failure,
     },
     /// The request is forbidden (403). If no request has succeeded before, the key is the cause. If another request has
-    /// succeeded, the row is the cause.
+    /// succeeded before, the row is the cause.
     Forbidden(Failure),
     /// The model is unknown or retired (404). The rows of this model wait for a later run.
     NoModel(Failure),

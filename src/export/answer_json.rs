@@ -1,4 +1,4 @@
-//! Values in answers that are JSON.
+//! Finds values in answers that are JSON.
 
 use super::Value;
 use super::line::{value, within};

@@ -23,7 +23,7 @@ impl Csv {
     /// Writes the header, and returns the writer of the rows.
     ///
     /// # Errors
-    /// The errors of writing to the output.
+    /// An error if the output can't be written.
     pub(crate) fn new(out: Box<dyn Output>, delimiter: u8, columns: &[Column], is_raw: bool) -> io::Result<Self> {
         let records = csv::WriterBuilder::new().delimiter(delimiter).buffer_capacity(64 << 10).from_writer(out);
         let mut csv = Self { records, is_raw };

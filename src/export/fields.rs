@@ -50,8 +50,8 @@ pub(crate) enum Of {
 pub(crate) type Path = Vec<String>;
 
 /// Short names for members of `meta` and of `error`. Each entry has the short name, the path in the line of an answer,
-/// the path in the line of a failure, and the kind of the values. The path in the line of an answer or of a failure is
-/// empty if such a line does not have the member.
+/// the path in the line of a failure, and the kind of the values. If one of these two kinds of lines does not have the
+/// member, the path for that kind is empty.
 const SHORT: [(&str, &str, &str, ColumnKind); 20] = [
     ("model", "meta.model", "params.model", ColumnKind::Text),
     ("provider", "meta.provider", "error.provider", ColumnKind::Text),

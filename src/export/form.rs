@@ -107,7 +107,7 @@ const NOT_WRITTEN: [&str; 18] = [
 
 impl Form {
     /// Returns the form of the output at `path`. `asked` is the format that the user asked for. Returns `None` if the
-    /// path and the user give no format. In this case, the output is plain JSON lines.
+    /// path and the user give no format. If no format is given, the output is plain JSON lines.
     ///
     /// # Errors
     /// Any [`FormError`].

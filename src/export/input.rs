@@ -1,8 +1,8 @@
 //! Reads the input of a run again: the identity of each row, and the cells of its columns.
 //!
 //! If a row has its own label, it is recognized by the label. A row without a label is recognized by its request: a
-//! planner with the run's settings makes the request again. Without a planner, a row without a label is recognized by
-//! its file and line, which is enough if the input has not changed.
+//! planner with the run's settings makes the request again. If there is no planner, a row without a label is recognized
+//! by its file and line. This is enough if the input has not changed.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub(crate) struct RunInput {
 pub(crate) struct KnownRow {
     /// The label of the row's identity; `None` for a row that can't be read.
     pub(crate) label: Option<u64>,
-    /// The input and the line of the row.
+    /// The input that contains the row, and the line of the row in this input.
     origin: Origin,
 }
 

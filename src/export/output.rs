@@ -1,8 +1,8 @@
 //! Writes outputs to standard output or to a file, compressed or not. A file gets its name only when it is complete.
 //!
-//! The file is first written under another name in the same folder, and locked. When the file is complete, it is synced
-//! and renamed. If a crash leaves an unfinished file, the next command overwrites it. While one command writes an
-//! output, a second command for the same output ends with an error.
+//! While the file is written, it is locked and has another name in the same folder. When the file is complete, it is
+//! synced and renamed. If a crash leaves an unfinished file, the next command overwrites it. While one command writes
+//! an output, a second command for the same output ends with an error.
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;

@@ -79,8 +79,8 @@ impl Question<'_> {
         let load = self.load.in_batches();
         let changed = Question { load: &load, ..*self };
         let others = changed.alternatives(&online.in_batches(batches, None), &[], today);
-        // Another model does not change how long a batch takes. Cache marks matter only for the few rows that are sent
-        // online, so the change without marks is left out.
+        // A batch takes the same time with every model. Cache marks matter only for the few rows that are sent online.
+        // So the alternative without cache marks is left out.
         let others = others.into_iter().filter(|other| other.change != Change::NoCache);
         let others = others.map(|other| Alternative { time: batches.time, ..other });
         let Totals { cost, at_most, .. } = online.totals;
@@ -90,7 +90,7 @@ impl Question<'_> {
 
     /// Returns the two values of `InBatches::break_even` for a group. A cached prefix costs `hits × read + (1 − hits) ×
     /// write` for each row, as a share of the price of plain input. This share is less than 1 if `hits` is above
-    /// `(write − 1) / (write − read)`. In a batch, all prices are halved, so the result is the same.
+    /// `(write − 1) / (write − read)`. In a batch, all prices are halved, so the result is the same as online.
     fn break_even(&self, group: &Group) -> Option<[f64; 2]> {
         let [minutes, hour, read] = self.catalog.prices(Speed::Standard, &group.model)?.cache_rates()?;
         let from = |write: f64| if write > read { ((write - 1.0) / (write - read)).clamp(0.0, 1.0) } else { 1.0 };
@@ -196,7 +196,7 @@ mod tests {
     fn a_cache_saves_money_from_a_hit_rate_that_depends_on_its_lifetime() {
         let [minutes, hour] = both("", None).1.and_then(|batches| batches.break_even).expect("the prices are known");
 
-        // The expected values are (1.25 − 1) / (1.25 − 0.1) and (2 − 1) / (2 − 0.1).
+        // The expected hit rates are (1.25 − 1) / (1.25 − 0.1) for five minutes, and (2 − 1) / (2 − 0.1) for an hour.
         assert!((minutes - 0.2174).abs() < 1e-4 && (hour - 0.5263).abs() < 1e-4, "{minutes} {hour}");
     }
 

@@ -184,8 +184,8 @@ impl Question<'_> {
     }
 
     /// Returns a better `max_tokens`. If many answers were truncated, the better value is twice the present value. If
-    /// few answers were truncated, it is a value that no earlier answer reached, or `None` if that value is at least
-    /// half of the present value.
+    /// few answers were truncated, it is a value that no earlier answer reached. In this case, returns `None` if that
+    /// value is at least half of the present value.
     fn other_max_tokens(&self, base: &Forecast, sizes: &[Sizes]) -> Option<u32> {
         let rows = self.load.rows();
         let present = (self.load.groups().iter().map(|group| group.max_tokens).sum::<u64>() / rows.max(1)) as u32;
@@ -218,8 +218,8 @@ impl Question<'_> {
         let with = |(group, sizes): (&Group, &Sizes)| {
             let mut sizes = sizes.clone();
             if is_more(group) {
-                // With the new limit, the truncated answers get longer. How long is not known, but they stay within the
-                // new limit.
+                // With the new limit, the truncated answers get longer. The new length of these answers is not known,
+                // but it is within the new limit.
                 let longer = truncated * (f64::from(to) - of_row(group));
                 sizes.output.mean += longer / 2.0;
                 sizes.output.errors.0 += longer / 2.0;
@@ -266,7 +266,7 @@ fn price(model: &Model) -> Money {
     model.prices.first().map_or(Money::ZERO, |step| step.input + step.output)
 }
 
-/// Returns the time interval of the forecast, scaled to another likely time.
+/// Returns the time interval of the forecast, scaled so that its likely time is `likely`.
 fn like(base: &Forecast, likely: Duration) -> Interval<Duration> {
     let time = base.time.time;
     let share = |end: Duration| end.as_secs_f64() / time.likely.as_secs_f64().max(1e-9);

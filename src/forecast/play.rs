@@ -103,7 +103,7 @@ struct Game<'a> {
     rows: &'a [Row],
     offered: usize,
     pools: &'a [(Arc<PoolId>, RateLimits)],
-    /// The position of each pool's model class in the simulated server.
+    /// For each pool, the position of its model class in the simulated server.
     classes: Vec<usize>,
     /// A row without sizes. Each simulated row is a changed copy of it.
     blank: Planned,

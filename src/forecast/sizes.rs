@@ -12,8 +12,8 @@ use crate::plan::{Group, Load};
 /// How many answers or token counts a group needs to get figures of its own. If a group has fewer, the figures of its
 /// model are used.
 const ENOUGH: usize = 5;
-/// The token counts of the API are estimates: the real input of an answer differs by at most about this share. Source:
-/// API documentation, "Token counting" (2026-08-22; "a small amount").
+/// The token counts of the API are estimates. The real number of input tokens differs from the count by at most about
+/// this share. Source: API documentation, "Token counting" (2026-08-22; "a small amount").
 const COUNTING_ERROR: f64 = 0.01;
 /// The smallest error of an estimate. Even if all rows of a sample have the same value, other rows can differ by about
 /// this share.
@@ -60,16 +60,17 @@ pub(super) struct Sizes {
     pub(super) input: Quantity,
     /// The share of the real input, from 0 to 1, that counts against the input limit.
     pub(super) limited_share: f64,
-    /// The real cost of prompts and searches, divided by the cost of the prompts without a cache. `None` if this share
-    /// is not known: then the interval of the group's cost is used.
+    /// The real cost of prompts and searches, divided by the cost of the prompts without a cache. If this share is not
+    /// known, the value is `None`, and the interval of the group's cost is used instead.
     pub(super) price_share: Option<f64>,
     /// The output tokens of an answer.
     pub(super) output: Quantity,
     /// How many output tokens an answer gains per estimated input token, if longer prompts get longer answers.
     pub(super) output_slope: f64,
-    /// The mean estimated input tokens of the group's rows.
+    /// The mean number of estimated input tokens per row in the group.
     pub(super) mean_estimated: f64,
-    /// The lengths of earlier answers, relative to their expected lengths. The list is empty without earlier answers.
+    /// The lengths of earlier answers, relative to their expected lengths. If there are no earlier answers, the list is
+    /// empty.
     pub(super) lengths: Vec<f32>,
 }
 
@@ -221,7 +222,7 @@ struct Truncated {
     cut: usize,
     /// The mean length of the received answers.
     seen: f64,
-    /// The likely mean length if no answer had been truncated too early.
+    /// The mean length that the answers would probably have if none had been truncated too early.
     likely: f64,
     /// The mean length if each answer that was truncated too early had reached the present `max_tokens`.
     most: f64,
@@ -278,7 +279,7 @@ impl Quantity {
     }
 }
 
-/// Returns a number for a name. The number is compared only with other numbers of the same plan.
+/// Returns a hash of a name. The number is compared only with other numbers of the same plan.
 fn hash(name: &str) -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();

@@ -2,12 +2,12 @@
 //!
 //! Sources: W. G. Cochran, "Sampling Techniques", chapters 2, 6 and 7 (mean, ratio and regression estimators).
 
-/// An estimate of a row's value, made from a sample of rows.
+/// An estimate of the mean value of all rows, made from a sample of rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Sampled {
     /// The estimated mean value of all rows.
     pub(super) mean: f64,
-    /// The largest difference between `mean` and the real mean of all rows, with a probability of 95 %.
+    /// With a probability of 95 %, the real mean of all rows differs from `mean` by at most this number.
     pub(super) error: f64,
 }
 
@@ -75,7 +75,7 @@ pub(super) fn regression(pairs: &[(f64, f64)], mean_x: f64, rows: u64) -> Option
     Some((Sampled { mean, error: quantile(n - 1) * variance_of_mean.sqrt() }, slope))
 }
 
-/// Returns how far the mean of `y` can be above the sample's mean, for rows whose `x` has the mean `mean_x`. This
+/// For rows whose mean `x` is `mean_x`, returns how far their mean `y` can be above the mean `y` of the sample. This
 /// function is for samples that are too small or too uniform to show whether `y` rises with `x`. The result is negative
 /// if `mean_x` is below the mean `x` of the sample.
 pub(super) fn unseen_slope(pairs: &[(f64, f64)], mean_x: f64) -> f64 {
@@ -92,8 +92,8 @@ pub(super) fn unseen_slope(pairs: &[(f64, f64)], mean_x: f64) -> f64 {
     slope * (mean_x - x)
 }
 
-/// Returns the largest likely difference between the mean of all `rows` rows and the mean of a sample of `n` of them.
-/// `variance` is the variance of the rows' values.
+/// Returns the largest likely difference between two means: the mean of all `rows` rows, and the mean of a sample of
+/// `n` rows. `variance` is the variance of the rows' values.
 fn error(variance: f64, n: usize, rows: u64) -> f64 {
     quantile(n) * (variance * (1.0 / n as f64 + 1.0 / rows.max(1) as f64)).sqrt()
 }

@@ -60,7 +60,7 @@ pub struct Setting<'a> {
 /// refill after the burst. Returns `None` if earlier runs have not found the bursts of the pool with the most rows.
 pub fn known_bursts(learned: &[LearnedPool], load: &Load) -> Option<Bursts> {
     /// If a burst is at least this share of a minute's limit, it counts as a burst of a whole minute. This share is
-    /// below 1 because response headers round tokens.
+    /// below 1 because the numbers of tokens in response headers are rounded.
     const NEARLY: f64 = 0.97;
     let largest = load.groups().iter().max_by_key(|group| group.rows)?;
     let found = learned.iter().find(|known| known.is_of(&largest.pool))?;
@@ -184,7 +184,7 @@ impl Timing<'_> {
         needs
     }
 
-    /// Plays rows. Returns how long all rows of the load take, and the reasons that delay them.
+    /// Plays rows. Returns how long all rows of the load take, and what delays these rows.
     fn play(&self, pools: &Pools, rows: &[Sampled], case: Case, bursts: Bursts) -> Played {
         let speeds = self.speeds();
         let call = |row: &Sampled| self.row(row, pools.of_group[row.group as usize], case, &speeds);
@@ -284,7 +284,8 @@ impl Pools {
     }
 }
 
-/// Extends the simulated run of some rows to all rows. `rows` has the number of rows of each pool.
+/// Estimates the run of all rows from the simulated run of some of these rows. `rows` has the number of rows of each
+/// pool.
 fn whole_run(played: Played, rows: &[u64]) -> Played {
     let mut time = played.time;
     for (pool, &all) in rows.iter().enumerate() {

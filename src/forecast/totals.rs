@@ -16,13 +16,13 @@ const WIDEST: f64 = 0.15;
 /// The width of a 90 % interval, divided by the width of a 95 % interval.
 const TO_90_PERCENT: f64 = 1.645 / 1.96;
 
-/// A total with its errors.
+/// An estimated total, and how wrong the estimate can be.
 #[derive(Clone, Debug, Default)]
 struct Sum {
     likely: f64,
     /// The errors below and above the likely value, by their source.
     by_source: BTreeMap<(u8, u64), (f64, f64)>,
-    /// The errors of assumptions, below and above the likely value.
+    /// The errors that assumptions cause, below and above the likely value.
     assumed: (f64, f64),
     /// The lowest possible total.
     least: f64,

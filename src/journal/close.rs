@@ -12,8 +12,8 @@ use crate::domain::ErrorClass;
 /// Whether a run read its whole input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputRead {
-    /// The run read the input to the end. An earlier entry for a broken or rejected row is removed unless this run
-    /// wrote the entry again.
+    /// The run read the input to the end. An earlier entry for a broken or rejected row is removed if this run did not
+    /// write the entry again.
     Whole,
     /// The run did not read the input to the end, or it read an error log.
     Part,

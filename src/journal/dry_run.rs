@@ -56,7 +56,7 @@ impl Inspected {
         Ok(copy_rows(&*self.disk, errors, &self.unresolved.row_offsets(only), path)?)
     }
 
-    /// Returns how many failures of each class still count.
+    /// For each error class, returns the number of failures that still count.
     pub(crate) fn failed(&self) -> BTreeMap<ErrorClass, u64> {
         self.unresolved.by_class()
     }

@@ -16,7 +16,7 @@ pub(crate) struct Held {
 /// Locks the run folder and the results file. Also returns warnings for the user.
 ///
 /// # Errors
-/// [`JournalError::Locked`] if a run is in progress; [`JournalError::Disk`].
+/// [`JournalError::Locked`] if a run is in progress; [`JournalError::Disk`] if the disk fails.
 pub(crate) fn hold(disk: &dyn Disk, results: &Path) -> Result<(Held, Vec<String>), JournalError> {
     let paths = RunPaths::given(Some(results.to_owned()), RunPaths::errors_beside(results));
     let folder = paths.folder().ok_or(JournalError::NoFolder)?;

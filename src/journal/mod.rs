@@ -54,8 +54,8 @@
 //!   results are right.
 //!
 //! Rejected:
-//! - A database instead of a results file: a file that every tool can read is worth more than the indexes of a
-//!   database. Writing a plain file is also faster.
+//! - A database instead of a results file: every tool can read the results file, and this is worth more than the
+//!   indexes of a database. Writing a plain file is also faster.
 //! - One file for both results and errors: people want to look at the results alone or at the errors alone.
 //! - Syncing the slots (the records of requests in flight) to the disk: this would cost one more sync for each request.
 
@@ -231,9 +231,9 @@ impl Journal {
         self.append_error(RowId::named(&rejected.custom_id, None), rejected.class, EntryKind::Rejected, seq)
     }
 
-    /// Fills a slot, which records that a request of the job is in flight. `at_most` is the most that all requests of
-    /// the job together can cost. The next [`Journal::flush`] writes the slot. The request must not be sent before this
-    /// flush.
+    /// Fills a slot, which records that a request of the job is in flight. `at_most` is the highest possible cost of
+    /// all requests of the job together. The next [`Journal::flush`] writes the slot. The request must not be sent
+    /// before this flush.
     pub fn mark(&mut self, job: &Job, at_most: Money) -> Slot {
         self.slots.mark(job.row, at_most)
     }

@@ -182,7 +182,7 @@ fn without_rows(manifest: Manifest) -> Manifest {
     Manifest { rows: Default::default(), ..manifest }
 }
 
-/// Returns `manifest`, but with the input, the requests and the output of `like`.
+/// Returns a copy of `manifest` in which the input, the requests and the output are those of `like`.
 fn described_as(like: Manifest, manifest: Manifest) -> Manifest {
     let Manifest { inputs, shape, rows, output, .. } = like;
     Manifest { inputs, shape, rows, output, ..manifest }

@@ -173,7 +173,7 @@ impl<'a> Recovery<'a> {
     /// Renames the files of earlier runs in this order: error log, results, manifest. If the process dies between two
     /// of these steps, each file has either its old name or its new name.
     ///
-    /// Only files that this run has locked are renamed. An error log that belongs to other results is not renamed.
+    /// A file is renamed only if this run has locked it. An error log that belongs to other results is not renamed.
     pub(crate) fn set_aside(&mut self, found: ExistingOutputs) -> Result<(), JournalError> {
         let suffix = format!(".old-{}", self.run);
         for Output { path, file: _ } in [&found.errors, &found.results].into_iter().flatten() {
@@ -261,8 +261,8 @@ impl<'a> Recovery<'a> {
     }
 }
 
-/// Returns the rows in flight, each with the most that it can have cost. A row has two slots if the slot of an answered
-/// request was not emptied before the next request was sent.
+/// Returns the rows in flight, each with the most that it can have cost. If the slot of an answered request was not
+/// emptied before the next request was sent, the row has two slots.
 fn in_flight(unclosed: &UnclosedRun) -> HashMap<RowId, Money> {
     let mut rows = HashMap::new();
     for &(row, at_most) in &unclosed.rows {

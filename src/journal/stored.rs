@@ -16,7 +16,7 @@ use super::reading::{AnsweredRows, DoneSet, Line, Parsed, parse_result, parse_st
 use crate::domain::{JobKey, Quality, RowId, StoredAnswer};
 use crate::plan::{Repeats, half};
 
-/// How many bits of a place contain the offset of the line. The other bits contain the file number.
+/// This many bits of a place contain the offset of the line. The other bits contain the file number.
 const OFFSET_BITS: u32 = 48;
 
 /// The maximum number of files in an index.
@@ -29,7 +29,7 @@ pub enum Usable {
     OwnServer,
     /// Every complete answer that is not from the simulator. The file comes from another server.
     OtherServer,
-    /// Every complete answer that is from the simulator. The server of the file is not known.
+    /// Every complete answer that the simulator gave. The server of the file is not known.
     Simulated,
 }
 

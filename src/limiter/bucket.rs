@@ -109,7 +109,7 @@ impl Bucket {
         self.arrival.set(self.arrival.get().saturating_sub(self.worth(u64::from(n))));
     }
 
-    /// Takes `n` tokens that a request has already used. This can put the bucket into debt.
+    /// Takes `n` tokens that a request has already used. After that, the level of the bucket can be negative.
     pub fn debit(&mut self, n: u32, now: Instant) {
         let from = self.arrival.get().max(now.as_nanos());
         self.arrival.set(from.saturating_add(self.worth(u64::from(n))));
@@ -160,7 +160,7 @@ impl Bucket {
         self.requota(now);
     }
 
-    /// Changes the share of the limit that is left unused, from 0 to 1.
+    /// Sets which share of the limit is left unused, as a number from 0 to 1.
     pub(super) fn set_headroom(&mut self, share: f64, now: Instant) {
         let ppm = (share.clamp(0.0, 0.99) * 1e6) as u32;
         if ppm != self.headroom_ppm {

@@ -64,7 +64,7 @@ pub(super) struct DimensionState {
     /// How much has counted against the limit since the start of the run.
     pub(super) used: Used,
     no_raise_until: Instant,
-    /// When the state of this dimension was created.
+    /// The instant at which the state of this dimension was created.
     began: Instant,
 }
 
@@ -178,8 +178,8 @@ impl DimensionState {
         }
     }
 
-    /// Call this when a request has ended, because by then the server has counted its output. If no response head came
-    /// before, the server has also counted the request and its input.
+    /// Call this when a request has ended, because by then the server has counted its output. If the request ended
+    /// without a response head, the server has by then also counted the request itself and its input.
     pub(super) fn on_end(&mut self, cost: Cost, head_seen: bool) {
         if !head_seen || self.dimension == Dimension::OutputTokens {
             self.uncounted -= i64::from(self.amount(cost));

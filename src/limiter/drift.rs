@@ -9,8 +9,8 @@
 //! The learned share of a token limit also falls by itself. Response headers round token counts, and they show no level
 //! below zero. So the differences between the two counts contain errors. If the program leaves too much to other
 //! clients, the server's bucket becomes full, and its refill is lost. If the burst is small, response headers do not
-//! show that the bucket had room. If the share did not fall, an error at the start of a run would slow down the whole
-//! run. The learned share of the request limit does not fall by itself, because response headers report the exact
+//! show that the bucket had room. If the learned share did not fall, an error at the start of a run would slow down the
+//! whole run. The learned share of the request limit does not fall by itself, because response headers report the exact
 //! number of requests.
 
 use std::time::Duration;

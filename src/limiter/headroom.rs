@@ -16,7 +16,8 @@ const CLOSED: f64 = 0.000_5;
 /// How the unused share of the limits is chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Headroom {
-    /// The share starts at a tenth of the limits and shrinks to nothing while no request is rejected.
+    /// The unused share is a tenth of the limits at the start. While no request is rejected, the share shrinks to
+    /// nothing.
     Auto,
     /// A fixed share of the limits, from 0 to 1.
     Fixed(f64),

@@ -8,9 +8,9 @@
 //! was reached.
 //!
 //! After a limit was found, the pool first sends slightly less than the limit, and then raises its rate. Near the limit
-//! the rate rises slowly. Later, the rate rises faster and faster while no request is rejected. If the limit that was
-//! found is too low, or if the gateway has raised its limit, the pool finds the higher limit within two minutes. The
-//! rate follows the curve of TCP CUBIC (RFC 9438), which is flat around the rate of the last refusal.
+//! the rate rises slowly. Later, the rate rises faster and faster while no request is rejected. The limit that was
+//! found can be too low, or the gateway can raise its limit. In both cases, the pool finds the higher limit within two
+//! minutes. The rate follows the curve of TCP CUBIC (RFC 9438), which is flat around the rate of the last refusal.
 //!
 //! A hidden limit can cause faults, but faults can also have other causes. If the share of faults falls when the pool
 //! sends less, the cause is a limit. For this reason, a trial begins when more than a fifth of the attempts meet a
@@ -195,8 +195,8 @@ impl Hidden {
         }
     }
 
-    /// Returns whether the current faults could be hidden refusals. Faults could be hidden refusals if they are known
-    /// to be refusals, if a trial is running, or if there are many faults.
+    /// Returns whether the current faults could be hidden refusals. Returns true in three cases: the faults are known
+    /// to be refusals, a trial is running, or there are many faults.
     pub(super) fn may_be_refusing(&self, now: Instant) -> bool {
         let Faults { excess, trial, are_refusals, no_trial_until, .. } = &self.faults;
         let is_doubtful = *excess >= DOUBT && self.accepted.requests > 0 && now >= *no_trial_until;

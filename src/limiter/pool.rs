@@ -10,12 +10,12 @@
 //!
 //! Some servers have one limit on input and output together. The limit on the sum of both takes the place of the input
 //! limit. All known servers with such a limit count a request's input and `max_tokens` when they admit the request.
-//! These servers give no tokens back when a request ends. So a request reserves the sum of its input and `max_tokens`
-//! as input, and keeps the reservation when it ends. If a server does give tokens back, its response headers report
-//! more than this program counts, and raise the level.
+//! Servers with such a limit give no tokens back when a request ends. So a request reserves the sum of its input and
+//! `max_tokens` as input, and keeps the reservation when it ends. If a server does give tokens back, its response
+//! headers report more than this program counts, and raise the level.
 //!
 //! Rejected: a fourth dimension for a limit on the sum of input and output tokens. All code that names dimensions would
-//! need to know it: flags, presets, reports, and headers. No server reports such a limit in headers of its own.
+//! need to know it: flags, presets, reports, and headers. No server has separate headers for such a limit.
 
 mod learned;
 
@@ -61,13 +61,13 @@ pub struct Pool {
     paced_at: Instant,
     heads_seen: u32,
     has_seen_limits: bool,
-    /// Whether the limit of the input dimension is a limit on input and output together.
+    /// Whether the limit of the input dimension counts input and output together.
     counts_together: bool,
 }
 
 impl Pool {
-    /// Returns a pool with the limits given by hand. In dimensions without a limit given by hand, the pool has the
-    /// `preset` limits.
+    /// Returns a pool with the limits given by hand. If a dimension has no limit given by hand, the pool uses the
+    /// `preset` limit of this dimension.
     pub fn new(id: PoolId, preset: RateLimits, by_hand: RateLimits, headroom: Headroom, now: Instant) -> Self {
         let unused = UnusedShare::new(headroom);
         let mut pool = Self {
@@ -374,9 +374,9 @@ impl Pool {
 }
 
 /// For a limit on input and output together, returns two amounts in input tokens. The first amount is what a request
-/// used. The second amount is the part of its reservation that the request keeps. The used amount is the sum of the
-/// request's input and output tokens. A server with a limit on the sum gives nothing back, so the request keeps its
-/// whole reservation. A rejected request keeps nothing of its reservation.
+/// used. The second amount is what the request keeps of its reservation. The used amount is the sum of the request's
+/// input and output tokens. A server with a limit on the sum gives nothing back, so the request keeps its whole
+/// reservation. A rejected request keeps nothing of its reservation.
 fn together(reserved: Cost, used: Cost) -> (Cost, Cost) {
     let kept = if used.input_tokens > 0 { used.input_tokens.max(reserved.input_tokens) } else { 0 };
     let both = used.input_tokens.saturating_add(used.output_tokens);
@@ -424,7 +424,8 @@ mod tests {
 
         let shown = pool.limit_use(Instant::from_secs(60));
         assert_eq!(shown.counted, [1, 7, 3]);
-        // In the first half minute, the limit is 1,000 requests per minute. Then it is 2,000 requests per minute.
+        // In the first half minute, the limit is 1,000 requests per minute. After that, the limit is 2,000 requests per
+        // minute.
         assert_eq!(shown.allowed, [Some(500 + 1_000), Some(450_000), Some(90_000)]);
     }
 

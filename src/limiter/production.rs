@@ -11,8 +11,8 @@ use std::time::Duration;
 /// After every `FADE` answers, the weight of all answers so far is halved.
 const FADE: u32 = 200;
 
-/// The mean time from sending a request to the end of its answer. In this mean, each answer counts in proportion to its
-/// tokens.
+/// The mean time from sending a request to the end of its answer. In this mean, the weight of an answer is proportional
+/// to its number of tokens.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Production {
     answers: u32,
@@ -34,7 +34,7 @@ impl Production {
     }
 
     /// Returns how many of the `reserved` tokens the refill will not cover. `reserved` is the number of tokens that the
-    /// server has not counted yet. While the server counts the reserved tokens, the limit refills by `per_second`.
+    /// server has not counted yet. While the server counts the reserved tokens, `per_second` tokens refill each second.
     ///
     /// The computation assumes averages: half of the output in flight is not produced yet, and half of the production
     /// time is left.

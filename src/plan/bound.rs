@@ -18,14 +18,14 @@ use crate::domain::{Caching, Merged, UsageBound};
 /// An upper bound for the tokens of a hidden prompt. The largest published hidden prompt for tools has 804 tokens.
 /// Hidden prompts for output formats are not published.
 const MOST_HIDDEN_TOKENS: u64 = 1000;
-/// The largest number of turns (calls of the model) of a request. The API takes ten turns before it pauses the answer
-/// with `pause_turn`, and one more turn is counted for the last answer.
+/// The largest number of turns (calls of the model) of a request. The API pauses an answer with `pause_turn` after ten
+/// turns. One more turn is counted for the last answer.
 ///
 /// Source: API documentation, "Server tools", a limit of ten iterations (2026-08).
 const MOST_TURNS: u64 = 11;
 /// The number of tokens of the shortest tool call, which has at least a name and a query.
 const LEAST_CALL_TOKENS: u64 = 16;
-/// The largest context window of any model, which is assumed for a model that is not in the catalog.
+/// The largest context window that any model has. This window is assumed if a model is not in the catalog.
 const LARGEST_WINDOW: u64 = 1_000_000;
 /// The prefixes of the tool types that the API defines but the client runs.
 const RUN_BY_CLIENT: [&[u8]; 4] = [b"bash_", b"text_editor_", b"computer_", b"memory_"];
@@ -81,8 +81,8 @@ fn has(params: Merged<'_>, name: &str) -> bool {
     params.get(name).is_some_and(|value| value != "null")
 }
 
-/// Returns whether a member may contain this string. Escapes can hide the string, so the function returns true for
-/// every member with escapes.
+/// Returns whether a member possibly contains this string. Escapes can hide the string, so the function returns true
+/// for every member with escapes.
 fn says(params: Merged<'_>, name: &str, word: &str) -> bool {
     params.get(name).is_some_and(|value| value.contains(word) || value.contains('\\'))
 }

@@ -1,9 +1,9 @@
 //! A first pass over the input, which finds the keys and labels that occur more than once.
 //!
-//! Collecting the keys takes eight bytes per row, and so does collecting the labels. A key is a hash, so only its first
-//! half is stored. If the first halves of two keys are equal by chance, a row gets a number that it does not need, and
-//! nothing else goes wrong. A label is stored as a hash. Two labels with the same hash may be equal, so a second pass
-//! compares the labels themselves.
+//! Collecting the keys takes eight bytes per row, and so does collecting the labels. A key is a hash. Its first half is
+//! enough, so only this half is stored. If the first halves of two keys are equal by chance, a row gets a number that
+//! it does not need, and nothing else goes wrong. A label is stored as a hash. Two labels with the same hash may be
+//! equal, so a second pass compares the labels themselves.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -27,12 +27,13 @@ impl KeyCensus {
     }
 }
 
-/// The keys that several rows have. Only the rows with these keys need a number among equal rows.
+/// The keys that several rows have. Only rows with these keys need a number that distinguishes equal rows.
 #[derive(Clone, Debug, Default)]
 pub struct Repeats(Vec<u64>);
 
 impl Repeats {
-    /// Returns whether a key probably occurs more than once. If the result is `false`, the key certainly does not.
+    /// Returns whether a key probably occurs more than once. If the result is `false`, the key certainly does not occur
+    /// more than once.
     pub fn contains(&self, key: JobKey) -> bool {
         self.has_half(half(key))
     }
@@ -68,7 +69,7 @@ pub(crate) enum RequestCensus {
 }
 
 impl RequestCensus {
-    /// Returns a census that counts the equal rows after all rows were added.
+    /// Returns a census that finds equal rows only after all rows were added.
     pub(crate) fn counting() -> Self {
         Self::Counting(Vec::new())
     }
@@ -94,7 +95,7 @@ impl RequestCensus {
     }
 
     /// Returns the number of rows that have the same request as an earlier row, and the keys of these requests. A
-    /// counting census returns no keys.
+    /// census that only counts rows returns no keys.
     pub(crate) fn finish(self) -> (u64, Repeats) {
         match self {
             Self::Counting(mut keys) => {
@@ -194,7 +195,7 @@ fn label_hash(label: &str) -> u64 {
     hasher.finish()
 }
 
-/// Returns the hashes that occur more than once, sorted, each once.
+/// Returns the hashes that occur more than once. The result is sorted and contains each hash once.
 fn repeated(mut hashes: Vec<u64>) -> Vec<u64> {
     hashes.sort_unstable();
     let mut twice: Vec<u64> = hashes.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();

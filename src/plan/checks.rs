@@ -1,6 +1,6 @@
 //! Before anything is sent, this module finds the rows that are certain to fail.
 //!
-//! Every other row is sent, because only the API knows what it accepts, and it accepts more over time.
+//! All other rows are sent, because only the API knows what it accepts, and the API accepts more over time.
 
 use std::fmt::Write;
 
@@ -42,7 +42,7 @@ pub(super) fn model_name(params: Merged<'_>) -> Result<String, Fault> {
     })
 }
 
-/// Returns the fault of a row that names one more model, although the run already has the largest number of models.
+/// Returns the fault of a row whose model is new, if the run already has the highest allowed number of models.
 pub(super) fn too_many_models(name: &str, most: usize) -> Fault {
     invalid(format!("model is {}, but a run can have at most {most} different models", excerpt(Some(name))))
 }

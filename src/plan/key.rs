@@ -29,8 +29,8 @@ pub struct Dialect {
 /// value from a flag instead of from the row. Every other difference changes the key, even another spelling of a number
 /// or an escape.
 ///
-/// The key of a request must never change between versions of this program. If it did, finished rows would be sent and
-/// paid for again. If the rule for keys ever changes, the prefix `k1` must change with it.
+/// The key of a request must never change between versions of this program. If the key changed, finished rows would be
+/// sent and paid for again. If the rule for keys ever changes, the prefix `k1` must change with it.
 pub fn key(dialect: &Dialect, params: &Params) -> JobKey {
     KeyMaker::new(dialect).key(params.0.iter().map(|(name, value)| (&**name, value.get())))
 }
@@ -39,8 +39,8 @@ pub fn key(dialect: &Dialect, params: &Params) -> JobKey {
 /// copied.
 const GATHERED: usize = 4096;
 
-/// Makes keys for one dialect. The hashed texts of all keys have the same beginning, which is hashed only once. The
-/// memory for the rest is reused.
+/// Makes keys for one dialect. All keys are hashes of texts with the same beginning. This beginning is hashed only
+/// once. The memory for the rest is reused.
 pub(super) struct KeyMaker {
     begun: Context,
     /// The text that has not been hashed yet. Text is collected here, because a few long pieces are hashed faster than

@@ -7,7 +7,7 @@
 //! their order. The same input always gives the same sample.
 //!
 //! The load also contains the requests of some random rows, so that the API can count their tokens. Each model has a
-//! few of these requests, even if only few rows name it.
+//! few of these requests, even if only few rows name the model.
 
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const MOST_TEMPLATES: usize = 1024;
 const SAMPLED: usize = 1 << 15;
 /// At least this many requests per model are kept for counting their tokens, if there is room.
 const OF_EACH_MODEL: usize = 5;
-/// The largest total size, in bytes, of the requests that are kept for counting their tokens.
+/// Some requests are kept so that their tokens can be counted. Together, they have at most this many bytes.
 const REQUEST_BYTES: usize = 64 << 20;
 
 /// The rows that a run has to send.
@@ -30,7 +30,7 @@ pub struct Load {
     groups: Vec<Group>,
     by_template: HashMap<(u64, Terms), usize>,
     by_model: HashMap<(Arc<str>, Terms), usize>,
-    /// The position of the group of the row that was added last.
+    /// The position of the group to which the most recent row was added.
     last: usize,
     rows: u64,
     sample: Sample,
@@ -79,7 +79,8 @@ pub struct Group {
 /// The expected effect of the prompt cache on the rows of a group.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CachedShares {
-    /// The share (from 0 to 1) of input tokens that are not read from the cache, and so count against the input limit.
+    /// The share (from 0 to 1) of the input tokens that count against the input limit, because they are not read from
+    /// the cache.
     pub limited: f64,
     /// The cost of the prompts, divided by their cost without a cache.
     pub price: f64,
@@ -226,8 +227,8 @@ impl Load {
 
     /// Returns the load with the figures for a run without a prompt cache.
     pub(crate) fn without_caching(&self) -> Self {
-        // The shares are set here because a forecast would otherwise take them from earlier answers, which may have
-        // used a cache.
+        // If the shares were not set here, a forecast would take them from earlier answers, which may have used a
+        // cache.
         let plain = CachedShares { limited: 1.0, price: 1.0, extra_most: Money::ZERO };
         let of = |group: &Group| Group {
             most: group.most.less(group.caching.map_or(Money::ZERO, |planned| planned.extra_most)),

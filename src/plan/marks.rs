@@ -19,7 +19,7 @@ use crate::domain::{Caching, Merged};
 /// The largest number of cache marks in a request.
 const MOST_MARKS: usize = 4;
 
-/// How many levels of nested lists of blocks are read. The second level is the blocks inside a tool result.
+/// How many levels of nested lists of blocks are read. The blocks inside a tool result are the second level.
 const MOST_DEPTH: u32 = 2;
 
 /// Checks the number and the order of the cache marks of a request.

@@ -1,7 +1,7 @@
 //! Parameters that replace parameters of a row in the request that is sent. The row keeps its own request and its key.
 //!
 //! `--rerun` and `resume` use these parameters. For example, a row with a truncated answer is sent again with a larger
-//! `max_tokens`. A later run must recognize the row, so its key does not change.
+//! `max_tokens`. The key of the row does not change, because a later run must recognize the row.
 
 use super::RequestDefaults;
 use super::defaults::named;

@@ -107,7 +107,7 @@ pub struct Identified {
 
 /// The parts of an error-log entry that identify a row: its number among equal rows, and its position in the input.
 ///
-/// Each part is parsed separately, so a wrong value in one does not make the other unreadable.
+/// Each part is parsed separately. So if one part has a wrong value, the other part can still be read.
 #[derive(Default, Deserialize)]
 struct ErrorMark<'a> {
     #[serde(borrow)]
@@ -214,8 +214,8 @@ impl Planner {
     /// Turns a row into a job.
     ///
     /// A row's own parameters override the defaults. A named row is identified by its label and key. An unnamed row is
-    /// identified by its key and the number of equal rows before it. An entry of an error log with the member
-    /// `occurrence` was made from an unnamed row. Such an entry keeps its label, but its key and its `occurrence`
+    /// identified by its key and the number of equal rows before it. If an entry of an error log has the member
+    /// `occurrence`, it was made from an unnamed row. Such an entry keeps its label, but its key and its `occurrence`
     /// identify it. If an entry has the member `index`, it keeps this index.
     ///
     /// # Errors
@@ -234,7 +234,7 @@ impl Planner {
     }
 
     /// Finds the identity of a row, which is half of the work of planning. If an earlier run has finished the row, the
-    /// other half is not needed.
+    /// other half of the work is not needed.
     pub(crate) fn identify(&mut self, mut row: Row, id: JobId) -> Identified {
         self.mapped = self.model_map.apply(&self.defaults, &mut row.params);
         let key = self.key_of(&row);
@@ -257,8 +257,8 @@ impl Planner {
     }
 
     /// Makes the job of a row that is run again because its answer was truncated or was a refusal. The new request is
-    /// sent online, not in a batch. Results of a batch are matched to rows by identity, and this row already has an
-    /// answer.
+    /// sent online, not in a batch. The results of a batch are matched to rows by the identity of the row, and this row
+    /// already has an answer.
     ///
     /// # Errors
     /// The errors are the same as for [`Planner::plan`].
@@ -398,7 +398,7 @@ impl Planner {
         self.models.take_notices()
     }
 
-    /// Returns the position of the pair of `--map-model` that replaced the model of the last identified row.
+    /// If a pair of `--map-model` replaced the model of the last identified row, returns the position of this pair.
     pub(crate) fn mapped(&self) -> Option<usize> {
         self.mapped
     }

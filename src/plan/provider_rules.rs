@@ -1,5 +1,5 @@
-//! The members that the provider of a planner does not accept. Rows with some of these members are rejected. The other
-//! members are left out of requests.
+//! The members that the provider of a planner does not accept. Rows with some of these members are rejected. Members
+//! that do not cause a rejection are left out of requests.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! The weight of each byte of text, in tokens. The weight depends on the byte and on the class of the byte before it.
 //!
-//! No tokenizer is published, so tokens are estimated by statistics. The start of a word weighs most of a token, and
-//! each further letter weighs a small part of a token. In a series of blanks, digits or punctuation, each byte after
+//! No tokenizer is published, so tokens are estimated by statistics. The start of a word counts as most of a token, and
+//! each further letter counts as a small part of a token. In a series of blanks, digits or punctuation, each byte after
 //! the first weighs less. In other scripts, the first UTF-8 byte of each character has the weight of the whole
 //! character. So the weight depends only on pairs of bytes, and each byte needs one fast table look-up. The weights are
 //! fitted to published ratios. Latin prose has about 3.3 characters per token with the old tokenizer, and 2.6 with the
@@ -17,7 +17,7 @@ use crate::domain::json::special;
 /// The weight of each pair of a byte and the byte before it, in thousandths of a token.
 pub(super) struct Weights {
     by_class: &'static Table,
-    /// For each byte, the row of the table with the weights for the next byte. A look-up here is faster than computing
+    /// For each byte: the table row that has the weights of the byte after it. A look-up here is faster than computing
     /// the class of the byte.
     after: [&'static [u16; 256]; 256],
 }
@@ -34,7 +34,7 @@ static OLD_TABLE: Table = build(Kind::Old);
 pub(super) static NEW: Weights = Weights::by(&NEW_TABLE);
 static NEW_TABLE: Table = build(Kind::New);
 /// The weights for a lower bound: no real text has fewer tokens. Six bytes are one token. A blank after a blank weighs
-/// nothing, and so does a sign after a sign.
+/// nothing, and a sign after a sign weighs nothing either.
 pub(super) static FLOOR: Weights = Weights::by(&FLOOR_TABLE);
 static FLOOR_TABLE: Table = build(Kind::Floor);
 
@@ -278,7 +278,7 @@ const fn floor(previous: Class, byte: u8) -> u16 {
     }
 }
 
-/// Returns the number of UTF-8 bytes of a character with this first byte, and zero for a continuation byte.
+/// Returns how many UTF-8 bytes a character with this first byte has. Returns zero if the byte is a continuation byte.
 const fn utf8_len(byte: u8) -> u16 {
     match byte {
         0..0x80 => 1,

@@ -1,7 +1,7 @@
 //! Batches: many requests that are sent in one upload. The results of a batch are fetched hours later.
 //!
-//! This module defines the calls of an API for batches, and the values that are read from the answers. Each provider
-//! has code of its own that writes the calls as HTTP requests and reads the answers.
+//! This module defines the calls to an API for batches, and the values that are read from the API's answers. Each
+//! provider has code of its own that writes the calls as HTTP requests and reads the answers.
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Finds out whether a server rejected a request because the clock of this machine is wrong.
 //!
 //! A signature contains a time, and is valid only for some minutes before and after that time. So a server rejects
-//! signatures from a machine with a wrong clock, but its error message seldom names the clock. The `date` header of a
-//! response has the time of the server.
+//! signatures from a machine with a wrong clock. But the server's error message seldom names the clock. The `date`
+//! header of a response has the time of the server.
 
 use http::header::DATE;
 use jiff::fmt::rfc2822::DateTimeParser;
@@ -14,7 +14,7 @@ use crate::domain::{Failure, HaltReason, Verdict};
 /// The allowed difference between the clocks of this machine and of the server. AWS accepts signatures for five minutes
 /// before and after their time. Source: AWS, "Troubleshoot AWS Signature Version 4" (2026-11-26).
 const ALLOWED: SignedDuration = SignedDuration::from_mins(5);
-/// The words in AWS messages about a wrong signature time. Different services use different words.
+/// The words in AWS messages about a wrong signature time. The services of AWS use different words for this error.
 const WORDS: [&str; 5] = [
     "signature expired",
     "signature not yet current",
@@ -23,7 +23,7 @@ const WORDS: [&str; 5] = [
     "request time is too skewed",
 ];
 
-/// Adds a sentence about a wrong clock to the failure in a verdict, if the clock explains the failure. `now` is the
+/// If a wrong clock explains the failure in a verdict, adds a sentence about the clock to the failure. `now` is the
 /// time on this machine.
 pub(crate) fn explain_refusal(head: &ReplyHead, verdict: &mut Verdict, now: Timestamp) {
     if let Some(failure) = failure_of(verdict)
@@ -56,8 +56,8 @@ fn failure_of(verdict: &mut Verdict) -> Option<&mut Failure> {
 /// Returns a sentence about a wrong clock, if a wrong clock explains why the server rejected the request (with status
 /// 400, 401 or 403). `message` is the message of the server, and `now` is the time on this machine.
 ///
-/// If the status is 401 or 403, it is enough that the `date` header shows another time than `now`. If the status is
-/// 400, the message must be about the time of a signature.
+/// If the status is 401 or 403, a `date` header that differs from `now` by more than `ALLOWED` is enough. If the status
+/// is 400, the message must be about the time of a signature.
 fn clock_skew(head: &ReplyHead, message: &str, now: Timestamp) -> Option<String> {
     let message = message.to_ascii_lowercase();
     let is_said = WORDS.iter().any(|words| message.contains(words));

@@ -64,7 +64,7 @@ fn words(row: &FailedRow) -> String {
     format!("row {}{status}{message}", escape(&row.label))
 }
 
-/// Returns the error classes that have rows which may succeed unchanged. `log` contains the number of rows of each
+/// Returns the error classes with rows that can succeed without a change. `log` contains the number of rows of each
 /// class in the error log. For rows that failed in earlier runs, only the error class is known.
 pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<ErrorClass> {
     let may_pass = |(class, rows): (&ErrorClass, &u64)| {
@@ -91,8 +91,8 @@ pub(crate) fn longest_truncated(stats: &Stats) -> Option<u32> {
     stats.failed.get(&ErrorClass::Truncated).map(|failed| failed.max_tokens).filter(|tokens| *tokens > 0)
 }
 
-/// Returns what to change in the failed rows that can't succeed unchanged. There is one line per error class, the
-/// largest class first.
+/// Returns which changes the failed rows need. Rows that can succeed unchanged are left out. There is one line per
+/// error class, the largest class first.
 pub(crate) fn to_change(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<String> {
     let retried = worth_retrying(log, stats);
     let mut classes: Vec<_> = log.iter().filter(|(class, rows)| **rows > 0 && !retried.contains(class)).collect();

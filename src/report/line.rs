@@ -73,7 +73,7 @@ pub(crate) fn block(stats: &Stats, columns: usize, rows: usize, is_colored: bool
     block
 }
 
-/// Returns the largest number of lines of the block on a terminal with this many rows. The block fills at most half of
+/// Returns how many lines the block can have at most on a terminal with `rows` rows. The block fills at most half of
 /// the rows, so the notes above the block stay visible. On a terminal with few rows, the block can have up to three
 /// lines.
 fn most_lines(rows: usize) -> usize {

@@ -118,7 +118,7 @@ impl Reporter for Report {
 pub fn open(options: ViewOptions) -> Report {
     let ViewOptions { kind, verbosity, is_terminal, is_colored, columns, writer } = options;
     let view: Box<dyn View> = match (verbosity, kind) {
-        // `--quiet` leaves nothing out of the JSON lines, because they are for scripts.
+        // With `--quiet`, the JSON lines stay complete, because scripts read them.
         (_, ProgressKind::Json) => Box::new(json::Json::new(writer)),
         (Verbosity::Quiet, _) => Box::new(quiet::Silent),
         (_, ProgressKind::None) => Box::new(quiet::WarningsOnly::new(writer)),

@@ -1,9 +1,9 @@
 //! Estimates when a run will be done. If there is no estimate, this module says what the run waits for.
 //!
-//! The time left is shown as long as rows finish regularly. It includes known delays: rate limits, waits after a 429,
-//! and the next retry of rows. Between two finished rows, the time left counts down. If the time left reaches zero, or
-//! if no row finishes for an unusually long time, the report shows what the run waits for. So the displayed time left
-//! never gets stuck at one value. While batches are open, no time left is shown.
+//! The time left is shown as long as rows finish regularly. The time left includes known delays: rate limits, waits
+//! after a 429, and the next retry of rows. Between two finished rows, the time left counts down. If the time left
+//! reaches zero, or if no row finishes for an unusually long time, the report shows what the run waits for. So the
+//! displayed time left never gets stuck at one value. While batches are open, no time left is shown.
 
 use std::time::Duration;
 
@@ -120,15 +120,15 @@ impl Stats {
         self.started_at.map_or(Duration::ZERO, |start| self.pace.patience(start)).max(SHORTEST_PATIENCE)
     }
 
-    /// Returns how many seconds the remaining rows will take at the recent rate; zero or less if the run should already
-    /// be over. The result is at least each of these times:
+    /// Returns how many seconds the remaining rows will take at the recent rate. The number is zero or less if the run
+    /// should already be over. The result is at least each of these times:
     /// - the time that the rate limits require for the remaining rows: after a burst at the start, the recent rate is
     ///   far too high
     /// - how long rows have to wait after a 429 or another failure
     ///
     /// Returns `None` in three cases: the input is a pipe, the run began less than five seconds ago, or fewer than ten
-    /// rows have finished. An earlier estimate would be several times too long. At the start, few requests are in
-    /// flight, and the first answers have not arrived yet.
+    /// rows have finished. So early in a run, the estimated time would be several times too long. At the start, few
+    /// requests are in flight, and the first answers have not arrived yet.
     fn seconds_left(&self, idle: Duration) -> Option<f64> {
         const ROWS: u64 = 10;
         let remaining = self.remaining_to_send()?;

@@ -93,8 +93,8 @@ impl Pace {
         if size.is_finite() && size > 0.0 { size } else { 1.0 }
     }
 
-    /// Returns the shortest time, in seconds, in which the limits of these pools allow `rows` rows. `size` is the ratio
-    /// of the mean tokens of these rows to the mean tokens of the finished rows.
+    /// Returns the shortest time, in seconds, in which the limits of these pools allow `rows` rows. `size` is the mean
+    /// number of tokens of these rows, divided by the mean number of tokens of the finished rows.
     ///
     /// Each pool has limits of its own, and the result is the time of the slowest pool. The rows are assumed to be
     /// spread over the pools in the same proportion as the rows that are ready to send.
@@ -126,11 +126,12 @@ impl Pace {
         self.in_flight = Some((at, requests));
     }
 
-    /// Returns how many times longer the remaining answers will take than the answers so far; at least 1. The remaining
-    /// answers take longer, because long answers come last. This effect is largest at the start of a run.
+    /// Returns the factor by which the remaining answers will take longer than the answers so far. The factor is at
+    /// least 1. The remaining answers take longer, because long answers come last. This effect is largest at the start
+    /// of a run.
     ///
-    /// The mean latency of all answers is estimated as the time in flight of all requests, divided by the number of
-    /// answers. A request in flight is assumed to take this mean latency in addition to the time that it has already
+    /// To estimate the mean latency of all answers, the total time in flight of all requests is divided by the number
+    /// of answers. A request in flight is assumed to take this mean latency in addition to the time that it has already
     /// taken.
     pub(super) fn longer_than_seen(&self, left: u64) -> f64 {
         let (latencies, answers) = self.latencies;

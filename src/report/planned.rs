@@ -1,8 +1,8 @@
 //! Compares the real cost and duration of a run with the plan that was made before its first request.
 //!
-//! Only a run that finished its rows is compared with its plan. The cost and time of a part of a run say little. Short
-//! rows finish first, and few rows finish at the start and at the end. So the summary of a run that stopped early shows
-//! only the plan.
+//! Only a run that finished its rows is compared with its plan. The cost and time of a part of a run say little about
+//! the whole run. Short rows finish first, and fewer rows finish at the start and at the end of a run than in the
+//! middle. So the summary of a run that stopped early shows only the plan.
 
 use super::ranges::{money_range, time_range};
 use super::stats::Stats;
@@ -45,7 +45,7 @@ struct Compared {
 }
 
 /// Returns how the real cost and the real time compare with the plan, for scripts. A value is `None` if it was not
-/// planned. Both values are `None` for a run that did not do all its rows.
+/// planned. If the run did not do all planned rows, both values are `None`.
 pub(super) fn verdicts(stats: &Stats) -> (Option<Verdict>, Option<Verdict>) {
     match compared(stats).filter(|compared| compared.is_judged) {
         Some(compared) => (compared.cost.map(|cost| cost.1), compared.time.map(|time| time.1)),

@@ -26,8 +26,8 @@ use crate::domain::{Interval, Money, Reason, RunForecast};
 /// The distance from the middle of an interval to its ends, in standard deviations. With this distance, the real value
 /// is inside the interval with a probability of 90 %.
 const DEVIATIONS: f64 = 1.645;
-/// The distance from the middle to the ends of an interval that is estimated from finished rows, in standard
-/// deviations. This distance is larger than `DEVIATIONS`, because finished rows are never quite a random sample.
+/// The distance from the middle of an interval to its ends, in standard deviations, if the interval is estimated from
+/// finished rows. This distance is larger than `DEVIATIONS`, because finished rows are never quite a random sample.
 const DEVIATIONS_OF_ROWS: f64 = 2.5;
 /// The low end of the cost of the remaining rows is at least this share of their likely cost.
 const LEAST_COST: f64 = 0.1;
@@ -114,9 +114,9 @@ impl Guess {
 
 impl Stats {
     /// Returns the expected cost of all rows of this run, including the finished rows. The interval never begins below
-    /// the cost so far. Returns `None` if the input is a pipe, if a price is unknown, before anything is known, and
-    /// when the run stops early. Also returns `None` while the run waits for its last answers, because these are often
-    /// the longest.
+    /// the cost so far. Returns `None` if the input is a pipe, if a price is unknown, if nothing is known yet, or if
+    /// the run stops early. Also returns `None` while the run waits for its last answers, because these are often the
+    /// longest.
     pub(crate) fn projected_cost(&self) -> Option<Interval<Money>> {
         let left = self.left_to_send()?;
         // If an earlier run submitted batches, there is no estimate, because the forecast does not include the rows of
@@ -135,8 +135,8 @@ impl Stats {
         Some(each.map(sum))
     }
 
-    /// Returns the mean cost of a remaining row, in dollars. Returns `None` if a price is unknown, and before anything
-    /// is known about the cost.
+    /// Returns the mean cost of a remaining row, in dollars. Returns `None` if a price is unknown, or while nothing is
+    /// known about the cost.
     fn cost_of_row_left(&self, left: u64) -> Option<Interval<f64>> {
         let (rows, forecast) = (self.finished_like_left(), self.forecast.as_ref());
         let is_priced = self.unpriced == 0 && forecast.is_none_or(|forecast| forecast.cost.is_some());

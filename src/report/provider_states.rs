@@ -81,8 +81,8 @@ impl State {
         }
     }
 
-    /// Returns the provider that gets the rows of this provider, and the reason. Returns `None` if this provider gets
-    /// its own rows.
+    /// Returns the other provider that gets this provider's rows, and the reason for that. Returns `None` if this
+    /// provider gets its own rows.
     pub(crate) fn diverted(&self) -> Option<(&str, FallbackCase)> {
         match self {
             Self::Stopped(to, _) => Some((to, FallbackCase::Account)),

@@ -44,7 +44,7 @@ pub(crate) struct Providers {
     /// The providers in the order in which they are tried, and then the providers that were not announced and occur
     /// only in events.
     own: Vec<OfProvider>,
-    /// The index of the provider of the last event. The next event is usually about the same provider.
+    /// The index of the provider that the last event was about. The next event is usually about the same provider.
     last: usize,
 }
 

@@ -1,5 +1,5 @@
-//! Computes the mean of a series of values and the precision of this mean. The cost and the time of the remaining rows
-//! are estimated from these two numbers for the finished rows.
+//! Computes the mean of a series of values and the precision of this mean. From the mean and the precision for the
+//! finished rows, the program estimates the cost and the time of the remaining rows.
 
 use jiff::Timestamp;
 
@@ -87,8 +87,8 @@ impl Spread {
     }
 
     /// Returns the drift of the values: the squared difference between the means of the later and the earlier half,
-    /// without the part that chance can explain. `variance` is the variance of one value. If the values drift, more of
-    /// them do not improve the prediction of later values: a variance as large as the drift remains.
+    /// without the part that chance can explain. `variance` is the variance of one value. If the values drift, more
+    /// values do not make the prediction of later values better: a variance as large as the drift remains.
     pub(super) fn drift(&self, variance: f64) -> f64 {
         let half = self.blocks.len() / 2;
         if half == 0 {
@@ -98,7 +98,7 @@ impl Spread {
         let mean = |blocks: &[f64]| blocks.iter().sum::<f64>() / values;
         let apart = mean(&self.blocks[self.blocks.len() - half..]) - mean(&self.blocks[..half]);
         // By chance alone, the expected square of the difference is twice the variance of the mean of one half. A
-        // square of three times this value is rare.
+        // square of three times the expected square is rare.
         (apart * apart - 6.0 * variance / values).max(0.0)
     }
 }

@@ -93,8 +93,8 @@ impl Stats {
     /// Adds one event to the counters.
     pub fn fold(&mut self, event: &RunEvent) {
         self.started_at.get_or_insert(event.at);
-        // Events are in order, but the clock of the computer can be set back. Even then, the time of the last event in
-        // these counters does not go back.
+        // Events are in order, but the clock of the computer can be set back. Even if the clock is set back, the time
+        // of the last event in these counters does not go back.
         self.last_at = self.last_at.max(Some(event.at));
         match &event.body {
             EventBody::Started { total, already_done } => {
@@ -247,8 +247,8 @@ impl Stats {
         self.retried.values().sum()
     }
 
-    /// Returns the number of rows that were finished by earlier runs. This is the number that was known at the start,
-    /// or the number of skipped rows, whichever is larger.
+    /// Returns the number of rows that were finished by earlier runs. The result is the larger of two numbers: the
+    /// number that was known at the start, and the number of skipped rows.
     pub(crate) fn already_done(&self) -> u64 {
         self.skipped.max(self.already_done.min(self.total.unwrap_or(u64::MAX)))
     }
@@ -437,7 +437,7 @@ pub(crate) mod tests {
             stats.fold(&at(0, started(Some(10_000), 0)));
             stats.fold(&at(0, status(reason, Vec::new())));
             for second in 1..=600 {
-                // In the last minute, the rows have half the size, and twice as many rows finish.
+                // In the last minute, each row has half as many tokens as before, and twice as many rows finish.
                 let (rows, output_tokens) = if second > 540 { (10, 100) } else { (5, 200) };
                 let usage = Usage { output_tokens, ..Usage::default() };
                 let done = EventBody::Succeeded {

@@ -1,5 +1,5 @@
-//! The summary at the end of a run. It says what happened, what the run cost, what slowed it down, where the answers
-//! are, and which command the user should probably type next.
+//! The summary at the end of a run. The summary says what happened, what the run cost, what slowed the run down, where
+//! the answers are, and which command the user should probably type next.
 //!
 //! The summary is plain text, made from [`Stats`] and from facts that only the caller knows ([`SummaryContext`]). A row
 //! that would say nothing is left out of the summary. `json/summary.rs` makes the summary as JSON from the same facts.
@@ -128,12 +128,13 @@ fn billed_twice(context: &SummaryContext) -> Option<String> {
     Some(text)
 }
 
-/// Returns the number of answers that were possibly billed twice, as text.
+/// Returns, as text, the number of answers that were possibly billed twice.
 pub(crate) fn billed_twice_words(answers: u64) -> String {
     format!("possibly billed twice: {}", plural(answers, "answer", "answers"))
 }
 
-/// Returns the rows with the paths of the files. The last row is the command that the user should probably type next.
+/// Returns the rows of the summary that show the paths of the files. The last row is the command that the user should
+/// probably type next.
 fn files_and_next(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
     let files = [("results", &context.results), ("errors", &context.errors)];
     let files = files.into_iter().filter_map(|(label, path)| Some(ListRow::verbatim(label, escape(path.as_ref()?))));

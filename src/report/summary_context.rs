@@ -47,8 +47,8 @@ pub(crate) struct SummaryContext {
     /// The number of attempts of the previous run that were possibly billed without a kept answer. The number is 0 if
     /// the previous run was not cut short.
     pub maybe_paid_before: u64,
-    /// The number of attempts of all earlier runs that were possibly billed without a kept answer, as far as the files
-    /// of these runs show. Attempts in `maybe_paid_before` are left out.
+    /// The number of attempts of all earlier runs that were possibly billed, but whose answer was not kept. The number
+    /// is taken from the files of these runs. Attempts in `maybe_paid_before` are left out.
     pub maybe_paid_earlier: u64,
     /// The number of rows that failed in earlier runs.
     pub failed_before: u64,

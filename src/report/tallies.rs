@@ -84,8 +84,8 @@ impl MendedRows {
         self.0.values().sum()
     }
 
-    /// Returns the number of mended rows per purpose of the later request. The keys are the names of the purposes for
-    /// scripts.
+    /// Returns the number of mended rows per purpose of the later request. The keys are the names that scripts use for
+    /// the purposes.
     pub(crate) fn by_name(&self) -> BTreeMap<&'static str, u64> {
         self.0.iter().map(|(purpose, rows)| (name(*purpose), *rows)).collect()
     }

@@ -6,8 +6,8 @@ use super::summary_context::SummaryContext;
 use super::text::{ListRow, count, escape, plural};
 use crate::domain::{Money, Usage};
 
-/// Returns the summary lines with the tokens and their cost. Returns no lines if no run on this file has finished a
-/// row.
+/// Returns the summary lines with the tokens and their cost. Returns an empty list if the runs on this file have not
+/// finished any row.
 pub(super) fn spent(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
     if stats.succeeded_total() + stats.failed_total() == 0 && context.earlier.is_none() {
         return Vec::new();

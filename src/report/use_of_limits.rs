@@ -4,9 +4,9 @@
 //! allowed amount is the limit per minute times the minutes of the run. The level of the limit's bucket would not show
 //! the use: if a run uses its limits well, the buckets are nearly empty.
 //!
-//! A server can accept the requests of a whole minute immediately. So in a run of a few seconds, the use can be far
-//! above 100 %, which says little. The summary shows no use after a run of less than ten seconds. After a run of less
-//! than a minute, it shows no level such as "high" or "critical". A use above 100 % is called a burst.
+//! A server can accept the requests of a whole minute immediately. So the use in a run of a few seconds says little: it
+//! can be far above 100 %. The summary shows no use after a run of less than ten seconds. After a run of less than a
+//! minute, the summary shows no level such as "high" or "critical". A use above 100 % is called a burst.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub(crate) enum Level {
 }
 
 impl Level {
-    /// Returns the level of this use of a limit; `None` for a run of less than a minute.
+    /// Returns the level for this share of a limit; `None` if the run has lasted less than a minute.
     pub(crate) fn of(share: f64, elapsed: Duration) -> Option<Self> {
         (elapsed >= MINUTE).then_some(match share {
             share if share > 0.9 => Self::Critical,

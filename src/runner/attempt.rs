@@ -158,7 +158,7 @@ async fn wait_for_memory<E: Exchange>(
     exchange.pause(end.share.wait()).await
 }
 
-/// Adds the known part of the usage of a broken answer to the verdict.
+/// If an answer is broken, adds the known part of its usage to the verdict.
 fn with_usage(mut verdict: Verdict, reply: &Reply) -> Verdict {
     let known = match reply {
         Reply::Message(message) => message.usage,

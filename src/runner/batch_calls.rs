@@ -50,7 +50,7 @@ struct Caller<T> {
 }
 
 impl<T: Transport> BatchCalls<T> {
-    /// Returns a `BatchCalls` with no call in flight. The end of each call will be sent to `came`.
+    /// Returns a `BatchCalls` with no call in flight. When a call has ended, its outcome is sent to `came`.
     pub(super) fn new(
         transport: Arc<T>,
         provider: Arc<dyn Provider>,

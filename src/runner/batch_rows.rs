@@ -165,7 +165,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Ends a row that must not be put into another batch, because it was in too many batches already.
+    /// Ends a row that was in too many batches. Such a row must not be put into one more batch.
     pub(super) fn give_up_in_batches(&mut self, planned: Planned, class: ErrorClass, now: Instant) {
         let failure = Failure {
             message: "the row was in several batches and none answered it; run it again, or use --lane auto or online"

@@ -1,7 +1,8 @@
 //! Copies answers for rows with equal requests, and writes the lines of rows that take their answer from another line.
 //!
-//! [`EqualRows`] decides which rows wait for an equal row. An answer is read back from its line, so it is copied only
-//! after the line has been passed to the operating system. If too many lines wait for the disk, no answer is copied.
+//! [`EqualRows`] decides which rows wait for an equal row. An answer is copied only after its line has been passed to
+//! the operating system, because the answer is read back from this line. If too many lines wait for the disk, no answer
+//! is copied.
 
 use super::equal::EqualRows;
 use super::ledger::Ledger;

@@ -22,8 +22,8 @@ use crate::domain::{JobKey, Planned, StoredAnswer};
 use crate::journal::StoredAnswers;
 use crate::plan::{NumberOf, Repeats, half};
 
-/// The largest number of parked rows (rows that wait for an equal row). When this number is reached, the loop accepts
-/// no more rows. If all rows are equal, up to `MOST_ROWS` rows copy the first answer at once.
+/// The largest number of parked rows (rows that wait for an equal row). When this many rows are parked, the loop
+/// accepts no more rows. If all rows are equal, up to `MOST_ROWS` rows copy the first answer at once.
 const MOST_ROWS: usize = 10_000;
 /// The largest size of all parked rows together, in bytes.
 const MOST_BYTES: usize = 16 << 20;
@@ -39,7 +39,7 @@ pub struct EqualRows {
     places: NumberOf,
     /// A map from the key of a leader (a row that was sent) to the parked rows that wait for this leader.
     leaders: HashMap<JobKey, VecDeque<Planned>>,
-    /// Rows that can copy an answer now, each with the place of the answer.
+    /// The rows that can copy an answer now. Each row has the place of the answer that it copies.
     due: VecDeque<(Planned, u64)>,
     /// Rows that have become leaders and are passed to the scheduler next.
     freed: VecDeque<Planned>,
@@ -168,7 +168,7 @@ impl EqualRows {
         self.rows >= MOST_ROWS || self.bytes >= MOST_BYTES
     }
 
-    /// Returns whether there are no more rows in this struct.
+    /// Returns whether this struct contains no rows.
     pub(super) fn is_empty(&self) -> bool {
         self.rows == 0
     }

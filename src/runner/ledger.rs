@@ -39,15 +39,15 @@ pub trait Ledger {
     /// Records that a request has ended without a line, and that no request for its row was billed.
     fn clear(&mut self, ticket: Ticket);
 
-    /// Records that a request has ended and got no line, and that its row was billed or possibly billed. The mark of
-    /// the row stays. If another request is sent for the row, that request uses the same mark.
+    /// Records that a request has ended and got no line. A request for its row was billed or possibly billed. The mark
+    /// of the row stays. If another request is sent for the row, that request uses the same mark.
     fn keep(&mut self, ticket: Ticket, job: JobId);
 
     /// Writes the line of a finished row. The mark of the row stays until the line is on disk.
     fn write_outcome(&mut self, seq: u64, ticket: Ticket, outcome: &Outcome);
 
-    /// Writes the line of a finished row that has no mark. A finished row without a mark was in a batch, or its answer
-    /// is in a line of an earlier run.
+    /// Writes the line of a finished row that has no mark. If a finished row has no mark, the row was in a batch, or a
+    /// line of an earlier run contains its answer.
     fn write_unsent(&mut self, seq: u64, outcome: &Outcome);
 
     /// Writes the line of a row that is not finished. The last answer of this row was not accepted, and a request with
@@ -100,7 +100,7 @@ pub trait Ledger {
     /// since the last call must not be sent.
     fn flush(&mut self) -> Result<(), WriteFault>;
 
-    /// From now on, writes lines to disk as soon as possible, because the run waits for nothing else.
+    /// Makes the ledger write all later lines to disk as soon as possible, because the run waits for nothing else.
     fn hurry(&mut self) {}
 }
 
@@ -109,8 +109,8 @@ pub trait Ledger {
 enum AfterSync {
     /// The slot becomes free. The file does not change: a later run finds the line and therefore ignores the slot.
     Release,
-    /// The slot is cleared in the file. The row of the slot is not finished, so a later run would otherwise count the
-    /// slot although there is a line.
+    /// The slot is cleared in the file. The row of the slot is not finished. If the slot stayed in the file, a later
+    /// run would count the slot although the row has a line.
     Clear,
 }
 

@@ -44,7 +44,7 @@ impl Applied {
         Self(None)
     }
 
-    /// Calls the function with the result of the order. The function must return without delay.
+    /// Returns a value that calls the function with the result of the order. The function must return without delay.
     pub fn tell(tell: impl FnOnce(Result<String, String>) + Send + 'static) -> Self {
         Self(Some(Box::new(tell)))
     }

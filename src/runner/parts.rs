@@ -60,8 +60,8 @@ pub struct Finish {
     pub stopped: Vec<(Arc<str>, HaltReason)>,
     /// The number of pending rows, that is, rows that were read but neither answered nor failed.
     pub pending: u64,
-    /// The pending rows themselves; empty unless pending rows are kept. The list includes rows whose lines could not be
-    /// written.
+    /// The pending rows themselves. The list is empty if the run does not keep pending rows. The list includes rows
+    /// whose lines could not be written.
     pub kept: Vec<Job>,
     /// The number of requests that were aborted in flight. Aborted requests were possibly billed.
     pub aborted: u64,

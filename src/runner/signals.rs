@@ -107,7 +107,7 @@ impl Signals {
         heard.next().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Asks the run to read the settings again when it begins.
+    /// Makes the run read the settings again as soon as the run begins.
     pub(crate) fn steer_later(&mut self) {
         self.is_steering_due = true;
     }

@@ -6,8 +6,8 @@
 //!
 //! Rejected:
 //! - A second thread for sockets raises the CPU time of a run by a third and makes the run no faster.
-//! - With a pause of up to 2 ms before each wait, one iteration of the loop handles more answers. But at 200 ms of
-//!   latency, such pauses raise the CPU time of a run by a fifth. The reason is that the data of the loop leaves the
+//! - With a pause of up to 2 ms before each wait, one iteration of the loop handles more answers. But if the latency is
+//!   200 ms, these pauses raise the CPU time of a run by a fifth. The reason is that the data of the loop leaves the
 //!   CPU caches during a pause. The pause also gains little, because answers come in groups even without a pause: each
 //!   server sends answers when its own timers fire.
 
@@ -33,7 +33,7 @@ impl LoopThread {
         Ok(Self(Builder::new_current_thread().max_io_events_per_tick(SOCKETS_PER_ITERATION).enable_all().build()?))
     }
 
-    /// Enters the runtime, to create things that need a runtime.
+    /// Enters the runtime, so that the caller can create things that need a runtime.
     pub(crate) fn enter(&self) -> EnterGuard<'_> {
         self.0.enter()
     }

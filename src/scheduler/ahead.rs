@@ -10,11 +10,11 @@
 //! fits, even if it is larger than the limit. When a policy replaces the request of a row, the bytes of the new request
 //! count as well, and can exceed the limit.
 //!
-//! All pools share the bytes for rows. If a pool must wait or has low limits, its rows can use up all the bytes. No
-//! more rows are read then, and a pool whose rows come later in the input has nothing to send. Reading starts again by
-//! itself. Each row ends with an answer, a failure or the halt of its endpoint, and then another row is read. If the
-//! rows of one pool all come before the rows of another pool, the input is read from several places in turn (`order`).
-//! Rows of both pools then alternate.
+//! All pools share one limit on the bytes of rows. If a pool must wait or has low limits, its rows can take all the
+//! bytes that this limit allows. No more rows are read then, and a pool whose rows come later in the input has nothing
+//! to send. Reading starts again by itself. Each row ends with an answer, a failure or the halt of its endpoint, and
+//! then another row is read. If the rows of one pool all come before the rows of another pool, the input is read from
+//! several places in turn (`order`). Rows of both pools then alternate.
 //!
 //! One design was rejected: giving each pool a share of the bytes. The reader reads rows in the order of the input, so
 //! it can't skip the rows of one pool to reach another pool.
@@ -36,7 +36,8 @@ const MOST_BEHIND_GATES: usize = 8192;
 const PROBES: usize = 4;
 /// When the rows that wait or are in flight have `MOST_BYTES` bytes, no more rows are read. The reader of the input can
 /// hold another third of `MOST_BYTES`, so all rows together have up to 64 MiB. 48 MiB are 250 rows of 200 kB, or 12
-/// million tokens. That is more than twice the uncached input that the highest tier accepts in a minute.
+/// million tokens. These 12 million tokens are more than twice the uncached input that the highest tier accepts in a
+/// minute.
 const MOST_BYTES: usize = 48 << 20;
 
 impl Scheduler {
@@ -263,7 +264,7 @@ mod tests {
         }
     }
 
-    /// Returns the row after adding a prefix that other rows share.
+    /// Adds a prefix that other rows share to the row, and returns the row.
     fn with_prefix(mut planned: Planned, prefix: u64) -> Planned {
         let level = Level {
             id: PrefixId(prefix),

@@ -143,8 +143,8 @@ impl Scheduler {
         next
     }
 
-    /// Queues the ready rows of a missing model again, because their endpoint does not have the model. The queued rows
-    /// are sent to another endpoint, or are set aside (left for a later run).
+    /// Queues the ready rows of a model again, because their endpoint does not have this model. The queued rows are
+    /// sent to another endpoint, or are set aside (left for a later run).
     fn queue_rows_again(&mut self, model: &Arc<str>, end: &End) {
         let id = self.endpoints[end.endpoint].id.clone();
         let its = self.take_ready(|entry| entry.planned.ask.model == *model && id.is_of(entry));

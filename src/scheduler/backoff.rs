@@ -29,8 +29,8 @@ impl Backoff {
     /// The delays after all other overload, and after the server has refused requests because too many are in flight.
     pub(super) const OVERLOADED: Self = Self { base: Duration::from_secs(1), most: Duration::from_secs(60) };
 
-    /// The delays of a row that the API has rejected before, if the server does not say how long to wait. Each of these
-    /// delays begins when the hold of the pool (its wait after a refusal) ends.
+    /// The delays of a row that the API has rejected before. They apply if the server does not say how long to wait.
+    /// Each of these delays begins when the hold of the pool (its wait after a refusal) ends.
     pub(super) const REFUSED_AGAIN: Self = Self { base: Duration::from_secs(1), most: Duration::from_secs(30) };
 
     /// Returns `delay`, or the longest delay of this backoff if `delay` is longer.

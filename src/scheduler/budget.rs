@@ -42,8 +42,8 @@ pub enum Room {
 
 impl Budget {
     /// Returns a budget with the limits of the user. The limit on money applies to the total cost of all runs with the
-    /// same results file. `spent` is the money that all these runs have already spent. The limits on requests and time
-    /// are for this run.
+    /// same results file. `spent` is the money that all runs with this results file have already spent. The limits on
+    /// requests and time are for this run.
     ///
     /// `spent` does not include attempts with lost answers: see [`Budget::with_unsure`].
     pub fn new(max_cost: Option<Money>, max_requests: Option<u64>, max_time: Option<Duration>, spent: Money) -> Self {

@@ -7,7 +7,8 @@
 //! (tested) with a canary and a row alternately. The canary has a prompt of one word and `max_tokens` 1, and uses the
 //! model of a row that failed. The result of the canary has one of three meanings:
 //!
-//! - If the canary is answered, the endpoint works. If a row fails after that, the row is the cause.
+//! - If the canary is answered, the endpoint works. If a row fails after the answer to the canary, the row is the
+//!   cause.
 //! - If the canary fails in the same way as the rows, the whole endpoint fails. As long as the endpoint fails, a fault
 //!   does not use up a try of its row.
 //! - If the canary is rejected or fails in a different way than the rows, the result shows nothing, because some
@@ -39,8 +40,8 @@ use super::warmth::Plan;
 
 /// If the canary's pool has no room, the scheduler checks the pool again after `ASK_AGAIN` at the latest.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// After each answered canary, one row is sent alone. If `PROOF` rows that were sent alone have failed, the faults are
-/// not hidden refusals (refusals that look like faults).
+/// After each answered canary, one row is sent alone. If `PROOF` rows have failed although they were sent alone, the
+/// faults are not hidden refusals (refusals that look like faults).
 const PROOF: u32 = 3;
 
 impl Scheduler {

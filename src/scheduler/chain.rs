@@ -49,7 +49,7 @@ impl Scheduler {
         self.config.fallback.as_ref().is_some_and(|fallback| fallback.on.has(case))
     }
 
-    /// Returns how long a row is allowed to wait because of limits before it moves to another endpoint.
+    /// Returns how long limits can delay a row before the row moves to another endpoint.
     pub(super) fn longest_wait(&self) -> Option<Duration> {
         self.config.fallback.as_ref()?.on.limit
     }
@@ -73,8 +73,8 @@ impl Scheduler {
     /// Makes the request of a row for the next endpoint in the chain, among those that accept the row.
     ///
     /// # Errors
-    /// Returns the reason why no endpoint accepts the row; `None` if rows do not move in this case, or if no endpoint
-    /// is left.
+    /// Returns the reason why no endpoint accepts the row; `None` if rows do not change their endpoint in this case, or
+    /// if no endpoint is left.
     pub(super) fn next_ask(&self, entry: &Entry, from: usize, case: FallbackCase) -> Result<Box<Ask>, Option<String>> {
         if self.halted.is_some() || !self.falls_back(case) {
             return Err(None);

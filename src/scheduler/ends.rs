@@ -163,7 +163,7 @@ impl Scheduler {
 
 /// Returns the amounts of the limits that an attempt used. For an answer, the amounts are its usage. For a refusal, the
 /// amounts are one request and no tokens. If an attempt has no answer but was possibly processed, the amounts are one
-/// request, its input, and a part of the predicted output.
+/// request, the input, and a part of the predicted output.
 ///
 /// An answer can break off at any point, so the number of output tokens that it used is not known. Half of the
 /// predicted output counts as used. If no output counted as used, the row would be sent again too early. The server

@@ -23,7 +23,7 @@ pub(super) struct Entry {
     pub(super) overloads: u32,
     /// The number of faults of the row that were possibly hidden refusals (refusals that look like faults).
     pub(super) maybe_refused: u32,
-    /// The start of the row's first try that ended with a wait for another try.
+    /// The start of the first try after which the row had to wait for another try.
     pub(super) waiting_since: Option<Instant>,
     /// How many times the row was rejected by the API or met a fault. When a failing endpoint is probed (tested), rows
     /// with a low number are sent first.
@@ -36,13 +36,14 @@ pub(super) struct Entry {
     pub(super) is_suspect: bool,
     /// Whether the row must stay at its endpoint, because no other endpoint of the chain accepts it.
     pub(super) must_stay: bool,
-    /// The prefixes that this row leads: its request writes them to the prompt cache, and other rows wait for this.
+    /// The prefixes that this row leads. The row's request writes these prefixes to the prompt cache, and other rows
+    /// wait until they are written.
     pub(super) leads: Marks,
     /// Whether the row's request is sent without cache marks.
     pub(super) is_unmarked: bool,
     /// Whether, as a test, the row is sent without cache marks, because the server rejected the row with marks.
     pub(super) tests_marks: bool,
-    /// The server's message when it rejected the row's request with cache marks.
+    /// The message with which the server rejected a request of the row that had cache marks.
     pub(super) refused_marks: Option<String>,
 }
 
@@ -85,7 +86,7 @@ impl Entry {
         self.attempts.iter().filter(|attempt| !attempt.is_recorded)
     }
 
-    /// Returns the row's id if its mark in the ledger must stay after an attempt has ended.
+    /// Returns the id of the row if the row's mark in the ledger must stay after an attempt has ended.
     pub(super) fn keeps_mark(&self) -> Option<JobId> {
         self.may_be_billed().then_some(self.planned.job.id)
     }
@@ -113,8 +114,8 @@ impl Entry {
         })
     }
 
-    /// Returns the highest possible cost of the row's attempts so far. Attempts that are in a line of the results or
-    /// the error log are left out.
+    /// Returns the highest possible cost of the row's attempts so far. An attempt is left out if a line of the results
+    /// or of the error log already contains it.
     pub(super) fn at_most(&self) -> Money {
         self.unrecorded().fold(Money::ZERO, |sum, attempt| sum + attempt.at_most())
     }

@@ -13,8 +13,9 @@
 //! time so far, whichever is longer. After the wait at the end of a run, each remaining row is tried once more. If the
 //! last try meets a fault, the row fails.
 //!
-//! In total, a row waits for at most `--retry-for`; all kinds of waits are added up. The time counts from the start of
-//! the row's first wait. If the endpoint's last outage ended after that, the time counts from the end of the outage.
+//! In total, a row waits for at most `--retry-for`; all kinds of waits are added up. This time is counted from the
+//! start of the row's first wait. If the endpoint's last outage ended after that, the time counts from the end of the
+//! outage.
 
 use std::time::Duration;
 

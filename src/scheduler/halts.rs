@@ -47,8 +47,8 @@ impl Scheduler {
     }
 
     /// Stops a run that can answer no more rows. Each remaining row belongs to a halted endpoint, or to a model that
-    /// was not found. The remaining rows stay pending for a later run. In a run with a chain, if no row is left
-    /// pending, the run ends normally.
+    /// was not found. The remaining rows stay pending for a later run. If a run with a chain leaves no row pending, the
+    /// run ends normally.
     pub(super) fn halt_for_endpoints(&mut self) {
         if self.config.fallback.is_some() && self.left == 0 {
             return;

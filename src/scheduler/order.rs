@@ -6,8 +6,8 @@
 //! reads the input once, at little cost, to gather the sizes of its rows ([`Sizes`]). [`Sizes::advise`] computes how
 //! much time the run saves if it reads the file from several places, one row from each place in turn.
 //!
-//! Different models can also cause phases. While all rows of one model are sent, the limits of the other models are not
-//! used.
+//! A file also has phases if the rows of one model all come before the rows of another model. While all rows of one
+//! model are sent, the limits of the other models are not used.
 //!
 //! This module is pure (it reads no file and no clock). The module knows nothing about files: it sees rows as numbers,
 //! and sizes as costs. However long the input is, this module needs only a limited amount of memory.
@@ -34,7 +34,7 @@ const WORTH_IT: f64 = 1.05;
 /// Phases that take less than `SPAN_SECS` seconds do not matter, because the token buckets compensate for them. For
 /// this reason, the time of a run is computed in spans of at least `SPAN_SECS`.
 const SPAN_SECS: f64 = 120.0;
-/// The assumed shares of `max_tokens` that answers really use. Before the first answer nobody knows which share is
+/// The shares of `max_tokens` that answers are assumed to use. Before the first answer nobody knows which share is
 /// right, so the gain is computed for each share.
 const OUTPUT_SHARES: [f64; 3] = [1.0, 0.2, 0.05];
 
@@ -92,8 +92,8 @@ impl Sizes {
         self.blocks.len()
     }
 
-    /// Returns the best order under these limits, and its gain. The gain is the time that a run takes in the order of
-    /// the file, divided by the time that it takes in the best order.
+    /// Returns the best order under these limits, and the gain of this order. The gain is the time that a run takes in
+    /// the order of the file, divided by the time that it takes in the best order.
     pub fn advise(&self, limits_of: &dyn Fn(&PoolId) -> RateLimits) -> (ReadingOrder, f64) {
         let limits: Vec<_> = self.pools.iter().map(limits_of).collect();
         let gain = |places: usize| {
@@ -106,13 +106,14 @@ impl Sizes {
         if best < WORTH_IT {
             return (ReadingOrder::AsWritten, 1.0);
         }
-        // This is the smallest number of places that reaches at least 98 % of the best gain.
+        // Takes the smallest number of places whose gain is at least 98 % of the best gain.
         let places = choices().find(|&places| gain(places) >= best * 0.98);
         places.map_or((ReadingOrder::AsWritten, 1.0), |places| (ReadingOrder::Interleaved { places }, gain(places)))
     }
 
-    /// Returns how long a run takes under these limits, in seconds, if blocks are read alternately from `places`
-    /// places. The slowest limit in each part of the run decides how long that part takes.
+    /// Returns how many seconds a run takes under these limits if blocks are read alternately from several places.
+    /// `places` is the number of these places. The slowest limit in each part of the run decides how long that part
+    /// takes.
     fn seconds(&self, limits: &[RateLimits], places: usize, output_share: f64) -> f64 {
         let share = |dimension| if dimension == Dimension::OutputTokens { output_share } else { 1.0 };
         let time = |block: &Block| {
@@ -162,8 +163,8 @@ pub enum ReadingOrder {
 }
 
 impl ReadingOrder {
-    /// For an input of `rows` rows, returns the index of the first row at each place, counted from 0. The reader opens
-    /// the input at each of the returned rows.
+    /// For an input of `rows` rows, returns the index of the first row at each place. The indexes are counted from 0.
+    /// The reader opens the input at each of the returned rows.
     pub(crate) fn starts(self, rows: u64) -> Vec<u64> {
         let places = self.places();
         (0..places).map(|place| rows * place / places).collect()

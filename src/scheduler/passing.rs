@@ -1,16 +1,16 @@
 //! Lets small rows pass a big row that waits until its bucket has enough tokens.
 //!
-//! A row that needs a large part of a minute's tokens waits until its bucket contains these tokens. A big row can wait
-//! for up to a minute. During this wait, the small rows behind the big row can use a quarter of the refill. So the big
-//! row waits for at most four thirds of the time that its tokens take to refill. The rate at which small rows are sent
-//! is at least a quarter of the limit. Passing does not make the run longer, because the limit is used fully either
-//! way.
+//! If a row needs a large part of a minute's tokens, the row waits until the bucket contains these tokens. A big row
+//! can wait for up to a minute. During this wait, the small rows behind the big row can use a quarter of the refill. So
+//! the big row waits for at most four thirds of the time that it would wait alone. The rate at which small rows are
+//! sent is at least a quarter of the limit. Passing does not make the run longer, because the limit is used fully
+//! either way.
 //!
 //! The tokens of passing rows are counted from the instant at which the big row first had to wait. In this way, the
 //! wait of the big row is limited, however many rows pass it.
 //!
-//! A row that writes a shared prefix to the prompt cache also needs many input tokens. When a row that writes a prefix
-//! waits for tokens, rows that read from the cache pass it, because they need few input tokens.
+//! A row that writes a shared prefix to the prompt cache also needs many input tokens. Rows that read from the cache
+//! need few input tokens, so they pass a row that waits for tokens to write a prefix.
 //!
 //! Rejected:
 //! - If small rows got half of the refill, a big row would have to wait for two refills of its bucket, plus a short
@@ -28,7 +28,7 @@ use super::pool::{Passing, PoolState};
 use super::state::Scheduler;
 use super::warmth::Plan;
 
-/// The share of the refill that rows behind a big row can use.
+/// While a big row waits, the rows behind it can use this share of the refill.
 const SHARE: f64 = 0.25;
 /// A row is big if its tokens take longer than `BIG_SECONDS` to refill.
 const BIG_SECONDS: f64 = 5.0;
@@ -46,7 +46,7 @@ impl Passing {
 }
 
 impl PoolState {
-    /// Returns whether a row with this `cost` is big in this dimension.
+    /// Returns whether this `cost` of a row takes longer than `BIG_SECONDS` to refill in this dimension.
     pub(super) fn is_big(&self, cost: Cost, dimension: Dimension) -> bool {
         f64::from(cost.of(dimension)) > BIG_SECONDS * self.per_second(dimension)
     }

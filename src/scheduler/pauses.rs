@@ -10,7 +10,7 @@ use super::state::Scheduler;
 use super::step::Step;
 
 /// The shortest pause after which the run starts slowly. The server's buckets fill up during a long pause. With a slow
-/// start, the run does not use their tokens in one burst.
+/// start, the run does not use all tokens of these buckets in one burst.
 const LONG_PAUSE: Duration = Duration::from_secs(10);
 
 impl Scheduler {
@@ -19,8 +19,8 @@ impl Scheduler {
         self.pause.is_on()
     }
 
-    /// Pauses the run, or continues a paused run. A pause counts neither as a wait of rows nor as time in which an
-    /// endpoint fails. A pause does count for `--max-time`.
+    /// Pauses the run, or continues a paused run. The time of a pause is not counted as a wait of rows, and not as time
+    /// in which an endpoint fails. A pause does count for `--max-time`.
     pub(crate) fn set_paused(&mut self, is_paused: bool, now: Instant) {
         let since = self.pause.since.take();
         if is_paused {

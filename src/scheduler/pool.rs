@@ -36,7 +36,7 @@ pub(super) struct PoolState {
     /// The time when the pool was first held (made to wait) after its last answer; `None` if the pool was not held
     /// since then.
     pub(super) held_since: Option<Instant>,
-    /// The end of the first row's wait; `None` unless this wait is long enough to send rows to another endpoint.
+    /// The end of the first row's wait, if this wait is long enough to send rows to another endpoint; otherwise `None`.
     pub(super) closed_until: Option<Instant>,
     /// The pools at other endpoints that last received rows of this pool. The list has at most one pool for each
     /// endpoint.
@@ -78,8 +78,8 @@ impl PoolState {
         cost
     }
 
-    /// Returns the position of the row that is sent as the next probe of a failing endpoint. Among the rows with the
-    /// fewest rejections and faults, the first row is the probe.
+    /// Returns the position of the row that is sent as the next probe of a failing endpoint. The probe is the first of
+    /// the rows that have had the fewest rejections and faults.
     pub(super) fn next_probe(&self) -> usize {
         let places = self.ready.iter().take(PROBED).enumerate();
         places.min_by_key(|(_, entry)| entry.turns).map_or(0, |(place, _)| place)

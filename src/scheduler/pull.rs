@@ -1,6 +1,6 @@
 //! Lets the next endpoint of a chain take rows from a pool or endpoint that is closed.
 //!
-//! A pool is closed if its first row would wait longer than the user allows in a chain. An endpoint is closed while it
+//! In a chain, a pool is closed if its first row would wait longer than the user allows. An endpoint is closed while it
 //! fails. The rows of a closed pool stay in its queue. The next endpoint takes the rows from this queue one at a time,
 //! and only if it can send them soon. So the number of rows that move is never larger than the number that the next
 //! endpoint can send. When a closed endpoint opens again, it still has rows of its own.

@@ -1,4 +1,4 @@
-//! Puts rows into the queue of their pool or behind a gate (to wait for a shared prefix), or sets them aside.
+//! Puts a row into the queue of its pool, puts it behind a gate (to wait for a shared prefix), or sets it aside.
 
 use std::sync::Arc;
 

@@ -60,8 +60,8 @@ pub enum Next {
         /// The row.
         job: JobId,
     },
-    /// The answer was not accepted, and another request is sent for the row. In a run that has halted, the row is left
-    /// for a later run instead.
+    /// The answer was not accepted, and another request is sent for the row. If the run has halted, no request is sent,
+    /// and the row is left for a later run.
     FollowUp {
         /// The outcome of the row so far: a failed row with its attempts. A line for this failed row must be in the
         /// error log before the request is sent.

@@ -250,8 +250,9 @@ impl Scheduler {
         }
     }
 
-    /// Ends the lead of a row that did not write its prefixes to the cache. The next row behind the gate of each prefix
-    /// becomes its leader. If no row waits behind a gate, the gate is removed.
+    /// Ends the role of a row as leader, because the row did not write its prefixes to the cache. For each of these
+    /// prefixes, the next row behind the gate becomes the new leader. If no row waits behind a gate, the gate is
+    /// removed.
     pub(super) fn end_lead(&mut self, prefixes: &Prefixes, leads: Marks, endpoint: usize, now: Instant) {
         for level in prefixes.marked(leads) {
             self.warmth.note_cold((endpoint, level.id));

@@ -162,7 +162,8 @@ impl Warmth {
         }
     }
 
-    /// Records that a request, sent at `sent_at`, has written or read these prefixes, so they are warm (in the cache).
+    /// Records that these prefixes are warm (in the cache), because a request that was sent at `sent_at` has written or
+    /// read them.
     pub(super) fn note_warm(&mut self, endpoint: usize, prefixes: &Prefixes, marks: Marks, sent_at: Instant) {
         for level in prefixes.marked(marks) {
             self.states.insert((endpoint, level.id), State::Warm(ends(level, sent_at)));
@@ -206,7 +207,7 @@ impl Warmth {
         self.states.get(&key) == Some(&State::Warming)
     }
 
-    /// Returns the prefixes that rows lead (write).
+    /// Returns each prefix that some row leads (writes).
     #[cfg(test)]
     pub(super) fn warming(&self) -> impl Iterator<Item = Key> {
         self.states.iter().filter(|(_, state)| **state == State::Warming).map(|(key, _)| *key)

@@ -108,8 +108,8 @@
 //!   like a standard request.
 //! - Betas: every value that looks like the name of a beta is accepted. Betas have no effect. Fallbacks need a beta, so
 //!   they have no effect either.
-//! - API version 2026-10-21: like the API, the simulator rejects sampling parameters. Unlike the API, it accepts
-//!   documents in assistant messages and citations in user messages.
+//! - API version 2026-10-21: like the API, the simulator rejects sampling parameters. Unlike the API, the simulator
+//!   accepts documents in assistant messages and citations in user messages.
 //! - Bodies: the simulator rejects compressed bodies. Unknown fields inside messages and blocks are accepted. The
 //!   simulator limits neither the size of schemas and stop sequences nor the number of messages, images and pages.
 //! - Missing from answers: calls of server tools other than web search and fetch (the model answers with text instead);

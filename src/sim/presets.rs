@@ -2,8 +2,8 @@
 //! what it charges.
 //!
 //! Source: API documentation, "Models overview", "Pricing", "Prompt caching", "Errors" (2026-08 to 2026-11). The models
-//! have the limits of tier 2 as of 2026-01, from "Rate limits". [`SimConfig::with_limits`] or the flags replace these
-//! limits.
+//! have the limits of tier 2 as of 2026-01, from "Rate limits". A caller can replace these limits with
+//! [`SimConfig::with_limits`], and a user can replace them with flags.
 //!
 //! [`SimConfig::with_limits`]: super::config::SimConfig::with_limits
 

@@ -72,8 +72,8 @@ impl SimTransport {
         lock(&self.model).arrive(&request, self.clock.now())
     }
 
-    /// Waits until the data that is sent at `at` has reached the client. If the client stops waiting sooner, returns an
-    /// error.
+    /// Waits until the data that is sent at `at` has reached the client. If the client stops waiting before the data
+    /// arrives, returns an error.
     async fn wait(&self, at: Instant, patience: Patience) -> Result<(), WireError> {
         let at = if at == Instant::NEVER { at } else { at + self.network };
         let (limit, error) = patience.ends(self.clock.now());

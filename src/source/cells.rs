@@ -30,8 +30,8 @@ pub enum InputRow {
     /// The row's cells, in the order of [`Reader::header`](super::Reader::header). A broken row can have more or fewer
     /// cells than the header.
     Cells(Vec<InputCell>),
-    /// The row as JSON text: the line as it was written in the input. If the format has neither JSON nor columns, this
-    /// is an object with what is known about the row.
+    /// The row as JSON text: the line as it was written in the input. If the format has neither JSON nor columns, the
+    /// text is a JSON object with the known facts about the row.
     Json(Box<str>),
 }
 

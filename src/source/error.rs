@@ -89,7 +89,7 @@ pub enum SourceError {
     NoReader {
         /// The name of the input, as the user gave it.
         name: String,
-        /// The kind of files that this build can't read, in the plural.
+        /// The name of the kind of files that this build can't read, as a plural noun.
         what: &'static str,
     },
     /// The input is a Parquet file that comes from a pipe or is compressed. A Parquet input must be a regular file

@@ -1,7 +1,7 @@
 //! Names of request fields, and names that look like misspelt request fields.
 //!
 //! In the short row shapes, the list of the API's fields decides whether a member is sent or only kept with the row.
-//! Inside `params`, members with any name are sent, because the API gets new fields faster than this program.
+//! Inside `params`, every member is sent, because the API can have new fields that this program does not know yet.
 
 use std::collections::HashSet;
 
@@ -115,7 +115,7 @@ impl Warnings {
         self.pending.push(message);
     }
 
-    /// Adds the warning `message`, but only once per `name`.
+    /// Adds the warning `message`. For each `name`, only the first warning is added.
     pub(super) fn once(&mut self, name: &str, message: impl FnOnce() -> String) {
         if self.is_fresh(name, Within::Row) {
             self.pending.push(message());

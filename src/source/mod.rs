@@ -88,8 +88,8 @@ pub struct Row {
     pub extra: Params,
     /// The `error` member of an error-log entry, raw.
     pub error: Option<Box<RawValue>>,
-    /// The content of the whole row, unchanged. It is set only with [`Options::keeps_input`], for outputs with columns
-    /// of the input.
+    /// The content of the whole row, unchanged. This field is set only with [`Options::keeps_input`], which outputs
+    /// with columns of the input need.
     pub input: Option<InputRow>,
 }
 
@@ -198,7 +198,7 @@ pub struct Options {
     pub system: Option<Template>,
     /// The longest row that is accepted, in bytes. A longer row is broken, and is never in memory as a whole.
     pub max_line_bytes: usize,
-    /// Whether [`Row::input`] is set, for outputs with the input's columns.
+    /// Whether [`Row::input`] is set. Outputs with the input's columns need it.
     pub keeps_input: bool,
     /// Whether only the labels of rows are read. If it is set, no parameters are read, and no prompts are made.
     pub labels_only: bool,
@@ -207,8 +207,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// Returns the fixed starts of the texts of templates. A fixed start is the text before the first column, so it is
-    /// the same in all rows.
+    /// Returns the fixed start of each text in the templates. A fixed start is the text before the first column, so it
+    /// is the same in all rows.
     pub fn fixed_starts(&self) -> Vec<String> {
         let templates = [&self.template, &self.system].into_iter().flatten();
         templates.flat_map(Template::fixed_starts).collect()

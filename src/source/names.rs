@@ -46,7 +46,7 @@ pub(super) fn is_misspelt(name: &str, of: &str) -> bool {
 /// The largest number of names that are compared with a wrong name.
 const MAX_COMPARED: usize = 200;
 
-/// Returns the name that was probably meant instead of a wrong name.
+/// Given a wrong name, returns the name that was probably meant.
 pub(crate) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let wanted = plain(name);
     let names =

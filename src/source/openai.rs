@@ -2,8 +2,8 @@
 //!
 //! This module converts a chat completion into a message request. If a parameter has no counterpart, the row is broken
 //! and the message names the parameter. If the parameter were left out, the answer would wrongly look like an answer to
-//! the whole request. A parameter is left out if its value is a default that changes nothing. Texts stay the same, byte
-//! for byte. Source: OpenAI API reference, "Create chat completion" and "Batch" (2026).
+//! the whole request. If the value of a parameter is a default that changes nothing, the parameter is left out. Texts
+//! stay the same, byte for byte. Source: OpenAI API reference, "Create chat completion" and "Batch" (2026).
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,8 @@ use super::names::short;
 use super::raw::Fault;
 use crate::domain::Params;
 
-/// The members of a row of an OpenAI batch file. The label is read as in any other row.
+/// The members of a row of an OpenAI batch file. The label is not in this list, because it is read in the same way as
+/// in all other rows.
 pub(super) const MEMBERS: [&str; 3] = ["method", "url", "body"];
 
 /// Returns whether the row has the shape of OpenAI's batch files.
@@ -54,7 +55,7 @@ fn path(url: &str) -> &str {
     after_scheme.find('/').map_or(url, |at| &after_scheme[at..])
 }
 
-/// Parameters, and for each one the values that change nothing. A parameter with such a value is left out.
+/// Parameters, each with a list of the values that have no effect. A parameter with such a value is left out.
 const NEUTRAL: [(&str, &[&str]); 17] = [
     ("n", &["1"]),
     ("logprobs", &["false"]),

@@ -72,7 +72,7 @@ impl<'a> RawRow<'a> {
         }
     }
 
-    /// Returns this row as a broken row. `input` is the name of its input.
+    /// Returns this row as a broken row. `input` is the name of the row's input.
     pub(super) fn broken(&self, input: &Arc<str>, fault: Fault) -> BrokenRow {
         BrokenRow {
             origin: self.origin(input),
@@ -91,7 +91,7 @@ impl<'a> RawRow<'a> {
         &self.bytes[..self.bytes.len().min(KEPT_BYTES)]
     }
 
-    /// Returns the origin of the row (file and line). `input` is the name of its input.
+    /// Returns the origin of the row (file and line). `input` is the name of the row's input.
     pub(super) fn origin(&self, input: &Arc<str>) -> Origin {
         Origin { source: input.clone(), line: self.line }
     }

@@ -87,13 +87,13 @@ pub struct Reader {
     compression: Option<Compression>,
     warnings: Warnings,
     watched: Option<(PathBuf, InputIdentity)>,
-    /// How many unusable rows there were so far, and the place and the fault of the first one. `None` after the first
-    /// usable row.
+    /// How many unusable rows there were so far, and the place and the fault of the first one. The value is `None` as
+    /// soon as a usable row has been read.
     unusable: Option<(u64, Option<(String, String)>)>,
 }
 
-/// The largest number of broken rows at the beginning of an input. If there are more, the input is another kind of
-/// data, or the wrong format was chosen.
+/// The largest number of broken rows at the beginning of an input. If more rows are broken, the input is another kind
+/// of data, or the wrong format was chosen.
 const MAX_UNUSABLE: u64 = 1_000;
 
 impl std::fmt::Debug for Reader {

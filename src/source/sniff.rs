@@ -9,8 +9,8 @@ use super::compression::Compression;
 use super::texts::{TEXT_ENDINGS, ends_in};
 use super::{InputFormat, SourceError};
 
-/// How many bytes are searched for the end of the first line. If the first line is longer, its beginning decides the
-/// format.
+/// How many bytes are searched for the end of the first line. If the first line is longer than this, the beginning of
+/// the line decides the format.
 const HEAD_BYTES: usize = 64 << 10;
 
 /// UTF-8's byte order mark.
@@ -28,7 +28,7 @@ pub(super) struct Peeked {
 }
 
 impl Peeked {
-    /// Reads the beginning of `input`, called `name` in errors.
+    /// Reads the beginning of `input`. Errors call this input `name`.
     ///
     /// # Errors
     /// [`SourceError::Read`], [`SourceError::Damaged`], and [`SourceError::Binary`] if the first bytes are not text in
@@ -141,8 +141,8 @@ fn binary_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
 /// Control characters are counted only if at least this many bytes of the input were read.
 const MIN_BYTES_FOR_CONTROL: usize = 64;
 
-/// Recognizes other binary data, in which more than one byte in twenty is a control character that text does not use.
-/// In random data, about one byte in ten is such a character; in text with a single-byte encoding, almost none is.
+/// Recognizes other binary data. In such data, more than one byte in twenty is a control character that text does not
+/// use. In random data, about one byte in ten is such a character; in text with a single-byte encoding, almost none is.
 fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
     let is_control = |byte: &&u8| matches!(byte, 0..=8 | 14..=26 | 28..=31 | 127);
     let found = head.iter().filter(is_control).count();

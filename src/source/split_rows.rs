@@ -26,7 +26,7 @@ pub(super) struct SplitRows<F> {
 
 impl<F: Format> SplitRows<F> {
     /// Returns the rows that `splitter` cuts out of the input. With `keeps_input`, each row has its [`InputRow`].
-    /// `file` is the path of the input; `None` if reading can begin only at its start.
+    /// `file` is the path of the input; it is `None` if the input can be read only from its start.
     pub(super) fn new(
         splitter: Splitter,
         format: F,

@@ -1,8 +1,8 @@
 //! Cuts an input into raw rows: lines or CSV records.
 //!
 //! This module counts lines and bytes, and limits the length of a row. It does not interpret the rows. A row that is
-//! too long is skipped and is never in memory as a whole. Only its first [`KEPT_BYTES`] bytes are kept, for the error
-//! entry.
+//! too long is skipped and is never in memory as a whole. For the error entry, only the first [`KEPT_BYTES`] bytes of
+//! such a row are kept.
 //!
 //! The splitter finds the end of a CSV record by the same rules as the CSV parser. So the length of every record is
 //! bounded, its raw text is kept, and a broken record does not affect the next record. The parser alone could not do

@@ -47,7 +47,7 @@ pub(super) trait Table: Send {
 pub(super) struct TableRows<T> {
     table: T,
     header: Header,
-    /// For each column, whether it is sent or is the label.
+    /// For each column, whether the column is used: its cells are sent, or they are the labels of the rows.
     is_used: Vec<bool>,
     template: Option<Template>,
     keeps_input: bool,

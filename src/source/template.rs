@@ -2,8 +2,8 @@
 //!
 //! These rules apply when a template is filled in. A name that is not a column is an error and never becomes an empty
 //! text. Text is inserted as it is, without escaping. A template sees only the row: no file and no environment. JSON's
-//! null becomes an empty text, as an empty CSV cell does. Other JSON values are written as JSON. They keep their types,
-//! so that `{% if %}` and `{% for %}` work on them.
+//! null becomes an empty text, as an empty CSV cell does. Other JSON values are written as JSON. JSON values keep their
+//! types, so that `{% if %}` and `{% for %}` work on these values.
 //!
 //! A template is one text, or a list of messages ([`messages`]) whose texts are filled in one by one from the same row.
 //! A system prompt can be a template too ([`Template::of_system`]). Columns that contain JSON are handled by
@@ -160,7 +160,7 @@ impl Template {
     /// sent as they are, because braces are common in system prompts.
     ///
     /// # Errors
-    /// [`TemplateError::NoSuch`] if the text uses a column, and also an unknown filter or test.
+    /// [`TemplateError::NoSuch`] if the text names a column, and also uses a filter or a test that does not exist.
     pub(crate) fn of_system(text: &str) -> Result<Option<Self>, TemplateError> {
         if !["{{", "{%"].iter().any(|sign| text.contains(sign)) {
             return Ok(None);

@@ -14,8 +14,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub enum Unfit {
     /// The address can be reached only in the local network segment.
     LinkLocal,
-    /// A cloud uses this address for a service that only its own machines can reach. The address is outside of the
-    /// link-local range.
+    /// A cloud uses this address for a service that only the machines of the cloud can reach. The address is outside of
+    /// the link-local range.
     Metadata,
     /// The address means "no address". Operating systems treat this address as this machine.
     Unspecified,
@@ -71,7 +71,7 @@ pub(crate) fn is_local_name(host: &str) -> bool {
 
 fn unfit_v4(address: Ipv4Addr) -> Option<Unfit> {
     match address.octets() {
-        // All addresses that begin with 0 mean "this network", not a machine in it.
+        // An address that begins with 0 means "this network", and not a machine in the network.
         [0, ..] => Some(Unfit::Unspecified),
         [169, 254, ..] => Some(Unfit::LinkLocal),
         [224..=239, ..] => Some(Unfit::Multicast),

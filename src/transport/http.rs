@@ -13,8 +13,8 @@
 //!   the server sends pings while the model works. Large transfers have other time limits: see `upload.rs` for a body
 //!   that is read while it is sent, and [`Transfer::Bulk`] for a large response.
 //! - If no connection could be opened, nothing was sent. After any later failure, the server may have received the
-//!   request and billed it. An upload whose last piece was not sent is an exception, because the server can't have the
-//!   whole request.
+//!   request and billed it. There is one exception: if the last piece of an upload was not sent, the server can't have
+//!   the whole request.
 //! - The HTTP client does not choose the address of a connection: [`super::proxy_for`] chooses the proxy, and
 //!   `names.rs` resolves names and checks each address.
 //! - The response of a server is passed on unchanged. The caller must remove [`Transport::secrets`] from texts that the

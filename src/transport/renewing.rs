@@ -14,7 +14,7 @@
 //! issuer fails, the user gets one warning, and the current credential is used until it expires. After the credential
 //! has expired, each request fails with the reason. The issuer is asked again later.
 //!
-//! The life of a credential is counted from the moment when the issuer is asked, not from its answer, which can come
+//! The life of a credential is counted from the moment when the issuer is asked, because the issuer's answer can come
 //! late. The clock of this module can stop while the computer sleeps, so a credential can expire without a renewal. It
 //! is then renewed when a server refuses it.
 
@@ -68,7 +68,7 @@ pub(crate) struct Issued {
 pub(crate) enum Life {
     /// The credential can be used for this long.
     For(Duration),
-    /// The credential can be used for at least this long. The end of the credential is not known, so the issuer is
+    /// The credential can be used for at least this long. It is not known when the credential expires, so the issuer is
     /// asked again after this time.
     AtLeast(Duration),
     /// The credential can be used until a server refuses it.

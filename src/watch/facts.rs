@@ -155,7 +155,7 @@ pub(crate) struct TopRow {
 }
 
 impl Top {
-    /// Adds a row if its value is among the highest. If two values are equal, the earlier row comes first.
+    /// Adds a row if its value is among the highest values. If two values are equal, the earlier row comes first.
     #[inline]
     pub(crate) fn add(&mut self, value: u128, row: impl FnOnce() -> TopRow) {
         if self.0.len() >= TOP_ROWS && self.0.last().is_some_and(|(last, _)| *last >= value) {
@@ -166,7 +166,7 @@ impl Top {
         self.0.truncate(TOP_ROWS);
     }
 
-    /// Adds the rows of the list `other`. These rows come later in the file.
+    /// Adds the rows of the list `other`. In the file, the rows of `other` come after the rows of this list.
     pub(crate) fn merge(&mut self, other: Self) {
         other.0.into_iter().for_each(|(value, row)| self.add(value, || row));
     }
@@ -211,7 +211,7 @@ pub(crate) struct Rate {
     /// The length of an interval in seconds is 2 to the power of this number.
     doublings: u32,
     pieces: std::collections::BTreeMap<i64, Ended>,
-    /// The interval of the last added rows, and its sums.
+    /// The interval that contains the last added rows, and the sums of this interval.
     current: (i64, Ended),
 }
 

@@ -13,9 +13,9 @@
 //! | `taken` | a row copied or reused an answer | `row`, `from` (`equal_row` or `earlier_results`), `quality`, `saved_usd` |
 //! | `failed` | a row failed and is not tried again | `row`, `provider`, `pool`, `class`, `status`, `message` (null if it may quote the row or the answer), `retryable`, `usage`, `cost_usd` |
 //!
-//! `row` is the label of the row. A member with an unknown value is null. Once a second, a line of the type `progress`
-//! shows the state of the run. The numbers in this line include rows that were skipped because an earlier run finished
-//! them. The lines contain no prompts and no answers.
+//! `row` is the label of the row. If the value of a member is not known, the member is null. Once a second, a line of
+//! the type `progress` shows the state of the run. The numbers in this line include rows that were skipped because an
+//! earlier run finished them. The lines contain no prompts and no answers.
 //!
 //! Only the user can read the file, and later runs append to it: see `log/file.rs`. Lines are passed to the operating
 //! system within a second. If the file can't be written, the run shows a warning and continues without a log.

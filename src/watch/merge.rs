@@ -70,14 +70,14 @@ pub(super) fn merge_down(points: &mut Vec<Point>, runs: &[RunSpan], most: usize,
     }
 }
 
-/// Returns whether two points together cover at most `slot` seconds. Half a second more is allowed, because a point
-/// usually covers a little more than a second.
+/// Returns whether two points together cover at most `slot` seconds. The points can cover half a second more than
+/// `slot`, because a point usually covers a little more than a second.
 pub(super) fn fits(last: &Point, next: &Point, slot: f64) -> bool {
     last.s + next.s <= slot + 0.5
 }
 
 /// Returns whether two points belong to different runs.
 pub(super) fn is_apart(one: Timestamp, next: Timestamp, runs: &[RunSpan]) -> bool {
-    // If the clock was set back between two runs, the later run has earlier times.
+    // If the clock was set back between two runs, the times of the second run can be before the times of the first run.
     !runs.is_empty() && (next < one || runs.iter().any(|run| one < run.started_at && run.started_at <= next))
 }

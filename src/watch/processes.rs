@@ -1,6 +1,7 @@
 //! Ends a program that claude-batch has started, together with all programs that the ended program has started.
 //!
-//! On Linux, the started programs are found in `/proc`. On other systems, only the program itself is ended.
+//! On Linux, the started programs are found in `/proc`. On systems other than Linux, only the program that claude-batch
+//! started is ended.
 
 use std::process::Child;
 

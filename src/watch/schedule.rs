@@ -66,7 +66,7 @@ impl<S> Schedule<S> {
     }
 }
 
-/// Parses days: `daily`, or days and ranges of days, separated by commas.
+/// Parses days: either `daily`, or a list of days and ranges of days with commas between them.
 fn days(text: &str) -> Result<[bool; 7], String> {
     let lower = text.to_ascii_lowercase();
     if lower == "daily" {

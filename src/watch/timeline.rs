@@ -33,8 +33,8 @@ pub(crate) struct Timeline {
     /// Notes about holds, changed limits, crossed thresholds, steering, warnings and other events. The oldest note
     /// comes first.
     pub(crate) notes: Vec<Note>,
-    /// The durations from sending a row's last request to receiving the status line and headers of its response. All
-    /// runs are included, and batches are left out.
+    /// The durations between sending a row's last request and receiving the response head (the status line and
+    /// headers). All runs are included, and batches are left out.
     pub(crate) first_byte: Histogram,
     /// The durations from a row's first request to its answer. All runs are included, and batches are left out.
     pub(crate) latency: Histogram,
@@ -78,7 +78,7 @@ pub(crate) struct Point {
     pub(crate) sent: u64,
     /// The number of attempts that are tried again after a 429.
     pub(crate) refused: u64,
-    /// The number of attempts that are tried again after another failure.
+    /// The number of attempts that are tried again after a failure other than a 429.
     pub(crate) retried: u64,
     /// Input tokens that were not read from the prompt cache, including tokens written to the cache.
     pub(crate) input: u64,

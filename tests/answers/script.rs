@@ -40,7 +40,7 @@ pub enum Kind {
     NoJson,
     /// Every answer lacks a member.
     AlwaysBroken,
-    /// The first answer is cut off. With a higher `max_tokens`, the answer lacks a member.
+    /// The first answer is cut off. The second answer, with a higher `max_tokens`, lacks a member.
     CutThenBroken,
     /// The model refuses, and the answer of the other model lacks a member.
     RefusedThenBroken,

@@ -97,8 +97,8 @@ pub fn a_list_that_lags() {
 }
 
 /// Two batches of a run have the same number of rows. The first batch was collected. The run dies before the reply to
-/// the creation of the second batch arrives. The list shows the second batch late. The run must not mistake the
-/// collected batch for the second batch.
+/// the creation of the second batch arrives. The API's list of batches shows the second batch only after a delay. The
+/// run must not mistake the collected batch for the second batch.
 pub fn a_collected_batch_is_not_mistaken_for_a_lost_batch() {
     let faults = r#"{"rules":[
         {"kind":"unlisted","within":"40s"},
@@ -145,8 +145,8 @@ pub fn foreign_batches_of_the_same_size() {
 }
 
 /// Two batches of a run have the same size, and the run does not know whether they exist. The first batch does not
-/// exist, but the run mistook another client's batch for its first batch. The second batch exists, but the reply to its
-/// creation is lost. The next batch that appears in the list is the second batch.
+/// exist, but the run mistook another client's batch for its first batch. The second batch exists, but the reply to the
+/// request that created it is lost. The next batch that appears in the list is the second batch.
 pub fn two_unclear_batches() {
     let faults = r#"{"rules":[
         {"kind":"reset_before","calls":"create","arrivals":[2]},
@@ -165,8 +165,8 @@ pub fn two_unclear_batches() {
     });
 }
 
-/// All the time, other clients create batches of the same size, and replies are lost. Some of the calls whose reply is
-/// lost create a batch, and others do not.
+/// All the time, other clients create batches of the same size, and replies are lost. If the reply to a call is lost,
+/// the call has created a batch in some cases, and no batch in other cases.
 pub fn a_busy_workspace(seeds: u64) {
     for seed in 0..seeds {
         let faults = format!(
@@ -328,8 +328,8 @@ pub fn bad_downloads() {
     }
 }
 
-/// The results of a batch lack rows that were billed. The run reports the missing rows and sends them again. In all
-/// later runs, the money for the lost answers counts as spent.
+/// Some rows that were billed are missing in the results of a batch. The run reports the missing rows and sends them
+/// again. In all later runs, the money for the lost answers counts as spent.
 pub fn results_that_lack_rows() {
     let faults = r#"{"rules":[{"kind":"result_missing","contains":[":5:",":6:"],"first_attempts_only":true}]}"#;
     play(faults, quick(), async |world| {
@@ -675,8 +675,8 @@ pub fn many_shapes() {
     });
 }
 
-/// Only one of several rows with equal requests is sent in a batch. The other rows copy the answer. Answers are also
-/// copied in a run that ends as soon as everything is submitted.
+/// If several rows have equal requests, only one of these rows is sent in a batch. The other rows copy the answer.
+/// Answers are also copied in a run that ends as soon as everything is submitted.
 pub fn equal_rows() {
     fn of_twenty(number: u64) -> Planned {
         let (mut planned, like) = (row(number), shaped(number % 20, "equal row"));

@@ -1,5 +1,5 @@
 //! Tests the whole batch lane (the part that sends rows in batches). No row is lost, submitted twice or paid twice. The
-//! tests play faults of the run, of the API and of the batches.
+//! tests cause faults in the run, in the API and in the batches.
 //!
 //! Whole runs take place on virtual time. The simulated API outlives the runs ([`world`]). The judge compares the
 //! records of the API with the files ([`judge`]).

@@ -19,8 +19,8 @@ pub enum Kill {
     Never,
     /// The run never dies, but its disk can fail.
     Fault,
-    /// The run dies at this change of the disk, counted from the start of the run. Only the first `cut` bytes of a
-    /// write are written.
+    /// The run dies at the disk change with the number `at`, counted from the start of the run. If the change is a
+    /// write, only its first `cut` bytes are written.
     Change { at: u64, cut: usize },
     /// The number of a call to the batch endpoints. The run dies before it sends this call.
     Before(u64),

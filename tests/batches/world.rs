@@ -286,8 +286,8 @@ impl World {
         ended
     }
 
-    /// Notes the rows that a run sent online and that have no answer, because the run died or aborted them. The next
-    /// run is allowed to send these rows again.
+    /// Notes which rows have no answer although a run sent them online. The run died, or it aborted these rows. The
+    /// next run is allowed to send these rows again.
     fn note_death(&mut self) {
         // A failed row can have an error line from an earlier run, so only result lines count.
         let written: BTreeSet<String> = labels(&self.disk, RESULTS).into_iter().collect();
@@ -465,7 +465,7 @@ impl World {
         created["id"].as_str().expect("it was created").to_owned()
     }
 
-    /// Returns how many calls of this kind runs have sent.
+    /// Returns the number of calls of this kind that runs have sent.
     pub fn calls(&self, call: Call) -> u64 {
         self.traffic().calls.get(&call).copied().unwrap_or_default()
     }

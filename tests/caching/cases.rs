@@ -213,8 +213,8 @@ fn slow_groups(size: Size) -> Case {
     Case { limits: RateLimits { rpm: Some(3), ..TIER_2 }, burst: Burst::Time(Duration::from_secs(20)), ..case }
 }
 
-/// A system prompt for all rows, and documents that each belong to many rows: sending these rows takes longer than the
-/// lifetime of a cache entry.
+/// All rows share a system prompt, and many rows share each document. Sending the rows of one document takes longer
+/// than the lifetime of a cache entry.
 fn slow_nested(size: Size) -> Case {
     let (documents, of_document) = (rows(size, 12, 4), 30);
     let row = move |number: usize| {

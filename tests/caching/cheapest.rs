@@ -165,7 +165,7 @@ impl Node {
         if is_cached && own > 0 {
             // A row uses only the longest prefix that it reads. So a shorter prefix is not used while the rows of a
             // longer prefix are sent. If sending these rows takes more than five minutes, the shorter prefix has
-            // expired and is written again. With a lifetime of an hour, it is written only once.
+            // expired and is written again. With a lifetime of an hour, the shorter prefix is written only once.
             let is_slow = |node: &&Node| node.rows > 1 && node.rows as f64 * prices.seconds > FIVE_MINUTES;
             let pauses = self.longer.values().filter(is_slow).count().saturating_sub(1) as u64;
             let again = prices.first * u128::from(1 + pauses) + prices.read * u128::from(self.rows - 1 - pauses);

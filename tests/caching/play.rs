@@ -96,8 +96,8 @@ impl<'c> Session<'c> {
     }
 
     /// Runs the rows that earlier runs have not finished. If the run has not ended after `killed_after`, it is dropped.
-    /// Returns what the run did. If the run was not dropped, also returns how it ended, and its ledger (the lines that
-    /// it wrote).
+    /// Returns what the run did. If the run was not dropped, also returns how the run ended, and its ledger (the lines
+    /// that the run wrote).
     pub fn run_with<L: Ledger>(
         &self,
         cache: PromptCache,

@@ -191,7 +191,7 @@ impl Shape {
     }
 }
 
-/// Returns a length that is often close to the length of the shortest prefix that is cached.
+/// Returns a random length, often close to `least`, the length of the shortest prefix that is cached.
 fn around(random: &mut fastrand::Rng, least: u64) -> u64 {
     let factor = match random.u8(0..4) {
         0 => 0.3 + 0.6 * random.f64(),

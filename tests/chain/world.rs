@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 
 use crate::support::{self, MemLedger};
 
-/// The model of most rows, and a model that the first API does not have in some tests.
+/// Most rows use the first model. In some tests, the first API does not have the second model.
 pub const MODELS: [&str; 2] = ["claude-haiku-4-5", "claude-sonnet-5"];
 /// The names of the two providers.
 pub const NAMES: [&str; 2] = ["first", "second"];

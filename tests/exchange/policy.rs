@@ -166,7 +166,7 @@ pub fn limits() -> Vec<Row> {
     ]
 }
 
-/// Returns the rows for faults of an account.
+/// Returns the rows for responses that report a problem with the account.
 pub fn accounts() -> Vec<Row> {
     let bad = |message| of(400, &[], &body("invalid_request_error", message, ""));
     vec![

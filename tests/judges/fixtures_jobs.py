@@ -50,7 +50,7 @@ def judge(program, fixtures, verdicts):
 
 
 def tickets(program, fixtures, verdicts):
-    """Reads a table, and writes tables with the columns of the input and the answers."""
+    """Reads a table, and writes tables that contain the input's columns and also the answers."""
     header, rows = readers.python_csv(fixtures / "tickets.csv")
     for name in ["answers.csv", "answers.tsv.gz", "answers.csv.zst", "answers.csv.gz"]:
         program("run", fixtures / "tickets.csv", "-t", TEMPLATE, "--max-tokens", 60, "-o", name, *SIMULATED)

@@ -41,8 +41,8 @@ FAULTS = {
     "streams cut": (["--stream-fault", "truncate=0.1"], ["--stream", "on"], EACH),
     "connections cut": (["--stream-fault", "disconnect=0.1"], ["--stream", "on"], EACH),
     # llmock can't see that a client stopped reading if the broken event was the last one. llmock then counts the
-    # client's next try as a new call, and reports that the client ignored the fault. This report counts only if the
-    # client made fewer further tries than there were faults.
+    # client's next try as a new call, and reports that the client ignored the fault. The report counts only if the
+    # number of further tries is lower than the number of faults.
     "malformed events": (["--stream-fault", "malformed=0.1"], ["--stream", "on"], EACH),
     # The time limit is 3 s. With 1 s, llmock itself was too slow on a busy machine: most requests that reached the time
     # limit had no injected fault.
@@ -108,7 +108,7 @@ def environment(**more):
 
 
 class Runs:
-    """Runs the program in folders of their own. Keeps the results and the findings."""
+    """Runs the program several times, each time in a separate folder. Keeps the results and the findings."""
 
     def __init__(self, program, folder):
         self.program, self.folder = program, folder
@@ -182,7 +182,7 @@ def by_llmock(runs, llmock, only):
         mistaken = {"gave_up"} if end == "the time ends" else set()
         if case == "malformed events" and tries >= verdict["faults_injected"]:
             mistaken.add("malformed_chunk_ignored")
-        # After a failed probe (a test request), the program sends a row instead of repeating the probe, so llmock
+        # After a failed probe (a test request), the program sends a row and does not repeat the probe. So llmock
         # reports that the client gave up the probe.
         found = [one for one in verdict["findings"] if one["code"] != "gave_up" or not sent_as_probes.issuperset(one["requests"])]
         counted = [one for one in found if one["code"] not in mistaken]

@@ -49,7 +49,7 @@ def number(rng):
 
 
 def quoted(text, rng):
-    """Returns a text as JSON: each character unchanged or escaped, in one of the ways that JSON allows."""
+    """Returns a text as a JSON string. Each character is unchanged, or escaped in a way that JSON allows."""
     parts = ['"']
     for char in text:
         way = rng.randrange(8)

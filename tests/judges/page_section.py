@@ -1,4 +1,4 @@
-"""Writes what a judge of providers found into one section of a page."""
+"""Writes the findings of a judge of providers into one section of a page."""
 
 import datetime
 

@@ -214,7 +214,8 @@ def main():
     rows = [{"max_tokens": 100, **row} for row in ROWS]
     found, table, missed = 0, [], []
     for name, (client, environment, base_url) in classes(url).items():
-        # The SDK sends the name of the model unchanged. The program translates its own names of models.
+        # The SDK sends the name of the model unchanged. The program translates its own model names into the provider's
+        # names.
         theirs = {"bedrock-mantle": "anthropic.claude-haiku-4-5"}.get(name, "claude-haiku-4-5")
         for streams in (False, True):
             sdk = by_sdk(client, rows, theirs, streams)

@@ -56,7 +56,7 @@ def texts(path):
         parts = iter(line.split("\\"))
         text = next(parts)
         for part in parts:
-            # Splitting at backslashes turns two adjacent backslashes into an empty part.
+            # The split at backslashes gives an empty part between two adjacent backslashes.
             text += "\\" + next(parts) if part == "" else meanings[part[0]] + part[1:]
         return text
 

@@ -107,7 +107,8 @@ pub fn without_test_items(code: String) -> (String, Vec<String>) {
 /// Returns how many lines of a source do not belong to an item under `#[cfg(test)]`.
 pub fn lines_without_tests(text: &str) -> usize {
     let chars: Vec<char> = without_comments_and_strings(text).chars().collect();
-    // The range of an item ends before its last line break, so an item has one more line than line breaks.
+    // The range of an item does not include the line break at the end of the item, so it has one more line than line
+    // breaks.
     let lines_of = |item: Range<usize>| chars[item].split(|c| *c == '\n').count();
     let of_tests: usize = test_items(&chars).into_iter().map(lines_of).sum();
     text.lines().count().saturating_sub(of_tests)
@@ -149,7 +150,7 @@ fn attribute_end(chars: &[char], at: usize) -> Option<usize> {
     Some(matching_end(chars, open))
 }
 
-/// Finds the bracket that closes the bracket at `open`, and returns the position that follows.
+/// Finds the bracket that closes the bracket at `open`, and returns the position after the closing bracket.
 fn matching_end(chars: &[char], open: usize) -> usize {
     let mut depth = 0;
     for (at, c) in chars.iter().enumerate().skip(open) {

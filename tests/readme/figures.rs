@@ -77,7 +77,8 @@ fn pages_of(paragraph: &str) -> Vec<String> {
     links.filter(|target| target.starts_with("benches/")).map(str::to_owned).collect()
 }
 
-/// Returns the numbers of a paragraph that are figures. Numbers in code and the number of a list item are left out.
+/// Returns the figures in a paragraph: its numbers, with two exceptions. Numbers in code and the number of a list item
+/// are left out.
 fn figures(paragraph: &str) -> Vec<String> {
     let without_code: String = paragraph.split('`').step_by(2).collect();
     let without_links: String =

@@ -60,7 +60,7 @@ impl Page {
         rest.split("\n## ").next().unwrap_or(rest)
     }
 
-    /// Returns the text without its blocks.
+    /// Returns the text of the page without its code blocks.
     pub fn prose(&self) -> String {
         self.text.split("\n```").step_by(2).collect::<Vec<_>>().join("\n")
     }

@@ -135,7 +135,7 @@ fn visible(window: &Window) -> Vec<Line> {
     lines
 }
 
-/// Returns the line that separates the moment of the run from its end in the picture.
+/// Returns the line that stands in a picture between the moment of the run and the end of the run.
 fn gap() -> Line {
     let mut terminal = avt::Terminal::new(SIZE.0.into(), 1).expect("a size");
     terminal.feed("\x1b[2m⋮ at the end:\x1b[0m");

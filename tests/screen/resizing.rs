@@ -10,7 +10,7 @@ const ROWS: usize = 3_000;
 /// How many times the size changes in a run.
 const CHANGES: usize = 25;
 /// The number of drawings that the tests wait for when the size has changed. Then they check the terminal. The first
-/// drawing was possibly made for the old size.
+/// drawing after a change can still have the old size.
 const DRAWINGS: usize = 2;
 /// The sequence that follows the lines of a drawing and switches line wrapping on again. After this sequence, the
 /// cursor moves back to the start of the first line.
@@ -103,7 +103,7 @@ fn check(window: &Window, when: &str) {
     assert_eq!((cursor.col, cursor.row + above), (0, first), "{when}: the cursor is not at the first line:\n{all}");
 }
 
-/// Returns whether a line is the first of a block: it shows how many rows are done.
+/// Returns whether a line is the first line of a block. The first line shows how many rows are done.
 fn is_first(line: &str) -> bool {
     line.contains("/3,000") || line.contains(" of 3,000 done")
 }

@@ -2,7 +2,8 @@
 //! with the real program.
 //!
 //! `cargo bench --bench security -- full` runs the full loops and writes the page `benches/SECURITY.md`. `loops/` has
-//! one file for each class of attack. Each file contains the tables, the generators, and the lines for the page.
+//! one file for each class of attack. Each file contains the tables and the generators of its attacks, and the lines
+//! for the page.
 #![cfg(feature = "sim")]
 
 #[path = "../support/hostile.rs"]

@@ -12,7 +12,7 @@ use crate::hostile::{Hostile, response};
 use crate::support::*;
 
 const STUCK: BatchTime = BatchTime::Stuck;
-/// The time that a batch takes. It is so long that a run can end before its batches.
+/// The time that a batch takes. This time is so long that a run can end before its batches end.
 const SOON: BatchTime = BatchTime::Fixed(Duration::from_secs(2));
 
 #[test]

@@ -186,7 +186,8 @@ fn the_command_in_the_explanation_of_a_stopped_pipe_works() {
     assert_eq!(answered, ["r0", "r1", "r2", "r3", "r4", "r5"]);
 }
 
-/// Returns the command that a summary prints after a label. The command is on the same line or alone on the next line.
+/// Returns the command that a summary prints after a label. The command follows the label on the same line, or stands
+/// alone on the next line.
 pub fn printed(said: &Said, label: &str) -> Option<String> {
     let mut lines = said.err.lines().skip_while(|line| !line.trim_end().starts_with(label));
     let line = lines.next()?;

@@ -312,7 +312,7 @@ fn a_repeated_id_on_a_pipe_fails_only_the_later_row() {
 fn if_an_input_is_cut_short_while_it_is_read_the_run_says_so_and_loses_nothing() {
     let rows_of_it = 1_200;
     let folder = Folder::new();
-    // The file is larger than the part of it that the program reads ahead.
+    // The file is so large that the program reads only a part of it ahead.
     let whole =
         rows(rows_of_it).replace("{\"custom_id\"", &format!("{{\"note\":\"{}\",\"custom_id\"", "x".repeat(3_000)));
     folder.write("prompts.jsonl", &whole);

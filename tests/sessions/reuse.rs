@@ -236,7 +236,8 @@ fn a_plan_knows_the_rows_that_are_not_sent() {
 
     assert_eq!(counts(&plan(&[])), [100, 0, 0, 40]);
     assert_eq!(counts(&plan(&["--dedupe"])), [60, 0, 40, 0]);
-    // 20 of the 60 requests have answers. 40 rows repeat a request. For 20 of these rows, the request has an answer.
+    // 20 of the 60 requests have answers. 40 rows repeat the request of another row. For 20 of these 40 rows, the
+    // repeated request has an answer.
     assert_eq!(counts(&plan(&["--dedupe", "--reuse", "old.results.jsonl"])), [40, 40, 20, 0]);
 }
 

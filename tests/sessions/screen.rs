@@ -18,7 +18,7 @@ const SIZES: [(u16, u16); 6] = [(40, ROWS), (250, ROWS), (80, 12), (20, ROWS), (
 /// size.
 const DRAWINGS: usize = 3;
 
-/// The sequence at the end of a redraw of several lines, which moves the cursor back to the first line.
+/// A redraw of several lines ends with this sequence, which moves the cursor back to the first line.
 const DRAWN: &str = "\x1b[1A\r";
 
 #[test]

@@ -102,7 +102,8 @@ fn run(meddle: impl FnOnce(mpsc::Sender<Interrupt>)) -> Whole {
     whole_run(sim, || support::config(LIMITS, Window::fixed(4), 1), vec![row; ROWS], meddle)
 }
 
-/// Gives orders at random moments. With `ends`, some of the orders can end the run. The last order resumes the run.
+/// Gives orders at random moments. If `ends` is true, some of the orders can end the run. The last order resumes the
+/// run.
 async fn meddle(interrupts: mpsc::Sender<Interrupt>, mut rng: fastrand::Rng, ends: bool, seen: Arc<Mutex<Seen>>) {
     for _ in 0..rng.u32(3..12) {
         tokio::time::sleep(Duration::from_millis(rng.u64(0..1_500))).await;

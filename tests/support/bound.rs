@@ -25,7 +25,7 @@ pub struct Account<'a> {
 }
 
 impl Account<'_> {
-    /// Returns the least time, and the limit (requests, input tokens or output tokens) that decides it.
+    /// Returns the least possible time, and the limit that decides this time: requests, input tokens or output tokens.
     ///
     /// Requests and input tokens are counted when the server accepts a row. The server therefore accepts a row only
     /// after the limits have allowed this row and all rows before it. The row ends one latency after it is accepted.
@@ -95,7 +95,7 @@ pub fn ramp(server: &Server, input_tokens: f64) -> Option<f64> {
     }
 }
 
-/// Returns the share of the limits that other clients use at a constant rate.
+/// Returns how much of the limits other clients use at a constant rate, as a share from 0 to 1.
 fn steady_share(server: &Server) -> f64 {
     let steady = server.others.iter().filter(|other| other.every_s.is_none());
     f64::from(steady.map(|other| other.permille).sum::<u32>()) / 1000.0

@@ -17,9 +17,10 @@ pub enum Hides {
     /// There is no gateway.
     #[default]
     Nothing,
-    /// The gateway hides every header about limits. A refusal is a 429 without such headers.
+    /// The gateway hides every header about limits. If the API refuses a request, the client gets a 429 without headers
+    /// about limits.
     Headers,
-    /// The gateway hides every header about limits, and also refusals: it sends 500 instead.
+    /// The gateway hides every header about limits. It also hides refusals: instead of a refusal, it sends a 500.
     Refusals,
 }
 

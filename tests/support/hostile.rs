@@ -76,7 +76,7 @@ impl Drop for Hostile {
     }
 }
 
-/// Returns a response with a `content-length`. `headers` are names and values.
+/// Returns a response with a `content-length`. `headers` contains the names and values of the other headers.
 pub fn response(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut all = format!("HTTP/1.1 {status} Made\r\ncontent-length: {}\r\n", body.len());
     headers.iter().for_each(|(name, value)| all.push_str(&format!("{name}: {value}\r\n")));

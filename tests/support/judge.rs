@@ -193,7 +193,7 @@ struct Judge<'a> {
     scenario: &'a Scenario,
     seen: &'a Seen,
     books: &'a Books,
-    /// A map from a model to the levels of the server's limits at the end of the run.
+    /// For each model, the amounts that the server's buckets contain at the end of the run.
     levels: BTreeMap<&'a str, [f64; 3]>,
     rows: usize,
     kinds: &'a [usize],
@@ -303,16 +303,16 @@ impl Judge<'_> {
         let work: f64 = self.seen.answers.iter().map(|answer| answer.latency).sum();
         let by_window = at_once.map_or(0.0, |n| work / n as f64);
         match server.cap_lifted_at_s {
-            // The limit on open requests decides the time until this limit is removed. After its removal, the rate
-            // limits decide the time.
+            // Until the limit on open requests is removed, this limit decides the time. After this limit is removed,
+            // the rate limits decide the time.
             Some(lifted) if by_window > lifted => (lifted + by_limits * (1.0 - lifted / by_window), Some(binding)),
             _ if by_window > by_limits => (by_window, None),
             _ => (by_limits, Some(binding)),
         }
     }
 
-    /// Measures the error of the shown remaining time at three moments. The moments: a twentieth of the rows is done; a
-    /// twentieth of the time has passed; the first change of limits was a minute ago.
+    /// Measures the error of the shown remaining time at three moments. The three moments are: a twentieth of the rows
+    /// is done, a twentieth of the time has passed, and the first change of limits was a minute ago.
     fn etas(&self, measures: &mut Measures) {
         let elapsed = self.seen.elapsed;
         let error = |(at, left): (f64, f64)| (at + left - elapsed).abs() / elapsed;
@@ -326,7 +326,7 @@ impl Judge<'_> {
         measures.extend(all.into_iter().filter_map(|(name, shown)| Some((name, error(shown?)))));
     }
 
-    /// Measures the time from the removal of the limit on open requests until the rate reaches the rate limits.
+    /// After the limit on open requests is removed, measures how long the rate takes to reach the rate limits.
     fn lifted(&self, measures: &mut Measures) {
         let Some(lifted) = self.scenario.server.cap_lifted_at_s else { return };
         let (_, binding) = self.bound();
@@ -341,7 +341,8 @@ impl Judge<'_> {
         measures.insert("cap_left_after_s", at - lifted);
     }
 
-    /// Measures the time of the slowest pool, as a ratio to the least time that its own limits allow.
+    /// Divides the time of each pool by the least time that the pool's own limits allow. The measure is the largest
+    /// ratio.
     fn pools(&self, measures: &mut Measures) {
         if self.levels.len() < 2 {
             return;
@@ -381,8 +382,8 @@ impl Judge<'_> {
         })
     }
 
-    /// Returns the share of the binding limit that the run used in the slowest `span` seconds. The binding limit is the
-    /// limit that is used up first.
+    /// Returns how much of the binding limit the run used in its slowest `span` seconds, as a share of this limit. The
+    /// binding limit is the limit that is used up first.
     fn slowest(&self, span: f64, binding: Option<Dimension>) -> f64 {
         let Some(dimension) = binding else { return f64::NAN };
         let end = self.seen.sent.values().copied().fold(0.0, f64::max);
@@ -424,7 +425,7 @@ impl Judge<'_> {
 
     /// Measures the longest wait of a small row and of a big row. The wait of a row begins when the row is read. From
     /// the wait of a row, the judge subtracts the time that the limit needs for the small rows before the row. The
-    /// judge divides the rest by the number of big rows before the row, plus one.
+    /// judge then divides the result by one more than the number of big rows before the row.
     fn waits(&self, measures: &mut Measures) {
         let kinds = &self.scenario.load.kinds;
         let limit = f64::from(self.scenario.server.limits[1]);

@@ -288,7 +288,7 @@ pub struct CountsInside {
     pub warnings: Vec<String>,
     /// The outages that were reported; `None` means that an outage ended.
     pub outages: Vec<Option<claude_batch::domain::Outage>>,
-    /// Another report, which gets the same events.
+    /// A report that gets the same events as these counts.
     pub report: Option<claude_batch::report::Report>,
 }
 

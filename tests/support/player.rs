@@ -27,7 +27,7 @@ pub trait World {
     /// blocked provider).
     fn verdict(&mut self, row: Option<u64>, rng: &mut fastrand::Rng, now: Instant) -> Verdict;
 
-    /// The player calls this when an answer to a row has begun, or when the row has ended.
+    /// The player calls this function when an answer to a row has begun, or when the row has ended.
     fn on_answered_or_ended(&mut self, _row: u64) {}
 }
 

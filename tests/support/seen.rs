@@ -110,7 +110,7 @@ pub struct Watched {
     pub inner: Gateway,
     /// The log to which the transport writes.
     pub log: Log,
-    /// The function that returns what other clients have used in bursts so far.
+    /// The function that returns how much other clients have used in their bursts so far.
     pub taken_by_others: Box<dyn Fn() -> [f64; 3] + Send + Sync>,
     /// Whether the transport acts as a proxy that sends each request two or three times.
     pub repeats: bool,

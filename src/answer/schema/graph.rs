@@ -1,8 +1,8 @@
 //! The graph of a schema's subschemas. Edges lead from each subschema to the subschemas that this subschema applies.
 //!
 //! The graph answers three questions: whether a reference leaves the file, how many subschemas apply to one value, and
-//! whether a schema contains itself. The number of subschemas and their circles decide how long a check can take. The
-//! graph treats a `$dynamicRef` like a `$ref`.
+//! whether a schema contains itself. How long a check can take depends on the number of subschemas and on the circles
+//! between them. The graph treats a `$dynamicRef` like a `$ref`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,7 +23,7 @@ const DEEPEST: u64 = 64;
 /// The largest number of steps for computing how often a part of a value is checked.
 const MOST_STEPS: usize = 1_000_000;
 
-/// The subschemas of a schema (nodes), each with the subschemas that it applies.
+/// The subschemas of a schema. Each of them is a node, and each node lists the subschemas that it applies.
 pub(super) struct Graph {
     nodes: Vec<Node>,
     /// The length of the longest chain of subschemas that apply to one value. Each subschema in a chain applies the
@@ -68,8 +68,8 @@ impl Graph {
         Ok(sizes.iter().map(|(_, depth)| depth + 1).max().unwrap_or(1))
     }
 
-    /// Returns all nodes, sorted: if a node applies other nodes to the same value, those nodes come before it. In
-    /// circles, the order is not defined.
+    /// Returns all nodes, sorted: if a node applies other nodes to the same value, those nodes come before it. If nodes
+    /// form a circle, their order is not defined.
     fn inner_first(&self) -> Vec<usize> {
         let mut order = Vec::with_capacity(self.nodes.len());
         let mut seen = vec![false; self.nodes.len()];
@@ -79,8 +79,8 @@ impl Graph {
         order
     }
 
-    /// For a schema that contains itself, returns how often one check of a value can visit the same part of the value.
-    /// If the result is 1, the time of a check is proportional to the number of parts. If the result is 2 or more, the
+    /// Returns how often one check of a value can visit the same part of the value if the schema contains itself. If
+    /// the result is 1, the time of a check is proportional to the number of parts. If the result is 2 or more, the
     /// time at least doubles with each level of the value.
     pub(super) fn repeats(&self) -> u32 {
         let circle = self.circles();

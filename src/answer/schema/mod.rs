@@ -9,8 +9,8 @@
 //!
 //! - A schema is read by the rules of the draft that `$schema` names. Without `$schema`, the draft is 2020-12. Drafts
 //!   4, 6, 7 and 2019-09 are supported too.
-//! - `format` is checked for the formats of the draft, except for `idn-email` and `idn-hostname`. Formats that the
-//!   draft does not define are not checked.
+//! - The keyword `format` is checked for all formats that the draft defines, except `idn-email` and `idn-hostname`.
+//!   Formats that the draft does not define are not checked.
 //! - Most patterns are matched in linear time. The value of `pattern` can use look-around and back-references (`(?=…)`,
 //!   `(?<!…)`, `\1`). The steps of such a pattern and the length of the text are limited, and a text that is too long
 //!   does not match. A pattern that can't be compiled is rejected. In `patternProperties`, a pattern with look-around
@@ -30,9 +30,9 @@
 //!   applies to it.
 //! - A schema is allowed to contain itself. A check keeps the results of subschemas. So the time does not double with
 //!   each level if alternatives contain themselves.
-//! - The violations of an answer are not listed if making the list could take a long time. So the violations of a long
-//!   answer are not listed. If the schema contains itself in several alternatives, the violations of a deeply nested
-//!   answer are not listed.
+//! - If it could take a long time to list the violations of an answer, the violations are not listed. So the violations
+//!   of a long answer are not listed. If the schema contains itself in several alternatives, the violations of a deeply
+//!   nested answer are not listed.
 
 mod adapt;
 mod adapted;

@@ -40,7 +40,7 @@ pub(super) struct Chunk {
     /// The instant of the submission; [`Instant::ZERO`] if an earlier run submitted the chunk.
     pub(super) opened: Instant,
     pub(super) ended: Instant,
-    /// Whether an earlier run submitted the chunk. If so, some of its rows can already have lines.
+    /// Whether an earlier run submitted the chunk. If so, some rows of the chunk can already have lines.
     pub(super) is_restored: bool,
     pub(super) is_canceling: bool,
     pub(super) is_cancel_due: bool,

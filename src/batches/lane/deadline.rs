@@ -34,7 +34,8 @@ const CHUNK_TIME: (f64, Duration) = (0.04, Duration::from_secs(600));
 const FEWEST_ROWS: f64 = 20.0;
 
 impl Lane {
-    /// Updates the expected lengths of prompts and answers with the usage of an answer that came online or in a batch.
+    /// Updates the expected lengths of prompts and answers. `usage` is the usage of an answer, which came online or in
+    /// a batch.
     pub(crate) fn learn(&mut self, estimated_input: u32, usage: &Usage) {
         self.deadline.lengths.learn(estimated_input, usage);
     }
@@ -158,8 +159,8 @@ impl Lane {
         sum
     }
 
-    /// Notes how much of the online limits the rows in a batch of an earlier run would use. `ask` is the request of one
-    /// row of this batch.
+    /// Notes how much of the online limits would be used if the rows of an earlier run's batch were sent online. `ask`
+    /// is the request of one row of this batch.
     pub(crate) fn note_demand(&mut self, number: u32, ask: &Ask) {
         if let Some(chunk) = self.chunks.get_mut(&number) {
             let rows = f64::from(chunk.files.count);
@@ -173,8 +174,8 @@ impl Lane {
         self.chunks.get(&number)?.files.row(0, JobId(0)).ok()
     }
 
-    /// Returns the numbers of the chunks from earlier runs, if there is a deadline. Their demand for the online limits
-    /// is not known yet.
+    /// Returns the numbers of the chunks from earlier runs, if there is a deadline. It is not known yet how much of the
+    /// online limits the rows of these chunks would use.
     pub(crate) fn without_demand(&self) -> Vec<u32> {
         let unknown = self.chunks.values().filter(|chunk| chunk.is_restored && self.deadline.deadline.is_some());
         unknown.map(|chunk| chunk.number).collect()

@@ -18,8 +18,8 @@ const MOST_WAITING: (usize, usize) = (512, 16 << 20);
 /// How long the first row of a chunk can wait. After this time, the chunk is submitted even if it is not full, for
 /// example because rows come slowly through a pipe.
 const LONGEST_FILL: Duration = Duration::from_secs(300);
-/// How many different sizes full chunks have. Because the sizes differ, a batch can be recognized by its number of
-/// rows.
+/// The number of different sizes that a full chunk can have. Because the sizes differ, a batch can be recognized by its
+/// number of rows.
 const VARIATION: u32 = 16;
 
 impl Lane {

@@ -9,8 +9,9 @@ use crate::domain::Ask;
 /// The time between two checks of the deadline.
 const EVERY: Duration = Duration::from_secs(5);
 /// The shortest and the longest lead time, without the time that a cancellation takes. The lead time is the time
-/// between moving rows to the online lane and the moment when that lane needs them. The lead time is needed because a
-/// canceled batch ends only after some time, and the run sees this end a little later. The last answers also take time.
+/// between moving rows to the online lane and the moment when that lane needs them. The lead time is needed for two
+/// reasons: a canceled batch ends only after some time, and the run sees this end a little later. The last answers also
+/// take time.
 const LEAD: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(180)];
 /// The lead time without a cancellation, as a share of the time from the start to the deadline. The lead time stays
 /// within the bounds in `LEAD`.
@@ -96,7 +97,7 @@ impl Outlook {
         1.0 - (TRUSTED * shares / ages.max(1.0) * age.as_secs_f64()).min(TRUSTED)
     }
 
-    /// Returns the lead time: the time between moving rows to the online lane and the moment when that lane needs them.
+    /// Returns the lead time: rows are moved to the online lane this long before that lane needs them.
     pub(super) fn lead(&self) -> Duration {
         let [least, most] = LEAD;
         self.whole_time.mul_f64(SHARE_OF_TIME).clamp(least, most) + self.longest_cancel.max(FIRST_CANCEL).mul_f64(1.2)

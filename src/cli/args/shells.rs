@@ -56,7 +56,7 @@ pub enum Shell {
     Powershell,
 }
 
-/// A kind of names in the configuration, which `completions --list` prints.
+/// A kind of name in the configuration. `completions --list` prints all names of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Listed {
     /// Profiles.

@@ -60,7 +60,8 @@ pub struct SimulateArgs {
     /// Append a line of JSON to this file for each request
     #[arg(long, value_name = "FILE", help_heading = "Server", value_hint = ValueHint::FilePath)]
     pub journal: Option<PathBuf>,
-    /// Use a journal of another user, or in a folder that other users can write to, such as a container volume
+    /// Use a journal even if it belongs to another user, or if other users can write to its folder, such as a container
+    /// volume
     #[arg(long, help_heading = "Server")]
     pub trust_owner: bool,
     /// Show a line for each request

@@ -12,7 +12,7 @@ const VERSION: u32 = 1;
 pub(super) struct About<'a> {
     /// The server that was asked; `None` if the state of the batches is not known.
     pub(super) origin: Option<&'a str>,
-    /// The reason why the state of the batches is not known; `None` if it is known.
+    /// The reason why the state of the batches is not known; `None` if the state is known.
     pub(super) unknown: Option<&'a str>,
     /// Whether there are older batches that are not in the document.
     pub(super) has_more: bool,

@@ -63,7 +63,8 @@ impl RunWithBatches {
         Ok(Self { results, errors, config, chapters, recorded, origin })
     }
 
-    /// Returns why the batches of the run are not at the server in the settings; `None` if they are at this server.
+    /// Returns the reason why the server in the settings does not have the batches of the run; `None` if the server has
+    /// these batches.
     ///
     /// # Errors
     /// Fails if the address of the API is malformed.

@@ -140,8 +140,8 @@ impl KnownBatch {
         self.owner.as_ref().is_some_and(|owner| owner.chapter.fate == Fate::Open)
     }
 
-    /// Returns a text with the outcomes of the requests in the batch; `None` unless the API says that the batch has
-    /// ended.
+    /// If the API says that the batch has ended, returns a text with the outcomes of its requests. Otherwise, returns
+    /// `None`.
     pub(crate) fn counts(&self) -> Option<String> {
         let batch = self.batch.as_ref().filter(|batch| batch.status == BatchStatus::Ended)?;
         let BatchCounts { processing: _, succeeded, errored, canceled, expired } = batch.counts;

@@ -89,7 +89,7 @@ impl Workspace {
         Ok(found)
     }
 
-    /// Asks the API for a batch and returns it.
+    /// Asks the API for a batch, and returns this batch.
     pub(crate) fn retrieve(&self, id: &str) -> Result<Batch, Stopped> {
         self.one(BatchCall::Retrieve(id), id)
     }
@@ -135,7 +135,7 @@ impl Workspace {
         &self.server.provider
     }
 
-    /// Makes an API call. In messages, `what` says what the call asks for.
+    /// Makes an API call. `what` is a phrase for messages: it says what the call asks for.
     fn call(&self, call: BatchCall<'_>, what: &str) -> Result<Response, Stopped> {
         let request = self.api().encode(call, &self.route).map_err(|why| usage(escape(&why).into_owned()))?;
         let response = self.server.send(request).map_err(|error| failed(&error, &self.server.origin))?;

@@ -21,12 +21,13 @@ pub(super) fn with_values(script: &str, command: &Command) -> String {
          edit:complete-filename $words[-1]\n    }} else {{\n    {OFFER}    }}\n",
         takes_files.join(" ")
     );
-    // The generated function treats each word after a command as another command, even the word that is being typed.
+    // The generated function treats each word after a command as a subcommand, even the word that the user is still
+    // typing.
     let script = script.replacen("for word $words[1..-1] {\n", "for word $words[1..-1] {\n        if (not (has-key $completions $command';'$word)) {\n            break\n        }\n", 1);
     moved(&script).replacen(OFFER, &offer, 1)
 }
 
-/// Moves the script's table of commands to a place before the loop that uses the table.
+/// Moves the script's table of commands, so that the table comes before the loop that uses it.
 fn moved(script: &str) -> String {
     let parts = script.split_once("    var command = 'claude-batch'\n").and_then(|(before, rest)| {
         let (search, table) = rest.split_once("    var completions = [")?;

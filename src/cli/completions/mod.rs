@@ -1,8 +1,9 @@
 //! The command `completions`: scripts that complete commands in a shell.
 //!
-//! The scripts are made from the definition of the command line, to which `command.rs` adds values. The generators of
-//! some shells leave something out, which `scripts.rs` and `elvish.rs` add. The scripts do not contain names from the
-//! user's configuration. The scripts use a hidden flag to ask this program for names from the configuration.
+//! The scripts are made from the definition of the command line, to which `command.rs` adds values. For some shells,
+//! the generator leaves something out, and `scripts.rs` or `elvish.rs` adds the missing part. The scripts do not
+//! contain names from the user's configuration. The scripts use a hidden flag to ask this program for names from the
+//! configuration.
 
 mod command;
 mod elvish;

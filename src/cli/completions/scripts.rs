@@ -7,8 +7,8 @@ use super::command::{PROFILES, PROVIDERS, command};
 use super::elvish;
 use crate::cli::args::Shell;
 
-/// Flags that the help does not show. The generators of some shells offer hidden flags, so the lines about them are
-/// removed.
+/// Flags that the help does not show. The generated scripts of some shells would offer hidden flags, so the lines about
+/// these flags are removed.
 const HIDDEN: [&str; 3] = ["--tpm", "--api-key", "--list"];
 
 /// Returns the script of a shell.

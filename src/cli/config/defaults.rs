@@ -133,7 +133,7 @@ mod tests {
             // The value of `verbose` is how many times `-v` is typed, which can't be written as `--verbose=0`.
             ("verbose", _) => None,
             // `fresh`, `quiet`, `retry-failed` and `rerun-changed` are left out, because they can't be combined with
-            // some other flags. The default of these switches has no effect.
+            // some other flags. By default, these switches are off, so nothing changes if they are left out.
             ("fresh" | "quiet" | "retry-failed" | "rerun-changed", Default::Value(value)) if value == "false" => None,
             (name, Default::Value(value)) => Some(format!("--{name}={value}")),
             (_, Default::Words(_) | Default::Unset) => None,

@@ -1,10 +1,10 @@
 //! The settings that a `claude-batch.toml` in the working folder can contain.
 //!
 //! A file in the working folder may come from another person: from a cloned repository, or from somebody who can write
-//! in the folder. So the file can contain only the settings on a list. Every other setting in the file is an error, and
-//! the message names the setting. The file can change requests, slow a run down or stop it early. The file can't decide
-//! where the key comes from or where the key is sent. The file can't start a program, answer a question in place of the
-//! user, or choose where a file is written.
+//! in the folder. So the file can contain only the settings that this module allows. Every other setting in the file is
+//! an error, and the message names the setting. The file can change requests, slow a run down or stop it early. The
+//! file can't decide where the key comes from or where the key is sent. The file can't start a program, answer a
+//! question in place of the user, or choose where a file is written.
 //!
 //! A test checks that each flag is in one of the lists `FREE`, `CAPS` and `REFUSED`. The program rejects settings that
 //! are missing from these lists.

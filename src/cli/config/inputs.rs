@@ -64,7 +64,7 @@ pub fn inputs(given: &[PathBuf], format: InputFormat, world: &World) -> Result<V
 }
 
 /// Returns where results are written: to standard output if the input is a pipe and no output is named. Returns `None`
-/// for a file next to the input.
+/// if results are written to a file next to the input.
 pub(super) fn output_of(output: Option<PathBuf>, inputs: &[InputArg]) -> Option<OutputArg> {
     match output {
         Some(path) if path.as_os_str() == "-" => Some(OutputArg::Stdout),

@@ -33,11 +33,11 @@ const SHORTEST_KEY_WORD: usize = 12;
 /// How often the program checks whether the command has exited.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// Runs a command without a shell, and returns its output. In messages, `what` says what the command is for.
+/// Runs a command without a shell, and returns its output. `what` is the purpose of the command, as messages name it.
 ///
 /// # Errors
-/// Fails if the command can't be run (the cause is the error of the system), fails, prints too much, or takes longer
-/// than `patience`.
+/// Fails if the command can't be started, returns a failure, prints too much, or takes longer than `patience`. If the
+/// command can't be started, the cause is the error of the system.
 pub(super) fn output(what: &str, command: &str, world: &World, patience: Duration) -> Result<Zeroizing<Vec<u8>>> {
     let mut words = command.split_whitespace();
     let Some(program) = words.next() else { bail!("{what}: it is empty; give a command that prints the key") };
@@ -130,7 +130,8 @@ fn without_key(word: &str) -> &str {
     if word.len() >= SHORTEST_KEY_WORD && (is_like_key || word.starts_with("sk-")) { "[hidden]" } else { word }
 }
 
-/// Reads at most one byte more than the longest allowed key, into memory that is never reallocated.
+/// Reads at most one byte more than the longest allowed key has. The bytes are stored in memory that is never
+/// reallocated.
 pub(super) fn bounded(source: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(MOST_BYTES + 1));
     source.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes)?;

@@ -61,8 +61,8 @@ fn moment(deadline: Deadline, now: &ZonedDateTime) -> Result<Timestamp> {
     Ok(moment)
 }
 
-/// Rejects results on standard output for a run with batches. A batch continues after the program exits, so a later run
-/// may have to collect its answers, and needs a results file for them.
+/// Rejects results on standard output for a run with batches. A batch continues after the program exits. A later run
+/// that collects the answers of the batch needs a results file.
 ///
 /// # Errors
 /// Fails if a run with batches writes its results to standard output. The message says what to type.

@@ -1,8 +1,8 @@
 //! The layers of settings: flags, environment, profile, files. A setting in a layer overrides the same setting in the
 //! layers below it.
 //!
-//! Each value in a layer goes through the parser of its flag, so all layers accept the same values, and a message can
-//! name the variable, or the file and the line.
+//! The parser of a flag also parses the values for this flag in all layers. So all layers accept the same values, and a
+//! message can name the variable, or the file and the line.
 
 use std::path::PathBuf;
 

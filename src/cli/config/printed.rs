@@ -7,8 +7,9 @@
 //! ```
 //!
 //! - The key is in the member `token`, `api_key`, `key`, `access_token` or `accessToken`.
-//! - The time at which the key expires is in `expires_at` (a time in RFC 3339, or seconds since 1970), in `expires_on`
-//!   (the same), or in `expires_in` (seconds from now). The members about the expiry can be left out.
+//! - One of these members says when the key expires: `expires_at` (a time in RFC 3339, or seconds since 1970),
+//!   `expires_on` (like `expires_at`), or `expires_in` (seconds from now). The members about the expiry can be left
+//!   out.
 //!
 //! OAuth 2 (RFC 6749) and `az account get-access-token` use the same member names, so the output of many commands can
 //! be used unchanged. All other members are ignored.

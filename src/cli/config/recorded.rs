@@ -10,8 +10,8 @@
 //! an error log can cost more than these extra requests.
 //!
 //! Of providers, only the names are recorded: their addresses and keys come from presets and from this user's own
-//! configuration. So another person's run folder can choose only among the providers that this user has set up. A run
-//! says at its start which providers it uses.
+//! configuration. So a run folder from another person can name only providers that this user has set up. A run says at
+//! its start which providers it uses.
 
 use std::path::Path;
 
@@ -233,7 +233,7 @@ const OUTPUT: [Recorded; 5] = [
 /// none of them.
 const MOST_ROWS_BYTES: usize = 1 << 20;
 
-/// Returns the settings about rows that the run's folder records: they decide how rows are read.
+/// Returns the settings that the run folder records and that decide how rows are read.
 pub(crate) fn recorded_rows(config: &Config) -> Map<String, Value> {
     let rows = values_of(&ROWS, config);
     let bytes: usize = rows.values().map(|value| value.to_string().len()).sum();

@@ -72,8 +72,8 @@ pub(super) fn request_defaults(request: RequestArgs, world: &World) -> Result<Re
     Ok(RequestDefaults { model: request.model, system, max_tokens: request.max_tokens, params, model_map })
 }
 
-/// Returns the parameters that can replace parameters of rows. They come from the flags and the environment of this
-/// call.
+/// Returns the parameters that can replace parameters of rows. These parameters come from the flags and the environment
+/// of this call.
 pub(super) fn overrides(named: Settings, world: &World) -> Result<RequestDefaults> {
     let RequestArgs { model, system, max_tokens, .. } = named.request;
     let overrides = request_defaults(RequestArgs { model, system, max_tokens, ..RequestArgs::default() }, world)?;

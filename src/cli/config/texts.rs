@@ -8,7 +8,7 @@ use super::opened;
 use super::world::{MAX_FILE_BYTES, World};
 use crate::cli::args::values::Text;
 
-/// A file and its content; a setting contains the path of the file.
+/// A file whose path is the value of a setting, and the file's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextFile {
     /// The path of the file, for messages.

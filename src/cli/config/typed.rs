@@ -85,8 +85,8 @@ pub(super) fn words(name: &str, error: &clap::Error) -> String {
             let text = error.to_string();
             let line = text.lines().next().unwrap_or_default();
             let line = line.strip_prefix("error: ").unwrap_or(line);
-            // The message about a secret value begins with its flag. The flag is removed from the message, because the
-            // caller adds the place.
+            // The message about a secret value begins with the flag of this value. The flag is removed from the
+            // message, because the caller adds the place.
             escape(line.strip_prefix(&format!("--{name}: ")).unwrap_or(line)).into_owned()
         }
     }

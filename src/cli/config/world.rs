@@ -126,7 +126,7 @@ impl World {
             && locale.is_none_or(|locale| locale != "C" && locale != "POSIX")
     }
 
-    /// Returns a path that can be opened. Relative paths start in the working folder.
+    /// Resolves a path, so that it can be opened. Relative paths start in the working folder.
     pub(crate) fn resolve(&self, path: &Path) -> PathBuf {
         self.working_folder.join(path)
     }

@@ -15,8 +15,8 @@ use crate::report::text::escape;
 #[derive(Serialize)]
 struct Document {
     v: u32,
-    /// The configuration files that the program looks for. A setting in a file overrides the same setting in the files
-    /// after it.
+    /// The configuration files that the program looks for. If several files have the same setting, the setting in the
+    /// first of these files applies.
     files: Vec<One>,
     /// The user's configuration folder.
     folder: Option<String>,

@@ -49,8 +49,8 @@ const JSON: (&str, &str) = ("json", "Write one JSON document instead of text");
 const FORMAT: (&str, &str) = ("format", "Format of the inputs [default: auto]");
 const BASE_URL: (&str, &str) = ("base-url", "Address of the server, instead of the API's address");
 
-/// The short help of each command in this list. A command that is not listed has so few flags that all of them fit on
-/// one screen.
+/// The commands that have a short help, each with its short help. A command that is not listed has so few flags that
+/// all of them fit on one screen.
 pub(super) const SHORT: &[Short] = &[
     Short {
         command: "claude-batch run",

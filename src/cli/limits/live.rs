@@ -6,8 +6,8 @@
 //! 3. The most recent limits that runs below the working folder have learned from the server in the settings. Nothing
 //!    is sent to find learned limits.
 //! 4. The response to a message of one token. The message is sent only if the user agrees.
-//! 5. Only if the message can't be sent: the limits that runs learned from another server, for example in a rehearsal.
-//!    A note says that learned limits are from another server.
+//! 5. The limits that runs learned from another server, for example in a rehearsal. They are used only if the message
+//!    can't be sent. A note says that learned limits are from another server.
 //!
 //! With `--ask`, only the message is used. The same applies to `--simulate --tier`, because `--tier` sets the limits of
 //! the simulator.

@@ -82,7 +82,7 @@ fn lifecycle(model: &Model, today: Date) -> String {
     }
 }
 
-/// Returns the limits of a model at each tier that has limits for its class.
+/// Returns the limits of a model at each tier. Tiers without limits for the model's class are left out.
 fn limits(catalog: &Catalog, model: &Model) -> Vec<ListRow> {
     let tables = Tier::ALL.into_iter().filter(|tier| !matches!(tier, Tier::Auto | Tier::None));
     let rows = tables.filter_map(|tier| Some((tier, catalog.tier_table(tier)?.row(&model.class)?)));

@@ -107,7 +107,7 @@ pub(super) fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
 
 const REFUSED: &str = "batches refuse a parameter (speed, fallbacks or max_tokens 0)";
 
-/// Returns the remark in the plan about a change to batches.
+/// Returns the plan's remark about the alternative to send the rows in batches.
 pub(super) fn remark(plan: &Plan<'_>) -> String {
     let longest = plan.batches.as_ref().map(|batches| hours(batches.time.high)).unwrap_or_default();
     format!("at most {longest}; {}", stored_words())

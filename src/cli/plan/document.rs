@@ -28,8 +28,8 @@ struct Document {
     /// The cost of the run; `null` if no row has a price.
     cost_usd: Option<Cost>,
     spent_usd: f64,
-    /// The highest cost of the answers in flight, which are paid for twice if the run is killed; `null` if the cost is
-    /// not known.
+    /// The highest cost of the answers in flight; `null` if the cost is not known. If the run is killed, these answers
+    /// are paid for twice.
     paid_twice_usd: Option<f64>,
     time_s: Interval<f64>,
     ends_at: Interval<Timestamp>,
@@ -113,7 +113,7 @@ struct HistoryOf {
     answers: u64,
     /// The number of rows whose output is estimated from earlier answers to the same template.
     rows: u64,
-    /// The number of rows whose output is estimated from earlier answers of the same model to other templates.
+    /// The number of rows whose output is estimated from earlier answers that the same model gave to other templates.
     rows_of_model: u64,
     results: Vec<Source>,
 }

@@ -21,8 +21,8 @@ use crate::sink::parse_usd;
 /// How many bytes are read from the end of a results file. The end of a file contains tens of thousands of answers,
 /// which is more than an estimate needs.
 const MOST_BYTES: u64 = 64 << 20;
-/// The program stops reading a file at a line that has at least this length, in bytes. Every line with an answer is
-/// shorter.
+/// If a line of a file has at least this number of bytes, the program stops reading the file at this line. Every line
+/// with an answer is shorter.
 const LONGEST_LINE: u64 = 128 << 20;
 
 /// The facts that a plan has learned from earlier results.

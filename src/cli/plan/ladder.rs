@@ -1,6 +1,6 @@
 //! Computes the steps from the current tier to the tiers 1, 2, 3 and 4, which the API had until 2026-06-25. For each
 //! step to another tier, this module computes the deposit and the increase of the limits. The module also computes how
-//! many requests the current limits must block before the step is worth its price.
+//! many requests the current limits must block before the deposit for the step pays for itself.
 
 use crate::catalog::Catalog;
 use crate::domain::{Dimension, Money, PoolId, Tier};
@@ -14,10 +14,10 @@ pub(super) struct Step {
     /// The sum of all deposits that the tier needed, in dollars.
     pub(super) deposit: Money,
     /// The ratios of the tier's limits to the current tier's limits, for requests, input tokens and output tokens. A
-    /// factor is `None` if one of the tiers has no such limit.
+    /// ratio is `None` if one of the two tiers has no such limit.
     pub(super) increase: [Option<f64>; 3],
-    /// How many requests a day the current limits must block before the step is worth its price; `None` if this is not
-    /// known, or if the step needs no deposit.
+    /// The step is worth its price if the current limits block at least this many requests a day. The value is `None`
+    /// if it is not known, or if the step needs no deposit.
     ///
     /// The cost of each blocked request is taken as the mean cost of a row. The step is worth its price if the requests
     /// that are blocked in 30 days would cost at least the additional deposit. The deposit is not lost: it becomes

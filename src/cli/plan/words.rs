@@ -226,8 +226,8 @@ pub(in crate::cli) fn deadline_words(time: Interval<Duration>, deadline: Timesta
     let span = |from: Timestamp, until: Timestamp| rough_duration(until.duration_since(from).unsigned_abs());
     let when = deadline_moment(deadline, now.timestamp(), now.time_zone());
     match Fit::of(ends, deadline) {
-        // The plan does not show how much time is left, because with --lane auto, the run sends late rows online and so
-        // finishes just before the deadline.
+        // With --lane auto, the run sends late rows online, and so finishes just before the deadline. For this reason,
+        // the plan does not show how much time is left.
         Fit::Fits if deadline.duration_since(ends.high).as_secs() < 2 => format!("deadline {when}: met"),
         Fit::Fits => format!("deadline {when}: met, with at least {} to spare", span(ends.high, deadline)),
         Fit::ProbablyFits => {
@@ -341,8 +341,8 @@ fn ladder_words(plan: &Plan<'_>, tier: Tier, is_faster: bool) -> String {
 }
 
 impl Plan<'_> {
-    /// Returns the step to one of the tiers 1 to 4, computed for the pool (the group of rows that share limits) with
-    /// the most rows.
+    /// Returns the step to one of the tiers 1 to 4. The step is computed for the pool with the most rows; a pool is a
+    /// group of rows that share limits.
     pub(super) fn step(&self, tier: Tier) -> Option<ladder::Step> {
         let mean = self.forecast.totals.cost.map(|cost| Money(cost.likely.0 / u128::from(self.rows.to_send.max(1))));
         step(self.catalog, self.tier, tier, self.main_pool.as_deref()?, mean)

@@ -63,7 +63,7 @@ pub(crate) fn adopt(args: &AdoptArgs, world: &World) -> Result<Exit> {
 struct Taken {
     /// Answers that this run takes as the answers of its own rows.
     rows: u64,
-    /// Answers to rows that already have an answer.
+    /// The number of answers to rows that already had an answer.
     answered: u64,
     /// Answers that belong to no row of the input.
     unmatched: u64,

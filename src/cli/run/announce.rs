@@ -151,8 +151,7 @@ impl NewRun<'_> {
 
     fn substituted(&self, survey: &Survey, catalog: &Catalog) -> Vec<(String, RateLimits)> {
         let limits = |model: &str| catalog.limits(self.config.tier, &catalog.class_of(model));
-        // Unknown models are left out, because the warning about an unknown model also says that the model has no
-        // published limits.
+        // An unknown model is left out, because the warning about this model also says that it has no published limits.
         let known = survey.models.keys().filter(|model| UnknownModel::find(catalog, model).is_none());
         let models = known.map(|model| (model.to_string(), limits(model)));
         models.filter(|(_, limits)| limits.substituted).map(|(model, limits)| (model, limits.limits)).collect()
@@ -188,7 +187,7 @@ impl NewRun<'_> {
         Ok(Some(forecast))
     }
 
-    /// Returns whether the user must be asked before an expensive run, and can be asked.
+    /// Returns whether the program must ask the user before an expensive run, and is able to ask.
     fn may_ask(&self) -> bool {
         // A `max-cost` in a file in the working folder does not replace the question, because the user may not know the
         // limit in that file.

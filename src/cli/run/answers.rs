@@ -35,7 +35,7 @@ impl NewRun<'_> {
 
     /// Returns the new `max_tokens` for truncated answers. The new value is the lower of two values: four times the old
     /// value, and the highest value that all models of the run accept. Returns `None` if the new value would not be
-    /// higher.
+    /// higher than the old value.
     fn longer(&self, stats: &Stats, survey: Option<&Survey>, catalog: &Catalog) -> Option<u32> {
         let before = failures::longest_truncated(stats).or(self.config.request.max_tokens);
         let names = survey.into_iter().flat_map(|survey| survey.models.keys().map(|name| &**name));

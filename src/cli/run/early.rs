@@ -10,7 +10,7 @@ use crate::report::text::plural;
 use crate::runner::{EarlySignals, Heard, Progress};
 
 impl NewRun<'_> {
-    /// Starts to handle signals, until the run begins or the program exits.
+    /// From this call on, signals are handled until the run begins or the program exits.
     pub(super) fn hear_signals(&mut self) -> Result<()> {
         let (say, progress) = (self.voice(), Arc::new(Progress::default()));
         let seen = progress.clone();

@@ -107,8 +107,8 @@ impl NewRun<'_> {
     }
 
     /// Writes the pending rows that are kept in memory to the error log, and closes the files. Returns the number of
-    /// rows in the error log, by class. If the files can't be closed, this is the reason for the stop, unless something
-    /// else has already stopped the run.
+    /// rows in the error log, by class. If the files can't be closed and nothing else has stopped the run, this error
+    /// is the reason for the stop.
     fn close_files(&self, finish: &mut Finish, mut ledger: JournalLedger, stats: &Stats) -> FailedInLog {
         let kept = std::mem::take(&mut finish.kept);
         let kept_rows = kept.len() as u64;

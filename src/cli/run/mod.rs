@@ -2,8 +2,8 @@
 //!
 //! [`NewRun::go`] shows the steps of a run from top to bottom. Each step is a function in a file of this folder. The
 //! order of the steps matters. First, everything that can be wrong with the command line is checked, and then the input
-//! is read. Files are created and the key is fetched only after both steps. Only the loop ([`crate::runner`]) sends
-//! rows.
+//! is read. Only after both steps does the program create files and fetch the key. Only the loop ([`crate::runner`])
+//! sends rows.
 
 mod adopt;
 mod announce;

@@ -121,7 +121,7 @@ impl NewRun<'_> {
     }
 }
 
-/// Returns the output that the run folder of a results file records. `resume` makes the recorded output again.
+/// Returns the output that the run folder of a results file records. The command `resume` makes this output again.
 ///
 /// # Errors
 /// Fails if the run folder can't be read, or if it contains an output that this program never records.

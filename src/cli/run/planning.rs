@@ -1,5 +1,5 @@
-//! Forecasts a run before its first request. The forecast is shown in the first line that a run prints, in a dry run
-//! and by `plan`.
+//! Forecasts a run before its first request. The first line of a run shows the forecast, and so do a dry run and
+//! `plan`.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -50,8 +50,8 @@ impl NewRun<'_> {
 }
 
 /// Returns the note about answers of other providers; `None` if there are no earlier answers, or if the providers are
-/// the same. `before` has the providers of the earlier answers, and how many answers each of them gave. `earlier` are
-/// the providers that the earlier runs could use, if they are known. `ours` are the providers of this run.
+/// the same. `before` contains each provider of the earlier answers, with the number of its answers. `earlier` are the
+/// providers that the earlier runs could use, if they are known. `ours` are the providers of this run.
 fn other_providers(before: &[(String, u64)], earlier: &[String], ours: &[&str]) -> Option<String> {
     let names = || before.iter().map(|(name, _)| name);
     let is_left = names().any(|name| !ours.contains(&&**name));

@@ -68,14 +68,14 @@ pub(super) fn config(config: &Config, args: &RunArgs, paths: &RunPaths, world: &
 }
 
 impl NewRun<'_> {
-    /// Returns the planner with the parameters of this call that replace parameters of rows.
+    /// Returns the planner, changed so that parameters of this call replace parameters of rows.
     pub(super) fn with_overrides(&self, planner: Planner) -> Planner {
         let of = if self.start == Start::Resume { Overridden::All } else { Overridden::Reruns };
         planner.with_overrides(Overrides::of(&self.config.overrides), of)
     }
 
-    /// Rejects a run with `--rerun` that does not recognize the rows of the earlier run, because it would pay for these
-    /// rows again.
+    /// Rejects a run with `--rerun` if it does not recognize the rows of the earlier run. Such a run would pay for
+    /// these rows again.
     pub(super) fn refuse_unrecognized(&self, survey: &Survey, recovered: &Recovered) -> Result<()> {
         let rerun: u64 = survey.rerun.values().sum();
         let (known, new) = (survey.done + rerun, survey.to_send.saturating_sub(rerun));
@@ -149,7 +149,8 @@ impl NewRun<'_> {
 
     /// Returns the command that runs rows with truncated answers again, with a higher `max_tokens`. The new value is
     /// the lower of two values: four times the old value, and the highest value that all models of the run accept.
-    /// Returns `None` if the new value would not be higher, or if the command would not recognize the rows.
+    /// Returns `None` if the new value would not be higher than the old value, or if the command would not recognize
+    /// the rows.
     pub(super) fn longer_command(&self, survey: &Survey, catalog: &Catalog) -> Option<PrintedCommand> {
         let is_recorded = self.paths.results.is_some() && !recorded_rows(&self.config).is_empty();
         if !is_recorded || self.start == Start::Resume || self.is_collecting {
@@ -160,7 +161,7 @@ impl NewRun<'_> {
         self.commands.longer(tokens).filter(|_| tokens > before)
     }
 
-    /// Returns the message that no row has to be run again; `None` for a run without `--rerun`.
+    /// Returns the message which says that no row has to be run again. Returns `None` for a run without `--rerun`.
     pub(super) fn nothing_to_rerun(&self) -> Option<String> {
         let kinds = kinds(&self.config.rerun, " or ");
         (!self.config.rerun.is_empty()).then(|| format!("nothing to do: no answer is {kinds}"))

@@ -57,7 +57,7 @@ impl NewRun<'_> {
         Ok(Some(EqualRows::new(repeats, earlier)))
     }
 
-    /// Returns the words about rows that are not sent, for the first line of a run: ` (5 done by earlier runs)`.
+    /// Returns what the first line of a run says about the rows that are not sent: ` (5 done by earlier runs)`.
     pub(super) fn not_sent_words(survey: &Survey) -> String {
         let parts = [
             (survey.done, "done by earlier runs"),

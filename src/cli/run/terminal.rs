@@ -81,9 +81,9 @@ impl NewRun<'_> {
         }
     }
 
-    /// Returns the words that the user can add to the command to write the answers to a file. With `resume`, the
-    /// answers are appended to the file, because the file may contain answers of the earlier run. The words for
-    /// `resume` do not contain `-o`, which would name the results of the error log.
+    /// Returns the words that the user can add to the command, so that the answers are written to a file. With
+    /// `resume`, the answers are appended to the file, because the file may contain answers of the earlier run. The
+    /// words for `resume` do not contain `-o`, which would name the results of the error log.
     fn way_to_a_file(&self) -> &'static str {
         match self.start {
             Start::Resume => ">> results.jsonl",

@@ -1,9 +1,10 @@
 //! Stops the program if filling one row into the template takes too long.
 //!
 //! The template engine limits the number of steps of a template (its *fuel*). In one case, this does not limit the
-//! time. A value can contain the same list many times. Writing or comparing a value with many copies of a list takes
-//! long, but is only a single step. A thread can't be stopped from outside, so the watchdog stops the whole program, as
-//! if it had been killed. No answer is lost: all answers are on disk, and the same command resumes the run.
+//! time. A value can contain the same list many times. If a value contains many copies of a list, it takes long to
+//! write or compare this value, but the work counts as a single step. A thread can't be stopped from outside, so the
+//! watchdog stops the whole program, as if it had been killed. No answer is lost: all answers are on disk, and the same
+//! command resumes the run.
 //!
 //! The watchdog counts its checks instead of measuring time, so it ignores the time while the program is suspended or
 //! the machine sleeps.
@@ -17,8 +18,8 @@ use crate::report::text::escape;
 use crate::source::Template;
 
 const EVERY: Duration = Duration::from_millis(100);
-/// The time limit for filling in a row, as a number of checks. 100 checks take ten seconds, ten times as long as the
-/// fuel allows.
+/// The time limit for filling in a row, as a number of checks. 100 checks take ten seconds. The fuel allows only a
+/// tenth of this time.
 const LOOKS: u32 = 100;
 /// Filling in one row can add at most this much memory, in KiB. A template that uses the largest prompt and all its
 /// fuel needs half of this memory.

@@ -54,8 +54,8 @@ fn of_tier(catalog: &Catalog, tier: Tier, faults: Option<&TextFile>, answers: Op
 /// Returns a simulated API with the properties from the flags of `simulate`.
 ///
 /// # Errors
-/// Fails if the fault file or the answer file can't be used (the message names the line and the field), or if no model
-/// has a class that the flags name.
+/// Fails if the fault file or the answer file can't be used; the message then names the line and the field. Also fails
+/// if the flags name a class that no model has.
 pub(super) fn from_flags(args: &SimulateArgs, tier: Tier, catalog: &Catalog, world: &World) -> Result<SimConfig> {
     let faults = named_file("--faults", args.answers.faults.clone(), world)?;
     let answers = named_file("--answers", args.answers.answers.clone(), world)?;

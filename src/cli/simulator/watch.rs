@@ -27,7 +27,7 @@ impl Watch {
     /// `None` if the user did not ask for lines about requests.
     ///
     /// # Errors
-    /// Fails if the journal can't be opened (the system's error), or must not be used.
+    /// Fails if the system can't open the journal, or if the program must not use this file.
     pub(crate) fn open(journal: Option<&Path>, owners: Owners, is_verbose: bool) -> Result<Option<Self>> {
         let open = |path: &Path| {
             let (file, notes) =

@@ -141,8 +141,8 @@ fn provider_row(own: &ShownProvider) -> ListRow {
     ListRow::text("provider", format!("{}: {}", escape(&own.provider), parts.join(", ")))
 }
 
-/// Returns a line about each pool (the rows that share limits), with the used share of its limits. If there are several
-/// providers, the line names the provider.
+/// Returns a line about each pool (the rows that share limits). The line shows how much of each limit is used. If there
+/// are several providers, the line names the provider.
 fn limit_rows(pools: &[ShownPool], has_several: bool) -> Vec<ListRow> {
     let row = |pool: &ShownPool| {
         let uses = [

@@ -36,7 +36,7 @@ pub(super) enum State {
 }
 
 impl State {
-    /// Returns the name of the state that people and scripts see.
+    /// Returns the name of the state, as people and scripts see it.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -71,7 +71,7 @@ pub(super) struct Looked {
     pub(super) status: Option<(Value, Shown)>,
     /// A note for the user about the files.
     pub(super) note: Option<String>,
-    /// If there is no status: how many lines the files of the run have, in words.
+    /// If there is no status, this text says how many lines the files of the run have.
     pub(super) files: Option<String>,
 }
 

@@ -3,9 +3,9 @@
 //! In this file, a run is a sequence of five bytes. The filter checks only every n-th position of a text; n is the
 //! stride. The filter finds a part of a secret only if this part has at least a certain length. The stride is so small
 //! that each of these parts contains a run that begins at a checked position. Each run at a checked position is looked
-//! up in a table. If the table contains the run, the filter also looks for this run in the list of all runs of the
-//! secrets. A typical answer has only about fifty positions to check, so the filter looks up four positions before it
-//! branches.
+//! up in a table. If the table contains the run (five bytes), the filter also looks for this run in the list of all
+//! runs of the secrets. A typical answer has only about fifty positions to check, so the filter looks up four positions
+//! before it branches.
 
 use zeroize::Zeroizing;
 
@@ -14,13 +14,14 @@ const RUN: usize = 5;
 const RUN_MASK: u64 = (1 << (8 * RUN)) - 1;
 /// The number of bytes that are loaded in one step. The stride has the same value if `shortest` is twelve bytes.
 const PIECE: usize = 8;
-/// The number of entries of the table. The forms of a key have about a thousand runs, so about one entry in sixty is
-/// set. So in a text without secrets, about one position in sixty makes the filter search the list.
+/// The number of entries of the table. The forms of a key have about a thousand runs (of `RUN` bytes each), so about
+/// one entry in sixty is set. So in a text without secrets, about one position in sixty makes the filter search the
+/// list.
 const ENTRIES: usize = 1 << 16;
 
 /// The runs of secrets.
 pub(super) struct Filter {
-    /// A table with the entry 1 for each run of the secrets, and 0 everywhere else.
+    /// The table: an entry is 1 if at least one run (five bytes) of the secrets belongs to it, and 0 otherwise.
     table: Box<Zeroizing<[u8; ENTRIES]>>,
     /// All runs (sequences of five bytes) of the secrets, sorted.
     runs: Zeroizing<Vec<u64>>,
@@ -34,7 +35,7 @@ impl Default for Filter {
 }
 
 impl Filter {
-    /// Returns the filter for parts of `forms` that have at least `shortest` bytes.
+    /// Returns the filter that finds parts of `forms` with at least `shortest` bytes.
     pub(super) fn new<'a>(forms: impl Iterator<Item = &'a [u8]>, shortest: usize) -> Self {
         let mut table = Box::new(Zeroizing::new([0; ENTRIES]));
         let runs = forms.flat_map(|form| form.windows(RUN).map(run));
@@ -46,7 +47,7 @@ impl Filter {
     }
 
     /// Returns whether `text` possibly contains a part of a secret. If the result is `false`, the text certainly
-    /// contains no such part. If the result is `true`, the caller must search the text.
+    /// contains no part of a secret. If the result is `true`, the caller must search the text.
     pub(super) fn may_contain(&self, text: &[u8]) -> bool {
         if self.stride != PIECE {
             return text.windows(RUN).step_by(self.stride).any(|bytes| self.has(run(bytes)));

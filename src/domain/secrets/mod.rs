@@ -7,8 +7,9 @@
 //! - Any twelve or more consecutive characters of the secret, of its base64 form (both alphabets, any alignment) or of
 //!   its hex form. A secret of 8 to 11 characters is found only as a whole.
 //! - The same characters in an escaped form, with percent signs, backslashes or HTML entities. Up to three layers of
-//!   escapes are decoded, and the layers can be of different kinds. In a long text, the program does not try all orders
-//!   of the kinds of escapes. A text is long if it has more than a megabyte, not counting the content of the answer.
+//!   escapes are decoded, and the layers can be of different kinds. In a long text, the program does not try every
+//!   order in which the kinds of escapes can be nested. A text is long if it has more than a megabyte, not counting the
+//!   content of the answer.
 //!
 //! Each part that is found is replaced with `[key]`. Two things are not found: a part of a secret with other text
 //! between its characters, and a secret with fewer than eight characters. Such a short secret can be part of an
@@ -60,7 +61,7 @@ impl std::fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Returns a `Secrets` that finds these texts, except for texts that are shorter than `SHORTEST` or not ASCII.
+    /// Returns a `Secrets` that finds these texts. Texts that are shorter than `SHORTEST` or not ASCII are left out.
     pub fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         let texts = texts.into_iter().filter(|text| text.len() >= SHORTEST && text.is_ascii());
         let forms: Vec<_> = texts.flat_map(forms::of).filter(|form| form.len() >= SHORTEST).collect();

@@ -91,8 +91,8 @@ impl View {
         &self.bytes
     }
 
-    /// For a range of bytes of the view, returns their source: the range of the original text that was decoded to these
-    /// bytes.
+    /// Returns the source of these bytes of the view. The source is the range of the original text that was decoded to
+    /// these bytes.
     pub(super) fn source(&self, bytes: Range<usize>) -> Range<usize> {
         self.sources[bytes.start].start..self.sources[bytes.end - 1].end
     }
@@ -170,7 +170,7 @@ fn backslash(rest: &[u8]) -> Option<(usize, u8)> {
     })
 }
 
-/// Reads an HTML entity. The text begins after the `&`.
+/// Reads an HTML entity. `rest` is the text after the `&`.
 fn entity(rest: &[u8]) -> Option<(usize, u8)> {
     let end = rest.iter().take(10).position(|&byte| byte == b';')?;
     let byte = match &rest[..end] {

@@ -163,7 +163,8 @@ pub trait Disk: Send + Sync {
     /// Checks, without writing, that this user is allowed to write to an existing file or folder.
     ///
     /// # Errors
-    /// The error that the system would report for a write. A disk that can't check this returns `Ok`.
+    /// Returns the error that the system would report if this user wrote to the file or folder. A disk that can't check
+    /// this returns `Ok`.
     fn may_write(&self, _path: &Path) -> io::Result<()> {
         Ok(())
     }
@@ -171,7 +172,8 @@ pub trait Disk: Send + Sync {
     /// Creates one folder with mode 0700: only its owner can use it. An existing folder gets the same mode.
     ///
     /// # Errors
-    /// A [`Refusal`] if the path exists and this program is not allowed to use it; any other system error.
+    /// A [`Refusal`] if the path exists and this program is not allowed to use it; otherwise, the error that the system
+    /// reports.
     fn create_folder(&self, path: &Path) -> io::Result<()>;
 
     /// Renames a file. A file that has the new name is replaced.
@@ -192,7 +194,7 @@ pub trait Disk: Send + Sync {
     /// The error that the system reports.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
 
-    /// Returns the messages about files and folders that were made private since the last call. The user sees these
+    /// Returns messages that say which files and folders were made private since the last call. The user sees these
     /// messages.
     fn take_notes(&self) -> Vec<String>;
 }

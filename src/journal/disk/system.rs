@@ -183,7 +183,7 @@ mod elsewhere {
         is_same(opened, path)
     }
 
-    /// Returns `false`: this system can't tell which file standard output goes to.
+    /// Returns `false`, because this system can't tell to which file standard output is sent.
     pub(crate) fn is_standard_output(_path: Option<&Path>) -> io::Result<bool> {
         Ok(false)
     }

@@ -50,8 +50,8 @@ impl RunPaths {
         Ok(())
     }
 
-    /// Checks that this program can create or replace the file at [`RunPaths::results`]. The file must not be one of
-    /// `inputs` or the error log.
+    /// Checks that this program can create or replace the file at [`RunPaths::results`]. This file must be neither one
+    /// of the `inputs` nor the error log.
     ///
     /// # Errors
     /// [`JournalError::OutputIsInput`], [`JournalError::SameFile`], [`JournalError::NotAFile`],

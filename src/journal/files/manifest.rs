@@ -33,8 +33,7 @@ const NAME: &str = "manifest.json";
 const MOST_BYTES: u64 = 4 << 20;
 /// The largest length of an origin, in bytes. The length is limited because messages show the origin.
 const ORIGIN_BYTES: usize = 512;
-/// How many characters of a parser message are shown. There is a limit because the message can quote a part of the
-/// file.
+/// How many characters of a parser message are shown. The message is shortened because it can quote a part of the file.
 const FAULT_CHARS: usize = 200;
 
 /// The description of a run.
@@ -72,7 +71,7 @@ pub struct Manifest {
     /// The output that is made from the results; `None` if the results file is the output.
     #[serde(default)]
     pub output: Option<RecordedOutput>,
-    /// The sums of the charges that are not in any line.
+    /// The sums of those charges that no line contains.
     #[serde(default)]
     pub carried: Carried,
     /// The number of runs that have opened the run folder, including the latest run. Each run also writes this number
@@ -85,7 +84,7 @@ pub struct Manifest {
     pub counted_opening: u64,
 }
 
-/// An output that is made from the results, in the same folder as the results file.
+/// An output that is made from the results. The output is in the same folder as the results file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedOutput {
     /// The name of the file.
@@ -184,7 +183,7 @@ impl Manifest {
 }
 
 impl Carried {
-    /// Returns the carried sums as charges.
+    /// Returns these sums as charges.
     pub(crate) fn charges(&self) -> Charges {
         Charges {
             usage: self.usage,

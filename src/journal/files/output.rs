@@ -7,7 +7,7 @@
 //! old one ([`Output::replace`]).
 //!
 //! An existing file is locked before it is read. Missing files are created last, after all existing files are checked.
-//! If another program creates one of the missing files first, the run does not use it.
+//! If another program creates one of the missing files first, the run does not use that file.
 
 use std::fs::File;
 use std::io;
@@ -23,8 +23,8 @@ use crate::journal::error::JournalError;
 use crate::journal::start::Start;
 use crate::sink::Log;
 
-/// How many times a run tries to open and lock a file. A try fails if another run ends and replaces the file before
-/// this run locks it.
+/// How many times a run tries to open and lock a file. If another run ends and replaces the file before this run has
+/// locked the file, the try fails.
 const TRIES: u32 = 16;
 
 /// Why the files of a run are opened.
@@ -107,7 +107,7 @@ impl Output {
     /// Creates and locks a file that does not exist.
     ///
     /// # Errors
-    /// [`JournalError::Appeared`] if another program creates the file first; the errors of [`Output::find`].
+    /// [`JournalError::Appeared`] if another program creates the file first, and the errors of [`Output::find`].
     pub(crate) fn create(
         disk: &dyn Disk,
         path: &Path,
@@ -119,7 +119,8 @@ impl Output {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(appeared()),
             opened => opened.map_err(DiskFailure::of("open", path))?,
         };
-        // Another run may have opened the new file before it was locked here, and may have removed or replaced it.
+        // Before the new file is locked here, another run may have opened the file, and may have removed or replaced
+        // it.
         Self::lock(file, path, log, notes)?.ok_or_else(appeared)
     }
 

@@ -22,7 +22,7 @@ use crate::journal::error::JournalError;
 /// The arguments that the paths are made from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PathRequest<'a> {
-    /// The inputs that are files, in order. Empty when the only input is a pipe.
+    /// The inputs that are files, in order. The list is empty if the only input is a pipe.
     pub inputs: &'a [PathBuf],
     /// Whether standard input is among the inputs.
     pub has_stdin: bool,
@@ -174,7 +174,7 @@ fn without_suffix(path: &Path, suffix: &str) -> PathBuf {
 mod tests {
     use super::*;
 
-    /// Given: inputs, output, and whether the run is simulated. Expected: results and error log.
+    /// Each case gives the inputs, the output, and whether the run is simulated. Expected: results and error log.
     type Case<'a> = (&'a [&'a str], Option<&'a str>, bool, Option<&'a str>, &'a str);
 
     fn resolved(inputs: &[&str], output: Option<&str>, is_simulated: bool) -> Result<RunPaths, JournalError> {

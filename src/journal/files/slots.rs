@@ -201,8 +201,8 @@ fn number(bytes: &[u8], at: usize) -> u64 {
     bytes[at..at + 8].iter().fold(0, |sum, &byte| (sum << 8) | u64::from(byte))
 }
 
-/// Returns the checksum of a slot. In an empty or half-written slot, the stored checksum differs from this checksum. If
-/// the amount is zero, the checksum is the same as in earlier versions.
+/// Returns the checksum of a slot. In an empty or half-written slot, the stored checksum differs from the returned
+/// checksum. If the amount is zero, the checksum is the same as in earlier versions.
 fn checksum(row: RowId, pico: u64) -> u64 {
     row.label ^ row.key.rotate_left(32) ^ pico.rotate_left(16) ^ 0x736c_6f74_6f6b_2121
 }

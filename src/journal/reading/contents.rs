@@ -63,7 +63,7 @@ impl Contents {
                 let charges = self.unresolved.read(&record, offset);
                 self.totals.add(charges);
                 // Only an entry of the run that died can belong to the request in flight. If the entry is a step (an
-                // answer that was not accepted), the request in flight was a later one.
+                // answer that was not accepted), the request in flight was sent later.
                 if slots::shortened(&record.run) == unclosed_run && !record.is_step {
                     self.in_flight.remove(&record.row);
                 }
@@ -195,7 +195,7 @@ pub(super) fn other_results(file: &dyn DiskFile, path: &Path, offset: u64, resul
 #[derive(Default)]
 struct Answers {
     rows: Vec<RowId>,
-    /// The qualities of the answers in the block. The qualities are kept only if rows are run again because of them.
+    /// The qualities of the answers in the block. The qualities are kept only if they decide which rows are run again.
     qualities: Vec<Quality>,
     totals: Totals,
     answers_by: AnswersBy,

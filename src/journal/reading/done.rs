@@ -35,7 +35,7 @@ pub enum RowState {
 
 /// How many parts the rows are divided into.
 const PARTS: usize = 256;
-/// From this number of rows on, sorting with several threads is faster.
+/// If there are at least this many rows, sorting with several threads is faster.
 const ROWS_FOR_THREADS: usize = 50_000;
 
 /// A list of answered rows, which becomes the set.
@@ -158,10 +158,10 @@ impl DoneSet {
 
     /// Returns the answered row of a label.
     ///
-    /// An interpolation search: labels are hashes, so they are evenly distributed, and the position of a label can be
-    /// estimated from its value. The search makes three estimates. Each estimate narrows `n` rows to only a small
-    /// multiple of `√n` rows. With ten million rows, a plain binary search would wait for memory about twenty times. A
-    /// wrong estimate only costs time.
+    /// This is an interpolation search. Labels are hashes, so they are evenly distributed, and the position of a label
+    /// can be estimated from its value. The search makes three estimates. Each estimate narrows `n` rows to only a
+    /// small multiple of `√n` rows. With ten million rows, a plain binary search would wait for memory about twenty
+    /// times. A wrong estimate only costs time.
     pub(crate) fn find(&self, label: u64) -> Option<RowId> {
         const ESTIMATES: usize = 3;
         let mut piece = &self.answered.get(part_of(label))?[..];

@@ -1,4 +1,4 @@
-//! Without a JSON parser, reads the result lines that have exactly the form that [`crate::sink`] writes.
+//! Reads result lines without a JSON parser. The lines must have exactly the form that [`crate::sink`] writes.
 //!
 //! A resumed run reads every line of the results file, and nearly all lines have their members in the same order. This
 //! module checks the order of the members byte by byte. It skips the answer, and reads the members that recovery needs.

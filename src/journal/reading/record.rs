@@ -80,7 +80,7 @@ impl ResultRecord<'_> {
     }
 }
 
-/// Those members of a result line that only a report needs.
+/// Some members of a result line: only a report needs these members.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Details<'a> {
     /// The model that answered; `None` if the line names no model.
@@ -140,7 +140,7 @@ pub(crate) fn row(custom_id: &str, key: Option<JobKey>, occurrence: Option<u32>)
     }
 }
 
-/// Returns the quality with this name; `Ok` if the name is unknown.
+/// Returns the quality with this name. If the name is missing or unknown, returns `Quality::Ok`.
 pub(crate) fn quality(name: Option<&str>) -> Quality {
     Quality::ALL.into_iter().find(|quality| Some(quality.name()) == name).unwrap_or(Quality::Ok)
 }

@@ -54,7 +54,8 @@ impl Scan {
     }
 }
 
-/// Consecutive damaged lines: a hole if a record follows them, and otherwise the tail of the file.
+/// Consecutive damaged lines. If a record follows these lines, they are a hole; otherwise, they are the tail of the
+/// file.
 struct Bad {
     from: u64,
     /// The number of the first of these lines, counted from 1.

@@ -105,8 +105,8 @@ fn message_id(json: &str) -> Option<Cow<'_, str>> {
     serde_json::from_str::<Identified<'_>>(json).ok()?.id
 }
 
-/// Reads the line that begins at `offset` into `line`, without its line break. If the file ends before the end of the
-/// line, `line` is empty.
+/// Reads the line that begins at `offset`, and stores it in `line` without its line break. If the file ends before the
+/// end of the line, `line` is empty.
 ///
 /// # Errors
 /// The error that the system reports.

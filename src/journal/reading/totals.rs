@@ -22,7 +22,7 @@ pub struct Totals {
     pub spend: Money,
     /// The number of attempts without a stored answer that may have been billed.
     pub maybe_paid: u64,
-    /// The most that these attempts may have cost in addition to `spend`.
+    /// The highest possible cost of the attempts in `maybe_paid`. This cost is not included in `spend`.
     pub maybe_spend: Money,
 }
 

@@ -98,7 +98,8 @@ fn answers(line: &[u8]) -> Option<Answers<'_>> {
 }
 
 /// Some charges of a line can belong to none of its answers. For these charges, returns one attempt per request that
-/// may have been billed. The first attempt gets all usage and money, because the line contains only the sums.
+/// may have been billed. The first attempt gets the usage and cost of all these attempts, because the line contains
+/// only the sums.
 fn unanswered(charges: Charges, steps: &[AttemptRecord], like: &AttemptRecord) -> Vec<AttemptRecord> {
     let (mut usage, mut cost) = (charges.usage, charges.spend);
     for step in steps {

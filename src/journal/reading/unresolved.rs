@@ -2,7 +2,7 @@
 //!
 //! An entry no longer counts in these cases:
 //! - The row has an answer to the same request, or a later answer to another request.
-//! - A later entry of the same row exists.
+//! - The error log has a later entry for the same row.
 //! - The row was never sent, and a later run read the whole input without writing an entry for it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -98,8 +98,8 @@ impl Unresolved {
             is_unsent: matches!(kind, EntryKind::Rejected | EntryKind::Broken),
             is_row: kind != EntryKind::Broken,
             is_of_this_run: true,
-            // The charges of this run's lines are counted elsewhere. The member only has to say here that the row is
-            // not finished.
+            // The charges of this run's lines are counted elsewhere. Here, the member `unfinished` only says whether
+            // the row is unfinished.
             unfinished: (kind == EntryKind::Unfinished).then(Charges::default),
             last_at: None,
             answer: None,
@@ -122,7 +122,7 @@ impl Unresolved {
 
     /// Removes the entries of rows that have an answer to the same request, or a later answer to another request.
     ///
-    /// Returns the charges of unfinished rows, except charges that are also in the line of an answer. An answer line
+    /// Returns the charges of unfinished rows. Charges that an answer line also contains are left out. An answer line
     /// that is older than the entry does not contain these charges, because the row was run again after this answer.
     pub(crate) fn remove_answered(&mut self) -> Charges {
         let mut charges = Charges::default();
@@ -156,7 +156,7 @@ impl Unresolved {
         }
     }
 
-    /// Returns whether a row is not finished.
+    /// Returns whether a row is unfinished.
     pub(crate) fn has_unfinished(&self, row: RowId) -> bool {
         self.rows.get(&row.label).is_some_and(|entry| entry.key == row.key && entry.unfinished.is_some())
     }
@@ -182,9 +182,9 @@ impl Unresolved {
         self.rows.values().map(|entry| entry.offset).collect()
     }
 
-    /// Sets the new offsets of entries that compaction moved. All other entries were removed.
+    /// Sets the new offsets of entries that compaction moved. Compaction removed all other entries.
     pub(crate) fn move_to(&mut self, offsets: &HashMap<u64, u64>) {
-        // These offsets are no longer valid, because other lines can be there now.
+        // The old offsets are no longer valid, because other lines can be at these offsets now.
         self.absorbed.clear();
         for entry in self.rows.values_mut() {
             entry.offset = offsets.get(&entry.offset).copied().unwrap_or(entry.offset);
@@ -216,8 +216,8 @@ impl Unresolved {
         counts
     }
 
-    /// Returns the key and the class of each entry, by label, for [`super::DoneSet`]. An unfinished row gets the class
-    /// `Canceled`, like a row that was not sent, because a later run finishes it without a special flag.
+    /// Returns the key and the class of each entry, by label, for [`super::DoneSet`]. Like a row that was not sent, an
+    /// unfinished row gets the class `Canceled`, because a later run finishes the row without a special flag.
     pub(crate) fn keys_and_classes(&self) -> HashMap<u64, (u64, ErrorClass)> {
         let class = |entry: &Entry| if entry.unfinished.is_some() { ErrorClass::Canceled } else { entry.class };
         self.rows.iter().map(|(&label, entry)| (label, (entry.key, class(entry)))).collect()
@@ -240,7 +240,7 @@ mod tests {
         let charges: Vec<Money> =
             (0..).zip(&read).map(|(offset, entry)| unresolved.read(entry, offset).spend).collect();
 
-        // The charges of a step are counted only if no later line can contain them.
+        // If a later line can contain the charges of a step, these charges are not counted.
         assert_eq!(charges, [Money(0), Money(0), Money(9)]);
         assert_eq!(unresolved.remove_answered().spend, Money(0));
         assert_eq!([0, 1, 2].map(|offset| unresolved.is_absorbed(offset)), [true, true, false]);

@@ -12,8 +12,8 @@
 //! | middle | anything else | the run does not use the file; the message names the line |
 //! | beginning | anything else | the run does not use the file, because another program wrote it |
 //!
-//! The run first reads all its files. If the run can't use one of its files, it changes no file. Blank lines are
-//! ignored.
+//! The run first reads all its files. If the run can't use one of its files, the run changes none of its files. Blank
+//! lines are ignored.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -57,8 +57,8 @@ pub(crate) fn repair(
         notes.push(format!("added the missing line break at the end of {}", path.display()));
         file.write_at(b"\n", end).map_err(DiskFailure::of("write", path))?;
     }
-    // A run that died may have written lines without syncing them. Their rows are now treated as done, so this sync
-    // makes the lines durable.
+    // A run that died may have written lines without syncing them. The rows of these lines are now treated as done, so
+    // this sync makes the lines durable.
     file.sync().map_err(DiskFailure::of("sync", path))?;
     sync_name(disk, path)
 }

@@ -11,8 +11,8 @@
 //! Lines are written to the system while a sync of earlier lines is running. Some lines can be lost in these cases:
 //! - If the process dies: the lines of the current turn. If results go to standard output, the lines of the last
 //!   hundredth of a second are also lost.
-//! - If the power fails: the lines of the last fifth of a second, and the lines that were written while a sync was
-//!   running.
+//! - If the power fails, the lines of the last fifth of a second can be lost, and so can the lines that were written
+//!   during a sync.
 //!
 //! A commit is reported when the results and the error log are synced. Commits are reported in the order of the lines.
 //!

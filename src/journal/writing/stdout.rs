@@ -14,9 +14,9 @@ use super::target::Targets;
 use crate::journal::disk::DiskFailure;
 use crate::sink::Log;
 
-/// Time from the beginning of one write to the beginning of the next. Without a pause, each iteration of the run's loop
-/// would need a thread switch and a system call. Together, these take a quarter of the time that the iteration needs to
-/// send its requests.
+/// The time from the beginning of a write to the beginning of the next write. Without a pause, each iteration of the
+/// run's loop would need a thread switch and a system call. Together, the switch and the call take a quarter of the
+/// time that the iteration needs to send its requests.
 const WRITE_EVERY: Duration = Duration::from_millis(10);
 /// A write begins immediately if this many bytes (about two hundred lines) are waiting.
 const WRITE_BYTES: usize = 256 << 10;
@@ -86,7 +86,7 @@ struct Queue {
 }
 
 impl Stdout {
-    /// Starts the thread. The thread tells `syncer` which lines it has written, and that it has ended.
+    /// Starts the thread. The thread tells `syncer` which lines are written, and tells it when the thread has ended.
     ///
     /// # Errors
     /// The system's error if no thread can be started.

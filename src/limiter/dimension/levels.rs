@@ -2,9 +2,9 @@
 //!
 //! The figures in a response head (the status line and headers) do not include requests that are on their way to the
 //! server. For this reason, a level is never set to the figure in a header. The level is *clamped* (lowered to the
-//! figure if it is higher) or *raised* in steps of limited size. The level is raised towards a target: the remaining
-//! amount in the header, minus the cost of requests that this amount does not include. The burst that the server
-//! accepts is not published. This program finds the burst by raising the level in steps.
+//! figure if the level is higher) or *raised* in steps of limited size. The level is raised towards a target: the
+//! remaining amount in the header, minus the cost of requests that this amount does not include. The burst that the
+//! server accepts is not published. This program finds the burst by raising the level in steps.
 //!
 //! If all clamps together take more from the level than all raises add to it, another client has used the difference.
 //! From the difference between clamps and raises, `Drift` learns the other client's share of the refill. This program
@@ -12,8 +12,9 @@
 //!
 //! A server's level can be below zero, and a header then reports 0. The server's level falls below zero when the server
 //! accepts a request that is larger than its bucket, or when answers are longer than predicted. So our own level is
-//! never raised because of a reported 0. A 0 is a sign of other clients only if our own level is clearly above zero.
-//! For output, a 0 is a sign of other clients only if the server's bucket is large enough for all output in flight.
+//! never raised because of a reported 0. A reported 0 is a sign of other clients only if our own level is clearly above
+//! zero. For output, a 0 is a sign of other clients only if the server's bucket is large enough for all output in
+//! flight.
 //!
 //! If a proxy hides the headers, the program estimates the server's bucket with a shadow. The shadow is a second bucket
 //! with a burst of a whole minute's limit. The cost of each request is taken from both the bucket and the shadow. The
@@ -27,10 +28,10 @@
 //! - When a level was set to the figure in a header, the tokens of other clients and of requests in flight were counted
 //!   twice. The double count caused thousands of refusals.
 //! - When the level of tokens was clamped to the rounded figure in a header, runs with small limits took 1.5 times as
-//!   long. The reason was that the rounded figure is 500 tokens too low on average.
-//! - If the server's bucket was in debt, it was wrong to set the level to a reported 0. The level then rose too early,
-//!   and the difference was wrongly counted as the share of another client. Runs with rows larger than the server's
-//!   burst took up to five times as long.
+//!   long. The rounded figure was the cause: on average, it is 500 tokens too low.
+//! - If the server's bucket was in debt, the server reported 0. Setting the level to this 0 was wrong. The level then
+//!   rose too early, and the difference was wrongly counted as the share of another client. Runs with rows larger than
+//!   the server's burst took up to five times as long.
 //! - A run of 800 rows began with a burst of a whole minute's limit, and the server had a burst of one second. This run
 //!   caused 1,154 refusals.
 
@@ -49,20 +50,19 @@ const ROUNDING: i64 = ROUNDED_TO / 2;
 /// The search for the burst begins `UNSURE` tokens below the remaining amount that a refusal reports. Half of `UNSURE`
 /// compensates for the rounding of that amount.
 const UNSURE: u32 = 1_000;
-/// The largest raise of a level by one response head, in multiples of the cost of its request.
+/// The most by which one response head can raise a level, in multiples of the cost of the request.
 const RAISE_FACTOR: f64 = 4.0;
 /// The largest raise of a level by one of the first response heads of a pool, in multiples of the cost of its request.
 /// With this factor, a run of 50 prompts at tier 1 starts with one request. After three round trips, all requests have
-/// been sent. A version that used this factor for all response heads sent too much before it knew the length of
+/// been sent. When the program used this factor for all response heads, it sent too much before it knew the length of
 /// answers.
 const FIRST_RAISE_FACTOR: f64 = 8.0;
-/// The largest raise of a level by one response head after trouble, in multiples of the cost of its request. With this
+/// After trouble, one response head raises a level at most by this factor times the cost of its request. With this
 /// factor, the tokens that built up in the server's bucket during the trouble are used gradually. With this factor, the
 /// rate is at most 1.7 times the limit, and there is no burst.
 const SLOW_RAISE_FACTOR: f64 = 0.4;
-/// The shadow is an estimate of the server's level. This is the largest raise of our level towards the shadow by one
-/// response, in multiples of the cost of its request. This factor is smaller than [`RAISE_FACTOR`], because the shadow
-/// can be wrong.
+/// The shadow is an estimate of the server's level. One response raises our level towards the shadow by at most this
+/// factor times the cost of its request. This factor is smaller than [`RAISE_FACTOR`], because the shadow can be wrong.
 const SHADOW_RAISE_FACTOR: f64 = 1.0;
 /// After a refusal, the level of a dimension is not raised for this time.
 const RAISE_PAUSE: Duration = Duration::from_secs(5);
@@ -90,8 +90,8 @@ pub(in crate::limiter) struct HeadSignal {
 
 impl DimensionState {
     /// Uses a response head to update the highest known level of the server's bucket. The highest known level is a
-    /// lower bound of the bucket's size. The highest known level is equal to the bucket's size if the bucket was full
-    /// when the run began and no other client used it.
+    /// lower bound of the bucket's size. If the bucket was full when the run began, and no other client used the
+    /// bucket, the highest known level is equal to the bucket's size.
     ///
     /// Before this request, the server's level was at least the remaining amount plus the cost of the request. The
     /// level at the start of the run is the remaining amount, plus everything taken from the bucket since then, minus
@@ -144,8 +144,8 @@ impl DimensionState {
         let may_hide_debt = match self.dimension {
             Dimension::Requests => false,
             Dimension::InputTokens => may_be_in_debt,
-            // Even without other clients, the server's level falls below zero if more output is in flight than the
-            // server's bucket holds.
+            // If more output is in flight than the server's bucket holds, the server's level falls below zero even
+            // without other clients.
             Dimension::OutputTokens => may_be_in_debt && self.uncounted > i64::from(self.most_held),
         };
         // The amount that other clients took. This amount does not include the uncovered output (output that the refill
@@ -172,8 +172,8 @@ impl DimensionState {
         let raised = if may_raise { bucket.raise(target, self.raise_credit as i64, now) } else { 0 };
         self.is_slow &= raised > 0 || target > bucket.level(now);
         // If a refused request has a large cost, the refusal is no sign of other clients, because the server's burst
-        // can be small. If output caused the refusal, the refusal is no sign of other clients either, because the run's
-        // own answers can be longer than predicted.
+        // can be small. A refusal because of output tokens is no sign of other clients either, because the run's own
+        // answers can be longer than predicted.
         let is_sign = is_short && cost <= first_burst(bucket.limit()) && self.dimension != Dimension::OutputTokens;
         let refused = if is_sign { i64::from(cost) } else { 0 };
         self.drift.note(lowered.max(refused) - raised, bucket.limit());
@@ -264,7 +264,7 @@ impl DimensionState {
         let Some(bucket) = &mut self.bucket else { return };
         bucket.clamp(fits, until);
         if fits > i64::from(first_burst(bucket.limit())) {
-            // A request that costs more than the burst is sent when the bucket is full.
+            // If a request costs more than the burst, it is sent when the bucket is full.
             bucket.raise(fits.min(i64::from(bucket.burst())), i64::MAX, until);
         }
     }

@@ -1,8 +1,8 @@
 //! Finds the size of the server's bucket from refusals.
 //!
 //! The server accepts a request that costs more than its whole bucket, but only while the bucket is full. For this
-//! reason, this program sends a request above the burst only when its own bucket is full. The two buckets should
-//! therefore have the same size, for two reasons:
+//! reason, this program sends a request above the burst only when its own bucket is full. The two buckets should have
+//! the same size, for two reasons:
 //!
 //! - If our bucket is smaller, it is full before the server's bucket, and the server refuses the large request.
 //! - If our bucket is larger, the server's bucket is full first. The server's bucket then loses its refill until our
@@ -12,8 +12,8 @@
 //! changes, so it finds the size within about ten refusals.
 //!
 //! Rejected: computing the size from the amount in the server's bucket after `retry-after`. A response header never
-//! shows a level below zero, so the computed size included the hidden debt and was too large. Runs with rows larger
-//! than the server's burst took four times as long.
+//! shows a level below zero, so it hides the debt. The computed size included this debt, and was too large. Runs with
+//! rows larger than the server's burst took four times as long.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ impl BurstSearch {
         self.found = (next as u32).min(cost).max(held);
     }
 
-    /// Call this when a request that fits into the burst was rejected although the level was high enough.
+    /// Call this when the server rejected a request that fits into the burst, although the level was high enough.
     pub(super) fn on_too_large(&mut self, per_second: f64) {
         self.note(Answer::TooLarge);
         self.found = self.found.saturating_sub((self.step_secs * per_second) as u32).max(1);

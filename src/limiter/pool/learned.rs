@@ -61,7 +61,7 @@ impl Pool {
         self.set_pace(now);
     }
 
-    /// Returns the pool to its known limits.
+    /// Forgets the learned limits of the pool, so its known limits apply again.
     pub(super) fn unlearn(&mut self, now: Instant) {
         if self.has_learned() {
             self.dimensions.iter_mut().for_each(|dimension| dimension.unlearn(now));

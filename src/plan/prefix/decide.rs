@@ -101,9 +101,9 @@ pub struct Unmarked {
     pub reason: UnmarkedReason,
     /// The number of these prefixes.
     pub prefixes: u64,
-    /// The number of rows with one of these prefixes. A row with several of them counts several times.
+    /// The number of rows with one of these prefixes. A row with several of these prefixes counts several times.
     pub rows: u64,
-    /// The estimated tokens of the most frequent of these prefixes.
+    /// The estimated number of tokens in the most frequent of these prefixes.
     pub tokens: u32,
     /// The length, in tokens, of the shortest prefix that the model of these rows caches.
     pub least: u32,
@@ -195,7 +195,7 @@ impl PrefixCensus {
         self.nodes.get(&node.parent)
     }
 
-    /// Returns the longest marked prefix that this prefix contains, other than itself.
+    /// Returns the longest marked prefix that is part of this prefix and shorter than it.
     fn chosen_parent(&self, node: &Node, plan: &CachePlan) -> Option<(u64, &Node)> {
         let mut id = node.parent;
         loop {
@@ -291,7 +291,7 @@ impl Node {
     /// `seconds`, this prefix expires in the meantime.
     ///
     /// The API documentation does not say whether a read of a longer prefix also renews the shorter prefix inside it.
-    /// The plan assumes that it does not.
+    /// The plan assumes that such a read does not renew the shorter prefix.
     fn least_writes(&self, seconds: f64, rows_per_second: f64) -> f64 {
         let of_longer = f64::from(self.most_of_longer);
         let is_slow = self.most_of_longer > 1 && of_longer > seconds * rows_per_second;
@@ -306,7 +306,7 @@ impl Node {
         f64::from(self.tokens) < f64::from(self.least) * ERROR
     }
 
-    /// Returns the cheapest choice for the prefix. One of the choices is not to cache it.
+    /// Returns the cheapest choice for the prefix. One choice is that the prefix is not cached.
     fn choice(&self, setting: &CacheSetting<'_>, gap: f64) -> Choice {
         let rates = (setting.rates)(self.group as usize);
         let plain = Choice { lifetime: Caching::None, writes: 0.0, cost: f64::from(self.rows) };
@@ -353,9 +353,9 @@ impl CachePlan {
         if are_own {
             return;
         }
-        // The API rejects a longer prefix that lives longer than a shorter prefix. A plan can contain such a pair of
-        // prefixes. The reason is that the plan does not always know whether a row with the longer prefix also has the
-        // shorter prefix.
+        // The API rejects a request in which a longer prefix lives longer than a shorter prefix. A plan can contain
+        // such a pair of prefixes. The reason is that the plan does not always know whether a row with the longer
+        // prefix also has the shorter prefix.
         let mut longest = Caching::None;
         for level in prefixes.levels.iter_mut().rev() {
             longest = longest.max(level.lifetime);
@@ -460,7 +460,7 @@ mod tests {
 
     #[test]
     fn rows_that_are_far_apart_are_read_group_by_group_or_cached_for_longer() {
-        // Each prefix has ten rows: every hundredth row has this prefix.
+        // Each prefix has ten rows, because every hundredth row has the same prefix.
         let rows = || (0..1_000).map(|number| row(&[(1 + number % 100, 5_000)]));
 
         let fast = plan(&mut census(rows()), 10.0, PromptCache::Auto, true);

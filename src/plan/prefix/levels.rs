@@ -61,9 +61,9 @@ impl FixedStarts {
         Self(starts)
     }
 
-    /// Splits a string after its fixed start, and returns the length of the first part, counted in bytes after the
-    /// quotation mark. Returns `None` if the string has no fixed start, or if the rest consists of blanks and can't be
-    /// a separate block.
+    /// Splits a string after its fixed start. Returns the length of the fixed start in bytes, without the quotation
+    /// mark. Returns `None` if the string has no fixed start, or if the rest is only blanks, which can't be a separate
+    /// block.
     fn cut(&self, body: &[u8]) -> Option<usize> {
         let start = self.0.iter().find(|start| body.starts_with(start.as_bytes()))?;
         let rest = &body[start.len()..];

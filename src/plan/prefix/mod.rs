@@ -19,8 +19,8 @@
 //! Rejected:
 //! - Marks on whole requests (`cache_control` at the top level): each row would pay for a cache entry that no other row
 //!   reads, because rows end differently.
-//! - Marks after the longest common start of two texts: each text would have to be split into two blocks there, which
-//!   would change what the model sees. Only the fixed start of a template is split from the rest of the text.
+//! - Marks after the longest common start of two texts: such a mark would split each text into two blocks, and so would
+//!   change what the model sees. Only the fixed start of a template is split from the rest of the text.
 //! - Sorting the hashes of all prefixes of all rows: this would need several times as much memory.
 
 mod census;

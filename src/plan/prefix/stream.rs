@@ -1,18 +1,18 @@
 //! Finds shared prefixes in rows that can be read only once.
 //!
-//! The rows of a pipe are not known in advance. So some rows are read ahead ([`StreamCensus::add`]) before the marks of
-//! the first of these rows are decided ([`StreamCensus::decide`]). A prefix is marked if an earlier row has written it
-//! to the cache, or if a row that was read ahead shares it. A prefix is also marked if a later row will probably share
-//! it. This is estimated from the earlier prefixes with the same number of rows: the share of them that later got one
-//! more row.
+//! The rows of a pipe are not known in advance. So before the marks of a row are decided ([`StreamCensus::decide`]),
+//! some later rows are read ahead ([`StreamCensus::add`]). A prefix is marked if an earlier row has written it to the
+//! cache, or if a row that was read ahead shares it. A prefix is also marked if a later row will probably share it.
+//! This is estimated from the earlier prefixes with the same number of rows: the share of them that later got one more
+//! row.
 
 use std::collections::HashMap;
 
 use super::census::PrefixCensus;
 use crate::domain::{Caching, Level, PrefixId, Prefixes, PromptCache};
 
-/// How long, in seconds, later rows can read the cache entry of a row. `FIVE_MINUTES` is for entries that are kept for
-/// five minutes, and `HOUR` for entries that are kept for an hour.
+/// The time, in seconds, during which later rows can read the cache entry that a row wrote. `FIVE_MINUTES` is for
+/// entries that are kept for five minutes, and `HOUR` for entries that are kept for an hour.
 const FIVE_MINUTES: u32 = 240;
 const HOUR: u32 = 3_300;
 /// A mark is worth its cost if the probability of a further row is higher than this. A write to the five-minute cache
@@ -131,8 +131,8 @@ impl StreamCensus {
         let rows = (rows as usize).min(MOST_COUNTED - 1);
         let with = |rows: usize| if rows == 0 { self.census.distinct() as u64 } else { self.with_rows[rows] };
         let sum = |rows: std::ops::Range<usize>| rows.map(with).sum::<u64>() as f64;
-        // `fewer` is the share among prefixes with fewer rows. `fewer` has the weight of two prefixes. `fewer` decides
-        // as long as hardly any prefix has had `rows` rows.
+        // `fewer` is the share among prefixes with fewer rows. `fewer` has the weight of two prefixes. If hardly any
+        // prefix has had `rows` rows, the result depends mostly on `fewer`.
         let fewer = sum(1..rows + 1) / (sum(0..rows) + 1.0);
         (with(rows + 1) as f64 + 2.0 * fewer) / (with(rows) as f64 + 2.0) > WORTH_A_WRITE
     }
@@ -154,8 +154,8 @@ mod tests {
         Prefixes { levels, least_tokens: 1_024, extra_most: [Money::ZERO; 2] }
     }
 
-    /// Returns the marked prefixes of each row. `ahead` is the number of rows that are read ahead, and each row comes
-    /// with its time in seconds.
+    /// Returns the marked prefixes of each row. `ahead` is the number of rows that are read ahead. Each item of `rows`
+    /// begins with the time of the row, in seconds.
     fn marked(rows: &[(u32, &[u64])], ahead: usize) -> Vec<Vec<u64>> {
         let mut census = StreamCensus::new(PromptCache::Auto);
         let mut window = std::collections::VecDeque::new();

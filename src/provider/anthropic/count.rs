@@ -1,4 +1,4 @@
-//! Token counts: writes the requests to the endpoint `count_tokens`, and reads the answers.
+//! Counts tokens: makes the requests for the endpoint `count_tokens`, and reads the answers.
 //!
 //! Source: API documentation, "Token counting" (2026-08-22); API reference, "Count tokens" (2026-10).
 

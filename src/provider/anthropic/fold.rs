@@ -1,9 +1,9 @@
 //! Folds (joins) the events of a stream into one message.
 //!
 //! The folded message has the same form as an answer that was not streamed. The folded message has the members of the
-//! message in `message_start`, in the same order. The content blocks, the stop reason and the usage of the later events
-//! are filled in. Strings are joined in their escaped form and never decoded, so the folded message spells its strings
-//! as the server spelled them. If an escaped character is split between two deltas, the folded message has the whole
+//! message in `message_start`, in the same order. The later events fill in the content blocks, the stop reason and the
+//! usage. Strings are joined in their escaped form and never decoded, so the folded message spells its strings as the
+//! server spelled them. If an escaped character is split between two deltas, the folded message has the whole
 //! character.
 //!
 //! One rule folds nearly all deltas. A string is appended to the block's member of the same name. A value that is not a
@@ -21,9 +21,9 @@ use super::block::{Block, Input, overlay, place, raw, string};
 use super::{growth, members, usage};
 use crate::domain::{Params, Usage};
 
-/// The maximum length, in bytes, of a message that is folded. When the message is built, its parts and the whole
-/// message are in memory together, so a message needs twice its size in memory. The longest real answers have a tenth
-/// of this length.
+/// The maximum length, in bytes, of a message that is folded. While a message is built, memory holds both its parts and
+/// the whole message. So a message needs twice its size in memory. The longest real answers have a tenth of this
+/// length.
 const LONGEST_MESSAGE_BYTES: usize = 16 << 20;
 /// The highest number of content blocks in a message. The number of blocks must have a maximum, because a block uses
 /// more memory than the event that begins the block. Real answers have fewer than a hundred blocks.
@@ -153,7 +153,7 @@ impl Fold {
     }
 
     /// Handles `message_delta`. The members of `delta`, and the other members of the event, become members of the
-    /// message. Counts in the `usage` of the event replace the earlier counts of the same names.
+    /// message. Each count in the `usage` of the event replaces the earlier count of the same name.
     fn on_message_delta(&mut self, event: Params) -> Result<(), String> {
         let message = self.message.as_mut().ok_or("message_delta before message_start")?;
         self.has_message_delta = true;

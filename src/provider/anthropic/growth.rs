@@ -20,8 +20,8 @@ use crate::domain::json::put_on_one_line;
 /// The length of a full piece of a buffer, in bytes. The first piece of a buffer begins smaller and grows to this
 /// length.
 const PIECE_BYTES: usize = 256 << 10;
-/// An answer with more bytes than this is large. The value equals `SHARED_BYTES` in `runner/answer_memory.rs`, so with
-/// up to 16 requests in flight, only one large answer is read at a time.
+/// An answer with more bytes than this is large. The value equals `SHARED_BYTES` in `runner/answer_memory.rs`. So if at
+/// most 16 requests are in flight, only one large answer is read at a time.
 const LARGE_BYTES: usize = 4 << 20;
 /// How many bytes of memory are reserved for a large answer: a little more than the largest body that is read by
 /// default.
@@ -31,7 +31,7 @@ const WHOLE_BYTES: usize = (32 << 20) + (64 << 10);
 /// message that is folded.
 const MESSAGE_BYTES: usize = (16 << 20) + (64 << 10);
 
-/// The memory of the large answer that was dropped last.
+/// The memory that the last dropped large answer used, kept for the next large answer.
 static SPARE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 /// The memory of the large stream message that was dropped last. A message can't use the memory in [`SPARE`], because
 /// the message and its parts are in memory together.

@@ -83,7 +83,7 @@ struct Values<'a> {
     x_should_retry: Single<'a>,
     request_id: Single<'a>,
     x_request_id: Single<'a>,
-    /// The request's id at a platform other than the Claude API.
+    /// The id that a platform other than the Claude API gave to the request.
     platform_id: Single<'a>,
 }
 

@@ -1,4 +1,5 @@
-//! Reads and writes JSON objects as ordered members with raw values, for the code that folds streams.
+//! Reads and writes JSON objects. The order of the members and the spelling of the values are kept. The code that folds
+//! (joins) the events of a stream uses this module.
 
 use serde_json::value::RawValue;
 
@@ -30,7 +31,7 @@ pub(super) fn text(members: &Params) -> Vec<u8> {
 }
 
 /// Writes an object as JSON. For each member, `real` can write another value and return true. If `real` returns false,
-/// the member's own value is written.
+/// this function writes the member's own value.
 pub(super) fn write(members: &Params, out: &mut Vec<u8>, mut real: impl FnMut(&str, &mut Vec<u8>) -> bool) {
     out.push(b'{');
     for (at, (name, value)) in members.0.iter().enumerate() {
@@ -46,8 +47,8 @@ pub(super) fn write(members: &Params, out: &mut Vec<u8>, mut real: impl FnMut(&s
     out.push(b'}');
 }
 
-/// Returns the text between the quotation marks of a JSON string, with its escapes; `None` if the value is not a
-/// string.
+/// Returns the text between the quotation marks of a JSON string, without decoding the escapes; `None` if the value is
+/// not a string.
 ///
 /// Escaped pieces of a string can be joined without decoding them, so the joined string is spelled as the server
 /// spelled it. If the two halves of an escaped character came in different pieces, the joined string has the whole

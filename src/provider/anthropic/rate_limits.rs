@@ -53,8 +53,8 @@ impl LimitsPage {
 }
 
 impl LimitGroup {
-    /// Returns the limits per minute for Messages requests at standard speed. A limit of zero is treated as missing,
-    /// and so is a number that is too large for a limit.
+    /// Returns the limits per minute for Messages requests at standard speed. A limit that is zero or does not fit 32
+    /// bits is treated as missing.
     pub(crate) fn rate_limits(&self) -> RateLimits {
         let of = |names: &[&str]| {
             let (_, value) = self.limits.iter().find(|(name, _)| names.contains(&name.as_str()))?;

@@ -29,8 +29,8 @@
 //! If an answer is rejected, the row is tried again, as if the answer had been lost. The exception is `pause_turn`: a
 //! row with this stop reason is not tried again. If the answer has a tool call, the names of the called tools are
 //! compared with the tool names in the request. The names are read from the bytes of the request that was sent. Some
-//! requests can add tools that they do not name (`mcp_servers`, a toolset without a `name`, a `thread`). In the answers
-//! to such requests, every name of a tool is accepted.
+//! requests have parts that can add tools without naming them (`mcp_servers`, a toolset without a `name`, a `thread`).
+//! In the answers to such requests, every name of a tool is accepted.
 //!
 //! In a stream, the input of a tool call comes as pieces of text. If this text is not JSON, the result depends on how
 //! the answer ended. If the model stopped on its own, the answer is rejected. If the answer was cut off, the text is

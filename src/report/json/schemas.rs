@@ -194,7 +194,7 @@ fn everything() -> Stats {
     stats
 }
 
-/// Returns the counters of a run that has a forecast. They contain estimates of the run's end and cost.
+/// Returns the counters of a run that has a forecast. These counters contain estimates of the run's end and cost.
 fn with_plan() -> Stats {
     let mut stats = Stats::default();
     stats.fold(&at(0, started(Some(1_000), 0)));

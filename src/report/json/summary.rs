@@ -114,8 +114,8 @@ struct RunRows<'a> {
     copied: u64,
     /// The number of answered rows that took their answer from earlier results.
     reused: u64,
-    /// The numbers of answered rows whose first answer was not accepted: one number for each way in which the accepted
-    /// answer was made.
+    /// The numbers of answered rows whose first answer was not accepted. There is one number for each way in which the
+    /// accepted answer was made.
     mended: BTreeMap<&'static str, u64>,
     /// The label of the first answered row of each quality.
     examples: BTreeMap<&'static str, &'a str>,
@@ -159,7 +159,7 @@ struct Latency {
 struct BilledTwice {
     /// In this run, the number of answers that were possibly billed twice.
     this_run: u64,
-    /// In the previous run, the number of answers that were possibly billed twice. 0 if the previous run was not cut
+    /// The number of answers that were possibly billed twice in the previous run. 0 if the previous run was not cut
     /// short.
     run_before: u64,
     /// In all runs on this file, the number of answers that were possibly billed twice.

@@ -223,7 +223,8 @@ impl Screen {
     fn new(columns: usize, rows: usize, breaks: Breaks) -> Self {
         let mut terminal = Terminal::with_scrollback(columns, rows, None).expect("a size");
         if breaks == Breaks::Never {
-            // The control sequence switches to the alternate screen, where the emulator does not wrap lines again.
+            // The control sequence switches to the alternate screen. On that screen, the emulator does not wrap lines
+            // again after a change of size.
             terminal.feed("\x1b[?1049h");
         }
         terminal.feed(format!("{HEADER}\r\n").as_str());

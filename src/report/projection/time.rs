@@ -40,8 +40,8 @@ struct Known {
 }
 
 impl Known {
-    /// Returns `low`, kept between two bounds: the share `SURE` of the time that the limits require, and the likely
-    /// time.
+    /// Returns `low`, limited to a range. The range begins at the share `SURE` of the time that the limits require, and
+    /// ends at the likely time.
     fn not_too_quick(self, low: f64) -> f64 {
         low.max(SURE * self.by_limits).clamp(0.0, self.likely)
     }
@@ -111,8 +111,8 @@ impl Stats {
         let (finished, in_flight) = (&self.rows_so_far.seconds, self.in_flight());
         let pools = self.standing.as_ref().map_or(&[][..], |standing| &standing.pools);
         let not_sent = rows.saturating_sub(in_flight as u64);
-        // The answers of requests in flight can take longer than the answers so far. This difference is largest after
-        // only a few answers.
+        // The answers of requests in flight can take longer than the answers so far. This difference is largest when
+        // only a few answers have come.
         let longer = 1.0 + in_flight as f64 / finished.count().max(1) as f64;
         Known {
             likely,
@@ -125,7 +125,7 @@ impl Stats {
     }
 }
 
-/// Returns the standard deviation of the time that `rows` further rows take, in seconds.
+/// Returns the standard deviation, in seconds, of the time that `rows` further rows take.
 ///
 /// Only the later half of the finished rows is used. The start of the run is left out, because a burst or a slow rise
 /// at the start says nothing about the later rows. The result is infinite before the first row has finished.

@@ -99,7 +99,7 @@ enum Turn {
 }
 
 impl Feeder<'_> {
-    /// Passes the rows of several readings to the loop, one row from each in turn.
+    /// Passes the rows of several readings to the loop. Takes one row from each reading in turn.
     fn feed_alternately(&mut self, plan: &InputPlan, readings: Vec<Reading>) -> Result<Fed, SourceError> {
         let mut all: Vec<_> = readings.into_iter().map(|reading| PlannedRows::new(reading, plan.skip)).collect();
         loop {

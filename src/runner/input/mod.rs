@@ -95,7 +95,7 @@ pub struct Earlier {
 }
 
 impl Earlier {
-    /// Returns the `Earlier` of a first run, in which no row has a history.
+    /// Returns the `Earlier` for a first run. In a first run, no row has a history.
     pub fn none() -> Self {
         Self {
             known: Box::new(|_, _| RowState::New),

@@ -64,11 +64,11 @@ pub struct Survey {
     /// The smallest budget with which at least one row can be sent. It is the highest possible cost of the cheapest
     /// row. The value is `None` if no row has a price.
     pub(crate) cheapest: Option<Money>,
-    /// A map from a model to the number of its rows to be sent, and to sums over these rows.
+    /// For each model: the number of its rows to be sent, and sums over these rows.
     pub(crate) models: BTreeMap<Arc<str>, ModelSum>,
     /// Sums over all rows to be sent, and a sample of these rows.
     pub(crate) load: Load,
-    /// The prefixes that the rows to be sent share.
+    /// The shared prefixes of the rows to be sent.
     pub prefixes: PrefixCensus,
     /// The plan for the prompt cache. The plan is made after the survey.
     pub caching: Arc<CachePlan>,
@@ -105,8 +105,8 @@ pub(crate) struct ModelSum {
     pub(crate) unpriced: u64,
 }
 
-/// Reads the whole input once, before the run begins. The survey keeps counts, the faults of unusable rows, and the
-/// first `shown` unusable rows.
+/// Reads the whole input once, before the run begins. The survey remembers some counts, the faults of unusable rows,
+/// and the first `shown` unusable rows.
 ///
 /// If `progress` asks the survey to end, the survey ends early, and its counts are incomplete.
 ///
@@ -134,8 +134,8 @@ pub fn survey(
     Ok(survey)
 }
 
-/// Returns the survey, and the hashes of labels that two rows possibly share. The returned survey does not yet contain
-/// the repeated label.
+/// Returns the survey, and the hashes of labels that two rows possibly share. In the returned survey, the field
+/// `duplicate` is not set yet.
 fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     rows: &mut PlannedRows<R>,
     planner: &mut Planner,

@@ -28,7 +28,7 @@ pub(crate) enum Blame {
     Unknown,
 }
 
-/// Counts of how attempts at an endpoint have ended so far, with the time of the last update.
+/// A tally of how attempts at an endpoint have ended so far, with the time of the last update.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
     /// When the counts were last updated.
@@ -40,7 +40,7 @@ pub(crate) struct Tally {
     /// The number of answers to rows that had met a fault.
     answers_to_failed: u64,
     faults: u64,
-    /// The number of faults that were the first fault of their row.
+    /// The number of first faults: only the first fault of each row counts.
     first_faults: u64,
 }
 

@@ -39,8 +39,8 @@ pub(crate) struct Cap {
 #[derive(Debug)]
 struct Probe {
     more: usize,
-    /// How many more answers must come without a refusal to confirm the trial; `None` until all requests of the trial
-    /// are in flight.
+    /// The number of answers that must still come, without a refusal, to confirm the trial; `None` until all requests
+    /// of the trial are in flight.
     answers_left: Option<usize>,
 }
 

@@ -101,7 +101,7 @@ impl Health {
         self.recovered_at.unwrap_or(Instant::ZERO)
     }
 
-    /// Records an answer; returns whether the endpoint was assumed to fail until then.
+    /// Records an answer. Returns whether the endpoint was treated as failing before this answer.
     pub(crate) fn on_answer(&mut self, now: Instant) -> bool {
         let was_failing = self.is_failing;
         let was_outage = was_failing && self.has_failed_probe;

@@ -11,10 +11,10 @@ const ENOUGH_WITHOUT_A_HIT: u32 = 8;
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::scheduler) struct Marking {
     support: Support,
-    /// The number of answers that should have read from the cache.
+    /// The number of answers whose requests should have read from the cache.
     rows: u32,
-    /// The number of tokens that these answers should have read from the cache. The next field counts only the tokens
-    /// of answers that read nothing.
+    /// The number of tokens that these answers should have read from the cache. The field `missed` counts only the
+    /// tokens of those answers that read nothing from the cache.
     expected: u64,
     missed: u64,
     is_told: bool,
@@ -72,10 +72,10 @@ impl Marking {
         }
     }
 
-    /// Records that the server rejected a request with cache marks, and answered it without them. The endpoint gets no
-    /// more marks in two cases: it has never accepted marks, or it has previously accepted marks on the prefixes of
-    /// this request (`are_known`). If the endpoint has accepted marks, but never on these prefixes, only these prefixes
-    /// get no more marks.
+    /// Records that the server rejected a request with cache marks, but answered the same request without marks. The
+    /// endpoint gets no more marks in two cases: it has never accepted marks, or it has previously accepted marks on
+    /// the prefixes of this request (`are_known`). If the endpoint has accepted marks, but never on these prefixes,
+    /// only these prefixes get no more marks.
     pub(in crate::scheduler) fn on_refused(&mut self, are_known: bool) -> RefusedMarks {
         let is_told = std::mem::replace(&mut self.is_refusal_told, true);
         match self.support {
@@ -102,8 +102,8 @@ impl Marking {
         if self.rows < ENOUGH && !is_dead {
             return None;
         }
-        // With the prices of the API, marks cost more than they save if 78 % of the tokens are not found in the cache.
-        // The limit in the code is slightly lower than 78 %.
+        // If 78 % of the tokens are not found in the cache, marks cost more than they save at the API's prices. The
+        // limit in the code is slightly lower than 78 %.
         if self.missed * 4 > self.expected * 3 && self.support != Support::Useless {
             self.support = Support::Useless;
             return Some(CacheNews::Useless);

@@ -20,7 +20,7 @@
 //!
 //! Rejected:
 //! - A window whose size is the measured rate times the measured latency. Such a window reacts too late when the rate
-//!   or the latency changes. It also shrinks when the server would accept a burst of requests.
+//!   or the latency changes. Such a window also shrinks at times when the server would accept a burst of requests.
 //! - The share of overloads in the last 20 answers is too inexact to be a reason for a cut. If 10 % of all answers
 //!   report an overload at random, the share is above a fifth in one of 25 samples. In runs with harmless overload at
 //!   random, the window was too small most of the time. Such runs took 1.19 to 1.44 times the shortest possible time.
@@ -33,8 +33,8 @@ use super::cap::Cap;
 
 /// The first size of an automatic window.
 const FIRST: usize = 16;
-/// The number of consecutive overloads that cause a cut. For a large window, the number is its size divided by
-/// `EXCESS_PART`.
+/// The number of consecutive overloads that cause a cut. For a large window, this number is the size of the window
+/// divided by `EXCESS_PART`.
 const EXCESS: usize = 8;
 const EXCESS_PART: usize = 8;
 /// How much an overload adds to the running sum. An answer without an overload subtracts one from the sum.
@@ -135,7 +135,7 @@ impl Window {
     }
 
     /// Adopts the bounds of `other`, the window of the changed settings. A fixed size replaces the learned size. If the
-    /// size of `other` is not fixed, the learned size is kept, up to the new largest size.
+    /// size of `other` is not fixed, the learned size is kept, but lowered to the new largest size if necessary.
     pub(crate) fn adopt(&mut self, other: &Self) {
         self.most = other.most;
         self.is_fixed = other.is_fixed;

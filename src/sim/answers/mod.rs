@@ -58,7 +58,7 @@
 //! - `max_tokens_below` selects requests with a `max_tokens` below this number. A rule with `max_tokens_below` no
 //!   longer applies when a client repeats the request with a higher `max_tokens`.
 //!
-//! The first user message of a request decides which shares the request belongs to, so all turns of a row belong to the
+//! The first user message of a request decides which shares the request belongs to. So all turns of a row belong to the
 //! same shares. Only the shares of rules with the same turn are added up. In the following file, the rules for turn 1
 //! and turn 2 have the same share, so they apply to the same rows.
 //!

@@ -10,7 +10,7 @@ use crate::domain::{ModelClass, RateLimits};
 pub enum Burst {
     /// A burst can use the amount that refills in a minute.
     Minute,
-    /// A burst can use the amount that refills during this time, but at least 1.
+    /// A burst can use the amount that refills during this time. The amount is at least 1.
     Time(Duration),
     /// A burst can use this fixed amount, which does not depend on the limit.
     Amount(u32),

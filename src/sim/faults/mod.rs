@@ -43,8 +43,9 @@
 //! The three cache kinds apply only to requests with a cache breakpoint.
 //!
 //! **Batches**: a rule with `calls` is about calls to the batch endpoints, and not about messages. `calls` is a name or
-//! a list of names. The names are `"create"`, `"list"`, `"retrieve"`, `"results"`, `"cancel"` and `"delete"`. The kinds
-//! `status`, `html`, `empty`, `reset_before`, `reset_mid`, `stall`, `slow_drip` and `truncated_json` can have `calls`.
+//! a list of names. The names are `"create"`, `"list"`, `"retrieve"`, `"results"`, `"cancel"` and `"delete"`. These
+//! kinds can have `calls`: `status`, `html`, `empty`, `reset_before`, `reset_mid`, `stall`, `slow_drip` and
+//! `truncated_json`.
 //! - With `"takes_effect": true`, a call still does its work although the client gets an error response or a
 //!   `reset_before`. For example, a batch is created, but the client does not learn its id.
 //! - `within` (such as `"30s"`) limits a rule to batches that are younger than this time.
@@ -97,12 +98,12 @@
 //! - `type`, `message` and `error_code` set the fields of the same names in the error.
 //! - `body` is the form of the response body: `"json"`, `"html"` or `"empty"`.
 //! - `retry_after` sets the header `retry-after`. A number or a text is sent unchanged. `{"date": "30s"}` is sent as a
-//!   date that is 30 seconds in the future. With `null`, the header is not sent. By default, the header has the value
-//!   `1` for a 429, and is not sent for other statuses.
+//!   date that is 30 seconds in the future. With `null`, the header is not sent. By default, a 429 has this header with
+//!   the value `1`, and responses with other statuses do not have this header.
 //! - `retry_after_ms` sets the header `retry-after-ms`, and `should_retry` sets the header `x-should-retry`.
 //!
-//! A request counts against no limit and is not billed if a rule gives it an error response, or a `reset_before`
-//! without `"billed": true`.
+//! If a rule gives a request an error response, or a `reset_before` without `"billed": true`, the request counts
+//! against no limit and is not billed.
 
 mod file;
 mod rule;

@@ -7,7 +7,8 @@ use crate::sim::rules::Selection;
 /// The injected faults: a list of rules and a seed.
 #[derive(Clone, Debug, Default)]
 pub struct FaultPlan {
-    /// The seed that chooses the requests of a share; with `None`, the simulator's seed is used.
+    /// If a rule applies to only a share of the requests, this seed chooses these requests. With `None`, the
+    /// simulator's seed is used.
     pub seed: Option<u64>,
     /// The rules. The first rule that matches a request is applied.
     pub rules: Vec<FaultRule>,
@@ -164,7 +165,7 @@ pub enum Fault {
         /// The text in `error.message`; `None` for the usual message of the error type.
         message: Option<String>,
     },
-    /// A request in a batch is never processed, so the batch ends only when it expires.
+    /// The API never processes this request of a batch, so the batch ends only when the batch expires.
     RequestExpired,
     /// The line of a request is missing from the results of its batch.
     ResultMissing,

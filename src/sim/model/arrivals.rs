@@ -94,8 +94,8 @@ impl Model {
         ReplyHead { status: 200, headers }
     }
 
-    /// Ends an exchange (a request and its response). Unknown tickets are ignored, because an error response belongs to
-    /// no call.
+    /// Ends an exchange (a request and its response). Unknown tickets are ignored, because the ticket of an error
+    /// response belongs to no call.
     pub fn finish(&mut self, ticket: Ticket, ending: Ending, now: Instant) {
         self.advance(now);
         let now = self.now;

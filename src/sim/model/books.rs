@@ -62,7 +62,7 @@ pub struct Books {
     pub in_flight: u64,
     /// The largest number of calls in flight at once.
     pub highest_in_flight: u64,
-    /// The largest debt of an output bucket: how many tokens its level was below zero.
+    /// The largest debt of an output bucket, in tokens. A debt is the amount by which a level is below zero.
     pub highest_output_debt: u64,
     /// The counts for message batches.
     pub batches: BatchBooks,

@@ -65,7 +65,7 @@ impl Bucket {
 
     /// Returns how many units must refill before `cost` tokens can be taken; zero if they can be taken now.
     ///
-    /// If the cost is above the capacity, it can be taken when the bucket is full.
+    /// A cost above the capacity can be taken when the bucket is full.
     pub(super) fn shortfall(&self, cost: u64) -> i128 {
         let needed = (i128::from(cost) * TOKEN).min(self.capacity);
         (needed - self.level).max(0)
@@ -107,7 +107,7 @@ impl Bucket {
         nanos_for(self.missing(), self.refill)
     }
 
-    /// Returns the time until the levels of this bucket and `other` add up to the sum of their capacities.
+    /// Returns the time until this bucket and `other` together contain as much as the sum of their capacities.
     pub(super) fn time_to_full_with(&self, other: &Self) -> Duration {
         nanos_for(self.missing() + other.missing(), self.refill + other.refill)
     }

@@ -2,9 +2,9 @@
 //! written to the cache.
 //!
 //! This module keeps the cache entries. Each entry belongs to a prefix of a prompt, and is found by the hash of all
-//! parts of the prefix. An entry becomes readable at the start of the first response that writes it. It stays readable
-//! until it expires. The lifetime begins at the start of the request that wrote the entry or last read it. Source: API
-//! documentation, "Prompt caching" (2026-09-29).
+//! parts of the prefix. An entry becomes readable at the start of the first response that writes it. The entry stays
+//! readable until it expires. The lifetime begins at the start of the request that wrote the entry or last read it.
+//! Source: API documentation, "Prompt caching" (2026-09-29).
 //!
 //! The documentation does not say whether a read of a long prefix also renews the entries of shorter prefixes inside
 //! it. In the simulator, a read renews only the entry that it reads.
@@ -19,8 +19,8 @@ use super::parts::{Part, PartKind};
 
 /// The number of positions that are searched for a cache entry, including the position of the breakpoint.
 const LOOK_BACK: usize = 20;
-/// The maximum number of cache entries. If there are more entries, expired ones are removed. If there are still too
-/// many, new entries are not kept.
+/// The maximum number of cache entries. If there are more entries, expired ones are removed. If too many entries
+/// remain, new entries are not kept.
 const ENTRIES: usize = 200_000;
 
 /// The tokens of a prompt, split by how the cache handles them.
@@ -76,9 +76,9 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Returns what a prompt would read from the cache and write to it. `scope` is a hash of the organization, the
-    /// model and the speed. Requests with different scopes share no entries. `least` is the minimum length of a cached
-    /// prefix, in tokens.
+    /// Returns what a prompt would read from the cache, and what the prompt would write to the cache. `scope` is a hash
+    /// of the organization, the model and the speed. Requests with different scopes share no entries. `least` is the
+    /// minimum length of a cached prefix, in tokens.
     pub(super) fn look_up(&self, parts: &[Part], scope: u64, least: u64, now: Instant) -> Lookup {
         let prefixes = prefixes(parts, scope);
         let total = prefixes.last().map_or(0, |prefix| prefix.tokens);

@@ -1,4 +1,4 @@
-//! Changes the limits while the simulator runs, and lets other clients use them.
+//! While the simulator runs, changes its limits and lets other clients use these limits.
 
 use std::time::Duration;
 

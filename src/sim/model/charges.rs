@@ -1,4 +1,4 @@
-//! Charges calls. Lets output use up the limits while it is produced, and charges the price at the end.
+//! Charges calls. While output is produced, it uses up the limits. At the end, the price is charged.
 
 use crate::clock::Instant;
 use crate::domain::{Dimension, Money, Usage};

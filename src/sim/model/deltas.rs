@@ -29,7 +29,7 @@ impl<'a> Delta<'a> {
     }
 }
 
-/// Calls `each` for every delta of a block, with the delta and its number of tokens, which is about `size`.
+/// Passes every delta of a block to `each`, with the number of its tokens. A delta has about `size` tokens.
 pub(super) fn for_each(block: &OutBlock, size: u64, mut each: impl FnMut(u64, Delta<'_>)) {
     match block {
         OutBlock::Thinking(passage) => {

@@ -55,8 +55,8 @@ impl Model {
         limits.level(dimension).map(|units| units as f64 / TOKEN as f64)
     }
 
-    /// Returns how many tokens other clients have taken from a limit in bursts so far. The simulated API must have only
-    /// one organization.
+    /// Returns how many tokens the bursts of other clients have taken from a limit so far. The simulated API must have
+    /// only one organization.
     pub fn taken_by_others(&self, model: &str, dimension: Dimension) -> f64 {
         let class = self.models.get(model).map(|&at| self.class_of[at]);
         let account = class.and_then(|class| self.accounts.get(&(0, class)));

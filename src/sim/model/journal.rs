@@ -46,7 +46,7 @@ pub struct Line {
 /// The function that receives the lines about requests.
 type Sink = Box<dyn FnMut(&Line) + Send>;
 
-/// The line about the current request, for `sink` if there is one.
+/// The line about the current request. If there is a `sink`, it gets this line.
 #[derive(Default)]
 pub(super) struct Draft {
     line: Line,

@@ -31,7 +31,7 @@ pub(crate) enum Reason {
     SpendCap,
     /// Too many requests in batches wait for processing.
     BatchQueue,
-    /// A rule in a fault file injected the 429.
+    /// A rule in a fault file caused the 429.
     Injected,
 }
 
@@ -80,7 +80,8 @@ pub(super) struct ClassLimits {
     pub(super) output: Option<Bucket>,
     /// How many requests, input tokens and output tokens were used so far.
     pub used: [u64; 3],
-    /// The requests, input tokens and output tokens that other clients took in bursts, in units of a bucket.
+    /// How many requests, input tokens and output tokens other clients took in bursts. The amounts are in units of a
+    /// bucket.
     pub taken: [i128; 3],
     minute: u64,
     minute_input: u64,
@@ -131,7 +132,7 @@ impl ClassLimits {
         change(&mut self.output, limits.otpm, |bursts, limit| bursts.output_tokens.capacity(limit));
     }
 
-    /// Sets the share of each limit that other clients take evenly over time, in thousandths.
+    /// Sets which share of each limit other clients take, evenly over time. The share is in thousandths.
     pub(super) fn set_others(&mut self, permille: u32) {
         self.buckets().for_each(|bucket| bucket.set_others(permille));
     }
@@ -227,7 +228,7 @@ impl ClassLimits {
         (self.hold_from < now && now < self.hold_until).then(|| self.hold_until.since(now))
     }
 
-    /// Starts to take output from the bucket for output tokens, at a rate of `units` per nanosecond.
+    /// From now on, takes `units` per nanosecond from the bucket for output tokens.
     pub(super) fn begin_output(&mut self, units: i128, now: Instant) {
         if let Some(bucket) = &mut self.output {
             bucket.advance(now);
@@ -244,7 +245,7 @@ impl ClassLimits {
         }
     }
 
-    /// Takes the difference between the real input and its estimate from the input bucket. `too_low` is the real input
+    /// Lowers the input bucket by the difference between the real input and its estimate. `too_low` is the real input
     /// minus the estimate, in tokens; it is negative if the estimate was too high.
     pub(super) fn correct_input(&mut self, too_low: i128, now: Instant) {
         if let Some(bucket) = &mut self.input {

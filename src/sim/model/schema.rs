@@ -23,7 +23,7 @@ pub(super) fn example(schema: &Value, seed: u64) -> Value {
 }
 
 /// Returns JSON that does not fit `schema`: a required property is missing, or a value has the wrong type. If the
-/// schema allows everything, the JSON fits it anyway.
+/// schema allows every value, the returned JSON fits the schema after all.
 pub(super) fn broken(schema: &Value, seed: u64) -> Value {
     let mut value = example(schema, seed);
     let required = schema.get("required").and_then(Value::as_array).into_iter().flatten().find_map(Value::as_str);
@@ -224,8 +224,8 @@ fn weight(value: &Value) -> usize {
     }
 }
 
-/// Returns the lowest and the highest number of a range. If one of them is missing, chooses a number that fits the
-/// other number.
+/// Returns the lowest and the highest number of a range. If one of these two numbers is missing, chooses a number that
+/// fits the other number.
 fn range(low: Option<f64>, high: Option<f64>) -> (f64, f64) {
     match (low, high) {
         (Some(low), Some(high)) => (low, high),

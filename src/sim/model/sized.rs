@@ -54,7 +54,8 @@ pub enum SizedArrival {
 }
 
 impl Model {
-    /// Returns the index of a model class for the other functions of this file, or `None` if no model has the class.
+    /// Returns the index of a model class; `None` if no model has the class. The other functions of this file need this
+    /// index.
     pub(crate) fn class_index(&self, class: &ModelClass) -> Option<usize> {
         self.classes.iter().position(|known| known.name == *class)
     }
@@ -90,7 +91,7 @@ impl Model {
         }
     }
 
-    /// Returns the rate signals that a response at the time `now` has in its headers.
+    /// Returns the rate signals that the headers of a response contain at the time `now`.
     pub(crate) fn signals(&mut self, class: usize, now: Instant) -> RateSignals {
         self.advance(now);
         self.account((0, class)).signals()

@@ -17,7 +17,7 @@ use super::journal::{Draft, Line};
 use super::limits::{Account, ClassLimits};
 
 /// The maximum number of accounts (pairs of an organization and a model class) with limits of their own. All later
-/// accounts share limits.
+/// accounts share the same limits.
 const MAX_ACCOUNTS: usize = 20_000;
 /// The number that identifies the organization with the shared limits. All accounts after the first [`MAX_ACCOUNTS`]
 /// use these limits.
@@ -162,13 +162,13 @@ impl Model {
         self.batches.cache = other.batches.cache.forever();
     }
 
-    /// Returns whether the API is idle and will bill nothing more: no batch is open, and no call is running. A call
-    /// also counts as running if its client has left before its end.
+    /// Returns whether the API is idle and will bill nothing more: no batch is open, and no call is running. If a
+    /// client has left before its call ends, the call still counts as running.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty() && !self.batches.has_open()
     }
 
-    /// Registers the model with the index `at` under its id and aliases.
+    /// Registers a model under its id and its aliases. `at` is the index of the model.
     pub(super) fn index(&mut self, at: usize) {
         let model = &self.config.models[at];
         let class = match self.classes.iter().position(|class| class.name == model.class) {

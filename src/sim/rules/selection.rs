@@ -10,7 +10,7 @@ use std::time::Duration;
 pub struct Selection {
     /// The share of requests that the rule applies to, from 0 to 1.
     pub share: f64,
-    /// How the requests of the share are chosen.
+    /// How the rule chooses the requests that belong to the share.
     pub draw: Draw,
     /// Whether the rule applies only to the first attempt of each row.
     pub first_attempts_only: bool,

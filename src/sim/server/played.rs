@@ -23,7 +23,7 @@ const FLUSH: Duration = Duration::from_millis(2);
 /// The resources that a request uses until it is answered.
 #[derive(Debug)]
 pub(super) struct Open {
-    /// The value that counts the request as open on its connection.
+    /// While this value exists, the request is counted as open on its connection.
     pub busy: Busy,
     /// The request's share of the memory budget for requests and answers.
     pub share: Share,

@@ -1,7 +1,7 @@
 //! Checks an `.xlsx` file, which is a zip archive of XML files, before calamine reads it.
 //!
 //! The sizes that an archive states can be wrong. So everything is unpacked once, only to count its bytes. The list of
-//! shared texts is also parsed, because calamine allocates memory for the number of texts that the list claims to have.
+//! shared texts is also parsed, because calamine allocates memory for as many texts as the list claims to have.
 
 use std::io::{Cursor, Read};
 
@@ -9,8 +9,8 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 use zip::ZipArchive;
 
-/// The largest size, in bytes, of an `.xlsx` file, and the largest size of its unpacked content. An unpacked sheet of a
-/// million rows and ten columns has about 600 MB.
+/// The largest size, in bytes, of an `.xlsx` file, and the largest size of its unpacked content. A sheet with a million
+/// rows and ten columns takes about 600 MB when it is unpacked.
 pub(super) const MAX_PACKED_BYTES: u64 = 256 << 20;
 const MAX_BYTES: u64 = 1 << 30;
 
@@ -64,7 +64,7 @@ fn count(part: impl Read, most: u64) -> std::io::Result<u64> {
     std::io::copy(&mut part.take(most + 1), &mut std::io::sink())
 }
 
-/// Checks how many shared texts the list has, and how many it claims to have.
+/// Checks that the list of shared texts neither has nor claims too many texts.
 fn check_texts(part: impl Read, bytes: u64) -> Result<(), String> {
     let too_many = || "the list claims more shared texts than the file has".to_owned();
     let mut reader = Reader::from_reader(std::io::BufReader::new(part));

@@ -25,7 +25,7 @@ use super::names::{found_list, short};
 use super::table::{Record, Table};
 use super::{InputCell, InputFormat, Position, SourceError};
 
-/// The largest number of non-empty cells, and the largest total length of their texts, in bytes.
+/// The largest number of non-empty cells, and the largest size in bytes of all their texts together.
 const MAX_CELLS: usize = 16 << 20;
 const MAX_TEXT_BYTES: usize = 512 << 20;
 

@@ -81,7 +81,8 @@ pub(super) fn check_text(text: &str) -> Result<usize, Fault> {
     Ok(openings)
 }
 
-/// Returns how many opening brackets and how many backslashes the text has, inside and outside of strings.
+/// Returns the number of opening brackets and the number of backslashes in the text. Characters inside of strings are
+/// counted too.
 fn openings_and_escapes(text: &[u8]) -> (usize, usize) {
     // The counters are single bytes, so that the compiler can add sixteen of them in one instruction. The text is split
     // into chunks that are so short that no counter can overflow.

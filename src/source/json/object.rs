@@ -10,8 +10,9 @@ use serde_json::value::RawValue;
 use super::super::raw::Fault;
 use super::check::{MAX_DEPTH, after_end_fault, check_text, refuse_repeats, repeated, syntax_fault};
 
-/// How many levels deeper a value can be in the error log than in its row. The error log writes every request inside
-/// `params`. In a row that has a short shape or the shape of another service, a value is nested in fewer objects.
+/// A value can be nested deeper in the error log than in its row, by at most this many levels. The error log writes
+/// every request inside `params`. In a row that has a short shape or the shape of another service, a value is nested in
+/// fewer objects.
 const GAINED: usize = 4;
 
 /// One member of an object.

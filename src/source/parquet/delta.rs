@@ -1,10 +1,11 @@
 //! Decodes the byte arrays of a page into plain byte arrays, for two encodings. In one encoding, the page stores all
 //! lengths first. In the other encoding, the page stores only how each value differs from the previous value.
 //!
-//! Such a page says how many lengths it has, and the parquet crate allocates memory for this number of lengths. Values
-//! with the same beginning can need far more memory than their page. This module limits both: it returns at most as
-//! many values as the page has, and at most as many bytes as the caller allows. Source: the Parquet format,
-//! "Encodings", `DELTA_BINARY_PACKED`, `DELTA_LENGTH_BYTE_ARRAY` and `DELTA_BYTE_ARRAY`.
+//! Such a page says how many lengths it has, and the parquet crate allocates memory for this number of lengths. If
+//! values have the same beginning, they can need far more memory than the page that stores them. This module limits the
+//! memory in both cases. It returns at most as many values as the page has, and at most as many bytes as the caller
+//! allows. Source: the Parquet format, "Encodings", `DELTA_BINARY_PACKED`, `DELTA_LENGTH_BYTE_ARRAY` and
+//! `DELTA_BYTE_ARRAY`.
 
 use super::damage::Damage;
 

@@ -1,10 +1,11 @@
-//! A column of a Parquet file. Its values are primitive values, or lists, maps or structures of other values.
+//! A column of a Parquet file. Each value of the column is a primitive value, or a list, map or structure of other
+//! values.
 //!
 //! The values of a nested column are stored in several leaves (columns of primitive values). A leaf consists of slots,
 //! and each slot either has one value or shows that a value is missing. Each slot has two levels. The definition level
-//! says how much of the path from the root to the value is present. The repetition level says which enclosing list the
-//! value continues. Source: the Parquet format, "Nested Encoding" and "Nested Types", including the rules for files of
-//! old writers.
+//! says how much of the path from the root to the value is present. The repetition level says which of the enclosing
+//! lists continues with this value. Source: the Parquet format, "Nested Encoding" and "Nested Types", including the
+//! rules for files of old writers.
 
 use parquet::basic::{ConvertedType, LogicalType, Repetition};
 use parquet::schema::types::Type;
@@ -26,7 +27,8 @@ pub(super) enum Field {
     /// A list with any number of elements. The list has at least one element if the definition level is at least
     /// `definition`. A slot with the repetition level `repetition` begins another element.
     List { definition: i16, repetition: i16, element: Box<Field> },
-    /// A map with any number of keys and their values. The levels mean the same as for a list.
+    /// A map with any number of keys and their values. `definition` and `repetition` have the same meaning as for a
+    /// list.
     Map { definition: i16, repetition: i16, key: Box<Field>, value: Box<Field> },
     /// A structure: its named parts, in order.
     Struct(Vec<(String, Field)>),

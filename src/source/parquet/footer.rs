@@ -274,7 +274,8 @@ mod tests {
 
     #[test]
     fn a_field_of_another_type_is_damage() {
-        // The schema of this footer is a number, which the parquet crate would read as a list.
+        // In this footer, a number stands in the place of the schema. The parquet crate would read this number as a
+        // list.
         assert!(check(&[0x15, 2, 0x15, 0x2c, 0]).is_err());
         assert!(check(&[0x15, 2, 0x19, 0x15, 2, 0]).is_err());
     }

@@ -40,7 +40,8 @@ use super::{InputFormat, Position, SourceError};
 /// prompts differ from each other. A file with more rows per byte was certainly made to do harm.
 const MAX_ROWS_PER_BYTE: u64 = 10_000;
 
-/// The largest average length of a row, in bytes. If a file claims a larger average, this limit is used instead.
+/// The highest average row length that the program assumes, in bytes. If a file claims a larger average, this limit is
+/// used instead.
 const MAX_ROW_BYTES: u64 = 1 << 26;
 
 /// The limits for one batch of rows: the bytes of its values, and the number of its rows.

@@ -1,8 +1,8 @@
 //! Reads the pages of a column chunk, within limits for memory.
 //!
 //! This module replaces the page reader of the parquet crate, which allocates as much memory as a page claims to need.
-//! This module checks every size: a page must fit into its chunk, and all pages that are in memory at the same time
-//! must fit into a [`Budget`].
+//! This module checks every size. A page must fit into its chunk. All pages that are in memory at the same time must
+//! together fit into a [`Budget`].
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};

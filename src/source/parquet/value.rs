@@ -23,7 +23,7 @@ pub(super) enum Meaning {
     Date,
     /// A time of day. The number says how many units make a second.
     Time(i64),
-    /// A moment. The number says how many units make a second, and the flag says whether it is in UTC.
+    /// A moment. The number says how many units one second has, and the flag says whether the moment is in UTC.
     Timestamp(i64, bool),
     Uuid,
     Half,

@@ -4,9 +4,9 @@
 //! `from_json`), and by a loop directly over the column, such as `{% for item in items %}`.
 //!
 //! A loop over a column never goes over the characters of a cell: hardly anybody wants that, and the user would pay for
-//! a wrong prompt. So the cell must be a JSON list or object, or empty. To loop over characters, write `{% for c in
-//! word|list %}`. In JSON rows, values other than text already have their types, so the filter and the loop do not
-//! change them.
+//! a wrong prompt. So the cell must be empty, or contain a JSON list or a JSON object. To loop over characters, write
+//! `{% for c in word|list %}`. In JSON rows, values other than text already have their types, so the filter and the
+//! loop do not change them.
 //!
 //! The engine has no setting for this, so [`with_json_loops`] adds a filter to the source of each loop over a column.
 
@@ -22,7 +22,7 @@ use super::error::{JSON_BYTES_OF_FUEL, TemplateError};
 use super::uses::ROW;
 use crate::domain::shortened;
 
-/// The two names of the filter for users.
+/// Users can call the filter by either of these two names.
 const FROM_JSON: [&str; 2] = ["fromjson", "from_json"];
 /// The filter that is added to loops.
 const LOOPED: &str = "__looped";
@@ -122,8 +122,8 @@ pub(super) fn not_json(error: &minijinja::Error) -> Option<&NotJson> {
     std::error::Error::source(error)?.downcast_ref()
 }
 
-/// Changes the loops in the source that go directly over a column, so that they read the JSON in the column. Returns
-/// the new source. `names` are the columns that the source names directly.
+/// Changes each loop in the source that goes directly over a column. The changed loop reads the JSON in the column.
+/// Returns the new source. `names` are the columns that the source names directly.
 pub(super) fn with_json_loops(
     text: &str,
     config: &SyntaxConfig,

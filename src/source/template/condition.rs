@@ -10,7 +10,7 @@
 //!
 //! Conditions have stricter rules than templates, because a condition decides about a paid answer. A condition that
 //! reads a missing value, or compares values of different kinds, can't be evaluated, and the error says why
-//! ([`checked`]). The cost of a condition is limited like the cost of a template: by the size of its source, by fuel,
+//! ([`checked`]). Like the cost of a template, the cost of a condition is limited by the size of its source, by fuel,
 //! and by the depth of JSON. Reading the JSON of an answer takes no fuel.
 
 mod checked;
@@ -96,10 +96,11 @@ const LABEL: [&str; 2] = ["id", "custom_id"];
 /// Returns the value of `row` for a condition, as a JSON object: the members of [`Job::extra`], and the label as `id`
 /// and `custom_id`.
 ///
-/// `extra` contains the members that are kept with the row and not sent. With a template, these are all columns of a
-/// table except the label. In a JSON row, they are all members except the label and request fields such as
-/// `max_tokens`. Without a template, the columns and members that become the request, such as `prompt`, are missing
-/// too. A line of plain text and a text file have only their label. Cells of CSV files are texts.
+/// `extra` contains the members that are kept with the row and not sent. If there is a template, `extra` contains all
+/// columns of a table except the label. For a JSON row, `extra` then contains all members except the label and the
+/// request fields (such as `max_tokens`). Without a template, `extra` also lacks the columns and members that become
+/// the request, such as `prompt`. A line of plain text and a text file have only their label. Cells of CSV files are
+/// texts.
 pub(crate) fn row_of(job: &Job) -> String {
     let mut row = job.extra.clone();
     LABEL.iter().for_each(|name| row.set_default(name, &string_value(&job.custom_id)));
@@ -187,8 +188,8 @@ impl Condition {
     /// Returns whether the condition is true for an answer.
     ///
     /// # Errors
-    /// The condition can't be evaluated for this answer. The error says why. Messages show it after the condition and a
-    /// colon ("`json.score > 3`: ").
+    /// The condition can't be evaluated for this answer. The error says why. Messages show this error after the
+    /// condition and a colon ("`json.score > 3`: ").
     pub fn holds(&self, facts: &Facts<'_>) -> Result<bool, String> {
         let (context, not_json) = self.context(facts)?;
         let Inner { environment, code, .. } = &*self.inner;
@@ -283,7 +284,7 @@ fn words(error: TemplateError) -> String {
     }
 }
 
-/// How many tokens of an expression are searched for a fault.
+/// A fault is searched for in this many tokens at the beginning of an expression.
 const SEARCHED: usize = 200;
 
 /// Returns the column of the first token that makes an expression invalid, or 1 if this token is not near the

@@ -18,8 +18,8 @@ pub(super) const FUEL: u64 = 2_000_000;
 /// How many bytes cost one unit of fuel.
 pub(super) const BYTES_OF_FUEL: u64 = 64;
 
-/// How many bytes of JSON cost one unit of fuel. This is less than [`BYTES_OF_FUEL`], because it takes longer to read
-/// and write JSON than to copy text.
+/// How many bytes of JSON cost one unit of fuel. This number is smaller than [`BYTES_OF_FUEL`], because reading and
+/// writing JSON takes longer than copying text.
 pub(super) const JSON_BYTES_OF_FUEL: u64 = 8;
 
 /// The number of a message or of a block in a template that has several of them. The first has the number 1.
@@ -78,7 +78,7 @@ pub enum TemplateError {
     /// The template uses no column, so every row would get the same prompt.
     #[error("the template names no column, so every row would get the same prompt; {remedy}")]
     NoColumn {
-        /// What to write in the template.
+        /// What the user should write in the template.
         remedy: String,
     },
     /// The template is a list of messages that the API would reject.
@@ -126,7 +126,7 @@ pub enum TemplateError {
     Empty {
         /// The name of the empty text: "prompt", "message 2" or "system prompt".
         what: String,
-        /// What was filled in, as it is named in the message: "the template" or "--system".
+        /// The name of the text that was filled in: "the template" or "--system".
         by: &'static str,
     },
     /// A prompt would be longer than the longest request.

@@ -1,4 +1,4 @@
-//! The names of filters and tests. Unknown names are rejected.
+//! The names of the filters and tests that a template can use. Unknown names are rejected.
 
 use minijinja::{Environment, ErrorKind};
 

@@ -14,7 +14,7 @@ use super::error::{TemplateError, syntax};
 
 /// The longest source of a template, in bytes.
 const MAX_SOURCE_BYTES: usize = 1 << 20;
-/// How many of the tokens in one tag can make the syntax tree deeper, at most. A token of this kind adds at most one
+/// The highest number of tokens in one tag that can make the syntax tree deeper. A token of this kind adds at most one
 /// level to the syntax tree.
 const MAX_TAG_SIGNS: usize = 2_000;
 /// The largest number of places where a template can put a value into a list or an object. Loops keep no state, so

@@ -67,8 +67,8 @@ pub(super) fn client(reach: &Reach<'_>) -> Result<reqwest::Client, TransportErro
         builder = builder.tls_certs_merge(authorities(pem)?);
     }
     if !reach.base_url.is_https() && !reach.proxy.is_some_and(Proxy::is_https) {
-        // No connection uses TLS, so the system's certificates are not read. Reading them takes some time, and fails on
-        // a machine without certificates.
+        // No connection uses TLS, so the system's certificates are not read. Reading the certificates takes some time,
+        // and it fails on a machine without certificates.
         builder = builder.tls_certs_only([]);
     }
     builder.build().map_err(|error| TransportError::Client { reason: described(&error) })

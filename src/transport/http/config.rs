@@ -28,7 +28,8 @@ pub struct HttpConfig {
     pub timeout: Duration,
     /// The time limit of the wait between two pieces of a body.
     pub idle_timeout: Duration,
-    /// The highest number of requests in flight. At most this number of unused connections is kept open.
+    /// The highest number of requests in flight. This is also the highest number of unused connections that are kept
+    /// open.
     pub max_connections: usize,
     /// The size limit of a response body, in bytes after decompression.
     pub max_response_bytes: usize,

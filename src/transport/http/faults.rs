@@ -17,8 +17,8 @@ pub(super) struct Route {
     server: String,
     /// The address of the proxy; `None` for a direct connection.
     proxy: Option<String>,
-    /// Whether the proxy can read the requests. If the proxy can't read them, it only opens an encrypted tunnel to the
-    /// server.
+    /// Whether the proxy can read the requests. If the proxy can't read the requests, the proxy only opens an encrypted
+    /// tunnel to the server.
     is_read_by_proxy: bool,
     /// Whether a password is sent to the proxy.
     has_password: bool,

@@ -13,7 +13,7 @@ use super::exchange::after;
 use super::faults::{stalled, timed_out, unreadable};
 use crate::transport::wire::WireError;
 
-/// The progress of sending a body. The HTTP client asks for a piece when it can send it.
+/// The progress of sending a body. When the HTTP client can send a piece, it asks for the piece.
 #[derive(Debug, Default)]
 pub(super) struct Upload {
     stage: Mutex<Stage>,

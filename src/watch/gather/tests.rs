@@ -32,8 +32,8 @@ fn a_failure_counts_until_the_row_is_answered_and_each_class_has_examples() {
     let disk = MemDisk::new();
     let mut random = fastrand::Rng::with_seed(1);
     let mut named = |row| loop {
-        // Lines with an `occurrence` are skipped, because they are about rows without a name, which are not in the
-        // error log.
+        // Lines with an `occurrence` are skipped: they are about rows without a name, and the error log has no such
+        // rows.
         let line = line(row, &mut random);
         if !line.contains("occurrence") {
             return line;

@@ -308,7 +308,7 @@ mod tests {
         assert_eq!(count(&[NoticeRule::Finish]), 0);
     }
 
-    /// The test `tests/limit_use.rs` checks that whole runs have the same crossings.
+    /// The test `tests/limit_use.rs` checks that whole runs cross the same thresholds.
     #[test]
     fn the_use_of_a_limit_is_reported_by_its_mean_and_not_by_its_peaks() {
         for (share, expected) in [(0.60, &[][..]), (0.85, &[80]), (0.97, &[80, 95])] {

@@ -129,7 +129,7 @@ struct Use {
     limit: &'static str,
     /// The mean use as a share; 1 if the whole limit was used.
     share: f64,
-    /// The use in the minute with the highest use; null in the first minute.
+    /// The highest use in a single minute; null in the first minute.
     highest: Option<f64>,
     /// The level of the mean use: `low`, `moderate`, `high` or `critical`; null in the first minute.
     level: Option<&'static str>,

@@ -36,7 +36,7 @@ impl Outbox {
         self.queues.iter().for_each(|queue| queue.push(notice.clone()));
     }
 
-    /// Returns the new warnings of all queues since the last call.
+    /// Returns the warnings that all queues have collected since the last call.
     pub(crate) fn take_warnings(&self) -> Vec<String> {
         self.queues.iter().flat_map(|queue| queue.take_warnings()).collect()
     }

@@ -277,8 +277,8 @@ fn place(at: f64) -> String {
     shown.strip_suffix(".0").map_or(shown.clone(), str::to_owned)
 }
 
-/// Returns a round number that is at least `most`, for the top of an axis. Also returns the number of steps into which
-/// the axis is divided.
+/// Returns the number at the top of an axis: a round number that is at least `most`. Also returns the number of steps
+/// into which the axis is divided.
 fn nice(most: f64) -> (f64, u32) {
     if most <= 0.0 || !most.is_finite() {
         return (1.0, 2);

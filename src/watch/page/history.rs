@@ -50,7 +50,7 @@ impl<'a> History<'a> {
     }
 
     /// Returns the reasons that slowed the run down, each with its share of the time. The reason with the largest share
-    /// comes first. Waiting for the last answers is left out, because every run has to wait for its last answers.
+    /// comes first. The list leaves out the wait for the last answers, because every run has this wait.
     pub(super) fn reasons(&self) -> Vec<(String, f64)> {
         let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
         for (name, seconds) in self.points.iter().flat_map(|point| &point.bound) {

@@ -260,7 +260,7 @@ fn spent(facts: &RunFacts) -> String {
     out
 }
 
-/// Returns a comparison of the last run's cost with its plan.
+/// Returns a text that compares the cost of the last run with the planned cost.
 fn against_plan(timeline: &Timeline) -> Option<String> {
     let run = timeline.runs.last()?;
     let [low, likely, high] = run.planned_usd?;

@@ -75,7 +75,7 @@ fn the_largest_page_has_less_than_2_mb_and_an_empty_page_is_whole() {
     assert!(empty.ends_with("</html>\n") && !empty.contains("NaN"), "{empty}");
 }
 
-/// Returns facts about a run with this many points, in which every text is `text`.
+/// Returns facts about a run with `points` points. Every text in these facts is `text`.
 fn facts(text: &str, points: usize) -> RunFacts {
     let begin = Timestamp::from_second(1_795_680_000).expect("it is a time");
     let mut answers = Answers {

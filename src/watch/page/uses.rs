@@ -101,8 +101,7 @@ fn of_points(points: &[Point], pool: usize, dimension: usize) -> Option<f64> {
     (allowed > 0.0).then(|| counted / allowed)
 }
 
-/// Returns the highest use over five minutes. If a single point is longer than five minutes, the mean use of this point
-/// is used.
+/// Returns the highest use over five minutes. A single point that is longer than five minutes counts with its mean use.
 fn highest(points: &[Point], pool: usize, dimension: usize) -> Option<f64> {
     let mut highest: Option<f64> = None;
     let mut first = 0;

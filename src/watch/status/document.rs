@@ -116,7 +116,7 @@ struct Pool {
 #[derive(Debug, Serialize)]
 struct Used {
     average: f64,
-    /// The use in the minute with the highest use; null in the first minute of the run.
+    /// The highest use in any single minute; null in the first minute of the run.
     highest: Option<f64>,
     /// The level of the mean use: `low`, `moderate` (more than 50 %), `high` (more than 75 %) or `critical` (more than
     /// 90 %). Null in the first minute of the run.
@@ -206,8 +206,8 @@ impl Document {
     }
 }
 
-/// Returns whether some failed rows may succeed unchanged. Returns true if rows failed in earlier runs, because nothing
-/// is known about these rows.
+/// Returns whether some failed rows may succeed if they are run again without a change. Returns true if rows failed in
+/// earlier runs, because nothing is known about these rows.
 fn may_retry(about: &About, stats: &Stats) -> bool {
     about.failed_before > 0 || stats.failed.values().any(|failed| failed.retryable > 0)
 }

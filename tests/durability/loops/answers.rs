@@ -59,7 +59,7 @@ fn in_parts(outcome: &RowOutcome, context: &RecordContext) -> Vec<u8> {
     line
 }
 
-/// Returns a random text of an answer, escaped in one of the ways that a server can use.
+/// Returns a random text for an answer. The text is escaped in one of the ways that a server can use.
 fn escaped(random: &mut fastrand::Rng) -> String {
     const PIECES: [&str; 16] = [
         "word ",
@@ -106,7 +106,8 @@ fn answered(json: String) -> RowOutcome {
     RowOutcome { job: Box::new(job), attempts: vec![attempt], ended: Ended::Succeeded(message) }
 }
 
-/// The input and the server for answers of ten megabytes each. The server sends `at_once` answers at the same time.
+/// The input of a run, and a server whose answers have ten megabytes each. The server sends `at_once` answers at the
+/// same time.
 pub struct Large {
     at_once: usize,
     workspace: Workspace,
@@ -135,8 +136,8 @@ impl Large {
         Self { at_once, workspace, run }
     }
 
-    /// Runs with a limit on the address space, in KiB. The address space of a program is larger than the memory that
-    /// the program uses.
+    /// Runs the program with a limit of `address_kib` KiB on its address space. The address space of a program is
+    /// larger than the memory that the program uses.
     pub fn within(self, address_kib: u64) {
         let mut limited = Command::new("sh");
         limited.args(["-c", &format!("ulimit -v {address_kib}; exec \"$0\" \"$@\"")]);
@@ -202,7 +203,7 @@ fn serve_large(requests: usize) -> String {
                     "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
                     body.len()
                 );
-                // It is not an error of the server if a client disconnects.
+                // If a client disconnects, the server has made no error.
                 let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
             });
         }

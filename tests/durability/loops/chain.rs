@@ -1,6 +1,6 @@
 //! Kills runs that use a chain of two providers. The first provider is overloaded for some rows, and breaks off the
 //! answers to other rows. Later the first provider rejects the key, so rows move to the second provider at all stages
-//! of the run. The next run has the same chain, only the first provider, or only the second provider.
+//! of the run. The next run uses both providers again, or only the first provider, or only the second provider.
 //!
 //! The records of both simulated APIs show what was charged.
 
@@ -23,7 +23,7 @@ const FAULTS: &str = r#"{"rules":[
 pub struct Deaths {
     /// The number of times that a run died.
     pub points: u64,
-    /// The number of answers of the second provider that were written before the runs died.
+    /// The number of answers that came from the second provider and were written before the runs died.
     pub moved: u64,
     /// The number of paid requests whose answer is in no line.
     pub paid_again: u64,

@@ -13,11 +13,11 @@ use super::kills::{FAULTS, POINTS, Point, has_strace, under_strace};
 use super::program::{Api, Outcome, ROWS, Workspace};
 use super::{Seen, Size};
 
-/// The number of rows in each run in which one call fails. With [`ROWS`] rows, a run would make three times as many
-/// calls on each file.
+/// In some runs, one call fails. Each of these runs has this many rows. With [`ROWS`] rows, a run would make three
+/// times as many calls on each file.
 const FAULTED_ROWS: usize = 60;
-/// The time after which the loop tries only every fourth call number. If the loop skips numbers, the page of results
-/// says so.
+/// After this time, the loop tries only every fourth call number. If the loop skips numbers, the page of results says
+/// so.
 const MOST: Duration = Duration::from_secs(40 * 60);
 
 /// The counts of the runs whose calls failed.

@@ -1,6 +1,6 @@
-//! Tests runs that send follow-up requests, because many of their answers are not accepted. At each change that such a
-//! run makes to the disk, the process dies, the power fails or the disk fails. Some of these disk changes happen
-//! between an answer and its follow-up request. The next run must continue each row from its last written answer.
+//! Tests runs that send follow-up requests, because many of their answers are not accepted. At each disk change of such
+//! a run, the process dies, the power fails or the disk fails. Some of these disk changes happen between an answer and
+//! its follow-up request. The next run must continue each row from its last written answer.
 //!
 //! The answers of the simulated API are scripted, so the tests know how many requests each row needs. The records of
 //! the API say what was paid.
@@ -172,10 +172,11 @@ struct History {
     rows: u64,
     /// The number of requests for each row. If a failed row was sent again, the requests of its failure are left out.
     calls: BTreeMap<String, u64>,
-    /// The lines at the start of the last run.
+    /// The lines that were in the files when the last run started.
     before: BTreeMap<String, Recorded>,
     charged: Money,
-    /// Whether a run died while it replaced files. After such a death, the cost of removed lines can be counted twice.
+    /// Whether a run died while it replaced files. If a run died at that moment, the cost of removed lines can be
+    /// counted twice.
     may_count_twice: bool,
     seen: Disturbed,
 }
@@ -271,7 +272,7 @@ impl std::ops::AddAssign for Disturbed {
 // ---- the disturbances ---------------------------------------------------------------------------------------------
 
 /// Runs without a disturbance. Asserts that each row gets exactly the requests that it needs. Also asserts that the
-/// cost in its line is exactly the cost that was paid.
+/// row's line contains exactly the cost that was paid.
 pub fn undisturbed(rows: u64) {
     let disk = MemDisk::new();
     let mut history = History::new(rows, "undisturbed".to_owned());
@@ -290,7 +291,7 @@ pub enum End {
     Death(usize),
     /// The power fails, and some of the changes that were not synced are lost.
     PowerLoss,
-    /// The change of the disk fails, but the process does not die.
+    /// The change to the disk fails, but the process does not die.
     Fault(ErrorKind),
 }
 

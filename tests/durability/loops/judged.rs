@@ -1,5 +1,5 @@
 //! Plays whole runs on virtual time, with a judge between the run and the simulated API. The judge is a transport that
-//! records the time of each request, and the refusals.
+//! records the time of each request, and records all refusals.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -81,7 +81,7 @@ impl Judge {
         let mut seen = self.seen.lock().expect("nobody panics");
         seen.sent += 1;
         *seen.sent_in.entry(now.as_secs_f64() as u64).or_default() += 1;
-        // A request at the same instant as the refusal was possibly sent before the refusal was read.
+        // If a request was sent at the instant of the refusal, the client had possibly not yet read the refusal.
         seen.early += u64::from(seen.hold_from < now && now < seen.hold_until);
     }
 
@@ -97,7 +97,7 @@ impl Judge {
 
 /// The result of a run.
 pub struct Judgement {
-    /// The end of the run, according to its loop.
+    /// How the run ended, as the run's loop reports it.
     pub finish: Finish,
     /// The counts of the rows of the run.
     pub stats: Stats,

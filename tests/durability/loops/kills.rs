@@ -13,7 +13,7 @@ use super::{Seen, Size};
 /// the others. The runs therefore also use the error log, its compaction, and `resume`.
 pub const FAULTS: &str = r#"{"rules":[{"status":413,"contains":"tenth row 7:","first_attempts_only":true},{"status":400,"contains":"tenth","first_attempts_only":true}]}"#;
 
-/// The counts of a loop of killed runs.
+/// What a loop of killed runs counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Deaths {
     /// The number of kills that hit a living process.
@@ -223,7 +223,7 @@ pub fn under_strace(command: &Command, workspace: &Workspace, point: Point, how:
 /// Kills the program at the N-th write, sync, rename and so on of each of its files. N grows until a run and its
 /// `resume` commands end before the N-th call.
 ///
-/// Only every `every`-th N is tried, because some calls are frequent.
+/// The test tries only every `every`-th value of N, because the program makes some calls very often.
 pub fn at_every_change(every: u64) -> Deaths {
     let (expected, _) = undisturbed();
     let mut all = Deaths::default();

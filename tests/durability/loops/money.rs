@@ -14,7 +14,8 @@ const BROKEN: &str = r#"{"rules":[{"kind":"reset_mid","contains":"tenth","first_
 /// A fault: the first request of each row gets no answer.
 const SILENT: &str = r#"{"rules":[{"kind":"stall","first_attempts_only":true}]}"#;
 
-/// The summary and the lines count the ambiguous attempts that are retried. The API counts the same number of attempts.
+/// The summary and the lines count the ambiguous attempts that are retried. The API counts as many of these attempts as
+/// the program does.
 pub fn retried_attempts_are_counted() {
     let (api, workspace) = (Api::start(BROKEN), Workspace::with_rows(20));
 

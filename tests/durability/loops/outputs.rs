@@ -46,7 +46,7 @@ pub struct Kills {
     pub unfinished: u64,
 }
 
-/// The files of a run that has ended. The commands can make the outputs of this run again.
+/// The files of a run that has ended. From these files, the commands can make the outputs of the run again.
 struct Made {
     api: Api,
     workspace: Workspace,

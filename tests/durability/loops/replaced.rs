@@ -1,5 +1,5 @@
-//! Kills the real program while answers of changed rows replace earlier answers. No answer is lost, each row has one
-//! line in the end, and the totals include the cost of removed lines.
+//! Kills the real program while answers of changed rows replace earlier answers. Checks that no answer is lost, that
+//! each row has one line in the end, and that the totals include the cost of removed lines.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -60,7 +60,7 @@ fn faults(random: &mut fastrand::Rng, hours: u64) -> String {
         let until = minute + random.u64(3..30);
         for _ in 0..random.usize(0..4) {
             let kind = kinds[random.usize(0..kinds.len())];
-            // A stalled request counts as a request in flight for a minute, so stalls are rare.
+            // A stalled request stays in flight for a minute, so the fault plan makes stalls rare.
             let most = if kind.contains("stall") { 0.01 } else { 0.12 };
             let share = random.f64() * most;
             let _ = write!(

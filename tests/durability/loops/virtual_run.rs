@@ -92,8 +92,8 @@ pub enum Roads {
 /// The name of the second provider.
 pub const SECOND: &str = "second";
 
-/// A fault: the rows that contain "tenth" fail once. Because of these failures, the error log has entries to compact,
-/// and `resume` has rows to send.
+/// A fault file with one fault: each row that contains "tenth" fails once. Because of these failures, the error log has
+/// entries to compact, and `resume` has rows to send.
 pub const REFUSED_ONCE: &str = r#"{"rules":[{"status":400,"contains":"tenth","first_attempts_only":true}]}"#;
 /// A fault file without faults.
 pub const NO_FAULTS: &str = r#"{"rules":[]}"#;

@@ -49,7 +49,7 @@ pub fn told(rows: u64) -> Judgement {
     run(sim(RateLimits::NONE, faults), || support::config(RateLimits::NONE, Window::fixed(32), 1), rows)
 }
 
-/// Plays a run in which refusals have the `retry-after` header `value`, which makes no sense.
+/// Plays a run in which refusals have a `retry-after` header. The value of the header is `value`, which makes no sense.
 pub fn nonsense(value: &str) -> Judgement {
     let faults =
         format!(r#"{{"seed":5,"rules":[{{"status":429,"share":0.3,"draw":"attempt","retry_after":{value:?}}}]}}"#);
@@ -76,7 +76,7 @@ pub struct Outage {
     /// The seconds from the end of the outage until the rate reaches nine tenths of its value before the outage. The
     /// rate is measured over ten seconds.
     pub back_after_s: u64,
-    /// The number of refusals by the limits.
+    /// The number of requests that were refused because of a limit.
     pub refused: u64,
     /// The number of rows that got no answer.
     pub lost: u64,

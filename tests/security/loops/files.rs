@@ -42,7 +42,7 @@ pub fn page(size: Size) -> Vec<Seen> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// A regular file, or a folder where a folder is expected. The file or folder has this owner and this mode.
+    /// A regular file; or a folder, if a folder is expected. The file or folder has this owner and this mode.
     Plain {
         owner: u32,
         mode: u32,
@@ -55,7 +55,7 @@ enum Kind {
     Fifo,
     Socket,
     Device,
-    /// A folder where a file is expected, or a file where a folder is expected.
+    /// A folder instead of an expected file, or a file instead of an expected folder.
     Other,
 }
 

@@ -194,8 +194,8 @@ fn numbered(to: &mut TcpStream, bytes: usize, piece: impl Fn(usize) -> String) -
     Ok(())
 }
 
-/// Returns a gzip file that decompresses to `bytes` bytes, all of one letter. The file is one block of Huffman codes,
-/// in which 13 bits encode 258 letters.
+/// Returns a gzip file that decompresses to `bytes` bytes, all of one letter. The file is one block of Huffman codes.
+/// In this block, 13 bits stand for 258 letters.
 fn bomb(bytes: usize) -> Vec<u8> {
     let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
     let (mut bits, mut count) = (0_u64, 0);
@@ -208,7 +208,8 @@ fn bomb(bytes: usize) -> Vec<u8> {
             count -= 8;
         }
     };
-    // The data begins with the header of a block with fixed codes, which is not the last block. The letter x follows.
+    // The data begins with the header of a block. This block has fixed codes, and is not the last block. The letter x
+    // follows.
     put(0b010, 3, &mut out);
     put(u64::from((b'x' + 0x30).reverse_bits()), 8, &mut out);
     for _ in 0..bytes / 258 {

@@ -96,7 +96,7 @@ pub struct FaultArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Money")]
 pub struct MoneyArgs {
-    /// Maximum cost of these results over all runs, in dollars
+    /// Maximum total cost of all runs with these results, in dollars
     #[arg(long, value_name = "USD", alias = "budget", allow_negative_numbers = true, value_parser = parsers::dollars)]
     pub max_cost: Option<Money>,
     /// Maximum number of requests of this run

@@ -1,4 +1,4 @@
-//! Finds the source of a provider's key. This module does not read the key itself, which is read when it is needed.
+//! Finds the source of a provider's key. This module does not read the key itself; the key is read when it is needed.
 
 use super::WAYS_OF_API;
 use super::known::Found;
@@ -9,8 +9,8 @@ use crate::cli::config::credential::KeySource;
 use crate::cli::config::world::World;
 use crate::domain::ProviderKind;
 
-/// Returns the source of the provider's key. `flags` are the flags of this call if the provider is the first one;
-/// otherwise they are empty. `files` are the settings in files; they are empty unless the provider is the default
+/// Returns the source of the provider's key. If the provider is the first provider, `flags` are the flags of this call;
+/// otherwise, `flags` are empty. `files` are the settings in files; they are empty unless the provider is the default
 /// provider.
 pub(super) fn source(
     found: Found<'_>,

@@ -31,7 +31,7 @@ pub(crate) struct Flags<'s> {
 impl<'s> Flags<'s> {
     /// Returns the settings of a provider that are set outside of its table. The settings of files are for the default
     /// provider, and the settings of this call are for the first provider. So a key, a header or an address that was
-    /// typed for one provider is never used for another. `none` is returned for a provider that has no such settings.
+    /// typed for one provider is never used for another. If a provider has no such settings, `none` is returned.
     fn of_provider(&self, is_default: bool, none: &'s Settings) -> &'s Settings {
         match (is_default, self.is_first) {
             (true, true) => self.merged,
@@ -168,8 +168,8 @@ fn auth(found: Found<'_>, preset: &Preset, key: &KeySource) -> Option<AuthStyle>
     own.or(usual)
 }
 
-/// Returns the headers of the provider. A header from the flags replaces the table's header of the same name, which
-/// replaces the preset's.
+/// Returns the headers of the provider. If headers have the same name, a header from the flags replaces the table's
+/// header, and the table's header replaces the preset's header.
 fn headers(
     found: Found<'_>,
     preset: &Preset,
@@ -196,9 +196,9 @@ fn features(found: Found<'_>, preset: &Preset) -> ProviderFeatures {
     features
 }
 
-/// Returns the rules that say what is changed in requests. If the table lists a member under `drop`, rows with this
-/// member are sent without it instead of being rejected. A table that switches a feature on also allows the members of
-/// this feature.
+/// Returns the rules that say what is changed in requests. If the table lists a member under `drop`, a row with this
+/// member is not rejected, but is sent without the member. A table that switches a feature on also allows the members
+/// of this feature.
 fn rules(found: Found<'_>, preset: &Preset, features: &ProviderFeatures) -> RequestRules {
     let table = found.table;
     let prefix = table.and_then(|table| table.model_prefix.as_deref()).unwrap_or(&preset.model_prefix);

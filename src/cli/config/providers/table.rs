@@ -80,7 +80,7 @@ pub(crate) struct ProviderTable {
 type Key<'i> = Spanned<std::borrow::Cow<'i, str>>;
 type Value<'i> = Spanned<DeValue<'i>>;
 
-/// Reads the tables below `[providers]`. `key` is the TOML key `providers`; messages name its place in the file.
+/// Reads the tables below `[providers]`. `key` is the TOML key `providers`; messages say where this key is in the file.
 ///
 /// # Errors
 /// Fails if provider tables are not allowed in this file, or if a table has an unknown key or a wrong value. The

@@ -6,7 +6,7 @@
 //! - After a process crash, everything that was written is still there.
 //! - After a power failure, everything that was synced is still there. Each later write is kept, is lost, is truncated
 //!   to a multiple of 512 bytes, or has zeros in some pieces. An earlier write can be lost although a later write is
-//!   kept. Only the first few name changes since the last sync are kept.
+//!   kept. Of the name changes since the last sync, only the first few survive the power failure.
 //!
 //! Paths are plain keys: there are no links, and `.` and `..` have no special meaning. Every folder exists, and every
 //! file belongs to the caller.
@@ -44,8 +44,8 @@ impl MemDisk {
         self.state().fault = Some(Fault::Once { at, kind });
     }
 
-    /// Makes the process die at change number `at`: this change and all later ones fail. If this change is a write, its
-    /// first `written` bytes are still written.
+    /// Makes the process die at change number `at`: this change and all later changes fail. If this change is a write,
+    /// its first `written` bytes are still written.
     pub fn die_at(&self, at: u64, written: usize) {
         self.state().fault = Some(Fault::Death { at, written });
     }

@@ -85,7 +85,7 @@ impl State {
         self.files.iter_mut().for_each(|inode| inode.locked_by = None);
     }
 
-    /// Changes the state to one that is possible after a power failure. `random` chooses the new state.
+    /// Puts the disk into a state that is possible after a power failure. `random` chooses the new state.
     pub(super) fn lose_power(&mut self, random: &mut fastrand::Rng) {
         let kept = random.usize(0..=self.name_changes.len());
         for (path, target) in self.name_changes.drain(..).take(kept) {

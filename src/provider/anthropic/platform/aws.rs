@@ -103,8 +103,8 @@ fn name(text: &str) -> Option<String> {
     text::name(local.rsplit('#').next().unwrap_or_default().trim())
 }
 
-/// Returns the meaning of a rejected signature. If the message or the server's date shows that a clock is wrong, a text
-/// about the clock is added to the error message.
+/// Returns what the rejection of a signature means. If the message or the server's date shows that a clock is wrong, a
+/// text about the clock is added to the error message.
 fn key(failure: &Failure, head: &ReplyHead) -> Finding {
     let server_date = || head.headers.get(DATE).and_then(|date| date.to_str().ok());
     match (clock_words(&failure.message), server_date()) {

@@ -217,7 +217,8 @@ impl Model {
     }
 
     /// Returns the steps for sending the results of a batch. The first part of the results is written now, and the rest
-    /// when it is sent. If `needs_all` is true, everything is written now, because a fault needs all bytes.
+    /// is written only when it is sent. If `needs_all` is true, all results are written now, because a fault needs all
+    /// their bytes.
     fn results_steps(&self, part: ResultsPart, needs_all: bool, at: Instant) -> Vec<Step> {
         let (bytes, rest) = if needs_all { (self.write_rest(part).into(), None) } else { self.write_part(part) };
         let rest = rest.map(|part| Step::Part { at, part });

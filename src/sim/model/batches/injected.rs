@@ -53,7 +53,7 @@ impl Model {
     }
 }
 
-/// Returns the answer that a fault sends instead of the answer of the API. Returns `None` if the fault does not replace
+/// Returns the answer with which a fault replaces the answer of the API. Returns `None` if the fault does not replace
 /// the answer.
 pub(super) fn stop(fault: &Fault) -> Option<Box<Stop>> {
     match fault {

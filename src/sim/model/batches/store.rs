@@ -31,7 +31,7 @@ pub(in super::super) struct Batches {
 }
 
 impl Batches {
-    /// Counts a call to a batch endpoint, and returns how many calls with this name have arrived so far.
+    /// Counts a call to a batch endpoint, and returns how many calls of the same kind have arrived so far.
     pub(super) fn count(&mut self, call: BatchCall) -> u64 {
         let count = self.arrivals.entry(call).or_default();
         *count += 1;

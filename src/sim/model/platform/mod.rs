@@ -105,7 +105,7 @@ pub(super) fn says_how_long(kind: ProviderKind) -> bool {
     matches!(kind, ProviderKind::Anthropic | ProviderKind::Aws | ProviderKind::Foundry | ProviderKind::LiteLlm)
 }
 
-/// Replaces the API's headers in an answer with the platform's headers.
+/// Changes the headers of an answer from the API's headers to the platform's headers.
 pub(super) fn change_headers(kind: ProviderKind, headers: &mut HeaderMap) {
     let keeps: &[&str] = match kind {
         ProviderKind::Anthropic | ProviderKind::Aws => return,

@@ -1,4 +1,4 @@
-//! Reads what the model must answer with: text, JSON or a tool call.
+//! Reads from a request which form the answer must have: text, JSON or a tool call.
 
 use std::borrow::Cow;
 

@@ -174,7 +174,7 @@ pub(super) fn read<'a>(
 
 fn max_tokens(fields: &Fields<'_>, model: &SimModel, endpoint: Endpoint) -> Result<u64, ApiError> {
     if endpoint == Endpoint::CountTokens {
-        // No answer is made, so every thinking budget is allowed.
+        // This endpoint makes no answer, so it allows every thinking budget.
         return Ok(u64::MAX);
     }
     let asked: i64 = fields.required("max_tokens", "a valid integer")?;

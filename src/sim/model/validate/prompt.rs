@@ -18,7 +18,7 @@ pub(super) struct Counted {
     pub tokens: u64,
     /// The parts of the prompt; empty unless the request has a breakpoint or asks for diagnostics.
     pub parts: Vec<Part>,
-    /// The settings that the cache entries of the parts depend on.
+    /// The cache entries of the parts depend on these settings.
     pub settings: Settings,
 }
 

@@ -4,7 +4,7 @@
 //! greater than numbers. Such results would let a condition accept wrong answers. So this module changes a condition's
 //! syntax tree before the tree becomes code:
 //! - Each name that is read goes through a filter that rejects undefined values. The exceptions are `is defined`, `is
-//!   undefined` and `default`: in a path before one of these, any part can be missing.
+//!   undefined` and `default`: if one of these follows a path, any part of the path can be missing.
 //! - Each comparison becomes a call of [`compared`].
 
 use std::collections::BTreeMap;
@@ -42,8 +42,8 @@ fn there(value: Value, name: &str) -> Result<Value, Error> {
 /// Compares values. `parts` contains values and operators in turn. Returns whether all comparisons are true.
 ///
 /// Only two numbers, two texts or two lists can be ordered. A number is never equal to a text, but authors of
-/// conditions probably expect that the text `7` equals the number 7. So it is an error to compare a number with a text
-/// that looks like a number, as cells of CSV files often do.
+/// conditions probably expect that the text `7` equals the number 7. So if a text looks like a number, as many CSV
+/// cells do, it is an error to compare the text with a number.
 fn compared(state: &State<'_, '_>, parts: Rest<Value>) -> Result<bool, Error> {
     let mut holds = true;
     for parts in parts.windows(3).step_by(2) {

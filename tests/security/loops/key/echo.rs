@@ -147,7 +147,7 @@ macro_rules! places {
     ($($name:literal: $make:expr,)*) => { &[$(Place { name: $name, make: $make }),*] };
 }
 
-/// Places in responses that affect only the row of the request.
+/// Places in a response. A text at one of these places affects only the row of the request.
 pub const PLACES: &[Place] = places! {
     "request-id of an answer": |echo| with_header("request-id", &echo.text, 200),
     "x-request-id of an answer": |echo| {

@@ -405,8 +405,8 @@ fn joined(strings: &[Nasty]) -> OsString {
 }
 
 /// Joins the strings into one argument. In every fifth turn, the argument can be bytes that are not text. If the bytes
-/// are not text, the program rejects the argument and does not parse it. So in the other turns the argument is valid
-/// text.
+/// are not text, the program rejects the argument and does not parse it. For this reason, the argument is valid text in
+/// all other turns.
 fn mostly_text(strings: &[Nasty], turn: usize) -> OsString {
     let raw = joined(strings);
     if turn % 5 == 4 { raw } else { raw.to_string_lossy().into_owned().into() }
@@ -421,7 +421,7 @@ fn text_of(parts: [&str; 3]) -> OsString {
     parts.concat().into()
 }
 
-/// Returns a string as the name of a file, or `None` if the system does not allow this name.
+/// Makes a file name from a string. Returns `None` if the system does not allow this name.
 fn file_name(string: &Nasty) -> Option<OsString> {
     let bytes = if cfg!(target_os = "linux") { string.bytes.clone() } else { string.text().into_bytes() };
     let name: Vec<u8> = bytes.into_iter().map(|byte| if byte == b'/' { b'|' } else { byte }).collect();

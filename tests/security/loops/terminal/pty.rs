@@ -57,8 +57,8 @@ impl Pty {
 
     /// Returns the program's side of a terminal whose other side is closed.
     ///
-    /// While another thread starts a program, the child process has a copy of the other side for a short time. This
-    /// function waits until the last copy is closed.
+    /// While another thread starts a program, the child process has a copy of the terminal's other side for a short
+    /// time. This function waits until the last copy is closed.
     pub fn hung_up(self) -> Stdio {
         let Self { ours, theirs } = self;
         drop(ours);

@@ -8,7 +8,7 @@ use crate::cli::args::steered::schedule;
 use crate::cli::config::world::World;
 
 /// Returns the settings of a run with these windows of `--schedule`. Also returns the settings that the run finds when
-/// it reads its files again, so that a test can change them.
+/// it reads its files again. A test can change these settings.
 fn wheel(windows: &[&str]) -> (Wheel, Arc<Mutex<Config>>) {
     let mut config = Config::of_settings(Settings::default(), &World::default()).expect("the defaults are right");
     config.watch.schedule = windows.iter().map(|window| schedule(window).expect("it is a window")).collect();
