@@ -30,7 +30,7 @@ const BEGINNING: &str = "\
 
 `cargo bench --bench security -- full` runs every loop in full and writes this page. If names of loops follow `full`,
 only these loops are run, and only their lines are replaced. If a loop finds a violation, its lines say so. `cargo test`
-runs a part of each loop. Tests with a second user need root. Without root, the line of the test says that the test was
-not run.
+runs a part of each loop. Tests with a second user need root. If the tests run without root, the lines of these tests
+say that they were not run.
 
 ";

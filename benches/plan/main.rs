@@ -161,13 +161,14 @@ const HEAD: &str = "\
 # How accurate a plan is
 
 `cargo bench --bench plan` writes this page. Each of the 24 workloads has random rows (language, length, tools, models,
-tier) and a random server. The plan knows the rows and the tier. The plan does not know how long answers are, and it
-does not know the server: how the server counts tokens, how large its burst is, how fast it answers, and how it
-estimates input when a call begins. To find the real values, all rows are run on virtual time, with the real loop and
-scheduler against the simulated API. The real cost is what the server charged.
+tier) and a random server. The plan knows the rows and the tier, but not the lengths of the answers. The plan also does
+not know four properties of the server: how it counts tokens, how large its burst is, how fast it answers, and how it
+estimates the input of a call that begins. To find the real cost and time, the real loop and scheduler run all rows on
+virtual time against the simulated API. The real cost is what the server charged.
 
-The plan is made twice: with the answers to the first 50 rows and the token counts of 50 random rows, and *blind*,
-without answers and counts. *Width* is half of the interval's width, divided by its likely value. *Middle* is the error
-of the middle of the time interval. The number in brackets is the error of the interval's likely value.
+The plan is made twice. The first plan knows the answers to the first 50 rows and the token counts of 50 random rows.
+The second plan is *blind*: it knows no answers and no token counts. *Width* is half of the interval's width, divided by
+its likely value. *Middle* is the error of the middle of the time interval. The number in brackets is the error of the
+likely value of the time interval.
 
 ";

@@ -142,9 +142,9 @@ def judge(folder, page=None):
         write_section(page, "Providers: tokens of Amazon Bedrock", f"""
 Judges: Python {platform.python_version()}, {", ".join(packages)}.
 
-Random credentials, regions, times and lifetimes (seed {SEED}): each token must be equal to the token of the AWS
-package and to the token of botocore, byte for byte. It is also read as a server would read it, and its signature is
-computed again.
+Random credentials, regions, times and lifetimes (seed {SEED}): each token must have the same bytes as the token of the
+AWS package and the token of botocore. This judge also reads each token as a server would, and computes its signature
+again.
 
 | judge | tokens | differences |
 |---|---|---|

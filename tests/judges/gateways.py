@@ -299,12 +299,12 @@ def main():
         write_section(given.page, "Providers: gateways and faults", f"""
 Judges: {judges}.
 
-llmock makes faults at random. With `report --strict`, it finds mistakes of the client: a wait that is too short, a
-retry that can't help, more than ten tries, tries without backoff, an answer that was cut off and still accepted, no
-time limit. LiteLLM runs between the program and simulators. Each row must be answered once. If a run stops or a row
-fails, no request may be sent upstream without need. If all requests fail, the run ends at its time limit, and its rows
-stay pending. "Other tries" are the requests that got no answer: requests that llmock saw, or requests that reached the
-simulators behind LiteLLM.
+llmock makes faults at random. With `report --strict`, llmock finds mistakes of the client. Such mistakes are a wait
+that is too short, a retry that can't help, more than ten tries, tries without backoff, no time limit, and an answer
+that was accepted although it was cut off. In other cases, LiteLLM passes the program's requests to simulators. Each row
+must be answered once. If a run stops or a row fails, LiteLLM must not send unneeded requests to the simulators. If all
+requests fail, the run ends at its time limit, and its rows stay pending. "Other tries" are the requests that got no
+answer: requests that llmock saw, or requests that reached the simulators behind LiteLLM.
 
 While an endpoint fails, the program probes it with a request of one word, which belongs to no row. A failed probe is
 not sent again. llmock reports that the client gave up such a call; this finding is not counted.

@@ -10,10 +10,10 @@ HEAD = """# Other tools, measured
 
 `tests/judges/peers.py` makes this page. `.ci/judges peers` installs each tool by its name and starts it. It runs each
 tool against `claude-batch simulate` on the same machine, and counts what the simulator saw and charged. All tools get
-the same rows, model and limits. Each number was measured twice, and both values are given if they differ. If a tool
-has a setting for limits, the limits are set. To resume, each tool uses its cache, checkpoints or log.
-[tests/judges/peers](../tests/judges/peers) has the scripts. Each part can be measured again on its own; the page has
-the latest measurement of each part.
+the same rows, model and limits. Each number was measured twice. If the two values differ, both are given. If a tool has
+settings for limits, these settings have the limits of the simulator. To resume, each tool uses its cache, checkpoints
+or log. [tests/judges/peers](../tests/judges/peers) has the scripts. Each part can be measured again without the others.
+The page shows the latest measurement of each part.
 
 The simulator is a part of this project. It follows the documented rules of the API;
 [src/sim/mod.rs](../src/sim/mod.rs) lists them. No statement on this page comes only from the documentation of a tool.
@@ -166,37 +166,37 @@ VERSIONS = """
 - **Message Batches by hand** is [batches_by_hand.py](../tests/judges/peers/batches_by_hand.py): create, poll,
   results.
 - **promptfoo** is the version that `npm install promptfoo` chose with Node 20.20.2.
-- **curator** needs an older SDK than the other tools, so it is installed apart. It gets a table of tokens from a copy
-  in LiteLLM, because the tools can reach only the simulator.
-- **async-batch-llm** runs with `cooldown_seconds=30`, as its guide recommends for limits per minute. With its default
-  of 300 s, one 429 paused the runs under limits for longer than 240 s, the longest time that a run is allowed to take
-  here.
-- **GNU parallel** starts curl for each row, with `--retry 6 --retry-all-errors`. Under limits, `--delay` sets the
-  rate: 0.25 s where requests bind, 0.5 s where output binds.
+- **curator** needs an older SDK than the other tools, so it is installed apart from them. The tools can reach only the
+  simulator, so Curator reads the copy of its table of tokens in LiteLLM.
+- **async-batch-llm** runs with `cooldown_seconds=30`, as its guide recommends for limits per minute. By default, one
+  429 pauses a run for 300 s. In this measurement, a run may take at most 240 s.
+- **GNU parallel** starts curl for each row, with `--retry 6 --retry-all-errors`. Under limits, `--delay` sets the time
+  between two requests: 0.25 s if the limit on requests binds, and 0.5 s if the limit on output tokens binds.
 - **lm-deluge** has one limit for input and output together, and reserves `max_tokens` of each request. Its setting is
-  the sum of both limits. **async-batch-llm** also has the sum as its setting, and the true length of the answers.
+  the sum of both limits. The settings of **async-batch-llm** are also this sum, and the true length of the answers.
 - All tools have at most 20 requests in flight. Under limits, `claude-batch` chooses the number itself.
 """
 SPEED = """
-There are two cases. *Requests bind* (the limit on requests slows the run down): 440 rows, 240 requests a minute,
-answers of 40 tokens. *Output binds* (the limit on output tokens slows the run down): 220 rows, 12,000 output tokens a
-minute, answers of 100 tokens, `max_tokens` 1,000. The first minute's limit can be used at once, so each case takes at
-least about 50 s (the *bound*). The time is measured from the first request to the last answer, without the start of
-the tool. The API counts output as it is produced, so a client with many requests in flight can go below the bound in
-the second case. A row is lost if it has no answer at the end.
+There are two cases. In the first case, *requests bind* (the limit on requests slows the run down): 440 rows, 240
+requests a minute, answers of 40 tokens. In the second case, *output binds* (the limit on output tokens slows the run
+down): 220 rows, 12,000 output tokens a minute, answers of 100 tokens, `max_tokens` 1,000. All of the first minute's
+limit can be used at the start, so each case takes at least about 50 s. This time is the *bound*. The time is measured
+from the first request to the last answer. The time to start the tool does not count. The API counts output tokens when
+they are produced. So in the second case, a client with many requests in flight can need less time than the bound. A row
+is lost if it has no answer at the end.
 """
 KILL = """
-The input has 200 rows, there are no limits, and at most 20 requests are in flight. Each tool is killed with `kill -9`
+The input has 200 rows. There are no limits, and at most 20 requests are in flight. Each tool is killed with `kill -9`
 after 80 answers (for batches: as soon as a batch is created), and then the same command is run again. The simulator
-counts the answers that it charged a second time. An answer in flight at the kill is charged, but nobody receives it,
-so each online tool pays for up to 20 rows again. How many of the 20 are in flight at the moment of the kill depends
-on chance.
+counts the answers that it charged a second time. An answer in flight at the kill is charged, but nobody receives it, so
+each online tool pays for up to 20 rows again. Chance decides how many of these 20 requests are in flight at the moment
+of the kill.
 """
 SPEED_HEADS = ["requests bind: time ÷ bound", "429s", "rows lost", "output binds: time ÷ bound", "429s", "rows lost"]
 SPEED_READ = """
-Where output binds, promptfoo was the fastest. async-batch-llm and the own script were also faster than
-`claude-batch`, but many of their requests were refused. Where requests bind, lm-deluge was as fast as `claude-batch`;
-the own script finished earlier only because it gave up rows.
+In the case in which output binds, promptfoo was the fastest tool. The tool async-batch-llm and the own script were also
+faster than `claude-batch`, but many of their requests were refused. In the case in which requests bind, lm-deluge was
+as fast as `claude-batch`. The own script finished earlier, but only because it gave up rows.
 """
 KILL_HEADS = ["rows paid twice (of 200)", "rows lost"]
 KILL_READ = ""
@@ -206,17 +206,18 @@ The input has 600 rows, at most 20 requests are in flight, and each answer takes
 """
 OUTAGE_HEADS = ["rows lost (of 600)", "529s", "first request to last answer"]
 OUTAGE_READ = """
-`claude-batch` sends only a few requests during an outage, and raises their number slowly after it. So it finished
-later than GNU parallel and lm-deluge, which sent more requests. In the other tools, rows ended without an answer when
-their retries were used up. With more than 5 retries, the own script would have tried for longer. A second run asks
-for such rows again with `append` and async-batch-llm, and with promptfoo's `--retry-errors`; this was not measured.
-Some tools are missing in this table: they started so late that their first call was during the outage.
+`claude-batch` sends only a few requests during an outage, and raises their number slowly after the outage. So
+`claude-batch` finished later than GNU parallel and lm-deluge, which sent more requests. In the other tools, rows ended
+without an answer when their retries were used up. With more than 5 retries, the own script would have tried for longer.
+Three tools can ask for such rows again in a second run: the own script with `append`, async-batch-llm, and promptfoo
+with `--retry-errors`. This was not measured. Some tools are missing in this table: they started so late that their
+first call was during the outage.
 """
 FAULTS = """
 The input has 100 rows. One row of ten is always refused with 400, and the answer to another row of ten ends at
-`max_tokens`. *Named*: the refused rows that the output of the tool names. *Kept*: the truncated answers in the
-output. *Marked*: the truncated answers that have a stop reason or a mark in the output. *Paid*: how often a truncated
-answer was charged.
+`max_tokens`. *Named* is the number of refused rows that the output of the tool names. *Kept* is the number of truncated
+answers in the output. *Marked* is the number of truncated answers that have a stop reason or a mark in the output.
+*Paid* is the number of times that truncated answers were charged.
 """
 FAULT_HEADS = [
     "other rows lost (of 80)", "refused rows named (of 10)", "requests per refused row", "truncated answers kept (of 10)",
@@ -228,11 +229,12 @@ stop reason too. By default, Curator treats a truncated answer as a failure, sen
 drops the row.
 """
 MEMORY = """
-The rows have 10 kB each and are answered at once. The memory is the sum over all processes of a tool, sampled every
-0.1 s. *Dollars named*: whether the tool had printed an amount in dollars when its first request arrived. *Cap*: 200
-rows that would cost $0.0424, with a cap of $0.0200. A dash means that no setting for a cap was found. `claude-batch`
-reserves the highest cost of each request, so it stays below the cap, and sends fewer requests at a time near the cap.
-In these runs, `claude-batch` chooses the number of requests in flight itself; the other tools have 20. During a run,
-Curator shows a running estimate of the total; at the end, lm-deluge shows the cost.
+The rows have 10 kB each and are answered at once. The memory is the sum over all processes of a tool, sampled every 0.1
+s. *Dollars named* says whether the tool had printed an amount in dollars when its first request arrived. *Cap* is the
+amount that was charged for 200 rows with a cap of $0.0200. Without a cap, these rows would cost $0.0424. A dash means
+that no setting for a cap was found. `claude-batch` reserves the highest cost of each request, so its cost stays below
+the cap. Near the cap, it sends fewer requests at a time. In these runs, `claude-batch` chooses the number of requests
+in flight itself. The other tools have at most 20 requests in flight. During a run, Curator shows a running estimate of
+the total; at the end, lm-deluge shows the cost.
 """
 MEMORY_HEADS = ["500 rows (MB)", "2,500 rows (MB)", "dollars named before the first request", "charged with a cap of $0.0200"]

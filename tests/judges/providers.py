@@ -238,12 +238,12 @@ def main():
         write_section(given.page, "Providers: the same requests as the official SDK", f"""
 Judges: Python {platform.python_version()}, anthropic {anthropic.__version__}.
 
-Each class of the SDK and the program send {len(rows)} kinds of rows. A server compares method, path with query, headers and
-body. It does not compare headers that each HTTP client chooses for itself
+Each class of the SDK and the program send {len(rows)} kinds of rows. A server compares method, path with query, headers
+and body. Two kinds of headers are not compared: headers that each HTTP client chooses for itself
 ({", ".join(sorted(OWN))}),
-and headers with which the SDK describes itself (`x-stainless-…`). The program gets the SDK's `anthropic-version`. In one
-more run, the program sends an additional header and member. The server finds a difference in each of these requests, so
-this judge is able to find differences.
+and headers with which the SDK describes itself (`x-stainless-…`). The program gets the SDK's `anthropic-version`. In
+one more run, the program adds a header and a member to each request. The server finds a difference in each of these
+requests, so this judge is able to find differences.
 
 | class | provider | answers | rows | differences |
 |---|---|---|---|---|

@@ -170,9 +170,10 @@ def write(page, args, table):
         f"results file of {size:.2f} GB",
         "in the system's cache. Each program writes a CSV of the columns id, text and error in the order of the input, "
         f"{args.runs} times",
-        "in turn (jq once); the figures are medians. The cells of all outputs are the same. claude-batch also reads the "
-        "input, because",
-        "it takes the order from there, and waits until its output is on the disk. The other programs sort by `meta.index`.",
+        "in turn (jq only once). The figures are medians. The cells of all outputs are the same. claude-batch takes the "
+        "order from the input,",
+        "so it also reads the input. It also waits until its output is on the disk. The other programs sort by "
+        "`meta.index`.",
         "",
         "| program | wall time | CPU time | most memory | CPU time, divided by the CPU time of claude-batch |",
         "|---|---|---|---|---|",

@@ -21,18 +21,19 @@ except in Parquet columns that hold numbers.
 
 - **fixtures**: the jobs of the fixtures on the simulator. The cells must be equal to the cells of the input, and to
   the results file as Python's `json` reads it.
-- **formulas**: answers that a spreadsheet takes for formulas. LibreOffice opens the table as a person would, and no
-  cell may be a formula. With `--raw-cells`, some cells are formulas, so this judge is able to find formulas.
+- **formulas**: answers that a spreadsheet could take for formulas. LibreOffice opens the table as a person would, and
+  no cell may become a formula. With `--raw-cells`, some cells become formulas, so this judge is able to find formulas.
 - **round trip**: random rows with texts from all planes of Unicode, control characters, huge numbers, and members in any
   order. A server looks up each request by its bytes and answers with such texts. Tables are made with `--raw-cells`.
 - **schemas**: random schemas with random answers, judged by a test build. Both must agree whether the answer
   fits the schema. Three things are not tested: numbers above 64 bits, patterns in which Python and ECMAScript differ, and
   formats that Python checks only with further packages.
 
-Texts that a format can't carry are not tested. A table in CSV or TSV with a NUL byte is refused because it is not text.
-An Excel cell can't contain an empty text, or control characters other than tab and line feed. openpyxl, which writes
-these sheets, does not escape `_x000D_`, and does not mark white space. So texts such as `_x000D_` and cells with only
-white space are not tested in Excel. No format can carry half of a surrogate pair.
+If a format can't carry a text, this text is not tested in the format. A table in CSV or TSV with a NUL byte is refused
+because it is not text. An Excel cell can't contain an empty text. It also can't contain control characters other than
+tab and line feed. The package openpyxl writes these sheets. It does not escape `_x000D_`, and does not mark white
+space, so such texts and cells with only white space are not tested in Excel. No format can carry half of a surrogate
+pair.
 
 """
 
