@@ -1,5 +1,6 @@
-//! Checks `--max-cost` against the charges of the simulated API, on virtual time. One to three runs write to the same
-//! results. The rows (of several models), the budgets, the faults and the kills are random.
+//! Checks `--max-cost` against the charges of the simulated API, on virtual time. In each trial, one to three runs
+//! write to the same results, one run after another. The rows (of several models), the budgets, the faults and the
+//! kills are random.
 //!
 //! The real loop, scheduler, planner and journal are used. Two promises are checked after each run:
 //!

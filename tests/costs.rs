@@ -1,6 +1,6 @@
 //! Checks the stated cost bounds. Before the program sends a request, it states a bound for the cost. Every bill of the
-//! simulated API must be within this bound. The cost of every other usage that is possible for the request must also be
-//! within this bound.
+//! simulated API must be within this bound. The bound must also be high enough for every other usage that the request
+//! can have.
 //!
 //! There are two judges. The first judge is the simulator, which counts tokens with its own code. The test also uses
 //! larger counts, up to the highest possible count: one token per byte. The second judge assumes the most expensive

@@ -1121,7 +1121,8 @@ struct Pattern {
     bytes: u64,
     /// The position at which the readable part of the body ends.
     stops_at: u64,
-    /// Whether a read beyond `stops_at` finds the end of the body. If this is false, such a read fails.
+    /// Whether a read beyond `stops_at` finds the end of the body. If `is_short` is false, a read beyond `stops_at`
+    /// fails.
     is_short: bool,
     read_to: AtomicU64,
     largest_read: AtomicUsize,

@@ -1068,8 +1068,8 @@ proptest! {
     #[test]
     fn the_set_of_done_rows_gives_the_same_results_as_a_simple_map(runs in prop::collection::vec(prop::collection::vec(step(), 0..12), 1..4)) {
         let disk = MemDisk::new();
-        // `answered` contains the key of the last answer of each row. `failures` has the key of the failure that came
-        // after that answer.
+        // `answered` contains the key of the last answer of each row. If a failure came after the last answer,
+        // `failures` has the key of this failure.
         let mut answered: HashMap<(Option<u8>, u8, u8), u8> = HashMap::new();
         let mut failures: HashMap<(Option<u8>, u8, u8), u8> = HashMap::new();
         for (number, steps) in runs.iter().enumerate() {

@@ -138,8 +138,8 @@ fn unmark(value: &mut Value) {
     }
 }
 
-/// Writes the texts of a request as plain strings where `own` has plain strings. Every block of such a text must have
-/// only `type` and `text`.
+/// If a text is a plain string in `own`, makes this text a plain string in `sent` as well. Every block of such a text
+/// must have only `type` and `text`.
 fn blocks_like(sent: &mut Value, own: &Value) {
     let joined = |sent: &mut Value, own: &Value| {
         let (Some(blocks), true) = (sent.as_array(), own.is_string()) else { return };

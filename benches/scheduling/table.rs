@@ -3,7 +3,7 @@
 use crate::support::judge::Measures;
 use crate::support::scenario::Scenario;
 
-/// The values of one measure over all seeds.
+/// A line of the table: one measure, and its values for all seeds.
 pub struct Line {
     /// The name of the measure.
     pub measure: String,
@@ -13,7 +13,7 @@ pub struct Line {
     pub median: f64,
     /// The worst of the values of all seeds.
     pub worst: f64,
-    /// Whether the value of every seed is in the allowed range.
+    /// Whether the values of all seeds are in the allowed range.
     pub holds: bool,
 }
 

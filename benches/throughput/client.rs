@@ -128,8 +128,8 @@ pub fn beside_simulator(input: &Path, folder: &Path, at_once: usize) -> io::Resu
     runner(&url, input, folder, at_once)
 }
 
-/// Runs `input` through the library, with answers that are made in this process. In addition to the measurements,
-/// returns the rows per second for each million rows.
+/// Runs `input` through the library, with answers that are made in this process. Returns the measurements, and the
+/// speed during each million rows, in rows per second.
 ///
 /// If `input` is `None`, the rows are read from standard input.
 pub fn in_process(input: Option<&Path>, folder: &Path, at_once: usize) -> io::Result<(Seen, Vec<f64>)> {

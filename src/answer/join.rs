@@ -15,7 +15,7 @@ pub(super) fn with_text(before: &str, message: &Message) -> Option<Message> {
 }
 
 /// Puts the blocks of an answer's earlier parts before the blocks of its last message, and returns this message.
-/// `before` has the earlier blocks as a JSON list.
+/// `before` is a JSON list of the earlier blocks.
 pub(super) fn with_blocks(before: &str, message: &Message) -> Option<Message> {
     let before = before.trim().strip_prefix('[')?.strip_suffix(']')?.trim();
     let seen = Seen::of(message);

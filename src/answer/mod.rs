@@ -44,7 +44,7 @@ pub enum Came<'a> {
         /// The last failure.
         failure: &'a Failure,
     },
-    /// The request has no result, because its endpoint has stopped: this run sends nothing more there.
+    /// The request has no result, because this run sends no more requests to its endpoint.
     Halt(&'a HaltReason),
 }
 

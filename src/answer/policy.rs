@@ -1,5 +1,5 @@
-//! The policy that applies the user's rules for answers. For each answer, the policy decides whether the answer is
-//! kept, the row fails, or another request is sent.
+//! The policy that applies the user's rules for answers. For each answer, the policy makes one of three decisions: the
+//! answer is kept, the row fails, or another request is sent.
 
 use std::cell::RefCell;
 use std::sync::Arc;

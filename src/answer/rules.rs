@@ -97,8 +97,8 @@ pub enum OnTruncate {
     Fail,
     /// The same request is sent one more time, with a larger `max_tokens`.
     Grow {
-        /// The new `max_tokens`. Without this number, `max_tokens` is four times as large as in the first request. The
-        /// new `max_tokens` is never above the highest value that the model accepts.
+        /// The new `max_tokens`. If no number is given, `max_tokens` becomes four times as large as in the first
+        /// request. The new `max_tokens` is never above the highest value that the model accepts.
         max_tokens: Option<u32>,
     },
     /// The model is asked to continue the answer. If the model can't continue an answer, the request is sent again with

@@ -1,5 +1,5 @@
-//! Estimates how much of the online limits some rows would use if these rows were sent online, and how long this would
-//! take.
+//! If some rows were sent online, they would use a part of the online limits for some time. This module estimates this
+//! part and this time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use crate::domain::{Ask, PoolId, RateLimits, Usage};
 
 /// Until the first answer comes, each answer is expected to have this many output tokens.
 const FIRST_OUTPUT: f64 = 256.0;
-/// The number of answers that are enough for a good mean length. If there are fewer answers, the mean length is
-/// multiplied by [`UNSURE`], so longer prompts and answers are expected.
+/// With at least this number of answers, their mean length is good enough. If there are fewer answers, the mean length
+/// is multiplied by [`UNSURE`], so longer prompts and answers are expected.
 const ENOUGH: f64 = 30.0;
 /// As long as few answers have come, expected lengths are multiplied by this factor.
 const UNSURE: f64 = 1.25;
@@ -34,8 +34,8 @@ impl Demand {
         self.add_rows(&ask.pool, 1.0, f64::from(ask.cost.input_tokens), f64::from(ask.max_tokens));
     }
 
-    /// Adds the demand of rows of a pool: their number, their estimated input tokens, and the sum of their
-    /// `max_tokens`.
+    /// Adds the demand of several rows of one pool: the number of rows, their estimated input tokens, and the sum of
+    /// their `max_tokens`.
     pub(crate) fn add_rows(&mut self, pool: &Arc<PoolId>, rows: f64, input: f64, max_tokens: f64) {
         let sums = self.0.entry(pool.clone()).or_default();
         sums.rows += rows;

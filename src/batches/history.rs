@@ -14,7 +14,7 @@ use crate::journal::Disk;
 pub(crate) enum Fate {
     /// The answers of the chunk are not collected yet, and the API may have a batch with the chunk's rows.
     Open,
-    /// Every row of the chunk has a line in the results or the error log, or was sent again.
+    /// Each row of the chunk either was sent again, or has a line in the results or the error log.
     Collected,
     /// The answers of the chunk are lost, and its rows were sent again.
     Lost,

@@ -1,11 +1,11 @@
 //! Decides when the run checks the state of its batches. One call lists all batches, so the number of calls does not
 //! depend on the number of batches.
 //!
-//! After a submission, the run checks after 1, 2, 4, 8 and 16 seconds, and then every 30 seconds. So the run quickly
-//! collects the results of short batches. If the reply to a submission was lost, the run also quickly finds out whether
-//! the batch exists. Ten minutes after the submission, the run begins to check every minute. Two hours after the
-//! submission, the run begins to check every five minutes. Most batches end within an hour, and the results of a batch
-//! can be read only after its end.
+//! After the submission of a batch, the run checks its batches after 1, 2, 4, 8 and 16 seconds, and then every 30
+//! seconds. So the run quickly collects the results of short batches. If the reply to a submission was lost, the run
+//! also quickly finds out whether the batch exists. Ten minutes after the submission, the run begins to check every
+//! minute. Two hours after the submission, the run begins to check every five minutes. Most batches end within an hour,
+//! and the results of a batch can be read only after its end.
 //!
 //! Source: API documentation, "Batch processing" (2026-09-20), whose examples check every minute.
 
@@ -19,7 +19,7 @@ pub(crate) struct Looks {
     /// The time of the last submission or cancellation. The waits between checks depend on the time since then.
     since: Instant,
     next: Instant,
-    /// The number of successive checks that have failed.
+    /// The number of failed checks since the last check that worked.
     failed: u32,
     /// The time at which the checks began to fail; `None` if the last check worked.
     failing_since: Option<Instant>,
@@ -31,8 +31,8 @@ impl Looks {
         Self { since: now, next: now, failed: 0, failing_since: None }
     }
 
-    /// Starts the schedule again with short waits. The lane does this after it has submitted or canceled a batch, or
-    /// when it is unclear whether a submission created a batch.
+    /// Starts the schedule again with short waits. The lane calls this function after a batch was submitted or
+    /// canceled, or when a submission has perhaps created a batch.
     pub(crate) fn begin_again(&mut self, now: Instant) {
         self.since = now;
         self.next = now + wait_after(Duration::ZERO);

@@ -4,8 +4,8 @@
 //! before the batch has ended. So rows are collected into *chunks*, and each chunk is submitted as one batch. The
 //! results of a batch are written to the same results file and error log as answers that come online.
 //!
-//! A client can't tell the API that a submission repeats an earlier submission. So the lane does not submit a chunk
-//! again if a batch of the chunk may exist:
+//! A client can't tell the API that a submission repeats an earlier submission. So if a batch of a chunk may exist, the
+//! lane does not submit this chunk again:
 //! - Before a submission, two things are made durable in `<results>.batches/`: the rows of the chunk (`chunk`), and the
 //!   intent to submit the chunk (`log`).
 //! - If the reply to a submission is lost, the list of batches shows whether the batch exists. Until this is known, no
@@ -31,7 +31,7 @@
 //! replies.
 //!
 //! The chunks have their own files in a separate folder, because answers come hours later, perhaps to another process.
-//! Without the input, and without keeping all rows in memory, the program must find the row that belongs to an answer.
+//! The program must find the row that belongs to an answer, although it has neither the input nor all rows in memory.
 //! If this folder is deleted while batches are open, answers that were paid for are lost. So the folder of chunks is
 //! not part of the run folder.
 

@@ -73,8 +73,8 @@ impl Trials {
         self.proven.insert(shape.clone()).then_some(shape)
     }
 
-    /// Returns a row that no longer has to wait. Either the API has accepted its shape, or the row that was sent online
-    /// for this shape has failed.
+    /// Returns a row that no longer has to wait. Either the API has accepted the shape of this row, or the row that was
+    /// sent online to test the shape has failed.
     pub(crate) fn next_freed(&mut self) -> Option<Planned> {
         let is_free = |shape: &String| self.proven.contains(shape) || !self.in_flight.values().any(|own| own == shape);
         let at = self.waiting.iter().position(|(shape, _)| is_free(shape))?;

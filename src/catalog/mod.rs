@@ -686,7 +686,8 @@ mod tests {
         let (plain, us) = (Terms::default(), Terms { is_us_only: true, ..Terms::default() });
         let fast = Terms { speed: Speed::Fast, ..Terms::default() };
 
-        // A million input tokens at $1, $1.25 or $2 per million, and 1,000 output tokens at $5.
+        // The prompt has a million input tokens at $1, $1.25 or $2 per million. The answer has 1,000 output tokens at
+        // $5 per million.
         assert_eq!(most("claude-haiku-4-5", plain, 1_000_000, Caching::None, 0), 1.005);
         assert_eq!(most("claude-haiku-4-5", plain, 1_000_000, Caching::FiveMinutes, 0), 1.255);
         assert_eq!(most("claude-haiku-4-5", plain, 1_000_000, Caching::Hour, 0), 2.005);

@@ -96,8 +96,8 @@ impl Prices {
         on(terms, step(&self.steps, prompt_tokens).map(|step| step.output).unwrap_or_default())
     }
 
-    /// Returns the prices of a token that is written to the five-minute cache, written to the one-hour cache, or read
-    /// from a cache. Each price is given as a multiple of the price of plain input. Returns `None` if plain input is
+    /// Returns the prices for writing a token to the five-minute cache, writing it to the one-hour cache, and reading
+    /// it from a cache. Each price is given as a multiple of the price of plain input. Returns `None` if plain input is
     /// free.
     pub(crate) fn cache_rates(&self) -> Option<[f64; 3]> {
         let step = self.steps.first().filter(|step| step.input > Money::ZERO)?;

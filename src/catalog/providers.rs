@@ -30,8 +30,8 @@ pub(crate) struct Preset {
     /// The environment variables that can contain the address.
     #[serde(default)]
     pub(crate) address_variables: Vec<String>,
-    /// The path that is added to an address from an environment variable. The path is not added to an address that ends
-    /// with this path.
+    /// The path that is added to an address from an environment variable. If an address already ends with this path,
+    /// the path is not added.
     #[serde(default)]
     pub(crate) address_path: String,
     /// The environment variables that can contain the key.

@@ -40,7 +40,7 @@ pub(super) fn note_of_pipe(setting: PromptCache) -> Option<String> {
 }
 
 /// Returns which requests get cache marks, for example `9,980 of 10,000 requests get cache marks, at 5 prefixes that
-/// rows share (kept for 5 min)`; `None` if there are none.
+/// rows share (kept for 5 min)`; `None` if no requests get cache marks.
 pub(super) fn marks_words(caching: &CachePlan, to_send: u64) -> Option<String> {
     let rows = caching.rows.saturating_sub(caching.own_rows);
     if caching.prefixes == 0 || rows == 0 {
@@ -168,7 +168,7 @@ pub(super) fn model_of<'a>(left: &Unmarked, load: &'a Load) -> Option<&'a str> {
     load.groups().get(left.group).map(|group| &*group.model)
 }
 
-/// Returns the cheapest model that caches prefixes as short as the unmarked prefix `left`.
+/// Returns the cheapest model for which the unmarked prefix `left` is long enough to be cached.
 fn other_model<'a>(left: &Unmarked, catalog: &'a Catalog) -> Option<&'a Model> {
     let price = |model: &Model| model.prices.first().map(|step| step.input + step.output);
     let fits = |model: &&Model| {

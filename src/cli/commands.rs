@@ -34,8 +34,8 @@ const NOT_CARRIED: [&str; 4] = ["output", "only", "simulate-faults", "simulate-a
 const OVERRIDES: [&str; 3] = ["model", "system", "max-tokens"];
 
 /// Flags of `run` that are not copied into the command that asks again after truncated answers. The run folder records
-/// `format`, `system` and all flags between them in this list. In this list, `fresh` and all flags after `fresh`
-/// concern only a single run.
+/// the flags in this list from `format` to `system`. In this list, `fresh` and all flags after `fresh` concern only a
+/// single run.
 const NOT_IN_RERUN: [&str; 19] = [
     "format",
     "id",
@@ -183,8 +183,8 @@ impl Commands {
         shell::printed(["results".into(), shell::file(results)].into_iter().chain(carried))
     }
 
-    /// Returns the command that applies a verb of `batches` to the batches of a run. The typed flags for API calls are
-    /// copied.
+    /// Returns the command that applies a verb of `batches` to the batches of a run. The command keeps the flags for
+    /// API calls that the user typed.
     pub(crate) fn batches(&self, verb: &str, results: &Path) -> String {
         let args = ["batches".into(), verb.into(), shell::file(results)];
         shell::ours(args.into_iter().chain(self.carried_for_calls()))

@@ -37,7 +37,7 @@ pub enum Exit {
     /// The program failed because it has a bug.
     Internal,
     /// The usage, the configuration or the input contains a mistake. Usually, nothing was sent. But if an input could
-    /// not be read to its end, the rows before that point were sent.
+    /// be read only up to some point, the rows before that point were sent.
     Usage,
     /// The run finished, but some rows failed, in this run or in earlier runs.
     SomeFailed,

@@ -15,7 +15,7 @@ use clap::{ArgAction, Command, CommandFactory};
 use self::short::{ABOUT, GROUPS, SHORT, START, Short};
 use super::args::Cli;
 
-/// The value name that marks a flag as a switch.
+/// If the value of a flag has this name, the flag is a switch.
 const SWITCH: &str = "BOOL";
 
 /// Returns the command whose help the user asked for, ready for printing this help.

@@ -114,8 +114,8 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     }
 }
 
-/// Returns a message with the error, its causes and what to do. If the error does not say what to do, the kind of the
-/// system error decides.
+/// Returns a message with the error, its causes and what to do. If the error does not say what to do, the advice
+/// depends on the kind of the system error.
 fn explained(error: &anyhow::Error) -> String {
     let text = message::without_codes(&causes(error.as_ref()));
     let kind = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);

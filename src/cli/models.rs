@@ -2,9 +2,9 @@
 //! models that `--map-model` replaces, models that the catalog does not know, and models of other vendors.
 //!
 //! A name that the catalog does not know may belong to a newer model or to a gateway. So rows with an unknown model are
-//! sent, and one warning for each unknown name says how many rows have it. The program rejects a run only if a model
-//! certainly belongs to another vendor and requests go to the Claude API itself. Rows with a model of another vendor
-//! would certainly fail at the API.
+//! sent. For each unknown name, one warning says how many rows have this name. The program rejects a run only if a
+//! model certainly belongs to another vendor and requests go to the Claude API itself. Rows with a model of another
+//! vendor would certainly fail at the API.
 
 use std::collections::BTreeMap;
 

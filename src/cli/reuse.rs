@@ -1,9 +1,9 @@
 //! Finds the results that `--reuse` names, and decides which of their answers can be used.
 //!
 //! Answers are taken only from the server of this run. The run folder of a results file says which server its answers
-//! come from. Without a run folder, the server is not known. The answers then count as answers of another server.
-//! `--reuse-any-origin` allows answers of other servers. But `--reuse-any-origin` never mixes real answers with answers
-//! of the simulator.
+//! come from. Without a run folder, the server is not known. Answers of an unknown server count as answers of another
+//! server. `--reuse-any-origin` allows answers of other servers. But `--reuse-any-origin` never mixes real answers with
+//! answers of the simulator.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -273,8 +273,8 @@ impl Taker<'_> {
     fn judge(&self, results: &Path, disk: &dyn Disk) -> Result<Usable, Unused> {
         // If the manifest can't be read, the server is not known.
         let manifest = read_manifest(&with_suffix(results, ".run"), disk).ok().flatten();
-        // Results can have answers of several providers. If one of the providers has another server than this run, all
-        // answers of the file count as answers of that server.
+        // Results can have answers of several providers. If one of the providers has a different server than this run,
+        // all answers of the file count as answers of that different server.
         let theirs = manifest.and_then(|manifest| {
             let Manifest { origin, providers, .. } = manifest;
             let others = providers.into_values().find(|other| *other != self.origin);

@@ -35,7 +35,7 @@ pub(crate) fn err(text: &str) {
     write_err(&format!("{text}\n"));
 }
 
-/// Prints a question for the user. The answer is typed on the same line.
+/// Prints a question for the user. The user types the answer on the same line.
 pub(crate) fn ask(question: &str) {
     write_err(question);
 }

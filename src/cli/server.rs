@@ -59,7 +59,7 @@ pub(crate) struct Server {
     _simulator: Option<Simulator>,
 }
 
-/// A whole response. If the server has repeated secrets, they are not removed from the response.
+/// A whole response. If the response repeats secrets from the request, these secrets are not removed.
 pub(crate) struct Response {
     pub(crate) head: ReplyHead,
     pub(crate) body: Bytes,

@@ -2,9 +2,9 @@
 //!
 //! A row and its request are different things. The row ([`super::Job`]) always keeps its label, its key and its own
 //! request. The request that is sent for the row can change. If an answer does not fit its schema, a request to repair
-//! the answer is sent. If an answer is truncated, a request that allows a longer answer is sent. After a failure, the
-//! same request can be sent on another route, for example to another provider. Each of these requests is a new `Ask` of
-//! the same job.
+//! the answer is sent. If an answer is truncated, the program sends a request that allows a longer answer. After a
+//! failure, the same request can be sent on another route, for example to another provider. Each of these requests is a
+//! new `Ask` of the same job.
 
 use std::sync::Arc;
 
@@ -130,7 +130,7 @@ impl Purpose {
 pub enum Rung {
     /// Structured output: the API makes the model follow the schema.
     Format,
-    /// A tool that the model must call, with `strict`: the API makes the input of the call follow the schema.
+    /// A tool that the model must call, with `strict`. Because of `strict`, the input of the call follows the schema.
     StrictTool,
     /// A tool that the model must call, without `strict`. The input of the call can differ from the schema.
     Tool,

@@ -75,7 +75,8 @@ pub struct Usage {
     /// Input tokens that were written to the one-hour cache.
     #[serde(default)]
     pub cache_write_1h_tokens: u64,
-    /// Input tokens that were read from the cache. These tokens do not count against input limits.
+    /// Input tokens that were read from the cache. Tokens that are read from the cache do not count against input
+    /// limits.
     #[serde(default)]
     pub cache_read_tokens: u64,
     /// Output tokens, including the tokens of hidden thinking.
@@ -144,8 +145,8 @@ impl AddAssign for Usage {
     }
 }
 
-/// The caching that a request asks for, given as the longest lifetime of its cache marks. Writing to a cache costs more
-/// than plain input, and the price depends on the lifetime.
+/// The caching that a request asks for: the longest lifetime among its cache marks. Writing to a cache costs more than
+/// plain input, and the price depends on the lifetime.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Caching {
     /// The request does not ask to cache anything.
@@ -162,7 +163,7 @@ pub enum Caching {
 pub struct UsageBound {
     /// Input tokens, cached or not.
     pub input_tokens: u64,
-    /// The longest lifetime that these tokens can have in a cache.
+    /// The longest lifetime that the input tokens can have in a cache.
     pub caching: Caching,
     /// Output tokens.
     pub output_tokens: u64,

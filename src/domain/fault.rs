@@ -1,6 +1,6 @@
 //! Faults that do not come from the API: faults of connections to the API, and faults of the files that the run writes.
 //!
-//! A function that fails returns one of these types. Its callers see from the type what happened, so no code has to
+//! A function that fails returns one of these types. The caller sees from the type what happened, so no code has to
 //! read a message. The code that writes messages for people uses the same types.
 
 /// The kinds of faults of a connection.
@@ -63,7 +63,7 @@ pub enum WriteTarget {
     StandardOutput,
 }
 
-/// The kinds of faults that a target of lines can have.
+/// The reasons why lines can't be written to their target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteCause {
     /// The disk is full, or a quota or size limit is reached.

@@ -30,7 +30,7 @@ pub struct Job {
     pub key: JobKey,
     /// The identity by which a later run recognizes the row.
     pub identity: Identity,
-    /// A short form of this identity, 16 bytes long.
+    /// A short form of the row's identity, 16 bytes long.
     pub row: RowId,
     /// The row's request. The request contains the row's own parameters and the parameters from flags. If both set a
     /// parameter, the row's own value is used. The request always has `model` and `max_tokens`. The request never has

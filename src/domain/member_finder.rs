@@ -54,8 +54,8 @@ impl MemberFinder {
     }
 
     /// Searches a JSON object, and returns the members and elements that are at one of the paths, in order. If all
-    /// members of an inner object or all elements of a list are found, the object or list itself is returned instead.
-    /// Nothing is found in a text that is not a JSON object.
+    /// members of an inner object are found, the object itself is returned instead of its members. Lists are treated in
+    /// the same way. Nothing is found in a text that is not a JSON object.
     pub(crate) fn find(&self, json: &[u8]) -> Vec<FoundMember> {
         let mut search = Search { paths: &self.paths, json, found: Vec::new() };
         let all = (0..self.paths.len()).map(|path| Place { path, step: 0 }).collect::<Vec<_>>();
@@ -126,8 +126,8 @@ struct Items {
     has_kept: bool,
     /// The path of the first item that was found.
     first_found: Option<usize>,
-    /// The last item that was found; `None` unless all items before it are removed too. The text from this item to the
-    /// start of the next item is removed.
+    /// The last item that was found, if all items before this item are removed too; otherwise `None`. The text from
+    /// this item to the start of the next item is removed.
     leading: Option<(usize, usize)>,
 }
 
@@ -155,8 +155,8 @@ impl Items {
 }
 
 impl<'a> Search<'a> {
-    /// Reads a value. If no part of the value stays, the whole value is removed, and the path that found its first part
-    /// is returned.
+    /// Reads a value. If no part of the value would stay, the whole value is removed. The result is then the path that
+    /// found the first part of the value.
     fn value(&mut self, cursor: &mut Cursor<'a>, places: &[Place], depth: u32) -> Option<Option<usize>> {
         match cursor.peek()? {
             b'{' if !places.is_empty() && depth < DEEPEST => self.object(cursor, places, depth),

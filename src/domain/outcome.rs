@@ -56,8 +56,8 @@ pub struct AttemptRecord {
 }
 
 impl AttemptRecord {
-    /// Returns the record of a request to this provider for this model, with the purpose `First`. The times, usage,
-    /// cost and failure of the record are empty.
+    /// Returns the record of a request to this provider and model. The purpose of the request is `First`. The times,
+    /// usage, cost and failure of the record are empty.
     pub fn new(provider: impl Into<Arc<str>>, model: impl Into<Arc<str>>) -> Self {
         Self {
             started_at: Instant::ZERO,
@@ -149,7 +149,8 @@ impl Outcome {
         self.attempts.iter().map(|attempt| u32::from(attempt.maybe_paid)).sum()
     }
 
-    /// Returns the highest amount that the API has possibly billed for all attempts, in addition to [`Outcome::cost`].
+    /// Returns the highest amount that the API has possibly billed in addition to [`Outcome::cost`], for all attempts
+    /// together.
     pub fn maybe_cost(&self) -> Money {
         self.attempts.iter().fold(Money::ZERO, |sum, attempt| sum + attempt.maybe_cost)
     }

@@ -51,7 +51,8 @@ impl Default for Request {
     }
 }
 
-/// The terms of a request. The price of the request follows from these terms, the model and the tokens.
+/// The terms of a request, such as the speed of service. The price of the request follows from these terms, the model
+/// and the tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Terms {
     /// The speed of service that the request asks for.

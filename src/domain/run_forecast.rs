@@ -11,7 +11,7 @@ pub struct RunForecast {
     pub rows: u64,
     /// The expected cost of the rows whose model has a price; `None` if no row has a price.
     pub cost: Option<Interval<Money>>,
-    /// The highest cost of these rows if the API bills one answer per row; `None` if no row has a price.
+    /// The highest cost of the rows with a price, if the API bills one answer per row; `None` if no row has a price.
     pub at_most: Option<Money>,
     /// The expected duration of the run; `None` if the duration can't be estimated.
     pub time: Option<Interval<Duration>>,

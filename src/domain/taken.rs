@@ -15,7 +15,7 @@ pub struct StoredAnswer {
     pub run: String,
     /// The answer. The usage in this answer is zero, because the answer is not paid for again.
     pub message: Message,
-    /// The usage of the answer in the line; zero if that line itself took its answer from another line.
+    /// The usage that the line records for the answer; zero if the answer in this line came from another line.
     pub used: Usage,
     /// The model that answered; `None` if the line names no model.
     pub model: Option<Arc<str>>,
@@ -48,7 +48,7 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// Returns the number of bytes in the texts of the row and of the answer.
+    /// Returns the size of the row's texts and the answer's text together, in bytes.
     pub fn bytes(&self) -> usize {
         self.job.bytes() + self.answer.message.json.len()
     }

@@ -68,7 +68,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Returns whether the API has possibly billed the attempt although no answer is kept.
+    /// Returns true if no answer is kept but the API has possibly billed the attempt.
     ///
     /// If an error comes after the headers of a 200 response, the API has possibly billed the attempt, because the
     /// answer had begun. If an answer was too large to keep, the API has possibly billed it too.

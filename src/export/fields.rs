@@ -1,4 +1,4 @@
-//! Fields: parts of a row's line or of its input that become columns.
+//! Fields become columns: they are parts of a row's line, or parts of the row's input.
 //!
 //! A field is a dotted path. Most fields are short names for a longer path in a line of the results file. The line of
 //! an answer and the line of a failure have different members. So a short name has two paths: one in the line of an

@@ -76,8 +76,8 @@ impl Include {
     pub(crate) const ANSWERED: Self = Self { invalid: false, failed: false, ..Self::ALL };
 }
 
-/// The place of a line in the journal. A place has 1 bit for the file, 2 bits for the quality of an answer or the kind
-/// of a failure, and the offset of the line's first byte. Places in the error log sort before places in the results
+/// The place of a line in the journal. A place consists of 1 bit for the file, 2 bits for the answer's quality or the
+/// failure's kind, and the offset of the line's first byte. Places in the error log sort before places in the results
 /// file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place(u64);
@@ -216,8 +216,8 @@ impl Index {
 
     fn of(mut entries: Vec<(u64, Place)>) -> Self {
         entries.shrink_to_fit();
-        // The lines of each row are sorted: failures before answers, and answers by their offset, not by their quality.
-        // The last line of each row is kept.
+        // For each row, failures come before answers. Lines of the same kind are sorted by offset, not by quality. The
+        // last line of each row is kept.
         entries.sort_unstable_by_key(|(label, place)| (*label, place.log() == Log::Results, place.offset()));
         entries.dedup_by(|later, kept| {
             let is_same = later.0 == kept.0;

@@ -140,8 +140,8 @@ impl<'a> Line<'a> {
         self.is_answer
     }
 
-    /// Returns the label of the row. For a broken row whose label could not be read, returns the row's place in the
-    /// input.
+    /// Returns the label of the row. If the row is broken and its label could not be read, returns the place of the row
+    /// in the input.
     pub(crate) fn id(&self) -> Value<'a> {
         if self.custom_id != b"null" {
             return value(self.custom_id);

@@ -40,8 +40,8 @@ impl<'f> Lines<'f> {
 }
 
 impl Lines<'_> {
-    /// Returns the bytes in memory, starting at the beginning of a line. Often they are the whole line and some later
-    /// lines.
+    /// Returns the bytes in memory, starting at the beginning of a line. These bytes often contain the whole line and
+    /// some later lines.
     ///
     /// # Errors
     /// The errors of the operating system.

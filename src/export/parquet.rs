@@ -265,7 +265,7 @@ mod tests {
         let path = folder.path().join("t.parquet");
         let seed = 3;
         let mut random = fastrand::Rng::with_seed(seed);
-        // Groups of long texts reach the limit for bytes, and groups of missing values reach the limit for rows.
+        // Long texts fill a group up to its limit on bytes. Missing values fill a group up to its limit on rows.
         let lengths: Vec<usize> = (0..40).map(|_| random.usize(0..300_000)).collect();
         let mut some = |length| std::iter::repeat_with(|| random.char(..)).take(length).collect();
         let texts: Vec<String> = lengths.into_iter().map(&mut some).collect();

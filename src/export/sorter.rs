@@ -31,7 +31,7 @@ impl Sorter {
     /// Adds a record.
     ///
     /// # Errors
-    /// An error if the temporary file can't be written.
+    /// Fails if the temporary file can't be written.
     pub(crate) fn push(&mut self, key: u64, record: &[u8]) -> io::Result<()> {
         let most = self.run_bytes.unwrap_or(RUN_BYTES);
         if self.bytes.len() + record.len() > most && !self.keys.is_empty() {

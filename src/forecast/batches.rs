@@ -17,7 +17,7 @@ use crate::plan::Group;
 
 /// Most batches end within this time.
 const MOST_END: Duration = Duration::from_secs(3_600);
-/// A batch that is not done after this time ends, and the rest of its rows expire.
+/// If a batch is not done after this time, the batch ends and its remaining rows expire.
 const ALL_END: Duration = Duration::from_secs(24 * 3_600);
 
 /// The forecast of a run whose rows are sent in batches.
@@ -36,9 +36,9 @@ pub struct InBatches {
     pub rounds: u64,
     /// The time of the run. Each round probably takes an hour. It takes at most a day.
     pub time: Interval<Duration>,
-    /// The hit rates above which a prompt cache saves money in batches: for the five-minute cache, and for the one-hour
-    /// cache. These rates are computed for the model with the most input tokens; `None` if the prices of this model are
-    /// not known.
+    /// In batches, a prompt cache saves money if its hit rate is above a certain rate. These are the rates for the
+    /// five-minute cache and for the one-hour cache. These rates are computed for the model with the most input tokens;
+    /// `None` if the prices of this model are not known.
     pub break_even: Option<[f64; 2]>,
 }
 

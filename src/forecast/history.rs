@@ -13,8 +13,8 @@ use crate::domain::Usage;
 
 /// The largest number of answers that are stored per template, and per model.
 const KEPT: usize = 512;
-/// The largest number of templates with stored answers, and of models. Answers of any further template or model are
-/// ignored.
+/// The largest number of templates with stored answers, and also the largest number of models with stored answers.
+/// Answers of any further template or model are ignored.
 const MOST_GROUPS: usize = 1024;
 
 /// One answered row of earlier results.
@@ -121,7 +121,7 @@ impl History {
 }
 
 impl Answers {
-    /// Adds an answer. If there are too many answers, each one has the same chance to be stored.
+    /// Adds an answer. If there are too many answers, each answer has the same chance to be stored.
     fn add(&mut self, seen: Seen, rng: &mut fastrand::Rng) {
         self.count += 1;
         if self.kept.len() < KEPT {

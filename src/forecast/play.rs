@@ -105,7 +105,7 @@ struct Game<'a> {
     pools: &'a [(Arc<PoolId>, RateLimits)],
     /// For each pool, the position of its model class in the simulated server.
     classes: Vec<usize>,
-    /// A row without sizes. Each simulated row is a changed copy of it.
+    /// A row without sizes. Each simulated row is a changed copy of this row.
     blank: Planned,
     scheduler: Scheduler,
     model: Model,

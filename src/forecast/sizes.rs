@@ -15,8 +15,8 @@ const ENOUGH: usize = 5;
 /// The token counts of the API are estimates. The real number of input tokens differs from the count by at most about
 /// this share. Source: API documentation, "Token counting" (2026-08-22; "a small amount").
 const COUNTING_ERROR: f64 = 0.01;
-/// The smallest error of an estimate. Even if all rows of a sample have the same value, other rows can differ by about
-/// this share.
+/// The smallest error of an estimate. Even if all rows of a sample have the same value, the values of other rows can
+/// differ by about this share.
 const LEAST_ERROR: f64 = 0.01;
 /// The factor by which the mean length of answers can differ between templates of the same model.
 const OTHER_TEMPLATE: f64 = 2.0;
@@ -49,7 +49,8 @@ pub(super) struct Quantity {
     /// The source of the estimate.
     pub(super) basis: Basis,
     /// A number that identifies the sample behind the quantity. Quantities from the same sample have the same error.
-    /// `None` for an assumption, because its error can have the same cause as other errors.
+    /// The value is `None` if the quantity is assumed, because its error can have the same cause as the errors of other
+    /// quantities.
     pub(super) source: Option<u64>,
 }
 

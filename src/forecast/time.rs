@@ -38,8 +38,8 @@ use crate::sim::model::SizedCall;
 const PLAYED_MINUTES: f64 = 5.0;
 /// At least this many rows are simulated, unless the load has fewer rows.
 const LEAST_ROWS: usize = 3_000;
-/// At each end, the interval is this share wider than the simulated times, because a real server differs from the
-/// simulated server. Source: the results in `benches/PLAN.md`.
+/// Each end of the interval is moved outwards by this share, because a real server differs from the simulated server.
+/// Source: the results in `benches/PLAN.md`.
 const MARGIN: f64 = 0.03;
 /// The error of an assumed speed: if no speed is known, the real speed can be higher or lower by up to this factor.
 const SPEED_FACTOR: f64 = 2.0;
@@ -266,7 +266,7 @@ impl Timing<'_> {
 /// The pools of a load (the model classes that its rows use).
 struct Pools {
     list: Vec<(Arc<PoolId>, RateLimits)>,
-    /// The index of each group's pool in `list`.
+    /// For each group, the index of its pool in `list`.
     of_group: Vec<usize>,
 }
 
@@ -307,7 +307,7 @@ fn whole_run(played: Played, rows: &[u64]) -> Played {
     let steady = reasons.iter().filter(|(reason, _)| *reason != Reason::Draining);
     let steady = steady.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(reason, _)| *reason);
     if let Some(steady) = steady.filter(|_| time > played.time) {
-        // Rows that were not simulated are assumed to wait for the same reason as most of the simulated rows.
+        // Assumption: the rows that were not simulated wait for the same reason as most of the simulated rows.
         let part = played.time.as_secs_f64() / time.as_secs_f64();
         reasons.iter_mut().for_each(|(_, share)| *share *= part);
         reasons.iter_mut().filter(|(reason, _)| *reason == steady).for_each(|(_, share)| *share += 1.0 - part);

@@ -42,7 +42,7 @@ impl Sum {
         }
     }
 
-    /// Adds another sum with its errors. The other sum's lowest possible total is ignored.
+    /// Adds another sum and the errors of that sum. The other sum's lowest possible total is ignored.
     fn join(&mut self, other: Self) {
         self.likely += other.likely;
         self.assumed.0 += other.assumed.0;

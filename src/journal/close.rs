@@ -22,7 +22,7 @@ pub enum InputRead {
 /// What the journal reports when it is closed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Closed {
-    /// How many entries of each error class the error log has; the entries of earlier runs are included.
+    /// The number of entries of each error class in the error log, including the entries of earlier runs.
     pub failed: BTreeMap<ErrorClass, u64>,
 }
 

@@ -28,7 +28,7 @@ pub enum JournalError {
         /// The path of the file.
         path: PathBuf,
     },
-    /// Something that is not a regular file is at the path of an output.
+    /// The path of an output leads to something that is not a regular file.
     #[error(
         "the output {} is {what}; name a file, or name - for standard output and redirect it with > in the shell",
         path.display()

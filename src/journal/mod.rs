@@ -123,8 +123,8 @@ pub struct Journal {
     paths: RunPaths,
     context: RecordContext,
     manifest: Manifest,
-    /// The manifest of this run, until the run begins to use it. As long as `given` is `Some`, `manifest` is the
-    /// manifest of the previous run.
+    /// The manifest of this run. It is kept in this field until the run begins to use it. As long as `given` is `Some`,
+    /// `manifest` is the manifest of the previous run.
     given: Option<Manifest>,
     slots: Slots,
     unresolved: Unresolved,
@@ -221,7 +221,7 @@ impl Journal {
         }
     }
 
-    /// Appends the line of a row that was rejected before it was sent. `now` is the time at which it was rejected.
+    /// Appends the line of a row that was rejected before it was sent. `now` is the time at which the row was rejected.
     ///
     /// # Errors
     /// [`JournalError::Disk`] with the failure that stopped the writer.
@@ -231,9 +231,9 @@ impl Journal {
         self.append_error(RowId::named(&rejected.custom_id, None), rejected.class, EntryKind::Rejected, seq)
     }
 
-    /// Fills a slot, which records that a request of the job is in flight. `at_most` is the highest possible cost of
-    /// all requests of the job together. The next [`Journal::flush`] writes the slot. The request must not be sent
-    /// before this flush.
+    /// Fills a slot. The slot then records that a request of the job is in flight. `at_most` is the highest possible
+    /// cost of all requests of the job together. The next [`Journal::flush`] writes the slot. The request must not be
+    /// sent before this flush.
     pub fn mark(&mut self, job: &Job, at_most: Money) -> Slot {
         self.slots.mark(job.row, at_most)
     }

@@ -70,7 +70,7 @@ impl<'a> Recovery<'a> {
         Self { disk, paths, run, access, rerun: &[], recovered: Recovered::default() }
     }
 
-    /// Makes recovery collect the rows with answers of these qualities, which are to be run again.
+    /// Makes recovery collect the rows that are to be run again because their answers have one of these qualities.
     pub(crate) fn with_rerun(self, rerun: &'a [Quality]) -> Self {
         Self { rerun, ..self }
     }
@@ -204,8 +204,8 @@ impl<'a> Recovery<'a> {
         Ok(self.sum_up(contents))
     }
 
-    /// Stores the sums and the rows of the results and the error log. Returns the failures that still count and the
-    /// rows with several answers.
+    /// Stores the sums and the rows that were read from the results and the error log. Returns the failures that still
+    /// count and the rows with several answers.
     fn sum_up(&mut self, mut contents: Contents) -> (Unresolved, Superseded) {
         let carried = self.recovered.manifest.as_ref().map(|manifest| manifest.carried).unwrap_or_default();
         let maybe_paid = contents.in_flight.len() as u64;
@@ -261,8 +261,8 @@ impl<'a> Recovery<'a> {
     }
 }
 
-/// Returns the rows in flight, each with the most that it can have cost. If the slot of an answered request was not
-/// emptied before the next request was sent, the row has two slots.
+/// Returns the rows in flight, each with its highest possible cost. If the slot of an answered request was not emptied
+/// before the next request was sent, the row has two slots.
 fn in_flight(unclosed: &UnclosedRun) -> HashMap<RowId, Money> {
     let mut rows = HashMap::new();
     for &(row, at_most) in &unclosed.rows {
@@ -272,7 +272,7 @@ fn in_flight(unclosed: &UnclosedRun) -> HashMap<RowId, Money> {
     rows
 }
 
-/// Returns an error if the results must not be mixed with answers of this run.
+/// Returns an error if answers of this run must not be written to the same results file as the earlier answers.
 fn check_origin(paths: &RunPaths, theirs: &Servers, ours: &Servers) -> Result<(), JournalError> {
     match (&paths.results, theirs.conflict(ours)) {
         (Some(path), Some(Conflict { provider, theirs, ours })) => {

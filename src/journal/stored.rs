@@ -110,12 +110,12 @@ impl StoredAnswers {
         (stored.answer.key == key).then_some(stored.answer)
     }
 
-    /// Returns the number of answers; each has a different key.
+    /// Returns the number of answers. Each answer has a different key.
     pub fn len(&self) -> usize {
         self.places.len()
     }
 
-    /// Returns whether there is no answer.
+    /// Returns true if there are no answers.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -136,7 +136,7 @@ struct Index {
 }
 
 impl Index {
-    /// Adds the lines of a file. `takes` gets a line and half of its key, and returns whether the line is added.
+    /// Adds the lines of a file. `takes` gets a line and half of the line's key, and decides whether the line is added.
     fn add(
         &mut self,
         path: &Path,
@@ -163,8 +163,8 @@ impl Index {
             self.pairs.expect(before + u64::try_from(expected).unwrap_or(lines));
             found.pairs.into_iter().for_each(|pair| self.pairs.push(pair));
         };
-        // The argument `true` says that the file belongs to this program. This is certain for a file with records, and
-        // the index takes nothing from a file without records.
+        // The argument `true` says that the file belongs to this program. A file with records certainly belongs to this
+        // program, and the index takes nothing from a file without records.
         scan(&*file, path, true, read, take)?;
         self.lines += lines;
         self.files.push(file);

@@ -1,7 +1,7 @@
 //! Writes the lines of rows that take their answer from another line, and reads back answers of this run.
 //!
-//! With a results file, an answer is read back from that file. Without a results file, answers that later rows may need
-//! are also written to a private file. The private file has no name and vanishes when the process ends.
+//! If there is a results file, answers are read back from that file. Without a results file, answers that later rows
+//! may need are also written to a private file. The private file has no name and vanishes when the process ends.
 
 use super::Journal;
 use super::disk::DiskFile;

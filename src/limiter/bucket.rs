@@ -115,7 +115,7 @@ impl Bucket {
         self.arrival.set(from.saturating_add(self.worth(u64::from(n))));
     }
 
-    /// Lowers the level of the bucket to `most` if it is above `most`. Returns how many tokens were taken away.
+    /// If the level of the bucket is above `most`, lowers the level to `most`. Returns how many tokens were taken away.
     pub fn clamp(&mut self, most: i64, now: Instant) -> i64 {
         let level = self.level(now);
         if level <= most {
@@ -152,8 +152,8 @@ impl Bucket {
         self.set_level(level.min(i64::from(self.burst)), now);
     }
 
-    /// Changes the limit per minute. The number of missing tokens (burst minus level) stays the same. Only the time
-    /// until the missing tokens are refilled changes.
+    /// Changes the limit per minute. The number of missing tokens (burst minus level) stays the same. The change
+    /// affects only the time until the missing tokens are refilled.
     pub fn set_limit(&mut self, limit_per_minute: u32, now: Instant) {
         self.limit_per_minute = limit_per_minute.max(1);
         self.burst = self.burst.min(self.limit_per_minute);

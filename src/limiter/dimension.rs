@@ -1,8 +1,8 @@
 //! One dimension of a pool: its limit, its bucket, and what was learned about the server's own bucket.
 //!
 //! The preset limit applies until a response head (the status line and headers) reports another limit. Response headers
-//! can lower a limit that was given by hand, but never raise it. A rate that was learned from refusals replaces the
-//! known limit as long as the rate is lower.
+//! can lower a limit that was given by hand, but never raise it. As long as a rate that was learned from refusals is
+//! lower than the known limit, this rate replaces the limit.
 //!
 //! The file `levels` sets the level and the burst of the bucket according to what the server reports.
 
@@ -114,8 +114,8 @@ impl DimensionState {
     }
 
     /// Replaces the limit that was given by hand. The new limit applies immediately. But if the limit that the server
-    /// last reported is lower, the reported limit applies. Without a limit given by hand, the reported limit applies,
-    /// or `preset` if none was reported. A limit that was learned from refusals is forgotten.
+    /// last reported is lower, the reported limit applies. If no limit is given by hand, the reported limit applies. If
+    /// no limit was reported either, `preset` applies. A limit that was learned from refusals is forgotten.
     pub(super) fn set_by_hand(&mut self, by_hand: RateLimits, preset: RateLimits, now: Instant) {
         self.by_hand = by_hand.of(self.dimension);
         let limit = match (self.by_hand, self.reported) {

@@ -7,11 +7,11 @@
 //! time constants.
 //!
 //! The learned share of a token limit also falls by itself. Response headers round token counts, and they show no level
-//! below zero. So the differences between the two counts contain errors. If the program leaves too much to other
-//! clients, the server's bucket becomes full, and its refill is lost. If the burst is small, response headers do not
-//! show that the bucket had room. If the learned share did not fall, an error at the start of a run would slow down the
-//! whole run. The learned share of the request limit does not fall by itself, because response headers report the exact
-//! number of requests.
+//! below zero. So the differences between our own count and the server's count contain errors. If the program leaves
+//! too much to other clients, the server's bucket becomes full, and its refill is lost. If the burst is small, response
+//! headers do not show that the bucket had room. If the learned share did not fall, an error at the start of a run
+//! would slow down the whole run. The learned share of the request limit does not fall by itself, because response
+//! headers report the exact number of requests.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub(super) struct Drift {
 }
 
 impl Drift {
-    /// Returns the share of the limit that is left to other clients, 0 to 0.9.
+    /// Returns the share of the limit that this program leaves to other clients: 0 to 0.9.
     pub(super) fn share(&self) -> f64 {
         if self.share < NOISE { 0.0 } else { self.share }
     }
@@ -46,8 +46,8 @@ impl Drift {
         self.faded_at = now;
     }
 
-    /// Call this when the server had `gone` fewer tokens left than our own count says. `gone` is negative if the server
-    /// had more tokens left than our own count says. `limit` is the limit per minute.
+    /// Call this if the server had fewer tokens left than our own count says. `gone` is the difference. `gone` is
+    /// negative if the server had more tokens left than our own count says. `limit` is the limit per minute.
     pub(super) fn note(&mut self, gone: i64, limit: u32) {
         if gone != 0 {
             let worth = gone as f64 * 60.0 / f64::from(limit) / TIME_CONSTANT_SECS;

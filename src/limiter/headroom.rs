@@ -1,5 +1,5 @@
-//! Headroom: the share of the limits that is left unused. Without headroom, small errors of our own count would cause
-//! refusals.
+//! Headroom: the share of the limits that is left unused. Without headroom, small errors in the program's own count
+//! would cause refusals.
 //!
 //! Rejected: a constant headroom. A constant headroom of 10 % makes a run about 10 % longer. With a headroom of a
 //! tenth, runs took 1.06 to 1.11 times the lower bound.

@@ -34,8 +34,8 @@ const LONGEST: Duration = Duration::from_secs(60);
 const FIRST: f64 = 0.98;
 const FLAT: f64 = 1.03;
 const FLAT_AFTER: Duration = Duration::from_secs(20);
-/// After a time of [`FLAT_AFTER`] without a refusal, the next limit that is found is at least the current rate
-/// multiplied by `HELD`.
+/// If there was no refusal for [`FLAT_AFTER`], the next limit that is found is at least the current rate multiplied by
+/// `HELD`.
 const HELD: f64 = 0.94;
 /// The number that each fault adds to a running sum. Each accepted request subtracts 1 from the sum, so the sum grows
 /// when more than a fifth of the attempts meet a fault. A trial begins when the sum reaches `EXCESS`.
@@ -217,7 +217,7 @@ impl Hidden {
     }
 
     /// Computes the hidden limit. The gateway's bucket was empty at `since`. Since then, the gateway has accepted the
-    /// amounts in `accepted`. Returns whether `accepted` was large enough for this.
+    /// amounts in `accepted`. Returns whether `accepted` was large enough to compute the limit.
     ///
     /// If the pool sent at a rate for some time without a refusal, this rate can be only slightly above the limit. For
     /// this reason, the computed limit is at least this rate multiplied by `HELD`.

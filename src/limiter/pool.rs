@@ -15,7 +15,8 @@
 //! headers report more than this program counts, and raise the level.
 //!
 //! Rejected: a fourth dimension for a limit on the sum of input and output tokens. All code that names dimensions would
-//! need to know it: flags, presets, reports, and headers. No server has separate headers for such a limit.
+//! have to name the fourth dimension too: flags, presets, reports, and headers. No server has separate headers for such
+//! a limit.
 
 mod learned;
 

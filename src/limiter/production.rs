@@ -1,10 +1,10 @@
 //! Learns how long the server takes to produce the output of an answer.
 //!
 //! A request reserves its whole output when it is sent, but the server counts the output when it is produced. While the
-//! output is produced, the limit refills. So the program has to reserve only a part of the remaining output: the part
-//! that exceeds the refill. If the program reserved all of the output, a server with a small burst would seem to have
-//! no room for long answers. A version that reserved all of the output reached only a quarter of the rate. In that run,
-//! answers had 2,400 tokens, and the burst was five seconds.
+//! server produces the output, the bucket of the limit fills again. So the program has to reserve only a part of the
+//! remaining output: the part that exceeds the refill. If the program reserved all of the output, a server with a small
+//! burst would seem to have no room for long answers. A version that reserved all of the output reached only a quarter
+//! of the rate. In that run, answers had 2,400 tokens, and the burst was five seconds.
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@
 //! The bound for the input tokens is the number of bytes of the input, because no tokenizer makes more tokens than
 //! bytes. The bound also includes the hidden prompts that the API adds for tools and output formats. The context window
 //! of the model is a bound too, because the API rejects a longer prompt and does not bill it. If the API runs tools or
-//! asks servers, it can call the model several times for one request (turns). Each turn can read a whole context window
+//! asks servers, one request can need several calls of the model (turns). Each turn can read a whole context window
 //! again and write it to a cache.
 //!
 //! A request can use `fallbacks` to let other models answer. The bound does not include their answers
@@ -64,9 +64,9 @@ pub(super) fn bound(params: Merged<'_>, estimate: &Estimate, model: Option<&Mode
         };
         UsageBound { input_tokens, caching, output_tokens, web_searches: tools.searches(output_tokens) }
     };
-    // In a batch, the API takes more turns on its own than it does online. The largest number is not published, but the
-    // output tokens limit it, because each tool call uses some of them. Source: API documentation, "Batch processing"
-    // (2026-09-20).
+    // In a batch, the API takes more turns on its own than it does online. The largest number of turns is not
+    // published. But the output tokens limit this number, because each tool call uses some output tokens. Source: API
+    // documentation, "Batch processing" (2026-09-20).
     let usage_in_batch = within(MOST_TURNS.max(most_calls(output_tokens).saturating_add(1)));
     Bound { usage: within(MOST_TURNS), usage_in_batch, may_fall_back: has(params, "fallbacks") }
 }

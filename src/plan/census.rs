@@ -79,7 +79,7 @@ impl RequestCensus {
         Self::Recognizing { seen: Seen::default(), again: Vec::new() }
     }
 
-    /// Adds a row. Returns whether its request is known to be equal to the request of an earlier row.
+    /// Adds a row. Returns whether the row's request is known to be equal to the request of an earlier row.
     pub(crate) fn add(&mut self, key: JobKey) -> bool {
         match self {
             Self::Counting(keys) => {
@@ -115,7 +115,7 @@ impl RequestCensus {
     }
 }
 
-/// Returns the half of a key that is kept in memory.
+/// Returns one half of a key. Only this half is kept in memory.
 pub(crate) fn half(key: JobKey) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = key.0;
     u64::from_be_bytes([a, b, c, d, e, f, g, h])

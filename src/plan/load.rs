@@ -1,10 +1,10 @@
 //! The load of a run: the rows to be sent, summed up by template, and a sample of these rows.
 //!
 //! The size of a load does not depend on the number of rows. A load has at most [`MOST_TEMPLATES`] groups with one
-//! template each. The rows of further templates share one group per pair of model and terms. The sample has at most
-//! [`SAMPLED`] rows. A row is in the sample if a hash of its position is below a threshold. When the sample is full,
-//! the threshold is halved. So every row is in the sample with the same probability, and the rows of the sample keep
-//! their order. The same input always gives the same sample.
+//! template each. All rows of further templates that have the same model and the same terms share one group. The sample
+//! has at most [`SAMPLED`] rows. A row is in the sample if a hash of its position is below a threshold. When the sample
+//! is full, the threshold is halved. So every row is in the sample with the same probability, and the rows of the
+//! sample keep their order. The same input always gives the same sample.
 //!
 //! The load also contains the requests of some random rows, so that the API can count their tokens. Each model has a
 //! few of these requests, even if only few rows name the model.
@@ -63,7 +63,7 @@ pub struct Group {
     pub max_tokens: u64,
     /// The highest cost of the rows if the API bills one answer for each row.
     pub most: Money,
-    /// The highest cost of the rows if all rows are sent in batches, without cache marks that the program adds.
+    /// The highest cost of the rows if all rows are sent in batches and the program adds no cache marks.
     pub most_in_batch: Money,
     /// The number of rows that have cache marks of their own.
     pub own_marks: u64,
@@ -238,8 +238,8 @@ impl Load {
         self.changed(of, |row| *row)
     }
 
-    /// Returns the load with the figures for a run in batches: at half the price, and without cache marks that the
-    /// program adds. Rows stay online if batches do not accept them.
+    /// Returns the load of a run in batches: prices are halved, and the program adds no cache marks. Rows stay online
+    /// if batches do not accept them.
     pub(crate) fn in_batches(&self) -> Self {
         let plain = CachedShares { limited: 1.0, price: 1.0, extra_most: Money::ZERO };
         let in_batch = |group: &Group| Group {
@@ -280,8 +280,8 @@ impl Load {
         self.last
     }
 
-    /// Returns a load with changed groups and a changed sample. The groups keep their order. The requests that were
-    /// kept for counting are dropped.
+    /// Returns a load with changed groups and a changed sample. The groups keep their order. The new load does not
+    /// contain the requests that were kept for counting.
     pub(crate) fn changed(&self, group: impl Fn(&Group) -> Group, row: impl Fn(&Sampled) -> Sampled) -> Self {
         Self {
             groups: self.groups.iter().map(group).collect(),
@@ -476,7 +476,7 @@ pub(crate) mod tests {
         load
     }
 
-    /// Returns a row with this prompt and more members.
+    /// Returns a row with the prompt `text` and the additional members `rest`.
     pub(crate) fn row(text: &str, rest: &str) -> String {
         format!(r#"{{"messages":[{{"role":"user","content":"{text}"}}],"max_tokens":100{rest}}}"#)
     }

@@ -7,8 +7,8 @@ use crate::domain::json::{Cursor, DEEPEST, inside_quotes};
 
 /// The likely number of bytes of a PDF page. A page of text has 20 to 50 kB, and a scanned page has 100 kB or more.
 const PDF_PAGE_BYTES: usize = 60_000;
-/// The highest and the lowest number of bytes of a PDF page: of a scanned page, and of a page of plain text. From these
-/// two page sizes, the program computes the interval for the number of pages.
+/// The largest and the smallest size of a PDF page, in bytes. The largest pages are scanned, and the smallest pages
+/// contain only plain text. From these two page sizes, the program computes the interval for the number of pages.
 const DENSE_PAGE_BYTES: usize = 500_000;
 const LIGHT_PAGE_BYTES: usize = 10_000;
 /// The largest number of pages in a PDF that the API accepts. Source: API documentation, "PDF support" (2026-08-22).

@@ -63,18 +63,19 @@ pub(crate) use walk::walks;
 
 use crate::domain::{ErrorClass, Identity, JobKey, Origin, Params, Request};
 
-/// The parameters from the flags. A row's own parameters override them, but not [`RequestDefaults::model_map`].
+/// The request parameters that the user set with flags. A row's own parameters override them, but not
+/// [`RequestDefaults::model_map`].
 #[derive(Clone, Debug, Default)]
 pub struct RequestDefaults {
     /// `--model`. Without this flag, the default model of the catalog is used.
     pub model: Option<String>,
-    /// `--system`, if its value is a plain text. A list of blocks is in `params` instead.
+    /// `--system`, if its value is a plain text. If the system prompt is a list of blocks, it is in `params` instead.
     pub system: Option<String>,
     /// `--max-tokens`.
     pub max_tokens: Option<u32>,
     /// The parameters of `--param`, in the order in which they were given.
     pub params: Params,
-    /// `--map-model`. Unlike the other flags, this flag also changes the model of rows that name a model themselves.
+    /// `--map-model`. This flag also changes the model of a row that names its model; the other flags do not.
     pub model_map: ModelMap,
 }
 

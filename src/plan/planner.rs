@@ -82,7 +82,7 @@ struct Measured {
     has_own_marks: bool,
 }
 
-/// A row reduced to its identity, before anything is estimated.
+/// A row whose identity is known, but for which nothing has been estimated yet.
 #[derive(Clone, Debug)]
 pub struct Identified {
     /// The number that identifies the row in this run.
@@ -154,9 +154,9 @@ impl Planner {
         }
     }
 
-    /// Makes the planner reject each row with a member that the provider rejects, and add a notice for each member that
-    /// is left out of requests. `provider` is the name of the provider. The planner does not remove these members
-    /// itself.
+    /// Makes the planner reject rows with a member that the provider rejects. The planner also adds a notice for each
+    /// member that is left out of requests. `provider` is the name of the provider. The planner does not remove these
+    /// members itself.
     pub(crate) fn with_rules(mut self, provider: Arc<str>, rules: Arc<RequestRules>) -> Self {
         self.rules = ProviderRules::new(provider, rules);
         self
@@ -388,7 +388,7 @@ impl Planner {
         Ok(Ask { purpose: Purpose::Fallback, ..ask })
     }
 
-    /// Returns the key that a row will have, for a first pass over the input.
+    /// Returns the key that a row will have. This function is for a first pass over the input.
     pub fn key_of(&mut self, row: &Row) -> JobKey {
         self.keys.key(Merged::new(&self.defaults, &row.params).iter())
     }

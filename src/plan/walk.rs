@@ -9,17 +9,18 @@ use crate::domain::{Caching, Interval};
 /// The number of levels of nested blocks that are read. The API nests three levels. Deeper content is counted as plain
 /// text.
 const MOST_DEPTH: u32 = 8;
-/// How many bytes are counted for the tokens that the API adds around a whole request. The JSON around a message has
-/// more bytes than the API adds tokens there, so no extra bytes are counted for messages.
+/// The API adds tokens around a whole request. These tokens are counted as this number of bytes. The JSON around a
+/// message has more bytes than the API adds tokens there, so no extra bytes are counted for messages.
 pub(super) const BYTES_AROUND: u64 = 16;
 /// The ratio of a text's real tokens to its weight (the estimated tokens): lowest, likely and highest, in thousandths.
 /// ASCII text is mostly Latin prose, code and data. Wide text is text that is not ASCII, such as accented letters and
 /// other scripts.
 ///
 /// No tokenizer is published. To check the weights, two counts were compared on texts in ten languages, code, JSON and
-/// tables of numbers. One count used these weights. For the other count, the text was split into runs of letters, runs
-/// of digits and runs of punctuation. The ratio of the two counts was between 0.52 and 1.35 for ASCII texts, and
-/// between 0.46 and 1.44 for other texts. Third-party measurements (April 2026) differ from each other by a fifth.
+/// tables of numbers. One of the two counts was made with these weights. For the other count, the text was split into
+/// runs of letters, runs of digits and runs of punctuation. The ratio of the two counts was between 0.52 and 1.35 for
+/// ASCII texts, and between 0.46 and 1.44 for other texts. Third-party measurements (April 2026) differ from each other
+/// by a fifth.
 const ASCII_TEXT: Interval<u64> = Interval { low: 550, likely: 1000, high: 1500 };
 const WIDE_TEXT: Interval<u64> = Interval { low: 500, likely: 1000, high: 1500 };
 /// The tokens that the API adds per message.
@@ -464,7 +465,7 @@ thread_local! {
     static WALKS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
-/// Returns the number of walks over a request on this thread.
+/// Returns how many walks over requests this thread has made.
 #[cfg(test)]
 pub(crate) fn walks() -> u64 {
     WALKS.get()

@@ -53,8 +53,8 @@ fn failure_of(verdict: &mut Verdict) -> Option<&mut Failure> {
     }
 }
 
-/// Returns a sentence about a wrong clock, if a wrong clock explains why the server rejected the request (with status
-/// 400, 401 or 403). `message` is the message of the server, and `now` is the time on this machine.
+/// If a wrong clock explains why the server rejected the request (with status 400, 401 or 403), returns a sentence
+/// about the clock. `message` is the message of the server, and `now` is the time on this machine.
 ///
 /// If the status is 401 or 403, a `date` header that differs from `now` by more than `ALLOWED` is enough. If the status
 /// is 400, the message must be about the time of a signature.

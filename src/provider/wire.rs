@@ -33,7 +33,7 @@ pub struct WireRequest {
 
 /// The size and time limits for a response.
 ///
-/// The pause between two pieces of the body is limited for both kinds of response (`Usual` and `Bulk`). The size of an
+/// For both kinds of response (`Usual` and `Bulk`), the pause between two pieces of the body is limited. The size of an
 /// error's body is always limited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transfer {
@@ -69,8 +69,8 @@ pub trait BodySource: Send + Sync + fmt::Debug {
         self.len() == 0
     }
 
-    /// Reads bytes at `offset` into the buffer, and returns how many bytes it has read. The number of bytes can be
-    /// smaller than the length of the buffer. 0 means that there are no bytes at `offset`.
+    /// Reads bytes at `offset` into the buffer, and returns how many bytes it has read. The number of bytes that it has
+    /// read can be smaller than the length of the buffer. 0 means that there are no bytes at `offset`.
     ///
     /// # Errors
     /// Returns an error if the bytes can't be read.
@@ -82,7 +82,7 @@ pub trait BodySource: Send + Sync + fmt::Debug {
 pub struct Splice {
     /// The text is inserted before this offset in the body's own bytes.
     pub at: usize,
-    /// The number of the body's own bytes that the text replaces, beginning at `at`.
+    /// How many of the body's own bytes the text replaces. The first replaced byte is at `at`.
     pub leave_out: usize,
     /// The text.
     pub text: Bytes,
@@ -94,7 +94,7 @@ impl Splice {
         Self { at, leave_out: 0, text: text.into() }
     }
 
-    /// Returns a splice that replaces the range `bytes` of the body by a text. With an empty text, the bytes are left
+    /// Returns a splice that replaces the range `bytes` of the body by a text. If the text is empty, the bytes are left
     /// out.
     pub(crate) fn replace(bytes: Range<usize>, text: impl Into<Bytes>) -> Self {
         Self { at: bytes.start, leave_out: bytes.len(), text: text.into() }

@@ -36,8 +36,8 @@ const LITTLE_USED: f64 = 0.5;
 /// are normal in a run that begins with a limit that is too high.
 const MANY_REFUSED: f64 = 0.05;
 
-/// Returns what would have made the run faster, as text that follows the word "with". Returns `None` if there is no
-/// advice. `fixed_window` is the number of requests in flight that the user asked for.
+/// Returns a text that says what would have made the run faster. The text follows the word "with". Returns `None` if
+/// there is no advice. `fixed_window` is the number of requests in flight that the user asked for.
 pub(super) fn advice(stats: &Stats, ending: &Ending, fixed_window: Option<usize>) -> Option<String> {
     if ending.elapsed < SHORTEST || stats.succeeded_total() == 0 {
         return None;

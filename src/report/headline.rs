@@ -63,7 +63,7 @@ pub(super) fn left(stats: &Stats) -> (u64, u64) {
     stats.ending.as_ref().map_or((0, 0), |ending| (ending.batches.left, ending.batches.left_rows))
 }
 
-/// Returns the number of open batches at the end of the run as text. Returns `None` if no batch is open.
+/// Returns a text with the number of batches that are open at the end of the run. Returns `None` if no batch is open.
 fn left_words(stats: &Stats) -> Option<String> {
     let (batches, _) = left(stats);
     (batches > 0).then(|| plural(batches, "open batch", "open batches"))

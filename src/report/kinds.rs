@@ -41,7 +41,7 @@ fn this_run(stats: &Stats) -> String {
     }
 }
 
-/// Returns the number of answers of one quality with an example, such as `53, such as row t-0004`.
+/// For one quality, returns the number of answers and an example: `53, such as row t-0004`.
 fn answers(stats: &Stats, quality: Quality) -> Option<ListRow> {
     let rows = stats.succeeded_as(quality);
     let (label, what) = match quality {

@@ -5,7 +5,7 @@ use super::tallies::BatchRows;
 use super::text::{count, escape, plural};
 use crate::domain::Money;
 
-/// Returns lines with the number of rows answered in batches and online, and with the parameters that batches do not
+/// Returns lines that say how many rows were answered in batches and online, and which parameters batches do not
 /// accept. Returns no lines for a run without batches.
 pub(super) fn lines(stats: &Stats) -> Vec<String> {
     let BatchRows { rows, saved } = stats.batch_rows;

@@ -221,7 +221,7 @@ fn retries_parts(stats: &Stats, has_label: bool) -> Option<Vec<Part>> {
     Some(parts)
 }
 
-/// Returns the lines about the limits of at most `most` pools, each as a list of parts.
+/// Returns lines about the limits of at most `most` pools. Each line is a list of parts.
 fn pool_lines(stats: &Stats, columns: usize, most: usize) -> Vec<Vec<Part>> {
     let Some(standing) = stats.standing.as_ref().filter(|_| stats.waits_for_batches().is_none()) else {
         return Vec::new();
@@ -243,7 +243,7 @@ fn pool_lines(stats: &Stats, columns: usize, most: usize) -> Vec<Vec<Part>> {
     lines
 }
 
-/// Returns the parts of the line of a provider, in a run with several providers: `bedrock: 1,204 answered · used 83% of
+/// In a run with several providers, returns the parts of one provider's line: `bedrock: 1,204 answered · used 83% of
 /// requests, 12% of input tokens · sending`.
 fn provider_parts(own: &OfProvider, stats: &Stats, columns: usize) -> Vec<Part> {
     let name = escape(&own.name);

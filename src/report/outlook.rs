@@ -100,8 +100,8 @@ impl Stats {
         }
     }
 
-    /// Returns the time since the last row finished. Before the first finished row, this is the time since the start of
-    /// the run.
+    /// Returns the time since the last row finished. If no row has finished, returns the time since the start of the
+    /// run.
     fn idle(&self) -> Duration {
         let since = self.pace.last_at().or(self.started_at);
         since.zip(self.last_at).map_or(Duration::ZERO, |(since, now)| between(since, now))

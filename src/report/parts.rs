@@ -1,7 +1,8 @@
 //! Lines made of parts, fitted to a width. This module is pure, so every width can be tested.
 //!
-//! If a line is too wide, some of its parts are shortened. If that is not enough, some parts are left out. The least
-//! important parts are shortened and left out first. A fitted line is never too wide, so a terminal never wraps it.
+//! If a line is too wide, some of its parts are shortened. If the line is still too wide, some parts are left out. The
+//! least important parts are shortened and left out first. A fitted line is never too wide, so a terminal never wraps
+//! it.
 
 use anstyle::{AnsiColor, Style};
 

@@ -43,7 +43,7 @@ impl Plain {
     }
 }
 
-/// Returns the time of the next line, if the last line was printed at the time `elapsed`. Both times are counted from
+/// If the last line was printed at the time `elapsed`, returns the time of the next line. Both times are counted from
 /// the start of the run.
 fn due_after(elapsed: Duration) -> Duration {
     const FIRST: [u64; 3] = [1, 10, 30];

@@ -40,7 +40,7 @@ struct Compared {
     rows: u64,
     /// The number of planned rows that are done.
     done: u64,
-    /// Whether the run did all planned rows. If not, the run is not compared with its plan.
+    /// Whether the run did all planned rows. A run that did not do all planned rows is not compared with its plan.
     is_judged: bool,
 }
 

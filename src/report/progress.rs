@@ -8,17 +8,18 @@
 //!
 //! The cursor stays at the start of the first line, and a drawing begins by erasing everything from the cursor on. So a
 //! drawing is correct even after the terminal has changed its size. When the width changes, some terminals wrap the
-//! lines again, and others cut them off. In both cases, the cursor stays with its text. If the cursor stayed after the
-//! last line, each drawing would have to move it up by the number of rows that the lines fill. After a change of size,
-//! this number is unknown, and a drawing that begins too far up would erase other text above the lines.
+//! lines again, and others cut them off. In both cases, the cursor stays in front of the same text. If the cursor
+//! stayed after the last line, each drawing would have to move the cursor up by the number of rows that the lines fill.
+//! After a change of size, this number is unknown, and a drawing that begins too far up would erase other text above
+//! the lines.
 //!
 //! Line wrapping is turned off while a block is drawn. If the size changes at that moment, lines are cut off, but each
 //! line still fills one row. Each line ends with a line break, so no terminal joins two lines into one. A drawing is a
 //! single write, so other output can't be mixed into it.
 //!
 //! A line that was scrolled away can't be erased. On some terminals, a change of size can scroll away the line of the
-//! cursor. This happens if the cursor is in the first row, and the lines below it are wrapped again and push the first
-//! row off the screen.
+//! cursor. This happens if the cursor is in the first row. The lines below the cursor are then wrapped again, and can
+//! push the first row off the screen.
 
 mod bar;
 
@@ -38,7 +39,7 @@ use crate::domain::{EventBody, RunEvent};
 
 /// The control sequence that erases the block: everything from the start of the cursor's row to the end of the screen.
 /// The sequence begins with a blank. Without the blank, erasing a block at the start of the first row would look like
-/// clearing the screen. Some terminals would then save the cleared text in their scroll-back.
+/// clearing the screen. When the screen is cleared, some terminals save the text in their scroll-back.
 const TAKE_BACK: &str = "\r \x1b[J\r";
 
 /// The size of a terminal in characters.

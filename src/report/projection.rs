@@ -50,7 +50,7 @@ struct Guess {
 }
 
 impl Guess {
-    /// Returns the estimate for one row, from a forecast of the sum over `rows` rows.
+    /// Returns the estimate for one row. `sum` is the forecast for `rows` rows together.
     fn of_forecast(sum: Interval<f64>, rows: u64) -> Self {
         let (rows, least) = (rows as f64, sum.likely * MOST_EXACT);
         let deviation = |width: f64| (width / DEVIATIONS).max(least) / rows;

@@ -18,8 +18,8 @@ pub(crate) enum State {
     Stopped(Arc<str>, Cow<'static, str>),
     /// All requests to the provider fail.
     Failing(Box<Outage>),
-    /// The rows of the provider go to another provider for some time. The fields are the other provider, and the
-    /// reason.
+    /// The rows of the provider go to another provider for some time. The first field is the other provider, and the
+    /// second field is the reason.
     Diverted(Arc<str>, FallbackCase),
     /// All active pools of the provider wait after a 429. The value is the time until the first of these pools sends
     /// again.

@@ -28,7 +28,7 @@ pub(crate) struct OfProvider {
     pub(crate) limited: u64,
     /// How many times a pool of this provider had to wait after a 429.
     pub(crate) holds: u64,
-    /// How many times the run began to send the rows of this provider to another provider, by reason.
+    /// For each reason, how many times the run began to send this provider's rows to another provider.
     pub(crate) left: BTreeMap<FallbackCase, u64>,
     /// The provider that currently gets the rows of this provider, and the reason. `None` if this provider gets its own
     /// rows.
@@ -65,7 +65,7 @@ impl Providers {
         own.spend(usage, cost);
     }
 
-    /// Counts the cost of a row's earlier requests: all requests before the last one.
+    /// Counts the cost of all requests of a row except the last request.
     pub(super) fn used(&mut self, pool: Option<&PoolId>, usage: Usage, cost: Option<Money>) {
         let Some(pool) = pool else { return };
         self.of(&pool.provider).spend(usage, cost);

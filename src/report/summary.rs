@@ -96,7 +96,8 @@ fn pace(stats: &Stats, ending: &Ending, context: &SummaryContext) -> Vec<ListRow
 /// Returns the text about the latencies of the answers that came online. Returns `None` if no answer came online.
 fn latencies(stats: &Stats) -> Option<String> {
     let slowest = stats.pace.longest;
-    // The histogram rounds latencies, but the longest latency is exact, so a percentile is at most the longest latency.
+    // The histogram rounds latencies, but the longest latency is exact. So each percentile is limited to the longest
+    // latency.
     let of = |share| stats.latencies.percentile(share).map(|found| latency(found.min(slowest)));
     let slowest = Some(slowest).filter(|slowest| !slowest.is_zero())?;
     let (half, most, slowest) = (of(0.5)?, of(0.95)?, latency(slowest));

@@ -129,7 +129,8 @@ pub struct TakenRows {
     pub copied: u64,
     /// The number of rows that took their answer from the results of an earlier run.
     pub reused: u64,
-    /// The cost of the copied and reused answers when they were paid for. Answers with an unknown cost are left out.
+    /// The amount that was originally paid for the copied and reused answers. Answers with an unknown cost are left
+    /// out.
     pub saved: Money,
 }
 

@@ -206,7 +206,7 @@ impl ListRow {
     }
 }
 
-/// Returns the list rows as aligned lines of at most `columns`. Each line ends with a line break.
+/// Returns the rows of a list as aligned lines of at most `columns` columns. Each line ends with a line break.
 ///
 /// All lines of a long value begin in the same column. A path or a command that does not fit next to its label gets its
 /// own line, which the terminal can wrap.

@@ -1,8 +1,8 @@
 //! Computes which share of each limit a run used, for the summary.
 //!
 //! The use of a limit is the amount that counted against the limit, divided by the amount that the limit allowed. The
-//! allowed amount is the limit per minute times the minutes of the run. The level of the limit's bucket would not show
-//! the use: if a run uses its limits well, the buckets are nearly empty.
+//! allowed amount is the limit per minute, multiplied by the duration of the run in minutes. The level of the limit's
+//! bucket would not show the use: if a run uses its limits well, the buckets are nearly empty.
 //!
 //! A server can accept the requests of a whole minute immediately. So the use in a run of a few seconds says little: it
 //! can be far above 100 %. The summary shows no use after a run of less than ten seconds. After a run of less than a
@@ -58,10 +58,9 @@ impl Level {
 /// A pool that used less than this share of each of its limits has no line of its own.
 const LITTLE: f64 = 0.1;
 
-/// Returns a line for each pool that used much of a limit, such as
-/// `used 34% of requests, 97% of input tokens (critical)`. If there are several pools, each line begins with the name
-/// of the pool and has only the limit with the highest use. Pools that used little of each of their limits share one
-/// line.
+/// Returns a line for each pool that used much of a limit, such as `used 34% of requests, 97% of input tokens
+/// (critical)`. If there are several pools, each line begins with the name of the pool and has only the limit with the
+/// highest use. All pools that used little of each of their limits are together in one line.
 pub(super) fn lines(uses: &[LimitUse], elapsed: Duration) -> Vec<String> {
     if elapsed < SHORTEST {
         return Vec::new();

@@ -18,8 +18,8 @@
 //!
 //! Rejected:
 //! - If each request in flight had a fixed share, memory would grow with `-c` when all answers have the largest size.
-//! - If the program aborted the largest answer when the sum is too high, it would lose an answer that was already paid
-//!   for.
+//! - If the sum is too high, the program could abort the largest answer. But then an answer that was already paid for
+//!   would be lost.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

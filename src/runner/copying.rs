@@ -67,8 +67,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.scheduler.halted().is_none() && !are_left && self.equal.as_ref().is_some_and(|equal| !equal.is_empty())
     }
 
-    /// When a row has ended, updates the rows that wait to copy its answer. Call this after the line of the row was
-    /// written.
+    /// Updates the rows that wait for the answer of another row, after that other row has ended. Call this after the
+    /// line of the row was written.
     pub(super) fn note_end_of_leader(&mut self, outcome: &Outcome) {
         let key = outcome.job.key;
         let Some(equal) = self.equal.as_mut().filter(|equal| equal.leads(key)) else { return };
@@ -85,7 +85,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Leaves rows that wait for an equal row to a later run.
+    /// Keeps the rows that wait for an equal row, and leaves these rows to a later run.
     pub(super) fn keep_equal_rows(&mut self) {
         for planned in self.equal.take().into_iter().flat_map(EqualRows::into_rows) {
             self.keep(planned);

@@ -1,5 +1,5 @@
-//! Handles signals while a run is prepared: its input is read for the first time, its files are opened, and its key is
-//! fetched.
+//! Handles signals during the preparation of a run. The preparation reads the input for the first time, opens the
+//! files, and fetches the key.
 //!
 //! The preparation runs on the program's main thread. From time to time, the preparation checks whether it should end
 //! ([`Progress`]). Meanwhile, another thread receives the signals. This thread runs the runtime that the loop will use

@@ -1,8 +1,8 @@
 //! Rows with equal requests (`--dedupe`): one of them is sent, and the others copy its answer.
 //!
 //! The first of several equal rows is the *leader*: it is passed to the scheduler. Equal rows that come before the
-//! leader has ended are *parked*: they wait in this module. What happens to parked rows (rows that wait) depends on how
-//! the leader ends:
+//! leader has ended are *parked*: they wait in this module. The end of the leader decides what happens to the parked
+//! rows (the rows that wait):
 //! - The leader has an answer. The line of the leader is written, and then the parked rows copy the answer. The program
 //!   remembers the place of the leader's line. An equal row that comes later also reads the answer at this place and
 //!   copies it.

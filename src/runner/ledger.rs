@@ -92,7 +92,7 @@ pub trait Ledger {
         0
     }
 
-    /// Passes the waiting lines to the operating system, and then the waiting marks. The loop calls this in each
+    /// Passes first the waiting lines and then the waiting marks to the operating system. The loop calls this in each
     /// iteration before it sends the requests that it has marked.
     ///
     /// # Errors
@@ -107,7 +107,7 @@ pub trait Ledger {
 /// What happens to a slot (the record of a request in flight) when the row's line is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AfterSync {
-    /// The slot becomes free. The file does not change: a later run finds the line and therefore ignores the slot.
+    /// The slot becomes free. The file does not change, because a later run finds the row's line and ignores the slot.
     Release,
     /// The slot is cleared in the file. The row of the slot is not finished. If the slot stayed in the file, a later
     /// run would count the slot although the row has a line.
@@ -116,7 +116,8 @@ enum AfterSync {
 
 /// A ledger that writes to the journal (the files of a run).
 ///
-/// If writing fails, the journal reports this once, as a failed commit. From then on, calls have no effect.
+/// If writing fails, the journal reports this once, as a failed commit. After this failure, calls of the ledger have no
+/// effect.
 pub struct JournalLedger {
     journal: Journal,
     clock: RunClock,
@@ -144,8 +145,8 @@ impl JournalLedger {
         self.journal.carry(spend)
     }
 
-    /// Closes the journal; see [`Journal::close`]. With `keeps_marks`, the marks of aborted requests stay in the file,
-    /// and the next run counts these requests as spent.
+    /// Closes the journal; see [`Journal::close`]. With `keeps_marks`, the marks of aborted requests stay in the file.
+    /// The next run then counts the cost of these requests as spent.
     ///
     /// # Errors
     /// Any [`JournalError::Disk`].

@@ -49,8 +49,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 self.events.show(EventBody::Retried { row, class, limit, maybe_paid });
             }
             Next::NoRow => {}
-            // The answer was paid for, but no line contains it yet. The row's mark in the ledger stays, so that the
-            // next run counts the answer if this run crashes.
+            // The answer was paid for, but no line contains it yet. So the row's mark stays in the ledger. If this run
+            // crashes, the next run then counts the answer.
             Next::More { job } => self.ledger.keep(ticket, job),
             Next::FollowUp { step, purpose } => self.record_step(Some(ticket), &step, purpose),
             Next::Pending { planned, maybe_paid } => {
@@ -123,8 +123,7 @@ pub(super) fn event_of(outcome: &Outcome) -> EventBody {
             let (without_cache, latency) =
                 (without_cache_of(outcome.unrecorded()), is_online.then(|| last.since(first)));
             let purpose = outcome.attempts.last().map(|attempt| attempt.purpose);
-            // If the next provider of a chain has answered a row, the row was not repaired: it has only this one
-            // answer.
+            // A row with only one answer was not repaired, even if the next provider of a chain gave this answer.
             let is_only_answer = || outcome.attempts.iter().filter(|attempt| attempt.failed.is_none()).count() < 2;
             let mended = purpose.filter(|purpose| match purpose {
                 Purpose::First => false,

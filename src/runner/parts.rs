@@ -54,7 +54,7 @@ pub struct Parts<T, L, R> {
 /// The result of a run. The reporter counts the answered and the failed rows.
 #[derive(Debug, Default)]
 pub struct Finish {
-    /// The reason why the run stopped before the end of its input; `None` if it reached the end.
+    /// The reason why the run stopped before the end of its input; `None` if the run reached the end of its input.
     pub halted: Option<HaltReason>,
     /// The providers that stopped, with their reasons, in the order of the chain.
     pub stopped: Vec<(Arc<str>, HaltReason)>,
@@ -78,6 +78,6 @@ pub struct Finish {
     pub batches: (u64, u64),
     /// An error of the input itself, as text. No rows were read after an error of the input.
     pub input_error: Option<String>,
-    /// What response heads showed about the limits of each pool.
+    /// What the run learned about the limits of each pool from response heads.
     pub learned: Vec<LearnedPool>,
 }

@@ -45,8 +45,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
                 self.ledger.write_broken(seq, &broken);
             }
             Some(Incoming::Skipped(rows)) => (0..rows).for_each(|_| self.events.show(EventBody::Skipped)),
-            // The batch lane (which collects batches) already has this row. When the row ends, this is reported as for
-            // every other row.
+            // The batch lane (which collects batches) already has this row. The end of the row is reported in the same
+            // way as the end of every other row.
             Some(Incoming::Submitted(key)) => self.equal.iter_mut().for_each(|equal| equal.note_leader(key)),
             Some(Incoming::Recognized(text)) => self.events.show(EventBody::Noted(text)),
             Some(Incoming::Warning(text)) => self.events.show(EventBody::Warned(text)),

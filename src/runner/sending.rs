@@ -10,8 +10,8 @@ use crate::scheduler::{Step, Ticket};
 use crate::transport::Transport;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
-    /// Sends all requests that the scheduler allows now. Returns when this function must be called again even if
-    /// nothing has happened; `None` when all rows have ended.
+    /// Sends all requests that the scheduler allows now. Returns the time at which this function must be called again,
+    /// even if nothing happens until then; `None` when all rows have ended.
     pub(super) fn dispatch(&mut self) -> Option<Instant> {
         let now = self.clock.now();
         let until = loop {

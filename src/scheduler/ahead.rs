@@ -6,15 +6,15 @@
 //! all rows that wait or are in flight have at most [`MOST_BYTES`] bytes plus the size of one row. Small rows never
 //! reach the limit on bytes.
 //!
-//! The scheduler stops asking for rows when its rows have [`MOST_BYTES`] bytes or more. For this reason one row always
-//! fits, even if it is larger than the limit. When a policy replaces the request of a row, the bytes of the new request
-//! count as well, and can exceed the limit.
+//! The scheduler stops asking for rows when its rows have [`MOST_BYTES`] bytes or more. For this reason, one row always
+//! fits, even if the row has more bytes than the limit. When a policy replaces the request of a row, the bytes of the
+//! new request count as well, and can exceed the limit.
 //!
 //! All pools share one limit on the bytes of rows. If a pool must wait or has low limits, its rows can take all the
-//! bytes that this limit allows. No more rows are read then, and a pool whose rows come later in the input has nothing
-//! to send. Reading starts again by itself. Each row ends with an answer, a failure or the halt of its endpoint, and
-//! then another row is read. If the rows of one pool all come before the rows of another pool, the input is read from
-//! several places in turn (`order`). Rows of both pools then alternate.
+//! bytes that this limit allows. If all the bytes are used up, no more rows are read. A pool whose rows come later in
+//! the input then has nothing to send. Reading starts again by itself. Each row ends with an answer, a failure or the
+//! halt of its endpoint, and then another row is read. If the rows of one pool all come before the rows of another
+//! pool, the input is read from several places in turn (`order`). Rows of both pools then alternate.
 //!
 //! One design was rejected: giving each pool a share of the bytes. The reader reads rows in the order of the input, so
 //! it can't skip the rows of one pool to reach another pool.
@@ -234,8 +234,8 @@ mod tests {
         }
     }
 
-    /// Returns random settings. With `asks_more`, the settings contain a policy that sends further requests of a
-    /// different size for a row.
+    /// Returns random settings. If `asks_more` is true, the settings contain a policy. This policy sends further
+    /// requests for a row, and these requests have a different size.
     fn random_config(asks_more: bool, random: &mut fastrand::Rng) -> Config {
         let mut config = config(RateLimits::new(600, 400_000, 80_000), random.usize(1..50));
         config.retry_for = Duration::from_secs(random.u64(5..100));

@@ -11,8 +11,8 @@
 //!   cause.
 //! - If the canary fails in the same way as the rows, the whole endpoint fails. As long as the endpoint fails, a fault
 //!   does not use up a try of its row.
-//! - If the canary is rejected or fails in a different way than the rows, the result shows nothing, because some
-//!   gateways accept only certain requests.
+//! - If the canary is rejected, or if it does not fail in the same way as the rows, the result shows nothing. The
+//!   reason is that some gateways accept only certain requests.
 //!
 //! A gateway that hides its limits can also reject requests with status 500. After a short pause, a gateway with hidden
 //! limits has room again, and can answer the canary. So with such a gateway, an answered canary does not prove that the

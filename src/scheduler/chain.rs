@@ -92,7 +92,7 @@ impl Scheduler {
         Err(why)
     }
 
-    /// Returns the row's request for `to`, an endpoint of the chain.
+    /// Returns the row's request for the endpoint `to` of the chain.
     ///
     /// # Errors
     /// Returns the reason why the endpoint does not accept the row.
@@ -138,8 +138,8 @@ impl Scheduler {
         }
     }
 
-    /// Returns the reason to move a row that has tries left; `None` if the row stays at its endpoint. The row has
-    /// waited since `since`, and its next try at this endpoint would be at `at`.
+    /// Returns the reason why a row that has tries left moves to the next endpoint; `None` if the row stays at its
+    /// endpoint. The row has waited since `since`, and its next try at this endpoint would be at `at`.
     pub(super) fn early_case(&self, entry: &Entry, since: Instant, at: Instant, end: &End) -> Option<FallbackCase> {
         let next = self.next_endpoint(end.endpoint)?;
         // A row can't come back to its endpoint, so it does not move if the new endpoint fails.

@@ -184,7 +184,8 @@ fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     }
 }
 
-/// Returns the part of the budget that an attempt used. For an answered attempt, the amount is its cost.
+/// Returns the part of the budget that an attempt used. If the attempt was answered, this part is the cost of the
+/// attempt.
 fn charged(verdict: &Verdict, cost: Option<Money>) -> Money {
     match verdict {
         Verdict::Answered(_) | Verdict::Paused { .. } => cost.unwrap_or(Money::ZERO),

@@ -33,7 +33,7 @@ use super::step::Next;
 
 /// The delay of a retry when the endpoint has no retries left.
 const QUOTA_WAIT: Duration = Duration::from_secs(30);
-/// If the faults of a row are possibly hidden refusals, only one of `MAYBE_REFUSED_A_TRY` faults uses up a try.
+/// If a row's faults can be hidden refusals, `MAYBE_REFUSED_A_TRY` faults together use up only one try.
 const MAYBE_REFUSED_A_TRY: u32 = 8;
 /// The shortest time that the run waits for the endpoint after all remaining rows have failed. The run waits longer if
 /// its time so far, divided by `END_PATIENCE_PART`, is longer.
@@ -186,7 +186,7 @@ impl Scheduler {
         self.waits_since(entry, end) + self.config.retry_for
     }
 
-    /// Returns when the counted wait of a row began.
+    /// Returns the moment from which the wait of a row is counted.
     pub(super) fn waits_since(&self, entry: &mut Entry, end: &End) -> Instant {
         let since = *entry.waiting_since.get_or_insert(end.sent_at);
         since.max(self.endpoints[end.endpoint].health.recovered_at()).max(self.pause.ended_at)

@@ -56,7 +56,7 @@ impl Flight {
     }
 }
 
-/// The content of a response head (the status line and headers). It is kept until the attempt ends.
+/// The content of a response head (the status line and headers). The content is kept until the attempt ends.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Head {
     /// When the response head came.

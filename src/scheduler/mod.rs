@@ -16,8 +16,8 @@
 //! - Each offered row ends exactly once: it is finished, or it is set aside (left for a later run).
 //! - A row is sent to an endpoint only if the requests in flight there, including the new one, fit into the endpoint's
 //!   window.
-//! - Nothing is sent from a pool that is held (must wait) or to an endpoint that has halted. Nothing at all is sent
-//!   after the run has halted.
+//! - A pool that is held (must wait) sends nothing, and an endpoint that has halted gets nothing. Nothing at all is
+//!   sent after the run has halted.
 //! - Every reservation of tokens or money is settled exactly once.
 //!
 //! A wait because of a limit (429) or an overload (529) does not use up tries of the row. `--retry-for` limits how long
@@ -42,7 +42,7 @@
 //! # Files
 //! Each group of files in this list uses only the groups above it:
 //! - `step` (the steps that the scheduler returns), `order` (the order in which an input is read), `budget`, `halt`
-//!   (the `--halt` rule), `endpoint` (what is known of an endpoint), `config`;
+//!   (the `--halt` rule), `endpoint` (what the scheduler knows about an endpoint), `config`;
 //! - the parts of the state: `entry` (a row), `flights` (attempts), `gate` and `later` (rows that wait), `warmth` (what
 //!   is in the prompt cache), `pool`, `prediction`, `backoff`;
 //! - `state`: the struct [`Scheduler`];

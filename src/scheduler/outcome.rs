@@ -23,7 +23,7 @@ pub(crate) struct AnsweredRow {
 }
 
 impl Scheduler {
-    /// Handles a row that can't be tried again: it fails, unless a policy sends another request.
+    /// Handles a row that can't be tried again: the row fails unless a policy sends another request for the row.
     pub(super) fn fail(
         &mut self,
         entry: Box<Entry>,

@@ -3,14 +3,14 @@
 //! If a row needs a large part of a minute's tokens, the row waits until the bucket contains these tokens. A big row
 //! can wait for up to a minute. During this wait, the small rows behind the big row can use a quarter of the refill. So
 //! the big row waits for at most four thirds of the time that it would wait alone. The rate at which small rows are
-//! sent is at least a quarter of the limit. Passing does not make the run longer, because the limit is used fully
-//! either way.
+//! sent is at least a quarter of the limit. The run does not take longer when rows pass, because the limit is used
+//! fully in both cases.
 //!
 //! The tokens of passing rows are counted from the instant at which the big row first had to wait. In this way, the
 //! wait of the big row is limited, however many rows pass it.
 //!
-//! A row that writes a shared prefix to the prompt cache also needs many input tokens. Rows that read from the cache
-//! need few input tokens, so they pass a row that waits for tokens to write a prefix.
+//! Like a big row, a row that writes a shared prefix to the prompt cache needs many input tokens. Rows that read from
+//! the cache need few input tokens, so they pass a row that waits for tokens to write a prefix.
 //!
 //! Rejected:
 //! - If small rows got half of the refill, a big row would have to wait for two refills of its bucket, plus a short

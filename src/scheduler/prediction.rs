@@ -9,29 +9,29 @@
 //! and their cached prefix. For the first rows of a template, the figures of the whole pool are used.
 //!
 //! Rejected:
-//! - One ratio per writing system would not show which share of the input is read from the cache. Also, a template
-//!   rarely mixes writing systems.
+//! - A separate ratio for each writing system would not show which share of the input is read from the cache. Also, a
+//!   template rarely mixes writing systems.
 //! - If the mean length of the output were reserved, a few long answers would delay all other answers.
-//! - If `max_tokens` were reserved as the output, and answers used only a tenth of it, the run would reach only a tenth
-//!   of the possible rate.
+//! - If `max_tokens` were reserved as the output, and answers used only a tenth of `max_tokens`, the rate would be only
+//!   a tenth of the possible rate.
 
 use std::collections::HashMap;
 
 use crate::domain::{Ask, Cost, Usage};
 
-/// The prediction learns separately for at most this many templates. Rows of additional templates use the pool's
-/// prediction.
+/// The prediction learns separately for at most this many templates. Rows of all further templates use the prediction
+/// of the pool.
 const TEMPLATES: usize = 1024;
 /// A request reserves this quantile of the real output lengths. The quantile is slightly above the middle, so most
 /// answers use less than was reserved.
 const QUANTILE: f64 = 0.6;
 /// The number of output tokens that is predicted for a row before the first answer.
 const FIRST_OUTPUT: u32 = 256;
-/// The output lengths of a template are used after this many answers.
+/// The output lengths of a template are used only after the template has had this many answers.
 const ENOUGH: u32 = 10;
 /// After every `FADE` answers, the weight of all answers so far is halved.
 const FADE: u32 = 500;
-/// The weight of the initial ratio, in input tokens of real answers.
+/// The initial ratio has the same weight as answers with this many estimated input tokens.
 const PRIOR_TOKENS: f64 = 500.0;
 
 /// What has been learned from the answers of one pool.

@@ -8,8 +8,8 @@
 //! A closed pool opens only when it sends a row again, even if the rest of its wait is short. If the pool opened
 //! earlier, the next endpoint would have nothing to send during the rest of the wait.
 //!
-//! If a hold (the wait of a pool after a refusal) is longer than `--retry-for`, the rows that no other endpoint accepts
-//! are left for a later run.
+//! A hold (the wait of a pool after a refusal) can be longer than `--retry-for`. In this case, rows that no other
+//! endpoint accepts are left for a later run.
 
 use crate::clock::Instant;
 use crate::domain::{Ask, FallbackCase, HaltReason};
@@ -26,8 +26,8 @@ enum Takes {
     Now,
     /// The endpoint can take the row soon. The caller must ask this endpoint again no later than this instant.
     Soon(Instant),
-    /// The endpoint can't take the row, because it is closed as well. From this instant on, the endpoint may be able to
-    /// take the row.
+    /// The endpoint can't take the row, because this endpoint is closed too. From this instant on, the endpoint may be
+    /// able to take the row.
     Closed(Instant),
 }
 
@@ -56,7 +56,8 @@ impl Scheduler {
         }
     }
 
-    /// Lets the endpoints of the chain take rows from closed pools and endpoints, at most one row per pool.
+    /// Lets the endpoints of the chain take rows from closed pools and endpoints. From each pool, at most one row is
+    /// taken.
     pub(super) fn pull(&mut self, now: Instant) {
         self.end_detours(now);
         for turn in 0..self.pools.len() {
@@ -67,8 +68,8 @@ impl Scheduler {
         }
     }
 
-    /// Returns the case in which the rows of a closed pool are sent to another endpoint; `None` if the pool is not
-    /// closed.
+    /// If the pool is closed, returns the case in which its rows are sent to another endpoint. If the pool is not
+    /// closed, returns `None`.
     fn closed(&self, pool: usize, now: Instant) -> Option<FallbackCase> {
         let state = &self.pools[pool];
         if state.closed_until.is_some_and(|until| until > now) {

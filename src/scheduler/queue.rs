@@ -38,9 +38,9 @@ impl Scheduler {
         self.queue(entry, now, |_, _| 0);
     }
 
-    /// Queues a row at the front of its pool. If the row was rejected or met a fault at least twice, up to [`REACH`]
-    /// rows stay in front of it. A row stays in front if it failed less often than the queued row and does not need
-    /// more tokens. So rows that fail often take turns.
+    /// Queues a row at the front of its pool. If the row had at least two rejections or faults, up to [`REACH`] rows
+    /// stay in front of it. A row stays in front if it failed less often than the queued row and needs at most as many
+    /// tokens. So the rows that often fail take turns.
     pub(super) fn queue_in_turn(&mut self, entry: Box<Entry>, now: Instant) {
         self.queue(entry, now, |pool, entry| {
             let need = |entry: &Entry| entry.planned.ask.cost.input_tokens;

@@ -202,9 +202,9 @@ impl Scheduler {
         self.config.budget.spent
     }
 
-    /// Returns the amounts that are reserved and not yet settled. The first value contains the amounts that the server
-    /// has not counted yet, per pool and dimension. The second value is the reserved money. All amounts are zero when
-    /// no request is in flight.
+    /// Returns the amounts that are reserved and not yet settled. For each pool and dimension, the first value contains
+    /// the amount that the server has not counted yet. The second value is the reserved money. All amounts are zero
+    /// when no request is in flight.
     pub fn unsettled(&self) -> (Vec<[i64; 3]>, Money) {
         (self.pools.iter().map(|state| state.pool.uncounted()).collect(), self.config.budget.reserved())
     }
@@ -228,7 +228,8 @@ impl Scheduler {
         self.ready() + self.later.len() + self.gates.waiting()
     }
 
-    /// Returns all rows that wait in a ready queue, for their next try, or behind a gate.
+    /// Returns all waiting rows: the rows in ready queues, the rows that wait for their next try, and the rows behind
+    /// gates.
     pub(super) fn waiting_rows(&self) -> impl Iterator<Item = &Entry> {
         let ready = self.pools.iter().flat_map(|state| &state.ready).map(|entry| &**entry);
         ready.chain(self.later.rows()).chain(self.gates.rows())

@@ -48,7 +48,7 @@ impl Scheduler {
         let Some(flight) = self.flights.get_mut(ticket) else { return };
         let (plan, sent_at, pool) = (flight.plan, flight.sent_at, flight.pool);
         // The usage shows nothing about prefixes in two cases. In the first case, the request has no cache marks, for
-        // example because it repeats a request that was rejected with marks. In the second case, the usage is empty,
+        // example because the server rejected an earlier try with marks. In the second case, the usage is empty,
         // because some gateways report it only at the end of a stream. If the usage shows nothing, the row stays the
         // leader of its prefixes until its answer is complete.
         if plan.marks.is_empty() || usage.prompt_tokens() == 0 {
@@ -62,8 +62,8 @@ impl Scheduler {
         self.settle_lead(&prefixes, leads, &model, SentPlan { endpoint, plan, sent_at }, usage, now);
     }
 
-    /// Decides whether a row is sent now, leads a prefix (writes it to the prompt cache) or waits. A row that leads is
-    /// recorded as the leader. If the row waits, the error contains its gate.
+    /// Decides whether a row is sent now, leads a prefix (writes it to the prompt cache) or waits. If the row leads a
+    /// prefix, the row is recorded as the leader of this prefix. If the row waits, the error contains its gate.
     pub(super) fn take_turn(&mut self, entry: &mut Entry, endpoint: usize, now: Instant) -> Result<Plan, Key> {
         let Some(prefixes) = &entry.planned.ask.prefixes else { return Ok(Plan::default()) };
         let is_own = prefixes.are_own();
@@ -242,7 +242,7 @@ impl Scheduler {
         true
     }
 
-    /// If a row leads prefixes (writes them to the cache), ends its lead with [`Scheduler::end_lead`].
+    /// If a row leads prefixes (writes them to the cache), calls [`Scheduler::end_lead`] for these prefixes.
     pub(super) fn give_up_lead(&mut self, entry: &mut Entry, endpoint: usize, now: Instant) {
         let leads = std::mem::take(&mut entry.leads);
         if let Some(prefixes) = entry.planned.ask.prefixes.clone().filter(|_| !leads.is_empty()) {

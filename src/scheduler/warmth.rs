@@ -24,8 +24,8 @@ pub(super) type Key = (usize, PrefixId);
 /// In this last part of its lifetime, a warm prefix is already treated as cold. This safety margin is needed because a
 /// request takes some time to reach the API.
 const RESERVE: Duration = Duration::from_secs(10);
-/// Suppose that a prefix was too short to be cached. Then a second prefix is certainly too short if its estimated
-/// length is at most `SURELY_SHORTER` times the length of the first.
+/// Suppose that prefix A was too short to be cached. If the estimated length of prefix B is at most `SURELY_SHORTER`
+/// times the length of A, B is certainly too short as well.
 const SURELY_SHORTER: f64 = 0.97;
 /// If there are more states than `LEAST_PRUNED`, the states of cold prefixes are removed.
 const LEAST_PRUNED: usize = 1 << 16;
@@ -37,7 +37,8 @@ enum State {
     Warming,
     /// The prefix is in the cache and can be read until this instant.
     Warm(Instant),
-    /// Requests do not mark the prefix any more: the API does not cache it, or the server refuses marks on it.
+    /// Requests no longer mark the prefix, because the API does not cache it, or because the server refuses marks on
+    /// it.
     Uncached,
 }
 
@@ -77,7 +78,7 @@ pub(super) struct Warmth {
 }
 
 impl Warmth {
-    /// Returns whether a row can be sent, leads (writes prefixes) or waits.
+    /// Returns what a row has to do: it can be sent, it leads (writes prefixes), or it waits.
     pub(super) fn turn(&self, endpoint: usize, prefixes: &Prefixes, now: Instant) -> Turn {
         let state = |level: &Level| match self.states.get(&(endpoint, level.id)) {
             Some(State::Warm(until)) if *until <= now => None,
@@ -190,7 +191,7 @@ impl Warmth {
         }
     }
 
-    /// Records that the server refuses marks on these prefixes, so requests do not mark them any more.
+    /// Records that the server refuses marks on these prefixes. Later requests do not mark these prefixes.
     pub(super) fn note_refused(&mut self, endpoint: usize, prefixes: &Prefixes, marks: Marks) {
         for level in prefixes.marked(marks) {
             self.states.insert((endpoint, level.id), State::Uncached);

@@ -3,8 +3,9 @@
 //! The simulated API tests `limiter` and `scheduler`, so it shares no code with them, and does not use the token counts
 //! of `plan`. [`model`] is a plain state machine; its callers pass `now`. [`transport`] runs the state machine inside
 //! the program, on the clock of the run. `server` serves the state machine over sockets (feature `sim`). [`config`]
-//! contains all settings. [`faults`] defines the faults that can be injected, and [`answers`] the answers that can be
-//! scripted. [`rules`] contains the code that `faults` and `answers` share. [`presets`] contains the simulated models.
+//! contains all settings. [`faults`] defines the faults that can be injected, and [`answers`] defines the answers that
+//! can be scripted. [`rules`] contains the code that `faults` and `answers` share. [`presets`] contains the simulated
+//! models.
 //!
 //! # Rules of the API that the simulator follows
 //!
@@ -111,7 +112,8 @@
 //! - API version 2026-10-21: like the API, the simulator rejects sampling parameters. Unlike the API, the simulator
 //!   accepts documents in assistant messages and citations in user messages.
 //! - Bodies: the simulator rejects compressed bodies. Unknown fields inside messages and blocks are accepted. The
-//!   simulator limits neither the size of schemas and stop sequences nor the number of messages, images and pages.
+//!   simulator does not limit the size of schemas and stop sequences. It does not limit the number of messages, images
+//!   and pages either.
 //! - Missing from answers: calls of server tools other than web search and fetch (the model answers with text instead);
 //!   citations and `compaction`; the tokens of search results; omitted, summarized and hidden thinking; time-outs of
 //!   the API itself.

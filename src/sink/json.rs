@@ -167,8 +167,8 @@ impl<'a> Object<'a> {
 
 /// Writes an amount as an exact decimal number of dollars, without an exponent and without trailing zeros.
 pub(crate) fn write_usd(money: Money, out: &mut Vec<u8>) {
-    // The amount of one row nearly always fits into 64 bits, and a 128-bit division takes several times as long as a
-    // 64-bit division.
+    // The amount of one row nearly always fits into 64 bits. A 128-bit division takes several times as long as a 64-bit
+    // division.
     let mut pico = match u64::try_from(money.0) {
         Ok(amount) => {
             push_number(out, amount / Money::PICO);

@@ -1,4 +1,4 @@
-//! The lines of finished rows in the results file and in the error log.
+//! Makes the lines of finished rows for the results file and for the error log.
 //!
 //! This module is pure: it makes bytes from rows, and decides what the lines look like. [`crate::journal`] is
 //! responsible for files, the order of lines and durability. The code for each kind of line has its own file, and
@@ -13,9 +13,9 @@
 //! error line, under their own names, as in an input row. So reading the line gives the same row again, even if the row
 //! fails many times. The name of an extra member can already have a meaning in error lines, for example if a CSV column
 //! is called `message` or `error`. In this case, an underscore is put before the name of the extra member, even if the
-//! error line has no other member with this name. Otherwise, a reader could not know where the member comes from. The
-//! extra members are not put into a single member `extra`, because this member would be nested deeper after each
-//! failure.
+//! error line has no other member with this name. If only some lines had the underscore, a reader could not know where
+//! the member comes from. The extra members are not put into a single member `extra`, because this member would be
+//! nested deeper after each failure.
 
 mod context;
 mod error;

@@ -17,9 +17,9 @@
 //! | `usage`, `cost_usd` | the tokens of the request, and their cost; the cost is null for a model without a price |
 //! | `request_id` | the API's id of the answer |
 //!
-//! Requests without an answer are not listed, with two exceptions if the row was sent to several providers. When a row
-//! leaves a provider, the row's last request to this provider is listed. If the row failed, its last request is listed
-//! too. So the sums of a row can be larger than the sums of its steps.
+//! Requests without an answer are not listed. There are two exceptions for rows that were sent to several providers.
+//! When a row leaves a provider, the row's last request to this provider is listed. If the row failed, its last request
+//! is listed too. So the sums of a row can be larger than the sums of its steps.
 //!
 use crate::domain::{AttemptRecord, Lane, Outcome, Purpose};
 

@@ -8,8 +8,9 @@ use super::{Options, SourceError};
 /// the system prompt both have templates, returns the template of the system prompt.
 ///
 /// # Errors
-/// [`SourceError::NoIdColumn`] if there is an `--id`, because no column contains labels.
-/// [`SourceError::TemplateColumn`] and [`SourceError::SystemColumn`] if a template names any other column.
+/// [`SourceError::NoIdColumn`] if `--id` is given, because no column of such an input contains labels.
+/// [`SourceError::TemplateColumn`] or [`SourceError::SystemColumn`] if a template names a column that is not in
+/// `columns`.
 pub(super) fn check_columns(input: &str, options: &Options, columns: &[&str]) -> Result<Option<Template>, SourceError> {
     let found = |wrong: &[&str]| found_list(columns.iter().copied(), wrong);
     let missing_in = |template| missing_columns(template, |name| columns.contains(&name));

@@ -71,8 +71,8 @@ pub(super) trait Format: Send {
     /// doubtful member names are added to `warnings`.
     fn read(&mut self, raw: &RawRow<'_>, warnings: &mut Warnings) -> Result<Option<Parts>, Fault>;
 
-    /// Returns the content of the row that was read last, for outputs. `raw` is the text of this row. If the row is
-    /// broken, returns only the part that could be read.
+    /// Returns the content of the row that was read last, for outputs. `raw` is the text of the row that was read last.
+    /// If the row is broken, returns only the part that could be read.
     fn input(&self, raw: &RawRow<'_>) -> Option<InputRow>;
 }
 

@@ -3,8 +3,8 @@
 /// How many column names a message shows.
 const SHOWN: usize = 30;
 
-/// Returns column names for a message: at most thirty names, each shortened to [`LONGEST_NAME`], and quoted if it
-/// contains blanks.
+/// Returns at most thirty column names for a message. Each name is shortened to [`LONGEST_NAME`], and a name with
+/// blanks is quoted.
 pub(super) fn name_list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let mut names = names.into_iter();
     let mut shown: Vec<String> = names.by_ref().take(SHOWN).map(short).collect();
@@ -30,7 +30,7 @@ pub(crate) fn found_list<'a>(names: impl IntoIterator<Item = &'a str>, wrong: &[
 /// so longer names are not checked for misspellings.
 pub(super) const LONGEST_NAME: usize = 40;
 
-/// Returns a name for a message: shortened to [`LONGEST_NAME`], and quoted if it is not a plain word.
+/// Shortens a name to [`LONGEST_NAME`] for a message, and quotes the name if it is not a plain word.
 pub(super) fn short(name: &str) -> String {
     let cut: String = name.chars().take(LONGEST_NAME).collect();
     let dots = if cut.len() < name.len() { "…" } else { "" };

@@ -38,8 +38,8 @@ impl Pattern {
         self.with_skipped(vec![0])
     }
 
-    /// Returns the parts to compare with a name inside the folder `name`, or no parts if no file in this folder can
-    /// match.
+    /// Returns the parts to compare with the names inside the folder `name`. Returns no parts if no file in this folder
+    /// can match.
     pub(super) fn enter(&self, reached: &Reached, name: &str) -> Reached {
         let after = |&at: &usize| match &*self.parts[at] {
             "**" => Some(at),
@@ -75,7 +75,8 @@ impl Pattern {
 /// comparison takes linear space and quadratic time.
 fn fits(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut pos) = (0, 0);
-    // If the last `*` must match one more byte, matching continues at these places in the pattern and the name.
+    // If the last `*` must match one more byte, matching goes back to these two places: one in the pattern, and one in
+    // the name.
     let mut retry: Option<(usize, usize)> = None;
     while pos < name.len() {
         match (pattern.get(at), retry) {

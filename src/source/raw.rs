@@ -19,8 +19,8 @@ pub(super) struct RawRow<'a> {
     pub lines: u64,
     /// The offset of the row's first byte in the input.
     pub byte_offset: u64,
-    /// The row's text without the line end. If the row is longer than the limit, these are only its first
-    /// [`KEPT_BYTES`] bytes.
+    /// The row's text without the line end. If the row is longer than the limit, only its first [`KEPT_BYTES`] bytes
+    /// are here.
     pub bytes: &'a [u8],
     /// How the row ended.
     pub end: End,
@@ -62,8 +62,8 @@ impl<'a> RawRow<'a> {
         })
     }
 
-    /// Returns the row's text like [`Self::text`], but a NUL byte is a fault too: in plain text, it shows damage or a
-    /// file of another kind.
+    /// Returns the row's text like [`Self::text`], but also rejects a NUL byte. In plain text, a NUL byte shows that
+    /// the file is damaged or is of another kind.
     pub(super) fn plain_text(&self) -> Result<&'a str, Fault> {
         let text = self.text()?;
         match text.find('\0') {

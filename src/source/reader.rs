@@ -57,7 +57,8 @@ fn open_file(path: &Path, options: &Options) -> Result<Reader, SourceError> {
     Ok(reader)
 }
 
-/// Opens a file as [`open`] does, and continues at a [`Reader::position`] that was found when the file was read before.
+/// Opens a file as [`open`] does, but starts at `position`. An earlier reader of this file returned this position
+/// ([`Reader::position`]).
 ///
 /// # Errors
 /// Any [`SourceError`]; [`SourceError::Moved`] if no row begins at `position` any more.

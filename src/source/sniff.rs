@@ -31,8 +31,8 @@ impl Peeked {
     /// Reads the beginning of `input`. Errors call this input `name`.
     ///
     /// # Errors
-    /// [`SourceError::Read`], [`SourceError::Damaged`], and [`SourceError::Binary`] if the first bytes are not text in
-    /// UTF-8.
+    /// Returns [`SourceError::Read`] or [`SourceError::Damaged`]. Returns [`SourceError::Binary`] if the first bytes
+    /// are not text in UTF-8.
     pub(super) fn new(name: &str, mut input: Box<dyn Read + Send>) -> Result<Self, SourceError> {
         let mut head = Vec::new();
         let reading = |source| SourceError::reading(name, 1, source);
@@ -142,7 +142,8 @@ fn binary_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
 const MIN_BYTES_FOR_CONTROL: usize = 64;
 
 /// Recognizes other binary data. In such data, more than one byte in twenty is a control character that text does not
-/// use. In random data, about one byte in ten is such a character; in text with a single-byte encoding, almost none is.
+/// use. In random data, about one byte in ten is such a character. Text in a single-byte encoding has almost none of
+/// these characters.
 fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
     let is_control = |byte: &&u8| matches!(byte, 0..=8 | 14..=26 | 28..=31 | 127);
     let found = head.iter().filter(is_control).count();
@@ -157,8 +158,8 @@ fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
 /// sent one by one, or all together as one prompt.
 ///
 /// # Errors
-/// [`SourceError::UnknownFormat`], and [`SourceError::JsonDocument`] if the input is JSON, but not with one value per
-/// line.
+/// [`SourceError::UnknownFormat`] if the format is still unknown. [`SourceError::JsonDocument`] if the input is JSON,
+/// but does not have one value per line.
 pub(super) fn choose(asked: InputFormat, name: &str, peeked: &Peeked) -> Result<InputFormat, SourceError> {
     let (first, by_name) = (peeked.first_line(), by_extension(name));
     if is_table(&peeked.head) {

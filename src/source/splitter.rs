@@ -20,8 +20,8 @@ use super::{Position, SourceError};
 /// because a run can read a file from up to 64 places in turn, and each place has two buffers.
 const KEPT_ROOM: usize = BUFFER_BYTES;
 
-/// How many bytes of one row are skipped before the whole input is rejected. Rows of real files are at least a hundred
-/// times shorter. Without this limit, an endless line would be read forever.
+/// If a row has not ended after this many bytes, the whole input is rejected. Rows of real files are at least a hundred
+/// times shorter than this limit. Without this limit, an endless line would be read forever.
 const MAX_SKIPPED: u64 = 1 << 30;
 
 /// The size of the read buffer, in bytes. The buffer is so large that the time for system calls does not matter.

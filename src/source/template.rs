@@ -11,9 +11,9 @@
 //!
 //! A template can come from a stranger, in the configuration file of a folder, so the cost of a template is limited:
 //! - The size and depth of the template's source are limited ([`shape`]).
-//! - Filling in the template for a row uses fuel (`error::FUEL`): every step, byte and item costs fuel. So endless
-//!   loops, and strings that are doubled again and again, stop with an error. If the template is a list of messages,
-//!   all its texts share the fuel of the row.
+//! - Filling in the template for a row uses fuel (`error::FUEL`): every step, byte and item costs fuel. So an endless
+//!   loop stops with an error, and so does a loop that doubles a string again and again. If the template is a list of
+//!   messages, all its texts share the fuel of the row.
 //! - Templates have no macros, no includes, no blocks, no recursive loops and no `namespace`. So a loop keeps no values
 //!   from one iteration to the next. Values can't be nested deeper than the template's source and the row's JSON.
 //!
@@ -246,7 +246,7 @@ impl Template {
 
     /// Returns a number while a row is being filled in, and `None` at all other times. Each row has a different number.
     ///
-    /// The fuel of a row lasts for at most two seconds, so a row that takes much longer will not finish in reasonable
+    /// The fuel of a row lasts for at most two seconds. So if a row takes much longer, it will not finish in reasonable
     /// time.
     pub(crate) fn pulse(&self) -> Option<u64> {
         let ended = self.inner.ended.load(Ordering::Acquire);
@@ -265,7 +265,8 @@ impl Template {
         self.names().chain(self.inner.row_columns.iter().map(String::as_str))
     }
 
-    /// Returns whether the template uses `row` as a whole. If so, any column can be part of the prompt.
+    /// Returns whether the template uses `row` as a whole. If the template uses the whole row, any column can be part
+    /// of the prompt.
     pub(crate) fn is_of_whole_row(&self) -> bool {
         self.inner.is_whole_row
     }

@@ -15,8 +15,8 @@ use super::template::{Cell, Template};
 use super::{BrokenRow, InputFormat, Item, Options, Position, Row, SourceError};
 use crate::domain::Params;
 
-/// The columns that a template can use. The first two both contain the text; the others contain the path and the name
-/// of the file.
+/// The columns that a template can use. The columns `text` and `prompt` both contain the text. The columns `path` and
+/// `name` contain the path and the name of the file.
 const COLUMNS: [&str; 4] = ["text", "prompt", "path", "name"];
 
 /// The settings for turning a text into a row.

@@ -18,7 +18,8 @@ use secrecy::{ExposeSecret, SecretString};
 use super::credential::{Credential, UnusableKey};
 use crate::domain::Secrets;
 
-/// How many credentials are kept, including the current credential. Texts that servers send are searched for them.
+/// How many credentials are kept, including the current credential. Texts from servers are searched for these
+/// credentials.
 const KNOWN: usize = 8;
 
 /// The source of the credential of each request.
@@ -36,7 +37,7 @@ impl From<Credential> for Authorization {
     }
 }
 
-/// The future result of a source of credentials: the current credential, or the reason why there is none.
+/// A future that returns the current credential of a source, or the reason why there is no credential.
 pub type Asked<'a> = Pin<Box<dyn Future<Output = Result<Arc<Credential>, String>> + Send + 'a>>;
 
 /// A source of credentials that can expire. The `Debug` form of a source must not show its credentials.

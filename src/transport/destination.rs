@@ -80,8 +80,8 @@ fn unfit_v4(address: Ipv4Addr) -> Option<Unfit> {
     }
 }
 
-/// Returns the IPv4 address that an IPv6 address contains. The IPv6 address must have one of the forms IPv4-mapped,
-/// IPv4-translated, IPv4-compatible, NAT64 and 6to4.
+/// Returns the IPv4 address that an IPv6 address contains. Such an IPv6 address has one of these forms: IPv4-mapped,
+/// IPv4-translated, IPv4-compatible, NAT64 or 6to4.
 fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let of = |high: u16, low: u16| {
         let [[a, b], [c, d]] = [high.to_be_bytes(), low.to_be_bytes()];

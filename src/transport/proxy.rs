@@ -189,8 +189,8 @@ impl fmt::Display for PassedOver {
     }
 }
 
-/// Returns an environment variable that contains a proxy, if [`proxy_for`] does not use it and returns no proxy.
-/// Returns `None` if `proxy_for` uses the variable, or if no such variable is set.
+/// Returns an environment variable that contains a proxy, if [`proxy_for`] returns no proxy although this variable is
+/// set. Returns `None` if `proxy_for` uses the variable, or if no such variable is set.
 pub(crate) fn passed_over<'a>(base_url: &BaseUrl, variable: impl Fn(&str) -> Option<&'a OsStr>) -> Option<PassedOver> {
     let (own, other) = if base_url.is_https() { (HTTPS, HTTP) } else { (HTTP, HTTPS) };
     let own_one = set(own, &variable).or_else(|| set(ALL, &variable));
@@ -267,8 +267,7 @@ fn unescaped(text: &str) -> String {
 }
 
 fn uri(base_url: &BaseUrl) -> Uri {
-    // An empty URI is used for a host that can't be part of a URI, because such a host can't be in the list of
-    // `NO_PROXY`.
+    // If the host can't be part of a URI, an empty URI is used. Such a host can't be in the list of `NO_PROXY`.
     base_url.join("/").parse().unwrap_or_default()
 }
 

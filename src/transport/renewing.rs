@@ -42,8 +42,8 @@ const AFTER_FAILURE_AT_LEAST: Duration = Duration::from_secs(1);
 
 /// Makes credentials.
 pub(crate) trait Issuer: fmt::Debug + Send + Sync + 'static {
-    /// Returns a credential. The call may block for a while. An issuer can return the current credential again if it
-    /// stays valid for a long time.
+    /// Returns a credential. The call may block for a while. If the current credential stays valid for a long time, an
+    /// issuer can return it again.
     ///
     /// # Errors
     /// Returns the reason why there is no credential, as a message that contains no secrets.

@@ -24,7 +24,7 @@ const MOST_POOLS: usize = 20;
 /// The events of one time interval, as sums and notes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Tick {
-    /// The sums of the interval. `point.uses` is empty, and the field `uses` of this struct is filled instead.
+    /// The sums of the interval. `point.uses` is empty, because the field `uses` of this struct takes its place.
     pub(crate) point: Point,
     /// A map from the name of a pool to the use of its limits.
     pub(crate) uses: BTreeMap<String, PoolUse>,
@@ -53,7 +53,7 @@ pub(crate) struct Collector {
     tick: Tick,
     cost: Money,
     bound: BTreeMap<&'static str, f64>,
-    /// How long requests were in flight in this interval, in seconds, summed over all requests.
+    /// The sum of the times for which requests were in flight in this interval, in seconds.
     in_flight: f64,
     /// The start of the current interval. `last_at` is the time of the last status event.
     begun_at: Option<Timestamp>,
@@ -200,8 +200,8 @@ impl Collector {
 }
 
 impl Sums {
-    /// For each limit, returns the amount that the run used and the amount that the limit allowed since the last call.
-    /// Returns `None` if all amounts are zero.
+    /// For each limit, returns two amounts since the last call: what the run used, and what the limit allowed. Returns
+    /// `None` if all amounts are zero.
     fn take(&mut self) -> Option<PoolUse> {
         let (counted, allowed) = self.now;
         let (counted_before, allowed_before) = std::mem::replace(&mut self.before, self.now);

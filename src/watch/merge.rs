@@ -56,8 +56,8 @@ impl PoolUse {
 pub(super) fn merge_down(points: &mut Vec<Point>, runs: &[RunSpan], most: usize, slot: &mut f64) {
     while points.len() > most {
         *slot *= 2.0;
-        // `slot` exceeds this bound only if there are more runs than points. Then points of different runs are merged
-        // too.
+        // `slot` exceeds this bound only if there are more runs than points. In that case, even points of different
+        // runs are merged with each other.
         let runs = if *slot > 1e12 { &[] } else { runs };
         let mut merged: Vec<Point> = Vec::with_capacity(points.len());
         for point in points.drain(..) {

@@ -1,4 +1,4 @@
-//! Watching a run during the run and afterwards, and steering it while it is in progress.
+//! Shows a run while it is in progress and after its end. A run in progress can also be steered.
 //!
 //! All of this works through files in the run folder, so no background process is needed. During a run, `status.json`
 //! and `timeline.json` in the run folder are replaced once a second. The commands `status` and `report` read these

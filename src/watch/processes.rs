@@ -1,4 +1,4 @@
-//! Ends a program that claude-batch has started, together with all programs that the ended program has started.
+//! Ends a program that claude-batch has started, and ends all programs that this program has started.
 //!
 //! On Linux, the started programs are found in `/proc`. On systems other than Linux, only the program that claude-batch
 //! started is ended.

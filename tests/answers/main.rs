@@ -1,8 +1,8 @@
 //! Tests answers that do not meet the user's conditions. Whole runs on virtual time use a simulated model. The model
 //! cuts off 5 % of its answers, refuses 1 % of the rows, and breaks the schema in 8 % of its answers.
 //!
-//! - The program never counts such an answer as `ok`. If the rules for answers are on, a run corrects every answer that
-//!   a further request can correct.
+//! - If an answer does not meet the conditions, the program never counts this answer as `ok`. If the rules for answers
+//!   are on, a run corrects every answer that a further request can correct.
 //! - The result lines, the totals of a resumed run, and the records of the simulated API show the same costs.
 //! - Further requests for a row never make a run exceed its budget.
 

@@ -607,8 +607,8 @@ pub fn interrupts() {
 
 // ---- rows -----------------------------------------------------------------------------------------------------------
 
-/// The first rows with a new kind of request fail online. The run then sends the next such row online. Batches with
-/// this kind of request begin only after one row is answered.
+/// The first rows with a new kind of request fail online. The run then sends the next such row online. The run puts
+/// this kind of request into batches only after one such row was answered.
 pub fn a_shape_whose_first_rows_fail() {
     let faults = r#"{"rules":[{"status":400,"contains":[":0:",":1:",":2:"],"first_attempts_only":true}]}"#;
     play(faults, quick(), async |world| {

@@ -26,7 +26,7 @@ pub struct Submission {
 /// The counts that the judge found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// How many charges there were for rows that had already been charged.
+    /// The number of charges for rows that had already been charged.
     pub billed_again: u64,
     /// The number of rows that were sent again too early: their earlier batch was still open, or had already answered
     /// them.
@@ -37,7 +37,7 @@ pub struct Verdict {
     pub died_online: u64,
 }
 
-/// Returns, for each row, its submissions in batches, in the order in which the API got them.
+/// Returns the submissions of each row in batches. The submissions are in the order in which the API got them.
 pub fn submissions(world: &World) -> BTreeMap<String, Vec<Submission>> {
     let mut all: BTreeMap<String, Vec<Submission>> = BTreeMap::new();
     let names: BTreeMap<String, String> = (0..1_000)
@@ -73,7 +73,7 @@ pub fn log(world: &World) -> Vec<Value> {
     lines(&world.disk, &format!("{FOLDER}/log.jsonl"))
 }
 
-/// Returns the numbers of the batches that, according to the log, can exist at the API and are not collected.
+/// From the log, returns the numbers of the batches that can exist at the API and are not collected.
 pub fn open_chunks(world: &World) -> BTreeSet<u64> {
     let mut open = BTreeSet::new();
     for record in log(world) {

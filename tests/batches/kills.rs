@@ -29,7 +29,7 @@ const FAULTS: &str = r#"{"rules": [
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Deaths {
     pub deaths: u64,
-    /// The number of rows that were reported as possibly billed twice although they were billed once.
+    /// The number of rows that were reported as possibly billed twice, but were billed only once.
     pub told: u64,
     /// The number of rows that were billed twice, because they were in flight online when the run died.
     pub billed_again: u64,

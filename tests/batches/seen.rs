@@ -58,7 +58,7 @@ pub struct Traffic {
     /// Replies that a test has prepared: the kind of call, the status, the text, and how many calls get this reply. A
     /// call with a prepared reply never reaches the API.
     pub refusals: Vec<(Call, u16, &'static str, u64)>,
-    /// How many more calls fail to make a connection. Only calls that create batches count.
+    /// How many more calls fail to make a connection. This number is only about calls that create batches.
     pub unconnected: u64,
     /// The texts that are replaced in the results of batches, each with its new text.
     pub spoilt_results: Vec<(&'static str, &'static str)>,

@@ -124,7 +124,7 @@ pub struct Ended {
     pub said: Vec<String>,
     /// The error classes of the failed rows, as the run reported them.
     pub failed: Vec<claude_batch::domain::ErrorClass>,
-    /// The number of rows that were in flight online when the previous run died, and that were possibly billed twice.
+    /// How many rows were in flight online when the previous run died. These rows were possibly billed twice.
     pub dead_in_flight: u64,
     /// The number of calls of the batch endpoints that the run made.
     pub calls: u64,
@@ -133,7 +133,7 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// Returns how the run ended, according to its loop. Panics if the run died.
+    /// Returns the result of the run's loop, which says how the run ended. Panics if the run died.
     pub fn finish(&self) -> &Finish {
         self.finish.as_ref().expect("the run did not die")
     }
@@ -376,13 +376,13 @@ impl World {
         (ended.said, ended.failed, ended.finish) = (said.texts, said.failed, Some(finish));
     }
 
-    /// A start fails only if the process dies.
+    /// The start of a run fails only if the process dies.
     fn assert_dead(&self, run: &Run, error: &dyn std::fmt::Debug) {
         assert!(matches!(run.kill, Kill::Change { .. } | Kill::Fault), "the run can't use its files: {error:?}");
         self.traffic().is_dead = true;
     }
 
-    /// Passes to the run the rows that are not done, as the program does.
+    /// Like the program, passes to the run all rows that are not done.
     fn feed(&self, run: &Run, recovered: &Recovered, opened: &Opened) -> mpsc::Receiver<Incoming> {
         let submitted = opened.rows().expect("the files of open batches can be read");
         let known = |job: &Job| match recovered.done.state(job.row, &job.identity) {

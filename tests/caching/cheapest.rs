@@ -152,7 +152,7 @@ struct Prices {
 
 impl Node {
     /// Adds the price of this prefix and of all longer prefixes. `before` is the length of the next shorter prefix.
-    /// `open` is how many tokens at the end of the shorter prefix are not cached.
+    /// `open` is the number of uncached tokens at the end of the shorter prefix.
     fn price(&self, prices: &Prices, before: u64, open: u64, sum: &mut Cheapest) {
         let (length, own) = (before + self.tokens, open + self.tokens);
         sum.input += self.tokens * self.rows;

@@ -14,10 +14,10 @@ use super::play::{Played, Session};
 pub const MOST_COST: f64 = 1.03;
 /// The longest allowed time of a run, as a multiple of the time that the run takes on a warm cache.
 pub const MOST_TIME: f64 = 1.02;
-/// The longest allowed time if most of the input is cached, as a multiple of the least time. The limits on requests and
-/// output set the least time.
+/// If most of the input is cached: the longest allowed time, as a multiple of the shortest possible time. The limits on
+/// requests and output determine the shortest possible time.
 pub const MOST_TIME_OF_LIMITS: f64 = 1.05;
-/// The largest allowed cost of any rows, as a multiple of their cost without a cache.
+/// The largest allowed cost of rows, as a multiple of the cost of the same rows without a cache.
 pub const MOST_OF_PLAIN: f64 = 1.01;
 
 /// A workload, and the runs of this workload.
@@ -34,7 +34,7 @@ pub struct Judged {
     pub off: Played,
     /// The run with caching.
     pub auto: Played,
-    /// The run with caching on a warm cache.
+    /// The run with caching, if the cache is warm at the start.
     pub warm: Played,
     /// A run of the same rows without caching. The rows lack the prefixes that the cheapest plan caches. In this run,
     /// nothing is written to the cache, and no row waits.
@@ -118,7 +118,7 @@ impl Judged {
         self.auto.cost.dollars() / self.cheapest.plain.dollars()
     }
 
-    /// The time, divided by the time on a warm cache.
+    /// The time of the run with caching, divided by the time of the run on a warm cache.
     pub fn of_warm(&self) -> f64 {
         self.auto.seconds / self.warm.seconds
     }
@@ -128,7 +128,7 @@ impl Judged {
         self.auto.seconds / self.free.seconds
     }
 
-    /// The time, divided by the least time that the limits on requests and output allow.
+    /// The time of the run, divided by the shortest time that the limits on requests and output allow.
     pub fn of_least_time(&self) -> f64 {
         self.auto.seconds / self.least_seconds
     }

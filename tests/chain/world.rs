@@ -64,7 +64,7 @@ pub struct Played {
     pub ledger: MemLedger,
     pub elapsed: Duration,
     pub books: [Books; 2],
-    /// For each row, the number of times that the two APIs together charged it.
+    /// How often each row was charged, by both APIs together.
     pub charged: BTreeMap<String, u64>,
     /// The reported changes of provider, in order: rows go to another provider, or a provider gets its own rows again.
     pub told: Vec<String>,

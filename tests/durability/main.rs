@@ -183,6 +183,7 @@ fn every_answer_is_one_line_with_the_bytes_that_the_server_sent() {
 #[cfg(target_os = "linux")]
 #[test]
 fn large_answers_at_once_fit_in_bounded_memory() {
-    // The bench makes 64 answers, and this test only 16. Without optimization, making and reading answers is slow.
+    // The bench makes 64 answers, but this test makes only 16. Without optimization, making and reading answers is
+    // slow.
     answers::Large::new(16).within(1 << 20);
 }

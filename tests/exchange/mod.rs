@@ -57,7 +57,7 @@ pub fn provider() -> Anthropic {
     Anthropic::new("2023-06-01", &[], http::HeaderMap::new()).expect("plain values fit in headers")
 }
 
-/// Returns the request that all recorded replies answer. The request offers the tools that the replies call.
+/// Returns the request to which all recorded replies are answers. The request offers the tools that the replies call.
 pub fn asked() -> Request {
     let tools = r#"[{"name":"get_weather","input_schema":{}},{"name":"now"},{"type":"custom","name":"save"}]"#;
     let tools = serde_json::value::RawValue::from_string(tools.to_owned()).expect("it is JSON");

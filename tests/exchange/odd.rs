@@ -140,7 +140,7 @@ impl Odd {
     }
 }
 
-/// Returns the events that send a block. Strings and inputs are sent in several pieces or in one.
+/// Returns the events that send a block. Each string and each input is sent either in one piece or in several pieces.
 fn block_events(at: usize, block: &Members, random: &mut Rng) -> Vec<String> {
     let is_twice = has_twice(block);
     let mut start = block.clone();

@@ -24,7 +24,7 @@ const USUAL: [(&str, &str); 9] = [
     ("not_json", "transient server, maybe paid"),
 ];
 
-/// The other responses: the kind of provider, the name of the response, and its meaning.
+/// All other responses, each with the kind of its provider, its name and its meaning.
 const OWN: [(&str, &str, &str); 55] = [
     ("bedrock", "throttle_day", "halt account"),
     ("bedrock", "overload", "transient server"),

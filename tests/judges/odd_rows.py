@@ -148,7 +148,7 @@ def json_row(at, rng):
 
 
 def table_row(at, rng, carries):
-    """Returns a row of a table. `carries` returns the part of a text that the format can carry. This limits only
+    """Returns a row of a table. `carries` returns the part of a text that the format can carry. `carries` limits only
     cells of the input, because answers can have all characters."""
     cell = lambda: carries(text(rng))
     return Row(f"{cell()}#{at}", f"{cell()}#{at}#{cell()}", [cell(), number(rng)], rng)

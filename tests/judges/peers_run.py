@@ -69,7 +69,7 @@ class Simulator:
         self.process.wait()
 
     def stats(self, tries=6):
-        """Returns what the simulator counted. Many new connections of a tool can delay the answer."""
+        """Returns what the simulator counted. The answer can be late if a tool opens many connections."""
         try:
             with urllib.request.urlopen(f"{self.url}/__sim/stats", timeout=10) as reply:
                 return json.load(reply)
@@ -83,7 +83,7 @@ class Simulator:
         return self.stats(tries - 1)
 
     def lines(self):
-        """From the requests that the simulator saw, returns the requests for messages. Curator reads the limits with a
+        """Returns the requests to the Messages API that the simulator saw. Curator reads the limits with a
         call to another model. This call is left out."""
         lines = map(json.loads, self.journal.read_text().splitlines()) if self.journal.exists() else []
         return [line for line in lines if line["path"] == "/v1/messages" and "haiku" in (line["model"] or "haiku")]

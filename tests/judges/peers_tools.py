@@ -76,7 +76,7 @@ class Curator(Script):
 
 
 class Batches(Script):
-    """A script that uses batches. The results of the API name the failed rows and say how each answer ended."""
+    """A script that uses batches. The results from the API show which rows failed and how each answer ended."""
 
     def ends(self, place, case):
         lines = json_lines(place / "out.jsonl")

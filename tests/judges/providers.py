@@ -2,7 +2,7 @@
 headers and body must be equal.
 
 Each class and the program send twenty kinds of rows to a server of this judge. The server keeps all
-requests. Each row is sent twice: for a whole answer, and for a stream. The bodies are compared as JSON, including
+requests. Each row is sent twice: to get a whole answer, and to get a stream. The bodies are compared as JSON, including
 the spelling of numbers. Two kinds of headers are left out: headers that each HTTP client chooses for itself, and
 headers that describe the SDK.
 

@@ -15,8 +15,8 @@ pub struct Source {
     pub module: Vec<String>,
     /// All paths in the code of the file.
     pub paths: Vec<SourcePath>,
-    /// The names of modules of the project that the file can use in paths: modules that the file declares, or imports
-    /// from `crate`, `self` or `super`.
+    /// The names of the project's modules that the file can use in paths. The file declares these modules, or imports
+    /// them from `crate`, `self` or `super`.
     pub local_names: BTreeSet<String>,
     /// The names of the modules that the file declares.
     pub children: BTreeSet<String>,

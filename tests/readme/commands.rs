@@ -10,7 +10,7 @@ use crate::page::{Page, pages};
 use crate::shell::{folder_of_a_user, shell};
 use crate::support::*;
 
-/// Commands that no test of this file runs: the beginning of the line, and the reason.
+/// Commands that no test of this file runs. Each entry has the beginning of the command's line, and the reason.
 const NOT_RUN: &[(&str, &str)] = &[
     ("cargo run --release", "builds the program; tests/sessions/main_uses.rs runs the same command without the build"),
     ("cargo test", "this is one of its tests"),

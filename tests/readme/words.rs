@@ -74,7 +74,7 @@ fn the_program_understands_every_command_on_a_page() {
     assert!(checked >= 60, "only {checked} commands were found");
 }
 
-/// Returns the commands that call the program. Such commands are in blocks, or as code in the text.
+/// Returns the commands that call the program. Such commands appear in code blocks, or as code within the text.
 fn commands(page: &Page) -> Vec<String> {
     let blocks = page.blocks();
     let typed = blocks.iter().filter(|block| block.language == "sh").map(|block| block.text.replace("\\\n", " "));

@@ -9,8 +9,8 @@ use crate::window::Window;
 const ROWS: usize = 3_000;
 /// How many times the size changes in a run.
 const CHANGES: usize = 25;
-/// The number of drawings that the tests wait for when the size has changed. Then they check the terminal. The first
-/// drawing after a change can still have the old size.
+/// The number of drawings that the tests wait for when the size has changed. After these drawings, the tests check the
+/// terminal. The first drawing after a change can still have the old size.
 const DRAWINGS: usize = 2;
 /// The sequence that follows the lines of a drawing and switches line wrapping on again. After this sequence, the
 /// cursor moves back to the start of the first line.
@@ -78,7 +78,7 @@ fn wait_for(window: &mut Window, drawings: usize) {
     }
 }
 
-/// Returns whether nothing follows the last drawing, except the movements that bring the cursor back.
+/// Returns whether the last drawing is followed only by the movements that bring the cursor back.
 fn is_complete(text: &str) -> bool {
     text.rsplit_once(DRAWN).is_some_and(|(_, rest)| rest.ends_with('\r') && rest.replace("\x1b[1A", "") == "\r")
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::support::*;
 
-/// A secret part of each address. This text must not appear anywhere.
+/// A secret text that is a part of every address. This text must not appear anywhere.
 const SECRET: &str = "B0-s3cret-hook-77";
 /// The secret that signs the notices. This text must not appear anywhere either.
 const SIGNING: &str = "0123456789abcdef-sign";

@@ -278,7 +278,7 @@ fn slow_first_pass(rows: usize) -> (Folder, [&'static str; 6]) {
     (folder, ["run", "slow.csv", "-t", "@t.txt", "--tier", "none"])
 }
 
-/// Returns the command as `nohup` starts it.
+/// Returns a command that ignores hang-ups and then starts `command`, as `nohup` does.
 #[cfg(target_os = "linux")]
 fn with_hang_ups_ignored(command: &Command) -> Command {
     let mut shell = Command::new("sh");

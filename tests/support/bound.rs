@@ -16,7 +16,7 @@ pub struct Account<'a> {
     pub limits: [u32; 3],
     /// The answers, in the order in which their requests were sent.
     pub in_order: Vec<&'a Answer>,
-    /// The total requests, input tokens and output tokens that were used.
+    /// How many requests, input tokens and output tokens the rows used in total.
     pub used: [f64; 3],
     /// The amounts that other clients used in bursts, up to the time of the last row.
     pub others: [f64; 3],
@@ -78,8 +78,8 @@ impl Account<'_> {
 /// Returns the least time for `input_tokens` under the acceleration limit. Under this limit, one minute can use `step`
 /// tokens more than the minute before. `floor` tokens are always allowed.
 ///
-/// Each minute uses all the tokens that the limit and the bucket allow. The last minute uses the rest as soon as the
-/// bucket contains enough tokens.
+/// Each minute uses all the tokens that the limit and the bucket allow. In the last minute, the remaining tokens are
+/// used as soon as the bucket contains enough tokens.
 pub fn ramp(server: &Server, input_tokens: f64) -> Option<f64> {
     let [floor, step] = server.acceleration?.map(|tokens| tokens as f64);
     let (limit, capacity) = (f64::from(server.limits[1]), f64::from(server.limits[1]) * server.burst_s[1] / 60.0);

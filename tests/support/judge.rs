@@ -253,8 +253,8 @@ impl Judge<'_> {
         self.rows as f64 - self.seen.answers.len() as f64 - kept as f64
     }
 
-    /// Returns the number of requests per answered row. Requests and rows before the second `seconds` of the run are
-    /// left out.
+    /// Returns the number of requests per answered row. The requests and rows of the first `seconds` seconds of the run
+    /// are left out.
     fn attempts_per_row_after(&self, seconds: f64) -> f64 {
         let sent = self.seen.requests.iter().filter(|request| request.sent_at >= seconds).count();
         let answered = self.seen.answers.iter().filter(|answer| answer.at >= seconds).count();

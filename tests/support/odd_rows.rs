@@ -126,7 +126,7 @@ pub fn value(random: &mut fastrand::Rng, depth: u32) -> String {
     }
 }
 
-/// Returns an object with these members. The names must be JSON strings already.
+/// Returns an object with these members. The caller must pass each name as a JSON string.
 pub fn object(members: &[(String, String)], colon: &str) -> String {
     let members: Vec<String> = members.iter().map(|(name, value)| format!("{name}{colon}{value}")).collect();
     format!("{{{}}}", members.join(","))

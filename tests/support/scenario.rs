@@ -208,7 +208,7 @@ pub enum Order {
     /// The kinds of rows are in random order.
     #[default]
     Mixed,
-    /// The file has one kind after the other, and is read in this order.
+    /// The rows in the file are sorted by kind. The run reads the file from start to end.
     Sorted,
     /// The file has all rows of one kind, then all rows of the next kind. The run reads the file in the order that the
     /// first pass over the input recommends.

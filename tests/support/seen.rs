@@ -55,7 +55,7 @@ pub struct Seen {
     pub offered: BTreeMap<u64, f64>,
     /// The time when each row was sent for the first time, in seconds.
     pub sent: BTreeMap<u64, f64>,
-    /// The reason for waiting that the run showed, with the time of each report of the state.
+    /// For each report of the run's state: its time, and the reason for waiting that the run showed.
     pub reasons: Vec<(f64, Reason)>,
     /// The counters that a report of the run keeps.
     pub stats: Stats,
@@ -64,7 +64,7 @@ pub struct Seen {
     /// For each second: the time, and the remaining time that the run showed.
     pub etas: Vec<(f64, f64)>,
     /// The time when the last accepted request was sent, and the amounts that other clients had used in bursts until
-    /// then.
+    /// that time.
     pub last_admitted: (f64, [f64; 3]),
     /// The reason why the run stopped before its end.
     pub halted: Option<HaltReason>,

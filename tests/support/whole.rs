@@ -1,5 +1,5 @@
-//! Plays whole runs on virtual time: the real loop and the real scheduler run against the simulated API. Rows and lines
-//! are in memory.
+//! Plays whole runs on virtual time: the real loop and the real scheduler run against the simulated API. All rows and
+//! lines are kept in memory and not in files.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

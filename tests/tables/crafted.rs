@@ -113,7 +113,8 @@ fn cells_that_are_far_apart_or_share_a_long_text_take_little_memory() {
     assert!(error.contains("too much text"), "{error}");
 }
 
-/// Limits the memory of the process. An allocation of an absurd size then fails and ends the program.
+/// Limits the memory of the process. If the program tries to allocate an absurd size, the allocation fails and ends the
+/// program.
 fn limit_memory() {
     #[cfg(target_os = "linux")]
     {

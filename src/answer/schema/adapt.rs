@@ -27,7 +27,7 @@ use crate::domain::{Params, quoted, shortened};
 /// The highest number of optional members that the API accepts in a schema.
 const MOST_OPTIONAL: usize = 24;
 
-/// The highest number of members with several types that the API accepts in a schema.
+/// In a schema, the API accepts at most this many members with several types.
 const MOST_UNIONS: usize = 16;
 
 /// The reason why a schema can't be sent as structured output.
@@ -244,7 +244,7 @@ impl Adapter {
     }
 }
 
-/// Checks an `allOf`. The API does not accept `$ref` in an `allOf`, and several objects in an `allOf` would forbid each
+/// Checks an `allOf`. The API does not accept `$ref` in an `allOf`. Several objects in an `allOf` would forbid each
 /// other's members.
 fn check_all_of(list: &[&str], at: &str) -> Result<(), Refusal> {
     let has = |keyword: &str| list.iter().any(|one| members(one).get(keyword).is_some());

@@ -24,8 +24,8 @@ const LONGEST_LOOKED_AT: usize = 10_000;
 /// violations takes several hundred times the memory of the answer.
 const LONGEST_LISTED: usize = 256 << 10;
 
-/// The highest number of checks of the same part of an answer: if more are possible, the violations of the answer are
-/// not listed. This limit matters if a schema contains itself in several alternatives.
+/// The highest number of times that the same part of an answer is checked. If more checks are possible, the violations
+/// of the answer are not listed. This limit matters if a schema contains itself in several alternatives.
 const MOST_REPEATS: u64 = 1_000;
 
 /// The highest number of nested calls during a check. The number of calls is the depth of the answer, multiplied by the

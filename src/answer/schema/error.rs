@@ -19,7 +19,7 @@ pub enum SchemaError {
     Repeated {
         /// The JSON pointer of the object, in the form that messages show.
         place: String,
-        /// The name of the two members, in quotes.
+        /// The name that both members have, in quotes.
         name: String,
     },
     /// The text is JSON, but not a schema.

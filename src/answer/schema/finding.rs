@@ -88,8 +88,8 @@ pub(super) fn words(violation: &ValidationError<'_>) -> String {
 }
 
 /// Returns the first violation of the closest alternative. The alternatives that expect another type than that of the
-/// value are farthest away. Next are alternatives whose constants do not match, because constants often name
-/// alternatives. Otherwise, the alternative with the fewest violations is the closest.
+/// value are farthest away. The next farthest are alternatives with a constant that does not match, because a constant
+/// often names its alternative. Otherwise, the alternative with the fewest violations is the closest.
 fn closest<'v>(violation: &'v ValidationError<'_>) -> Option<&'v ValidationError<'static>> {
     use ValidationErrorKind as Kind;
 

@@ -1,4 +1,4 @@
-//! The graph of a schema's subschemas. Edges lead from each subschema to the subschemas that this subschema applies.
+//! The graph of a schema's subschemas. If subschema A applies subschema B, an edge leads from A to B.
 //!
 //! The graph answers three questions: whether a reference leaves the file, how many subschemas apply to one value, and
 //! whether a schema contains itself. How long a check can take depends on the number of subschemas and on the circles
@@ -20,7 +20,7 @@ const WIDEST: u64 = 10_000;
 /// to an `allOf` that contains another reference. In most schemas, chains have fewer than ten subschemas.
 const DEEPEST: u64 = 64;
 
-/// The largest number of steps for computing how often a part of a value is checked.
+/// The program computes how often a part of a value is checked. This computation takes at most `MOST_STEPS` steps.
 const MOST_STEPS: usize = 1_000_000;
 
 /// The subschemas of a schema. Each of them is a node, and each node lists the subschemas that it applies.

@@ -1,9 +1,9 @@
 //! Schemas for answers: this module puts a schema into a request, and checks whether an answer fits the schema.
 //!
 //! A [`Schema`] is read from a text. The API accepts only a part of JSON Schema, so a schema is rewritten before it is
-//! sent (`adapt.rs`). A [`Rung`](crate::domain::Rung) says how a schema is sent: in the best way that the model and the
-//! row allow. Answers are always checked here against the schema of the user. This module uses no files and no network,
-//! so it rejects references to other files.
+//! sent (`adapt.rs`). A [`Rung`](crate::domain::Rung) says how a schema is sent. The program uses the best way that the
+//! model and the row allow. Answers are always checked here against the schema of the user. This module uses no files
+//! and no network, so it rejects references to other files.
 //!
 //! # What a check covers
 //!
@@ -18,8 +18,8 @@
 //! - Numbers are read as 64-bit integers or, if this is not possible, as 64-bit floating-point numbers. So two
 //!   different integers above 2^64 can be treated as equal. A number above 1.8e308 can't be read, so an answer that
 //!   contains one is not accepted as JSON.
-//! - If an object of an answer has two members with the same name, only the last of the two is checked. A schema with
-//!   two such members is rejected.
+//! - If an object in an answer has two members with the same name, only the second member is checked. A schema with two
+//!   such members is rejected.
 //! - An answer that is nested more than 127 levels deep fails the check. The limit is lower if a chain of more than 11
 //!   subschemas applies to one value. An example of a chain is a `$ref` to an `allOf` that contains another `$ref`.
 //!
@@ -28,11 +28,11 @@
 //! - A schema can have at most 1 MiB and 127 levels.
 //! - A schema is rejected if more than 10,000 subschemas apply to one value, or if a chain of more than 64 subschemas
 //!   applies to it.
-//! - A schema is allowed to contain itself. A check keeps the results of subschemas. So the time does not double with
-//!   each level if alternatives contain themselves.
-//! - If it could take a long time to list the violations of an answer, the violations are not listed. So the violations
-//!   of a long answer are not listed. If the schema contains itself in several alternatives, the violations of a deeply
-//!   nested answer are not listed.
+//! - A schema is allowed to contain itself. A check keeps the results of subschemas. So even if alternatives contain
+//!   themselves, the time does not double with each level.
+//! - If it could take a long time to list the violations of an answer, the violations are not listed. So if an answer
+//!   is long, its violations are not listed. If several alternatives in the schema contain the schema itself, the
+//!   violations of a deeply nested answer are not listed.
 
 mod adapt;
 mod adapted;

@@ -80,7 +80,7 @@ fn with_block(system: &str, words: &str) -> Box<RawValue> {
     raw_value(format!("[{}]", blocks.join(",")))
 }
 
-/// Appends text to a JSON string. The existing text keeps its bytes.
+/// Appends text to a JSON string. The bytes of the existing text are not changed.
 fn with_words(system: &str, words: &str) -> String {
     let words = quoted_json(&format!("\n\n{words}"));
     match (system.trim().strip_suffix('"'), words.strip_prefix('"')) {

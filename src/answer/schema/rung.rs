@@ -130,8 +130,8 @@ fn text<'m>(message: &Content<'m>) -> Option<Cow<'m, str>> {
     texts.filter_map(|text| unescaped(text.get().as_bytes())).reduce(|all, next| Cow::Owned(all.into_owned() + &*next))
 }
 
-/// Returns the content of the first code block if the text is not JSON but has a code block, and otherwise the whole
-/// text.
+/// If the text is not JSON but has a code block, returns the content of the first code block. Otherwise, returns the
+/// whole text.
 fn without_fence(text: Cow<'_, str>) -> Cow<'_, str> {
     if expect_json(&text).is_ok() {
         return text;

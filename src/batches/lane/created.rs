@@ -18,7 +18,7 @@ use crate::scheduler::Scheduler;
 /// How long the list of batches is searched for a submitted batch. If the search finds no matching batch in this time,
 /// the run assumes that the submission created no batch.
 const LOOKED_FOR: Duration = Duration::from_secs(120);
-/// If the API rejects a chunk because of a limit: the longest wait before the chunk is submitted again.
+/// If the API rejects a chunk because of a limit, the chunk waits at most this long before it is submitted again.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 impl Lane {
@@ -162,8 +162,8 @@ impl Lane {
 
     /// Handles a submission that the API rejected because of a limit. If the API asks for a short wait, the limit on
     /// calls per minute is the reason. Otherwise, the queue of the API is full, and the run waits until one of its
-    /// batches ends. If the run has no open batch, other clients fill the queue. Then the chunk is divided into smaller
-    /// chunks, which may fit.
+    /// batches ends. If the run has no open batch, the queue is full of batches from other clients. Then the chunk is
+    /// divided into smaller chunks, which may fit.
     fn on_full_queue(
         &mut self,
         number: u32,

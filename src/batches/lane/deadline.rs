@@ -10,7 +10,7 @@
 //!   remaining rows in time, no more rows are moved.
 //!
 //! If the online lane can't answer all rows in time, rows are moved from the start of the run. Both lanes then work in
-//! parallel, which is fastest.
+//! parallel, because this is the fastest way.
 
 use std::time::Duration;
 
@@ -174,7 +174,7 @@ impl Lane {
         self.chunks.get(&number)?.files.row(0, JobId(0)).ok()
     }
 
-    /// Returns the numbers of the chunks from earlier runs, if there is a deadline. It is not known yet how much of the
+    /// If there is a deadline, returns the numbers of the chunks from earlier runs. It is not known yet how much of the
     /// online limits the rows of these chunks would use.
     pub(crate) fn without_demand(&self) -> Vec<u32> {
         let unknown = self.chunks.values().filter(|chunk| chunk.is_restored && self.deadline.deadline.is_some());

@@ -85,7 +85,7 @@ impl Lane {
     }
 
     /// Adds the waiting rows to chunks. Returns the rows that must be sent online, because each of them is the first of
-    /// its shape (its set of parameters). `is_at_end` says that no more rows will come, except rows that the lane
+    /// its shape (its set of parameters). If `is_at_end` is true, no more rows will come, except rows that the lane
     /// itself sends again.
     ///
     /// # Errors

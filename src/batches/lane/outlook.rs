@@ -13,14 +13,14 @@ const EVERY: Duration = Duration::from_secs(5);
 /// reasons: a canceled batch ends only after some time, and the run sees this end a little later. The last answers also
 /// take time.
 const LEAD: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(180)];
-/// The lead time without a cancellation, as a share of the time from the start to the deadline. The lead time stays
-/// within the bounds in `LEAD`.
+/// Without the time for a cancellation, the lead time is this share of the time from the start to the deadline. The
+/// lead time stays within the bounds in `LEAD`.
 const SHARE_OF_TIME: f64 = 0.04;
 /// The expected duration of a cancellation, as long as the run has seen no cancellation.
 const FIRST_CANCEL: Duration = Duration::from_secs(25);
-/// The API does not say how many rows of a batch are finished. So this number is estimated from canceled batches:
-/// other batches are expected to finish their rows at the same speed. To be careful, only a part of the estimate (80 %)
-/// is used.
+/// The API does not say how many rows of a batch are finished. So the number of finished rows is estimated from
+/// canceled batches. Other batches are expected to finish their rows at the same speed. To be careful, only a part of
+/// the estimate (80 %) is used.
 const TRUSTED: f64 = 0.8;
 /// What the batch lane knows about its deadline.
 #[derive(Debug, Default)]
@@ -32,18 +32,18 @@ pub(super) struct Outlook {
     pub(super) lengths: Lengths,
     /// The largest number of rows in a chunk, if there is a deadline.
     pub(super) most_rows: Option<u32>,
-    /// The demand of the rows of the input that were not read yet. This demand includes only rows that were counted
+    /// The demand of the input rows that have not been read yet. This demand includes only rows that were counted
     /// before the run.
     pub(super) unread: Demand,
     /// Whether rows are being moved from batches to the online lane.
     pub(super) is_moving: bool,
-    /// The number of rows that are not submitted and are to be sent online now.
+    /// The number of unsubmitted rows that must be sent online now.
     pub(super) quota: u64,
     pub(super) checked_at: Option<Instant>,
     /// The time that the slowest cancellation took.
     pub(super) longest_cancel: Duration,
-    /// Two sums over all canceled batches. The first is the sum of their shares of finished rows, and the second is
-    /// the sum of their ages in seconds.
+    /// Two sums over all canceled batches. The first sum adds the batches' shares of finished rows. The second sum adds
+    /// the batches' ages in seconds.
     finished: (f64, f64),
     pub(super) is_told: bool,
 }
@@ -73,7 +73,7 @@ impl Outlook {
         }
     }
 
-    /// Returns whether the next row that is not submitted must be sent online. Call this function once per row.
+    /// Returns whether the next unsubmitted row must be sent online. Call this function once per row.
     pub(super) fn takes_row(&mut self) -> bool {
         let takes = self.quota > 0;
         self.quota = self.quota.saturating_sub(1);

@@ -54,7 +54,7 @@ pub struct Lane {
     pub(super) looks: Looks,
     pub(super) is_looking: bool,
     pub(super) submit: Submitting,
-    /// For each parameter that batches do not accept: the number of rows that this parameter kept out of batches.
+    /// How many rows each parameter kept out of batches. Batches do not accept these parameters.
     pub(super) unfit: BTreeMap<String, u64>,
     /// The number of rows that may have been billed although their answers are lost.
     pub(super) lost_rows: u64,

@@ -47,7 +47,7 @@ impl Lane {
         Some(BatchesEnd { left, left_rows, refused }).filter(|end| *end != BatchesEnd::default())
     }
 
-    /// Returns whether the run must continue because of the batch lane.
+    /// Returns true if the run must continue because the batch lane still has work.
     pub(crate) fn has_work(&self) -> bool {
         if self.is_stopped {
             // After the lane was stopped, the run waits only for the replies to submissions.

@@ -13,8 +13,8 @@
 //! | `show.rs` | the verb `show` |
 //! | `cancel.rs` | the verb `cancel` |
 //!
-//! Verbs that change something first take the lock of the run, so they never change a run that is in progress. The
-//! verbs `collect` and `adopt` write answers as a run does, so their code is in `cli/run/collect.rs` and
+//! A verb that changes something begins by taking the lock of the run. So the verb never changes a run that is in
+//! progress. The verbs `collect` and `adopt` write answers as a run does, so their code is in `cli/run/collect.rs` and
 //! `cli/run/adopt.rs`.
 
 mod cancel;

@@ -40,14 +40,14 @@ fn without_hidden(script: &str) -> String {
     script.lines().filter(|line| !is_hidden(line)).fold(String::new(), |text, line| text + line + "\n")
 }
 
-/// Replaces the placeholders for names of profiles and providers by calls of this program.
+/// Replaces the placeholders for names of profiles and providers with calls of this program.
 fn asked(script: &str, begin: &str, end: &str) -> String {
     let call = |kind: &str| format!("{begin}claude-batch completions --list {kind} 2>/dev/null{end}");
     script.replace(PROFILES, &call("profiles")).replace(PROVIDERS, &call("providers"))
 }
 
-/// Returns the lines of fish code that offer the values of positional arguments. The generator for fish leaves out
-/// these values.
+/// Returns the lines of fish code that offer the values of positional arguments. The generator for fish leaves out the
+/// values of positional arguments.
 fn arguments_of_fish(command: &clap::Command, path: &[&str]) -> String {
     let mut lines = String::new();
     let values: Vec<String> = command

@@ -20,8 +20,8 @@ use crate::scheduler::StreamMode;
 use crate::source::InputFormat;
 use crate::watch::notices::NoticeForm;
 
-/// `--max-retries`. If 13 % of requests fail at random, 5 retries would leave 48 failed rows of ten million, and 8
-/// retries would leave fewer than one.
+/// `--max-retries`. If 13 % of requests fail at random, 5 retries leave 48 failed rows of ten million. With 8 retries,
+/// fewer than one row fails.
 pub(super) const MAX_RETRIES: u32 = 8;
 /// `--retry-for`.
 pub(super) const RETRY_FOR: Duration = Duration::from_secs(30 * 60);

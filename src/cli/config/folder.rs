@@ -166,8 +166,8 @@ pub(super) fn lowered_names(own: &MoneyArgs, folder: &MoneyArgs) -> Vec<&'static
     names.into_iter().filter(|(_, is_lower)| *is_lower).map(|(name, _)| name).collect()
 }
 
-/// Lowers the user's cap to the cap of the file. Returns the user's cap if it was already lower than the cap of the
-/// file, and otherwise `None`.
+/// Lowers the user's cap to the cap of the file. If the user's cap was already lower than the cap of the file, returns
+/// the user's cap. Otherwise, returns `None`.
 fn lowered<T: Copy + Ord>(own: &mut Option<T>, folder: Option<T>) -> Option<T> {
     let folder = folder?;
     let lower = own.filter(|own| *own < folder);

@@ -176,7 +176,7 @@ fn has_second_name(_metadata: &Metadata) -> bool {
 }
 
 /// Returns which other users may have written a file, and what to do about that. The system's administrator does not
-/// count.
+/// count as another user.
 ///
 /// Members of the file's group count as other users. The user's own group is an exception, because many systems give
 /// each user a group of their own.

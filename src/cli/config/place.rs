@@ -36,7 +36,7 @@ pub(super) struct Place<'a> {
     pub(super) text: &'a str,
     pub(super) folder: &'a Path,
     pub(super) trust: Trust,
-    /// Which other users may have written the file, in words.
+    /// A text that says which other users may have written the file.
     pub(super) writers: Option<String>,
     /// Whether messages must not show the values in the file. The values are not shown if the file is a link in the
     /// working folder, because a link can lead to any file.

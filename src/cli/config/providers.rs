@@ -58,7 +58,8 @@ pub struct ProviderConfig {
     pub key_ways: String,
     /// The variables with the keys of all providers. A command that prints a key does not get the variables with keys.
     pub key_variables: Arc<[String]>,
-    /// How long a key is used if its command does not say when the key expires; `None` for the whole run.
+    /// How long a key is used if its command does not say when the key expires; `None` if the key is used for the whole
+    /// run.
     pub key_ttl: Option<Duration>,
     /// The header in which the key is sent; `None` if the source of the key decides.
     pub auth: Option<AuthStyle>,

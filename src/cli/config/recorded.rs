@@ -328,7 +328,7 @@ fn long_text(value: &Value) -> Option<Vec<String>> {
     Some(vec![text.to_owned()])
 }
 
-/// Returns a text in a form that the flag's parser does not read as a file name after `@`.
+/// Returns a text in a form that the flag's parser does not mistake for `@` and a file name.
 fn literal(value: &Value) -> Option<Vec<String>> {
     let [text] = <[String; 1]>::try_from(long_text(value)?).ok()?;
     Some(vec![if text.starts_with('@') { format!("@{text}") } else { text }])
@@ -348,8 +348,8 @@ fn number(value: &Value) -> Option<Vec<String>> {
     value.as_u64().map(|number| vec![number.to_string()])
 }
 
-/// Returns the kind of a value, with an article. If a text or list is too long, the kind says so; otherwise the message
-/// would name a kind that the program accepts.
+/// Returns the kind of a value, with an article. If a text or a list is too long, the kind says so. If the kind did not
+/// say so, the message would name a kind that the program accepts.
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

@@ -1,7 +1,7 @@
 //! The settings of a run with `--rerun`.
 //!
-//! The program must recognize which rows of the input an earlier run has answered. To do so, it ignores configuration
-//! files, and uses the recorded settings of the earlier run to make the request and the key of every row. The flags
+//! The program must recognize which rows of the input an earlier run has answered. To do so, it makes the request and
+//! the key of every row from the recorded settings of the earlier run. It ignores configuration files. The flags
 //! `--model`, `--max-tokens` and `--system` of this call do not change how rows are recognized. `--model`,
 //! `--max-tokens` and `--system` change only the rows that are run again. In these rows, the flags also replace the
 //! row's own parameters. The rules for answers (`--schema` and others) are taken from the earlier run, unless this call
@@ -18,11 +18,12 @@ use crate::cli::args::layered::Layered;
 use crate::cli::args::{RunArgs, Settings};
 
 impl Config {
-    /// Returns the settings of `run` with `--rerun`. `rows` are the settings about rows that the earlier run recorded.
-    /// If `rows` is `None`, the settings of this call and of the configuration files are used.
+    /// Returns the settings for the command `run --rerun`. `rows` contains the row settings that the earlier run
+    /// recorded. If `rows` is `None`, the settings of this call and of the configuration files are used.
     ///
     /// # Errors
-    /// Fails in the same cases as [`Config::of_run`]. Also fails if `--system` contains a column.
+    /// Fails in the same cases as [`Config::of_run`]. This function also fails if the value of `--system` contains a
+    /// column.
     pub(crate) fn of_rerun(args: &RunArgs, rows: Option<&Settings>, world: &World) -> Result<Self> {
         let recorded = rows.map(|rows| {
             let Settings { source, answers, .. } = rows.clone();

@@ -39,7 +39,7 @@ pub(super) struct Setting {
     pub(super) layers: Vec<Entry>,
     /// The value of the setting if no layer sets it.
     pub(super) default: Default,
-    /// The reason why the first value has no effect; `None` if it has an effect.
+    /// The reason why the first value has no effect; `None` if the first value has an effect.
     pub(super) idle: Option<String>,
 }
 

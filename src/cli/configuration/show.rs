@@ -86,7 +86,8 @@ fn add_address(settings: &mut [Setting], first: &ListedProvider) {
     }
 }
 
-/// Marks the key settings in files as overridden, if `ANTHROPIC_API_KEY` or `ANTHROPIC_AUTH_TOKEN` overrides them.
+/// If `ANTHROPIC_API_KEY` or `ANTHROPIC_AUTH_TOKEN` overrides the key settings in files, marks these settings as
+/// overridden.
 fn mark_idle(settings: &mut [Setting], first: &ListedProvider) {
     let Ok(provider) = &first.settings else { return };
     let variable = match provider.key {

@@ -82,7 +82,7 @@ impl Profile {
         ))
     }
 
-    /// Returns the path of the file and its text. If the path is a link, returns the path of the link's target. The
+    /// Returns the path and the text of the file. If the path is a link, returns the path of the link's target. The
     /// target is then replaced, and the link stays.
     fn read(&self) -> Result<(PathBuf, String)> {
         let Some(found) = opened::configuration(&self.file)? else { return Ok((self.file.clone(), String::new())) };

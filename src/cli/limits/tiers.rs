@@ -131,7 +131,7 @@ fn no_limits(catalog: &Catalog, tier: Tier, only: &Only<'_>) -> String {
     )
 }
 
-/// Returns the rows of a table, or only the row of one class.
+/// Returns all rows of a table. If `only` names a class, returns only the row of this class.
 fn rows<'t>(table: &'t TierTable, only: Option<&'t ModelClass>) -> impl Iterator<Item = (&'t ModelClass, RateLimits)> {
     table.rows().filter(move |(row, _)| only.is_none_or(|only| only == *row))
 }

@@ -89,8 +89,8 @@ pub(super) fn is_planned(plan: &Plan<'_>) -> bool {
     plan.prompt_cache != PromptCache::Off && plan.caching.prefixes > 0
 }
 
-/// Returns the lines of the plan about the prompt cache. Returns no lines for a plan in batches, because batches share
-/// no cache with online requests.
+/// Returns the lines of the plan about the prompt cache. If the rows are planned for batches, returns no lines, because
+/// batches share no cache with online requests.
 pub(super) fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
     if plan.forecast.lane == Lane::Batch {
         return Vec::new();

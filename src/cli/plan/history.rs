@@ -217,7 +217,7 @@ fn parse<'a>(line: &'a [u8], catalog: &'a Catalog) -> Option<Past<'a>> {
         template: meta.template.and_then(|text| u64::from_str_radix(&text, 16).ok()),
         estimated_input: meta.estimated_input,
         usage,
-        // A row that was sent more than once may have been paid for more than once, so its cost is not used.
+        // If a row was sent more than once, it was possibly paid for more than once. So the row's cost is not used.
         price_share: share(paid.filter(|_| meta.attempts == 1), uncached, whole),
         latency: meta.latency_ms.filter(|_| meta.attempts == 1 && !is_batch).map(Duration::from_millis),
         is_truncated: meta.quality.as_deref() == Some("truncated"),

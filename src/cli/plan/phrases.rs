@@ -15,12 +15,12 @@ pub(super) fn change_words(change: &Change) -> String {
         Change::NoCache => "--prompt-cache off".to_owned(),
         // --map-model changes even rows that name their model, but --model does not change such rows.
         Change::Model { from, to } => format!("--map-model {}={to}", escape(from)),
-        // The text names no flag, because --max-tokens leaves rows with their own max_tokens unchanged.
+        // The text contains no flag, because --max-tokens does not change rows that have their own max_tokens.
         Change::MaxTokens { to, .. } => format!("max_tokens {to}"),
     }
 }
 
-/// Returns the number of rows that can be paid with `money`, if `rows` rows cost `cost` in total.
+/// If `rows` rows cost `cost` in total, returns how many of these rows `money` can pay for.
 pub(in crate::cli) fn rows_within(rows: u64, money: Money, cost: Money) -> u64 {
     match cost {
         Money::ZERO => rows,

@@ -268,8 +268,8 @@ fn basis(plan: &Plan<'_>) -> Vec<String> {
     texts
 }
 
-/// Returns a line for each possible change: the flags, the time and cost of the changed run, and a remark. A remark
-/// that does not fit into the line is on separate lines.
+/// Returns a line for each possible change: the flags, the time and cost of the changed run, and a remark. If a remark
+/// does not fit into the line, the remark gets lines of its own.
 fn alternatives(plan: &Plan<'_>, columns: usize) -> Vec<String> {
     let cells = |other: &Alternative| {
         let cost = other.cost.map_or_else(|| "cost unknown".to_owned(), |cost| format!("about {}", cost.likely));

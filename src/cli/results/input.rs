@@ -24,7 +24,7 @@ use crate::source::{self, Input};
 /// named it.
 ///
 /// # Errors
-/// Fails if the run folder can't be read, or if it contains settings that no run records.
+/// Fails if the run folder can't be read, or if it contains a setting that a run never records.
 pub(crate) fn run_of(files: Files, args: &ResultsArgs, world: &World, disk: &dyn Disk) -> Result<(Run, Vec<String>)> {
     let Files { results, errors, named } = files;
     let folder = results.as_deref().map(|results| with_suffix(results, ".run"));
@@ -95,7 +95,7 @@ fn changed_input(manifest: &Manifest, inputs: &[Input]) -> Option<String> {
 }
 
 /// Returns whether the file that the user named must be the input of a run. Returns false if adding `.results.jsonl` to
-/// the file's name gives the results file's name. Such a file could also be the output of the run.
+/// the file's name gives the results file's name. A file with such a name could also be the output of the run.
 fn is_input_of(named: &Path, results: Option<&Path>, world: &World) -> bool {
     world.resolve(named).exists() && results.is_some_and(|results| with_suffix(named, ".results.jsonl") != results)
 }

@@ -22,7 +22,7 @@ impl NewRun<'_> {
         survey: Option<&Survey>,
         catalog: &Catalog,
     ) -> Option<PrintedCommand> {
-        // In a run with --rerun, a failed row keeps its old answer, so `resume` does not run it.
+        // In a run with --rerun, a failed row keeps its old answer, so `resume` does not run the row again.
         let again = failures::worth_asking_again(log).filter(|_| self.config.rerun.is_empty());
         self.resume_command(log, stats).or_else(|| match again? {
             ErrorClass::Truncated => {

@@ -1,8 +1,8 @@
 //! The command `batches collect` writes the results of batches that have ended. The command is a run without rows of
 //! its own, and sends no requests with prompts.
 //!
-//! The batches are already paid for, so no limit of the user stops the command. A row that must be sent again is left
-//! for the next run of the input.
+//! The batches are already paid for, so limits that the user set do not stop the command. A row that must be sent again
+//! is left for the next run of the input.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -21,7 +21,7 @@ impl NewRun<'_> {
             return Ok(None);
         }
         if !is_seekable(&self.plan) && self.planning.is_none() {
-            // If an input can't be read twice, the program only checks that its files exist.
+            // If at least one input can't be read twice, the program only checks that all input files exist.
             for input in &self.plan.inputs {
                 if let Input::File(path) = input {
                     source::identity(path)?;

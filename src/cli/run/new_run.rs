@@ -22,8 +22,8 @@ use crate::watch::notices::Outbox;
 /// A run that has not begun yet.
 pub(super) struct NewRun<'a> {
     pub(super) config: Config,
-    /// A function that reads the settings again. Each call reads the files again; flags and environment keep the values
-    /// from the start of the program.
+    /// A function that reads the settings again. Each call reads the files again. But flags and environment variables
+    /// keep the values that they had when the program started.
     pub(super) reread: Box<dyn Fn() -> Result<Config> + Send>,
     pub(super) world: &'a World,
     pub(super) name: String,
@@ -31,7 +31,7 @@ pub(super) struct NewRun<'a> {
     pub(super) start: Start,
     /// Whether there is an earlier run to resume. To resume a run, the program reads the files of the run first, and
     /// then the input. The input is read only once, because ten million rows take some time. The key is fetched last,
-    /// because there may be no rows left to send.
+    /// because no key is needed if no rows are left to send.
     pub(super) is_resuming: bool,
     pub(super) plan: InputPlan,
     /// The output that is made from the results at the end; `None` if the results file is the output.

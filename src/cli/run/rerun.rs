@@ -32,7 +32,8 @@ pub(super) fn raised<'a>(before: u32, models: impl Iterator<Item = &'a str>, cat
     before.saturating_mul(MORE).min(accepted.unwrap_or(u32::MAX))
 }
 
-/// Returns the settings about rows that the earlier run with the same files recorded; `None` if they are not known.
+/// Returns the settings about rows, as the earlier run with the same files recorded them; `None` if the settings are
+/// not known.
 ///
 /// # Errors
 /// Fails if there is no earlier run, or if its run folder can't be read.

@@ -73,7 +73,7 @@ fn has_run(results: &Path, disk: &RealDisk) -> bool {
     results.symlink_metadata().is_ok() && matches!(read_manifest(&folder, disk), Ok(Some(_)))
 }
 
-/// Returns whether a run has ended and every row is answered.
+/// Returns true if a run has ended and all its rows are answered.
 fn has_finished(results: &Path, disk: &RealDisk) -> bool {
     let folder = with_suffix(results, ".run");
     let is_held = matches!(lock_state(disk, &folder), LockState::Held(_));

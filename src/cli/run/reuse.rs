@@ -37,8 +37,8 @@ impl NewRun<'_> {
             return Ok(None);
         }
         let (_, recovered, survey) = known;
-        // The survey is used only if it has seen all rows. A survey of a part of the rows does not know which rows are
-        // equal to a row outside of this part.
+        // The survey is used only if it has seen all rows. If a survey has seen only some rows, it does not know which
+        // of these rows are equal to unseen rows.
         let has_seen_all = is_seekable(&self.plan) && self.start != Start::Resume && self.config.source.skip == 0;
         let repeats = survey.as_ref().filter(|_| has_seen_all).map(|survey| survey.equal.clone());
         let earlier = match &self.paths.results {

@@ -83,7 +83,7 @@ impl NewRun<'_> {
 
     /// Returns the words that the user can add to the command, so that the answers are written to a file. With
     /// `resume`, the answers are appended to the file, because the file may contain answers of the earlier run. The
-    /// words for `resume` do not contain `-o`, which would name the results of the error log.
+    /// words for `resume` do not contain `-o`, because `-o` names the results file to which the error log belongs.
     fn way_to_a_file(&self) -> &'static str {
         match self.start {
             Start::Resume => ">> results.jsonl",

@@ -51,7 +51,8 @@ impl NewRun<'_> {
         self.voice()(text);
     }
 
-    /// Returns a function that prints messages from any thread: as JSON if the user asked for JSON, otherwise as text.
+    /// Returns a function that any thread can call to print a message. The function prints JSON if the user asked for
+    /// JSON, and text otherwise.
     pub(super) fn voice(&self) -> impl Fn(&str) + Send + 'static {
         let (kind, name) = (self.config.progress, self.name.clone());
         move |text| match kind {

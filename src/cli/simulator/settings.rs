@@ -15,7 +15,7 @@ use crate::sim::faults::FaultPlan;
 use crate::sim::presets;
 
 /// Returns the simulated API of a provider, for a run with `--simulate`. Only the first provider has the faults of
-/// `--simulate-faults`, so a rehearsal shows how rows move from a failing first provider to the next provider.
+/// `--simulate-faults`. So a rehearsal shows how rows move to the next provider when the first provider fails.
 ///
 /// # Errors
 /// Fails if the fault file or the answer file can't be used. The message names the line and the field.

@@ -73,7 +73,7 @@ fn looked(args: &StatusArgs, disk: &dyn Disk) -> Result<Vec<Looked>> {
     Ok(results.into_iter().map(|results| look(disk, results, now)).collect())
 }
 
-/// Returns the exit code. If there are several runs, the most serious state decides.
+/// Returns the exit code. If there are several runs, the run with the most serious state decides the exit code.
 fn exit(runs: &[Looked]) -> Exit {
     let states = [
         &[State::Killed][..],
@@ -90,7 +90,7 @@ fn exit(runs: &[Looked]) -> Exit {
 #[derive(Default)]
 struct Screen {
     shown_at: Option<Instant>,
-    /// How many lines on the terminal the next output replaces.
+    /// The number of lines on the terminal that the next output replaces.
     lines: usize,
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::cli::shell::quoted;
 
-/// The greatest length, in bytes, of a value that a suggestion repeats.
+/// A suggestion repeats a value only if the value has at most this many bytes.
 const LONGEST: usize = 40;
 
 /// The flags and parameters whose values a suggestion repeats. Values of other flags may be secret. For example, an

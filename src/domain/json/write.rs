@@ -37,7 +37,7 @@ pub(crate) fn string_value(text: &str) -> Box<RawValue> {
     raw_value(String::from_utf8(json).expect("JSON of a string is UTF-8"))
 }
 
-/// Returns a raw value with JSON text that the caller made.
+/// Returns the caller's JSON text as a raw value.
 pub(crate) fn raw_value(json: String) -> Box<RawValue> {
     RawValue::from_string(json).expect("the caller made valid JSON text")
 }

@@ -2,17 +2,17 @@
 //!
 //! In this file, a run is a sequence of five bytes. The filter checks only every n-th position of a text; n is the
 //! stride. The filter finds a part of a secret only if this part has at least a certain length. The stride is so small
-//! that each of these parts contains a run that begins at a checked position. Each run at a checked position is looked
-//! up in a table. If the table contains the run (five bytes), the filter also looks for this run in the list of all
-//! runs of the secrets. A typical answer has only about fifty positions to check, so the filter looks up four positions
-//! before it branches.
+//! that each of these parts contains a run that begins at a checked position. The run (five bytes) at each checked
+//! position is looked up in a table. If the table contains the run (five bytes), the filter also looks for this run in
+//! the list of all runs of the secrets. A typical answer has only about fifty positions to check, so the filter looks
+//! up four positions before it branches.
 
 use zeroize::Zeroizing;
 
 /// The length of a run, in bytes.
 const RUN: usize = 5;
 const RUN_MASK: u64 = (1 << (8 * RUN)) - 1;
-/// The number of bytes that are loaded in one step. The stride has the same value if `shortest` is twelve bytes.
+/// The number of bytes that are loaded in one step. If `shortest` is twelve bytes, the stride is equal to this number.
 const PIECE: usize = 8;
 /// The number of entries of the table. The forms of a key have about a thousand runs (of `RUN` bytes each), so about
 /// one entry in sixty is set. So in a text without secrets, about one position in sixty makes the filter search the
@@ -70,8 +70,8 @@ fn run(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |run, &byte| run << 8 | u64::from(byte))
 }
 
-/// Returns the position of a run's entry in the table. If `run` contains more than `RUN` bytes, the additional bytes
-/// are ignored.
+/// Returns the position in the table for a run (a sequence of `RUN` bytes). If `run` contains more than `RUN` bytes,
+/// the additional bytes are ignored.
 fn index_of(run: u64) -> usize {
     let run = run << (64 - 8 * RUN);
     (run.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - ENTRIES.ilog2())) as usize

@@ -17,7 +17,7 @@ pub struct DiskFailure {
     pub path: PathBuf,
     /// The error of the system.
     pub source: Arc<io::Error>,
-    /// Whether the path is a file or standard output.
+    /// The kind of target: a file or standard output.
     pub target: WriteTarget,
 }
 

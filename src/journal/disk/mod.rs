@@ -1,4 +1,4 @@
-//! What the journal needs of a disk: a small trait, and errors that name the path and the operation.
+//! Defines what the journal needs from a disk: a small trait, and errors that name the path and the operation.
 //!
 //! | file | content |
 //! |---|---|

@@ -7,7 +7,8 @@ const NUMBERED_DEVICES: [&str; 2] = ["COM", "LPT"];
 /// The maximum length of a file name, in bytes.
 const NAME_BYTES: usize = 255;
 
-/// Returns why a name is invalid, such as `a folder`; `None` if a file in the folder of the log can have this name.
+/// Returns the reason why a name is invalid, such as `a folder`; `None` if a file in the log's folder can have this
+/// name.
 ///
 /// A log can come from another system, so the rule for names is nearly the same on all systems.
 pub(crate) fn fault_of_name(name: &str) -> Option<&'static str> {

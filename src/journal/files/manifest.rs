@@ -50,8 +50,8 @@ pub struct Manifest {
     /// The server that the answers come from: the origin of the base URL, or `simulator`.
     #[serde(default)]
     pub origin: String,
-    /// The providers that this run or an earlier run could use, with their origins. In manifests of the first versions,
-    /// which had only one provider, the map is empty.
+    /// The providers that this run or an earlier run could use, with their origins. The first versions of the program
+    /// had only one provider, and the map in their manifests is empty.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub providers: BTreeMap<String, String>,
     /// The inputs.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::journal::disk::{DiskFailure, DiskFile};
 
-/// A file without a name, which vanishes with the process.
+/// A file without a name. The file vanishes when the process ends.
 pub(crate) struct PrivateFile {
     pub(crate) file: Arc<dyn DiskFile>,
     end: u64,

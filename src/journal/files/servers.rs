@@ -1,4 +1,4 @@
-//! Which servers the answers of a run come from, and which results must not be mixed.
+//! Says which servers the answers of a run come from, and which results must not be mixed.
 //!
 //! The results of a run can have answers of several providers. Real answers and answers of the simulator are never
 //! mixed. A provider is identified by its name. If the address of a provider has changed, somebody may have confused

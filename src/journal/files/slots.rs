@@ -30,7 +30,7 @@ const SLOT_BYTES: usize = 64;
 const MOST_BYTES: u64 = 8 << 20;
 const MAGIC: &[u8; 8] = b"cbslots1";
 /// The number of bytes for the run id in the header. The first 16 bytes of the header contain the magic number and the
-/// number of the opening: 1 for the first run that opened the run folder, and so on.
+/// number of the opening. The first run that opens the run folder has the number 1, the second run has 2, and so on.
 const RUN_BYTES: usize = SLOT_BYTES - 16;
 
 /// The slot of a request in flight. When the request has ended, the slot must be given back. If the row has a durable

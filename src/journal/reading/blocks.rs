@@ -31,7 +31,7 @@ const BEHIND_BYTES: usize = 64 << 10;
 /// The maximum number of bytes that a buffer keeps allocated after a huge line.
 const KEPT_BYTES: usize = 4 << 20;
 
-/// The length of the blocks that a file is cut into, and the number of threads that read them.
+/// How a file is read: the length of its blocks, and the number of threads that read these blocks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cut {
     /// Length of a block.

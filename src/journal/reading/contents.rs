@@ -38,8 +38,8 @@ pub(crate) struct Contents {
     pub(crate) totals: Totals,
     /// The number of result lines of each provider.
     pub(crate) answers_by: AnswersBy,
-    /// Rows that were in flight when the last run died, and the most that each row can have cost. A row is removed when
-    /// a line of that run is found for the row.
+    /// Rows that were in flight when the last run died, and the most that each row can have cost. When a line that the
+    /// dead run wrote for a row is found, the row is removed from this map.
     pub(crate) in_flight: HashMap<RowId, Money>,
     /// Rows that need another request because their last answer was not accepted.
     pub(crate) unfinished: HashMap<RowId, UnfinishedRow>,
@@ -199,7 +199,7 @@ struct Answers {
     qualities: Vec<Quality>,
     totals: Totals,
     answers_by: AnswersBy,
-    /// Rows that have an entry in the error log, and the times of their answers.
+    /// The answered rows that also have an entry in the error log, each with the time of its answer.
     with_entry: Vec<(RowId, Option<jiff::Timestamp>)>,
     /// Rows that were in flight when the last run died.
     was_in_flight: HashSet<RowId>,

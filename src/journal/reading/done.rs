@@ -28,7 +28,7 @@ pub enum RowState {
     Failed(ErrorClass),
     /// Another request with this label has an answer.
     Changed {
-        /// The beginning of the key of the other request.
+        /// The beginning of the other request's key.
         old_key: KeyPart,
     },
 }
@@ -38,7 +38,7 @@ const PARTS: usize = 256;
 /// If there are at least this many rows, sorting with several threads is faster.
 const ROWS_FOR_THREADS: usize = 50_000;
 
-/// A list of answered rows, which becomes the set.
+/// A list of answered rows. A `DoneSet` is made from this list.
 pub(crate) struct AnsweredRows {
     parts: Vec<Vec<RowId>>,
     /// Estimated number of rows.
@@ -62,7 +62,7 @@ impl AnsweredRows {
     pub(crate) fn push(&mut self, row: RowId) {
         let part = &mut self.parts[part_of(row.label)];
         if part.len() == part.capacity() {
-            // Hashes are evenly distributed, so few parts have over 2 % more rows than the average.
+            // Hashes are evenly distributed, so only a few parts have more rows than the average plus 2 %.
             let share = usize::try_from(self.expected).unwrap_or(usize::MAX) / PARTS;
             let wanted = (share + share / 50 + 8).max(part.len() + part.len() / 16 + 8);
             part.reserve_exact(wanted - part.len());
@@ -118,16 +118,16 @@ fn sort(part: &mut Vec<RowId>) -> Vec<u64> {
 /// The state of each row after the earlier runs.
 #[derive(Clone, Debug, Default)]
 pub struct DoneSet {
-    /// The rows in parts, sorted by label, with one row per label. An empty set has no parts. Copies of the set share
-    /// the parts, because ten million rows need 160 MB.
+    /// The answered rows, divided into parts. The rows are sorted by label, and each label has only one row. An empty
+    /// set has no parts. Copies of the set share the parts, because ten million rows need 160 MB.
     answered: Arc<[Vec<RowId>]>,
     len: usize,
     failed: Arc<HashMap<u64, (u64, ErrorClass)>>,
 }
 
 impl DoneSet {
-    /// Makes the set from the answered rows and the failures that still count. Also returns the labels that have
-    /// several answers.
+    /// Makes the set from the answered rows, and from those failures that still count. Also returns the labels that
+    /// have several answers.
     pub(crate) fn new(answered: AnsweredRows, failed: HashMap<u64, (u64, ErrorClass)>) -> (Self, Vec<u64>) {
         let (parts, repeated) = answered.sorted();
         let len = parts.iter().map(Vec::len).sum();

@@ -33,7 +33,7 @@ pub(super) trait More<'a>: Default {
     /// Receives whether the cost is known.
     #[inline]
     fn has_cost(&mut self, _has_cost: bool) {}
-    /// Receives how a row took its answer from another line. `saved` is the cost of that answer.
+    /// Receives how a row took its answer from another line. `saved` is the cost of the answer that the row took.
     #[inline]
     fn taken(&mut self, _is_copy: bool, _saved: Option<Money>) {}
 }

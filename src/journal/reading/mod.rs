@@ -1,4 +1,4 @@
-//! Reads results and error log: which rows are done, which failures still count, and the sums.
+//! Reads the results file and the error log, to find the done rows, the failures that still count, and the sums.
 //!
 //! A line is read in these steps:
 //! 1. `blocks.rs` cuts the file into lines, on several threads.

@@ -66,7 +66,7 @@ struct ErrorLine<'a> {
     error: ErrorPart<'a>,
 }
 
-/// The text of a row that could not be read. In the line of any other row, a member `raw` can have any value.
+/// The text of a row that could not be read. If the row could be read, a member `raw` in its line can have any value.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum RawText<'a> {

@@ -8,7 +8,7 @@ use crate::journal::charges::Charges;
 /// The result of parsing a line.
 #[derive(Debug)]
 pub(crate) enum Parsed<T> {
-    /// A line of this program.
+    /// A line that this program wrote, in a known format version.
     Record(T),
     /// A line of a later version of this program, in an unknown format version.
     Newer(u32),
@@ -42,7 +42,7 @@ pub(crate) enum ProviderText<'a> {
 /// The content of a result line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ResultRecord<'a> {
-    /// The label in the line. The label of an unnamed row is its input and line number.
+    /// The label in the line. The label of an unnamed row consists of the row's input and line number.
     pub(super) label: Cow<'a, str>,
     pub(crate) row: RowId,
     pub(crate) quality: Quality,

@@ -118,7 +118,7 @@ fn unanswered(charges: Charges, steps: &[AttemptRecord], like: &AttemptRecord) -
         request_id: None,
         ..like.clone()
     };
-    // The limit on attempts is the number that the scheduler remembers per row.
+    // The limit of 64 is the number of attempts that the scheduler remembers per row.
     (0..charges.maybe_paid.clamp(u64::from(is_billed), 64)).map(attempt).collect()
 }
 

@@ -120,10 +120,10 @@ impl Unresolved {
         self.rows.contains_key(&row.label)
     }
 
-    /// Removes the entries of rows that have an answer to the same request, or a later answer to another request.
+    /// Removes an entry if its request has an answer, or if another request of its row was answered after the entry.
     ///
-    /// Returns the charges of unfinished rows. Charges that an answer line also contains are left out. An answer line
-    /// that is older than the entry does not contain these charges, because the row was run again after this answer.
+    /// Returns the charges of unfinished rows. Charges that an answer line also contains are left out. If the line of
+    /// an answer is older than the entry, the line does not contain these charges, because the row was run again later.
     pub(crate) fn remove_answered(&mut self) -> Charges {
         let mut charges = Charges::default();
         let absorbed = &mut self.absorbed;

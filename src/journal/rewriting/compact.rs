@@ -1,9 +1,9 @@
 //! Compaction: removes from the error log the entries that no longer count.
 //!
 //! The log is replaced in one step, so if the process dies, either the old log or the compacted log is there. A later
-//! run reads the same failures from either log. Before the log is replaced, the charges of the removed entries are
-//! passed to `carry`. If the program dies between these two steps, the charges are counted twice. For a budget, it is
-//! safer to count too much than too little.
+//! run finds the same failures in the old log and in the compacted log. Before the log is replaced, the charges of the
+//! removed entries are passed to `carry`. If the program dies between these two steps, the charges are counted twice.
+//! For a budget, it is safer to count too much than too little.
 
 use std::collections::HashMap;
 use std::sync::Arc;

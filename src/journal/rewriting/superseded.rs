@@ -5,13 +5,13 @@
 //! supersede an answer: an answer that was paid for stays until there is a newer answer.
 //!
 //! The rows that have several lines are found without reading the file a second time. Rows that already have several
-//! lines are found when the results are read at the start. For each answer of this run, the set of done rows shows
-//! whether the row already had an answer. If every row has only one line, nothing is read or written.
+//! lines are found when the results are read at the start. When this run writes an answer for a row, the set of done
+//! rows shows whether the row already had an answer. If every row has only one line, nothing is read or written.
 //!
 //! The results file is replaced in one step, so if the process dies, either the old file or the new file is there. A
 //! later run reads the same answers from either file. Before the file is replaced, the charges of the removed lines are
-//! passed to `carry`. If the program dies between these two steps, the charges are counted twice. For a budget, it is
-//! safer to count too much than too little.
+//! passed to `carry`. If the program dies after `carry` and before the replacement, the charges are counted twice. For
+//! a budget, it is safer to count too much than too little.
 //!
 //! A line with a key in an unknown format is kept, because the program can't tell whether the row has a label.
 
@@ -28,8 +28,8 @@ use crate::journal::reading::{DoneSet, Parsed, ResultRecord, parse_result};
 pub(crate) struct Superseded {
     /// Rows that had an answer when the run began.
     done: DoneSet,
-    /// Labels of rows with several lines, in any order and possibly repeated. A label needs only eight bytes, which
-    /// matters if ten million rows have changed.
+    /// The labels of the rows that have several lines. The labels are in any order, and a label can be repeated. A
+    /// label needs only eight bytes, which matters if ten million rows have changed.
     labels: Vec<u64>,
 }
 

@@ -1,9 +1,9 @@
 //! Writes results to standard output, on a separate thread. The reader of a pipe can be slow, and the run's loop must
 //! not wait for this reader.
 //!
-//! Unless the pipe is full, lines wait in the queue of the thread for at most a hundredth of a second. The same thread
-//! writes the error log, so lines are written in the order of their numbers. After standard output has failed, the
-//! thread still writes the error log, because rows that were read from a pipe are stored nowhere else.
+//! If the pipe is not full, a line waits in the queue of the thread for at most a hundredth of a second. The same
+//! thread writes the error log, so lines are written in the order of their numbers. If standard output fails, the
+//! thread continues to write the error log, because rows from a pipe are stored nowhere else.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -79,7 +79,8 @@ struct Queue {
     is_closed: bool,
     /// Whether writes begin immediately, because the run is only waiting for its lines to become durable.
     is_hurried: bool,
-    /// Whether the thread sleeps until it is woken. Otherwise, it wakes up by itself when the next write is due.
+    /// Whether the thread sleeps until it is woken. If this is false, the thread wakes up by itself when the next write
+    /// is due.
     is_asleep: bool,
     /// Whether the error log still accepts lines after standard output has failed.
     takes_errors: bool,

@@ -13,8 +13,8 @@
 //! A server's level can be below zero, and a header then reports 0. The server's level falls below zero when the server
 //! accepts a request that is larger than its bucket, or when answers are longer than predicted. So our own level is
 //! never raised because of a reported 0. A reported 0 is a sign of other clients only if our own level is clearly above
-//! zero. For output, a 0 is a sign of other clients only if the server's bucket is large enough for all output in
-//! flight.
+//! zero. A reported 0 for output tokens is a sign of other clients only if the server's bucket is large enough for all
+//! output in flight.
 //!
 //! If a proxy hides the headers, the program estimates the server's bucket with a shadow. The shadow is a second bucket
 //! with a burst of a whole minute's limit. The cost of each request is taken from both the bucket and the shadow. The
@@ -32,8 +32,8 @@
 //! - If the server's bucket was in debt, the server reported 0. Setting the level to this 0 was wrong. The level then
 //!   rose too early, and the difference was wrongly counted as the share of another client. Runs with rows larger than
 //!   the server's burst took up to five times as long.
-//! - A run of 800 rows began with a burst of a whole minute's limit, and the server had a burst of one second. This run
-//!   caused 1,154 refusals.
+//! - A run of 800 rows began with a burst of a whole minute's limit, but the server allowed only a burst of one second.
+//!   This run caused 1,154 refusals.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ use super::{DimensionState, first_burst};
 const ROUNDED_TO: i64 = 1_000;
 const ROUNDING: i64 = ROUNDED_TO / 2;
 /// The search for the burst begins `UNSURE` tokens below the remaining amount that a refusal reports. Half of `UNSURE`
-/// compensates for the rounding of that amount.
+/// compensates for the rounding of the reported amount.
 const UNSURE: u32 = 1_000;
 /// The most by which one response head can raise a level, in multiples of the cost of the request.
 const RAISE_FACTOR: f64 = 4.0;
@@ -58,8 +58,8 @@ const RAISE_FACTOR: f64 = 4.0;
 /// answers.
 const FIRST_RAISE_FACTOR: f64 = 8.0;
 /// After trouble, one response head raises a level at most by this factor times the cost of its request. With this
-/// factor, the tokens that built up in the server's bucket during the trouble are used gradually. With this factor, the
-/// rate is at most 1.7 times the limit, and there is no burst.
+/// factor, the run gradually uses the tokens that built up in the server's bucket during the trouble. With this factor,
+/// the rate is at most 1.7 times the limit, and there is no burst.
 const SLOW_RAISE_FACTOR: f64 = 0.4;
 /// The shadow is an estimate of the server's level. One response raises our level towards the shadow by at most this
 /// factor times the cost of its request. This factor is smaller than [`RAISE_FACTOR`], because the shadow can be wrong.
@@ -116,8 +116,8 @@ impl DimensionState {
         self.most_held = self.most_held.max(u32::try_from(held).unwrap_or(u32::MAX));
     }
 
-    /// Clamps (lowers) or raises the level according to the remaining amount in a response head, and learns the share
-    /// of other clients.
+    /// Lowers or raises the level according to the remaining amount in a response head. Also learns the share of other
+    /// clients.
     pub(in crate::limiter) fn adopt_level(&mut self, head: HeadSignal, now: Instant) {
         let (Some(remaining), Some(bucket)) = (head.signal.remaining.map(i64::from), &mut self.bucket) else { return };
         let cost = head.cost.of(self.dimension);
@@ -133,9 +133,9 @@ impl DimensionState {
         // The server reports a level below zero as 0. So after a reported 0, the level is at most 0, but it can be much
         // lower.
         let may_be_in_debt = remaining == 0 && self.dimension != Dimension::Requests;
-        // While other clients use the limit, about half of the requests at the upper end of the rounding range would be
-        // rejected. The margin is subtracted from the level once and not again for each request, so it costs no
-        // throughput.
+        // While other clients use the limit, a request that fits only at the upper end of the rounding range would be
+        // rejected about half of the time. The margin costs no throughput, because it is subtracted from the level only
+        // once and not for each request.
         let margin = match (is_short, self.drift.share() > 0.0) {
             (true, _) => -rounding,
             (false, true) => -(self.uncounted / 4).min(i64::from(bucket.limit()) / KEPT_BACK),
@@ -165,7 +165,7 @@ impl DimensionState {
         let a_second = head.wanted_headroom * f64::from(bucket.limit()) / 60.0;
         let left_unused = (a_second * now.since(self.began).as_secs_f64()) as i64;
         let target = remaining - rounding - self.uncounted - left_unused;
-        // If the limit given by hand is below the server's limit, the server always reports more than this program is
+        // If the user's own limit is below the server's limit, the server always reports more than this program is
         // allowed to use.
         let is_below_server = self.by_hand.zip(self.reported).is_some_and(|(most, reported)| most < reported);
         let may_raise = head.was_admitted && !may_be_in_debt && self.no_raise_until <= now && !is_below_server;
@@ -197,8 +197,8 @@ impl DimensionState {
         signal.remaining.is_some_and(|remaining| i64::from(remaining) < needed)
     }
 
-    /// Returns whether this dimension possibly had no room when a request with this cost was rejected. This is possible
-    /// if the header shows enough room, but its figure was perhaps rounded up.
+    /// Returns whether this dimension possibly had no room when a request with this cost was rejected. Even if the
+    /// header shows enough room, there was possibly no room, because the header's figure was perhaps rounded up.
     pub(in crate::limiter) fn may_have_been_short(&self, cost: Cost, signal: LimitSignal) -> bool {
         let needed = match self.dimension {
             Dimension::InputTokens if !self.is_exact => i64::from(self.amount(cost)) + ROUNDING,

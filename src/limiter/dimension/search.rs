@@ -11,9 +11,9 @@
 //! Each refusal shows whether our bucket is too small or too large. The search halves its step when the direction
 //! changes, so it finds the size within about ten refusals.
 //!
-//! Rejected: computing the size from the amount in the server's bucket after `retry-after`. A response header never
-//! shows a level below zero, so it hides the debt. The computed size included this debt, and was too large. Runs with
-//! rows larger than the server's burst took four times as long.
+//! This idea was rejected: compute the size from the amount in the server's bucket after `retry-after`. A response
+//! header never shows a level below zero, so it hides the debt. The computed size included this debt, and was too
+//! large. Runs with rows larger than the server's burst took four times as long.
 
 use std::time::Duration;
 

@@ -48,7 +48,7 @@ pub(super) struct Node {
     /// The number of rows that have the most frequent of the next longer prefixes. The number is computed when the plan
     /// is made.
     pub(super) most_of_longer: u32,
-    /// Whether the prefix ends at a cache mark that is part of the rows.
+    /// Whether the prefix ends at a cache mark that the rows themselves contain.
     pub(super) is_own: bool,
 }
 

@@ -1,6 +1,6 @@
 //! Decides which prefixes get cache marks, and for how long they are cached.
 //!
-//! A prefix that `rows` rows share costs `write × W + read × (rows − W)` for each of its tokens in the whole run.
+//! If `rows` rows share a prefix, each token of the prefix costs `write × W + read × (rows − W)` in the whole run.
 //! `write` and `read` are shares of the price of plain input. `W` is the number of writes: one, plus one for each pause
 //! (between two rows) that is longer than the lifetime. Without a mark, each token of the prefix costs `rows`. For each
 //! prefix, the plan chooses whatever is cheapest: a five-minute mark, a one-hour mark, or no mark.
@@ -53,7 +53,7 @@ pub(crate) struct CacheSetting<'a> {
     pub rows_per_second: f64,
     /// Whether rows can be read in any order.
     pub can_be_ordered: bool,
-    /// Takes the position of a group in the load and returns the group's cache prices.
+    /// A function that takes the position of a group in the load, and returns the cache prices of this group.
     pub rates: &'a dyn Fn(usize) -> CacheRates,
 }
 
@@ -65,8 +65,8 @@ pub struct CachePlan {
     pub is_ordered: bool,
     /// The number of prefixes that get marks.
     pub prefixes: u64,
-    /// The number of marked prefixes that may be too short for their model. The first answers show which of them are
-    /// too short.
+    /// The number of marked prefixes that may be too short for their model. The first answers show which of these
+    /// prefixes are too short.
     pub uncertain: u64,
     /// Of the marked prefixes that may be too short, the prefix with the most rows.
     pub most_uncertain: Option<Unmarked>,
@@ -107,7 +107,7 @@ pub struct Unmarked {
     pub tokens: u32,
     /// The length, in tokens, of the shortest prefix that the model of these rows caches.
     pub least: u32,
-    /// The group of these rows, as a position in the load.
+    /// The position of the rows' group in the load.
     pub group: usize,
     /// How many rows share the most frequent of these prefixes.
     pub most_rows: u32,
@@ -208,7 +208,7 @@ impl PrefixCensus {
     }
 
     /// Makes the lifetime of each prefix at least as long as the lifetimes of the longer prefixes of the same rows. The
-    /// API rejects a request in which a longer prefix lives longer than a shorter prefix.
+    /// API rejects a request if a longer prefix has a longer lifetime than a shorter prefix.
     fn lengthen_outer(&self, plan: &mut CachePlan) {
         let hours: Vec<u64> =
             plan.chosen.iter().filter(|(_, lifetime)| **lifetime == Caching::Hour).map(|(id, _)| *id).collect();
@@ -286,9 +286,9 @@ impl Node {
         }
     }
 
-    /// Returns how many times this prefix must be written because of longer prefixes. Of the rows with a longer prefix,
-    /// only the first reads this prefix; the others read the longer prefix. If sending these rows takes more than
-    /// `seconds`, this prefix expires in the meantime.
+    /// Returns the least number of times that this prefix must be written. Longer prefixes can increase this number.
+    /// Among the rows with a longer prefix, the first row reads this prefix, and the other rows read the longer prefix.
+    /// If sending these rows takes longer than `seconds` seconds, this prefix expires in the meantime.
     ///
     /// The API documentation does not say whether a read of a longer prefix also renews the shorter prefix inside it.
     /// The plan assumes that such a read does not renew the shorter prefix.
@@ -326,7 +326,7 @@ impl Node {
             Caching::Hour => (rates.write_1h, HOUR),
             Caching::None | Caching::FiveMinutes => (rates.write_5m, FIVE_MINUTES),
         };
-        // The share of the pauses that are longer than the lifetime, if the rows of the prefix come at random times.
+        // If the rows of the prefix come at random times, this share of the pauses is longer than the lifetime.
         let missed = if gap > 0.0 { (-seconds / gap).exp() } else { 0.0 };
         let writes = (1.0 + (rows - 1.0) * missed).max(self.least_writes(seconds, rows_per_second));
         Choice { lifetime, writes, cost: write * writes + rates.read * (rows - writes) }
@@ -386,7 +386,7 @@ mod tests {
 
     const LEAST: u32 = 1_024;
 
-    /// Returns the prefixes of a row, from pairs of an id and a number of tokens.
+    /// Returns the prefixes of a row. `levels` contains the id and the number of tokens of each prefix.
     fn row(levels: &[(u64, u32)]) -> Prefixes {
         let level = |&(id, tokens): &(u64, u32)| Level {
             id: PrefixId(id),

@@ -11,11 +11,11 @@ use crate::domain::{Caching, Level, MarkPlace, Merged, Money, PrefixId, Prefixes
 
 /// The length, in tokens, of the shortest prefix that at least one model caches. Shorter prefixes are ignored.
 const LEAST_OF_ANY: u32 = 512;
-/// The smallest average number of bytes per token. A prompt is ignored if it has fewer bytes than this number
-/// multiplied by the tokens of the shortest prefix.
+/// The smallest average number of bytes per token. A prompt is ignored if it has fewer than `LEAST_BYTES_OF_TOKEN *
+/// LEAST_OF_ANY` bytes.
 const LEAST_BYTES_OF_TOKEN: usize = 2;
-/// The largest number of prefixes that are found in one request. If a request has more, the longest prefixes are left
-/// out.
+/// The largest number of prefixes that are found in one request. If a request has more prefixes, the longest prefixes
+/// are left out.
 const MOST_LEVELS: usize = 256;
 /// The parameters that do not change the cache entry of a prompt, and the parameters of the prompt itself.
 const NOT_IN_CACHE: [&str; 13] = [
@@ -41,8 +41,8 @@ pub(in crate::plan) fn wants_parts(params: Merged<'_>) -> bool {
     bytes("messages") + bytes("system") + bytes("tools") >= LEAST_BYTES_OF_TOKEN * LEAST_OF_ANY as usize
 }
 
-/// The fixed starts of a template's texts. A fixed start is the part before the first placeholder, which is the same in
-/// all rows. The fixed starts are JSON text without quotation marks, sorted from the longest to the shortest.
+/// The fixed starts of a template's texts. A fixed start is the part before the first placeholder. This part is the
+/// same in all rows. The fixed starts are JSON text without quotation marks, sorted from the longest to the shortest.
 #[derive(Clone, Debug, Default)]
 pub(in crate::plan) struct FixedStarts(Vec<String>);
 

@@ -13,7 +13,7 @@ const SHARDS: usize = 1 << 12;
 /// The prefixes of the rows that were added so far.
 #[derive(Debug, Default)]
 pub(super) struct SeenPrefixes {
-    /// The list of the small sets. The list is empty until the first hash is added.
+    /// The list of the small sets that together contain all hashes. The list is empty until the first hash is added.
     shards: Vec<HashSet<u32, BuildHasherDefault<Spread>>>,
     count: usize,
 }

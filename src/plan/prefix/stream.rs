@@ -15,8 +15,8 @@ use crate::domain::{Caching, Level, PrefixId, Prefixes, PromptCache};
 /// entries that are kept for five minutes, and `HOUR` for entries that are kept for an hour.
 const FIVE_MINUTES: u32 = 240;
 const HOUR: u32 = 3_300;
-/// A mark is worth its cost if the probability of a further row is higher than this. A write to the five-minute cache
-/// costs a quarter more than plain input, and a read saves nine tenths.
+/// A mark on a prefix is worth its cost if another row has the prefix with a probability above this value. A write to
+/// the five-minute cache costs a quarter more than plain input, and a read saves nine tenths.
 const WORTH_A_WRITE: f64 = 0.28;
 /// The largest number of prefixes in `firsts`.
 const MOST_FIRSTS: usize = 1 << 16;

@@ -127,7 +127,7 @@ pub(super) fn place() -> Result<Box<RawValue>, String> {
     raw("null".to_owned())
 }
 
-/// The rule for the input of a tool call: whether its text must be JSON.
+/// The rule that says whether the text of a tool call's input must be JSON.
 #[derive(Clone, Copy)]
 pub(super) enum Input {
     /// The model stopped on its own, so the input must be JSON.

@@ -13,7 +13,7 @@ use jiff::fmt::rfc2822::DateTimeParser;
 use crate::domain::{LimitSignal, ProviderKind, RateSignals};
 use crate::provider::HeadNews;
 
-/// The longest wait that is accepted. Waits of several days occur (302,539 s has been seen), and a spend cap is lifted
+/// The longest wait that is accepted. Some waits take several days (302,539 s has been seen), and a spend cap is lifted
 /// within a month. A wait of more than a year must be a mistake.
 const LONGEST_WAIT: Duration = Duration::from_secs(400 * 86_400);
 

@@ -29,7 +29,7 @@ const ACCOUNT_MESSAGES: [&str; 3] = [
     "You have reached your specified workspace API usage limits",
 ];
 
-/// The values of `details.error_code` that mean that no request of the account can succeed.
+/// If `details.error_code` has one of these values, no request of the account can succeed.
 const ACCOUNT_CODES: [&str; 5] = [
     "enforced_spend_limit_reached",
     "contract_spend_limit_reached",
@@ -181,7 +181,7 @@ fn class_of_fault(status: u16) -> ErrorClass {
     }
 }
 
-/// Returns whether a gateway gave up on the request although the API may still be processing it.
+/// Returns true if a gateway gave up on the request while the API may still be processing the request.
 ///
 /// The API's own errors have a type, and a request that ends with such an error is not billed. An error page of a
 /// gateway does not say whether the API processes the request. Only 503, 521, 522 and 523 mean that the gateway never

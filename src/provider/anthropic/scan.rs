@@ -1,11 +1,11 @@
 //! The fast way to read a whole message. A single pass checks that the message is JSON, and reads the members that are
 //! needed.
 //!
-//! This scan reads the usual form of the API's answers. The scan returns `None` for everything else: escapes in names
-//! or in texts that are read, repeated members, deep nesting, and text that is not a message. The parser
-//! ([`super::shape`]) reads the answers that the scan can't read. A test checks that the parser returns the same result
-//! for a message that the scan can read. An accepted message becomes part of a line of results, so it must be valid
-//! JSON. The caller checks whether the strings of the message are UTF-8.
+//! This scan reads the usual form of the API's answers. The scan returns `None` for escapes in names or in texts that
+//! are read, for repeated members, for deep nesting, and for text that is not a message. The parser ([`super::shape`])
+//! reads the answers that the scan can't read. A test checks that the parser returns the same result for a message that
+//! the scan can read. An accepted message becomes part of a line of results, so it must be valid JSON. The caller
+//! checks whether the strings of the message are UTF-8.
 
 use std::ops::Range;
 
@@ -52,8 +52,8 @@ pub(super) fn message(json: &[u8]) -> Option<Scanned<'_>> {
 
 /// Looks for the called tools among the tools of a request, and stops when all are found.
 ///
-/// Returns `Some(Some(name))` with the first called tool that the request does not offer, and `Some(None)` if the
-/// request offers all called tools. Returns `None` if the request does not have the usual form.
+/// If the request does not offer a called tool, returns `Some(Some(name))` with the first such tool. If the request
+/// offers all called tools, returns `Some(None)`. Returns `None` if the request does not have the usual form.
 pub(super) fn first_not_offered<'n>(called: &[&'n [u8]], request: &[u8]) -> Option<Option<&'n [u8]>> {
     let mut cursor = Cursor::new(request);
     let mut tools = Tools { missing: called.to_vec(), may_be_more: false };
@@ -81,7 +81,7 @@ struct Tools<'n> {
 }
 
 impl Tools<'_> {
-    /// Reads one of the tools of a request. Returns `None` when all called tools are found, which ends the search.
+    /// Reads one of the tools of a request. When all called tools are found, returns `None` to end the search.
     fn find_in(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
         let mut is_named = None;
         cursor.plain_object(|cursor, member| match member {

@@ -189,7 +189,7 @@ pub(crate) struct Failures<'a> {
     class: &'static str,
     /// The number of failed rows in this class.
     rows: u64,
-    /// Whether at least one of the failed rows may succeed unchanged in another run.
+    /// Whether at least one of the failed rows could succeed in another run without a change of the row.
     retryable: bool,
     /// The first failed row of this class; null if it is not known.
     example: Option<Example<'a>>,
@@ -241,8 +241,8 @@ pub(crate) struct Progress {
     /// The number of rows with a truncated answer that was kept. A truncated answer ended at `max_tokens` or at the end
     /// of the context window. Rows with a truncated answer that was not kept are in `failed_by_class`.
     truncated: u64,
-    /// The number of rows that the model refused to answer, if the refusal was kept. Rows with a refusal that was not
-    /// kept are in `failed_by_class`.
+    /// The number of rows that the model refused to answer, if the refusal was kept. If a refusal was not kept, its row
+    /// is in `failed_by_class`.
     refused: u64,
     /// The number of rows whose answer ended for a reason that this program does not know.
     unknown: u64,
@@ -270,8 +270,8 @@ pub(crate) struct Progress {
     retried: BTreeMap<&'static str, u64>,
     /// The number of failed attempts that were tried again although they were possibly billed.
     maybe_paid: u64,
-    /// The recent rate of finished rows that were sent online, in rows per minute. The value is null at the start of
-    /// the run, and while the run waits only for batches.
+    /// How many rows per minute have finished recently. Only rows that were sent online are counted. The value is null
+    /// at the start of the run, and while the run waits only for batches.
     rows_per_minute: Option<f64>,
     /// The estimated time left, in seconds. Null in four cases: the input is a pipe, the run has just started, the run
     /// waits, or batches are open.

@@ -178,7 +178,7 @@ fn bodies() -> Vec<EventBody> {
     bodies
 }
 
-/// Returns the counters of a run for which every member of the objects has a value.
+/// Returns the counters of a run. With these counters, every member of the objects has a value.
 fn everything() -> Stats {
     let mut stats = chain();
     let fault = Failure { status: Some(529), message: "Overloaded".to_owned(), ..Failure::default() };

@@ -145,7 +145,7 @@ struct Rate {
     rows_per_minute: Vec<f64>,
 }
 
-/// The latency of the answers that came online. The latency of an answer is counted from the first request of its row.
+/// The latency of the answers that came online. The latency of an answer begins with the first request of its row.
 #[derive(Serialize)]
 struct Latency {
     answers: u64,
@@ -159,8 +159,8 @@ struct Latency {
 struct BilledTwice {
     /// In this run, the number of answers that were possibly billed twice.
     this_run: u64,
-    /// The number of answers that were possibly billed twice in the previous run. 0 if the previous run was not cut
-    /// short.
+    /// The number of answers that were possibly billed twice in the previous run. The number is 0 if the previous run
+    /// was not cut short.
     run_before: u64,
     /// In all runs on this file, the number of answers that were possibly billed twice.
     all_runs: u64,

@@ -13,7 +13,7 @@
 //! Only [`Bar::draw`] draws, and no thread draws at regular times. The draw target does not limit the drawings per
 //! second, so no drawing is dropped. `Progress` decides how often to draw. [`line`](crate::report::line) decides which
 //! parts fit, because indicatif's templates can't drop the least important part first. `line` also sets the colours,
-//! because the run has already decided whether to use colours. The crate indicatif would decide this again from the
+//! and follows the run's decision whether to use colours. The crate indicatif would decide this again from the
 //! environment variables.
 
 use std::io;

@@ -16,8 +16,8 @@ use crate::report::stats::Stats;
 /// The largest expected difference between the speed so far and the speed of the remaining rows, as a share. Random
 /// differences between rows are not included.
 const MARGIN: f64 = 0.15;
-/// The low end of the time left is at least this share of the time that the limits require. The share is below 1,
-/// because the tokens per row are known only from the finished rows.
+/// The limits require a certain time for the remaining rows. The low end of the interval is at least this share of that
+/// time. The share is below 1, because the tokens per row are known only from the finished rows.
 const SURE: f64 = 0.85;
 /// Until the run has lasted this long, the interval includes the whole interval of the forecast.
 const ENOUGH_TIME: Duration = Duration::from_secs(10);
@@ -29,7 +29,7 @@ struct Known {
     likely: f64,
     /// The time left at the mean speed of the whole run.
     by_mean_speed: f64,
-    /// The time that the limits require for the unsent rows, if these rows have average size.
+    /// The time that the unsent rows need because of the limits, if these rows have the average size.
     by_limits: f64,
     /// The time that the limits require for all remaining rows, if these rows have the largest expected size.
     by_limits_if_large: f64,

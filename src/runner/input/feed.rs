@@ -220,8 +220,8 @@ impl Feeder<'_> {
     /// Returns the item for a row; `None` if the row is skipped.
     fn item_of(&mut self, row: RowDecision) -> Option<Incoming> {
         match row {
-            // A repeated label is not a mistake for rows that are done. If a row is done, all rows with the same name
-            // and request are done.
+            // If a row is done, its repeated label is not a mistake. If a row is done, all rows with the same name and
+            // request are done.
             RowDecision::Done(named) => {
                 self.is_repeated(named.row, &named.identity);
                 None
@@ -280,7 +280,7 @@ fn stored_or_sent(item: Incoming, earlier: &Earlier) -> Incoming {
 }
 
 /// Rejects a row whose label was already used by an earlier row. The row gets a label that consists of its file and
-/// line. With its old label, the row would seem to have the other row's answer.
+/// line. With its old label, the row would seem to have the answer of the earlier row.
 fn repeated(mut planned: Planned) -> Incoming {
     let Origin { source, line, .. } = &planned.job.origin;
     let place = format!("{source}:{line}");

@@ -18,7 +18,8 @@ use super::planned_rows::{PlannedRows, RowDecision, Step};
 use super::reading::{Reading, RowPlace};
 use super::{Earlier, InputPlan};
 
-/// This many prefixes of a row decide its place in the order: the two shortest prefixes and the longest.
+/// The place of a row in the order depends on this many of its prefixes: the two shortest prefixes and the longest
+/// prefix.
 const LEVELS: usize = 3;
 
 /// The path of a row. For each prefix that decides the row's place in the order, the path contains the index of the

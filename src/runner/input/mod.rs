@@ -12,7 +12,7 @@
 //! first request:
 //! - which mistakes affect every row
 //! - which labels are repeated, and which rows have changed
-//! - how many rows there are
+//! - how many rows the input has
 //! - whether reading from several places saves time ([`Places`])
 //!
 //! A pipe can be read only once.
@@ -81,7 +81,7 @@ pub struct Earlier {
     /// and the price of the row is not known.
     pub refuse: Refusal,
     /// The answers in the results of other runs. Rows take these answers instead of being sent. The value is `None` if
-    /// there are no such results.
+    /// no results of other runs are used.
     pub stored: Option<Arc<StoredAnswers>>,
     /// The rows whose last answer was not accepted. Each of these rows continues from that answer, so it takes no
     /// stored answer.

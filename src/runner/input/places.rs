@@ -71,7 +71,7 @@ impl Places {
         1.0 - 1.0 / self.gain.max(1.0)
     }
 
-    /// Returns a reading for each place. Each reading ends before the first row of the next place.
+    /// Returns a `Reading` of the input for each place. Each reading ends before the first row of the next place.
     pub(super) fn readings(&self, plan: &InputPlan) -> Vec<Reading> {
         let starts = self.starts.iter().enumerate().map(|(place, &start)| match place {
             // The first reading begins at the start of the input, so it also includes the rows before the first row to

@@ -28,7 +28,7 @@ pub(super) struct Step {
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "nearly every row is planned, and a box would be allocated for each")]
 pub(super) enum RowDecision {
-    /// The row is skipped, because an earlier run has finished it. The cost of such a row is not estimated.
+    /// The row is skipped, because an earlier run has finished it. The cost of a finished row is not estimated.
     Done(Box<Identified>),
     /// The row is skipped, because an earlier run put it into a batch that is still open.
     Submitted(Box<Identified>),

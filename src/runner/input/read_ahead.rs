@@ -16,7 +16,8 @@ use crate::runner::Progress;
 
 /// The highest number of items in a bundle.
 const ITEMS: usize = 128;
-/// The size in bytes at which a bundle ends. A bundle includes the item that reaches this size.
+/// The size in bytes at which a bundle ends. The item with which a bundle reaches this size still belongs to the
+/// bundle.
 const BYTES: usize = 64 << 10;
 /// How many bundles can wait between the threads.
 const BUNDLES: usize = 2;
@@ -36,7 +37,8 @@ pub(super) fn read_ahead<'scope>(
     let thread = std::thread::Builder::new().name("look".to_owned()).spawn_scoped(scope, move || {
         loop {
             let bundle = bundle_of(&mut reading, progress);
-            // If sending fails, the receiver met an error or was asked to end, so it needs no more rows.
+            // Sending fails only if the receiver met an error or was asked to end. The receiver then needs no more
+            // rows.
             if bundle.is_empty() || give.send(bundle).is_err() {
                 return;
             }

@@ -43,7 +43,7 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Returns a reading of all rows of all inputs.
+    /// Returns a `Reading` that reads all rows of all inputs.
     pub(super) fn whole(plan: &InputPlan) -> Self {
         Self {
             plan: plan.clone(),

@@ -5,7 +5,7 @@
 //!
 //! A row is sent immediately after it is read. But if the channel is full (in rows or in bytes), the reader waits until
 //! half of the channel is free. If the reader continued whenever the loop had received a row, the reader and the loop
-//! would run alternately. With this alternation, each row would cost two thread switches.
+//! would run alternately. If the reader and the loop took turns, each row would cost two thread switches.
 //!
 //! The reader knows how many bytes are in the channel, and does not have to ask the loop. The reader can know the
 //! number of bytes for two reasons. First, rows leave the channel in the order in which they were sent. So the rows in
@@ -169,7 +169,7 @@ mod tests {
                     std::thread::yield_now();
                 }
                 let next = || {
-                    // Yielding here gives the reader's thread time to continue.
+                    // The yield lets the thread of the reader continue.
                     (0..20).for_each(|_| std::thread::yield_now());
                     let held = arrived.len();
                     arrived.blocking_recv().map(|_| held)

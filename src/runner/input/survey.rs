@@ -78,7 +78,7 @@ pub struct Survey {
     pub repeats: Repeats,
     /// Sizes and places of the rows to be sent.
     pub(crate) layout: Layout,
-    /// Whether reading the inputs can begin at every row.
+    /// Whether the reader can start at any row of the inputs.
     pub(crate) is_random_access: bool,
     /// The name of each stream, with the format that the program recognized in the stream.
     pub(crate) recognized: Vec<String>,
@@ -89,7 +89,7 @@ pub struct Survey {
     pub(crate) damage: Option<String>,
 }
 
-/// Sums over one model's rows to be sent.
+/// The sums for one model, over the rows that will be sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ModelSum {
     /// The number of rows of this model.

@@ -247,8 +247,8 @@ fn rows_with_a_stored_answer_take_it_and_are_not_sent() {
     assert_eq!(numbers(&arrived), [1, 2, 3, 4, 5, 6, 7, 8]);
 }
 
-/// The rows have two phases. The first 600 rows are short, so requests limit them. The other 300 rows are long, so
-/// input tokens limit them. Some rows of this input can't be read.
+/// The rows have two phases. The first 600 rows are short, so the limit on requests decides how fast they are sent. The
+/// other 300 rows are long, so input tokens limit them. Some rows of this input can't be read.
 fn phases_as_json() -> String {
     let row = |number: usize| match number {
         17 | 500 | 899 => "{broken}\n".to_owned(),

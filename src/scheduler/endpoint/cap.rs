@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use crate::clock::Instant;
 
-/// The time from the last refusal to the first trial of a higher cap, and the longest time between two trials.
+/// `FIRST_WAIT` is the time from the last refusal to the first trial of a higher cap. `LONGEST_WAIT` is the longest
+/// time between two trials.
 const FIRST_WAIT: Duration = Duration::from_secs(60);
 const LONGEST_WAIT: Duration = Duration::from_secs(480);
 
@@ -25,11 +26,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(480);
 pub(crate) struct Cap {
     /// The number of requests that the server allows in flight; `None` while no cap is known.
     known: Option<usize>,
-    /// When the last group of refusals began. A refusal belongs to the group if its request was sent before the group
-    /// began.
+    /// The time at which the last group of refusals began. A refusal belongs to the group if its request was sent
+    /// before the group began.
     wave_at: Option<Instant>,
     probe: Option<Probe>,
-    /// The number of refusals that the last trial can still cause, and that therefore do not lower the known cap.
+    /// How many more refusals the last trial can cause. These refusals do not lower the known cap.
     excused: usize,
     wait: Duration,
     next_probe: Instant,
@@ -80,8 +81,8 @@ impl Cap {
         }
     }
 
-    /// Records a refusal of a request that was sent at `sent_at`. When the refusal came, `in_flight` other requests
-    /// were in flight.
+    /// Records a refusal of a request that was sent at `sent_at`. `in_flight` is the number of other requests that were
+    /// in flight when the refusal came.
     pub(crate) fn on_refusal(&mut self, in_flight: usize, sent_at: Instant, now: Instant) {
         let is_same_wave = self.wave_at.is_some_and(|at| sent_at <= at);
         match (self.probe.take(), self.known) {

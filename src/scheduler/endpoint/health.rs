@@ -4,7 +4,7 @@
 //! faults. From then on, only one probe (a single request) is sent at a time, at growing intervals. During an outage, a
 //! fault does not use up a try of its row. The first answer ends an outage. In this way, an outage costs only a few
 //! requests per minute, even if the window is large, and rows keep their tries. If the endpoint fails again within a
-//! minute after an outage, fewer faults are enough: three, plus one more per answer since the outage. With this rule,
+//! minute after an outage, fewer faults are enough: three, plus one for each answer since the outage. With this rule,
 //! an endpoint that answers one request in ten is treated as failing. An endpoint that answers every second request is
 //! treated as working.
 

@@ -4,7 +4,7 @@
 /// The program judges whether the cache works after this many answers. Only answers that should have read from the
 /// cache are counted.
 const ENOUGH: u32 = 20;
-/// The number of answers that are enough to judge the cache if none of these answers has read from the cache.
+/// If none of the answers has read from the cache, this many answers are enough to judge the cache.
 const ENOUGH_WITHOUT_A_HIT: u32 = 8;
 
 /// What is known about an endpoint's prompt cache.
@@ -30,14 +30,14 @@ enum Support {
     Accepted,
     /// The endpoint rejected a request with cache marks and answered the same request without them.
     Refused,
-    /// Nearly nothing that is written to the cache is ever read.
+    /// Almost no tokens that are written to the cache are ever read.
     Useless,
 }
 
 /// What the answers so far show about the prompt cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::scheduler) enum CacheNews {
-    /// Less than half of the tokens that should have been read from the cache were read.
+    /// The requests read less than half of the tokens that they should have read from the cache.
     FarFromPlan,
     /// Marks cost more than they save, because so few tokens are read from the cache.
     Useless,
@@ -49,7 +49,7 @@ pub(in crate::scheduler) enum RefusedMarks {
     /// All marks.
     Any { is_new: bool },
     /// The server refuses only the marks on some prefixes, for example because of the model or the content of the
-    /// prefix. The server has accepted other marks.
+    /// prefix. The server has accepted marks on other prefixes.
     OfPrefix { is_new: bool },
 }
 
@@ -73,9 +73,9 @@ impl Marking {
     }
 
     /// Records that the server rejected a request with cache marks, but answered the same request without marks. The
-    /// endpoint gets no more marks in two cases: it has never accepted marks, or it has previously accepted marks on
-    /// the prefixes of this request (`are_known`). If the endpoint has accepted marks, but never on these prefixes,
-    /// only these prefixes get no more marks.
+    /// endpoint gets no more marks if it has never accepted marks, or if it has previously accepted marks on the
+    /// prefixes of this request (`are_known`). If the endpoint has accepted marks, but never on these prefixes, only
+    /// these prefixes get no more marks.
     pub(in crate::scheduler) fn on_refused(&mut self, are_known: bool) -> RefusedMarks {
         let is_told = std::mem::replace(&mut self.is_refusal_told, true);
         match self.support {

@@ -79,8 +79,8 @@ pub(super) struct Endpoint {
     pub(super) detour: Option<Detour>,
 }
 
-/// The reason why rows of an endpoint are sent to the next endpoint of the chain. An event tells reporters when the
-/// detour of rows begins and when it ends.
+/// The reason why rows of an endpoint are sent to the next endpoint of the chain. Reporters get an event when the
+/// detour begins, and another event when the detour ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Detour {
     pub(super) why: FallbackCase,

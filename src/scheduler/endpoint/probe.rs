@@ -8,8 +8,8 @@ use crate::clock::Instant;
 use crate::domain::{Ask, Cost, Interval, Params, Purpose, Request, Terms};
 
 const MESSAGES: &str = r#"[{"role":"user","content":"ping"}]"#;
-/// The number of input tokens to reserve for a canary. A canary really uses fewer tokens, so it never exceeds the
-/// limits or the budget.
+/// The number of input tokens to reserve for a canary. A canary uses fewer tokens than this number, so it never exceeds
+/// the limits or the budget.
 const INPUT_TOKENS: u32 = 20;
 
 /// What is known about the canary of an endpoint.
@@ -17,11 +17,11 @@ const INPUT_TOKENS: u32 = 20;
 pub(crate) struct CanaryState {
     /// The request of the canary, with the pool of the row for which the canary is sent; `None` until a row has failed.
     pub(crate) ask: Option<(usize, Ask)>,
-    /// No canary is sent before this instant, because its pool has no room.
+    /// No canary (test request) is sent before this instant, because the canary's pool has no room until then.
     pub(crate) not_before: Instant,
     /// Whether the next probe is a row instead of a canary.
     pub(crate) is_rows_turn: bool,
-    /// Whether a canary has failed in the same way as the rows since the last answer.
+    /// Whether, since the last answer, a canary has failed in the same way as the rows.
     pub(crate) fails_alike: bool,
     /// Whether the server has rejected the canary. If a canary was rejected, no canary is sent until a row of another
     /// model fails.

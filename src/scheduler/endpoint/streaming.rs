@@ -1,7 +1,7 @@
 //! Whether requests to an endpoint are allowed to ask for a stream (`--stream auto`).
 //!
 //! Some servers send streams that this program can't read. These streams have the form of another API, or their first
-//! or last event is missing. Each answer in a stream that can't be read is possibly billed. Without a stream, the same
+//! or last event is missing. If a stream can't be read, its answer is possibly billed. Without a stream, the same
 //! request works. For this reason, after two unreadable streams in a run, requests to the endpoint no longer ask for
 //! streams.
 //!

@@ -15,8 +15,8 @@
 //! and an answer without an overload subtracts one. The sum never falls below zero. If fewer than a fifth of the
 //! answers report an overload, the sum stays near zero. If more than a fifth of the answers report an overload, the sum
 //! grows. The window is cut when the sum reaches a threshold: 32 or half of the window's size, whichever is larger.
-//! Eight consecutive overloads cause a cut. A cut also comes after 32 answers of which 40 % report an overload. If 10 %
-//! of the answers report an overload at random, there is one cut in tens of thousands of answers.
+//! Eight consecutive overloads cause a cut. The window is also cut after 32 answers if 40 % of them report an overload.
+//! If 10 % of the answers report an overload at random, there is one cut in tens of thousands of answers.
 //!
 //! Rejected:
 //! - A window whose size is the measured rate times the measured latency. Such a window reacts too late when the rate
@@ -46,12 +46,12 @@ const FIRST_GROWTH: usize = 3;
 const GROWTH: usize = 1;
 /// The part of the window's size that remains after a cut.
 const CUT: f64 = 0.7;
-/// If the window is cut before any good size is known, it grows again after `CALM` consecutive answers without an
-/// overload. If the window is larger than `CALM`, the number of these answers is the size of the window.
+/// If no good size is known when the window is cut, the window grows again after `CALM` consecutive answers without an
+/// overload. If the window is larger than `CALM`, the required number of answers is the size of the window.
 const CALM: usize = 8;
 /// How long the window takes after a cut to return to nine tenths of its last good size.
 const RECOVERY: Duration = Duration::from_secs(60);
-/// How long the window waits before it grows again if growth did not raise throughput.
+/// If growth did not raise throughput, the window waits this long before it grows again.
 const REPROBE: Duration = Duration::from_secs(5);
 
 /// The concurrency window: the number of requests that are allowed in flight.
@@ -134,8 +134,9 @@ impl Window {
         if self.is_fixed { Self::fixed(self.size) } else { Self::auto(self.most) }
     }
 
-    /// Adopts the bounds of `other`, the window of the changed settings. A fixed size replaces the learned size. If the
-    /// size of `other` is not fixed, the learned size is kept, but lowered to the new largest size if necessary.
+    /// Takes over the bounds of `other`, a window that was made from the changed settings. A fixed size replaces the
+    /// learned size. If the size of `other` is not fixed, the learned size is kept, but lowered to the new largest size
+    /// if necessary.
     pub(crate) fn adopt(&mut self, other: &Self) {
         self.most = other.most;
         self.is_fixed = other.is_fixed;
@@ -171,8 +172,8 @@ impl Window {
     /// Records an answer that does not report an overload. The answered request was sent at `sent_at`.
     pub(crate) fn on_answer(&mut self, sent_at: Instant, now: Instant) {
         self.excess = self.excess.saturating_sub(1);
-        // A server reports an overload sooner than it answers. So answers to requests that were sent before the last
-        // overload do not show that the overload has ended.
+        // A server takes less time to report an overload than to answer a request. So answers to requests that were
+        // sent before the last overload do not show that the overload has ended.
         if sent_at >= self.overloaded_at {
             self.calm += 1;
         }

@@ -59,7 +59,7 @@
 //!   longer applies when a client repeats the request with a higher `max_tokens`.
 //!
 //! The first user message of a request decides which shares the request belongs to. So all turns of a row belong to the
-//! same shares. Only the shares of rules with the same turn are added up. In the following file, the rules for turn 1
+//! same shares. Shares are added up only if their rules have the same turn. In the following file, the rules for turn 1
 //! and turn 2 have the same share, so they apply to the same rows.
 //!
 //! ```json

@@ -60,13 +60,13 @@ pub enum OutputRule {
     MaxTokensUpFront,
 }
 
-/// The allowed growth of the input of a model class. In each minute, the class can use `step` tokens more than in the
-/// minute before, and always at least `floor` tokens.
+/// How fast the input of a model class is allowed to grow. In each minute, the class can use `step` tokens more than in
+/// the minute before, and always at least `floor` tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acceleration {
     /// The number of input tokens that are always allowed in a minute.
     pub floor: u64,
-    /// The number of additional input tokens that are allowed, compared with the minute before.
+    /// How many more input tokens a minute can use than the minute before.
     pub step: u64,
 }
 
@@ -102,6 +102,6 @@ pub enum OtherManner {
     /// The client uses its share evenly over time.
     Steady,
     /// At intervals of this length, the client uses its whole share of a minute's limit at once. If the bucket contains
-    /// less, the client empties it.
+    /// less than this share, the client empties the bucket.
     Bursts(Duration),
 }

@@ -53,7 +53,7 @@
 //!   selects the first call for each batch. If several calls create batches with the same body, only the first of these
 //!   calls is selected. `contains` searches the body of a call that creates a batch.
 //!
-//! The kinds in the following table are about batches too. A rule of such a kind can't have `calls`:
+//! The kinds in the following table are about batches too. A rule of one of these kinds can't have `calls`:
 //!
 //! | kind | what happens | billed |
 //! |---|---|---|
@@ -79,14 +79,14 @@
 //! ```
 //!
 //! **For whom**:
-//! - `share` (0 to 1, default 1) is the share of requests that the rule applies to. No request belongs to two shares if
-//!   the shares of all rules add up to 1 or less.
+//! - `share` (0 to 1, default 1) is the share of requests that the rule applies to. If the shares of all rules add up
+//!   to 1 or less, no request belongs to two shares.
 //! - `draw` sets how the requests of the share are chosen. With `"row"` (the default), the seed and the content of the
 //!   request decide, so a fault applies to all attempts of a row or to none. With `"attempt"`, each attempt is drawn
 //!   separately.
 //! - `"first_attempts_only": true` limits the rule to the first attempt of each row.
 //! - `contains` (a text, or a list of texts) selects requests whose body contains one of the texts.
-//! - `models` selects requests for these models.
+//! - `models` (a list of names) selects the requests for these models.
 //! - `arrivals` selects requests by their numbers. Requests are numbered from 1 in the order in which they arrive.
 //!
 //! The first rule that matches a request is applied.

@@ -12,7 +12,7 @@ use crate::domain::{Money, Usage};
 
 use super::limits::Reason;
 
-/// The maximum number of request bodies that have separate records. Ids have the same maximum.
+/// The maximum number of request bodies that have separate records. The maximum number of ids with records is the same.
 const KEPT: usize = 1_000_000;
 /// The maximum length of all ids together, in bytes.
 const KEPT_ID_BYTES: usize = 64 << 20;
@@ -95,7 +95,7 @@ pub struct BatchBooks {
     pub canceled: u64,
     /// The number of requests that expired.
     pub expired: u64,
-    /// The largest number of requests of one organization that were waiting for processing at once.
+    /// The largest number of one organization's requests that waited for processing at the same time.
     pub highest_queue: u64,
 }
 

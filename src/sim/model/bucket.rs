@@ -126,14 +126,14 @@ impl Bucket {
         self.level = self.level.min(self.capacity);
     }
 
-    /// Sets the share of the refill that other clients take evenly over time, in thousandths.
+    /// Sets which share of the refill, in thousandths, other clients take evenly over time.
     pub(super) fn set_others(&mut self, permille: u32) {
         self.others_permille = permille.min(1000);
         self.refill = refill(self.limit, self.others_permille);
     }
 
-    /// Takes `permille` thousandths of a minute's limit from the bucket, but at most its content. Returns the number of
-    /// units taken.
+    /// Takes `permille` thousandths of a minute's limit from the bucket, but never more than the bucket contains.
+    /// Returns the number of units taken.
     pub(super) fn take_share(&mut self, permille: u32) -> i128 {
         let wanted = i128::from(self.limit) * TOKEN * i128::from(permille) / 1000;
         let taken = wanted.min(self.level).max(0);

@@ -46,9 +46,9 @@ pub(super) struct Call {
 
 impl Call {
     /// Returns a call that has not produced its first token. `input` has three parts. The first part is the prompt's
-    /// tokens, split by how the cache handles them. The second part is how many of these tokens count against the input
-    /// limit, and the third part is an estimate of this number. `times` are the times at which the output begins and
-    /// ends.
+    /// tokens, split by how the cache handles them. The second part is the number of these tokens that count against
+    /// the input limit. The third part is an estimate of the second part. `times` are the times at which the output
+    /// begins and ends.
     pub(super) fn new(
         account: Account,
         model: usize,
@@ -75,8 +75,8 @@ impl Call {
         }
     }
 
-    /// Returns a call that has no prompt and is not billed. `input` has the number of tokens that count against the
-    /// input limit, and an estimate of this number.
+    /// Returns a call that has no prompt and is not billed. The first value of `input` is the number of tokens that
+    /// count against the input limit. The second value is an estimate of this number.
     pub(super) fn sized(
         account: Account,
         sizes: (u64, u64, u64),

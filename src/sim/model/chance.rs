@@ -19,7 +19,7 @@ pub(super) struct RequestFacts<'a> {
     pub content: u64,
     /// The body of the request.
     pub body: &'a [u8],
-    /// Whether the request has a cache breakpoint. Only rules about caching use this.
+    /// Whether the request has a cache breakpoint. Only rules about caching use this field.
     pub is_marked: bool,
     /// The name of the model in the request.
     pub model: &'a str,

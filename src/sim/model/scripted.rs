@@ -12,7 +12,7 @@ use super::validate::{Form, Prompt};
 /// The maximum number of tokens of a text that is sent instead of JSON.
 const NOT_JSON: u64 = 24;
 
-/// Returns the refusal that the rule describes, if it comes before the first output; `None` in all other cases.
+/// If the rule describes a refusal before the first output, returns this refusal; otherwise returns `None`.
 pub(super) fn refused_at_once(rule: &AnswerRule) -> Option<Answer> {
     let refusal = rule.refusal.as_ref().filter(|refusal| refusal.after == 0)?;
     Some(Answer { category: refusal.category.clone(), ..Answer::new(Vec::new(), "refusal") })

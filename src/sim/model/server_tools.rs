@@ -10,7 +10,7 @@ use super::tokens;
 /// If the client runs a tool, the tool's type begins with one of these prefixes.
 const RUN_BY_CLIENTS: [&str; 5] = ["custom", "bash_", "text_editor_", "computer_", "memory_"];
 
-/// How many tokens a call has in addition to the tokens of its input.
+/// The number of tokens of a call, without the tokens of its input.
 const CALL: u64 = 12;
 
 /// Returns whether the API itself runs a tool of this type.

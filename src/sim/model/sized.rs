@@ -1,7 +1,8 @@
 //! Simulates calls without a body: only their sizes are known.
 //!
 //! A forecast simulates tens of thousands of calls. The size and duration of each call are known, and no texts are
-//! needed. Limits and 429s work as for a request with a body. Calls without a body are not billed.
+//! needed. Limits and 429s apply to these calls in the same way as to requests with a body. Calls without a body are
+//! not billed.
 
 use std::time::Duration;
 

@@ -65,7 +65,7 @@ pub struct Model {
     pub(super) diagnostics: Diagnostics,
     pub(super) batches: Batches,
     pub(super) fired: Vec<u64>,
-    /// How often each answer rule has applied.
+    /// How often each answer rule was applied.
     pub(super) scripted: Vec<u64>,
     pub(super) books: Books,
     pub(super) serial: u64,
@@ -218,8 +218,8 @@ impl Model {
         }
     }
 
-    /// Returns the account whose limits an organization uses for a model class. If there are too many accounts, this is
-    /// the account with the shared limits.
+    /// Returns the account whose limits an organization uses for a model class. If there are already too many accounts,
+    /// returns the shared account of this model class.
     pub(super) fn account_of(&self, organization: u64, class: usize) -> Account {
         let own = (organization, class);
         let has_own = self.accounts.len() < MAX_ACCOUNTS || self.accounts.contains_key(&own);

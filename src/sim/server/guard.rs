@@ -8,7 +8,7 @@
 //!    or `Sec-Fetch-Site: cross-site`. In addition, no answer of the simulator has a header that lets pages of other
 //!    sites read the answer.
 //!
-//! There is one more case: a form in an old browser, which sends neither `Origin` nor `Sec-Fetch-Site`. A form can't
+//! There is one more case: an old browser sends a form without the headers `Origin` and `Sec-Fetch-Site`. A form can't
 //! send a key, so the simulated API rejects messages from a form. Resetting the simulator needs no key, so `guard`
 //! rejects a reset with a content type that forms use.
 

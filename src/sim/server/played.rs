@@ -40,7 +40,8 @@ pub(super) struct Played {
 }
 
 impl Played {
-    /// Returns a body that is sent in these steps. `has_length` says whether the headers state the length of the body.
+    /// Returns a body that is sent in the given `steps`. `has_length` says whether the headers state the length of the
+    /// body.
     pub(super) fn new(
         steps: VecDeque<Step>,
         has_length: bool,

@@ -31,7 +31,7 @@ enum Next {
     End,
 }
 
-/// A reader of the unpacked bytes of gzip members, one member after another.
+/// A reader that unpacks gzip members, one after another.
 pub(super) struct Unpacked<R> {
     input: BufReader<R>,
     inflate: Decompress,

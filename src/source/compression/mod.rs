@@ -2,8 +2,8 @@
 //! read.
 //!
 //! All bytes before a damaged place are returned, so that no row before it is lost. When the readers of the crates
-//! flate2 and zstd find damage, they drop everything that they have unpacked in the same call. This can be a whole
-//! small file. So [`gzip`] and [`zstd`] call the decoders directly.
+//! flate2 and zstd find damage, they drop everything that they have unpacked in the same call. If the file is small,
+//! the dropped data can be its whole content. So [`gzip`] and [`zstd`] call the decoders directly.
 //!
 //! Memory is bounded. For gzip, the last 32 KiB of the unpacked data are in memory. For zstd, the window of the frame
 //! is in memory, and [`zstd::MAX_WINDOW_LOG`] limits the size of the window.

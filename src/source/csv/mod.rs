@@ -85,8 +85,8 @@ fn read_header(records: &mut Splitter, parser: &mut Parser, input: &str) -> Resu
 }
 
 /// Returns the separator that a header uses. Bytes inside quotes are ignored. If the header contains a comma, the
-/// separator is a comma. If the header has no comma but a `;` or a tab, that character is the separator. If it has none
-/// of the three, the separator is a comma.
+/// separator is a comma. If the header has no comma, but has a `;` or a tab, then the `;` or the tab is the separator.
+/// If the header has no comma, no `;` and no tab, the separator is a comma.
 pub(super) fn sniff_delimiter(header: &[u8]) -> u8 {
     let mut is_quoted = false;
     let mut found = [false; 3];

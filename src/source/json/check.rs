@@ -50,8 +50,8 @@ pub(super) fn after_end_fault(text: &str, error: &serde_json::Error) -> Fault {
     Fault::at(column - 1, message)
 }
 
-/// Rejects parameters that would be nested too deep in the error log, where they are two levels deeper than in the
-/// request.
+/// Rejects parameters that would be nested too deep in the error log. In the log, parameters are two levels deeper than
+/// in the request.
 pub(in crate::source) fn check_depth(params: &Params) -> Result<(), Fault> {
     let is_deep = |value: &RawValue| !is_within_depth(value.get().as_bytes(), DEEPEST - 2);
     match params.0.iter().find(|(_, value)| is_deep(value)) {

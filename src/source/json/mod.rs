@@ -2,7 +2,8 @@
 //!
 //! Values are cut out but not interpreted: they are sent to the API byte for byte. This module also finds valid JSON
 //! that can't be used. Such JSON is nested too deep for parsers, has escapes of half a character, or uses a name twice.
-//! `serde_json::Value` can't be used here, because it loses the order, the spelling and repeated names.
+//! `serde_json::Value` can't be used here, because it loses the order of members, the spelling of texts and numbers,
+//! and repeated names.
 
 mod check;
 mod object;

@@ -70,7 +70,7 @@ fn take(bytes: &[u8], length: i64) -> Result<(&[u8], &[u8]), Damage> {
     usize::try_from(length).ok().and_then(|length| bytes.split_at_checked(length)).ok_or_else(damaged)
 }
 
-/// Reads numbers written as `DELTA_BINARY_PACKED`, and returns the bytes that come after these numbers.
+/// Reads numbers that are encoded as `DELTA_BINARY_PACKED`. Returns the numbers and the bytes after them.
 fn ints(bytes: &[u8], most: usize) -> Result<(Vec<i64>, &[u8]), Damage> {
     let mut bits = Bits { bytes, at: 0 };
     let per_block = bits.varint()?;
@@ -82,8 +82,8 @@ fn ints(bytes: &[u8], most: usize) -> Result<(Vec<i64>, &[u8]), Damage> {
     }
     let per_mini = usize::try_from(per_block / blocks).map_err(|_| damaged())?;
     let blocks = usize::try_from(blocks).map_err(|_| damaged())?;
-    // Numbers with equal differences take no bytes, so the length of the page does not limit the count. No memory is
-    // reserved in advance: the list grows with each number that is read.
+    // If all differences are equal, the numbers take no bytes, so even a short page can have a very large count. No
+    // memory is reserved in advance: the list grows with each number that is read.
     let mut numbers = Vec::new();
     if count > 0 {
         numbers.push(first);

@@ -188,7 +188,7 @@ impl Schema {
         }
     }
 
-    /// Checks that the schema is complete when the row groups begin.
+    /// When the row groups begin, checks that the schema is complete.
     fn end(&mut self) -> Result<(), Damage> {
         self.close_leaf();
         self.has_groups = true;

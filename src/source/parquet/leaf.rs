@@ -32,7 +32,8 @@ pub(super) struct Leaf {
     /// The definition level of each slot: how much of the path to its value is present. Each slot either has a value or
     /// shows that a value is missing. If nothing in the column can be missing, the list is empty.
     definitions: Vec<i16>,
-    /// The repetition level of each slot: which list the slot continues. The list is empty for a column without lists.
+    /// The repetition level of each slot, which says which list the slot continues. The list is empty for a column
+    /// without lists.
     repetitions: Vec<i16>,
     /// The number of slots in the batch, and how many of them were used.
     slots: usize,

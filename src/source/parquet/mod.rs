@@ -5,9 +5,8 @@
 //! [`codec`], [`delta`]). A file is read in batches of rows. Only one page of each column is in memory, so row groups
 //! can have any size.
 //!
-//! A row's `line` is its number in the file, counted from 1. The bytes of a row are in several places, one for each
-//! column, so `byte_offset` is an estimate: the row's number times the average length of a row. Reading can begin at
-//! any row.
+//! A row's `line` is its number in the file, counted from 1. The cells of a row are in different places of the file. So
+//! `byte_offset` is an estimate: the row's number times the average length of a row. Reading can begin at any row.
 //!
 //! The module [`value`] turns values into cells. Lists, maps and structures become JSON ([`field`]). Some values can't
 //! be shown. If the column of such a value is sent or is the label, the row is broken. In other columns, the value is
@@ -207,7 +206,7 @@ impl Table for Parquet {
     }
 }
 
-/// Returns how many bytes a row group claims to have.
+/// Returns the size of a row group in bytes, as the file gives it.
 fn bytes_of(group: &RowGroupMetaData) -> u64 {
     u64::try_from(group.total_byte_size()).unwrap_or(0)
 }

@@ -61,7 +61,7 @@ impl Budget {
     }
 }
 
-/// A part of the memory budget, which becomes free again when this is dropped.
+/// A part of the memory budget. The part becomes free again when this value is dropped.
 #[derive(Debug)]
 struct Held {
     budget: Arc<Budget>,

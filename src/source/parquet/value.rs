@@ -78,7 +78,7 @@ pub(super) enum Shown<'a> {
     Json(String),
 }
 
-/// The reason why a value can't be shown. Messages show it after the name of the column.
+/// The reason why a value can't be shown. Messages show this reason after the name of the column.
 pub(super) type Unshown = &'static str;
 
 pub(super) fn boolean(value: bool) -> Shown<'static> {

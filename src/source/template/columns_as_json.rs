@@ -82,7 +82,7 @@ impl Unread {
     }
 }
 
-/// Which part of a template reads a text as JSON.
+/// The part of a template that reads a text as JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Use {
     Filter,
@@ -137,7 +137,7 @@ pub(super) fn with_json_loops(
     Ok(changed)
 }
 
-/// Finds the loops directly over a column, and returns where the names of their columns end, as offsets in the source.
+/// Finds each loop that runs directly over a column. Returns the offset in the source at which the column's name ends.
 fn ends_of_columns(tokens: &[(Token<'_>, Span)], names: &BTreeSet<String>) -> Vec<usize> {
     let mut ends = Vec::new();
     for (at, _) in tokens.iter().enumerate() {

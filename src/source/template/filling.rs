@@ -13,7 +13,7 @@ use super::uses::ROW;
 use super::{Cell, Form, Template, columns_as_json};
 
 impl Template {
-    /// Fills each text of the template with a row.
+    /// Fills the columns of a row into each text of the template.
     pub(super) fn filled(&self, columns: &[(&str, Cell<'_>)]) -> Result<Vec<String>, TemplateError> {
         self.inner.begun.fetch_add(1, Ordering::AcqRel);
         let filled = self.texts(columns);

@@ -44,7 +44,7 @@ pub(super) struct Text {
 enum Node {
     /// A part of the list that stays as it was written.
     Fixed(Box<RawValue>),
-    /// A text that is filled in. The number is its index in `texts`.
+    /// A text that is filled in. The number is the index of the text in `texts`.
     Filled(usize),
     List(Vec<Node>),
     Object(Vec<(Box<str>, Node)>),
@@ -53,8 +53,8 @@ enum Node {
 impl Messages {
     /// Reads a template that is a list of messages; `None` if the text is not such a list.
     ///
-    /// A list of messages has at least one object with a `role`. A text that looks like such a list but is not JSON is
-    /// an error; otherwise, the unparsed list would be sent as a prompt.
+    /// A list of messages has at least one object with a `role`. If a text looks like such a list but is not JSON, it
+    /// is an error. Without this error, the unparsed list would be sent as a prompt.
     pub(super) fn read(text: &str) -> Option<Result<Self, TemplateError>> {
         let inner = text.trim().strip_prefix('[')?.trim_start();
         if !inner.strip_prefix('{')?.trim_start().starts_with('"') {
@@ -189,7 +189,7 @@ impl Messages {
         Node::Filled(self.texts.len() - 1)
     }
 
-    /// Reads any other part of a block. The texts in it are filled in too.
+    /// Reads any other part of a block. The texts in this part are filled in too.
     fn part(&mut self, value: &str, number: usize) -> Result<Node, TemplateError> {
         Ok(match kind(value) {
             "a string" => self.needed_text(value, number, false)?,

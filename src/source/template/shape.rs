@@ -89,7 +89,8 @@ fn refused(line: usize, message: String) -> TemplateError {
     TemplateError::Syntax { line: line.max(1).into(), message }
 }
 
-/// Returns whether a token can add a level to the syntax tree. Words count, because `and`, `not` and `is` are words.
+/// Returns whether a token can add a level to the syntax tree. A word can add a level, because `and`, `not` and `is`
+/// are words.
 fn may_nest(token: &Token<'_>) -> bool {
     match token {
         Token::TemplateData(_)

@@ -10,8 +10,8 @@ use super::super::names::LONGEST_NAME;
 use super::error::{TemplateError, syntax};
 use super::shape::Within;
 
-/// The name of the variable that contains all columns. A template needs it for columns whose names contain spaces or
-/// punctuation: `{{ row["first name"] }}`.
+/// The name of the variable that contains all columns. A template needs this variable for columns whose names contain
+/// spaces or punctuation: `{{ row["first name"] }}`.
 pub(super) const ROW: &str = "row";
 
 /// The names that a template uses. Columns that the template names directly are not included.
@@ -135,7 +135,7 @@ fn placeholder(text: &str, (begin, end, has_blanks): (&str, &str, bool)) -> Opti
     is_fit.then(|| Placeholder { written: written.to_owned(), column: column.to_owned() })
 }
 
-/// Returns a placeholder as shells have it, such as `$name`.
+/// Returns a placeholder that is written as in a shell, such as `$name`.
 fn dollar(text: &str) -> Option<Placeholder> {
     let rest = text.strip_prefix('$')?;
     let length = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());

@@ -77,8 +77,8 @@ impl Exchange for HttpExchange {
     }
 }
 
-/// Returns the moment `duration` after `now`. If the clock can't represent that moment, returns a moment about a
-/// century after `now`.
+/// Returns the moment that is `duration` later than `now`. If the clock can't represent that moment, returns a moment
+/// about a century after `now`.
 pub(super) fn after(now: Instant, duration: Duration) -> Instant {
     now.checked_add(duration).unwrap_or_else(|| now + Duration::from_secs(100 * 365 * 86_400))
 }

@@ -208,7 +208,7 @@ fn seen(facts: &RunFacts) -> BTreeMap<String, String> {
     seen
 }
 
-/// Returns the values that are computed from the lines in the simplest way, by their names.
+/// Computes the values from the lines in the simplest way, and returns them by name.
 fn expected(lines: &[Value]) -> BTreeMap<String, String> {
     let mut expected = BTreeMap::new();
     let mut add = |name: &str, value: String| drop(expected.insert(name.to_owned(), value));

@@ -29,8 +29,8 @@ pub(super) struct LogFile {
 }
 
 impl LogFile {
-    /// Opens the file at `path`. If the file exists, new lines are appended. If its last line is half-written, a line
-    /// break is appended first.
+    /// Opens the file at `path`. If the file exists, new lines are appended. If the last line of the file is
+    /// half-written, a line break is appended first.
     ///
     /// # Errors
     /// Returns an error if the file can't be opened or must not be used, or if another run writes to it.

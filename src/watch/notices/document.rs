@@ -82,7 +82,7 @@ struct Document<'a> {
     elapsed_s: f64,
     /// The estimated time left, in seconds; null if it can't be estimated.
     eta_s: Option<f64>,
-    /// The crossed threshold, as a share, or in seconds for `hold`. Null for `finish` and `halt`.
+    /// The crossed threshold, as a share, or in seconds for `hold`. Null for the notices `finish` and `halt`.
     threshold: Option<f64>,
     /// The value that crossed the threshold, in the same unit as the threshold.
     value: Option<f64>,

@@ -163,11 +163,11 @@ pub(super) struct Lane {
     pub(super) name: String,
     /// The share of the whole time in which this reason slowed the run down.
     pub(super) share: f64,
-    /// The share of each time interval in which this reason slowed the run down.
+    /// For each time interval: the share of the interval during which this reason slowed the run down.
     pub(super) values: Vec<((i64, i64), f64)>,
 }
 
-/// Returns the HTML of the bars, one bar per reason. The bar shows when the reason slowed the run down.
+/// Returns the HTML of the bars, one bar per reason. Each bar shows when its reason slowed the run down.
 pub(super) fn lanes(id: &str, axis: &Axis, lanes: &[Lane]) -> String {
     let mut out = String::from("<div class=lanes>");
     for (at, Lane { name, share, values }) in lanes.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! The content of `status.json`. The schema of this file is `fixtures/schemas/status.schema.json`.
 //!
 //! Within one version of the format, members can be added, but the meaning of a member never changes. The file contains
-//! no prompts and no answers. Of single rows, it contains only ids and failure messages.
+//! no prompts and no answers. About single rows, the file contains only ids and failure messages.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -206,8 +206,8 @@ impl Document {
     }
 }
 
-/// Returns whether some failed rows may succeed if they are run again without a change. Returns true if rows failed in
-/// earlier runs, because nothing is known about these rows.
+/// Returns whether some failed rows may succeed if they are run again without a change. If rows failed in earlier runs,
+/// returns true, because nothing is known about these rows.
 fn may_retry(about: &About, stats: &Stats) -> bool {
     about.failed_before > 0 || stats.failed.values().any(|failed| failed.retryable > 0)
 }

@@ -49,8 +49,8 @@ pub fn every_line(cases: u64, seed: u64) {
     }
 }
 
-/// Makes the line of a long answer as the program does: makes the line without the message, and then inserts the
-/// message.
+/// Makes the line of a long answer in the same two steps as the program. The first step makes the line without the
+/// message, and the second step inserts the message.
 fn in_parts(outcome: &RowOutcome, context: &RecordContext) -> Vec<u8> {
     let Ended::Succeeded(message) = &outcome.ended else { panic!("it has an answer") };
     let mut line = Vec::new();

@@ -20,7 +20,7 @@ const FAULTED_ROWS: usize = 60;
 /// so.
 const MOST: Duration = Duration::from_secs(40 * 60);
 
-/// The counts of the runs whose calls failed.
+/// The counts over all runs in which a call failed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FaultCounts {
     /// The number of faults that happened.

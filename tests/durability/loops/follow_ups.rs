@@ -170,7 +170,8 @@ pub struct Disturbed {
 struct History {
     what: String,
     rows: u64,
-    /// The number of requests for each row. If a failed row was sent again, the requests of its failure are left out.
+    /// The number of requests for each row. If a failed row was sent again, the requests that led to the failure are
+    /// left out.
     calls: BTreeMap<String, u64>,
     /// The lines that were in the files when the last run started.
     before: BTreeMap<String, Recorded>,
@@ -187,7 +188,8 @@ impl History {
         Self { what, rows, calls, before, charged: Money::ZERO, may_count_twice: false, seen: Disturbed::default() }
     }
 
-    /// Plays a run. Asserts that the run sends no more requests for a row than the row needs, according to the files.
+    /// Plays a run. Asserts that, for each row, the run sends at most as many requests as the row needs according to
+    /// the files.
     fn run(&mut self, disk: &MemDisk, name: &str, start: Start) -> Virtual {
         let before = recorded(disk);
         for (label, earlier) in self.before.iter().filter(|(_, row)| row.line == Line::Failed) {

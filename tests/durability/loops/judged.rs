@@ -30,7 +30,8 @@ pub struct Seen {
     pub sent: u64,
     /// The number of refusals that said how long to wait.
     pub told: u64,
-    /// The number of requests that were sent too early. An earlier refusal had asked for a longer wait.
+    /// The number of requests that were sent too early. A request is too early if a refusal asked for a wait and this
+    /// wait is not over.
     pub early: u64,
     hold_from: Instant,
     hold_until: Instant,

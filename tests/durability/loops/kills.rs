@@ -108,7 +108,8 @@ impl KilledInput {
     }
 }
 
-/// Kills a command after a time. Returns whether the command was still running when it was killed.
+/// Starts a command, and kills it after the time `moment`. Returns whether the command was still running when it was
+/// killed.
 pub fn kill_after(mut command: Command, moment: Duration) -> bool {
     let mut child = command.spawn().expect("the program can be started");
     // This sleep chooses the moment of the kill. The sleep does not wait for an event.
@@ -220,8 +221,8 @@ pub fn under_strace(command: &Command, workspace: &Workspace, point: Point, how:
     strace
 }
 
-/// Kills the program at the N-th write, sync, rename and so on of each of its files. N grows until a run and its
-/// `resume` commands end before the N-th call.
+/// For each file of the program, kills the program at the N-th write, at the N-th sync, at the N-th rename, and so on.
+/// N grows until a run and its `resume` commands end before the N-th call.
 ///
 /// The test tries only every `every`-th value of N, because the program makes some calls very often.
 pub fn at_every_change(every: u64) -> Deaths {

@@ -108,8 +108,7 @@ impl Made {
         }
     }
 
-    /// Checks the files after a kill. After that, deletes a part of the run folder, and lets the command make the
-    /// output.
+    /// Checks the files after a kill. After that, deletes a part of the run folder. Then the command makes the output.
     fn on_death(&self, make: &Make, existed: bool, random: &mut fastrand::Rng, seen: &mut Kills, what: &str) {
         let found = fs::read(self.workspace.path(make.name)).ok();
         let is_whole = found.as_ref() == Some(&make.whole);

@@ -3,7 +3,7 @@
 //!
 //! The journal runs with its threads, as in the program, so several groups of lines are being written when the power is
 //! lost. After a power failure, each write that was not synced can be complete, missing, cut at a multiple of 512
-//! bytes, or zeroed. The order of these writes can be different.
+//! bytes, or zeroed. These writes can also have reached the disk in a different order.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ use crate::support::journal_options;
 
 const ROWS: u64 = 48;
 
-/// Makes the power fail at random changes of the disk during runs. Returns how many states of the disk were checked.
+/// During runs, makes the power fail at random changes of the disk. Returns how many states of the disk were checked.
 ///
 /// The journal opens each state, which must contain every row that was reported. For one in `finished` states, further
 /// runs then continue until every row is answered.

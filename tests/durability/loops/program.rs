@@ -104,8 +104,8 @@ impl Api {
         lock(&self.model).books().billed_calls
     }
 
-    /// Returns how many complete answers were repeated. An answer is repeated if the API has already answered a request
-    /// with the same body.
+    /// Returns how many complete answers were repeated. An answer counts as repeated if the API had already answered a
+    /// request with the same body.
     pub fn answered_again(&self) -> u64 {
         lock(&self.model).books().answered_again
     }

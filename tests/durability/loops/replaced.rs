@@ -19,7 +19,7 @@ const ROWS: usize = 60;
 /// The number of output tokens of each answer of [`Api::start`].
 const TOKENS: u64 = 40;
 
-/// The file system calls that the program makes while it replaces the results, and just before that.
+/// The calls to the file system that the program makes just before it replaces the results, and while it replaces them.
 const POINTS: &[Point] = &[
     Point { calls: "pwrite64", file: "out.jsonl.claude-batch.tmp" },
     Point { calls: "fdatasync,fsync", file: "out.jsonl.claude-batch.tmp" },

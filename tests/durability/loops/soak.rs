@@ -107,7 +107,7 @@ pub fn soak(seed: u64, hours: u64) -> SoakCounts {
         .collect();
     let lines = run.ledger.answered.len() + run.ledger.failed.len();
     assert_eq!((labels.len(), lines as u64 + run.finish.pending), (lines, rows), "{what}");
-    // (3): refusals by the limits are rare; (4): nothing is sent while a refusal says to wait.
+    // (3): the limits cause few refusals; (4): while a refusal tells the run to wait, the run sends nothing.
     let refused: u64 =
         run.books.refused.iter().filter(|(reason, _)| **reason != "ordered").map(|(_, count)| count).sum();
     assert!(refused * 100 <= run.seen.sent, "{what}: {refused} of {} refused by the limits", run.seen.sent);

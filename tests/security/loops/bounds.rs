@@ -244,8 +244,8 @@ fn templates(size: Size) -> Seen {
 
 // Names.
 
-/// Tests ids, model names, column names and member names. These texts can have any length, and are tried in every form
-/// of a row.
+/// Tests ids, model names, column names and member names. The ids and names can have any length, and the test tries
+/// them in every form of a row.
 fn names(size: Size) -> Seen {
     let lengths = size.pick(vec![200, 10_000, 1 << 20], vec![199, 200, 201, 10_000, 65_000, 65_600, 1 << 20, 10 << 20]);
     let mut tried = 0;

@@ -64,7 +64,7 @@ enum Place {
     Results,
     Errors,
     RunFolder,
-    /// The file of the run folder with this name.
+    /// The file with this name in the run folder.
     Inside(&'static str),
     /// The error log that `resume` reads.
     Resumed,

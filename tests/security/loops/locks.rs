@@ -291,8 +291,8 @@ fn wait_until(is_so: impl Fn() -> bool) {
 /// Makes several threads open the same log again and again. Each time, a thread adds entries to the log. The entries
 /// are compacted at the end of a run, or at the next start if the run dies. Returns the line for the page.
 ///
-/// A thread must not be able to open the log during its replacement. Otherwise, the thread would write to the old file,
-/// and its entry would be lost.
+/// A thread must not be able to open the log during its replacement. Otherwise, the thread would add its entry to the
+/// old file, and this entry would be lost.
 fn replacements(size: Size) -> Seen {
     const THREADS: u64 = 3;
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -37,7 +37,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     ]
 }
 
-/// The class of an address, according to the judge of this loop.
+/// The class that the judge of this loop gives to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Refused,

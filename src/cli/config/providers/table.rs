@@ -152,8 +152,8 @@ fn one(name: &Key<'_>, value: &Value<'_>, place: &Place<'_>) -> Result<ProviderT
     Ok(read)
 }
 
-/// Returns the kind of a table. A table with the name of a preset has the preset's kind if the table names no other
-/// kind.
+/// Returns the kind of a table. If a table has the name of a preset and does not name a kind, the table has the
+/// preset's kind.
 fn kind(name: &str, table: &DeTable<'_>, at: &str, place: &Place<'_>) -> Result<ProviderKind> {
     let names = || ProviderKind::ALL.map(ProviderKind::name);
     let Some((key, value)) = table.iter().find(|(key, _)| *key.get_ref() == "kind") else {

@@ -143,7 +143,7 @@ pub(super) fn factor(value: &DeValue<'_>) -> Result<f64, String> {
     factor.ok_or_else(|| format!("{number} is not between 0 and {MOST_FACTOR}"))
 }
 
-/// Returns features, each switched on or off.
+/// Returns the features that `value` switches on or off.
 pub(super) fn features(value: &DeValue<'_>) -> Result<Vec<(String, bool)>, String> {
     let one = |(name, value): (&str, &DeValue<'_>)| {
         if ProviderFeatures::ALL.get(name).is_none() {

@@ -166,8 +166,8 @@ fn told(setting: Setting, before: &Config) -> String {
     }
 }
 
-/// Rejects a new budget if a model has no price. `unpriced` is a model without a price; `None` for a pipe, because its
-/// rows are not known.
+/// Rejects a new budget if a model has no price. `unpriced` is a model without a price. If the input is a pipe,
+/// `unpriced` is `None`, because the rows of a pipe are not known.
 fn check_prices(config: &Config, unpriced: Option<&Option<Arc<str>>>, was_bounded: bool) -> Result<()> {
     if config.max_cost.is_none() || was_bounded {
         return Ok(());

@@ -19,8 +19,8 @@ pub(super) fn finding(status: u16, failure: &Failure) -> Option<Finding> {
     let is_about_model = || has(&["publisher model", "publishers/anthropic/models"]);
     Some(match (failure.kind.as_deref().unwrap_or_default(), status) {
         ("RESOURCE_EXHAUSTED", _) if is_for_a_day(failure) => Meaning::Account.because(DAY_IS_OVER),
-        // If the quota of the project is used up, the message names this quota. If the message names no quota, the
-        // capacity that all projects share is used up.
+        // If the quota of the project is used up, the message names this quota. If the message names no quota, all
+        // projects together have used up their shared capacity.
         ("RESOURCE_EXHAUSTED", _) if has(&["quota"]) => Meaning::Limit(None).into(),
         ("RESOURCE_EXHAUSTED", _) => Meaning::Overload.into(),
         ("FAILED_PRECONDITION", _) => Meaning::Model.because(NOT_ENABLED),

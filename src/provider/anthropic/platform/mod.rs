@@ -1,7 +1,8 @@
 //! Errors of other platforms that differ from the errors of the Claude API, and what these errors mean.
 //!
 //! There is one file per family of platforms. Each file lists a platform's error names, message texts and headers, and
-//! the sources for them. An error that is not in the platform's file means what its status means at the Claude API.
+//! the sources for them. If an error is not in the platform's file, the error's status has the same meaning as at the
+//! Claude API.
 
 pub(super) mod aws;
 mod google;

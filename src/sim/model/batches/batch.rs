@@ -183,7 +183,8 @@ pub(super) struct Success {
     pub model: usize,
     /// The index of the answer rule that made the answer; `None` if no rule made the answer.
     pub rule: Option<usize>,
-    /// The tokens of the prompt: uncached, written to the cache, and read from it.
+    /// The tokens of the prompt, as three numbers: uncached tokens, tokens written to the cache, and tokens read from
+    /// the cache.
     pub split: Split,
     /// The usage that the answer reports.
     pub usage: Usage,

@@ -173,8 +173,8 @@ impl Model {
         answer::to(prompt, &self.config.models[model], &self.config, content, rule)
     }
 
-    /// Returns the tokens that a prompt reads from the cache of the batches, and the entries that it writes. Other
-    /// requests can read these entries after the answer has begun.
+    /// For a prompt, returns the tokens that it reads from the cache of the batches, and the entries that it writes
+    /// there. Other requests can read these entries after the answer has begun.
     fn look_up_batched(&mut self, prompt: &Prompt<'_>, model: usize, organization: u64, now: Instant) -> Lookup {
         if prompt.parts.is_empty() {
             return Lookup::uncached(prompt.tokens);

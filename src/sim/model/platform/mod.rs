@@ -58,8 +58,8 @@ pub(super) fn has_endpoint(kind: ProviderKind, path: &str) -> bool {
     }
 }
 
-/// Returns the body of the platform's answer to an unknown path if the answer has status 200; `None` for any other
-/// status.
+/// If the platform answers a request to an unknown path with status 200, returns the body of this answer. Returns
+/// `None` for any other status.
 pub(super) fn unknown_path(kind: ProviderKind) -> Option<&'static [u8]> {
     match kind {
         ProviderKind::Bedrock | ProviderKind::BedrockMantle => Some(aws::UNKNOWN_OPERATION),

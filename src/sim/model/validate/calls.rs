@@ -42,7 +42,7 @@ fn check_calls(said: &Said<'_>, next: Option<&Said<'_>>) -> Result<(), ApiError>
     )))
 }
 
-/// Rejects a tool result whose call is not in the previous message, and a second result of the same call.
+/// Rejects a tool result if its call is not in the previous message. Also rejects a second result of the same call.
 fn check_results(said: &Said<'_>, before: Option<&Said<'_>>) -> Result<(), ApiError> {
     let calls: HashSet<Option<&str>> =
         before.into_iter().flat_map(Said::calls).map(|call| call.own.id.as_deref()).collect();

@@ -21,7 +21,8 @@ use crate::sim::model::fields::Fields;
 use crate::sim::model::hash::Hash;
 use crate::sim::model::parts::json;
 
-/// One hash per level of a prompt, made from the settings that the level's cache entries depend on.
+/// One hash for each level of a prompt. Each hash is made from the settings on which the cache entries of its level
+/// depend.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::sim::model) struct Settings {
     /// The hash for the tools.
@@ -81,7 +82,7 @@ fn has_citations(raw: &RawValue) -> bool {
     raw.get().contains("\"citations\"") && any_block(raw, &are_on)
 }
 
-/// The members of a message or a block that this module reads.
+/// The members that this module reads from a message or a block.
 #[derive(Deserialize)]
 struct Block<'a> {
     #[serde(borrow, rename = "type", default)]

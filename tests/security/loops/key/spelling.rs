@@ -55,7 +55,7 @@ fn as_is(text: &str, _: &mut fastrand::Rng) -> String {
     text.to_owned()
 }
 
-/// Spells a text as JSON can: most characters unchanged, some characters escaped.
+/// Spells a text in a way that JSON allows: most characters are unchanged, and some are escaped.
 pub fn json(text: &str, random: &mut fastrand::Rng) -> String {
     let spell = |char: char| match char {
         '"' | '\\' => format!("\\{char}"),

@@ -16,7 +16,7 @@ use super::wire::{Simulator, answer_of, ask, connect, message, prompt, rest};
 
 /// How long a client can stay silent before the server in this process disconnects it.
 const QUIET: Duration = Duration::from_millis(300);
-/// The largest allowed delay after the time when the server should close a connection. Other programs on the machine
+/// The server is allowed to close a connection at most this long after the right time. Other programs on the machine
 /// can cause a delay.
 const GRACE: Duration = Duration::from_secs(10);
 

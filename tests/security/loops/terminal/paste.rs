@@ -40,8 +40,8 @@ struct Counts {
 }
 
 pub fn page(size: Size) -> Vec<Seen> {
-    // The test makes the programs before it starts the first thread. Otherwise, a child process of another thread could
-    // have the file of a program open. A program whose file is open can't be started.
+    // The test makes the programs before it starts the first thread. Otherwise, a child process that another thread
+    // starts could keep the file of a program open. A program whose file is open can't be started.
     let api = Api::with_faults(r#"{"rules": [{"status": 500, "contains": "always fails"}]}"#);
     let programs = programs();
     let seeds: Vec<(u64, u64)> = (0..size.pick(16, 1_000)).map(|number| (number, fastrand::u64(..))).collect();
@@ -76,8 +76,8 @@ fn one_name(api: &Api, programs: &Path, number: u64, seed: u64) -> Counts {
 /// A printed command, and the arguments that this command must pass.
 type Printed = (String, Vec<OsString>);
 
-/// Returns the arguments that resume a log, with the flags that the command repeats. If the log is not allowed to
-/// contain the name of its results file, the command contains this name, after `-o`.
+/// Returns the arguments that resume a log, with the flags that the command repeats. Some logs are not allowed to
+/// contain the name of their results file. The command then contains this name, after `-o`.
 fn resume_of(folder: &Folder, log: &OsString, command: &str, carried: &[&str]) -> Vec<OsString> {
     let mut args = vec!["resume".into(), as_file(log)];
     if command.contains(" -o ") {

@@ -16,8 +16,8 @@ use super::super::super::support::{CANARY, Folder};
 use super::pty::{Pty, Shown, USUAL, WIDE, ended};
 use super::strings::Nasty;
 
-/// A place that strings can reach. `at_once` is the number of strings in one run of the program. `longest` is the
-/// largest length of a string. `play` puts the strings into this place.
+/// A place that strings can reach. `at_once` is the number of strings that one run of the program gets. `longest` is
+/// the largest length of a string. `play` puts the strings into this place.
 pub struct Place {
     pub name: &'static str,
     pub at_once: usize,

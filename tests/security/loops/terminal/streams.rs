@@ -1,5 +1,5 @@
 //! Tests each command with streams that are full, closed or without a reader. The command must end with its documented
-//! exit code, and nothing is lost.
+//! exit code and must lose nothing.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -24,7 +24,7 @@ enum Stream {
     Full,
     /// The stream is closed, for example with `>&-`.
     Closed,
-    /// The reader of the stream has ended, for example with `| true`.
+    /// The process that reads the stream has ended, for example with `| true`.
     Gone,
     /// The stream is a terminal whose other side is closed.
     HungUp,
