@@ -127,7 +127,7 @@
 //! Every change that users can see also needs a line in CHANGELOG.md, and in README.md or the page of its topic.
 
 // Every `pub` item must be visible outside the crate. The lint `unreachable_pub` is set here and not for all targets,
-// because the items of a test or a bench are never visible outside of it.
+// because the items of a test or bench are never visible outside of that test or bench.
 #![warn(unreachable_pub)]
 
 pub mod answer;

@@ -1,7 +1,7 @@
 //! Tests the error policy, row by row: the meaning of each kind of response, and of each failure of a connection.
 //!
-//! Each row is tested completely: from the bytes of a response, or from a failure, to the verdict. The scheduler
-//! decides how long a run waits, how often it tries again, and when it gives up.
+//! Each row of the policy's table is tested completely: from the bytes of a response, or from a failure, to the
+//! verdict. The scheduler decides how long a run waits, how often it tries again, and when it gives up.
 
 mod exchange;
 #[path = "exchange/policy.rs"]

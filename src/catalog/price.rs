@@ -8,7 +8,7 @@ use crate::domain::{Caching, Lane, Money, Terms, Usage, UsageBound};
 /// including the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PriceStep {
-    /// The prompt length above which the step applies, in tokens. Cached tokens are part of the length.
+    /// The prompt length above which the step applies, in tokens. Cached tokens count towards the prompt length.
     pub above_prompt_tokens: u64,
     /// The price of input that is neither written to a cache nor read from a cache.
     pub input: Money,

@@ -2,8 +2,8 @@
 //!
 //! Every flag is optional and has no default here. The defaults are in [`super::config`], because a default here would
 //! look like a choice of the user, and would override the configuration file. The flags are also the keys of
-//! `claude-batch.toml` and, with the prefix `CLAUDE_BATCH_`, the environment variables. The parsers of the flags parse
-//! the values of flags, keys and variables. (The feature `env` of clap is not used: it reads the process's variables,
+//! `claude-batch.toml` and, with the prefix `CLAUDE_BATCH_`, the environment variables. The parsers of the flags also
+//! parse the values of keys and variables. (The feature `env` of clap is not used: it reads the process's variables,
 //! which tests can't set, and its errors can't say which variable is wrong.)
 //!
 //! No flag contains the API key, because other users can see arguments in process lists. The flag `--api-key` exists

@@ -57,7 +57,8 @@ pub(super) fn marks_words(caching: &CachePlan, to_send: u64) -> Option<String> {
     ))
 }
 
-/// Returns a text that says that some marked prefixes may be too short to be cached; `None` if all are long enough.
+/// If some marked prefixes may be too short to be cached, returns a text that says so. Returns `None` if all marked
+/// prefixes are long enough.
 pub(super) fn uncertain_words(caching: &CachePlan, load: &Load, catalog: &Catalog) -> Option<String> {
     let example = caching.most_uncertain?;
     let (which, it) = match (caching.uncertain, caching.prefixes) {
@@ -118,7 +119,7 @@ pub(super) fn own_words(caching: &CachePlan) -> Option<String> {
     (rows > 0).then(|| format!("{} {words} no others", count(rows)))
 }
 
-/// Returns the ratio of the likely number of input tokens to the number that is estimated from the text.
+/// Returns the likely number of input tokens, divided by the number of input tokens that is estimated from the text.
 pub(super) fn real_input(load: &Load, forecast: &Forecast) -> f64 {
     forecast.totals.input_tokens.likely as f64 / load.input_tokens().likely.max(1) as f64
 }

@@ -32,10 +32,10 @@ pub struct Job {
     pub identity: Identity,
     /// A short form of the row's identity, 16 bytes long.
     pub row: RowId,
-    /// The row's request. The request contains the row's own parameters and the parameters from flags. If both set a
-    /// parameter, the row's own value is used. The request always has `model` and `max_tokens`. The request never has
-    /// `stream`, because the runner decides whether an answer is streamed. The key of the row is computed from this
-    /// request. If the row fails, the request is part of its entry in the error log.
+    /// The row's request. The request contains the row's own parameters and the parameters from flags. If the row and a
+    /// flag set the same parameter, the row's own value is used. The request always has `model` and `max_tokens`. The
+    /// request never has `stream`, because the runner decides whether an answer is streamed. The key of the row is
+    /// computed from this request. If the row fails, the request is part of its entry in the error log.
     pub request: Request,
     /// The fields of the row that are kept but not sent. These fields are members of one JSON object, as raw values.
     pub extra: Params,

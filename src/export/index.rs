@@ -284,8 +284,8 @@ impl Index {
 }
 
 /// Returns, for each value of the first bits of a label, the index of the first entry with this value. The last element
-/// is the number of all entries. The list is empty if there are few entries, or more entries than 32 bits can count. If
-/// the list is empty, a search goes through all entries.
+/// is the number of all entries. The list is empty in two cases: there are few entries, or the number of entries does
+/// not fit in 32 bits. If the list is empty, a search goes through all entries.
 fn begins(entries: &[(u64, Place)]) -> Vec<u32> {
     let values = (entries.len() / SHARING).next_power_of_two();
     if values < 2 || u32::try_from(entries.len()).is_err() {
@@ -303,7 +303,8 @@ fn begins(entries: &[(u64, Place)]) -> Vec<u32> {
     begins
 }
 
-/// Returns by how many bits a label must be shifted to the right to leave a number with `values` possible values.
+/// Returns the number of bits by which a label must be shifted to the right. The shifted label has `values` possible
+/// values.
 fn shift(values: usize) -> u32 {
     u64::BITS - values.trailing_zeros()
 }

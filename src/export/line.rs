@@ -169,7 +169,8 @@ impl<'a> Line<'a> {
         Value::Json(count.to_string().into())
     }
 
-    /// Returns the purpose of the last answered request; missing unless the row has several answers.
+    /// If the row has several answers, returns the purpose of the last answered request. Otherwise, the value is
+    /// missing.
     pub(crate) fn mended(&self) -> Value<'a> {
         // If another provider was asked first, even a row with only one answer has `steps`.
         let answered = self.list_of_steps().map(answered).filter(|answered| answered.count > 1 || !answered.has_others);
@@ -260,7 +261,7 @@ struct Answered<'a> {
     count: usize,
     /// The last request that was answered.
     last: Option<&'a [u8]>,
-    /// Whether the list also has requests without an answer.
+    /// Whether some requests in the list have no answer.
     has_others: bool,
 }
 

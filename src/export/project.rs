@@ -186,9 +186,10 @@ pub(crate) fn project(
 }
 
 /// Returns the fields of an output. By default, a table has the columns of the inputs, then a column for the text and a
-/// column for the error. If the inputs have no columns, the table has the label instead. If the members of the answers
-/// are known, the table has a column for each member instead of the column for the text. If the members are known only
-/// for some of the runs, the table has columns for the members and for the text.
+/// column for the error. If the inputs have no columns, the table has a column for the label instead of the columns of
+/// the inputs. If the members of the answers are known, the table has a column for each member instead of the column
+/// for the text. If the members are known only for some of the runs, the table has columns for the members and for the
+/// text.
 fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
     if let Some(fields) = &request.fields {
         return Ok(fields.clone());
@@ -417,7 +418,7 @@ fn needed(fields: &[Field]) -> Needed {
     needed
 }
 
-/// Returns the value of a field that comes from the line of a row.
+/// Returns the value of a field, if this value comes from the line of a row.
 fn cell<'a>(of: &Of, line: &Line<'a>) -> Value<'a> {
     match of {
         Of::Id => line.id(),

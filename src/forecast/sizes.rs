@@ -128,7 +128,7 @@ impl<'a> Known<'a> {
             let sum: f64 = kept.iter().map(|seen| f64::from(seen.prompt) * f64::from(of(seen))).sum();
             (weight > 0.0).then(|| sum / weight)
         };
-        // Earlier runs may have used the cache differently, so the marks that are planned for this run decide. If no
+        // Earlier runs may have used the cache differently, so the price depends on the cache marks of this run. If no
         // row has a cache mark, nothing is read from the cache, even if earlier answers read from it.
         let planned = group.caching;
         let is_marked = planned.is_some() || group.own_marks > 0;

@@ -7,8 +7,8 @@
 //! asks servers, one request can need several calls of the model (turns). Each turn can read a whole context window
 //! again and write it to a cache.
 //!
-//! A request can use `fallbacks` to let other models answer. The bound does not include their answers
-//! ([`Bound::may_fall_back`]). The bound also does not include services that the API bills by the hour.
+//! A request can use `fallbacks` to let other models answer. The bound does not include the answers of the models in
+//! `fallbacks` ([`Bound::may_fall_back`]). The bound also does not include services that the API bills by the hour.
 
 use super::estimate::Estimate;
 use crate::catalog::Model;
@@ -94,7 +94,7 @@ struct Tools {
     hidden: u64,
     /// Whether the API runs at least one of the tools.
     are_served: bool,
-    /// The largest number of calls of the tools that the API runs; `None` if one of these tools has no limit.
+    /// The maximum number of calls to all tools that the API itself runs; `None` if one of these tools has no limit.
     most_calls: Option<u64>,
     /// The sum of the limits (`max_uses`) of all search tools. `has_endless_search` says whether a search tool has no
     /// limit.

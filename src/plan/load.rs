@@ -82,7 +82,7 @@ pub struct CachedShares {
     /// The share (from 0 to 1) of the input tokens that count against the input limit, because they are not read from
     /// the cache.
     pub limited: f64,
-    /// The cost of the prompts, divided by their cost without a cache.
+    /// The cost of the prompts with the cache, divided by the cost of the prompts without a cache.
     pub price: f64,
     /// The amount by which the cache marks raise the highest cost. [`Group::most`] includes this amount.
     pub extra_most: Money,

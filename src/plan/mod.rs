@@ -15,7 +15,8 @@
 //! Rejected:
 //! - Parsing each row into a tree of values: this would take three times the memory and ten times the time of reading
 //!   the raw text.
-//! - A list of allowed parameters: the API gets new parameters faster than this program.
+//! - A list of allowed parameters: the list would soon be incomplete, because the API gets new parameters faster than
+//!   this program.
 
 mod bound;
 mod census;

@@ -60,7 +60,7 @@ pub struct Planner {
 /// A function that changes the request of a row before it is sent. The row keeps its own request and its key.
 pub type Shaping = Arc<dyn Fn(Merged<'_>) -> Shaped + Send + Sync>;
 
-/// A request that was changed before it is sent.
+/// The request of a row in the changed form that is sent.
 #[derive(Debug)]
 pub struct Shaped {
     /// The parameters that are sent.
@@ -168,7 +168,8 @@ impl Planner {
         self
     }
 
-    /// Makes the planner replace parameters in the requests of these rows, before a [`Shaping`] changes the requests.
+    /// Makes the planner replace parameters in the requests of the rows that `of` describes. A [`Shaping`] changes the
+    /// requests only after that.
     pub(crate) fn with_overrides(mut self, overrides: Overrides, of: Overridden) -> Self {
         self.overrides = (overrides, of);
         self
@@ -233,8 +234,8 @@ impl Planner {
         self.measure(identified)
     }
 
-    /// Finds the identity of a row, which is half of the work of planning. If an earlier run has finished the row, the
-    /// other half of the work is not needed.
+    /// Finds the identity of a row. This step is half of the work of planning. If an earlier run has finished the row,
+    /// the other half of the work is not needed.
     pub(crate) fn identify(&mut self, mut row: Row, id: JobId) -> Identified {
         self.mapped = self.model_map.apply(&self.defaults, &mut row.params);
         let key = self.key_of(&row);

@@ -447,7 +447,7 @@ fn has(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
-/// Returns the value of an object's first member with this name.
+/// In an object, finds the first member named `wanted`, and returns the value of this member.
 pub(super) fn member<'a>(object: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
     let mut found = None;
     // The walk stops at the member, so the result of `object` is ignored.

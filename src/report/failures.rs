@@ -23,7 +23,7 @@ const FAULTS: usize = 3;
 /// Returns a line for each error class of this run, the largest class first, such as `3 server: row r7, 500, "Internal
 /// server error"`. A line has the number of failed rows and an example. If rows of a class failed for several reasons,
 /// each reason has a line. Only the five largest classes have such lines, and the other classes are only counted. If
-/// failures of a class stopped the run, this class has no example here, because the message about the stop shows one.
+/// failures of a class stopped the run, this class has no example here. The message about the stop shows an example.
 pub(crate) fn reasons(stats: &Stats) -> Vec<String> {
     let classes = by_size(stats);
     let (shown, rest) = classes.split_at(classes.len().min(SHOWN));

@@ -74,8 +74,8 @@ pub(crate) fn block(stats: &Stats, columns: usize, rows: usize, is_colored: bool
 }
 
 /// Returns how many lines the block can have at most on a terminal with `rows` rows. The block fills at most half of
-/// the rows, so the notes above the block stay visible. On a terminal with few rows, the block can have up to three
-/// lines.
+/// the terminal's rows, so the notes above the block stay visible. On a terminal with few rows, the block can have up
+/// to three lines.
 fn most_lines(rows: usize) -> usize {
     (rows / 2).max(rows.saturating_sub(1).min(3)).max(1)
 }
@@ -157,8 +157,8 @@ fn rows_parts(stats: &Stats) -> Vec<Part> {
     parts
 }
 
-/// Returns the parts about mended, truncated, refused and invalid answers, and about failed rows: `940 ok (31 repaired,
-/// 12 grown) · 3 truncated, 2 refused · 1 failed`.
+/// Returns the parts of the line that show the numbers of answers and failed rows: `940 ok (31 repaired, 12 grown) · 3
+/// truncated, 2 refused · 1 failed`.
 fn answers_parts(stats: &Stats) -> Vec<Part> {
     let answers = Answers::of(stats);
     // On a narrow terminal, the count of ok answers is left out before other parts of the line are shortened.

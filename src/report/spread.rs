@@ -61,8 +61,8 @@ impl Spread {
         self.sum / self.count.max(1) as f64
     }
 
-    /// Returns the variance of one value. This variance, divided by the number of values, is the variance of the mean
-    /// of many consecutive values.
+    /// Returns the variance of one value. To get the variance of the mean of many consecutive values, divide the
+    /// variance of one value by the number of values.
     ///
     /// `guess` is a standard deviation that was plausible before the first value. While there are few values, `guess`
     /// has more weight than the values. Without `guess`, the variance after two equal values would be zero.

@@ -1,8 +1,8 @@
 //! One attempt: sends a request and reports the response head (the status line and headers) and the end of the
 //! response.
 //!
-//! A response that is not a stream nearly always arrives in one piece, so one report contains its head and its end. A
-//! response head that comes before its body is reported immediately, because the limits in it apply to the next
+//! A response that is not a stream nearly always arrives in one piece, so one report contains its head and its end. If
+//! a response head comes before its body, the head is reported immediately, because its limits apply to the next
 //! request.
 //!
 //! All decoded text from a server passes through this file before other code sees it. For this reason, only this file

@@ -11,8 +11,8 @@ pub(super) struct Events<R> {
     reporter: R,
     clock: RunClock,
     run: Arc<str>,
-    /// The instant and the wall time of the last event. They are kept because dozens of events often have the same
-    /// instant.
+    /// The instant and the wall time of the last event. Both times are kept, because dozens of events often have the
+    /// same instant.
     last: (Instant, jiff::Timestamp),
 }
 

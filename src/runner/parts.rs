@@ -65,8 +65,9 @@ pub struct Finish {
     pub kept: Vec<Job>,
     /// The number of requests that were aborted in flight. Aborted requests were possibly billed.
     pub aborted: u64,
-    /// The number of pending rows that were billed or possibly billed. If there are such rows, their marks must stay
-    /// when the ledger is closed. No line shows that these rows were billed, so the next run finds them by their marks.
+    /// The number of pending rows that were billed or possibly billed. If there are pending rows that were possibly
+    /// billed, their marks must stay when the ledger is closed. No line shows that these rows were billed, so the next
+    /// run finds them by their marks.
     pub maybe_billed: u64,
     /// The money that the run spent on canaries (test requests): see
     /// [`JournalLedger::carry`](super::JournalLedger::carry).

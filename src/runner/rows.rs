@@ -51,8 +51,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             Some(Incoming::Recognized(text)) => self.events.show(EventBody::Noted(text)),
             Some(Incoming::Warning(text)) => self.events.show(EventBody::Warned(text)),
             Some(Incoming::Failed(message, has_begun)) => {
-                // The reason why the input failed is shown only once, in the summary at the end of the run. Even users
-                // who have turned warnings off see it there.
+                // The reason why the input failed is shown only once, in the summary at the end of the run. In the
+                // summary, even users who have turned warnings off see the reason.
                 if has_begun == HasBegun::Yes {
                     let text = "the input broke off: the run finishes the rows that were read before".to_owned();
                     self.events.show(EventBody::Warned(text));

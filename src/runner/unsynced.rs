@@ -9,7 +9,7 @@ use crate::domain::{EventBody, Job};
 #[derive(Default)]
 pub(super) struct UnsyncedLines {
     lines: VecDeque<Unsynced>,
-    /// The size in bytes of the rows that are kept with the lines.
+    /// The total size of all rows that are kept with the lines, in bytes.
     bytes: usize,
     last_seq: u64,
     /// The number of the last line that is on disk.

@@ -61,7 +61,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns whether the run continues without the endpoint of the batches.
+    /// Returns whether the run continues although the endpoint of the batches has stopped.
     pub(crate) fn has_left_batches(&self) -> bool {
         self.halted.is_none() && self.chain_len() > 0 && self.endpoints[0].halted.is_some()
     }

@@ -60,8 +60,8 @@ impl Default for Sizes {
 }
 
 impl Sizes {
-    /// Adds the next row with its pool and estimated cost. The output tokens in the cost are `max_tokens`. Returns
-    /// whether this row is the first row of a block.
+    /// Adds the next row with its pool and estimated cost. The cost contains the value of `max_tokens` as the number of
+    /// output tokens. Returns whether this row is the first row of a block.
     pub fn add(&mut self, pool: &PoolId, cost: Cost) -> bool {
         if self.rows == self.rows_per_block * BLOCKS as u64 {
             self.blocks = self.blocks.chunks(2).map(|pair| sum(pair.iter())).collect();

@@ -58,9 +58,9 @@ impl PoolState {
 
 impl Scheduler {
     /// Looks for a row that is allowed to pass the first row of a pool's queue. The first row needs `cost` and waits
-    /// for `dimension` until `until`. Returns two values. The first value is `None` if no row is allowed to pass.
-    /// Otherwise, this value contains the place of the row that is allowed to pass, the row's use of the prompt cache,
-    /// and the row's reservation. The second value says when to call this function again.
+    /// for `dimension` until `until`. Returns two values. The first value is `None` if no row is allowed to pass. If a
+    /// row is allowed to pass, the first value contains the row's place, its use of the prompt cache, and its
+    /// reservation. The second value says when to call this function again.
     pub(super) fn who_passes(
         &mut self,
         pool: usize,

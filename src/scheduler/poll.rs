@@ -94,7 +94,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns the step of a run in which no row is ready: how long to wait, and why.
+    /// Returns the next step of a run in which no row is ready. The step says how long to wait, and why.
     fn wait_without_rows(&mut self) -> Step {
         let (until, canary_at) = (self.later.first_at(), self.next_canary());
         if canary_at < until {

@@ -98,8 +98,8 @@ pub struct Row {
 pub struct BrokenRow {
     /// The file and line from which the row was read.
     pub origin: Origin,
-    /// The row's position among the rows of all inputs of a run, counted from 0. A reader knows only one input, so it
-    /// always sets this to 0.
+    /// The row's position among the rows of all inputs of a run, counted from 0. A reader knows only one input, so the
+    /// reader always sets this position to 0.
     pub index: u64,
     /// The row's label, if it could be read.
     pub custom_id: Option<String>,

@@ -1,4 +1,4 @@
-//! Prompts: the `messages` of a request, and the checks of its content and size.
+//! Prompts: the `messages` of a request, and the checks of the request's content and size.
 //!
 //! This module rejects requests that the API would certainly reject: requests without a prompt, with an empty prompt,
 //! or with a body over the limit. All other checks are left to the API.

@@ -1,7 +1,7 @@
 //! Finds the format of an input from its name and its first bytes.
 //!
-//! This module removes the byte order mark, rejects files that are not text, and chooses the format. It reads no
-//! further than the first non-blank line, so that each row of a pipe is used as soon as it is written.
+//! This module removes the byte order mark, rejects files that are not text, and chooses the format. This module reads
+//! only up to the first non-blank line. So each row of a pipe can be used as soon as the row is written.
 
 use std::io::{self, Cursor, Read};
 

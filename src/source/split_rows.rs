@@ -1,5 +1,5 @@
-//! The rows of an input of lines or CSV records. A [`Splitter`] cuts the rows out of the input, and a [`Format`] parses
-//! them.
+//! The rows of an input that consists of lines or CSV records. A [`Splitter`] cuts the rows out of the input, and a
+//! [`Format`] parses them.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};

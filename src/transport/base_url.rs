@@ -88,8 +88,8 @@ pub enum BaseUrlError {
         /// The host.
         host: String,
     },
-    /// The host is an address at which there can be no API. For example, it does not belong to a single machine, or a
-    /// cloud uses it for its own service.
+    /// The host is an address at which there can be no API. For example, the address does not belong to a single
+    /// machine, or a cloud uses the address for its own service.
     #[error("the base URL points at {host}, {why}, where no API can be; check it")]
     Unfit {
         /// The host.

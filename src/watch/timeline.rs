@@ -70,7 +70,7 @@ pub(crate) struct Point {
     pub(crate) at: Timestamp,
     /// The length of the interval, in seconds.
     pub(crate) s: f64,
-    /// The number of answered rows, with an answer of any quality.
+    /// The number of rows that got an answer of any quality.
     pub(crate) ok: u64,
     /// The number of rows that failed and are not tried again.
     pub(crate) failed: u64,

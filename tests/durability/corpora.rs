@@ -41,7 +41,8 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     targets::TARGETS.into_iter().map(|(name, _)| name)
 }
 
-/// Runs every target over its corpus and over `changed` mutated inputs. Returns the total number of inputs.
+/// Runs every target with each input of its corpus, and then with `changed` mutated inputs. Returns the total number of
+/// inputs.
 pub fn run_all(changed: u64, seed: u64) -> u64 {
     let mut tried = 0;
     for (name, target) in targets::TARGETS {

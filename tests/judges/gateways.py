@@ -121,7 +121,10 @@ class Runs:
         return place
 
     def run(self, place, count, arguments, **variables):
-        """Returns the run, how many rows are answered once, and how many failed. A row must not have two lines."""
+        """Returns the run, the number of rows that are answered once, and the number of failed rows.
+
+        A row must not have two lines.
+        """
         rows = ({"custom_id": f"r{at}", "prompt": f"Hello {at}", "max_tokens": 60} for at in range(count))
         (place / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         command = [self.program, "run", "rows.jsonl", "-o", "out.jsonl", "--config", "providers.toml", "--yes", *arguments]

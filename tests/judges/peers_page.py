@@ -161,10 +161,10 @@ ORDER = [
 # the tables.
 VERSIONS = """
 - **own script** is [own_script.py](../tests/judges/peers/own_script.py): asyncio, the official SDK with
-  `max_retries=5`, and a semaphore of 20. With `append` it writes each answer as it comes, and skips rows that have an
-  answer.
-- **Message Batches by hand** is [batches_by_hand.py](../tests/judges/peers/batches_by_hand.py): create, poll,
-  results.
+  `max_retries=5`, and a semaphore of 20. With the argument `append`, the script writes each answer as soon as it
+  arrives, and skips rows that have an answer.
+- **Message Batches by hand** is [batches_by_hand.py](../tests/judges/peers/batches_by_hand.py). This script
+  creates a batch, polls the batch, and downloads the results.
 - **promptfoo** is the version that `npm install promptfoo` chose with Node 20.20.2.
 - **curator** needs an older SDK than the other tools, so it is installed apart from them. The tools can reach only the
   simulator, so Curator reads the copy of its table of tokens in LiteLLM.

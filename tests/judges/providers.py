@@ -6,8 +6,8 @@ requests. Each row is sent twice: to get a whole answer, and to get a stream. Th
 the spelling of numbers. Two kinds of headers are left out: headers that each HTTP client chooses for itself, and
 headers that describe the SDK.
 
-The program runs once more with a header and a member that the SDK does not send. The judge must find this difference in
-each request.
+The program runs once more with a header and a member that the SDK does not send. In each of these requests, the judge
+must find the header and the member as differences.
 
 `.ci/judges` installs what this script needs, and calls the script.
 """

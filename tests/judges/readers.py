@@ -109,8 +109,8 @@ def jq(path):
 
 
 def libreoffice(path, work, columns):
-    """Returns the Excel file that LibreOffice makes from a table. With `columns`, that many columns are
-    read as text. Without `columns`, LibreOffice reads cells as if a user had opened the file."""
+    """Returns the Excel file that LibreOffice makes from a table. If `columns` is a number, LibreOffice reads this number
+    of columns as text. Without `columns`, LibreOffice reads cells as if a user had opened the file."""
     formats = "/".join(f"{column}/2" for column in range(1, columns + 1)) if columns else ""
     options = f"CSV:{ord(delimiter(path))},34,76,1,{formats},0,false,{'false' if columns else 'true'}"
     folder = work / "libreoffice"

@@ -2,8 +2,8 @@
 of 318 rows, and a run of two hours. Each page is tested at 400, 900 and 1600 pixels, in light and dark colours, on
 paper, and without scripts.
 
-This judge fails on a console message, a request, a page that scrolls sideways, a finding of axe-core, or a page that
-looks different without scripts. It needs Chromium, the Python package playwright, and the npm package axe-core:
+This judge fails if a page sends a request, writes to the console, scrolls sideways, or looks different without scripts.
+It also fails if axe-core finds a fault. It needs Chromium, the Python package playwright, and the npm package axe-core:
 
     apt-get install chromium
     python3 -m venv V && V/bin/pip install playwright

@@ -1,8 +1,8 @@
 """Compares Python's `jsonschema` with the program on random pairs of a schema and an answer.
 
 `.ci/judges` calls this file to write the pairs. Then it runs `tests/schema_judge.rs`, which writes what the program
-says about each pair. `judge` compares this with what Python says. The generator does not know which verdict is right.
-The generator makes an answer that roughly fits, and then often damages this answer.
+says about each pair. `judge` compares the program's verdicts with Python's verdicts. The generator does not know which
+verdict is right. The generator makes an answer that roughly fits, and then often damages this answer.
 
 The two validators differ in some things by design. The pairs do not contain these things: numbers above 64 bits,
 patterns in which Python and ECMAScript differ, and formats that Python checks only with further packages.

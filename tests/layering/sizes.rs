@@ -2,7 +2,7 @@
 
 /// The largest number of lines that a file is allowed to have.
 const MOST_LINES: usize = 500;
-/// The largest number of lines that nine of ten files are allowed to have.
+/// Nine of ten files must have at most this many lines.
 const MOST_LINES_OF_NINE_IN_TEN: usize = 300;
 
 /// Returns the faults in the sizes of files. `sizes` contains the name of each file and its number of lines.

@@ -1,4 +1,4 @@
-//! Tests the models in rows: models of other vendors, misspelt models, and `--map-model`.
+//! Tests rows that name models of other vendors or misspelt models, and tests the flag `--map-model`.
 
 use crate::support::*;
 

@@ -184,7 +184,10 @@ def syntax(name, script):
 
 
 def ran(folder):
-    """The foreign file has commands as profile names. Says which of them the shell ran; None if it ran none."""
+    """Returns a text about the commands that the shell ran; None if it ran no command.
+
+    In the foreign file, the names of profiles are commands.
+    """
     files = sorted(file.name for file in folder.glob("RAN-*"))
     return f"names were run as commands: {files}" if files else None
 

@@ -12,8 +12,8 @@
 //!
 //! This program differs from the official client in these points:
 //! - Lists of types are kept, because the API accepts them.
-//! - Members that the schema does not name are forbidden only if the schema names some members. Otherwise, only an
-//!   empty object would be allowed.
+//! - If the schema names members, all other members are forbidden. If the schema names no members, no members are
+//!   forbidden, because otherwise only an empty object would be allowed.
 //! - `type` is added where `properties` or `items` show which type is meant.
 //! - `definitions` is treated like `$defs`.
 

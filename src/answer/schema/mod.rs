@@ -12,9 +12,9 @@
 //! - The keyword `format` is checked for all formats that the draft defines, except `idn-email` and `idn-hostname`.
 //!   Formats that the draft does not define are not checked.
 //! - Most patterns are matched in linear time. The value of `pattern` can use look-around and back-references (`(?=…)`,
-//!   `(?<!…)`, `\1`). The steps of such a pattern and the length of the text are limited, and a text that is too long
-//!   does not match. A pattern that can't be compiled is rejected. In `patternProperties`, a pattern with look-around
-//!   or back-references is rejected too.
+//!   `(?<!…)`, `\1`). For such a pattern, the number of steps and the length of the text are limited. A text that is
+//!   too long does not match. A pattern that can't be compiled is rejected. In `patternProperties`, a pattern with
+//!   look-around or back-references is rejected too.
 //! - Numbers are read as 64-bit integers or, if this is not possible, as 64-bit floating-point numbers. So two
 //!   different integers above 2^64 can be treated as equal. A number above 1.8e308 can't be read, so an answer that
 //!   contains one is not accepted as JSON.
@@ -141,7 +141,7 @@ impl Schema {
         &self.0.text
     }
 
-    /// Returns whether the schema of the user can be the input of a tool as it is.
+    /// Returns whether the user's schema can be used, without changes, as the input schema of a tool.
     pub(crate) fn is_object(&self) -> bool {
         adapted::is_object(&self.0.text)
     }

@@ -1,5 +1,4 @@
-//! Handles the states of batches: batches that have ended, batches that are missing, and batches with downloaded
-//! results.
+//! Handles batches that have ended, batches that are missing, and batches whose results were downloaded.
 
 use std::time::Duration;
 

@@ -80,7 +80,7 @@ impl Outlook {
         takes
     }
 
-    /// Notes how long a cancellation took.
+    /// Records how long a cancellation took.
     pub(super) fn on_cancel(&mut self, took: Duration) {
         self.longest_cancel = self.longest_cancel.max(took);
     }

@@ -54,7 +54,7 @@ pub const REFUSED: [&str; 60] = [
     "limit",
     "skip",
     "strict",
-    // `map-model` changes the models of rows, and so the cost of the rows.
+    // `map-model` changes the models of rows, so it also changes the cost of the rows.
     "map-model",
     "param",
     "stream",

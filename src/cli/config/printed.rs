@@ -51,7 +51,8 @@ struct Members {
     expires_in: Option<Value>,
 }
 
-/// Reads the key from the output of a command or server. In messages, `from` is the name of the command or server.
+/// Reads the key from the output of a command or server. `from` is the name that messages show for the command or
+/// server.
 ///
 /// # Errors
 /// Fails if the JSON can't be read, or if the output has no key, two different keys or an expired key.

@@ -162,8 +162,8 @@ const MOST_BYTES: usize = 256;
 /// The highest number of texts in a list. `resume` rejects longer lists.
 const MOST_TEXTS: usize = 100;
 
-/// The settings that decide how rows are read and which requests are made from these rows. The command `results` needs
-/// the settings about rows to recognize rows without a label.
+/// The settings that decide how rows are read and which requests are made from these rows. To recognize rows without a
+/// label, the command `results` needs the settings in `ROWS`.
 const ROWS: [Recorded; 10] = [
     Recorded { name: "format", of: |config| Some(config.source.format.name().into()), texts: long_text, kind: TEXT },
     Recorded {

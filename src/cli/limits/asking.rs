@@ -1,4 +1,4 @@
-//! Learns limits from a message of one token: asks the user, sends the message, and reads the limits in the response.
+//! Learns limits from the response to a message of one token. The program asks the user before it sends the message.
 
 use std::io;
 use std::sync::Arc;

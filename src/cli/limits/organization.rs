@@ -12,7 +12,7 @@ use crate::report::text::{escape, shorten};
 /// twenty groups.
 const MOST_PAGES: usize = 20;
 
-/// How many columns of a parser's message are shown at most.
+/// A parser's message is shortened to at most this many terminal columns.
 const MOST_COLUMNS: usize = 200;
 
 /// Asks the API for the limits of the organization. A request for the list of limits is free.

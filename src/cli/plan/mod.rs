@@ -1,7 +1,7 @@
 //! The command `plan`: shows what a run would cost, how long it would take, and how other settings would change both.
 //!
-//! Up to the first request, the command does the same as a run (`cli/run/planning.rs`). Then this module makes a
-//! [`Plan`] and shows it as text (`words`) or as JSON (`document`).
+//! The command `plan` first does everything that a run does before its first request (`cli/run/planning.rs`). Then this
+//! module makes a [`Plan`] and shows it as text (`words`) or as JSON (`document`).
 
 mod advice;
 mod batches;

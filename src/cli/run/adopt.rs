@@ -123,7 +123,7 @@ impl NewRun<'_> {
         let lane = self.lane(Some(batches), &recovered, &catalog, None, clock);
         let lane = lane.map(|lane| LaneParts { leaves_rows: true, ..lane });
         let known = (catalog, recovered, Some(Survey { rows, submitted: rows, repeats, ..Survey::default() }));
-        // The output is made from the whole input, but no row of it is sent.
+        // The output is made from the whole input, but no row of the input is sent.
         let nothing = InputPlan { inputs: Vec::new(), ..self.plan.clone() };
         let plan = std::mem::replace(&mut self.plan, nothing);
         let ready = Ready { key, clock, journal: *journal, commits, earlier, forecast: None, lane };

@@ -23,8 +23,8 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Opens the journal for appending. Only the owner of the journal can read it, because it shows requests. Returns
-    /// `None` if the user did not ask for lines about requests.
+    /// Opens the journal for appending. Only the owner of the journal can read the journal, because the journal shows
+    /// requests. Returns `None` if the user did not ask for lines about requests.
     ///
     /// # Errors
     /// Fails if the system can't open the journal, or if the program must not use this file.

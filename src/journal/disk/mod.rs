@@ -47,7 +47,7 @@ pub enum OpenMode {
     Existing,
     /// The file is opened for reading and writing. A missing file is created, and an existing file keeps its content.
     Edit,
-    /// The file is created for writing. A file that already exists is an error.
+    /// The file is created for writing. If the file already exists, opening it fails.
     CreateNew,
 }
 

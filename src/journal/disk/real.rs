@@ -37,7 +37,7 @@ struct MadePrivate {
 }
 
 impl RealDisk {
-    /// Returns the local file system. Only files of `owners` are used.
+    /// Returns the local file system. Files that do not belong to `owners` are rejected.
     pub fn new(owners: Owners) -> Self {
         Self { owners, made_private: Mutex::default() }
     }

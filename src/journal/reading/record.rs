@@ -93,7 +93,7 @@ pub(crate) struct Details<'a> {
     pub(crate) latency_ms: Option<u64>,
     /// Whether the cost is known. The cost is unknown if the model has no price.
     pub(crate) has_cost: bool,
-    /// If the row took its answer from another line: where that line is.
+    /// Whether the row took its answer from an equal row or from earlier results; `None` if it did neither.
     pub(crate) taken: Option<TakenFrom>,
     /// The cost of the answer that the row took from another line; zero if this cost is not known.
     pub(crate) saved: Money,

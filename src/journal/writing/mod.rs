@@ -21,11 +21,11 @@
 //! exception: after standard output has failed, the error log still accepts lines, because rows that were read from a
 //! pipe are stored nowhere else.
 //!
-//! Rejected: a separate thread that writes files. The run's loop would then never wait for the disk. But while this
-//! thread waits for a processor core, unwritten answers pile up in memory, and the loop sends more requests. In a test
-//! with 16 requests in flight, 34 answers were lost when the process died. A write takes two microseconds per turn, and
-//! waking a thread takes longer. The loop has to wait for the same disk anyway, because it writes the slots before it
-//! sends anything.
+//! Rejected: a separate thread that writes files. With such a thread, the run's loop would never wait for the disk. But
+//! while this thread waits for a processor core, unwritten answers pile up in memory, and the loop sends more requests.
+//! In a test with 16 requests in flight, 34 answers were lost when the process died. A write takes two microseconds per
+//! turn, and waking a thread takes longer. The loop has to wait for the same disk anyway, because it writes the slots
+//! before it sends anything.
 
 mod commit;
 mod stdout;

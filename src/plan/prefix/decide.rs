@@ -45,7 +45,7 @@ impl Default for CacheRates {
     }
 }
 
-/// What the plan for the cache depends on, in addition to the prefixes.
+/// The plan for the cache depends on these values and on the prefixes.
 pub(crate) struct CacheSetting<'a> {
     /// The value of `--prompt-cache`.
     pub cache: PromptCache,
@@ -207,8 +207,8 @@ impl PrefixCensus {
         }
     }
 
-    /// Makes the lifetime of each prefix at least as long as the lifetimes of the longer prefixes of the same rows. The
-    /// API rejects a request if a longer prefix has a longer lifetime than a shorter prefix.
+    /// Makes each prefix live at least as long as every longer prefix of the same rows. The API rejects a request if a
+    /// longer prefix has a longer lifetime than a shorter prefix.
     fn lengthen_outer(&self, plan: &mut CachePlan) {
         let hours: Vec<u64> =
             plan.chosen.iter().filter(|(_, lifetime)| **lifetime == Caching::Hour).map(|(id, _)| *id).collect();

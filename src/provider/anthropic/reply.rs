@@ -52,7 +52,7 @@ impl Decoder for WholeDecoder {
 
     fn finish(self: Box<Self>, head: &ReplyHead, asked: &Request) -> Reply {
         let Self { first, mut body } = *self;
-        // A large body is put on one line here, because doing that later would copy the body.
+        // A large body is put on one line here. If this were done later, the body would have to be copied.
         body.large_mut().into_iter().for_each(put_on_one_line);
         let body = if body.is_empty() { first } else { body.into_bytes() };
         if head.is_success() { answer(body, head, asked) } else { error(&body, head) }

@@ -254,10 +254,10 @@ pub(crate) struct Progress {
     /// The dollars saved by copied and reused answers: the cost of these answers when they were paid for. Answers with
     /// an unknown cost are left out.
     saved_usd: f64,
-    /// The number of answered rows whose first answer was not accepted, by how the accepted answer was made. The keys
-    /// are `repaired`, `retried` (asked again), `grown` (with a larger `max_tokens`), `continued`, `unpaused`
-    /// (continued after a pause) and `another_model`. These rows are also counted by the quality of their answer, for
-    /// example in `ok`.
+    /// The number of answered rows whose first answer was not accepted, split by the way in which the accepted answer
+    /// was made. The keys are `repaired`, `retried` (asked again), `grown` (with a larger `max_tokens`), `continued`,
+    /// `unpaused` (continued after a pause) and `another_model`. These rows are also counted by the quality of their
+    /// answer, for example in `ok`.
     mended: BTreeMap<&'static str, u64>,
     /// The number of rows that failed and are not tried again in this run.
     failed: u64,

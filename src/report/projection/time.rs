@@ -22,7 +22,7 @@ const SURE: f64 = 0.85;
 /// Until the run has lasted this long, the interval includes the whole interval of the forecast.
 const ENOUGH_TIME: Duration = Duration::from_secs(10);
 
-/// The values from which the interval of the time left is computed, in seconds.
+/// The values for computing the interval of the time left. All values are in seconds.
 #[derive(Clone, Copy, Debug)]
 struct Known {
     /// The likely time left.
@@ -197,7 +197,7 @@ mod tests {
 
         let left = stats.projected_time_left().expect("there are enough rows");
 
-        // 218 rows are left. 20 of 21 of these rows are of the first class, whose limit is 50 rows per minute.
+        // 218 rows are left. Of these rows, 20 in 21 belong to the first class, whose limit is 50 rows per minute.
         assert!(left.low > Duration::from_secs(200), "{left:?}");
         assert!(left.likely > Duration::from_secs(240) && left.likely <= left.high, "{left:?}");
     }

@@ -5,8 +5,9 @@
 //! [`Sizes::advise`] to decide whether reading alternately from several places saves time.
 //!
 //! In each round, each place gives one row to be sent. At each place, reading continues up to and including the next
-//! row to be sent. The rows of one place end exactly where the next place begins. If the rows of a place end elsewhere,
-//! the file has changed since the survey. Reading then stops, because one row could be mistaken for another.
+//! row to be sent. The rows of one place end exactly where the next place begins. If the rows of one place end before
+//! or after the beginning of the next place, the file has changed since the survey. Reading then stops, because one row
+//! could be mistaken for another.
 //!
 //! Unnamed rows with the same request are distinguished only by their order in the file. For this reason, an input with
 //! equal unnamed rows is read from the first row to the last.

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use super::incoming::Incoming;
 
 /// The number of bytes of rows that the channel can contain. A single row is allowed to be larger than this. The rows
-/// in the loop itself can have three times as many bytes.
+/// in the loop itself can have three times as many bytes as the rows in the channel.
 const FEED_BYTES: usize = 16 << 20;
 
 /// The sending end of the channel from the input to the loop.

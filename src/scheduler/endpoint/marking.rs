@@ -59,8 +59,8 @@ impl Marking {
         !matches!(self.support, Support::Refused | Support::Useless)
     }
 
-    /// Returns whether cache marks are a possible reason why the server rejects a request. Cache marks are a possible
-    /// reason until a request with marks was answered.
+    /// Returns whether cache marks are a possible reason why the server rejects a request. After a request with cache
+    /// marks was answered, cache marks are no longer a possible reason.
     pub(in crate::scheduler) fn is_suspect(&self) -> bool {
         self.support != Support::Accepted
     }

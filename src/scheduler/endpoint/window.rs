@@ -22,8 +22,9 @@
 //! - A window whose size is the measured rate times the measured latency. Such a window reacts too late when the rate
 //!   or the latency changes. Such a window also shrinks at times when the server would accept a burst of requests.
 //! - The share of overloads in the last 20 answers is too inexact to be a reason for a cut. If 10 % of all answers
-//!   report an overload at random, the share is above a fifth in one of 25 samples. In runs with harmless overload at
-//!   random, the window was too small most of the time. Such runs took 1.19 to 1.44 times the shortest possible time.
+//!   report an overload at random, the share of overloads is above a fifth in one of 25 samples. In runs with harmless
+//!   overload at random, the window was too small most of the time. Such runs took 1.19 to 1.44 times the shortest
+//!   possible time.
 
 use std::time::Duration;
 
@@ -191,8 +192,8 @@ impl Window {
         }
     }
 
-    /// Records an answer that reports an overload. The request of the overloaded answer was sent at `sent_at`. Returns
-    /// whether the window was cut.
+    /// Records an answer that reports an overload. `sent_at` is the instant at which the request of this answer was
+    /// sent. Returns whether the window was cut.
     pub(crate) fn on_overload(&mut self, sent_at: Instant, now: Instant) -> bool {
         (self.calm, self.overloaded_at) = (0, now);
         if now < self.no_cut_until {

@@ -26,8 +26,8 @@ pub struct FaultRule {
     pub calls: Vec<BatchCall>,
     /// If set, the rule applies only to batches that are younger than this time.
     pub within: Option<Duration>,
-    /// Whether a failed call to a batch endpoint still does its work. A call fails if the client gets an error
-    /// response, or if the connection breaks before the response.
+    /// Whether a call to a batch endpoint takes effect although the call fails. A call fails if the client gets an
+    /// error response, or if the connection breaks before the response.
     pub takes_effect: bool,
 }
 

@@ -1,7 +1,7 @@
 //! Counts what the simulator has received and charged. Tests use these counts to judge a run.
 //!
-//! To limit memory, only a limited number of request bodies and ids have records of their own. Beyond this number,
-//! `is_truncated` is set.
+//! To limit memory, only a limited number of request bodies and ids have records of their own. If a body or an id gets
+//! no record, `is_truncated` is set.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};

@@ -23,7 +23,7 @@ pub(crate) enum Reason {
     InputTokens,
     /// The output token limit is used up.
     OutputTokens,
-    /// The input per minute grows too fast.
+    /// The number of input tokens per minute grows too fast.
     Acceleration,
     /// The organization has too many open requests.
     Concurrency,
@@ -137,7 +137,7 @@ impl ClassLimits {
         self.buckets().for_each(|bucket| bucket.set_others(permille));
     }
 
-    /// Takes another client's share of a minute's limit from the buckets.
+    /// Takes a share of a minute's limit from the buckets, as if another client had used this share.
     pub(super) fn take_share(&mut self, permille: u32) {
         let [requests, input, output] = [&mut self.requests, &mut self.input, &mut self.output]
             .map(|bucket| bucket.as_mut().map_or(0, |bucket| bucket.take_share(permille)));

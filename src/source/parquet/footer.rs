@@ -1,7 +1,7 @@
 //! Reads the footer of a Parquet file: its schema, and where its columns are.
 //!
 //! The parquet crate decodes the footer, but this module reads and checks the footer first, for two reasons. The crate
-//! allocates memory for all children that a group claims to have, and its recursion is as deep as the groups are
+//! allocates memory for all children that a group claims to have. The crate also recurses as deeply as the groups are
 //! nested. The crate also expects that each field has the type that the format prescribes, so the types are checked
 //! too.
 
@@ -63,7 +63,7 @@ fn bytes(file: &mut File) -> Result<Vec<u8>, Damage> {
 
 /// The types of the fields of each struct in a footer. An entry has two parts:
 ///
-/// - the field numbers that lead to the struct, from the outermost;
+/// - the numbers of the fields that lead to the struct, beginning with the outermost field;
 /// - one letter for the type of each field, beginning with field 1: `i` whole number, `y` byte, `t` boolean, `b`
 ///   string, `s` struct, `I` list of whole numbers, `B` list of strings, `S` list of structs.
 const TYPES: [(&[i16], &str); 18] = [

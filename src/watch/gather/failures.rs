@@ -9,8 +9,8 @@ use crate::domain::{ErrorClass, RowId};
 use crate::journal::{Disk, JournalError, Unresolved, read_failure_texts, read_failures};
 use crate::watch::facts::{Ended, Failures, Rate};
 
-/// How many rows of the error log are remembered until the results have been read. Together, they take less than 100 MB
-/// of memory. Any further row counts as failed, even if it was answered later.
+/// How many rows of the error log are remembered until the results have been read. Together, these rows take less than
+/// 100 MB of memory. Any further row counts as failed, even if it was answered later.
 const MOST_ROWS: usize = 200_000;
 /// The largest number of failures that are shown.
 const MOST_EXAMPLES: usize = 50;

@@ -118,7 +118,7 @@ pub(crate) struct ShownProvider {
     pub(crate) cost_usd: Option<f64>,
     /// The state of the provider, such as `sending` or `held`.
     pub(crate) state: String,
-    /// The provider that gets the rows of this provider; `None` if it gets its own rows.
+    /// The provider that gets the rows of this provider; `None` if this provider gets its own rows.
     pub(crate) to: Option<String>,
     /// The reason why another provider gets the rows, as a name that `--fallback-on` takes.
     pub(crate) why: Option<String>,

@@ -98,7 +98,7 @@ fn expense(max_tokens: u32) -> Expense {
 
 // ---- what is in the files -----------------------------------------------------------------------------------------
 
-/// The meaning of the latest line of a row.
+/// What the latest line of a row says about the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line {
     Answered,

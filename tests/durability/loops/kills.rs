@@ -20,7 +20,7 @@ pub struct Deaths {
     pub kills: u64,
     /// The number of answers that the server produced twice.
     pub twice: u64,
-    /// The number of answers that the server had produced, but that were not written when the program was killed.
+    /// The number of answers that the server had produced and the program had not written when the program was killed.
     pub unwritten: u64,
     /// The number of rows that were reported as possibly paid.
     pub reported: u64,

@@ -62,7 +62,7 @@ impl Said<'_> {
         self.role == "assistant"
     }
 
-    /// Returns the blocks with calls of the client's own tools.
+    /// Returns the blocks that call the client's own tools.
     pub(super) fn calls(&self) -> impl Iterator<Item = &Block<'_>> {
         self.blocks.iter().filter(|block| block.is("tool_use"))
     }

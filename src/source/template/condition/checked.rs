@@ -143,7 +143,7 @@ impl<'a> Checked<'a> {
         }
     }
 
-    /// Makes an expression strict, but its value may be undefined.
+    /// Makes an expression strict, but allows its value to be undefined.
     fn tolerated(&mut self, expr: &Expr<'a>) -> Expr<'a> {
         match expr {
             Expr::Var(_) | Expr::GetAttr(_) | Expr::GetItem(_) => self.path(expr, Missing::IsTolerated),
@@ -292,7 +292,8 @@ impl<'a> Checked<'a> {
     }
 }
 
-/// Returns where the first name of a path begins. The engine knows only where the last part of a path begins.
+/// Returns where the first name of a path begins. The engine says where the last part of a path begins, but not where
+/// the path itself begins.
 fn start(mut path: &Expr<'_>) -> usize {
     loop {
         path = match path {
