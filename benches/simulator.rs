@@ -3,8 +3,8 @@
 //!
 //! Run this benchmark with `cargo bench --bench simulator`. On Linux, speed is measured by the processor time of the
 //! thread that answers. So the time of the client and of other programs on the machine is not measured. The soak runs
-//! first, because the system reports the peak memory since the start of the process. This peak would include the memory
-//! of earlier measurements.
+//! first, because the system reports the peak memory since the start of the process. If other measurements ran before
+//! the soak, this peak would include their memory.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

@@ -120,7 +120,7 @@
 //! | a rule for the next request of a row | what is decided: `answer/policy.rs`; what is sent: `answer/follow_up.rs`, made from the request in `answer/base.rs` | a choice of the user: `answer/rules.rs`; one that the policy needs to see in an answer: `answer/seen.rs` |
 //! | a rule for answers that a row takes from another line | `answer/taken.rs` | whole runs: `tests/answers` |
 //! | a keyword of JSON Schema that the API accepts or rejects | `answer/schema/adapt.rs`, and the lists in `answer/schema/keywords.rs` | |
-//! | a way to put a schema into a request | `Rung` (`answer/schema/rung.rs`): which models and requests allow it, and where the answer is; `answer/schema/request.rs`: how it is written | what a model accepts: `catalog/models.toml` |
+//! | a way to put a schema into a request | `SchemaMethod` (`answer/schema/method.rs`): which models and requests allow it, and where the answer is; `answer/schema/request.rs`: how it is written | what a model accepts: `catalog/models.toml` |
 //! | words about what is wrong with an answer | `answer/schema/finding.rs` | |
 //! | a rule of the prompt cache | which prefixes there are: `plan/prefix/levels.rs`; which of them are cached: `plan/prefix/decide.rs`, for a pipe `plan/prefix/stream.rs` | what is in the cache: `scheduler/warmth.rs`; who waits for whom: `scheduler/warm_up.rs`; how a mark is written: `provider/anthropic/request.rs`; the simulated cache: `sim/model/cache.rs` |
 //!

@@ -249,7 +249,7 @@ const PRICES: [(&str, u64, Dollars); 10] = [
 const FAST: Dollars = [10.0, 50.0, 12.5, 20.0, 1.0];
 const HAS_FAST: [&str; 2] = ["claude-opus-4-8", "claude-opus-5"];
 
-/// The prices of all models, perhaps with the prices of a price file.
+/// The prices of all models. Some of these prices can come from a price file.
 struct PriceList {
     steps: Vec<(String, u64, Dollars)>,
     dollars_for_a_thousand_searches: f64,
@@ -307,8 +307,8 @@ impl PriceList {
 
 /// The prices that apply to a request.
 struct Tariff {
-    /// The prices for long prompts. Each entry has a number of tokens, and the prices for prompts with more tokens;
-    /// entries are sorted by this number.
+    /// The prices for long prompts. Each entry has a number of tokens, and the prices for prompts with more tokens than
+    /// this number. The entries are sorted by the number of tokens.
     steps: Vec<(u64, Dollars)>,
     dollars_for_a_thousand_searches: f64,
     is_us: bool,
@@ -348,7 +348,7 @@ impl Tariff {
 
 /// Returns a random request. The request can have texts of any script and length, pictures, documents, and tools of
 /// clients or of the API. The request can also have a forced tool, an output schema, thinking, cache marks, and options
-/// that change the price. `has_price_file` allows a model that only a price file has.
+/// that change the price. If `has_price_file` is true, the request can also use the model that only the price file has.
 fn request(random: &mut fastrand::Rng, has_price_file: bool) -> Value {
     let models = if has_price_file { &MODELS[..] } else { &MODELS[..MODELS.len() - 1] };
     let model = models[random.usize(0..models.len())];

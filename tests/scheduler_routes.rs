@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use claude_batch::answer::{Came, Policy, Then};
+use claude_batch::answer::{Decision, Policy, RequestResult};
 use claude_batch::clock::Instant;
 use claude_batch::domain::{
     Ask, AttemptRecord, ErrorClass, Failure, FallbackOn, HaltReason, Job, LimitKind, Message, Money, Planned, PoolId,
@@ -70,11 +70,11 @@ fn a_failing_endpoint_is_probed_while_the_other_fills_the_window() {
 #[test]
 fn a_row_of_a_halted_endpoint_goes_where_the_policy_sends_it() {
     let policy: Policy = Box::new(|job, ask, came, _| match came {
-        Came::Halt(_) if &*ask.pool.account == "first" => {
+        RequestResult::Halt(_) if &*ask.pool.account == "first" => {
             let Planned { ask, .. } = routed(job.id.0, "second");
-            Then::Ask(Box::new(Ask { purpose: Purpose::Fallback, ..ask }))
+            Decision::Ask(Box::new(Ask { purpose: Purpose::Fallback, ..ask }))
         }
-        _ => Then::Keep,
+        _ => Decision::Keep,
     });
     let mut scheduler = Scheduler::new(config(2, Some(policy)));
     offer(&mut scheduler, (0..6).map(|row| routed(row, "first")));
@@ -92,8 +92,8 @@ fn a_row_of_a_halted_endpoint_goes_where_the_policy_sends_it() {
 #[test]
 fn an_answer_and_its_follow_up_request_give_one_outcome_with_both_costs() {
     let policy: Policy = Box::new(|job, _, came, attempts| match (came, attempts) {
-        (Came::Answer(_), [_]) => Then::Ask(Box::new(repair(job.id.0))),
-        _ => Then::Keep,
+        (RequestResult::Answer(_), [_]) => Decision::Ask(Box::new(repair(job.id.0))),
+        _ => Decision::Keep,
     });
     let mut scheduler = Scheduler::new(config(1, Some(policy)));
     offer(&mut scheduler, [routed(7, "first")]);
@@ -117,7 +117,7 @@ fn an_answer_and_its_follow_up_request_give_one_outcome_with_both_costs() {
 
 #[test]
 fn an_answer_whose_follow_up_is_cut_off_by_a_halt_is_counted_as_paid_but_not_kept() {
-    let policy: Policy = Box::new(|job, _, _, _| Then::Ask(Box::new(repair(job.id.0))));
+    let policy: Policy = Box::new(|job, _, _, _| Decision::Ask(Box::new(repair(job.id.0))));
     let mut scheduler = Scheduler::new(config(1, Some(policy)));
     offer(&mut scheduler, [routed(0, "first")]);
     let first = dispatched(&mut scheduler, Instant::ZERO)[0];
@@ -360,18 +360,20 @@ fn random_run(seed: u64) {
 /// Returns a policy that sends a second request for some answered rows, and sends failed rows to another account.
 fn random_policy(asks_more: bool, reroutes: bool) -> Policy {
     Box::new(move |job, ask, came, attempts| match came {
-        Came::Answer(_) if asks_more && job.id.0 % 3 == 0 && answers(attempts) < 3 => {
-            Then::Ask(Box::new(Ask { pool: ask.pool.clone(), ..repair(job.id.0) }))
+        RequestResult::Answer(_) if asks_more && job.id.0 % 3 == 0 && answers(attempts) < 3 => {
+            Decision::Ask(Box::new(Ask { pool: ask.pool.clone(), ..repair(job.id.0) }))
         }
-        Came::Answer(_) if job.id.0 % 7 == 6 => {
-            Then::Fail { class: ErrorClass::InvalidOutput, failure: Failure::default() }
+        RequestResult::Answer(_) if job.id.0 % 7 == 6 => {
+            Decision::Fail { class: ErrorClass::InvalidOutput, failure: Failure::default() }
         }
-        Came::Failure { .. } | Came::Halt(_) if reroutes && ask.purpose != Purpose::Fallback => {
+        RequestResult::Failure { .. } | RequestResult::Halt(_) if reroutes && ask.purpose != Purpose::Fallback => {
             let account = ACCOUNTS[job.id.0 as usize % ACCOUNTS.len()];
             let Planned { ask, .. } = routed(job.id.0, account);
-            Then::Ask(Box::new(Ask { purpose: Purpose::Fallback, ..ask }))
+            Decision::Ask(Box::new(Ask { purpose: Purpose::Fallback, ..ask }))
         }
-        Came::Answer(_) | Came::Pause(_) | Came::Failure { .. } | Came::Halt(_) => Then::Keep,
+        RequestResult::Answer(_) | RequestResult::Pause(_) | RequestResult::Failure { .. } | RequestResult::Halt(_) => {
+            Decision::Keep
+        }
     })
 }
 

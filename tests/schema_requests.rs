@@ -4,7 +4,7 @@
 use claude_batch::answer::schema::Schema;
 use claude_batch::catalog::Catalog;
 use claude_batch::clock::Instant;
-use claude_batch::domain::{Merged, Params, ProviderFeatures, ProviderKind, RateLimits, Rung};
+use claude_batch::domain::{Merged, Params, ProviderFeatures, ProviderKind, RateLimits, SchemaMethod};
 use claude_batch::sim::config::{Latency, SimConfig};
 use claude_batch::sim::model::{Model, Request, Step};
 use claude_batch::sim::presets;
@@ -39,9 +39,13 @@ fn every_model_accepts_the_schema_by_the_best_means_that_it_has() {
         let name = model.id.to_string();
         let forced = model.traits.allows_forced_tools;
 
-        assert_eq!(answered(&name, TICKET, ASKED), Rung::Format, "{name}");
-        assert_eq!(answered(&name, TREE, ASKED), if forced { Rung::Tool } else { Rung::Instruction }, "{name}");
-        let citing = if forced { Rung::StrictTool } else { Rung::Instruction };
+        assert_eq!(answered(&name, TICKET, ASKED), SchemaMethod::Format, "{name}");
+        assert_eq!(
+            answered(&name, TREE, ASKED),
+            if forced { SchemaMethod::Tool } else { SchemaMethod::Instruction },
+            "{name}"
+        );
+        let citing = if forced { SchemaMethod::StrictTool } else { SchemaMethod::Instruction };
         assert_eq!(answered(&name, TICKET, CITING), citing, "{name}");
     }
 }
@@ -50,33 +54,35 @@ fn every_model_accepts_the_schema_by_the_best_means_that_it_has() {
 fn bedrock_accepts_the_schema_without_structured_outputs_and_strict_tools() {
     for model in presets::models() {
         let features = ProviderFeatures { structured_outputs: false, strict_tools: false, ..ProviderFeatures::ALL };
-        let rung = answered_by(ProviderKind::Bedrock, features, &model.id, TICKET, ASKED);
+        let schema_method = answered_by(ProviderKind::Bedrock, features, &model.id, TICKET, ASKED);
 
-        let expected = if model.traits.allows_forced_tools { Rung::Tool } else { Rung::Instruction };
-        assert_eq!(rung, expected, "{}", model.id);
+        let expected = if model.traits.allows_forced_tools { SchemaMethod::Tool } else { SchemaMethod::Instruction };
+        assert_eq!(schema_method, expected, "{}", model.id);
     }
 }
 
 /// Sends a request with the schema, and checks the answer. Returns how the schema was sent.
-fn answered(model: &str, schema: &str, rest: &str) -> Rung {
+fn answered(model: &str, schema: &str, rest: &str) -> SchemaMethod {
     answered_by(ProviderKind::Anthropic, ProviderFeatures::ALL, model, schema, rest)
 }
 
-fn answered_by(kind: ProviderKind, features: ProviderFeatures, model: &str, schema: &str, rest: &str) -> Rung {
+fn answered_by(kind: ProviderKind, features: ProviderFeatures, model: &str, schema: &str, rest: &str) -> SchemaMethod {
     let schema = Schema::parse(schema).unwrap_or_else(|error| panic!("{error}"));
     let own = members(&format!(r#"{{"model": "{model}", {rest}}}"#));
     let catalog = Catalog::builtin();
-    let rung = Rung::of(&schema, catalog.model(model), features, Merged::from(&own));
+    let schema_method = SchemaMethod::of(&schema, catalog.model(model), features, Merged::from(&own));
 
-    let message = sent(kind, &rung.apply(&schema, Merged::from(&own)));
+    let message = sent(kind, &schema_method.apply(&schema, Merged::from(&own)));
 
-    let found = rung.answer_json(&message).map(|json| schema.check(&json));
-    match rung {
-        Rung::Format | Rung::StrictTool | Rung::Tool => assert_eq!(found, Some(Ok(())), "{model}: {rung:?}"),
+    let found = schema_method.answer_json(&message).map(|json| schema.check(&json));
+    match schema_method {
+        SchemaMethod::Format | SchemaMethod::StrictTool | SchemaMethod::Tool => {
+            assert_eq!(found, Some(Ok(())), "{model}: {schema_method:?}")
+        }
         // The simulated API does not read prompts, so its answer is meaningless text.
-        Rung::Instruction => assert!(found.is_some(), "{model}"),
+        SchemaMethod::Instruction => assert!(found.is_some(), "{model}"),
     }
-    rung
+    schema_method
 }
 
 fn members(json: &str) -> Params {

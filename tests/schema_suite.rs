@@ -2,8 +2,8 @@
 //!
 //! The suite is in `fixtures/json-schema-suite`, as its authors published it. Each group of the suite has a schema and
 //! some values, and says for each value whether it fits the schema. Some groups use a schema or meta-schema that is a
-//! document on the web. The check downloads nothing, so it must reject such a group. For all other groups, the check
-//! must give the verdicts of the suite. The exceptions are in [`EXCLUDED`].
+//! document on the web. The check downloads nothing, so it must reject a group that needs a document on the web. For
+//! all other groups, the check must give the verdicts of the suite. The exceptions are in [`EXCLUDED`].
 
 use std::fs;
 use std::path::{Path, PathBuf};

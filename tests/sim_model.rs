@@ -767,8 +767,8 @@ impl PlainBucket {
     }
 }
 
-/// Asserts that no span of time uses more tokens than the burst plus the refill in that time. A single row that is
-/// larger than the burst is an exception.
+/// Asserts that the tokens used in any span of time are at most the burst plus the refill in that span. A single row
+/// that is larger than the burst is an exception.
 fn within_every_window(
     admitted: &[(Instant, u64)],
     cost: impl Fn(u64) -> u64,

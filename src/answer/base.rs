@@ -1,20 +1,20 @@
-//! Makes the base of a follow-up (another request for the same row). The base is the first request for the row, but its
-//! model, its `max_tokens` and the form of its schema come from the request for the last answer.
+//! Makes the base of a follow-up (another request for the same row). The base is the first request for the row. Only
+//! the model, `max_tokens` and the form of the schema come from the request that got the last answer.
 
 use super::Form;
 use super::follow_up::{self, Base, params_of};
 use super::look::Look;
 use super::schema::Schema;
 use crate::catalog::Catalog;
-use crate::domain::{Merged, Params, ProviderFeatures, Request, Rung};
+use crate::domain::{Merged, Params, ProviderFeatures, Request, SchemaMethod};
 
 impl Look<'_> {
     /// Returns the first request for the row, but with the model, the `max_tokens` and the schema's form from the
     /// request for the last answer. These values can differ from those of the first request, for example if an earlier
     /// run got the last answer from another model.
     pub(super) fn base(&self) -> Option<Base> {
-        let mut base = self.first_with(&self.last.model, self.last.rung)?;
-        let is_first = base.rung == self.ask.rung;
+        let mut base = self.first_with(&self.last.model, self.last.schema_method)?;
+        let is_first = base.schema_method == self.ask.schema_method;
         let request = if is_first { self.first().clone() } else { Request::of(&base.params) };
         base.request = Some(Box::new(request));
         Some(base)
@@ -23,21 +23,21 @@ impl Look<'_> {
     /// Returns the last request for the row as the base.
     pub(super) fn asked(&self) -> Option<Base> {
         let request = Some(Box::new(self.first().clone()));
-        Some(Base { params: params_of(&self.ask.request)?, rung: self.ask.rung, request })
+        Some(Base { params: params_of(&self.ask.request)?, schema_method: self.ask.schema_method, request })
     }
 
     /// Returns the first request for the row, changed for another model. This request becomes the first request of a
     /// new conversation.
     pub(super) fn base_for(&self, model: &str) -> Option<Base> {
         let first = params_of(self.first())?;
-        let rung = match (&self.rules.form, self.without_schema(&first)) {
+        let schema_method = match (&self.rules.form, self.without_schema(&first)) {
             (Form::Schema(schema), Some(mut own)) => {
                 follow_up::set_text(&mut own, "model", model);
-                Some(Rung::of(schema, self.catalog.model(model), self.rules.features, (&own).into()))
+                Some(SchemaMethod::of(schema, self.catalog.model(model), self.rules.features, (&own).into()))
             }
-            (Form::Schema(_) | Form::Json | Form::Any, _) => self.ask.rung,
+            (Form::Schema(_) | Form::Json | Form::Any, _) => self.ask.schema_method,
         };
-        self.first_with(model, rung)
+        self.first_with(model, schema_method)
     }
 
     /// Returns the `max_tokens` of the first request.
@@ -47,37 +47,36 @@ impl Look<'_> {
 
     /// Returns the first request with three changes: another model, the `max_tokens` of the last attempt, and another
     /// form of the schema. If the form of the schema can't be changed, the schema stays as it is.
-    fn first_with(&self, model: &str, rung: Option<Rung>) -> Option<Base> {
-        let (mut params, mut own_rung) = (params_of(self.first())?, self.ask.rung);
-        if rung != own_rung
-            && let (Form::Schema(schema), Some(wanted)) = (&self.rules.form, rung)
+    fn first_with(&self, model: &str, schema_method: Option<SchemaMethod>) -> Option<Base> {
+        let (mut params, mut own_method) = (params_of(self.first())?, self.ask.schema_method);
+        if schema_method != own_method
+            && let (Form::Schema(schema), Some(wanted)) = (&self.rules.form, schema_method)
             && let Some(own) = self.without_schema(&params)
         {
-            (params, own_rung) = (wanted.apply(schema, (&own).into()), rung);
+            (params, own_method) = (wanted.apply(schema, (&own).into()), schema_method);
         }
         let most = self.catalog.model(model).map_or(u32::MAX, |known| known.max_output_tokens);
         let is_other = model != &*self.last.model;
         let max_tokens = if is_other { self.last.max_tokens.min(most) } else { self.last.max_tokens };
         follow_up::set_number(&mut params, "max_tokens", max_tokens);
         follow_up::set_text(&mut params, "model", model);
-        Some(Base { params, rung: own_rung, request: None })
+        Some(Base { params, schema_method: own_method, request: None })
     }
 
     /// Returns the first request without the schema. This is the row's own request, in which the flags of `resume` can
-    /// have changed parameters. Adding the schema to the result must give the first request again; otherwise, returns
-    /// `None`.
+    /// have changed parameters. If the result with the schema added is not equal to the first request, returns `None`.
     fn without_schema(&self, first: &Params) -> Option<Params> {
         let Form::Schema(schema) = &self.rules.form else { return None };
         let mut own = params_of(&self.job.request)?;
-        let is_in_system = self.ask.rung == Some(Rung::Instruction);
+        let is_in_system = self.ask.schema_method == Some(SchemaMethod::Instruction);
         let replaced = ["model", "max_tokens", "system"].into_iter().filter(|name| *name != "system" || !is_in_system);
         for name in replaced {
             if let Some(value) = first.0.iter().find(|(own, _)| &**own == name).map(|(_, value)| value.clone()) {
                 own.set(name, value);
             }
         }
-        let again = match self.ask.rung {
-            Some(rung) => rung.apply(schema, (&own).into()),
+        let again = match self.ask.schema_method {
+            Some(schema_method) => schema_method.apply(schema, (&own).into()),
             None => own.clone(),
         };
         (Request::of(&again).json() == Request::of(first).json()).then_some(own)
@@ -85,8 +84,13 @@ impl Look<'_> {
 }
 
 /// Puts a schema into a request, in the best way that the model and the provider support.
-pub fn shaped(schema: &Schema, catalog: &Catalog, features: ProviderFeatures, params: Merged<'_>) -> (Params, Rung) {
+pub fn shaped(
+    schema: &Schema,
+    catalog: &Catalog,
+    features: ProviderFeatures,
+    params: Merged<'_>,
+) -> (Params, SchemaMethod) {
     let name = params.get("model").and_then(|json| serde_json::from_str::<String>(json).ok());
-    let rung = Rung::of(schema, name.and_then(|name| catalog.model(&name)), features, params);
-    (rung.apply(schema, params), rung)
+    let schema_method = SchemaMethod::of(schema, name.and_then(|name| catalog.model(&name)), features, params);
+    (schema_method.apply(schema, params), schema_method)
 }

@@ -7,13 +7,13 @@ use serde_json::value::RawValue;
 
 use super::seen::Seen;
 use crate::domain::json::is_filled_array;
-use crate::domain::{Params, Request, Rung};
+use crate::domain::{Params, Request, SchemaMethod};
 
 /// The base of a follow-up: the request from which the follow-up is made.
 pub(super) struct Base {
     pub(super) params: Params,
     /// How the schema is put into the parameters; `None` without a schema.
-    pub(super) rung: Option<Rung>,
+    pub(super) schema_method: Option<SchemaMethod>,
     /// The first request of the conversation; `None` if the base becomes the first request.
     pub(super) request: Option<Box<Request>>,
 }
@@ -21,7 +21,7 @@ pub(super) struct Base {
 impl Base {
     /// Changes the parameters. Returns `None` if `change` returns `None`.
     pub(super) fn changed(self, change: impl FnOnce(Params) -> Option<Params>) -> Option<Self> {
-        Some(Self { params: change(self.params)?, rung: self.rung, request: self.request })
+        Some(Self { params: change(self.params)?, schema_method: self.schema_method, request: self.request })
     }
 }
 
@@ -40,9 +40,9 @@ pub(super) fn set_text(params: &mut Params, name: &str, text: &str) {
     params.set(name, raw(serde_json::Value::from(text).to_string()));
 }
 
-/// Adds the answer and a message that says what is wrong with the answer. The blocks of the answer are sent back
-/// unchanged, because the API checks the signatures of thinking blocks. Each tool call gets a result, because the API
-/// requires one.
+/// Adds two messages to the request: the answer, and a message that says what is wrong with the answer. The blocks of
+/// the answer are sent back unchanged, because the API checks the signatures of thinking blocks. Each tool call gets a
+/// result, because the API requires one.
 pub(super) fn repair(mut params: Params, seen: &Seen<'_>, finding: &str) -> Option<Params> {
     let wanted = format!("This answer is not accepted: {finding}. Answer again, and correct this.");
     let user = if seen.tool_calls.is_empty() {

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use super::seen::Seen;
 use crate::domain::{Message, Params};
 
-/// Puts the text of an answer's earlier parts before the text of its last message, and returns this message.
+/// Returns the last message of an answer, with the text of the earlier parts (`before`) in front of its own text.
 pub(super) fn with_text(before: &str, message: &Message) -> Option<Message> {
     let seen = Seen::of(message);
     let text = serde_json::Value::from(format!("{before}{}", seen.text));

@@ -7,16 +7,17 @@ use super::follow_up::{self, Base};
 use super::join;
 use super::schema::expect_json;
 use super::seen::{Cut, Seen};
-use super::{Answer, Form, Rules, Then};
+use super::{Answer, Decision, Form, Rules};
 use crate::catalog::Catalog;
 use crate::domain::{
-    Ask, AttemptRecord, ErrorClass, Failure, Job, Message, Params, PoolId, Purpose, Request, Rung, Usage, quoted,
+    Ask, AttemptRecord, ErrorClass, Failure, Job, Message, Params, PoolId, Purpose, Request, SchemaMethod, Usage,
+    quoted,
 };
 
 /// A function that makes a request from parameters: it estimates the tokens of the request, and finds its limits and
 /// its cost. Its [`PoolId`] is the pool of the row's last request, because the next request goes to the same provider.
 /// The error is a message for the user.
-pub type Measure = Box<dyn FnMut(&Params, Option<Rung>, Purpose, &PoolId) -> Result<Ask, String> + Send>;
+pub type Measure = Box<dyn FnMut(&Params, Option<SchemaMethod>, Purpose, &PoolId) -> Result<Ask, String> + Send>;
 
 /// An answer that is being checked, with all known facts about its row.
 pub(super) struct Look<'a> {
@@ -56,23 +57,23 @@ impl Look<'_> {
         }
     }
 
-    pub(super) fn keep(&self, message: &Message) -> Then {
+    pub(super) fn keep(&self, message: &Message) -> Decision {
         let is_joined = matches!(self.ask.purpose, Purpose::Continue | Purpose::Unpause);
-        if is_joined { Then::Answer(Box::new(message.clone())) } else { Then::Keep }
+        if is_joined { Decision::Answer(Box::new(message.clone())) } else { Decision::Keep }
     }
 
-    pub(super) fn fail(&self, Wrong { class, words }: Wrong, message: &Message) -> Then {
-        Then::Fail { class, failure: self.failure_of(words, message) }
+    pub(super) fn fail(&self, Wrong { class, words }: Wrong, message: &Message) -> Decision {
+        Decision::Fail { class, failure: self.failure_of(words, message) }
     }
 
     /// Returns a text that says what is wrong with a whole answer; `None` if the answer is accepted.
     pub(super) fn finding(&self, message: &Message, seen: &Seen<'_>) -> Option<String> {
         // Without a schema, the JSON is taken from the text of the answer, as if the prompt had asked for JSON.
-        let rung = self.last.rung.unwrap_or(Rung::Instruction);
-        let json = rung.answer_json(&message.json).filter(|json| !json.trim().is_empty());
+        let schema_method = self.last.schema_method.unwrap_or(SchemaMethod::Instruction);
+        let json = schema_method.answer_json(&message.json).filter(|json| !json.trim().is_empty());
         let found = match (&self.rules.form, &json) {
             (Form::Any, _) => Ok(()),
-            (Form::Json | Form::Schema(_), None) => return Some(without_json(rung, seen)),
+            (Form::Json | Form::Schema(_), None) => return Some(without_json(schema_method, seen)),
             (Form::Json, Some(json)) => expect_json(json),
             (Form::Schema(schema), Some(json)) => schema.check(json),
         };
@@ -113,17 +114,17 @@ impl Look<'_> {
         wrong: Wrong,
         purpose: Purpose,
         make: impl FnOnce() -> Option<Base>,
-    ) -> Then {
+    ) -> Decision {
         let answers = self.attempts.iter().filter(|attempt| attempt.failed.is_none()).count();
         if answers as u64 > u64::from(self.rules.max_follow_ups) {
             return self.fail(wrong, message);
         }
-        let Some(Base { params, rung, request }) = make() else { return self.fail(wrong, message) };
-        match (self.measure.borrow_mut())(&params, rung, purpose, &self.ask.pool) {
+        let Some(Base { params, schema_method, request }) = make() else { return self.fail(wrong, message) };
+        match (self.measure.borrow_mut())(&params, schema_method, purpose, &self.ask.pool) {
             Ok(ask) => {
                 let Wrong { class, words } = wrong;
                 let failure = Box::new(self.failure_of(words, message));
-                Then::FollowUp { ask: Box::new(Ask { base: request, ..ask }), class, failure }
+                Decision::FollowUp { ask: Box::new(Ask { base: request, ..ask }), class, failure }
             }
             Err(why) => {
                 let words = format!("{}; it can't be asked for again: {why}", wrong.words);
@@ -132,7 +133,7 @@ impl Look<'_> {
         }
     }
 
-    /// Returns the first request for the row. [`Ask::rung`] says how this request contains the schema.
+    /// Returns the first request for the row. [`Ask::schema_method`] says how this request contains the schema.
     pub(super) fn first(&self) -> &Request {
         self.ask.base.as_deref().unwrap_or(&self.ask.request)
     }
@@ -149,12 +150,14 @@ impl Look<'_> {
 }
 
 /// Returns a text that says why an answer contains no JSON.
-fn without_json(rung: Rung, seen: &Seen<'_>) -> String {
-    match (rung, seen.tool_names.first()) {
-        (Rung::StrictTool | Rung::Tool, _) => "the model did not call the tool that takes the answer".to_owned(),
-        (Rung::Format | Rung::Instruction, Some(name)) => {
+fn without_json(schema_method: SchemaMethod, seen: &Seen<'_>) -> String {
+    match (schema_method, seen.tool_names.first()) {
+        (SchemaMethod::StrictTool | SchemaMethod::Tool, _) => {
+            "the model did not call the tool that takes the answer".to_owned()
+        }
+        (SchemaMethod::Format | SchemaMethod::Instruction, Some(name)) => {
             format!("the model called the tool {} and wrote no text", quoted(name))
         }
-        (Rung::Format | Rung::Instruction, None) => "the model wrote no text".to_owned(),
+        (SchemaMethod::Format | SchemaMethod::Instruction, None) => "the model wrote no text".to_owned(),
     }
 }

@@ -32,7 +32,7 @@ use crate::domain::{Ask, AttemptRecord, ErrorClass, Failure, HaltReason, Job, Me
 
 /// The result of a request for a row.
 #[derive(Clone, Copy, Debug)]
-pub enum Came<'a> {
+pub enum RequestResult<'a> {
     /// A whole answer.
     Answer(&'a Message),
     /// An answer that the API paused. A paused answer is incomplete, so another request must continue it.
@@ -50,7 +50,7 @@ pub enum Came<'a> {
 
 /// The decision of a policy about the result of a request.
 #[derive(Debug)]
-pub enum Then {
+pub enum Decision {
     /// Keep the result. If the result is an answer, the row is answered. If the result is a failure, the row has
     /// failed. If the endpoint has stopped, the row gets no result in this run.
     Keep,
@@ -83,4 +83,4 @@ pub enum Then {
 /// also has the attempts of that run.
 ///
 /// A policy must limit the number of requests for a row. To do this, it counts the attempts in the list.
-pub type Policy = Box<dyn Fn(&Job, &Ask, Came<'_>, &[AttemptRecord]) -> Then + Send>;
+pub type Policy = Box<dyn Fn(&Job, &Ask, RequestResult<'_>, &[AttemptRecord]) -> Decision + Send>;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::follow_up;
 use super::look::{Look, Measure, Wrong};
 use super::seen::{Cut, Seen};
-use super::{Came, Form, OnInvalid, OnRefusal, OnTruncate, Policy, Rules, Then};
+use super::{Decision, Form, OnInvalid, OnRefusal, OnTruncate, Policy, RequestResult, Rules};
 use crate::catalog::Catalog;
 use crate::domain::{Ask, ErrorClass, Message, Purpose, Quality};
 
@@ -21,9 +21,17 @@ pub fn policy(rules: Rules, catalog: Arc<Catalog>, measure: Measure) -> Policy {
     Box::new(move |job, ask, came, attempts| {
         let look = |last| Look { rules: &rules, catalog: &catalog, measure: &measure, job, ask, attempts, last };
         match (came, attempts.last()) {
-            (Came::Answer(message), Some(last)) if needs_look(&rules, ask, message) => look(last).judge(message),
-            (Came::Pause(message), Some(last)) => look(last).judge(message),
-            (Came::Answer(_) | Came::Pause(_) | Came::Failure { .. } | Came::Halt(_), _) => Then::Keep,
+            (RequestResult::Answer(message), Some(last)) if needs_look(&rules, ask, message) => {
+                look(last).judge(message)
+            }
+            (RequestResult::Pause(message), Some(last)) => look(last).judge(message),
+            (
+                RequestResult::Answer(_)
+                | RequestResult::Pause(_)
+                | RequestResult::Failure { .. }
+                | RequestResult::Halt(_),
+                _,
+            ) => Decision::Keep,
         }
     })
 }
@@ -42,7 +50,7 @@ fn needs_look(rules: &Rules, ask: &Ask, message: &Message) -> bool {
 }
 
 impl Look<'_> {
-    fn judge(&self, message: &Message) -> Then {
+    fn judge(&self, message: &Message) -> Decision {
         let joined = self.joined(message);
         let message = joined.as_ref().unwrap_or(message);
         let seen = Seen::of(message);
@@ -63,7 +71,7 @@ impl Look<'_> {
         }
     }
 
-    fn after_pause(&self, message: &Message, seen: &Seen<'_>) -> Then {
+    fn after_pause(&self, message: &Message, seen: &Seen<'_>) -> Decision {
         let words = "the answer is not finished: the API paused it (stop_reason \"pause_turn\")".to_owned();
         let wrong = Wrong { class: ErrorClass::InvalidOutput, words };
         self.follow_up(message, wrong, Purpose::Unpause, || {
@@ -71,7 +79,7 @@ impl Look<'_> {
         })
     }
 
-    fn after_invalid(&self, message: &Message, seen: &Seen<'_>, finding: String) -> Then {
+    fn after_invalid(&self, message: &Message, seen: &Seen<'_>, finding: String) -> Decision {
         let wrong = Wrong { class: ErrorClass::InvalidOutput, words: format!("the answer is not accepted: {finding}") };
         match self.rules.on_invalid {
             OnInvalid::Keep => self.keep(message),
@@ -83,7 +91,7 @@ impl Look<'_> {
         }
     }
 
-    fn after_cut(&self, message: &Message, seen: &Seen<'_>, cut: Cut) -> Then {
+    fn after_cut(&self, message: &Message, seen: &Seen<'_>, cut: Cut) -> Decision {
         match self.rules.on_truncate {
             OnTruncate::Keep => self.keep(message),
             OnTruncate::Fail => self.fail(self.truncated(cut), message),
@@ -94,7 +102,7 @@ impl Look<'_> {
 
     /// Sends the request again with a higher `max_tokens`. If the last request already had the higher value, the row
     /// fails, so `max_tokens` is raised only once.
-    fn grow(&self, message: &Message, cut: Cut, wanted: Option<u32>) -> Then {
+    fn grow(&self, message: &Message, cut: Cut, wanted: Option<u32>) -> Decision {
         let most = self.catalog.model(&self.last.model).map_or(u32::MAX, |model| model.max_output_tokens);
         let first = self.first_max_tokens().unwrap_or(self.last.max_tokens);
         let room = wanted.unwrap_or(first.saturating_mul(MORE_ROOM)).min(most);
@@ -114,9 +122,9 @@ impl Look<'_> {
         })
     }
 
-    fn continue_or_grow(&self, message: &Message, seen: &Seen<'_>, cut: Cut) -> Then {
+    fn continue_or_grow(&self, message: &Message, seen: &Seen<'_>, cut: Cut) -> Decision {
         let can_continue = cut == Cut::MaxTokens
-            && self.last.rung.is_none()
+            && self.last.schema_method.is_none()
             && self.catalog.model(&self.last.model).is_some_and(|model| model.allows_prefill)
             && follow_up::kept_text(seen).is_some()
             && self.base().is_some_and(|base| follow_up::is_open_to_prefill(&base.params));
@@ -128,7 +136,7 @@ impl Look<'_> {
         })
     }
 
-    fn ask_another(&self, message: &Message, name: &str) -> Then {
+    fn ask_another(&self, message: &Message, name: &str) -> Decision {
         let was_asked = self.attempts.iter().any(|attempt| &*attempt.model == name);
         if was_asked {
             return self.fail(refused(), message);

@@ -59,7 +59,7 @@ pub enum Expected {
     Json,
 }
 
-/// The action after an answer that does not match its schema, is not JSON, or does not meet a condition
+/// What the run does if an answer does not match its schema, is not JSON, or does not meet a condition
 /// (`--on-invalid`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnInvalid {

@@ -9,7 +9,7 @@ use super::*;
 use crate::catalog::Catalog;
 use crate::domain::{
     ANSWER_TOOL, Cost, Identity, Interval, JobId, JobKey, ModelClass, Origin, Params, PoolId, ProviderFeatures,
-    Purpose, Quality, Request, RowId, Rung, Speed, Terms, Usage,
+    Purpose, Quality, Request, RowId, SchemaMethod, Speed, Terms, Usage,
 };
 
 const HAIKU: &str = "claude-haiku-4-5";
@@ -74,8 +74,9 @@ impl Row {
         let request = Request::of(&params);
         let ask = match rules_of(rules).form {
             Form::Schema(schema) => {
-                let (params, rung) = shaped(&schema, &Catalog::builtin(), ProviderFeatures::ALL, (&params).into());
-                Ask { rung: Some(rung), ..ask_of(&params, Purpose::First) }
+                let (params, schema_method) =
+                    shaped(&schema, &Catalog::builtin(), ProviderFeatures::ALL, (&params).into());
+                Ask { schema_method: Some(schema_method), ..ask_of(&params, Purpose::First) }
             }
             Form::Any | Form::Json => Ask { request: request.clone(), ..ask_of(&params, Purpose::First) },
         };
@@ -108,23 +109,23 @@ impl Row {
 
     fn judged(&mut self, message: &Message) -> Did {
         let came = match message.stop_reason().as_deref() {
-            Some("pause_turn") => Came::Pause(message),
-            _ => Came::Answer(message),
+            Some("pause_turn") => RequestResult::Pause(message),
+            _ => RequestResult::Answer(message),
         };
-        let measure: Measure = Box::new(|params, rung, purpose, _| match params.get("max_tokens") {
+        let measure: Measure = Box::new(|params, schema_method, purpose, _| match params.get("max_tokens") {
             Some("7777") => Err("it is too long".to_owned()),
-            _ => Ok(Ask { rung, ..ask_of(params, purpose) }),
+            _ => Ok(Ask { schema_method, ..ask_of(params, purpose) }),
         });
         let policy = policy(rules_of(self.rules), Arc::new(Catalog::builtin()), measure);
         match policy(&self.job, &self.ask, came, &self.attempts) {
-            Then::Keep => Did::Kept,
-            Then::Answer(message) => Did::Joined(serde_json::from_slice(&message.json).expect("JSON")),
-            Then::Fail { class, failure } => {
+            Decision::Keep => Did::Kept,
+            Decision::Answer(message) => Did::Joined(serde_json::from_slice(&message.json).expect("JSON")),
+            Decision::Fail { class, failure } => {
                 assert!(failure.answer.is_some(), "a rejected answer is kept whole");
                 Did::Failed(class, failure.message)
             }
-            Then::Ask(_) => panic!("every answer that is not accepted is recorded"),
-            Then::FollowUp { ask, class, failure } => {
+            Decision::Ask(_) => panic!("every answer that is not accepted is recorded"),
+            Decision::FollowUp { ask, class, failure } => {
                 assert!(failure.answer.is_some(), "a rejected answer is kept whole");
                 self.ask = *ask;
                 let request = serde_json::from_slice(self.ask.request.json()).expect("JSON");
@@ -133,7 +134,7 @@ impl Row {
         }
     }
 
-    /// Changes the row to the state in which a later run finds it: its request is the first request again, and its
+    /// Changes the row to the state in which a later run finds it. Then its request is the first request again, and its
     /// attempts are known.
     fn restarted(mut self) -> Self {
         let first = Self::of_request(str::from_utf8(self.job.request.json()).expect("JSON"), self.rules);
@@ -190,7 +191,7 @@ fn ask_of(params: &Params, purpose: Purpose) -> Ask {
         body_bytes: 100,
         purpose,
         base: None,
-        rung: None,
+        schema_method: None,
         prefixes: None,
         has_own_marks: false,
     }
@@ -200,7 +201,7 @@ fn attempt_of(ask: &Ask, quality: Quality) -> AttemptRecord {
     AttemptRecord {
         usage: Usage { output_tokens: 5, ..Usage::default() },
         purpose: ask.purpose,
-        rung: ask.rung,
+        schema_method: ask.schema_method,
         max_tokens: ask.max_tokens,
         quality: Some(quality),
         estimated_input: 9,
@@ -395,9 +396,9 @@ fn a_paused_answer_of_an_earlier_run_is_continued() {
         Box::new(|params, _, purpose, _| Ok(ask_of(params, purpose))),
     );
 
-    let then = policy(&row.job, &row.ask, Came::Answer(&paused), &row.attempts);
+    let then = policy(&row.job, &row.ask, RequestResult::Answer(&paused), &row.attempts);
 
-    assert!(matches!(then, Then::FollowUp { ask, .. } if ask.purpose == Purpose::Unpause));
+    assert!(matches!(then, Decision::FollowUp { ask, .. } if ask.purpose == Purpose::Unpause));
 }
 
 #[test]
@@ -407,11 +408,14 @@ fn another_model_is_asked_once_after_a_refusal_with_its_own_form_of_the_schema()
         rules.on_refusal = OnRefusal::Model(OLD.to_owned());
     };
     let mut row = Row::new(HAIKU, rules, r#"{"system":"x"}"#);
-    assert_eq!(row.ask.rung, Some(Rung::Format));
+    assert_eq!(row.ask.schema_method, Some(SchemaMethod::Format));
 
     let request = row.gets("[]", "refusal").request();
 
-    assert_eq!((&request["model"], row.ask.purpose, row.ask.rung), (&json!(OLD), Purpose::Fallback, Some(Rung::Tool)));
+    assert_eq!(
+        (&request["model"], row.ask.purpose, row.ask.schema_method),
+        (&json!(OLD), Purpose::Fallback, Some(SchemaMethod::Tool))
+    );
     assert_eq!(request["tool_choice"]["name"], json!(ANSWER_TOOL));
     assert!(request.get("output_config").is_none() && request["system"] == json!("x"), "{request}");
     assert_eq!(row.gets("[]", "refusal").failed(), Some(ErrorClass::Refused));
@@ -439,7 +443,7 @@ fn parameters_that_resume_replaced_stay_replaced_for_the_other_model() {
 
     let request = row.gets("[]", "refusal").request();
 
-    assert_eq!((&request["system"], row.ask.rung), (&json!("new"), Some(Rung::Tool)));
+    assert_eq!((&request["system"], row.ask.schema_method), (&json!("new"), Some(SchemaMethod::Tool)));
 }
 
 #[test]
@@ -457,7 +461,11 @@ fn the_answer_of_the_other_model_is_repaired_by_the_other_model() {
 
         let request = row.judged(&message(&call, "tool_use", Quality::Ok)).request();
 
-        assert_eq!((&request["model"], row.ask.rung), (&json!(OLD), Some(Rung::Tool)), "{is_restarted}");
+        assert_eq!(
+            (&request["model"], row.ask.schema_method),
+            (&json!(OLD), Some(SchemaMethod::Tool)),
+            "{is_restarted}"
+        );
         assert_eq!(request["tool_choice"]["name"], json!(ANSWER_TOOL));
         assert!(request.get("output_config").is_none(), "{request}");
         let result = &request["messages"][2]["content"][0];
@@ -616,7 +624,7 @@ fn failures_and_halts_are_kept() {
     let policy = policy(rules_of(schema), Arc::new(Catalog::builtin()), Box::new(|_, _, _, _| Err("no".to_owned())));
     let failure = Failure::default();
 
-    let came = Came::Failure { class: ErrorClass::InvalidRequest, failure: &failure };
+    let came = RequestResult::Failure { class: ErrorClass::InvalidRequest, failure: &failure };
 
-    assert!(matches!(policy(&row.job, &row.ask, came, &row.attempts), Then::Keep));
+    assert!(matches!(policy(&row.job, &row.ask, came, &row.attempts), Decision::Keep));
 }

@@ -38,7 +38,7 @@ pub(crate) struct Index {
     pub(crate) unanswered: u64,
 }
 
-/// The place of a line in the results.
+/// The position and the length of a line in the downloaded results.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     at: u64,
@@ -136,7 +136,7 @@ impl Adoption {
         Ok(Self { disk, folder, log, number, nonce, chunk, results, results_path, end: 0, buffer: Vec::new() })
     }
 
-    /// Adds a row to the chunk if the results have an answer to it.
+    /// Adds a row to the chunk if the results have an answer to this row.
     ///
     /// # Errors
     /// Returns an error if the disk fails.

@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 use super::ids::ItemId;
 use crate::domain::{
     Ask, Cost, Identity, Interval, Job, JobId, JobKey, Money, Origin, Params, Planned, PoolId, Purpose, Request, RowId,
-    Rung, Terms,
+    SchemaMethod, Terms,
 };
 use crate::journal::{Disk, DiskFailure, DiskFile, OpenMode, sync_name};
 use crate::provider::BodySource;
@@ -42,7 +42,7 @@ pub(crate) struct ChunkRow {
     pub(crate) at_most: Money,
     /// The request that was submitted for the row.
     sent: Request,
-    rung: Option<Rung>,
+    schema_method: Option<SchemaMethod>,
     max_tokens: u32,
     model: Arc<str>,
     template: u64,
@@ -67,7 +67,7 @@ impl ChunkRow {
             body_bytes: u32::try_from(request.json().len()).unwrap_or(u32::MAX),
             purpose: Purpose::First,
             base: None,
-            rung: self.rung,
+            schema_method: self.schema_method,
             prefixes: None,
             has_own_marks: false,
             request,
@@ -106,7 +106,7 @@ struct RowLine<'a> {
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     own: Option<&'a RawValue>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    rung: Option<Cow<'a, str>>,
+    schema_method: Option<Cow<'a, str>>,
 }
 
 impl RowLine<'_> {
@@ -216,7 +216,7 @@ impl ChunkWriter {
             estimated_input: ask.cost.input_tokens,
             max_tokens: ask.max_tokens,
             own,
-            rung: ask.rung.map(|rung| Cow::Borrowed(rung.name())),
+            schema_method: ask.schema_method.map(|schema_method| Cow::Borrowed(schema_method.name())),
         };
         serde_json::to_writer(&mut self.rows.buffer, &line).expect("a row can be written as JSON");
         self.rows.buffer.push(b'\n');
@@ -236,7 +236,7 @@ impl ChunkWriter {
         self.count
     }
 
-    /// Returns the size in bytes that the body will have with one more request of this length.
+    /// Returns the size of the body in bytes after one more request of this length is added.
     pub(crate) fn bytes_with(&self, request: usize) -> u64 {
         // An id has at most 64 characters. The JSON names around the id have 30 characters.
         self.body.len() + (request + 100) as u64
@@ -397,8 +397,18 @@ impl ChunkFiles {
         let job = Job { id, custom_id, key, identity, row, request, extra, origin, index: line.index };
         let (at_most, model) = (Money(line.at_most.into()), line.model.as_ref().into());
         let (template, estimated_input, max_tokens) = (line.template, line.estimated_input, line.max_tokens);
-        let rung = line.rung.as_deref().and_then(Rung::parse);
-        Ok(ChunkRow { job, tries: line.tries, at_most, sent, rung, max_tokens, model, template, estimated_input })
+        let schema_method = line.schema_method.as_deref().and_then(SchemaMethod::parse);
+        Ok(ChunkRow {
+            job,
+            tries: line.tries,
+            at_most,
+            sent,
+            schema_method,
+            max_tokens,
+            model,
+            template,
+            estimated_input,
+        })
     }
 }
 

@@ -3,9 +3,9 @@
 //!
 //! The log is the file `log.jsonl` in the folder `<results>.batches/`. Each change is one line, which is synced before
 //! the run continues. So the log is right even after a crash. Before a chunk is submitted, its intent (the record that
-//! the chunk is about to be submitted) is written to the log. So a chunk with an intent may exist as a batch, and a
-//! chunk without an intent certainly does not. If the log is lost, money is lost, because the log contains the ids of
-//! batches that are paid for.
+//! the chunk is about to be submitted) is written to the log. So if a chunk has an intent, a batch of the chunk may
+//! exist. If a chunk has no intent, certainly no batch of it exists. If the log is lost, money is lost, because the log
+//! contains the ids of batches that are paid for.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -55,8 +55,8 @@ pub(crate) enum Record {
         /// The time at which the batch expires. At this time, the API gives up the rows that it has not sent to the
         /// model.
         expires_at: jiff::Timestamp,
-        /// Whether the batch was found in the list of batches, because the reply to its submission was lost. Only the
-        /// results prove that such a batch belongs to the chunk, so this program never cancels it.
+        /// Whether the batch was found in the list of batches, because the reply to its submission was lost. Only its
+        /// results can prove that such a batch belongs to the chunk, so this program never cancels such a batch.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_found: bool,
     },
@@ -165,7 +165,8 @@ pub(crate) struct Known {
     pub(crate) id: String,
     pub(crate) created_at: jiff::Timestamp,
     pub(crate) expires_at: jiff::Timestamp,
-    /// Whether the batch was found in the list of batches. If so, it is not certain that the batch belongs to this run.
+    /// Whether the batch was found in the list of batches. If the batch was found there, it is not certain that the
+    /// batch belongs to this run.
     pub(crate) is_found: bool,
 }
 

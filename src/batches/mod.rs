@@ -8,8 +8,8 @@
 //! lane does not submit this chunk again:
 //! - Before a submission, two things are made durable in `<results>.batches/`: the rows of the chunk (`chunk`), and the
 //!   intent to submit the chunk (`log`).
-//! - If the reply to a submission is lost, the list of batches shows whether the batch exists. Until this is known, no
-//!   other chunk is submitted (`lane`).
+//! - If the reply to a submission is lost, the list of batches shows whether the batch exists. Until the lane knows
+//!   whether the batch exists, it submits no other chunk (`lane`).
 //! - The id of each row in a batch contains a nonce. In the results, the nonce proves that the batch belongs to this
 //!   run (`ids`).
 //!
@@ -24,7 +24,7 @@
 //! | `adopt.rs` | takes over the results of a batch that no log knows |
 //! | `shape.rs` | which requests are sent online first, to see whether the API accepts their shape |
 //! | `demand.rs` | how long rows would need online |
-//! | `looks.rs` | when the state of batches is checked |
+//! | `check_times.rs` | when the state of batches is checked |
 //! | `lane/` | [`Lane`]: the state machine that puts rows into batches and returns their answers |
 //!
 //! The run's loop makes the API calls (`runner/batch_calls.rs`). The provider decides the format of the requests and
@@ -36,6 +36,7 @@
 //! not part of the run folder.
 
 mod adopt;
+mod check_times;
 mod chunk;
 mod demand;
 mod error;
@@ -43,7 +44,6 @@ mod history;
 mod ids;
 mod lane;
 mod log;
-mod looks;
 mod open;
 mod settings;
 mod shape;
@@ -54,7 +54,7 @@ pub use demand::Demand;
 pub use error::BatchesError;
 pub(crate) use history::{Chapter, Fate, history};
 pub use lane::Lane;
-pub(crate) use lane::{Call, CallFault, Came, CreateEnd, MergedRow, Route, Why};
+pub(crate) use lane::{Call, CallFault, CallResult, CreateEnd, MergedRow, Route, Why};
 pub(crate) use log::{BatchLog, Record};
 pub use open::Opened;
 pub(crate) use open::folder_of_batches;

@@ -34,7 +34,7 @@ pub(crate) enum Trial {
     Waits,
 }
 
-/// The shapes of requests that were answered online, and the rows that wait until another row is answered.
+/// The shapes for which a request was answered online, and the rows that wait for the first answer of their shape.
 #[derive(Debug, Default)]
 pub(crate) struct Trials {
     proven: HashSet<String>,

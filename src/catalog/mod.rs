@@ -547,8 +547,8 @@ mod tests {
         };
 
         // The higher price step begins above 100,000 prompt tokens. A prompt of 100,000 tokens has the lower prices:
-        // $0.10 per million input tokens, and $0.50 per million output tokens. A longer prompt has the higher prices
-        // for the whole request: $0.50 and $2.50 per million.
+        // $0.10 per million input tokens, and $0.50 per million output tokens. For a longer prompt, the higher prices
+        // apply to the whole request: $0.50 and $2.50 per million.
         assert_eq!(cost(100_000, 0), Some(Money::from_dollars(0.51)));
         assert_eq!(cost(100_001, 0), Some(Money::from_dollars(2.550_000_5)));
         // Cached tokens are part of the prompt length, so the higher prices apply. The prompt has 1 input token at
@@ -694,7 +694,7 @@ mod tests {
         assert_eq!(most("claude-haiku-4-5", plain, 1_000_000, Caching::None, 3), 1.035);
         assert_eq!(most("claude-haiku-4-5", us, 1_000_000, Caching::None, 3), 1.1055 + 0.03);
         assert_eq!(most("claude-opus-5", fast, 1_000_000, Caching::None, 0), 10.05);
-        // With one more input token, the more expensive step applies.
+        // From 100,001 input tokens on, the more expensive price step applies.
         assert_eq!(most("claude-haiku-5-5", plain, 100_000, Caching::Hour, 0), 0.0205);
         assert_eq!(most("claude-haiku-5-5", plain, 100_001, Caching::Hour, 0), 0.102_501);
     }

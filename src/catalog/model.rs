@@ -127,7 +127,7 @@ pub struct Model {
     pub rejects_sampling: bool,
     /// Whether the API can make the model follow a JSON schema, through `output_config.format` and `strict` tools.
     /// Source: API documentation, "Structured outputs" (2026), and `capabilities.structured_outputs` of the Models API,
-    /// as quoted in public reports (2026): Sonnet 4.5, Opus 4.1 and all later models.
+    /// as quoted in public reports (2026). These sources name Sonnet 4.5, Opus 4.1 and all later models.
     pub structured_outputs: bool,
     /// Whether the model accepts a `tool_choice` of `any` or `tool`. Source: API documentation, "Errors" (2026-10).
     pub allows_forced_tools: bool,

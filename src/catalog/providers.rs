@@ -135,8 +135,8 @@ impl Preset {
         features
     }
 
-    /// Returns whether one of the `texts` contains the placeholder of the place. The user needs to set only the places
-    /// that occur in a text.
+    /// Returns whether one of the `texts` contains the placeholder of the place. The user must set a place only if it
+    /// occurs in a text.
     pub(crate) fn needs(place: &PlaceFacts, texts: &[&str]) -> bool {
         texts.iter().any(|text| text.contains(&placeholder(&place.name)))
     }

@@ -7,7 +7,7 @@ use super::config::AnswerConfig;
 use crate::answer::{OnInvalid, OnRefusal, OnTruncate};
 use crate::catalog::Catalog;
 use crate::domain::json::string_value;
-use crate::domain::{Merged, Params, ProviderFeatures, Rung};
+use crate::domain::{Merged, Params, ProviderFeatures, SchemaMethod};
 use crate::report::text::{escape, plural};
 
 /// A note lists at most this number of models, and at most this number of schema changes.
@@ -36,16 +36,16 @@ pub(super) fn schema_notes<'m>(
     features: ProviderFeatures,
 ) -> Vec<String> {
     let Some(schema) = &config.schema else { return Vec::new() };
-    let mut rungs: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut methods: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut is_changed = false;
     for model in models {
         let mut params = params.clone();
         params.set("model", string_value(model));
-        let rung = Rung::of(schema, catalog.model(model), features, Merged::from(&params));
-        is_changed |= matches!(rung, Rung::Format | Rung::StrictTool);
-        rungs.entry(rung_words(rung)).or_default().push(model);
+        let schema_method = SchemaMethod::of(schema, catalog.model(model), features, Merged::from(&params));
+        is_changed |= matches!(schema_method, SchemaMethod::Format | SchemaMethod::StrictTool);
+        methods.entry(method_words(schema_method)).or_default().push(model);
     }
-    let sent: Vec<_> = rungs.iter().map(|(words, models)| format!("{words} ({})", listed(models))).collect();
+    let sent: Vec<_> = methods.iter().map(|(words, models)| format!("{words} ({})", listed(models))).collect();
     let sent = (!sent.is_empty()).then(|| {
         format!(
             "note: --schema is sent as {}; if the parameters of a row forbid this form, the row gets the next best \
@@ -85,12 +85,12 @@ fn follow_up_note(config: &AnswerConfig) -> Option<String> {
     })
 }
 
-fn rung_words(rung: Rung) -> &'static str {
-    match rung {
-        Rung::Format => "structured output",
-        Rung::StrictTool => "a strict tool",
-        Rung::Tool => "a tool that must be called",
-        Rung::Instruction => "an instruction in the system prompt",
+fn method_words(schema_method: SchemaMethod) -> &'static str {
+    match schema_method {
+        SchemaMethod::Format => "structured output",
+        SchemaMethod::StrictTool => "a strict tool",
+        SchemaMethod::Tool => "a tool that must be called",
+        SchemaMethod::Instruction => "an instruction in the system prompt",
     }
 }
 

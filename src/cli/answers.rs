@@ -13,14 +13,15 @@ use crate::source::{Condition, Facts, row_of};
 pub(crate) fn shaping(config: &AnswerConfig, catalog: &Arc<Catalog>, features: ProviderFeatures) -> Option<Shaping> {
     let (schema, catalog) = (config.schema.clone()?, catalog.clone());
     Some(Arc::new(move |params| {
-        let (params, rung) = shaped(&schema, &catalog, features, params);
-        Shaped { params, rung: Some(rung) }
+        let (params, schema_method) = shaped(&schema, &catalog, features, params);
+        Shaped { params, schema_method: Some(schema_method) }
     }))
 }
 
 /// Returns the policy for answers. `planners` contains names of providers, each with the provider's planner. A planner
 /// estimates the follow-up requests after an answer. A provider without a planner uses the first planner. If `can_send`
-/// is false, no follow-up requests are sent. `features` are the features that all providers of the run have.
+/// is false, no follow-up requests are sent. `features` contains only those features that every provider of the run
+/// has.
 ///
 /// # Panics
 /// Panics if `planners` is empty.
@@ -31,9 +32,9 @@ pub(crate) fn policy_of(
     features: ProviderFeatures,
     can_send: bool,
 ) -> Policy {
-    let measure: Measure = Box::new(move |params, rung, purpose, pool| {
+    let measure: Measure = Box::new(move |params, schema_method, purpose, pool| {
         let at = planners.iter().position(|(provider, _)| *provider == pool.provider).unwrap_or_default();
-        planners[at].1.ask_for(params, rung, purpose)
+        planners[at].1.ask_for(params, schema_method, purpose)
     });
     let max_follow_ups = if can_send { config.max_follow_ups } else { 0 };
     policy(Rules { max_follow_ups, features, ..rules_of(config) }, catalog.clone(), measure)

@@ -8,8 +8,8 @@ use crate::plan::{CachePlan, Load, Unmarked, UnmarkedReason};
 use crate::report::text::{count, escape, plural};
 use crate::runner::input::Survey;
 
-/// Returns notes about the prompt cache, to print before the run. If no request gets a cache mark, there is a note only
-/// if the user chose a lifetime.
+/// Returns notes about the prompt cache, to print before the run. If no request gets a cache mark, a note is returned
+/// only when the user chose a lifetime.
 pub(super) fn notes(survey: &Survey, setting: PromptCache, real_input: f64, catalog: &Catalog) -> Vec<String> {
     let (caching, load) = (&survey.caching, &survey.load);
     let is_asked = matches!(setting, PromptCache::FiveMinutes | PromptCache::Hour);

@@ -5,7 +5,7 @@
 //!
 //! - The command for *continuing* a run is the typed command. `--fresh` becomes `--fresh=false`: otherwise the results
 //!   file would be renamed, and the finished answers would be paid for again.
-//! - *Collecting* batches uses the typed command without `--detach`, so the new run waits for the batches.
+//! - *Collecting* batches uses the typed command, but without `--detach`. So the new run waits for the batches.
 //! - *Retrying* failed rows uses `resume` with the error log. The new command repeats all typed flags that `resume`
 //!   also has: server, configuration, key file, limits and so on. The run folder records some of the typed flags, but a
 //!   run from a pipe has no run folder. `--only`, `--simulate-faults` and `--simulate-answers` are left out. `--only`
@@ -33,7 +33,7 @@ const NOT_CARRIED: [&str; 4] = ["output", "only", "simulate-faults", "simulate-a
 /// Flags of `resume` that replace parameters of rows.
 const OVERRIDES: [&str; 3] = ["model", "system", "max-tokens"];
 
-/// Flags of `run` that are not copied into the command that asks again after truncated answers. The run folder records
+/// The flags of `run` that are left out of the command for asking again after truncated answers. The run folder records
 /// the flags in this list from `format` to `system`. In this list, `fresh` and all flags after `fresh` concern only a
 /// single run.
 const NOT_IN_RERUN: [&str; 19] = [
@@ -112,8 +112,8 @@ impl Commands {
         if self.is_fresh && !is_typed("fresh") {
             args.push("--fresh=false".into());
         }
-        // In a run with --rerun, `model` and `system` replace parameters of the rows, and the run folder does not
-        // record these flags.
+        // In a run with --rerun, the flags `model` and `system` replace parameters of the rows. The run folder does not
+        // record these two flags.
         let replaces = |long: &str| is_typed("rerun") && ["model", "system"].contains(&long);
         let run = RunArgs::augment_args(Command::new("run"));
         let is_kept = |long: &str| replaces(long) || !NOT_IN_RERUN.contains(&long);

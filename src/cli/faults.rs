@@ -6,7 +6,7 @@ use crate::runner::input::Survey;
 
 /// The highest number of broken rows that `check` shows one by one. The other broken rows are only counted.
 pub(super) const SHOWN: usize = 20;
-/// The highest number of different faults that are listed before a run.
+/// Before a run, at most this many different faults are listed.
 const BEFORE_A_RUN: usize = 5;
 
 /// Returns the commonest fault as the end of a sentence, for example: `the commonest problem: p.jsonl:7: has an empty
@@ -24,8 +24,8 @@ pub(super) fn in_one_line(faults: &Alike<String>) -> String {
     format!("{which}: {}{others}", words(most))
 }
 
-/// Returns the lines that are printed before a run about rows that can't be sent. Returns one line if all faulty rows
-/// have the same fault; otherwise returns a line with the number of rows, and a line for each fault.
+/// Returns the lines about rows that can't be sent. The program prints these lines before the run. Returns one line if
+/// all faulty rows have the same fault; otherwise returns a line with the number of rows, and a line for each fault.
 pub(super) fn before_a_run(survey: &Survey) -> Vec<String> {
     let groups = survey.faults.by_size();
     let said = format!("{} can't be sent and will be in the error log", plural(survey.unusable, "row", "rows"));

@@ -1,8 +1,8 @@
 //! The form of every error message of this program.
 //!
-//! A message is one text. It says what was found and where; after a semicolon, it says what to do. Error types and
-//! [`anyhow::Error`] contain this text. The text is a single line, so it also fits into an error log. For people, the
-//! message is printed in several lines:
+//! A message is one text. The message says what was found and where. After a semicolon, the message says what to do.
+//! Error types and [`anyhow::Error`] contain this text. The text is a single line, so it also fits into an error log.
+//! For people, the message is printed in several lines:
 //!
 //! ```text
 //! claude-batch: nofile.jsonl: no such file
@@ -98,7 +98,7 @@ fn parts(text: &str) -> Vec<&str> {
 }
 
 /// Splits a text at semicolons outside of quotation marks. If `sees_brackets` is true, semicolons in brackets do not
-/// split the text either. Returns `None` if a quotation mark or a bracket is never closed.
+/// split the text. Returns `None` if a quotation mark or a bracket is never closed.
 fn breaks(text: &str, sees_brackets: bool) -> Option<Vec<&str>> {
     let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0_u32);
     let (mut quote, mut is_escaped) = (None, false);

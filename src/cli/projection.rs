@@ -128,7 +128,7 @@ impl Projection {
         }
     }
 
-    /// Returns the name of the output for messages.
+    /// Returns the name that messages use for the output.
     pub(crate) fn name(&self) -> String {
         match &self.target {
             Target::File(path) => escape(&path.display().to_string()).into_owned(),
@@ -177,8 +177,8 @@ impl Projection {
 
 /// Returns the form and the order of an output. If the input can be read again, tables and texts are in the order of
 /// the input by default. If a table needs the columns of an input from a pipe, a run (`is_run`) copies the pipe to a
-/// file. Such a table is therefore also in the order of the input. Whole lines are in the order in which the rows
-/// finished.
+/// file. So the default for a table with such columns is also the order of the input. Whole lines are in the order in
+/// which the rows finished.
 fn request(config: &FormConfig, form: Form, include: Option<Include>, is_seekable: bool, is_run: bool) -> Request {
     let by_default = match form.format {
         OutputFormat::Jsonl => Order::Done,

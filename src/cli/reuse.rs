@@ -1,9 +1,9 @@
 //! Finds the results that `--reuse` names, and decides which of their answers can be used.
 //!
-//! Answers are taken only from the server of this run. The run folder of a results file says which server its answers
-//! come from. Without a run folder, the server is not known. Answers of an unknown server count as answers of another
-//! server. `--reuse-any-origin` allows answers of other servers. But `--reuse-any-origin` never mixes real answers with
-//! answers of the simulator.
+//! Answers are taken only from the server of this run. The run folder of a results file says which server sent the
+//! answers in this file. If a results file has no run folder, the server of its answers is not known. Answers of an
+//! unknown server count as answers of another server. `--reuse-any-origin` allows answers of other servers. But
+//! `--reuse-any-origin` never mixes real answers with answers of the simulator.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -54,8 +54,8 @@ pub(super) fn read_stored(
             let refusal = error.downcast_ref::<DiskFailure>().and_then(DiskFailure::refusal);
             match refusal {
                 Some(refusal) => anyhow!("--reuse {}: it {refusal}", path.display()),
-                // A new error is made from the text, so that every cause leads to the exit code for a mistake in the
-                // command.
+                // The new error keeps only the text of the old error. So whatever the cause was, the exit code stands
+                // for a mistake in the command.
                 None => match format!("{error:#}") {
                     words if words.starts_with(&path.display().to_string()) => anyhow!("--reuse: {words}"),
                     words => anyhow!("--reuse {}: {words}", path.display()),
@@ -124,7 +124,7 @@ impl Unused {
         }
     }
 
-    /// Returns the reason and what to do, for one file. `origin` is the server of this run.
+    /// Returns why the answers of one file are not used, and what to do. `origin` is the server of this run.
     fn long(&self, results: &Path, origin: &str) -> String {
         match self {
             Self::Simulated => {

@@ -2,7 +2,7 @@
 //!
 //! Printed text can't control the terminal: line breaks are kept, and other control characters become escapes. Text
 //! that looks like a key of the API is hidden. If a name or message from outside is part of a sentence, its line breaks
-//! are also escaped. So a text from outside can't look like a line of this program.
+//! are also escaped. So a text from outside the program can't look like a line that the program wrote.
 //!
 //! The functions of this module never panic, unlike the standard library's macros, which panic if the disk is full or
 //! the stream is closed. A message that can't be written to standard error is lost, and the run continues. But a
@@ -21,7 +21,7 @@ use crate::report::text::{escape, escape_lines};
 
 /// The prefix of an API key.
 const KEY_BEGINS: &str = "sk-ant-";
-/// The lowest number of characters after the prefix of a key. A shorter text is not a key, but part of a sentence about
+/// After its prefix, a key has at least this many characters. A shorter text is not a key, but part of a sentence about
 /// keys.
 const KEY_REST: usize = 8;
 

@@ -1,7 +1,7 @@
 //! A connection to the server for single requests, outside of a run.
 //!
-//! The connection uses the same address, proxy and key as a run. The connection follows the same rules about where a
-//! key can be sent.
+//! The connection uses the same address, proxy and key as a run. The connection follows the same rules as a run about
+//! where a key can be sent.
 
 use std::io;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::config::Config;
 use super::config::providers::ProviderConfig;
 use super::config::world::World;
 use super::exit::Exit;
-use super::run::way::Way;
+use super::run::connection::Connection;
 use super::simulator::Simulator;
 use super::{lockdown, parts, say, simulator};
 use crate::catalog::Catalog;
@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const MOST_BYTES: usize = 4 << 20;
 /// A download collects at least this number of bytes before it writes them to its file.
 const PIECE_BYTES: usize = 128 << 10;
-/// The origin that runs record for answers of the simulator.
+/// The origin that a run records for answers of the simulator.
 pub(crate) const SIMULATOR: &str = "simulator";
 
 /// A request that failed, or that the server rejected.
@@ -92,8 +92,8 @@ impl Server {
     /// # Errors
     /// Fails if a setting of the connection can't be used.
     pub(crate) fn open(config: &Config, key: Option<Authorization>, catalog: &Catalog, world: &World) -> Result<Self> {
-        let way = Way::find(config, world)?;
-        way.warnings.iter().for_each(|text| say::err(&format!("warning: {}", escape(text))));
+        let connection = Connection::find(config, world)?;
+        connection.warnings.iter().for_each(|text| say::err(&format!("warning: {}", escape(text))));
         let simulator = match config.simulate {
             true => {
                 let settings = simulator::config(catalog, config, &config.provider)?;
@@ -107,7 +107,7 @@ impl Server {
         };
         let key = key.unwrap_or_else(|| parts::key_of_simulator(&config.provider));
         let transport = Arc::new(HttpTransport::new(HttpConfig {
-            proxy: way.proxy,
+            proxy: connection.proxy,
             also_secret: lockdown::also_secret(config),
             timeout: config.timeout.min(PATIENCE),
             max_response_bytes: MOST_BYTES,

@@ -4,7 +4,7 @@
 /// share one count.
 const MOST: usize = 20;
 
-/// Messages are compared only up to this number of bytes. Only messages that list names are longer.
+/// Only this number of bytes at the start of each message is compared. Only messages that list names are longer.
 const COMPARED: usize = 1_000;
 
 /// Faults, grouped by their messages. Parts of a message that come from the row, such as numbers, are ignored. The

@@ -44,7 +44,7 @@ pub struct Ask {
     /// The first request for the row; `None` if this `Ask` is the first request.
     pub base: Option<Box<Request>>,
     /// How the schema for the answer is put into the request; `None` without a schema.
-    pub rung: Option<Rung>,
+    pub schema_method: Option<SchemaMethod>,
     /// The prefixes of the request that the prompt cache can keep; `None` if there is no such prefix.
     pub prefixes: Option<Arc<Prefixes>>,
     /// Whether the row has cache marks of its own (`cache_control`).
@@ -124,25 +124,25 @@ impl Purpose {
     }
 }
 
-/// The ways (rungs) to put a schema for the answer into a request, from the best to the weakest. The program uses the
-/// first rung that the model supports.
+/// The methods to put a schema for the answer into a request, from the best to the weakest. The program uses the first
+/// method that the model supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Rung {
+pub enum SchemaMethod {
     /// Structured output: the API makes the model follow the schema.
     Format,
     /// A tool that the model must call, with `strict`. Because of `strict`, the input of the call follows the schema.
     StrictTool,
     /// A tool that the model must call, without `strict`. The input of the call can differ from the schema.
     Tool,
-    /// A text in the prompt that asks for JSON that fits the schema.
+    /// A text in the prompt, which asks for JSON that fits the schema.
     Instruction,
 }
 
-impl Rung {
-    /// All rungs, from the best to the weakest.
+impl SchemaMethod {
+    /// All methods, from the best to the weakest.
     pub const ALL: [Self; 4] = [Self::Format, Self::StrictTool, Self::Tool, Self::Instruction];
 
-    /// Returns the name of the rung in files.
+    /// Returns the name that files have for the method.
     pub fn name(self) -> &'static str {
         match self {
             Self::Format => "format",
@@ -152,8 +152,8 @@ impl Rung {
         }
     }
 
-    /// Returns the rung with this name.
+    /// Returns the method with this name.
     pub(crate) fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|rung| rung.name() == name)
+        Self::ALL.into_iter().find(|schema_method| schema_method.name() == name)
     }
 }

@@ -146,7 +146,7 @@ impl AddAssign for Usage {
 }
 
 /// The caching that a request asks for: the longest lifetime among its cache marks. Writing to a cache costs more than
-/// plain input, and the price depends on the lifetime.
+/// plain input. The price depends on the lifetime of the cache entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Caching {
     /// The request does not ask to cache anything.

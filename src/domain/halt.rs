@@ -39,8 +39,8 @@ pub enum HaltReason {
     Batches(Failure),
     /// The open batches belong to a different organization or workspace than the key.
     OtherWorkspace,
-    /// The `--halt` rule stops the run, because too many rows failed. The rule sets the limit: ten equal failures at
-    /// the start, a fixed number of rows, or a share of all finished rows.
+    /// The `--halt` rule stops the run, because too many rows failed. The limit of the rule is ten equal failures at
+    /// the start, a fixed number of failed rows, or a share of all finished rows.
     AllFail {
         /// The number of rows that failed.
         rows: u64,

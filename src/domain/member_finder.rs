@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::MemberPath;
 use super::json::{Cursor, DEEPEST, inside_quotes, unescaped};
 
-/// The members with values that belong to the user: inputs and schemas of tools. The names inside these values are
+/// The members whose values belong to the user: the inputs and the schemas of tools. The names inside these values are
 /// chosen by the user and have no meaning for the API.
 const OWN: [&str; 3] = ["input", "input_schema", "schema"];
 
@@ -19,8 +19,8 @@ enum Step {
     Name(Box<str>),
     /// This step leads to each element of a list.
     Each,
-    /// This step leads to some elements of a list. Each of these elements has a member with the first name, and the
-    /// value of the member begins with the second text.
+    /// This step leads to some elements of a list. Each of these elements has a member whose name is the first text and
+    /// whose value begins with the second text.
     EachWith(Box<str>, Box<str>),
     /// The steps after this step can begin at every depth of the request.
     Anywhere,
@@ -35,7 +35,7 @@ pub(crate) struct MemberFinder {
 /// A member or an element that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FoundMember {
-    /// The path that leads to the member or element, as its position in the list of paths.
+    /// The position, in the list of paths, of the path that leads to the member or element.
     pub path: usize,
     /// The range to leave out of the text: the member, with one comma before or after it. If this range is left out,
     /// the rest of the text is valid JSON.
@@ -55,7 +55,7 @@ impl MemberFinder {
 
     /// Searches a JSON object, and returns the members and elements that are at one of the paths, in order. If all
     /// members of an inner object are found, the object itself is returned instead of its members. Lists are treated in
-    /// the same way. Nothing is found in a text that is not a JSON object.
+    /// the same way. If the text is not a JSON object, nothing is found.
     pub(crate) fn find(&self, json: &[u8]) -> Vec<FoundMember> {
         let mut search = Search { paths: &self.paths, json, found: Vec::new() };
         let all = (0..self.paths.len()).map(|path| Place { path, step: 0 }).collect::<Vec<_>>();
@@ -177,7 +177,7 @@ impl<'a> Search<'a> {
         })?;
         let path = items.end(begun, &mut self.found);
         if depth == 0 && path.is_some() {
-            // The braces of the request stay.
+            // The found part does not include the braces of the request.
             self.found.push(FoundMember { path: path?, cut: 1..self.json.trim_ascii_end().len() - 1 });
         }
         Some(path)
@@ -209,7 +209,7 @@ impl<'a> Search<'a> {
     }
 
     /// For a member with this name, returns the path that ends at the member, and the places of the paths that continue
-    /// inside it. `name` includes its quotes.
+    /// inside the member. `name` includes its quotes.
     fn after_name(&self, places: &[Place], name: &[u8]) -> (Option<usize>, Vec<Place>) {
         let is = |wanted: &str| match inside_quotes(name) {
             Some(plain) if !plain.contains(&b'\\') => plain == wanted.as_bytes(),
@@ -253,7 +253,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Returns `true` if a JSON value is an object that has a member `name` whose text begins with `begins`.
+/// Returns `true` if a JSON value is an object, has a member `name`, and the text of this member begins with `begins`.
 fn text_begins(value: &[u8], name: &str, begins: &str) -> bool {
     let Some(range) = top_level_value(value, name) else { return false };
     unescaped(&value[range]).is_some_and(|text| text.starts_with(begins))

@@ -37,7 +37,7 @@ mod taken;
 mod verdict;
 
 pub use alike::{Alike, Group};
-pub use ask::{Ask, Purpose, Rung};
+pub use ask::{Ask, Purpose, SchemaMethod};
 pub use cost::{Caching, Cost, Dimension, Expense, Money, Usage, UsageBound};
 pub use error_class::ErrorClass;
 pub use event::{

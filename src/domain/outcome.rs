@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Ask, ErrorClass, Failure, Job, Lane, Message, Money, PoolId, Purpose, Quality, Rung, Usage};
+use super::{Ask, ErrorClass, Failure, Job, Lane, Message, Money, PoolId, Purpose, Quality, SchemaMethod, Usage};
 use crate::clock::Instant;
 
 /// One attempt, as recorded in the outcome of a job.
@@ -33,13 +33,13 @@ pub struct AttemptRecord {
     /// Why the request was sent.
     pub purpose: Purpose,
     /// How the schema for the answer was put into the request; `None` without a schema.
-    pub rung: Option<Rung>,
+    pub schema_method: Option<SchemaMethod>,
     /// The highest number of output tokens that the request allowed for the answer.
     pub max_tokens: u32,
     /// Whether a line of the error log already contains the attempt. An earlier run wrote that line, because its row
     /// was not finished.
     pub is_recorded: bool,
-    /// The quality of the answer before the rules for answers were applied; `None` without an answer.
+    /// The quality of the answer before the rules for answers were applied; `None` if the attempt got no answer.
     pub quality: Option<Quality>,
     /// Whether the request was sent alone or as part of a batch.
     pub lane: Lane,
@@ -71,7 +71,7 @@ impl AttemptRecord {
             without_cache: None,
             request_id: None,
             purpose: Purpose::First,
-            rung: None,
+            schema_method: None,
             max_tokens: 0,
             is_recorded: false,
             quality: None,
@@ -88,7 +88,7 @@ impl AttemptRecord {
     pub(crate) fn of(ask: &Ask) -> Self {
         Self {
             purpose: ask.purpose,
-            rung: ask.rung,
+            schema_method: ask.schema_method,
             max_tokens: ask.max_tokens,
             pool: Some(ask.pool.clone()),
             template: ask.template,

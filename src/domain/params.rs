@@ -74,7 +74,8 @@ impl Params {
 }
 
 /// The parameters of a request, which are merged from two groups. The first group contains the defaults that the row
-/// does not override. The second group contains the row's own parameters. Each group keeps its order.
+/// does not override. The second group contains the row's own parameters. The parameters of each group keep their
+/// order.
 ///
 /// A function that takes `impl Into<Merged>` also accepts plain [`Params`], which become a `Merged` without defaults.
 #[derive(Clone, Copy, Debug)]

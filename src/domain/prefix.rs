@@ -107,7 +107,7 @@ pub struct Prefixes {
     pub levels: Vec<Level>,
     /// The shortest prefix that the model caches, in tokens.
     pub least_tokens: u32,
-    /// The amounts by which cache marks raise the highest cost of an answer: first for five-minute marks, then for
+    /// How much cache marks add to the highest possible cost of an answer: first for five-minute marks, then for
     /// one-hour marks.
     pub extra_most: [Money; 2],
 }

@@ -1,5 +1,5 @@
-//! Shortens texts from files and servers for messages to people. An id or a name can be megabytes long, but a message
-//! must be short.
+//! Shortens texts that come from files or servers, so that messages to people can show them. An id or a name can be
+//! megabytes long, but a message must be short.
 
 use std::borrow::Cow;
 use std::error::Error;

@@ -30,7 +30,7 @@ pub struct StoredAnswer {
 /// The reason why a row takes its answer from another line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TakenFrom {
-    /// The line belongs to an equal row of the same results.
+    /// The line is in the same results and belongs to an equal row.
     EqualRow,
     /// The line is in the results of an earlier run.
     EarlierResults,

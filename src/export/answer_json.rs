@@ -10,7 +10,8 @@ pub(super) fn json_of(answer: &str) -> Option<&[u8]> {
     serde_json::from_slice::<serde::de::IgnoredAny>(json).ok().map(|_| json)
 }
 
-/// Returns the value at a path in JSON. Returned arrays and objects contain no white space outside of strings.
+/// Returns the value at a path in JSON. If the value is an array or an object, the returned value contains no white
+/// space outside of strings.
 pub(super) fn json_value<'a>(json: &'a [u8], path: &[String]) -> Value<'a> {
     match within(json, path).map_or(Value::Missing, value) {
         Value::Json(json) if json.starts_with(['{', '[']) => Value::Json(compact(&json).into()),

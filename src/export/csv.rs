@@ -10,7 +10,7 @@ use super::output::Output;
 use super::{Column, TableWriter, Value};
 
 /// The characters with which a formula can begin, and the characters that a spreadsheet removes before it looks for a
-/// formula. The last four are full-width characters.
+/// formula. The last four characters of `FORMULA` are full-width characters.
 const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
 /// Writes records.

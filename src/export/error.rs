@@ -74,8 +74,8 @@ pub(crate) enum ExportError {
 }
 
 impl ExportError {
-    /// Returns whether the export failed because a file or standard output could not be used. The command line is
-    /// correct in this case.
+    /// Returns whether the export failed because a file or standard output could not be used. If a file or standard
+    /// output could not be used, the command line is correct.
     pub(crate) fn is_of_output(&self) -> bool {
         match self {
             Self::Disk(_) | Self::Output(_) | Self::Temporary(_) | Self::Journal(JournalError::Disk(_)) => true,

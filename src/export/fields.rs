@@ -33,7 +33,7 @@ pub(crate) enum Of {
     Quality,
     /// How many requests for the row were answered.
     Steps,
-    /// The purpose of the last request, for rows with several answers.
+    /// If the row has several answers, the purpose of the last request.
     Mended,
     /// A path in the line of the row. If only one of the two kinds of lines has the field, the path in the other kind
     /// is `None`.

@@ -10,8 +10,8 @@ use crate::domain::json::{Cursor, DEEPEST, inside_quotes, unescaped};
 /// The members of a line that are needed. All other members are skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needed {
-    /// The message that the API sent. It is needed for every field in the message except the text, which is always
-    /// read.
+    /// The message that the API sent. Every field inside the message needs this member, except the text, which is
+    /// always read.
     pub(crate) message: bool,
     /// The member `meta`, which this program wrote.
     pub(crate) meta: bool,
@@ -54,7 +54,7 @@ impl<'a> Line<'a> {
 
     /// Reads the first line of a text, which should be the line of an answer. More lines can follow in the text.
     /// Reading stops when all needed members are found, before the end of the line. Returns `None` if this does not
-    /// work, for example because a needed member is missing or is at the end of the line. In this case, use
+    /// work, for example because a needed member is missing or is at the end of the line. If the result is `None`, use
     /// [`Line::parse`].
     pub(crate) fn parse_beginning(text: &'a [u8], needed: Needed) -> Option<Self> {
         if needed != Needed::default() {

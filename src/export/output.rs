@@ -111,8 +111,8 @@ impl Write for Appended {
 ///
 /// # Errors
 /// [`ExportError::Busy`], [`ExportError::Disk`], and the errors of `fill`. After an error, the file at `path` is
-/// unchanged. There is one exception: the last step is to sync the folder, and if only this step fails, the file is
-/// already replaced.
+/// unchanged. There is one exception: the last step syncs the folder. If only this step fails, the file is already
+/// replaced.
 pub(crate) fn whole_file<T>(
     disk: &dyn Disk,
     path: &Path,
@@ -154,7 +154,7 @@ fn lock(disk: &dyn Disk, path: &Path, unfinished: &Path) -> Result<Box<dyn DiskF
             LockAttempt::Held => return Err(busy()),
             LockAttempt::Locked | LockAttempt::Unsupported => {}
         }
-        // After this file was opened and before it was locked, another command can finish and rename it.
+        // In the time between opening and locking this file, another command can finish the file and rename it.
         if file.is_at(unfinished).map_err(DiskFailure::of("look at", unfinished))? {
             file.truncate(0).map_err(DiskFailure::of("cut", unfinished))?;
             return Ok(file);

@@ -28,8 +28,8 @@ pub struct PastAnswer<'a> {
     pub estimated_input: Option<u32>,
     /// The tokens that the answer used.
     pub usage: Usage,
-    /// The cost of the row's prompt and searches, divided by the cost of the prompt without a cache; `None` without a
-    /// price.
+    /// The cost of the row's prompt and searches, divided by what the prompt would cost without a cache; `None` without
+    /// a price.
     pub price_share: Option<f64>,
     /// The time from the request to the answer; `None` if the row was sent more than once.
     pub latency: Option<Duration>,

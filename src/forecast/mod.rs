@@ -28,7 +28,7 @@
 //! Invariants:
 //! - An interval shows how uncertain a figure is. A single number is never shown without its interval.
 //! - The cost of a model without a price is unknown. The rows of such a model are counted separately.
-//! - The same rows, history and counts always give the same forecast.
+//! - If the rows, the history and the token counts are the same, the forecast is the same.
 //! - A forecast takes bounded time and memory for any number of rows.
 //!
 //! Rejected:

@@ -57,7 +57,7 @@ pub enum Change {
     MaxTokens {
         /// The suggested `max_tokens`.
         to: u32,
-        /// The mean `max_tokens` of the rows before the change.
+        /// The mean `max_tokens` of the rows as they are now.
         from: u32,
     },
 }

@@ -286,7 +286,7 @@ fn blank() -> Planned {
             body_bytes: 0,
             purpose: Purpose::First,
             base: None,
-            rung: None,
+            schema_method: None,
             prefixes: None,
             has_own_marks: false,
         },

@@ -11,7 +11,7 @@ use crate::domain::Interval;
 /// lowest value is the length of a label, such as `positive`. The highest value is `max_tokens`. Source: our own
 /// estimate; a classification answer has fewer than 10 tokens, and a paragraph has about 200.
 const OUTPUT: (u32, u32) = (8, 256);
-/// The spread of the logarithm of the answer length.
+/// The standard deviation of the logarithm of the answer length.
 pub(super) const SPREAD: f64 = 0.6;
 
 /// Returns the assumed output tokens of an answer.

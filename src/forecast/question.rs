@@ -36,7 +36,7 @@ pub struct Forecast {
     pub by_model: Vec<(String, Totals)>,
     /// The time of the run.
     pub time: RunTime,
-    /// The number of rows per basis (source) of the estimated input tokens.
+    /// For each basis (source) of the estimated input tokens, the number of rows with this basis.
     pub input_basis: BTreeMap<Basis, u64>,
     /// See `input_basis`.
     pub output_basis: BTreeMap<Basis, u64>,

@@ -66,7 +66,7 @@ pub(super) struct Sizes {
     pub(super) price_share: Option<f64>,
     /// The output tokens of an answer.
     pub(super) output: Quantity,
-    /// How many output tokens an answer gains per estimated input token, if longer prompts get longer answers.
+    /// If longer prompts get longer answers: the additional output tokens for each additional estimated input token.
     pub(super) output_slope: f64,
     /// The mean number of estimated input tokens per row in the group.
     pub(super) mean_estimated: f64,
@@ -214,9 +214,9 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Estimates the mean length from earlier answers. If an answer was truncated at a `max_tokens` below the present one,
-/// its length is only a lower bound. An answer that was truncated at the present `max_tokens` or above is as long as it
-/// would be now.
+/// Estimates the mean length from earlier answers. If an answer was truncated at a `max_tokens` below the present
+/// `max_tokens`, its length is only a lower bound. An answer that was truncated at the present `max_tokens` or above is
+/// as long as it would be now.
 struct Truncated {
     /// The number of answers, and how many of them were truncated too early.
     answers: usize,
@@ -250,7 +250,8 @@ impl Truncated {
         2 * self.cut > self.answers
     }
 
-    /// Returns the likely mean length without truncation, divided by the mean length of the received answers.
+    /// Returns a factor: the mean length that the answers would probably have without truncation, divided by their real
+    /// mean length.
     fn factor(&self) -> f64 {
         if self.seen > 0.0 { self.likely / self.seen } else { 1.0 }
     }

@@ -11,9 +11,9 @@ pub(super) struct Sampled {
     pub(super) error: f64,
 }
 
-/// Returns the factor that turns the standard error of a sample of `n` values into half of a 95 % interval. The factor
-/// is a little above the quantile of Student's distribution, because answer lengths are skewed: a few answers are much
-/// longer than the mean.
+/// Returns a factor for a sample of `n` values. The standard error times this factor is half the width of the 95 %
+/// interval. The factor is a little above the quantile of Student's distribution, because answer lengths are skewed: a
+/// few answers are much longer than the mean.
 fn quantile(n: usize) -> f64 {
     1.96 + 4.0 / (n.max(2) - 1) as f64
 }
@@ -43,9 +43,8 @@ pub(super) fn ratio(pairs: &[(f64, f64)], rows: u64) -> Option<Sampled> {
     Some(Sampled { mean: ratio, error: error(squares / (n - 1) as f64, n, rows) / mean_x })
 }
 
-/// Estimates the mean of `y` for rows whose mean of `x` is known (`mean_x`), if `y` rises with `x`. Returns the
-/// estimated mean of `y`, and the slope. Returns `None` if the sample is too small, or if it is not clear that `y`
-/// rises.
+/// If `y` rises with `x`, estimates the mean of `y` for rows whose mean of `x` is `mean_x`. Returns the estimated mean
+/// of `y`, and the slope. Returns `None` if the sample is too small, or if it is not clear that `y` rises.
 pub(super) fn regression(pairs: &[(f64, f64)], mean_x: f64, rows: u64) -> Option<(Sampled, f64)> {
     const LEAST: usize = 20;
     /// The slope must be at least this many times as large as its standard error.
@@ -68,7 +67,7 @@ pub(super) fn regression(pairs: &[(f64, f64)], mean_x: f64, rows: u64) -> Option
         return None;
     }
     let mean = (y + slope * (mean_x - x)).max(0.0);
-    // Long answers differ more in length than short answers, in proportion to the length.
+    // The standard deviation of the lengths of answers grows in proportion to the mean length.
     let scale = if y > 0.0 { (mean / y).max(1.0) } else { 1.0 };
     let variance_of_mean =
         scale * scale * variance * (1.0 / count + 1.0 / rows.max(1) as f64 + (mean_x - x).powi(2) / xx);

@@ -9,8 +9,8 @@ use super::sizes::{Quantity, Sizes};
 use crate::domain::{Interval, Money};
 use crate::plan::Group;
 
-/// With at least this many answers, the interval of a total can be narrowed to [`WIDEST`] of the likely value on each
-/// side. The interval is never made narrower than a 90 % interval.
+/// If there are at least this many answers, each side of a total's interval can be narrowed to [`WIDEST`] of the likely
+/// value. The interval is never made narrower than a 90 % interval.
 const MANY: u64 = 50;
 const WIDEST: f64 = 0.15;
 /// The width of a 90 % interval, divided by the width of a 95 % interval.
@@ -20,7 +20,7 @@ const TO_90_PERCENT: f64 = 1.645 / 1.96;
 #[derive(Clone, Debug, Default)]
 struct Sum {
     likely: f64,
-    /// The errors below and above the likely value, by their source.
+    /// For each source of errors: the error below and the error above the likely value.
     by_source: BTreeMap<(u8, u64), (f64, f64)>,
     /// The errors that assumptions cause, below and above the likely value.
     assumed: (f64, f64),
@@ -84,7 +84,7 @@ pub struct Totals {
     pub output_tokens: Interval<u64>,
     /// The cost of the rows that have a price; `None` if no row has a price.
     pub cost: Option<Interval<Money>>,
-    /// The highest possible cost, with one paid answer to each row that has a price; `None` if no row has a price or if
+    /// The highest possible cost if each row with a price gets one paid answer; `None` if no row has a price or if
     /// there is no upper bound.
     pub at_most: Option<Money>,
 }

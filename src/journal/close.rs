@@ -31,7 +31,7 @@ impl Journal {
     /// count. Empties the slots (the records of requests in flight), and writes the learned limits. A failure to write
     /// the limits is not an error.
     ///
-    /// With `keeps_slots`, the slots stay filled, as they do when the process dies. Set `keeps_slots` if requests were
+    /// If `keeps_slots` is set, the slots stay filled, as if the process had died. Set `keeps_slots` if requests were
     /// aborted: such requests may have been billed, so the next run counts them.
     ///
     /// # Errors

@@ -56,7 +56,7 @@
 //! Rejected:
 //! - A database instead of a results file: every tool can read the results file, and this is worth more than the
 //!   indexes of a database. Writing a plain file is also faster.
-//! - One file for both results and errors: people want to look at the results alone or at the errors alone.
+//! - One file for both results and errors: people could not look at the results alone or at the errors alone.
 //! - Syncing the slots (the records of requests in flight) to the disk: this would cost one more sync for each request.
 
 mod charges;
@@ -296,14 +296,14 @@ impl Journal {
         self.writer.unwritten_bytes()
     }
 
-    /// Writes the failed rows into a file in the run folder, except the rows whose entry no longer counts. Returns the
-    /// path of this file.
+    /// Writes the failed rows into a file in the run folder. Leaves out rows whose entry in the error log no longer
+    /// counts. Returns the path of this file.
     ///
     /// `resume` reads this file, because the error log itself gets new entries during the run. If `only` is not empty,
     /// only rows of these error classes are written. Rows that could not be read are left out.
     ///
     /// # Errors
-    /// [`JournalError::NoFolder`] if results go to standard output; [`JournalError::Disk`].
+    /// [`JournalError::NoFolder`] if results go to standard output; [`JournalError::Disk`] if the disk fails.
     pub fn write_resume_input(&self, only: &[ErrorClass]) -> Result<PathBuf, JournalError> {
         let folder = self.paths.folder().ok_or(JournalError::NoFolder)?;
         let path = resume_input_in(&folder);
@@ -331,7 +331,7 @@ impl Journal {
         self.superseded.note_answer(row);
     }
 
-    /// Appends the line of a row without an answer. The line is ready in `self.line`.
+    /// Appends the row's line to the error log. The line is ready in `self.line`.
     fn append_error(&mut self, row: RowId, class: ErrorClass, kind: EntryKind, seq: u64) -> Result<(), JournalError> {
         self.unresolved.append(row, class, kind, self.errors_end);
         self.append_line(seq)

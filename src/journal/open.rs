@@ -132,8 +132,8 @@ impl Journal {
     }
 }
 
-/// Returns the manifest that the run begins with. If this manifest still describes the previous run, also returns the
-/// manifest that describes this run.
+/// Returns the manifest that the run begins with. If this first manifest still describes the previous run, also returns
+/// a second manifest, which describes this run.
 fn next_manifest(
     given: Manifest,
     run: &str,

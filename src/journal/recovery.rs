@@ -29,7 +29,7 @@ pub struct Recovered {
     pub totals: Totals,
     /// The number of answers that each provider gave in these runs.
     pub answers_by: AnswersBy,
-    /// How many failures of each class still count.
+    /// The number of failures that still count, by error class.
     pub failed: BTreeMap<ErrorClass, u64>,
     /// The number of rows that were in flight when the last run died and that have no line. The requests of these rows
     /// may have been billed. `totals.maybe_paid` counts each of these rows once.

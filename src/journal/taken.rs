@@ -1,4 +1,5 @@
-//! Writes the lines of rows that take their answer from another line, and reads back answers of this run.
+//! Writes the lines of rows that take their answer from another line. Also reads back answers that this run has
+//! written.
 //!
 //! If there is a results file, answers are read back from that file. Without a results file, answers that later rows
 //! may need are also written to a private file. The private file has no name and vanishes when the process ends.

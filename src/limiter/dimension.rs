@@ -31,30 +31,32 @@ pub(super) struct DimensionState {
     by_hand: Option<u32>,
     /// The limit that the latest response head reported, per minute.
     reported: Option<u32>,
-    /// Whether response headers report the exact remaining amount, instead of a number that is rounded to thousands.
+    /// Whether the remaining amount in response headers is exact, and not rounded to thousands.
     is_exact: bool,
     /// The highest level that the server's bucket is known to have had, computed from response headers; 0 if no header
     /// has shown a level.
     most_held: u32,
-    /// The amount that requests have taken from the server's bucket. Only requests with a response head are included.
+    /// The amount that requests have taken from the server's bucket. Only requests whose response head has come are
+    /// included.
     given: u64,
     /// The bucket; `None` where no limit is known.
     pub(super) bucket: Option<Bucket>,
     /// The share of the limit that other clients use.
     drift: Drift,
-    /// The shadow: an estimate of the server's bucket. The shadow assumes that the server allows a burst of a whole
-    /// minute's limit. The shadow is used until a response header or a refusal says more about the server's bucket.
+    /// The shadow: an estimate of the server's bucket. The shadow assumes that, on the server, one burst can use the
+    /// limit of a whole minute. The shadow is used until a response header or a refusal says more about the server's
+    /// bucket.
     shadow: Option<Bucket>,
     /// The limit that was learned from refusals, and that replaces the known limit.
     learned: Option<Learned>,
-    /// Whether the level must rise slowly. The level must rise slowly after trouble (a long pause or many faults),
+    /// Whether the level must rise slowly. After trouble (a long pause or many faults), the level must rise slowly,
     /// because the server's bucket has filled up in that time.
     is_slow: bool,
     /// The search for the size of the server's bucket, which learns from refusals. The burst never falls below the size
     /// that this search found.
     search: BurstSearch,
-    /// The fraction of a token that is left over from the last raise of the level. The next raise of the level adds
-    /// this fraction.
+    /// The fraction of a token that is left over from the last raise of the level. This fraction is added when the
+    /// level is raised the next time.
     raise_credit: f64,
     /// The amount that is reserved for requests that the server has not counted yet.
     uncounted: i64,
@@ -79,8 +81,8 @@ struct Learned {
 }
 
 impl DimensionState {
-    /// Returns a dimension with the limit given by hand, or with the preset limit if none is given. The bucket leaves
-    /// the share `headroom` of the limit unused.
+    /// Returns a dimension. Its limit is the limit that was given by hand, or else the preset limit. The bucket leaves
+    /// a share of the limit unused: `headroom`.
     pub(super) fn new(
         dimension: Dimension,
         preset: RateLimits,
@@ -228,7 +230,7 @@ impl DimensionState {
         true
     }
 
-    /// Forgets the shadow, because response headers report the level that the shadow estimated.
+    /// Forgets the shadow (the estimated bucket of the server), because response headers now report the level.
     pub(super) fn forget_shadow(&mut self) {
         self.shadow = None;
     }

@@ -2,7 +2,7 @@
 //! would cause refusals.
 //!
 //! Rejected: a constant headroom. A constant headroom of 10 % makes a run about 10 % longer. With a headroom of a
-//! tenth, runs took 1.06 to 1.11 times the lower bound.
+//! tenth, a run took 1.06 to 1.11 times the shortest possible time.
 
 use std::time::Duration;
 

@@ -8,9 +8,9 @@
 //! was reached.
 //!
 //! After a limit was found, the pool first sends slightly less than the limit, and then raises its rate. Near the limit
-//! the rate rises slowly. Later, the rate rises faster and faster while no request is rejected. The limit that was
-//! found can be too low, or the gateway can raise its limit. In both cases, the pool finds the higher limit within two
-//! minutes. The rate follows the curve of TCP CUBIC (RFC 9438), which is flat around the rate of the last refusal.
+//! the rate rises slowly. Later, as long as no request is rejected, the rate rises faster and faster. The limit that
+//! was found can be too low, or the gateway can raise its limit. In both cases, the pool finds the higher limit within
+//! two minutes. The rate follows the curve of TCP CUBIC (RFC 9438), which is flat around the rate of the last refusal.
 //!
 //! A hidden limit can cause faults, but faults can also have other causes. If the share of faults falls when the pool
 //! sends less, the cause is a limit. For this reason, a trial begins when more than a fifth of the attempts meet a
@@ -29,8 +29,8 @@ use crate::domain::Cost;
 const LEAST: Duration = Duration::from_secs(10);
 const LEAST_ACCEPTED: u64 = 3;
 const LONGEST: Duration = Duration::from_secs(60);
-/// The curve of the rate, as a share of the limit that was found. The rate begins at `FIRST`, and after `FLAT_AFTER` it
-/// is at `FLAT` and hardly changes.
+/// The rate over time, as a share of the limit that was found. The rate begins at `FIRST`, and after `FLAT_AFTER` it is
+/// at `FLAT` and hardly changes.
 const FIRST: f64 = 0.98;
 const FLAT: f64 = 1.03;
 const FLAT_AFTER: Duration = Duration::from_secs(20);
@@ -219,7 +219,7 @@ impl Hidden {
     /// Computes the hidden limit. The gateway's bucket was empty at `since`. Since then, the gateway has accepted the
     /// amounts in `accepted`. Returns whether `accepted` was large enough to compute the limit.
     ///
-    /// If the pool sent at a rate for some time without a refusal, this rate can be only slightly above the limit. For
+    /// If the pool sent at a rate for some time without a refusal, this rate is at most slightly above the limit. For
     /// this reason, the computed limit is at least this rate multiplied by `HELD`.
     fn find(&mut self, since: Instant, accepted: Accepted, now: Instant) -> bool {
         let passed = now.since(since);

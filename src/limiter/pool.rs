@@ -8,11 +8,11 @@
 //!
 //! If a proxy hides the headers, limits are learned from refusals (`hidden`).
 //!
-//! Some servers have one limit on input and output together. The limit on the sum of both takes the place of the input
-//! limit. All known servers with such a limit count a request's input and `max_tokens` when they admit the request.
-//! Servers with such a limit give no tokens back when a request ends. So a request reserves the sum of its input and
-//! `max_tokens` as input, and keeps the reservation when it ends. If a server does give tokens back, its response
-//! headers report more than this program counts, and raise the level.
+//! Some servers have one limit on input and output together. A limit on the sum of input and output takes the place of
+//! the input limit. All known servers with such a limit count a request's input and `max_tokens` when they admit the
+//! request. Servers with such a limit give no tokens back when a request ends. So a request reserves the sum of its
+//! input and `max_tokens` as input, and keeps the reservation when it ends. If a server does give tokens back, its
+//! response headers report more than this program counts, and raise the level.
 //!
 //! Rejected: a fourth dimension for a limit on the sum of input and output tokens. All code that names dimensions would
 //! have to name the fourth dimension too: flags, presets, reports, and headers. No server has separate headers for such
@@ -53,7 +53,7 @@ pub struct Pool {
     id: PoolId,
     dimensions: [DimensionState; 3],
     held_until: Instant,
-    /// The number of consecutive holds for which the server named no length.
+    /// The number of consecutive holds (waits after a refusal) for which the server did not say how long to wait.
     refusals_in_a_row: u32,
     /// The limit that the server does not report; it is learned from refusals.
     hidden: Hidden,
@@ -88,7 +88,7 @@ impl Pool {
         pool
     }
 
-    /// Replaces the limits given by hand during a run.
+    /// Replaces, during a run, the limits that the user set by hand.
     ///
     /// A new limit applies immediately. But if the limit that the server last reported is lower, the reported limit
     /// applies. When the user removes a limit, the reported limit applies, or `preset` if none was reported.
@@ -136,7 +136,8 @@ impl Pool {
         })
     }
 
-    /// Returns the level of one bucket in its own units; `None` where there is no limit.
+    /// Returns the level of the bucket for this dimension, in the unit of the dimension; `None` if the dimension has no
+    /// limit.
     pub fn level(&self, dimension: Dimension, now: Instant) -> Option<i64> {
         self.bucket(dimension).map(|bucket| bucket.level(now))
     }
@@ -293,8 +294,8 @@ impl Pool {
         self.dimensions.iter_mut().for_each(|dimension| dimension.restart_slowly(now));
     }
 
-    /// Slows the pool after a refusal by an acceleration limit (the rate rose too fast). After this call the rate falls
-    /// to half, and then rises by itself.
+    /// Slows the pool after a refusal by an acceleration limit (the rate rose too fast). This call reduces the rate to
+    /// half. The rate then rises by itself.
     pub(crate) fn on_acceleration(&mut self, now: Instant) {
         self.open_headroom(HEADROOM_AFTER_ACCELERATION, now);
     }
@@ -361,7 +362,7 @@ impl Pool {
         self.follow_limits(now);
     }
 
-    /// Stores which limits apply from `now` on, for [`Pool::limit_use`].
+    /// Stores which limits apply from `now` on, because [`Pool::limit_use`] needs them.
     fn follow_limits(&mut self, now: Instant) {
         for state in &mut self.dimensions {
             let limit = state.bucket.as_ref().map(Bucket::limit);
@@ -590,8 +591,8 @@ mod tests {
     fn the_share_that_other_clients_use_is_left_to_them() {
         let mut pool = pool(RateLimits::NONE);
         let mut sent = 0;
-        // Other clients use half of 1,000 requests per minute. The server's bucket holds as many requests as the limit
-        // allows in one second.
+        // The limit is 1,000 requests per minute, and other clients use half of it. The server's bucket holds as many
+        // requests as the limit allows in one second.
         let mut server = 16.0_f64;
         for tenth in 0..600 {
             let now = Instant::from_millis(tenth * 100);

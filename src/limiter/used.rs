@@ -5,8 +5,9 @@ use crate::clock::Instant;
 /// Two amounts since the start of the run: the amount that counted against one limit, and the amount that this limit
 /// allowed.
 ///
-/// While no limit is known, the allowed amount is unknown. When a limit becomes known, it is counted from the start of
-/// the run. For example, the limit that the first response reports is also counted for the time before that response.
+/// While no limit is known, the allowed amount is unknown. When a limit becomes known, the allowed amount is computed
+/// from the start of the run. For example, the limit that the first response reports is also counted for the time
+/// before that response.
 #[derive(Debug, Default)]
 pub(super) struct Used {
     counted: u64,

@@ -23,7 +23,7 @@ const MOST_HIDDEN_TOKENS: u64 = 1000;
 ///
 /// Source: API documentation, "Server tools", a limit of ten iterations (2026-08).
 const MOST_TURNS: u64 = 11;
-/// The number of tokens of the shortest tool call, which has at least a name and a query.
+/// The number of tokens in the shortest possible tool call. A tool call has at least a name and a query.
 const LEAST_CALL_TOKENS: u64 = 16;
 /// The largest context window that any model has. This window is assumed if a model is not in the catalog.
 const LARGEST_WINDOW: u64 = 1_000_000;
@@ -64,9 +64,9 @@ pub(super) fn bound(params: Merged<'_>, estimate: &Estimate, model: Option<&Mode
         };
         UsageBound { input_tokens, caching, output_tokens, web_searches: tools.searches(output_tokens) }
     };
-    // In a batch, the API takes more turns on its own than it does online. The largest number of turns is not
-    // published. But the output tokens limit this number, because each tool call uses some output tokens. Source: API
-    // documentation, "Batch processing" (2026-09-20).
+    // In a batch, the API takes more turns (calls of the model) for one request than it takes online. The largest
+    // number of turns is not published. But the output tokens limit this number, because each tool call uses some
+    // output tokens. Source: API documentation, "Batch processing" (2026-09-20).
     let usage_in_batch = within(MOST_TURNS.max(most_calls(output_tokens).saturating_add(1)));
     Bound { usage: within(MOST_TURNS), usage_in_batch, may_fall_back: has(params, "fallbacks") }
 }

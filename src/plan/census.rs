@@ -1,6 +1,6 @@
 //! A first pass over the input, which finds the keys and labels that occur more than once.
 //!
-//! Collecting the keys takes eight bytes per row, and so does collecting the labels. A key is a hash. Its first half is
+//! The collected keys take eight bytes per row, and so do the collected labels. A key is a hash. Its first half is
 //! enough, so only this half is stored. If the first halves of two keys are equal by chance, a row gets a number that
 //! it does not need, and nothing else goes wrong. A label is stored as a hash. Two labels with the same hash may be
 //! equal, so a second pass compares the labels themselves.
@@ -57,13 +57,13 @@ impl Repeats {
 /// Finds equal rows: rows with the same request as an earlier row.
 #[derive(Debug)]
 pub(crate) enum RequestCensus {
-    /// Counts the equal rows after all rows were added, with eight bytes of memory per row.
+    /// Counts the equal rows when all rows have been added. This needs eight bytes of memory per row.
     Counting(Vec<u64>),
     /// Recognizes an equal row when it is added, with up to 16 bytes of memory per row.
     Recognizing {
         /// The hashes of the requests that were added so far.
         seen: Seen,
-        /// The hashes of the requests that more than one row has.
+        /// The hashes of the requests that occur in more than one row.
         again: Vec<u64>,
     },
 }

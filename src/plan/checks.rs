@@ -99,7 +99,8 @@ pub(super) fn messages(params: Merged<'_>, estimate: &Estimate) -> Result<(), Fa
     }
 }
 
-/// Checks that a request has no member that the provider rejects. The finder `refused` searches for these members.
+/// Checks that a request has no member that the provider rejects. The finder `refused` searches for the members that
+/// the provider rejects.
 pub(super) fn refused(
     provider: &str,
     rules: &RequestRules,

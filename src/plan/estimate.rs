@@ -382,8 +382,8 @@ pub(super) mod tests {
             let both = of_content(&quoted(&[head.as_str(), tail.as_str()].concat()));
             let (head, tail) = (of_content(&quoted(&head)), of_content(&quoted(&tail)));
 
-            // If a text is split inside a word or a series of similar characters, the sum of the two estimates changes
-            // by at most one token. Rounding can change the sum by one more token.
+            // A text can be split inside a word or a series of similar characters. The sum of the two estimates then
+            // changes by at most one token. Rounding can change the sum by one more token.
             prop_assert!(both >= head);
             prop_assert!((i64::from(head + tail - 7) - i64::from(both)).abs() <= 2);
         }

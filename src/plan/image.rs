@@ -68,7 +68,7 @@ fn webp(bytes: &Base64) -> Option<(u32, u32)> {
 /// Returns the width and the height from the frame header of a JPEG. The segments before the frame header are skipped.
 fn jpeg(bytes: &Base64) -> Option<(u32, u32)> {
     let mut at = 2;
-    // The number of segments is limited, but real pictures have far fewer segments before their frame header.
+    // At most this number of segments is read. Real pictures have far fewer segments before their frame header.
     for _ in 0..1000 {
         if bytes.at(at)? != 0xff {
             return None;

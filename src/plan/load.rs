@@ -61,7 +61,7 @@ pub struct Group {
     pub output_token: Money,
     /// The sum of `max_tokens` of all rows.
     pub max_tokens: u64,
-    /// The highest cost of the rows if the API bills one answer for each row.
+    /// The highest possible cost of the rows if the API bills one answer for each row.
     pub most: Money,
     /// The highest cost of the rows if all rows are sent in batches and the program adds no cache marks.
     pub most_in_batch: Money,
@@ -225,7 +225,7 @@ impl Load {
         }
     }
 
-    /// Returns the load with the figures for a run without a prompt cache.
+    /// Returns a copy of the load whose figures are for a run without a prompt cache.
     pub(crate) fn without_caching(&self) -> Self {
         // If the shares were not set here, a forecast would take them from earlier answers, which may have used a
         // cache.

@@ -64,8 +64,8 @@ pub(crate) use walk::walks;
 
 use crate::domain::{ErrorClass, Identity, JobKey, Origin, Params, Request};
 
-/// The request parameters that the user set with flags. A row's own parameters override them, but not
-/// [`RequestDefaults::model_map`].
+/// The request parameters that the user set with flags. The parameters of a row override the parameters from the flags,
+/// but do not override [`RequestDefaults::model_map`].
 #[derive(Clone, Debug, Default)]
 pub struct RequestDefaults {
     /// `--model`. Without this flag, the default model of the catalog is used.
@@ -107,7 +107,7 @@ pub struct Rejected {
     pub extra: Params,
     /// The class of the failure: `InvalidInput` or `TooLarge`.
     pub class: ErrorClass,
-    /// A message with the fault, the numbers, and what to do.
+    /// A message that says what is wrong, with the numbers, and what to do.
     pub message: String,
 }
 

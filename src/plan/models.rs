@@ -17,7 +17,8 @@ use crate::domain::{Merged, Money, Params, PoolId, Speed, Terms, UsageBound};
 /// warnings. If the rows name more models than this, the values of `model` are certainly not model names.
 const MAX_MODELS: usize = 1_000;
 
-/// The models, which are found by the JSON text of their names, so that no memory is allocated for a row.
+/// The models of the rows. A model is found by the JSON text of its name, so that the search for a row's model
+/// allocates no memory.
 #[derive(Debug)]
 pub(super) struct Models {
     catalog: Arc<Catalog>,

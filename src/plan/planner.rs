@@ -26,7 +26,7 @@ use super::{Dialect, Rejected, RequestDefaults};
 use crate::catalog::Catalog;
 use crate::domain::{
     Ask, Caching, Cost, Expense, Identity, Interval, Job, JobId, JobKey, Merged, Money, Origin, Params, Planned,
-    PoolId, Prefixes, Purpose, Request, RequestRules, RowId, Rung, Terms,
+    PoolId, Prefixes, Purpose, Request, RequestRules, RowId, SchemaMethod, Terms,
 };
 use crate::source::{Condition, Row};
 
@@ -36,7 +36,7 @@ pub struct Planner {
     defaults: Params,
     dialect: Dialect,
     model_map: ModelMap,
-    /// The position of the pair of `model_map` that replaced the model of the last identified row.
+    /// The position in `model_map` of the pair that replaced the model of the last identified row.
     mapped: Option<usize>,
     keys: KeyMaker,
     models: Models,
@@ -66,7 +66,7 @@ pub struct Shaped {
     /// The parameters that are sent.
     pub params: Params,
     /// How the schema for the answer was put into the parameters; `None` without a schema.
-    pub rung: Option<Rung>,
+    pub schema_method: Option<SchemaMethod>,
 }
 
 /// What is known about a measured row that has no fault.
@@ -175,7 +175,7 @@ impl Planner {
         self
     }
 
-    /// Makes the planner reject each row that lacks a column that a condition on its answer needs.
+    /// Makes the planner reject a row if a condition on the answer needs a column that the row lacks.
     pub(crate) fn with_conditions(mut self, conditions: Vec<Condition>) -> Self {
         self.conditions = conditions;
         self
@@ -187,7 +187,7 @@ impl Planner {
         self
     }
 
-    /// Makes the planner find only the prefixes that `plan` marks, for the run itself.
+    /// For the run itself, makes the planner find only the prefixes that `plan` marks.
     pub fn with_caching(mut self, plan: Arc<CachePlan>, fixed_starts: &[String]) -> Self {
         self.prefixes = PrefixFinder::of_run(plan, fixed_starts);
         self
@@ -308,9 +308,9 @@ impl Planner {
     fn ask_of_row(&mut self, params: Merged<'_>, request: &Request) -> Result<Ask, Fault> {
         match &self.shaping {
             Some(shape) => {
-                let Shaped { params, rung } = shape(params);
+                let Shaped { params, schema_method } = shape(params);
                 let ask = self.ask_of((&params).into(), Request::of(&params), Purpose::First)?;
-                Ok(Ask { rung, ..ask })
+                Ok(Ask { schema_method, ..ask })
             }
             None => self.ask_of(params, request.clone(), Purpose::First),
         }
@@ -320,9 +320,14 @@ impl Planner {
     ///
     /// # Errors
     /// Returns a message that says why the request is certain to fail.
-    pub fn ask_for(&mut self, params: &Params, rung: Option<Rung>, purpose: Purpose) -> Result<Ask, String> {
+    pub fn ask_for(
+        &mut self,
+        params: &Params,
+        schema_method: Option<SchemaMethod>,
+        purpose: Purpose,
+    ) -> Result<Ask, String> {
         let ask = self.ask_of(params.into(), Request::of(params), purpose).map_err(|fault| fault.message)?;
-        Ok(Ask { rung, ..ask })
+        Ok(Ask { schema_method, ..ask })
     }
 
     fn ask_of(&mut self, params: Merged<'_>, request: Request, purpose: Purpose) -> Result<Ask, Fault> {
@@ -350,13 +355,13 @@ impl Planner {
             body_bytes,
             purpose,
             base: None,
-            rung: None,
+            schema_method: None,
             prefixes,
             has_own_marks,
         })
     }
 
-    /// Makes the first request of a job again from the job's own request, for rows that were kept on disk.
+    /// For a row that was kept on disk, makes the first request again from the request of `job`.
     ///
     /// # Errors
     /// The errors are the same as for [`Planner::plan`].

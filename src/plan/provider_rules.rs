@@ -15,7 +15,7 @@ pub(super) struct ProviderRules {
     rules: Arc<RequestRules>,
     refused: MemberFinder,
     dropped: MemberFinder,
-    /// Whether the user has been warned about each member that is left out.
+    /// For each member that is left out: whether the user has been warned about it.
     told: Vec<bool>,
 }
 

@@ -1,9 +1,9 @@
 //! A set of hashes that needs little memory, for inputs that are read once.
 //!
-//! The set consists of many small sets. Some bits of a hash choose its small set. A growing set needs memory for both
-//! its old and its new table. But only one small set grows at a time. With ten million rows, a single large set would
-//! need 227 MB while it grows. The small sets together need at most 152 MB. The values are used as hashes without
-//! further hashing, so an attacker must not be able to choose them.
+//! The set consists of many small sets. Some bits of each hash decide which small set contains the hash. A growing set
+//! needs memory for both its old and its new table. But only one small set grows at a time. With ten million rows, a
+//! single large set would need 227 MB while it grows. The small sets together need at most 152 MB. The values are used
+//! as hashes without further hashing, so an attacker must not be able to choose them.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};

@@ -12,9 +12,9 @@ const MOST_DEPTH: u32 = 8;
 /// The API adds tokens around a whole request. These tokens are counted as this number of bytes. The JSON around a
 /// message has more bytes than the API adds tokens there, so no extra bytes are counted for messages.
 pub(super) const BYTES_AROUND: u64 = 16;
-/// The ratio of a text's real tokens to its weight (the estimated tokens): lowest, likely and highest, in thousandths.
-/// ASCII text is mostly Latin prose, code and data. Wide text is text that is not ASCII, such as accented letters and
-/// other scripts.
+/// The real tokens of a text, divided by its weight (its estimated tokens). The values are the lowest, the likely and
+/// the highest ratio, in thousandths. ASCII text is mostly Latin prose, code and data. Wide text is text that is not
+/// ASCII, such as accented letters and other scripts.
 ///
 /// No tokenizer is published. To check the weights, two counts were compared on texts in ten languages, code, JSON and
 /// tables of numbers. One of the two counts was made with these weights. For the other count, the text was split into
@@ -176,8 +176,8 @@ impl<'s> Walk<'s> {
         self.caching = self.caching.max(lifetime(value));
     }
 
-    /// Treats a name with escapes as a cache mark of the most expensive kind, because a name with escapes can be any
-    /// name. In practice, no row has such names.
+    /// A name with escapes can stand for any name, so this function treats it as a cache mark of the most expensive
+    /// kind. In practice, no row has such names.
     pub(super) fn note_escapes(&mut self, name: &[u8]) {
         if name.contains(&b'\\') {
             self.caching = Caching::Hour;
@@ -284,8 +284,8 @@ impl<'s> Walk<'s> {
         Some(())
     }
 
-    /// Reads the marks of tools, and the position of the closing brace of the last tool that can have a mark. The
-    /// prompt does not contain tools that are loaded only when needed, and the API rejects marks on such tools.
+    /// Reads the cache marks of tools. Also finds the closing brace of the last tool that can have a mark. The prompt
+    /// does not contain tools that are loaded only when needed, and the API rejects marks on such tools.
     fn tools(&mut self, cursor: &mut Cursor<'_>, last_brace: &mut Option<usize>) -> Option<()> {
         if cursor.peek()? != b'[' {
             return Some(());
@@ -364,7 +364,7 @@ impl<'s> Walk<'s> {
         let is_thinking = matches!(kind, b"thinking" | b"redacted_thinking" | b"") || kind.contains(&b'\\');
         self.can_be_marked = !has_mark && !is_empty && !is_thinking;
         if !matches!(kind, b"text" | b"tool_result" | b"image" | b"document") {
-            // The model may see a block of another kind as it is written, so all of its bytes are counted.
+            // The model may see the unchanged text of a block of another kind, so all bytes of the block are counted.
             self.left_out = left_out_before;
         }
         match (source, kind) {
@@ -379,7 +379,8 @@ impl<'s> Walk<'s> {
         Some(())
     }
 
-    /// Adds the tokens of a value, which is counted as it is written. For a string, only its content is counted.
+    /// Adds the tokens of a value. The text of the value is counted exactly as it is written. For a string, only its
+    /// content is counted.
     pub(super) fn verbatim(&mut self, value: &[u8]) {
         let mut previous = Class::Break;
         let weights = self.scale.weights;
@@ -461,7 +462,7 @@ pub(super) fn member<'a>(object: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
 
 #[cfg(test)]
 thread_local! {
-    /// The number of walks over a request on this thread.
+    /// How often this thread has walked over a request.
     static WALKS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 

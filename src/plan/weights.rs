@@ -33,8 +33,8 @@ static OLD_TABLE: Table = build(Kind::Old);
 /// and 1.04 times as many for other scripts.
 pub(super) static NEW: Weights = Weights::by(&NEW_TABLE);
 static NEW_TABLE: Table = build(Kind::New);
-/// The weights for a lower bound: no real text has fewer tokens. Six bytes are one token. A blank after a blank weighs
-/// nothing, and a sign after a sign weighs nothing either.
+/// The weights for a lower bound: no real text has fewer tokens than this bound. Six bytes are one token. A blank after
+/// a blank weighs nothing, and a sign after a sign weighs nothing either.
 pub(super) static FLOOR: Weights = Weights::by(&FLOOR_TABLE);
 static FLOOR_TABLE: Table = build(Kind::Floor);
 
@@ -78,7 +78,7 @@ pub(super) struct Weighed {
     pub weight: u64,
     /// The part of `weight` that comes from characters outside ASCII.
     pub wide: u64,
-    /// A lower bound for the number of bytes that the escapes add.
+    /// The escapes add at least this many bytes.
     pub surplus: u64,
 }
 
@@ -117,7 +117,7 @@ pub(super) fn weigh_wide(weights: &Weights, text: &[u8]) -> u64 {
     text.iter().filter(|byte| !byte.is_ascii()).map(|&byte| u64::from(after_letter[usize::from(byte)])).sum()
 }
 
-/// Returns the largest number of UTF-8 bytes that an escape can decode to, given the first decoded byte. Half a
+/// Returns the largest number of UTF-8 bytes that an escape can decode to. `lead` is the first of these bytes. Half a
 /// surrogate pair counts as a character of three bytes.
 fn most_bytes(lead: u8) -> u64 {
     match lead {
@@ -253,7 +253,7 @@ const fn lead(byte: u8, accented: u16, letter: u16) -> u16 {
     match byte {
         0xc3..=0xcd => accented,
         0xce..=0xdf => letter,
-        // The first byte 0xc2 is used for signs of the Latin-1 block.
+        // Signs of the Latin-1 block have the first byte 0xc2.
         0xc2 => 700,
         // The first byte 0xe0 is used for Indic scripts and Thai, and 0xe1 is used for Georgian, Ethiopic, Khmer and
         // letters with Vietnamese accents.

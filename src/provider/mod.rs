@@ -95,8 +95,8 @@ pub trait Provider: Send + Sync + 'static {
     /// Returns the facts in a response head (status and headers). `now` returns wall-clock time, for dates in headers.
     fn read_head(&self, head: &ReplyHead, now: &dyn Fn() -> jiff::Timestamp) -> HeadNews;
 
-    /// Returns the decoder for a response with this head. The decoder depends on the head and not on the request,
-    /// because a server can send plain JSON although the request asks for a stream.
+    /// Returns the decoder for a response with this head. The decoder depends only on the response head, because a
+    /// server can send plain JSON even if the request asks for a stream.
     fn decoder(&self, head: &ReplyHead) -> Box<dyn Decoder>;
 
     /// Returns the verdict on a reply: what it means for its row, for its pool (the requests that share its limits),

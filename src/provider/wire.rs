@@ -45,8 +45,8 @@ pub enum Transfer {
     Bulk,
 }
 
-/// The body of a request. Most bodies are the request of a row, byte for byte, into which texts are inserted during
-/// sending. Other bodies come from a source, which is read during sending.
+/// The body of a request. Most bodies contain the exact bytes of a row's request. During sending, texts are inserted
+/// between these bytes. Other bodies come from a source, which is read during sending.
 ///
 /// The row's bytes are shared and never changed, so a retry copies nothing, and equal prefixes stay equal. Each
 /// insertion (`stream`, a cache mark) is a splice. Bytes and splices are joined when the request is sent.

@@ -12,7 +12,7 @@
 //!
 //! A higher limit makes a run faster only until the run reaches another limit. This module computes how many times
 //! faster the run would be at the other limit, from the shares of both limits that the run used. If there are several
-//! pools, it takes the pool that used the largest share of the limit.
+//! pools, the module uses the pool that used the largest share of the limit.
 
 use std::time::Duration;
 
@@ -27,12 +27,12 @@ use crate::domain::{Dimension, LimitUse, Reason};
 const SHORTEST: Duration = Duration::from_secs(10);
 /// The advice mentions a reason only if that reason slowed the run down for at least this share of the run's time.
 const WORTH_IT: f64 = 0.2;
-/// If raising a single limit would speed up the run by less than this factor, the advice is a higher tier. Such a run
-/// would almost immediately reach another limit.
+/// If raising a single limit would speed up the run by less than this factor, the advice is a higher tier. With the
+/// raised limit, the run would almost immediately reach another limit.
 const NOTHING_GAINED: f64 = 1.05;
 /// If the run used at most this share of each limit, the advice assumes that the limits did not slow it down.
 const LITTLE_USED: f64 = 0.5;
-/// The advice is about refused requests only if the server refused at least this share of the requests. A few refusals
+/// If the server refused less than this share of the requests, the advice is not about refused requests. A few refusals
 /// are normal in a run that begins with a limit that is too high.
 const MANY_REFUSED: f64 = 0.05;
 

@@ -299,8 +299,8 @@ mod tests {
         }
     }
 
-    /// Returns the counters of a run with these failed rows. Each row has a class, a message, and a flag that says
-    /// whether it may succeed unchanged.
+    /// Returns the counters of a run with these failed rows. Each row has a class, a message, and a flag. The flag says
+    /// whether the row may succeed later without a change.
     fn stats<'a>(rows: impl IntoIterator<Item = (ErrorClass, &'a str, bool)>) -> Stats {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(1_000), 0)));

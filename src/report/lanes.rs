@@ -1,4 +1,4 @@
-//! Texts about the rows answered in batches and online, and about the money that the half price of batches saved.
+//! Says how many rows were answered in batches and online, and how much money the half price of batches saved.
 
 use super::stats::Stats;
 use super::tallies::BatchRows;

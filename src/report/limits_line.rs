@@ -21,8 +21,8 @@ type Used = (Dimension, f64);
 pub(super) fn by_use<'a>(stats: &Stats, pools: impl Iterator<Item = &'a PoolStatus>) -> Vec<&'a PoolStatus> {
     let mut pools: Vec<_> =
         pools.filter(|pool| Dimension::ALL.iter().any(|own| pool.limits.of(*own).is_some())).collect();
-    // Pools with the same whole percentage are sorted by name, so that small changes of the use do not change their
-    // order.
+    // If two pools have the same whole percentage, they are sorted by name, so that a small change of the use does not
+    // swap them.
     pools.sort_by_key(|pool| (std::cmp::Reverse(most(&used(stats, pool))), pool.pool.to_string()));
     pools
 }
@@ -106,7 +106,7 @@ fn used(stats: &Stats, pool: &PoolStatus) -> Vec<Used> {
     Dimension::ALL.into_iter().filter_map(of).collect()
 }
 
-/// Returns the highest used share of a pool's limits, in whole percent.
+/// Returns the use of the limit that is used most, in whole percent.
 fn most(used: &[Used]) -> u64 {
     used.iter().map(|(_, share)| (share * 100.0).round() as u64).max().unwrap_or(0)
 }

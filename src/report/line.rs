@@ -268,8 +268,8 @@ fn provider_parts(own: &OfProvider, stats: &Stats, columns: usize) -> Vec<Part> 
     parts
 }
 
-/// Returns the parts about the cost so far and the expected cost of the whole run: `$12.00 spent · $195–206 expected in
-/// total`.
+/// Returns the parts that show the cost so far and the expected cost of the whole run: `$12.00 spent · $195–206
+/// expected in total`.
 fn cost_parts(stats: &Stats) -> Vec<Part> {
     let spent = match stats.known_cost() {
         Some(cost) if stats.unpriced == 0 => Part::new(9, format!("{cost} spent"), cost.to_string()),

@@ -46,7 +46,7 @@ impl Mix {
         factor(self.mean(Rows::left), self.mean(|rows| rows.planned))
     }
 
-    /// Returns the mean cost of a group of rows. `rows_of` returns the number of rows of a model in this group.
+    /// Returns the mean cost of a group of rows. `rows_of` returns how many rows of a model are in this group.
     fn mean(&self, rows_of: impl Fn(&Rows) -> u64) -> f64 {
         let finished: u64 = self.models.values().map(|rows| rows.finished).sum();
         let of_all = self.models.values().map(|rows| rows.cost).sum::<f64>() / finished.max(1) as f64;

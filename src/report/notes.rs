@@ -38,7 +38,7 @@ pub(crate) struct Notes {
     told_at: BTreeMap<PoolId, Timestamp>,
     /// The last note about an outage: its text, its time, and how long the outage had lasted at that time.
     outage: Option<(String, Timestamp, Duration)>,
-    /// The name of the provider with this outage, as the beginning of a note; empty in a run with one provider.
+    /// The beginning of a note about this outage: the name of the provider. In a run with one provider, it is empty.
     failing: String,
 }
 
@@ -164,7 +164,7 @@ pub(crate) fn warning(event: &RunEvent) -> Option<String> {
     Some(format!("warning: model {} was not found, its rows stay pending ({})", escape(model), escape(message)))
 }
 
-/// Returns the name of the kind of limit that a 429 is about.
+/// Returns the name of this kind of limit, such as `rate limit`.
 pub(crate) fn limit_name(kind: LimitKind) -> &'static str {
     match kind {
         LimitKind::Rate => "rate limit",

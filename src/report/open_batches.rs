@@ -1,8 +1,8 @@
 //! Texts about the open batches of a run.
 //!
 //! While a batch is processed, the API does not show the answers of the batch. The API also does not show how many
-//! requests are answered. So nothing is known about the progress inside a batch. The texts do not use the duration of
-//! ended batches to predict the end of open batches.
+//! requests are answered. So nothing is known about the progress inside a batch. The texts do not predict the end of
+//! open batches from the duration of ended batches.
 
 use std::time::Duration;
 

@@ -32,7 +32,8 @@ pub(crate) enum Outlook {
         reason: Reason,
         /// The reason for the wait, as text that follows "waiting for".
         what: String,
-        /// The time since the last row finished. Before the first finished row, the time since the start of the run.
+        /// The time since the last row finished. Before the first row has finished, this is the time since the start of
+        /// the run.
         idle: Duration,
     },
 }

@@ -93,8 +93,8 @@ impl Pace {
         if size.is_finite() && size > 0.0 { size } else { 1.0 }
     }
 
-    /// Returns the shortest time, in seconds, in which the limits of these pools allow `rows` rows. `size` is the mean
-    /// number of tokens of these rows, divided by the mean number of tokens of the finished rows.
+    /// Returns the shortest time, in seconds, in which `rows` rows can be sent within the limits of these pools. `size`
+    /// is the mean number of tokens of these rows, divided by the mean number of tokens of the finished rows.
     ///
     /// Each pool has limits of its own, and the result is the time of the slowest pool. The rows are assumed to be
     /// spread over the pools in the same proportion as the rows that are ready to send.
@@ -131,8 +131,8 @@ impl Pace {
     /// of a run.
     ///
     /// To estimate the mean latency of all answers, the total time in flight of all requests is divided by the number
-    /// of answers. A request in flight is assumed to take this mean latency in addition to the time that it has already
-    /// taken.
+    /// of answers. It is assumed that a request in flight needs this mean latency from now on, however long it has
+    /// already taken.
     pub(super) fn longer_than_seen(&self, left: u64) -> f64 {
         let (latencies, answers) = self.latencies;
         let of_all = self.request_seconds / latencies.as_secs_f64();
@@ -146,8 +146,8 @@ impl Pace {
     }
 
     /// Returns the longest normal time between two finished rows. The result is three times the mean time between two
-    /// finished rows. It is at least one and a half times the mean latency, because rows that are sent together finish
-    /// together. `start` is the start of the run.
+    /// finished rows. But the result is at least one and a half times the mean latency, because rows that are sent
+    /// together finish together. `start` is the start of the run.
     pub(super) fn patience(&self, start: Timestamp) -> Duration {
         let between_two = self.last_at().and_then(|last| self.per_second(start, last)).map_or(0.0, |rate| 3.0 / rate);
         let (latencies, answers) = self.latencies;

@@ -83,7 +83,7 @@ impl Part {
         Self { is_bar: true, ..Self::new(rank, " ".repeat(long), " ".repeat(short)) }.in_tone(Tone::Bar)
     }
 
-    /// Returns the part in another style.
+    /// Returns the part in the style `tone`.
     pub(super) fn in_tone(self, tone: Tone) -> Self {
         Self { tone, ..self }
     }

@@ -204,8 +204,8 @@ pub(crate) fn time_left_range(stats: &Stats) -> Option<String> {
     Some(time_range(range)).filter(|range| range.contains('–') || range.contains(" to "))
 }
 
-/// Returns the expected cost of all rows of the run, such as `$8.40–9.10`. Returns `None` if it is not known, and when
-/// all rows are done.
+/// Returns the expected cost of all rows of the run, such as `$8.40–9.10`. Returns `None` if this cost is not known, or
+/// if all rows are done.
 pub(crate) fn projected_cost(stats: &Stats) -> Option<String> {
     let range = stats.projected_cost().filter(|_| stats.remaining() != Some(0))?;
     let shown = rough_money_range(range);

@@ -10,8 +10,8 @@
 //! drawing is correct even after the terminal has changed its size. When the width of the terminal changes, some
 //! terminals wrap the lines again, and other terminals cut the lines off. In both cases, the cursor stays in front of
 //! the same text. If the cursor stayed after the last line, each drawing would have to move the cursor up by the number
-//! of rows that the lines fill. After a change of size, this number is unknown, and a drawing that begins too far up
-//! would erase other text above the lines.
+//! of rows that the lines fill. After a change of size, the number of rows that the lines fill is unknown. A drawing
+//! that begins too far up would erase other text above the lines.
 //!
 //! Line wrapping is turned off while a block is drawn. If the size changes at that moment, lines are cut off, but each
 //! line still fills one row. Each line ends with a line break, so no terminal joins two lines into one. A drawing is a
@@ -38,8 +38,8 @@ use super::view::View;
 use crate::domain::{EventBody, RunEvent};
 
 /// The control sequence that erases the block: everything from the start of the cursor's row to the end of the screen.
-/// The sequence begins with a blank. Without the blank, erasing a block at the start of the first row would look like
-/// clearing the screen. When the screen is cleared, some terminals save the text in their scroll-back.
+/// The sequence begins with a blank. If the block begins at the start of the first row, erasing it without the blank
+/// would look like clearing the screen. When the screen is cleared, some terminals save the text in their scroll-back.
 const TAKE_BACK: &str = "\r \x1b[J\r";
 
 /// The size of a terminal in characters.

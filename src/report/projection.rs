@@ -23,15 +23,15 @@ use super::spread::Spread;
 use super::stats::Stats;
 use crate::domain::{Interval, Money, Reason, RunForecast};
 
-/// The distance from the middle of an interval to its ends, in standard deviations. With this distance, the real value
-/// is inside the interval with a probability of 90 %.
+/// The distance from the middle of an interval to its ends, in standard deviations. At this distance, the interval
+/// contains the real value with a probability of 90 %.
 const DEVIATIONS: f64 = 1.645;
 /// The distance from the middle of an interval to its ends, in standard deviations, if the interval is estimated from
 /// finished rows. This distance is larger than `DEVIATIONS`, because finished rows are never quite a random sample.
 const DEVIATIONS_OF_ROWS: f64 = 2.5;
-/// The low end of the cost of the remaining rows is at least this share of their likely cost.
+/// The lowest estimated cost of the remaining rows is at least this share of their likely cost.
 const LEAST_COST: f64 = 0.1;
-/// The remaining answers are assumed to be at most this many times longer than the answers so far.
+/// The remaining answers are assumed to be at most this many times as long as the answers so far.
 const MOST_LONGER: f64 = 6.0;
 /// The smallest standard deviation of a forecast, as a share of its value.
 const MOST_EXACT: f64 = 0.01;
@@ -113,10 +113,10 @@ impl Guess {
 }
 
 impl Stats {
-    /// Returns the expected cost of all rows of this run, including the finished rows. The interval never begins below
-    /// the cost so far. Returns `None` if the input is a pipe, if a price is unknown, if nothing is known yet, or if
-    /// the run stops early. Also returns `None` while the run waits for its last answers, because these are often the
-    /// longest.
+    /// Returns the expected cost of all rows of this run, including the finished rows. The lower end of the interval is
+    /// at least the cost so far. Returns `None` if the input is a pipe, if a price is unknown, if nothing is known yet,
+    /// or if the run stops early. Also returns `None` while the run waits for its last answers, because these are often
+    /// the longest.
     pub(crate) fn projected_cost(&self) -> Option<Interval<Money>> {
         let left = self.left_to_send()?;
         // If an earlier run submitted batches, there is no estimate, because the forecast does not include the rows of
@@ -155,7 +155,7 @@ impl Stats {
         })
     }
 
-    /// Returns how many times longer the remaining answers can be than the answers so far; at least 1.
+    /// Returns the factor by which the remaining answers can be longer than the answers so far; at least 1.
     fn longer_than_seen(&self, left: u64) -> f64 {
         if self.rows_so_far.cost.count() < ROWS { 1.0 } else { self.pace.longer_than_seen(left).min(MOST_LONGER) }
     }

@@ -1,4 +1,4 @@
-//! The counters of each provider of a run, and which provider gets its rows.
+//! The state of each provider of a run: its counters, and the provider that currently gets its rows.
 //!
 //! A row and its cost are counted for the provider of the row's last request. If another provider billed an earlier
 //! attempt, this small cost is counted for the wrong provider.
@@ -30,8 +30,8 @@ pub(crate) struct OfProvider {
     pub(crate) holds: u64,
     /// For each reason, how many times the run began to send this provider's rows to another provider.
     pub(crate) left: BTreeMap<FallbackCase, u64>,
-    /// The provider that currently gets the rows of this provider, and the reason. `None` if this provider gets its own
-    /// rows.
+    /// The other provider to which the rows of this provider are now sent, and the reason. `None` if this provider gets
+    /// its own rows.
     pub(crate) diverted: Option<(Arc<str>, FallbackCase)>,
     /// The reason why the run sends no more requests to this provider. `None` as long as the run sends requests to this
     /// provider.
@@ -44,7 +44,7 @@ pub(crate) struct Providers {
     /// The providers in the order in which they are tried, and then the providers that were not announced and occur
     /// only in events.
     own: Vec<OfProvider>,
-    /// The index of the provider that the last event was about. The next event is usually about the same provider.
+    /// The index of the provider that the last event was about. The next event is usually about this provider too.
     last: usize,
 }
 
@@ -107,7 +107,7 @@ impl Providers {
         self.of(name).stopped = Some(halt_words(reason));
     }
 
-    /// Records that a provider gets its own rows again.
+    /// Records that the rows of a provider are sent to this provider again.
     pub(super) fn return_to(&mut self, name: &Arc<str>) {
         self.of(name).diverted = None;
     }

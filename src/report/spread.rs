@@ -86,9 +86,9 @@ impl Spread {
         Self { blocks, per_block: self.per_block, open: (0.0, 0), sum, count }
     }
 
-    /// Returns the drift of the values: the squared difference between the means of the later and the earlier half,
-    /// without the part that chance can explain. `variance` is the variance of one value. If the values drift, more
-    /// values do not make the prediction of later values better: a variance as large as the drift remains.
+    /// Returns the drift of the values. The drift is the squared difference between the means of the earlier and the
+    /// later half, minus the part that chance can explain. `variance` is the variance of one value. If the values
+    /// drift, more values do not make the prediction of later values better: a variance as large as the drift remains.
     pub(super) fn drift(&self, variance: f64) -> f64 {
         let half = self.blocks.len() / 2;
         if half == 0 {
@@ -97,7 +97,7 @@ impl Spread {
         let values = (half as u64 * self.per_block) as f64;
         let mean = |blocks: &[f64]| blocks.iter().sum::<f64>() / values;
         let apart = mean(&self.blocks[self.blocks.len() - half..]) - mean(&self.blocks[..half]);
-        // By chance alone, the expected square of the difference is twice the variance of the mean of one half. A
+        // If chance alone causes the difference, its expected square is twice the variance of the mean of one half. A
         // square of three times the expected square is rare.
         (apart * apart - 6.0 * variance / values).max(0.0)
     }
@@ -122,8 +122,8 @@ impl RowsSoFar {
         self.last_at = Some(at);
     }
 
-    /// Adds only the cost of a finished row. This is for rows in batches, whose time says nothing about the remaining
-    /// rows.
+    /// Adds only the cost of a finished row. Use this function for rows in batches, because the times of these rows say
+    /// nothing about the remaining rows.
     pub(super) fn add_cost(&mut self, cost: Option<Money>) {
         self.cost.add(cost.unwrap_or(Money::ZERO).dollars());
     }

@@ -307,8 +307,8 @@ impl Stats {
         self.pace.per_second(start, last).map(|rate| rate * 60.0)
     }
 
-    /// Returns the finished rows per minute over the whole run. Rows that copied or reused an answer are left out.
-    /// Returns `None` if no row finished, or if the run took less than a second.
+    /// Returns the mean number of rows that finished per minute during the whole run. Rows that copied or reused an
+    /// answer are left out. Returns `None` if no row finished, or if the run took less than a second.
     pub(crate) fn mean_rows_per_minute(&self) -> Option<f64> {
         let rows = (self.succeeded_total() + self.failed_total()).saturating_sub(self.taken.rows());
         let secs = self.elapsed().as_secs_f64();

@@ -10,7 +10,7 @@ pub enum SummaryKind {
     /// Text for people.
     #[default]
     Text,
-    /// One JSON object, as the last line of the program.
+    /// One JSON object, as the last line that the program prints.
     Json,
     /// No summary.
     None,
@@ -44,8 +44,8 @@ pub(crate) struct SummaryContext {
     pub unpriced_models: Vec<String>,
     /// The number of attempts of this run that were possibly billed, but whose answer was not kept.
     pub maybe_paid: u64,
-    /// The number of attempts of the previous run that were possibly billed without a kept answer. The number is 0 if
-    /// the previous run was not cut short.
+    /// The number of attempts of the previous run that were possibly billed, but whose answer was not kept. The number
+    /// is 0 if the previous run was not cut short.
     pub maybe_paid_before: u64,
     /// The number of attempts of all earlier runs that were possibly billed, but whose answer was not kept. The number
     /// is taken from the files of these runs. Attempts in `maybe_paid_before` are left out.

@@ -74,7 +74,7 @@ impl FailedRows {
 pub struct MendedRows(BTreeMap<Purpose, u64>);
 
 impl MendedRows {
-    /// Counts a row that was answered by a later request with this purpose.
+    /// Counts a row whose accepted answer came from a later request with this purpose.
     pub(crate) fn add(&mut self, purpose: Purpose) {
         *self.0.entry(purpose).or_default() += 1;
     }

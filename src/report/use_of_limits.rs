@@ -4,9 +4,9 @@
 //! allowed amount is the limit per minute, multiplied by the duration of the run in minutes. The level of the limit's
 //! bucket would not show the use: if a run uses its limits well, the buckets are nearly empty.
 //!
-//! A server can accept the requests of a whole minute immediately. So the use in a run of a few seconds says little: it
-//! can be far above 100 %. The summary shows no use after a run of less than ten seconds. After a run of less than a
-//! minute, the summary shows no level such as "high" or "critical". A use above 100 % is called a burst.
+//! A server can immediately accept as many requests as a whole minute allows. So the use in a run of a few seconds says
+//! little: it can be far above 100 %. The summary shows no use after a run of less than ten seconds. After a run of
+//! less than a minute, the summary shows no level such as "high" or "critical". A use above 100 % is called a burst.
 
 use std::time::Duration;
 

@@ -42,7 +42,7 @@ pub(super) struct Report {
 #[derive(Debug)]
 pub(super) struct End {
     pub(super) verdict: Verdict,
-    /// The share of the memory for answers that the answer uses.
+    /// The memory that this answer uses: a share of the memory for all answers.
     pub(super) share: AnswerShare,
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
-use crate::batches::{Call, CallFault, Came, ChunkBody, CreateEnd};
+use crate::batches::{Call, CallFault, CallResult, ChunkBody, CreateEnd};
 use crate::classify::on_wire;
 use crate::clock::RunClock;
 use crate::domain::{Failure, HaltReason, PoolId, Verdict};
@@ -28,7 +28,7 @@ const MOST_REPLY_BYTES: usize = 16 << 20;
 const PIECE_BYTES: usize = 128 << 10;
 
 /// The end of a call, and the workspace of the API key; the workspace is `None` if no reply named it.
-pub(super) type Reported = (Came, Option<String>);
+pub(super) type Reported = (CallResult, Option<String>);
 
 /// Makes the calls to the Batches API.
 pub(super) struct BatchCalls<T> {
@@ -102,30 +102,30 @@ impl<T> Drop for BatchCalls<T> {
 }
 
 /// Returns the end of a call whose task was aborted or has panicked.
-fn ended_early(call: &Call, why: &str) -> Came {
+fn ended_early(call: &Call, why: &str) -> CallResult {
     let fault =
         CallFault { failure: Failure { message: why.to_owned(), ..Failure::default() }.into(), ..CallFault::default() };
     match call {
-        Call::Create(files) => Came::Created(files.number, CreateEnd::Unclear(fault)),
-        Call::List { .. } => Came::Listed(Err(fault)),
-        Call::Retrieve { chunk, .. } => Came::Retrieved(*chunk, Err(fault)),
-        Call::Download { chunk, .. } => Came::Downloaded(*chunk, Err(fault)),
-        Call::Cancel { chunk, .. } => Came::Canceled(*chunk, Err(fault)),
+        Call::Create(files) => CallResult::Created(files.number, CreateEnd::Unclear(fault)),
+        Call::List { .. } => CallResult::Listed(Err(fault)),
+        Call::Retrieve { chunk, .. } => CallResult::Retrieved(*chunk, Err(fault)),
+        Call::Download { chunk, .. } => CallResult::Downloaded(*chunk, Err(fault)),
+        Call::Cancel { chunk, .. } => CallResult::Canceled(*chunk, Err(fault)),
     }
 }
 
 impl<T: Transport> Caller<T> {
-    async fn make(&self, call: Call) -> Came {
+    async fn make(&self, call: Call) -> CallResult {
         match call {
             Call::Create(files) => {
                 let number = files.number;
-                Came::Created(number, self.create(Arc::new(ChunkBody(files))).await)
+                CallResult::Created(number, self.create(Arc::new(ChunkBody(files))).await)
             }
-            Call::List { wanted, since } => Came::Listed(self.list(&wanted, since).await),
-            Call::Retrieve { chunk, id } => Came::Retrieved(chunk, self.batch(BatchCall::Retrieve(&id)).await),
-            Call::Cancel { chunk, id } => Came::Canceled(chunk, self.batch(BatchCall::Cancel(&id)).await),
+            Call::List { wanted, since } => CallResult::Listed(self.list(&wanted, since).await),
+            Call::Retrieve { chunk, id } => CallResult::Retrieved(chunk, self.batch(BatchCall::Retrieve(&id)).await),
+            Call::Cancel { chunk, id } => CallResult::Canceled(chunk, self.batch(BatchCall::Cancel(&id)).await),
             Call::Download { chunk, id, url, path } => {
-                Came::Downloaded(chunk, self.download(&id, url.as_deref(), &path).await)
+                CallResult::Downloaded(chunk, self.download(&id, url.as_deref(), &path).await)
             }
         }
     }
@@ -134,8 +134,9 @@ impl<T: Transport> Caller<T> {
         self.provider.batches().ok_or_else(|| fault_of("the provider does not support batches"))
     }
 
-    /// Submits a batch. The result says whether the server possibly created the batch. The server certainly created no
-    /// batch if the reply says so, or if there was no connection. A server that answers 501 can't create batches.
+    /// Submits a batch. The result says whether the server possibly created the batch. If the reply says that no batch
+    /// was created, or if there was no connection, there is certainly no batch. A server that answers 501 can't create
+    /// batches.
     async fn create(&self, body: Arc<ChunkBody>) -> CreateEnd {
         let sent = match self.send(BatchCall::Create(body)).await {
             Ok(sent) => sent,

@@ -13,7 +13,7 @@ use crate::report::Reporter;
 use crate::scheduler::AnsweredRow;
 use crate::transport::Transport;
 
-/// How many rows of batches one iteration of the loop can handle.
+/// One iteration of the loop handles at most this many rows of batches.
 const ROWS_AT_ONCE: usize = 256;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {

@@ -69,9 +69,9 @@ pub(crate) struct EarlySignals {
 }
 
 impl EarlySignals {
-    /// Starts to catch signals. `grace` limits how long the preparation can take to end after a signal. `grace`
-    /// replaces the default of each signal. The first signal that asks for an end is recorded in `progress`. `on_heard`
-    /// is called for all other signals.
+    /// Starts to catch signals. `grace` limits how long the preparation can take to end after a signal. For each
+    /// signal, `grace` replaces the default limit. The first signal that asks for an end is recorded in `progress`.
+    /// `on_heard` is called for all other signals.
     ///
     /// # Errors
     /// Returns the operating system's error if a signal handler can't be installed or a thread can't be started.

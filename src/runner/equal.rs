@@ -4,8 +4,7 @@
 //! leader has ended are *parked*: they wait in this module. The end of the leader decides what happens to the parked
 //! rows (the rows that wait):
 //! - The leader has an answer. The line of the leader is written, and then the parked rows copy the answer. The program
-//!   remembers the place of the leader's line. An equal row that comes later also reads the answer at this place and
-//!   copies it.
+//!   remembers the place of the leader's line. Equal rows that come later read the answer at this place and copy it.
 //! - The leader has failed, or stays pending for a later run. If the leader has no answer, the next parked row becomes
 //!   the leader.
 //!
@@ -41,7 +40,7 @@ pub struct EqualRows {
     leaders: HashMap<JobKey, VecDeque<Planned>>,
     /// The rows that can copy an answer now. Each row has the place of the answer that it copies.
     due: VecDeque<(Planned, u64)>,
-    /// Rows that have become leaders and are passed to the scheduler next.
+    /// The rows that have become leaders. They are passed to the scheduler next.
     freed: VecDeque<Planned>,
     /// The number of rows in this struct, and the size of these rows in bytes.
     rows: usize,

@@ -125,7 +125,7 @@ pub struct JournalLedger {
     slots: Vec<Option<Slot>>,
     /// The slots of rows that have no request in flight but were billed or possibly billed.
     kept: HashMap<JobId, Slot>,
-    /// The slots of rows with a line that is not on disk yet, with the number (`seq`) of the line.
+    /// The slots of rows whose line is not on disk yet, each with the number (`seq`) of this line.
     unsynced: VecDeque<(u64, Slot, AfterSync)>,
     last_seq: u64,
 }
@@ -236,8 +236,8 @@ impl Ledger for JournalLedger {
 
     fn write_step(&mut self, seq: u64, ticket: Option<Ticket>, step: &Outcome, purpose: Purpose) {
         let own = ticket.and_then(|ticket| self.take_slot(ticket));
-        // If an earlier attempt of the row failed and was billed, the row has kept its slot, and the line also contains
-        // that attempt.
+        // If an earlier attempt of the row failed and was billed, the slot of that attempt was kept. The line also
+        // contains that attempt.
         let kept = if self.kept.is_empty() { None } else { self.kept.remove(&step.job.id) };
         let slots = own.into_iter().chain(kept);
         self.unsynced.extend(slots.map(|slot| (seq, slot, AfterSync::Clear)));

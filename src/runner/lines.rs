@@ -1,4 +1,5 @@
-//! Lines that are not on disk yet: how many bytes of lines can wait, and what happens when they are on disk.
+//! Handles lines that are not on disk yet: limits how many bytes can wait, and reports the lines that have reached the
+//! disk.
 
 use super::answer_memory::AnswerShare;
 use super::ledger::{Commit, Ledger};
@@ -12,9 +13,9 @@ use crate::transport::Transport;
 /// limits of a typical account takes hours to reach this limit. The lines that wait are lost if the power fails. Lines
 /// for standard output wait in memory.
 pub(super) const BACKLOG_BYTES: usize = 8 << 20;
-/// The limit on rows whose lines are not on disk. The run sends no more requests while these rows together have at
-/// least `UNSYNCED_BYTES` bytes. Rows are kept until their lines are on disk. A limit on rows in memory is needed
-/// because a row can be a thousand times as long as its answer.
+/// The limit on rows whose lines are not on disk. The run sends no more requests while the rows without a line on disk
+/// have at least `UNSYNCED_BYTES` bytes together. Rows are kept until their lines are on disk. A limit on rows in
+/// memory is needed because a row can be a thousand times as long as its answer.
 pub(super) const UNSYNCED_BYTES: usize = 8 << 20;
 /// If more than `UNWRITTEN_BYTES` bytes of lines are in memory, a large answer keeps its share of the memory for
 /// answers until the line of this answer is written.

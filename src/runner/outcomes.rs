@@ -83,7 +83,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.ledger.write_step(seq, ticket, step, purpose);
     }
 
-    /// Continues a row whose last answer was not accepted by an earlier run.
+    /// Continues a row from an earlier run that did not accept the row's last answer.
     pub(super) fn finish_row(&mut self, planned: Planned, UnfinishedRow { message, mut attempts }: UnfinishedRow) {
         let now = self.clock.now();
         // This run does not know when the earlier run sent the requests of the row.

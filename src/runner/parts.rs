@@ -47,7 +47,7 @@ pub struct Parts<T, L, R> {
     /// After an interrupt asks the run to stop, requests in flight can continue for this long. `None` means the default
     /// of the signal: no time limit after Ctrl-C, and 30 seconds after other signals.
     pub grace: Option<Duration>,
-    /// Whether rows that this run does not answer are kept for the caller, and not only counted.
+    /// Whether the caller gets the rows that this run does not answer. If not, the run only counts these rows.
     pub keep_pending: bool,
 }
 
@@ -67,7 +67,7 @@ pub struct Finish {
     pub aborted: u64,
     /// The number of pending rows that were billed or possibly billed. If there are pending rows that were possibly
     /// billed, their marks must stay when the ledger is closed. No line shows that these rows were billed, so the next
-    /// run finds them by their marks.
+    /// run finds these rows by their marks.
     pub maybe_billed: u64,
     /// The money that the run spent on canaries (test requests): see
     /// [`JournalLedger::carry`](super::JournalLedger::carry).

@@ -34,8 +34,8 @@ pub(super) struct Run<T, L, R> {
     pub(super) clock: RunClock,
     pub(super) keep_pending: bool,
     pub(super) grace: Option<Duration>,
-    /// The attempts that were marked as in flight in this iteration of the loop and have not been sent yet. The flag of
-    /// an attempt says whether its request asks for a stream.
+    /// The attempts that this iteration of the loop has marked as in flight but has not sent yet. The flag of an
+    /// attempt says whether its request asks for a stream.
     pub(super) marked: Vec<(Ticket, bool)>,
     /// The lines that are not on disk yet.
     pub(super) unsynced: UnsyncedLines,

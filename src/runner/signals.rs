@@ -3,8 +3,8 @@
 //! The program calls [`Signals::install`] before it reads its input, and catches signals from then on. Most signals end
 //! a program that does not catch them. If several signals of one kind come before the run receives the first of them,
 //! only one of them is kept. If the hang-up signal was already ignored when the program started, for example because of
-//! `nohup`, it stays ignored. The program recognizes an ignored signal only if the operating system shows which signals
-//! are ignored.
+//! `nohup`, it stays ignored. If the operating system does not show which signals are ignored, the program can't
+//! recognize an ignored signal.
 
 use std::future::poll_fn;
 use std::io;

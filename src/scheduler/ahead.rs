@@ -24,7 +24,7 @@ use crate::domain::Planned;
 use super::entry::Entry;
 use super::state::Scheduler;
 
-/// The smallest number of waiting rows that the scheduler wants with one pool.
+/// If the run has one pool, the scheduler wants at least this many waiting rows.
 const LOOKAHEAD: usize = 64;
 /// The smallest number of waiting rows that the scheduler wants with several pools.
 const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
@@ -96,7 +96,7 @@ mod tests {
     use super::super::tests::{answer, config, dispatched, limited, long};
     use super::super::{Config, Next, Step};
     use super::*;
-    use crate::answer::{Came, Then};
+    use crate::answer::{Decision, RequestResult};
     use crate::clock::Instant;
     use crate::domain::{
         Ask, Caching, ErrorClass, Failure, HaltReason, Level, MarkPlace, Money, PrefixId, Prefixes, Purpose,
@@ -210,7 +210,7 @@ mod tests {
                     scheduler.close_input();
                 }
                 assert_eq!(scheduler.row_bytes, counted(&scheduler), "seed {seed}");
-                // A new request of a row counts on top of the size of the row.
+                // If a row gets a new request, the size of this request is added to the size of the row.
                 assert!(scheduler.row_bytes <= MOST_BYTES + largest || asks_more, "seed {seed}");
                 in_flight.extend(dispatched(&mut scheduler, now));
                 random.shuffle(&mut in_flight);
@@ -241,10 +241,10 @@ mod tests {
         config.retry_for = Duration::from_secs(random.u64(5..100));
         let repair = long("one", 100_000).ask.request;
         config.policy = Some(Box::new(move |_, ask: &Ask, came, attempts| match came {
-            Came::Answer(_) | Came::Failure { .. } if asks_more && attempts.len() < 3 => {
-                Then::Ask(Box::new(Ask { request: repair.clone(), purpose: Purpose::Repair, ..ask.clone() }))
+            RequestResult::Answer(_) | RequestResult::Failure { .. } if asks_more && attempts.len() < 3 => {
+                Decision::Ask(Box::new(Ask { request: repair.clone(), purpose: Purpose::Repair, ..ask.clone() }))
             }
-            _ => Then::Keep,
+            _ => Decision::Keep,
         }));
         config
     }

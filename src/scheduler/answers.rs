@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::answer::{Came, Then};
+use crate::answer::{Decision, RequestResult};
 use crate::domain::{Ask, ErrorClass, EventBody, Failure, FallbackCase, HaltReason, Message};
 use crate::limiter::Pool;
 
@@ -22,18 +22,18 @@ impl Scheduler {
         endpoint.access.on_answer(&entry.planned.ask.model);
         endpoint.canary.on_row_answer();
         self.pools[end.pool].prediction.learn(&entry.planned.ask, &message.usage);
-        let then = self.then(&entry, Came::Answer(&message));
-        if matches!(then, Then::Keep | Then::Fail { class: ErrorClass::Refused, .. })
+        let then = self.decision(&entry, RequestResult::Answer(&message));
+        if matches!(then, Decision::Keep | Decision::Fail { class: ErrorClass::Refused, .. })
             && let Some((ask, failure)) = self.after_refusal(&entry, &entry.planned.ask.pool.provider, &message)
         {
             return self.follow_up(entry, *ask, ErrorClass::Refused, *failure, end.now);
         }
         match then {
-            Then::Keep => self.keep_answer(entry, message),
-            Then::Answer(message) => self.keep_answer(entry, *message),
-            Then::Fail { class, failure } => self.give_up(entry, class, failure, class.may_pass()),
-            Then::Ask(ask) => self.more(entry, *ask, end),
-            Then::FollowUp { ask, class, failure } => self.follow_up(entry, *ask, class, *failure, end.now),
+            Decision::Keep => self.keep_answer(entry, message),
+            Decision::Answer(message) => self.keep_answer(entry, *message),
+            Decision::Fail { class, failure } => self.give_up(entry, class, failure, class.may_pass()),
+            Decision::Ask(ask) => self.more(entry, *ask, end),
+            Decision::FollowUp { ask, class, failure } => self.follow_up(entry, *ask, class, *failure, end.now),
         }
     }
 
@@ -41,12 +41,12 @@ impl Scheduler {
     /// that continues the answer.
     pub(super) fn on_pause(&mut self, entry: Box<Entry>, message: &Message, failure: Failure, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
-        match self.then(&entry, Came::Pause(message)) {
-            Then::Keep => self.give_up(entry, ErrorClass::InvalidOutput, failure, false),
-            Then::Fail { class, failure } => self.give_up(entry, class, failure, class.may_pass()),
-            Then::Answer(message) => self.keep_answer(entry, *message),
-            Then::Ask(ask) => self.more(entry, *ask, end),
-            Then::FollowUp { ask, class, failure } => self.follow_up(entry, *ask, class, *failure, end.now),
+        match self.decision(&entry, RequestResult::Pause(message)) {
+            Decision::Keep => self.give_up(entry, ErrorClass::InvalidOutput, failure, false),
+            Decision::Fail { class, failure } => self.give_up(entry, class, failure, class.may_pass()),
+            Decision::Answer(message) => self.keep_answer(entry, *message),
+            Decision::Ask(ask) => self.more(entry, *ask, end),
+            Decision::FollowUp { ask, class, failure } => self.follow_up(entry, *ask, class, *failure, end.now),
         }
     }
 

@@ -1,5 +1,5 @@
-//! Rows that are sent in batches. The scheduler does not send these rows. But it adds their money and failures to the
-//! money and failures of the rows that it does send.
+//! Rows that are sent in batches. The scheduler does not send these rows. But the scheduler counts the money and
+//! failures of these rows together with those of the rows that it sends.
 
 use std::time::Duration;
 

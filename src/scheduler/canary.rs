@@ -15,15 +15,15 @@
 //!   reason is that some gateways accept only certain requests.
 //!
 //! A gateway that hides its limits can also reject requests with status 500. After a short pause, a gateway with hidden
-//! limits has room again, and can answer the canary. So with such a gateway, an answered canary does not prove that the
-//! rows are the cause. For this reason, one row is sent alone after each of three canaries. The program treats the rows
-//! as the cause only if all three rows fail.
+//! limits has room again, and can answer the canary. So if a gateway hides its limits, an answered canary does not
+//! prove that the rows caused the faults. For this reason, one row is sent alone after each of three canaries. The
+//! program treats the rows as the cause only if all three rows fail.
 //!
 //! An answered canary costs about a thousandth of a cent. The limits and the budget apply to a canary, as they apply to
 //! a row. When the limits or the budget have no room, the canary is not sent. No line is written for a canary.
 //!
-//! Rejected: keeping back some good rows of the input to probe a failing endpoint with them. At the end of a run, none
-//! of these rows were left. So an outage at that time put good rows into the error log.
+//! Rejected idea: keep back some good rows of the input, and probe a failing endpoint with them. At the end of a run,
+//! none of these rows were left. So an outage at the end of a run put good rows into the error log.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ impl Scheduler {
         let reservation = match self.pools[pool].pool.reserve(ask.cost, now) {
             Admission::Granted(reservation) => reservation,
             Admission::Wait { until, .. } => {
-                // Another event can give the pool room earlier than `until`.
+                // Other events can make room in the pool before `until`.
                 self.endpoints[at].canary.not_before = until.min(now + ASK_AGAIN);
                 return None;
             }
@@ -116,9 +116,10 @@ impl Scheduler {
         }
     }
 
-    /// Handles an answered canary (a test request). If the faults of rows can't be hidden refusals, an answered canary
-    /// proves that the endpoint works. If the faults can be hidden refusals, a row is sent alone next, because the
-    /// canary was also sent alone. A gateway that has room for the canary also has room for this row.
+    /// Handles an answered canary (a test request). If it is certain that the faults of rows are not hidden refusals,
+    /// an answered canary proves that the endpoint works. If the faults can be hidden refusals, the next row is sent
+    /// alone, because the canary was also sent alone. A gateway that has room for the canary also has room for this
+    /// row.
     fn on_canary_answer(&mut self, end: &End) {
         let pool = &mut self.pools[end.pool].pool;
         let endpoint = &mut self.endpoints[end.endpoint];
@@ -167,7 +168,7 @@ mod tests {
 
     /// The result of a simulated run.
     #[derive(Debug, Default, PartialEq)]
-    struct Came {
+    struct RunResult {
         answered: usize,
         failed: usize,
         pending: usize,
@@ -187,7 +188,7 @@ mod tests {
         config: Config,
         row: impl Fn(usize, u64) -> Verdict,
         canary: impl Fn(u64) -> Verdict,
-    ) -> (Came, Scheduler) {
+    ) -> (RunResult, Scheduler) {
         play_rows(rows, |_, planned| planned, config, row, canary)
     }
 
@@ -198,9 +199,9 @@ mod tests {
         config: Config,
         row: impl Fn(usize, u64) -> Verdict,
         canary: impl Fn(u64) -> Verdict,
-    ) -> (Came, Scheduler) {
+    ) -> (RunResult, Scheduler) {
         let mut scheduler = Scheduler::new(config);
-        let (mut came, mut offered, mut now) = (Came::default(), 0, Instant::ZERO);
+        let (mut came, mut offered, mut now) = (RunResult::default(), 0, Instant::ZERO);
         let mut in_flight: Vec<(Ticket, Option<usize>)> = Vec::new();
         loop {
             while scheduler.wants() > 0 {

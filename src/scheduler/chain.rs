@@ -98,7 +98,7 @@ impl Scheduler {
     /// Returns the reason why the endpoint does not accept the row.
     ///
     /// # Panics
-    /// Panics if there is no chain, or if the chain makes a request for another endpoint.
+    /// Panics if there is no chain, or if the chain makes a request for an endpoint other than `to`.
     pub(super) fn ask_at(&self, job: &Job, to: usize) -> Result<Box<Ask>, String> {
         let fallback = self.config.fallback.as_ref().expect("rows go to another provider only if there is a chain");
         let Endpoint { id, access, .. } = &self.endpoints[to];
@@ -139,7 +139,8 @@ impl Scheduler {
     }
 
     /// Returns the reason why a row that has tries left moves to the next endpoint; `None` if the row stays at its
-    /// endpoint. The row has waited since `since`, and its next try at this endpoint would be at `at`.
+    /// endpoint. The row began to wait at the instant `since`. Its next try at this endpoint would be at the instant
+    /// `at`.
     pub(super) fn early_case(&self, entry: &Entry, since: Instant, at: Instant, end: &End) -> Option<FallbackCase> {
         let next = self.next_endpoint(end.endpoint)?;
         // A row can't come back to its endpoint, so it does not move if the new endpoint fails.
@@ -284,7 +285,7 @@ pub(super) mod tests {
         tickets.iter().map(row).map(|row| (row.job.custom_id.clone(), row.ask.pool.provider.to_string())).collect()
     }
 
-    /// Returns the events about rows that are sent to another provider, as text.
+    /// Returns one text for each event `Diverted` or `Returned`.
     pub(crate) fn told(scheduler: &mut Scheduler) -> Vec<String> {
         let words = |event: EventBody| match event {
             EventBody::Diverted { from, to, why } => Some(format!("{from} > {to}: {}", why.name())),

@@ -101,8 +101,8 @@ impl Scheduler {
         next
     }
 
-    /// Handles the end of an attempt of a row that shares prefixes with other rows. If the row must be sent again
-    /// without cache marks, returns what happens to the row; otherwise returns `None`.
+    /// Handles the end of an attempt, if the row of the attempt shares prefixes with other rows. If the row must be
+    /// sent again without cache marks, returns what happens to the row; otherwise returns `None`.
     fn on_cached_end(&mut self, entry: &mut Entry, verdict: &Verdict, end: &End) -> Option<Next> {
         entry.planned.ask.prefixes.as_ref()?;
         let sent = SentPlan { endpoint: end.endpoint, plan: end.plan, sent_at: end.sent_at };
@@ -161,9 +161,9 @@ impl Scheduler {
     }
 }
 
-/// Returns the amounts of the limits that an attempt used. For an answer, the amounts are its usage. For a refusal, the
-/// amounts are one request and no tokens. If an attempt has no answer but was possibly processed, the amounts are one
-/// request, the input, and a part of the predicted output.
+/// Returns how much of each limit an attempt used. If the attempt was answered, the amounts are the usage of the
+/// answer. If the server refused the attempt, the amounts are one request and no tokens. If an attempt has no answer
+/// but was possibly processed, the amounts are one request, the input, and a part of the predicted output.
 ///
 /// An answer can break off at any point, so the number of output tokens that it used is not known. Half of the
 /// predicted output counts as used. If no output counted as used, the row would be sent again too early. The server

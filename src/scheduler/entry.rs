@@ -7,8 +7,8 @@ use crate::domain::{AttemptRecord, ErrorClass, JobId, Marks, Money, Planned, Ret
 
 use super::endpoint::Tally;
 
-/// The longest wait of a row that counts when its next wait is computed. A longer wait was caused by an outage, so it
-/// does not count.
+/// When the next wait of a row is computed, the row's last wait counts only if it was at most this long. A longer wait
+/// was caused by an outage, so it does not count.
 const LONGEST_MEASURE: Duration = Duration::from_secs(10);
 
 /// A row with its attempts in this run.
@@ -75,7 +75,7 @@ impl Entry {
         self.unrecorded().any(|attempt| attempt.failed.is_none())
     }
 
-    /// Returns whether an attempt of the row was billed or possibly billed and is in no line of the results. Only the
+    /// Returns whether the row has a billed or possibly billed attempt that is in no line of the results. Only the
     /// row's mark in the ledger (the records of requests in flight) shows that the attempt was billed.
     pub(super) fn may_be_billed(&self) -> bool {
         self.unrecorded().any(|attempt| attempt.maybe_paid || attempt.failed.is_none())

@@ -18,8 +18,7 @@ pub struct Fallback {
     pub ask_for: AskFor,
 }
 
-/// Returns the case of `--fallback-on` to which the halt of an endpoint belongs; `None` if the halt concerns the whole
-/// run.
+/// Returns the case of `--fallback-on` that covers this halt of an endpoint; `None` if the halt concerns the whole run.
 pub(super) fn case_of_halt(reason: &HaltReason) -> Option<FallbackCase> {
     match reason {
         HaltReason::Key(_) | HaltReason::Forbidden(_) | HaltReason::Account(_) => Some(FallbackCase::Account),

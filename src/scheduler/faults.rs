@@ -35,8 +35,8 @@ use super::step::Next;
 const QUOTA_WAIT: Duration = Duration::from_secs(30);
 /// If a row's faults can be hidden refusals, `MAYBE_REFUSED_A_TRY` faults together use up only one try.
 const MAYBE_REFUSED_A_TRY: u32 = 8;
-/// The shortest time that the run waits for the endpoint after all remaining rows have failed. The run waits longer if
-/// its time so far, divided by `END_PATIENCE_PART`, is longer.
+/// The shortest time that the run waits for the endpoint after all remaining rows have failed. If the time of the run
+/// before these faults, divided by `END_PATIENCE_PART`, is longer, the run waits for that time instead.
 const END_PATIENCE: Duration = Duration::from_secs(90);
 const END_PATIENCE_PART: u32 = 10;
 
@@ -218,8 +218,8 @@ impl Scheduler {
         }
     }
 
-    /// Returns whether faults at the endpoint `at` are allowed to use up tries of its rows. Call this only if all
-    /// remaining rows have failed.
+    /// Returns whether faults at the endpoint `at` are allowed to use up tries of this endpoint's rows. Call this only
+    /// if all remaining rows have failed.
     fn may_blame_rows(&self, at: usize, now: Instant) -> bool {
         let endpoint = &self.endpoints[at];
         let since = endpoint.health.unclear_since();

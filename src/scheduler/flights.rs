@@ -113,7 +113,7 @@ impl Flights {
         self.slots[ticket.0 as usize].as_mut()
     }
 
-    /// Removes and returns an attempt that ends; `None` if it has already ended.
+    /// Removes an attempt that ends, and returns the attempt; `None` if the attempt has already ended.
     #[inline]
     pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Flight> {
         let flight = self.slots[ticket.0 as usize].take()?;

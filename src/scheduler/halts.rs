@@ -1,7 +1,7 @@
 //! Halts the run or an endpoint. After a halt, no more requests are sent to the halted endpoints. The waiting rows of a
 //! halted endpoint are left for a later run or sent to another endpoint.
 
-use crate::answer::{Came, Then};
+use crate::answer::{Decision, RequestResult};
 use crate::clock::Instant;
 use crate::domain::{ErrorClass, EventBody, Failure, HaltReason};
 
@@ -66,7 +66,7 @@ impl Scheduler {
         }
     }
 
-    /// Halts the run if its time is over. Halts each endpoint at which nothing has worked for too long.
+    /// Halts the run if its time is over. If nothing has worked at an endpoint for too long, halts this endpoint.
     pub(super) fn halt_if_overdue(&mut self, now: Instant) {
         if self.halted.is_some() {
             return;
@@ -86,7 +86,7 @@ impl Scheduler {
     /// Returns what happens to a row after its endpoint or the whole run has halted.
     pub(super) fn leave_halted(&mut self, entry: Box<Entry>, end: &End) -> Next {
         let Some(reason) = self.endpoints[end.endpoint].halted.clone() else { return self.pending(entry) };
-        if let Then::Ask(ask) = self.then(&entry, Came::Halt(&reason)) {
+        if let Decision::Ask(ask) = self.decision(&entry, RequestResult::Halt(&reason)) {
             return self.more(entry, *ask, end);
         }
         let Some(case) = case_of_halt(&reason).filter(|_| self.may_send_again(&entry)) else {
@@ -102,11 +102,14 @@ impl Scheduler {
         self.halted.is_some() || self.endpoints[end.endpoint].halted.is_some()
     }
 
-    /// Decides what happens to a waiting row of a halted endpoint. The policy is asked first, and then the chain.
+    /// Decides what happens to a waiting row of a halted endpoint. This function first asks the policy, and then the
+    /// chain.
     fn reroute(&mut self, entry: Box<Entry>, reason: &HaltReason, now: Instant) {
-        match self.then(&entry, Came::Halt(reason)) {
-            Then::Ask(ask) => self.ask_again(entry, *ask, now),
-            Then::Keep | Then::Fail { .. } | Then::Answer(_) | Then::FollowUp { .. } => self.queue_last(entry, now),
+        match self.decision(&entry, RequestResult::Halt(reason)) {
+            Decision::Ask(ask) => self.ask_again(entry, *ask, now),
+            Decision::Keep | Decision::Fail { .. } | Decision::Answer(_) | Decision::FollowUp { .. } => {
+                self.queue_last(entry, now)
+            }
         }
     }
 }

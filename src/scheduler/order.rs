@@ -2,9 +2,9 @@
 //!
 //! A file can have phases, for example if its rows are sorted by length. In each phase, a different limit slows the run
 //! down, and the other limits are not used fully. For example, a run over a file with three phases took 2.05 times the
-//! shortest possible time. With the same rows in mixed order, the factor was 1.00. For this reason, the program first
-//! reads the input once, at little cost, to gather the sizes of its rows ([`Sizes`]). [`Sizes::advise`] computes how
-//! much time the run saves if it reads the file from several places, one row from each place in turn.
+//! shortest possible time. With the same rows in mixed order, the run took 1.00 times the shortest possible time. For
+//! this reason, the program first reads the input once, at little cost, to gather the sizes of its rows ([`Sizes`]).
+//! [`Sizes::advise`] computes how much time the run saves if it reads rows from several places of the file in turn.
 //!
 //! A file also has phases if the rows of one model all come before the rows of another model. While all rows of one
 //! model are sent, the limits of the other models are not used.
@@ -12,9 +12,9 @@
 //! This module is pure (it reads no file and no clock). The module knows nothing about files: it sees rows as numbers,
 //! and sizes as costs. However long the input is, this module needs only a limited amount of memory.
 //!
-//! The order of the file is kept unless a run in this order takes at least 1.05 times as long as in another order. The
-//! order of the file has two advantages. First, rows that share a prompt prefix are often next to each other, so the
-//! prompt cache can be used. Second, people like to see their file answered from the first row to the last.
+//! The order of the file is kept if the run then takes less than 1.05 times as long as with any other order. The order
+//! of the file has two advantages. First, rows that share a prompt prefix are often next to each other, so the prompt
+//! cache can be used. Second, people like to see their file answered from the first row to the last.
 //!
 //! Rejected:
 //! - With a random order of the rows, the program must seek in the input for each row.

@@ -1,6 +1,6 @@
 //! What happens to a row after an attempt: it is finished, it is sent again, or it stays pending for a later run.
 
-use crate::answer::{Came, Then, accepts};
+use crate::answer::{Decision, RequestResult, accepts};
 use crate::clock::Instant;
 use crate::domain::{Ask, AttemptRecord, Ended, ErrorClass, Failure, Message, Outcome, Planned, Quality, StoredAnswer};
 
@@ -32,12 +32,12 @@ impl Scheduler {
         is_retryable: bool,
         end: &End,
     ) -> Next {
-        match self.then(&entry, Came::Failure { class, failure: &failure }) {
-            Then::Keep => self.give_up(entry, class, failure, is_retryable),
-            Then::Fail { class, failure } => self.give_up(entry, class, failure, is_retryable),
-            Then::Answer(message) => finished(entry, Ended::Succeeded(*message)),
-            Then::Ask(ask) => self.more(entry, *ask, end),
-            Then::FollowUp { ask, class, failure } => self.follow_up(entry, *ask, class, *failure, end.now),
+        match self.decision(&entry, RequestResult::Failure { class, failure: &failure }) {
+            Decision::Keep => self.give_up(entry, class, failure, is_retryable),
+            Decision::Fail { class, failure } => self.give_up(entry, class, failure, is_retryable),
+            Decision::Answer(message) => finished(entry, Ended::Succeeded(*message)),
+            Decision::Ask(ask) => self.more(entry, *ask, end),
+            Decision::FollowUp { ask, class, failure } => self.follow_up(entry, *ask, class, *failure, end.now),
         }
     }
 
@@ -56,10 +56,10 @@ impl Scheduler {
     }
 
     /// Asks the policy what to do after an answer, a failure or a halt of the endpoint.
-    pub(super) fn then(&self, entry: &Entry, came: Came<'_>) -> Then {
+    pub(super) fn decision(&self, entry: &Entry, came: RequestResult<'_>) -> Decision {
         match &self.config.policy {
             Some(policy) => policy(&entry.planned.job, &entry.planned.ask, came, &entry.attempts),
-            None => Then::Keep,
+            None => Decision::Keep,
         }
     }
 
@@ -107,9 +107,9 @@ impl Scheduler {
         let mut entry = self.count_in(planned);
         entry.attempts = attempts;
         let bytes = entry.bytes;
-        let came = if paused.is_some() { Came::Pause(&message) } else { Came::Answer(&message) };
-        let then = self.then(&entry, came);
-        if matches!(then, Then::Keep | Then::Fail { class: ErrorClass::Refused, .. })
+        let came = if paused.is_some() { RequestResult::Pause(&message) } else { RequestResult::Answer(&message) };
+        let then = self.decision(&entry, came);
+        if matches!(then, Decision::Keep | Decision::Fail { class: ErrorClass::Refused, .. })
             && message.quality == Quality::Refused
             && let Some(provider) = entry.attempts.last().map(|attempt| attempt.provider.clone())
             && let Some((ask, failure)) = self.after_refusal(&entry, &provider, &message)
@@ -117,16 +117,16 @@ impl Scheduler {
             return self.follow_up(entry, *ask, ErrorClass::Refused, *failure, now);
         }
         let next = match (then, paused) {
-            (Then::Ask(ask), _) => {
+            (Decision::Ask(ask), _) => {
                 let job = entry.planned.job.id;
                 self.ask_again(entry, *ask, now);
                 Next::More { job }
             }
-            (Then::FollowUp { ask, class, failure }, _) => self.follow_up(entry, *ask, class, *failure, now),
-            (Then::Answer(message), _) => self.keep_answer(entry, *message),
-            (Then::Fail { class, failure }, _) => self.give_up(entry, class, failure, class.may_pass()),
-            (Then::Keep, Some(failure)) => self.give_up(entry, ErrorClass::InvalidOutput, failure, false),
-            (Then::Keep, None) => self.keep_answer(entry, message),
+            (Decision::FollowUp { ask, class, failure }, _) => self.follow_up(entry, *ask, class, *failure, now),
+            (Decision::Answer(message), _) => self.keep_answer(entry, *message),
+            (Decision::Fail { class, failure }, _) => self.give_up(entry, class, failure, class.may_pass()),
+            (Decision::Keep, Some(failure)) => self.give_up(entry, ErrorClass::InvalidOutput, failure, false),
+            (Decision::Keep, None) => self.keep_answer(entry, message),
         };
         if matches!(next, Next::Finished(_)) {
             self.row_bytes -= bytes;

@@ -15,7 +15,7 @@
 //! Rejected:
 //! - If small rows got half of the refill, a big row would have to wait for two refills of its bucket, plus a short
 //!   time for the headroom.
-//! - Rows can't pass with spare tokens, because a big row that waits needs all tokens.
+//! - Small rows can't use spare tokens to pass a big row, because the waiting big row needs all tokens.
 //! - With a queue for each size of rows, the order of the answers would be very different from the order of the input.
 
 use std::time::Duration;
@@ -38,7 +38,8 @@ const SMALL_PART: u32 = 4;
 const REACH: usize = 64;
 
 impl Passing {
-    /// Returns the earliest instant at which the rows behind the big row can take `more` additional tokens.
+    /// Returns the earliest instant at which rows are allowed to pass the big row if they need `more` additional
+    /// tokens.
     fn free_at(&self, more: u32, per_second: f64) -> Instant {
         let due = (self.taken + u64::from(more)) as f64 / (per_second * SHARE);
         self.since + Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX)

@@ -38,7 +38,7 @@ pub(super) struct PoolState {
     pub(super) held_since: Option<Instant>,
     /// The end of the first row's wait, if this wait is long enough to send rows to another endpoint; otherwise `None`.
     pub(super) closed_until: Option<Instant>,
-    /// The pools at other endpoints that last received rows of this pool. The list has at most one pool for each
+    /// For other endpoints, the pool there that last received rows of this pool. The list has at most one pool for each
     /// endpoint.
     pub(super) goes_to: Vec<usize>,
 }

@@ -1,11 +1,11 @@
-//! Lets the next endpoint of a chain take rows from a pool or endpoint that is closed.
+//! Lets the next endpoint of a chain take rows from a closed pool or a closed endpoint.
 //!
 //! In a chain, a pool is closed if its first row would wait longer than the user allows. An endpoint is closed while it
 //! fails. The rows of a closed pool stay in its queue. The next endpoint takes the rows from this queue one at a time,
 //! and only if it can send them soon. So the number of rows that move is never larger than the number that the next
 //! endpoint can send. When a closed endpoint opens again, it still has rows of its own.
 //!
-//! A closed pool opens only when it sends a row again, even if the rest of its wait is short. If the pool opened
+//! A closed pool stays closed until it sends a row again, even if the rest of its wait is short. If the pool opened
 //! earlier, the next endpoint would have nothing to send during the rest of the wait.
 //!
 //! A hold (the wait of a pool after a refusal) can be longer than `--retry-for`. In this case, rows that no other

@@ -29,7 +29,7 @@ pub struct Scheduler {
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) pools: Vec<PoolState>,
     pub(super) index: HashMap<PoolId, usize>,
-    /// The pool of the row that was queued last, with its index in `pools`.
+    /// The pool of the row that was queued last, and the index of this pool in `pools`.
     pub(super) last_pool: Option<(Arc<PoolId>, usize)>,
     /// The index in `pools` of the pool that is checked first when the next row is sent.
     pub(super) next_pool: usize,
@@ -222,8 +222,8 @@ impl Scheduler {
         self.endpoints.iter().map(|endpoint| endpoint.ready).sum()
     }
 
-    /// Returns the number of rows that wait in a ready queue, for their next try, or behind a gate (for a prefix in the
-    /// prompt cache).
+    /// Returns the number of waiting rows. A row can wait in a ready queue, for its next try, or behind a gate (for a
+    /// prefix in the prompt cache).
     pub(super) fn waiting(&self) -> usize {
         self.ready() + self.later.len() + self.gates.waiting()
     }

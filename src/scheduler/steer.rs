@@ -40,8 +40,8 @@ impl Scheduler {
         let Steering { limits_of, by_hand, headroom, window, max_cost, max_requests, max_time } = steering;
         let before = std::mem::replace(&mut self.config.limits_of, limits_of);
         let has_same_preset = |id| before(id) == (self.config.limits_of)(id);
-        // A setting that has not changed is not applied again. Otherwise, the scheduler would forget what it has
-        // learned about this limit.
+        // Only settings that have changed are applied. Otherwise, the scheduler would forget what it has learned about
+        // this limit.
         if self.config.by_hand != by_hand || !self.pools.iter().all(|state| has_same_preset(state.pool.id())) {
             self.set_by_hand(by_hand, now);
         }
@@ -80,7 +80,7 @@ impl Scheduler {
     }
 
     /// Replaces the bounds of the concurrency windows of all endpoints. A fixed size replaces the learned size. If the
-    /// new size is not fixed, the learned size is kept, up to the new largest size.
+    /// new size is not fixed, the learned size is kept, but is limited to the new largest size.
     ///
     /// If the window becomes smaller, nothing more is sent until enough requests have ended. No request in flight is
     /// canceled.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::answer::{Policy, Then};
+use crate::answer::{Decision, Policy};
 use crate::catalog::Catalog;
 use crate::clock::Instant;
 use crate::domain::{
@@ -55,7 +55,7 @@ pub(crate) fn planned(label: &str, input_tokens: u32, max_tokens: u32) -> Planne
             body_bytes: 100,
             purpose: Purpose::First,
             base: None,
-            rung: None,
+            schema_method: None,
             prefixes: None,
             has_own_marks: false,
         },
@@ -614,8 +614,8 @@ fn the_size_of_a_row_is_computed_once_and_not_again_while_it_waits_for_money() {
 fn a_follow_up_reserves_its_own_highest_cost() {
     let dear = Expense { most: Money(2000), ..Expense::default() };
     let policy: Policy = Box::new(move |_, ask, _, attempts| match attempts {
-        [_] => Then::Ask(Box::new(Ask { expense: Some(dear), ..ask.clone() })),
-        _ => Then::Keep,
+        [_] => Decision::Ask(Box::new(Ask { expense: Some(dear), ..ask.clone() })),
+        _ => Decision::Keep,
     });
     let budget = Budget::new(Some(Money(5000)), None, None, Money::ZERO);
     let mut scheduler = scheduler_with(1, Config { policy: Some(policy), budget, ..config(RateLimits::NONE, 1) });
@@ -633,7 +633,7 @@ fn a_row_whose_answer_is_not_accepted_may_succeed_later_only_if_its_class_allows
     for (class, may_succeed) in
         [(ErrorClass::InvalidOutput, true), (ErrorClass::Truncated, false), (ErrorClass::Refused, false)]
     {
-        let policy: Policy = Box::new(move |_, _, _, _| Then::Fail { class, failure: Failure::default() });
+        let policy: Policy = Box::new(move |_, _, _, _| Decision::Fail { class, failure: Failure::default() });
         let mut scheduler = scheduler_with(1, Config { policy: Some(policy), ..config(RateLimits::NONE, 1) });
         let ticket = dispatched(&mut scheduler, Instant::ZERO)[0];
 

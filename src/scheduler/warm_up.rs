@@ -302,7 +302,7 @@ mod tests {
     use super::super::tests::{answer, config, fault, limited, planned};
     use super::super::{Budget, Config, HaltRule, Next, Step};
     use super::*;
-    use crate::answer::{Came, Policy, Then};
+    use crate::answer::{Decision, Policy, RequestResult};
     use crate::domain::{
         Ask, Caching, HaltReason, JobId, Level, LimitKind, MarkPlace, ModelClass, Money, Planned, PoolId, PrefixId,
         RateLimits, Verdict,
@@ -426,15 +426,19 @@ mod tests {
         };
         let reroutes = random.bool();
         let policy: Policy = Box::new(move |job, ask, came, attempts| match came {
-            Came::Answer(_) if reroutes && job.id.0 % 5 == 0 && attempts.len() < 3 => Then::Ask(Box::new(Ask {
-                prefixes: if job.id.0 % 2 == 0 { None } else { ask.prefixes.clone() },
-                ..ask.clone()
-            })),
-            Came::Failure { .. } | Came::Halt(_) if reroutes && attempts.len() < 5 && job.id.0 % 3 > 0 => {
-                let pool = PoolId { account: "other".into(), ..PoolId::clone(&ask.pool) };
-                Then::Ask(Box::new(Ask { pool: pool.into(), ..ask.clone() }))
+            RequestResult::Answer(_) if reroutes && job.id.0 % 5 == 0 && attempts.len() < 3 => {
+                Decision::Ask(Box::new(Ask {
+                    prefixes: if job.id.0 % 2 == 0 { None } else { ask.prefixes.clone() },
+                    ..ask.clone()
+                }))
             }
-            _ => Then::Keep,
+            RequestResult::Failure { .. } | RequestResult::Halt(_)
+                if reroutes && attempts.len() < 5 && job.id.0 % 3 > 0 =>
+            {
+                let pool = PoolId { account: "other".into(), ..PoolId::clone(&ask.pool) };
+                Decision::Ask(Box::new(Ask { pool: pool.into(), ..ask.clone() }))
+            }
+            _ => Decision::Keep,
         });
         Config {
             halt: HaltRule::Never,

@@ -47,7 +47,7 @@ enum State {
 pub(super) enum Turn {
     /// The row can be sent now. The request of the row reads the prefixes that are in the cache.
     Go(Plan),
-    /// The row leads (writes) the prefixes `leads`.
+    /// The row leads: its request writes the prefixes in `leads` to the cache.
     Lead {
         /// The cold prefixes that the request writes.
         leads: Marks,
@@ -99,8 +99,8 @@ impl Warmth {
             return Turn::Go(plan);
         }
         let slots = Prefixes::MOST_MARKS - plan.marks.count();
-        // If there are more cold prefixes than marks, the row writes the longest prefix and the shortest prefixes. More
-        // rows share the shortest prefixes than the longer prefixes.
+        // If there are more cold prefixes than marks, the row writes only some of them: the longest prefix and the
+        // shortest prefixes. More rows share the shortest prefixes than the longer prefixes.
         let leads = cold.iter().rev().take(1).chain(cold.iter().take(slots - 1));
         let leads = leads.fold(Marks::NONE, |marks, &at| marks.with(at));
         Turn::Lead { leads, plan: self.plan(prefixes, warm, leads) }

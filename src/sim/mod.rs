@@ -60,7 +60,7 @@
 //! | other platforms that speak the Messages API have paths, model names, rejected members, headers and errors of their own | sources in [`model`]'s `platform`, one file for each |
 //! | each kind of token has its own price, and Haiku 5.5 has higher prices for prompts over 100,000 tokens | Docs, Pricing, 2026-10 |
 //!
-//! # Choices where the API documentation says nothing
+//! # What the simulator does where the API documentation says nothing
 //!
 //! | question | choice |
 //! |---|---|
@@ -119,8 +119,9 @@
 //!   the API itself.
 //! - Token counts are simpler: all models use the same tokenizer; every image has 1,500 tokens; the tokens of a PDF are
 //!   estimated from its size in bytes; the hidden tool prompt has 346 tokens for all models.
-//! - Missing limits: workspace limits in the `tokens` headers; the headers for priority tier and fast mode; the end of
-//!   a spend cap at the start of a month; spend limits that a user sets (their errors can be injected).
+//! - These parts of the limits are missing: workspace limits in the `tokens` headers; the headers for priority tier and
+//!   fast mode; the end of a spend cap at the start of a month; spend limits that a user sets (their errors can be
+//!   injected).
 //! - Caching: if web search is added to a request, the API can still read the cache entries of the other tools, but the
 //!   simulator can't. The simulator removes entries early only with the fault `cache_evicted`.
 

@@ -1,7 +1,8 @@
 //! The simulated API without sockets: a transport to a model in the same process, which uses the clock of the run.
 //!
-//! Responses arrive at the times that the model has planned. If tokio's clock is paused, a whole run takes place in
-//! virtual time. Dropping an exchange, or the future of [`Transport::send`], tells the model that the client has left.
+//! Responses arrive at the times that the simulated API (`Model`) has planned. If tokio's clock is paused, a whole run
+//! takes place in virtual time. Dropping an exchange, or the future of [`Transport::send`], tells the model that the
+//! client has left.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -200,7 +201,8 @@ pub(super) struct OpenCall {
 }
 
 impl OpenCall {
-    /// Returns a call in progress. If this value is dropped before `end` is called, the client has left.
+    /// Returns a call in progress. If this value is dropped before `end` is called, this means that the client has
+    /// left.
     pub(super) fn new(model: SharedModel, clock: RunClock, ticket: Ticket) -> Self {
         Self { model, clock, ticket, is_over: false }
     }

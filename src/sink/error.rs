@@ -196,7 +196,7 @@ mod tests {
     use super::*;
     use crate::clock::RunClock;
     use crate::domain::{
-        AttemptRecord, Ended, Job, JobId, JobKey, Message, Money, Origin, Purpose, Quality, RowId, Rung,
+        AttemptRecord, Ended, Job, JobId, JobKey, Message, Money, Origin, Purpose, Quality, RowId, SchemaMethod,
     };
 
     const NASTY: [&str; 6] = [
@@ -272,7 +272,7 @@ mod tests {
         let mut answered = outcome("a", Identity::Named, answered("{}"));
         let mut second = answered.attempts[1].clone();
         (second.purpose, second.max_tokens, second.quality) = (Purpose::MoreRoom, 20, Some(Quality::Ok));
-        (second.request_id, second.cost, second.rung) = (None, None, Some(Rung::StrictTool));
+        (second.request_id, second.cost, second.schema_method) = (None, None, Some(SchemaMethod::StrictTool));
         answered.attempts[1].quality = Some(Quality::Truncated);
         let one_answer = rendered(&answered);
         answered.attempts.push(second);
@@ -300,7 +300,7 @@ mod tests {
     fn a_row_with_a_schema_and_one_answer_has_the_schema_and_no_steps() {
         let mut outcome = outcome("a", Identity::Named, answered("{}"));
         outcome.attempts.remove(0);
-        outcome.attempts[0].rung = Some(Rung::Format);
+        outcome.attempts[0].schema_method = Some(SchemaMethod::Format);
 
         let line = rendered(&outcome);
 
@@ -346,7 +346,7 @@ mod tests {
     #[test]
     fn a_row_that_stayed_with_one_provider_has_no_steps() {
         let mut outcome = outcome("a", Identity::Named, answered("{}"));
-        // An earlier version sent the first request and did not record its provider.
+        // An earlier version of the program sent the first request, and did not record the provider of this request.
         outcome.attempts[0].provider = "".into();
 
         assert_eq!(rendered(&outcome)["meta"].get("steps"), None);

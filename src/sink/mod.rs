@@ -42,8 +42,8 @@ pub enum Log {
     Errors,
 }
 
-/// An answer of at least this length, in bytes, is not copied into its line. The writer then inserts the answer when it
-/// writes the line.
+/// An answer of at least this length, in bytes, is not copied into its line. Instead, the writer inserts this long
+/// answer when it writes the line.
 pub(crate) const LONG_BYTES: usize = 1 << 20;
 
 /// Appends the line of an answer, but without the message. Returns the position in `out` where the message belongs.

@@ -31,7 +31,7 @@ use super::json::{Object, name};
 pub(super) fn has_asked(attempts: &[AttemptRecord]) -> bool {
     match attempts {
         [] => false,
-        [only] => only.rung.is_some(),
+        [only] => only.schema_method.is_some(),
         [..] => true,
     }
 }
@@ -40,13 +40,13 @@ pub(super) fn has_asked(attempts: &[AttemptRecord]) -> bool {
 /// needs another request.
 ///
 /// `schema` says how the last request asked for an answer that matches the schema. The value of `schema` is the name of
-/// a `Rung` (a way to put a schema into a request). With `next`, `steps` is always written, because a later run
-/// continues from these steps.
+/// a `SchemaMethod` (a method to put a schema into a request). If `next` is given, `steps` is always written, because a
+/// later run continues from these steps.
 #[cold]
 #[inline(never)]
 pub(super) fn write_asked(object: &mut Object<'_>, outcome: &Outcome, next: Option<Purpose>) {
-    if let Some(rung) = outcome.attempts.last().and_then(|attempt| attempt.rung) {
-        object.plain(name!("schema"), rung.name());
+    if let Some(schema_method) = outcome.attempts.last().and_then(|attempt| attempt.schema_method) {
+        object.plain(name!("schema"), schema_method.name());
     }
     let steps = steps(&outcome.attempts);
     if next.is_some() || steps.len() > 1 {

@@ -1,6 +1,6 @@
 //! Recognizes an input: its format, the columns that are sent in requests, and the columns that are not sent.
 //!
-//! For CSV, the header shows the columns. For JSON, the first rows show the columns.
+//! For CSV, the header shows the columns. For JSON, the members of the first rows are the columns.
 
 use super::format::Columns;
 use super::{Input, InputFormat, Item, Options, Row, SourceError, Template, open};

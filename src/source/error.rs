@@ -174,7 +174,7 @@ pub enum SourceError {
         name: String,
         /// The line on which the header starts, counted from 1.
         line: u64,
-        /// What is wrong with the header. The message shows this after "the header".
+        /// What is wrong with the header. The printed error shows this text after the words "the header".
         message: String,
     },
     /// A sheet has no row with column names.

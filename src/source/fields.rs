@@ -60,16 +60,16 @@ pub(super) struct Warnings {
     pending: Vec<String>,
 }
 
-/// The highest number of names that are checked per kind of [`Within`]. If an input has more names, they are data and
-/// not request fields.
+/// The highest number of names that are checked per kind of [`Within`]. If an input has more names than this, the names
+/// are data and not request fields.
 const MAX_CHECKED: usize = 1000;
 
 /// The names that were checked for one kind of [`Within`].
 #[derive(Debug, Default)]
 struct Checked {
     all: HashSet<Box<str>>,
-    /// The names that were added to `all` first. Most inputs have no further names. It is faster to compare a name with
-    /// a few others than to compute its hash.
+    /// The names that were added to `all` first. Most inputs have no more names than this list can hold. It is faster
+    /// to compare a name with a few others than to compute its hash.
     first: Vec<Box<str>>,
 }
 

@@ -131,8 +131,8 @@ impl Jsonl {
     }
 }
 
-/// Returns whether this is an error-log entry for a row that was broken in an earlier run: `{"custom_id", "raw",
-/// "error"}` without a request. This entry is not sent, and does not count as a broken row.
+/// Returns whether this object is the error-log entry of a row that was broken in an earlier run. Such an entry is
+/// `{"custom_id", "raw", "error"}` without a request. This entry is not sent, and does not count as a broken row.
 fn is_entry_of_broken_row(object: &Object<'_>) -> bool {
     let begins_with = |name: &str, byte| object.get(name).is_some_and(|value| value.get().starts_with(byte));
     begins_with("raw", '"')

@@ -187,14 +187,14 @@ impl InputFormat {
 pub struct Options {
     /// `--format`.
     pub format: InputFormat,
-    /// `--id`: the column or member with the label, instead of `custom_id` or `id`.
+    /// `--id`: the label is read from this column or member, and not from `custom_id` or `id`.
     pub id_column: Option<String>,
     /// `--sheet`: which sheet of an Excel file is read. The default is the first visible sheet.
     pub sheet: Option<String>,
     /// `-t`: the template that makes the messages from columns or members.
     pub template: Option<Template>,
-    /// The template of `--system`; `None` if the value of the flag is a plain text. With a `template`, the system
-    /// prompt is filled in for all rows; without one, only for rows of formats with a header.
+    /// The template of `--system`; `None` if the value of the flag is a plain text. If there is a `template`, the
+    /// system prompt is filled in for all rows. Otherwise, it is filled in only for rows of formats with a header.
     pub system: Option<Template>,
     /// The longest row that is accepted, in bytes. A longer row is broken, and is never in memory as a whole.
     pub max_line_bytes: usize,

@@ -118,7 +118,7 @@ pub(super) struct Parts {
     pub custom_id: Option<String>,
     /// The request parameters, which are sent.
     pub params: Params,
-    /// The members that are kept with the row and not sent.
+    /// The members that are kept with the row but are not sent.
     pub extra: Params,
     /// The `error` of an error-log entry.
     pub error: Option<Box<RawValue>>,

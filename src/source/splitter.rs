@@ -234,8 +234,8 @@ enum Quoting {
     Plain,
     /// The search is inside quotes, where a line end is an ordinary character.
     Quoted,
-    /// The search is after a quote inside quotes. If another quote follows, both stand for one quote; if not, the quote
-    /// closes the field.
+    /// The search has just passed a quote in a quoted field. If another quote follows, both stand for one quote; if
+    /// not, the quote closes the field.
     QuoteInQuoted,
 }
 

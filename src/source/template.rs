@@ -156,8 +156,8 @@ impl Template {
 
     /// Parses a system prompt that may be a template. Returns `None` for plain text, which is sent byte for byte.
     ///
-    /// The text is a template if it can be parsed, and names a column or has a `{% raw %}` block. All other texts are
-    /// sent as they are, because braces are common in system prompts.
+    /// The text is a template if it can be parsed, and if it also names a column or has a `{% raw %}` block. All other
+    /// texts are sent as they are, because braces are common in system prompts.
     ///
     /// # Errors
     /// [`TemplateError::NoSuch`] if the text names a column, and also uses a filter or a test that does not exist.
@@ -343,7 +343,7 @@ impl Template {
         if text.trim().is_empty() { Err(TemplateError::Empty { what: what(), by }) } else { Ok(()) }
     }
 
-    /// Fills the only text of a template with a row.
+    /// Fills a row into the only text of a template.
     #[cfg(test)]
     pub(super) fn render(&self, columns: &[(&str, Cell<'_>)]) -> Result<String, TemplateError> {
         self.filled(columns).map(|texts| texts.concat())

@@ -99,7 +99,8 @@ pub enum BaseUrlError {
     },
 }
 
-/// Parses a base URL, which is the root of the API's paths. A slash or `/v1` at its end is accepted and removed.
+/// Parses a base URL, which is the root of the API's paths. If the base URL ends in a slash or `/v1`, this end is
+/// accepted and removed.
 ///
 /// With `allow_http`, plain http is accepted for all hosts. Without `allow_http`, plain http is accepted only for this
 /// machine.

@@ -1,7 +1,7 @@
 //! The API key, and the headers in which it is sent.
 //!
 //! This module's copies of the key are overwritten with zeros when the copies are dropped. The HTTP client has its own
-//! copy in each header that it sends. This module can't overwrite the copies of the HTTP client.
+//! copy of the key in each header that the client sends. This module can't overwrite the copies of the HTTP client.
 
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
@@ -59,7 +59,7 @@ impl Credential {
         }
     }
 
-    /// Returns the key itself, so that texts can be searched for it.
+    /// Returns the key itself, so that the program can search texts for the key.
     pub(crate) fn exposed(&self) -> Option<&str> {
         match self {
             Self::ApiKey(secret) | Self::ApiKeyTwice(secret) | Self::Bearer(secret) => Some(secret.expose_secret()),

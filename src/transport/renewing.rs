@@ -15,8 +15,8 @@
 //! has expired, each request fails with the reason. The issuer is asked again later.
 //!
 //! The life of a credential is counted from the moment when the issuer is asked, because the issuer's answer can come
-//! late. The clock of this module can stop while the computer sleeps, so a credential can expire without a renewal. It
-//! is then renewed when a server refuses it.
+//! late. The clock of this module can stop while the computer sleeps, so a credential can expire without a renewal. The
+//! expired credential is then renewed when a server refuses it.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -60,7 +60,8 @@ pub(crate) struct Collector {
     last_at: Option<Timestamp>,
     pools: Vec<Sums>,
     has_outage: bool,
-    /// Whether the run has several providers. If so, the names of pools and the notes contain the provider's name.
+    /// Whether the run has several providers. With several providers, each pool name and each note contains the name of
+    /// its provider.
     has_several: bool,
 }
 

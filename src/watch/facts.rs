@@ -208,7 +208,7 @@ const MOST_PIECES: usize = 300;
 /// How many rows ended in each time interval. All intervals have the same length, and empty intervals are left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rate {
-    /// The length of an interval in seconds is 2 to the power of this number.
+    /// Each interval lasts `2^doublings` seconds.
     doublings: u32,
     pieces: std::collections::BTreeMap<i64, Ended>,
     /// The interval that contains the last added rows, and the sums of this interval.
@@ -234,7 +234,7 @@ impl Rate {
         self.current.1.add(ended);
     }
 
-    /// Adds the rows of another rate to this rate.
+    /// Adds the rows that `other` contains.
     pub(crate) fn merge(&mut self, mut other: Self) {
         self.put();
         other.put();

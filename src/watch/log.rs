@@ -34,7 +34,8 @@ use crate::domain::{EventBody, RunEvent};
 use crate::journal::{Disk, DiskFailure};
 use crate::report::{Stats, View, json};
 
-/// The time between two lines about the state of the run. When such a line is written, all lines are flushed.
+/// The time between two lines about the state of the run. When a line about the state is written, all lines are
+/// flushed.
 const EVERY: SignedDuration = SignedDuration::from_secs(1);
 
 /// A view that writes every event to a file.

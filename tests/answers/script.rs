@@ -44,8 +44,8 @@ pub enum Kind {
     CutThenBroken,
     /// The model refuses, and the answer of the other model lacks a member.
     RefusedThenBroken,
-    /// The first answer is cut off. With a higher `max_tokens`, the model refuses. The answer of the other model lacks
-    /// a member.
+    /// The first answer is cut off. With a higher `max_tokens`, the model refuses. Then the other model answers, but
+    /// its answer lacks a member.
     ThreeFaults,
 }
 

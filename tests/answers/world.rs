@@ -110,8 +110,8 @@ pub fn play<T>(seed: u64, faults: &str, test: impl AsyncFnOnce(&mut World) -> T)
 pub fn planner() -> Planner {
     let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };
     let shape = move |params: claude_batch::domain::Merged<'_>| {
-        let (params, rung) = shaped(&schema(), &catalog(), ProviderFeatures::ALL, params);
-        Shaped { params, rung: Some(rung) }
+        let (params, schema_method) = shaped(&schema(), &catalog(), ProviderFeatures::ALL, params);
+        Shaped { params, schema_method: Some(schema_method) }
     };
     Planner::new(RequestDefaults::default(), dialect, catalog(), "anthropic".into(), "".into())
         .with_shaping(Some(Arc::new(shape)))
@@ -281,7 +281,7 @@ fn config(run: &Run, recovered: &Recovered) -> Config {
     let totals = &recovered.totals;
     let prices = catalog();
     let mut planner = planner();
-    let measure = move |params: &_, rung, purpose, _: &PoolId| planner.ask_for(params, rung, purpose);
+    let measure = move |params: &_, schema_method, purpose, _: &PoolId| planner.ask_for(params, schema_method, purpose);
     Config {
         halt: HaltRule::Never,
         budget: Budget::new(run.max_cost, run.max_requests, None, totals.spend).with_unsure(totals.maybe_spend),

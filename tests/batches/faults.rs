@@ -123,7 +123,7 @@ pub fn a_collected_batch_is_not_mistaken_for_a_lost_batch() {
 
 /// Somebody else creates batches of the same size at the same moment. The run can mistake a batch of somebody else for
 /// its own. The run never cancels such a batch. When the batch has ended, the run forgets the batch. After that, the
-/// run finds its own batch. If its own batch does not exist, the run submits the rows again.
+/// run finds its own batch. If the run's own batch does not exist, the run submits the rows again.
 pub fn foreign_batches_of_the_same_size() {
     for (effect, told) in [("true", 0), ("false", 20)] {
         let faults = format!(
@@ -159,8 +159,8 @@ pub fn two_unclear_batches() {
         let (ended, found) = run_to_end(world, &Run::of(0..41), "two unclear batches").await;
 
         assert_eq!((found.billed_again, found.overlaps, found.told), (0, 0, 20), "{ended:?} {:?}", log(world));
-        // The batch of the other client is the only one that the run mistook for its own. For each of its two batches,
-        // the run mistook a foreign batch for its own at most once.
+        // The run mistook only one batch for its own: the batch of the other client. For each of its two batches, the
+        // run mistook a foreign batch for its own at most once.
         assert!(recorded(world, "foreign") <= 2, "{:?}", log(world));
     });
 }
@@ -607,8 +607,8 @@ pub fn interrupts() {
 
 // ---- rows -----------------------------------------------------------------------------------------------------------
 
-/// The first rows with a new kind of request fail online. The run then sends the next such row online. The run puts
-/// this kind of request into batches only after one such row was answered.
+/// The first rows with a new kind of request fail online. The run then sends the next row of this kind online. The run
+/// puts this kind of request into batches only after one such row was answered.
 pub fn a_shape_whose_first_rows_fail() {
     let faults = r#"{"rules":[{"status":400,"contains":[":0:",":1:",":2:"],"first_attempts_only":true}]}"#;
     play(faults, quick(), async |world| {

@@ -47,7 +47,7 @@ fn run() -> Run {
     Run::of(0..ROWS)
 }
 
-/// Runs until every row is answered, and checks the result.
+/// Lets the program run until every row is answered, and checks the result.
 async fn finish(world: &mut World, answers: &BTreeMap<String, Value>, what: &str) -> Deaths {
     let ended = world.run(&run()).await;
     assert!(ended.finish().halted.is_none(), "{what}: the next run fails: {ended:?}");

@@ -58,7 +58,7 @@ pub struct Traffic {
     /// Replies that a test has prepared: the kind of call, the status, the text, and how many calls get this reply. A
     /// call with a prepared reply never reaches the API.
     pub refusals: Vec<(Call, u16, &'static str, u64)>,
-    /// How many more calls fail to make a connection. This number is only about calls that create batches.
+    /// The number of future calls that will get no connection. This number is only about calls that create batches.
     pub unconnected: u64,
     /// The texts that are replaced in the results of batches, each with its new text.
     pub spoilt_results: Vec<(&'static str, &'static str)>,
@@ -114,8 +114,8 @@ impl Watched {
         Self { inside, traffic, clock, run }
     }
 
-    /// Counts a call. Returns whether the run is already dead, and whether this call kills the run (before, during or
-    /// after its reply).
+    /// Counts a call. Returns whether the run is already dead, and whether this call kills the run: before, during or
+    /// after the reply to the call.
     fn count(&self, call: Call, body: &WireRequest) -> (bool, Option<Kill>) {
         let mut traffic = self.traffic.lock().expect("nobody panics");
         if traffic.is_dead || traffic.run != self.run {

@@ -78,7 +78,7 @@ pub struct Run {
     pub pause: Option<(Duration, Duration)>,
     /// The time from the start of the run to its deadline.
     pub deadline: Option<Duration>,
-    /// The result of the survey of the input. It is used only if there is a deadline.
+    /// The result of the survey of the input. This result is used only if there is a deadline.
     pub unread: Demand,
     /// The rate limits of online requests.
     pub limits: RateLimits,
@@ -151,8 +151,8 @@ pub struct World {
     pub clock: RunClock,
     pub disk: MemDisk,
     pub traffic: Arc<Mutex<Traffic>>,
-    /// The random generator that decides which unsynced writes are lost; `None` if a death of the process loses no
-    /// writes.
+    /// The random generator that decides which unsynced writes are lost; `None` if no writes are lost when the process
+    /// dies.
     pub power: Option<fastrand::Rng>,
     runs: u32,
     /// The function that makes a row from its number.

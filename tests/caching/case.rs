@@ -33,8 +33,8 @@ pub struct Row {
 }
 
 impl Row {
-    /// Returns the same row with its first `chunks` parts shortened. A single word replaces the content of each of
-    /// these parts.
+    /// Returns the same row with its first `chunks` parts shortened. The content of each shortened part is a single
+    /// word.
     pub fn without(&self, chunks: usize) -> Self {
         let Ok(mut line) = serde_json::from_str::<Value>(&self.line) else { return self.clone() };
         let mut left = chunks;

@@ -16,7 +16,7 @@ use claude_batch::sim::presets;
 
 use super::case::{Case, Row};
 
-/// The cost of all rows in the cheapest plan, and without a cache.
+/// The cost of all rows with the cheapest plan, and their cost without a cache.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cheapest {
     /// The cost of the cheapest plan.

@@ -123,7 +123,7 @@ impl Judged {
         self.auto.seconds / self.warm.seconds
     }
 
-    /// The time, divided by the time of the rows without the cached prefixes.
+    /// The time of the run, divided by the time of a run whose rows lack the cached prefixes.
     pub fn of_free(&self) -> f64 {
         self.auto.seconds / self.free.seconds
     }

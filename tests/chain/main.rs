@@ -173,8 +173,8 @@ struct Trial {
     least_s: f64,
 }
 
-/// Returns a trial in which the first provider works until the trouble begins. After that, only the second provider
-/// works.
+/// Returns a trial in which the first provider works until the trouble begins. After the trouble begins, only the
+/// second provider works.
 fn after(case: &Case, rule: String, dies_at: Option<Instant>) -> Trial {
     let capacity =
         [Capacity::of(case.rpm[0], &[(0.0, case.at_s)]), Capacity::of(case.rpm[1], &[(case.at_s, f64::INFINITY)])];

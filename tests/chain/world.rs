@@ -35,9 +35,9 @@ pub const BURST: Duration = Duration::from_secs(5);
 
 /// How many tokens of a prompt are not words: the tokens of the row number, and the tokens that the API adds.
 const NOT_WORDS: usize = 6;
-/// From the token limit that is used up first, each row takes this many tokens. From the other token limits, each row
-/// takes `FEW_TOKENS`. The headers of a response round tokens to thousands, so the token limits must be as high as real
-/// limits.
+/// From the token limit that is used up first, each row takes this many tokens. Each row takes `FEW_TOKENS` from each
+/// of the other token limits. In response headers, numbers of tokens are rounded to thousands. So the token limits must
+/// be as high as real limits.
 const MANY_TOKENS: u32 = 500;
 const FEW_TOKENS: u32 = 20;
 
@@ -83,7 +83,7 @@ async fn played(setting: &Setting) -> Played {
     let [first, second]: [SharedModel; 2] =
         [0, 1].map(|at: usize| Arc::new(Mutex::new(Model::new(api(setting, at, &faults[1 - at])))));
     let route = |model: &SharedModel, dies_at| Route {
-        transport: Arc::new(Road {
+        transport: Arc::new(FailingTransport {
             inner: SimTransport::new(model.clone(), clock)
                 .with_timeouts(Some(Duration::from_secs(600)), Some(Duration::from_secs(60))),
             clock,
@@ -227,19 +227,19 @@ fn name(case: FallbackCase) -> &'static str {
 }
 
 /// A transport to a simulated API. From a given moment on, the API can't be reached.
-struct Road {
+struct FailingTransport {
     inner: SimTransport,
     clock: RunClock,
     dies_at: Option<Instant>,
 }
 
-struct RoadExchange<E> {
+struct FailingExchange<E> {
     inner: E,
     deadline: Option<tokio::time::Instant>,
 }
 
-impl Transport for Road {
-    type Exchange = RoadExchange<<SimTransport as Transport>::Exchange>;
+impl Transport for FailingTransport {
+    type Exchange = FailingExchange<<SimTransport as Transport>::Exchange>;
 
     async fn send(&self, request: WireRequest) -> Result<Self::Exchange, WireError> {
         if self.dies_at.is_some_and(|at| self.clock.now() >= at) {
@@ -247,7 +247,7 @@ impl Transport for Road {
         }
         let deadline = self.dies_at.and_then(|at| self.clock.deadline(at));
         let inner = until(deadline, self.inner.send(request)).await?;
-        Ok(RoadExchange { inner, deadline })
+        Ok(FailingExchange { inner, deadline })
     }
 
     fn secrets(&self) -> Arc<Secrets> {
@@ -255,7 +255,7 @@ impl Transport for Road {
     }
 }
 
-impl<E: Exchange> Exchange for RoadExchange<E> {
+impl<E: Exchange> Exchange for FailingExchange<E> {
     fn head(&self) -> &ReplyHead {
         self.inner.head()
     }

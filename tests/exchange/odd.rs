@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::exchange::Exchange;
 
-/// The expected result of an answer.
+/// What the program is expected to do with an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Expected {
     /// The answer is kept, with this quality.

@@ -121,7 +121,7 @@ def typed(program, fixtures, verdicts):
 
 
 def formulas(program, verdicts):
-    """Tests answers that look like formulas. LibreOffice opens the table as it does for a user."""
+    """Tests answers that look like formulas. LibreOffice opens the table in the same way as when a user opens it."""
     rng = odd_rows.generator(3)
     rows = [odd_rows.Row(str(at), f"row {at}", [], rng) for at in range(len(FORMULAS))]
     for row, answer in zip(rows, FORMULAS, strict=True):

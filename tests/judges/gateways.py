@@ -27,8 +27,8 @@ KEY = "sk-proxy-key-of-the-judge-0123456789"
 # The faults that llmock plays. For each fault, the list contains the flags of llmock, the flags of the program, and the
 # expected end of the run.
 #
-# If all requests fail, the run ends at its time limit, and its rows stay pending for the next run. llmock reports this
-# as a client that gave up ("gave_up"), so this report does not count as an error of the program.
+# If all requests fail, the run ends at its time limit, and its rows stay pending for the next run. llmock then reports
+# that the client gave up ("gave_up"); this report does not count as an error of the program.
 EACH = "each row is answered"
 FAULTS = {
     "500, 503 and 529": (["--error-rate", "500=0.05", "--error-rate", "503=0.05", "--error-rate", "529=0.05"], [], EACH),
@@ -55,8 +55,8 @@ FAULTS = {
     "529 each time": (["--error-rate", "529=1"], ["--max-time", "30s"], "the time ends"),
 }
 ENDS = {EACH: (0,), "some rows fail": (3,), "the run stops": (5,), "the time ends": (4,)}
-# Faults of the first requests, which llmock takes from a list. The pause between events lets llmock see which clients
-# stop reading.
+# llmock takes the faults of the first requests from a list. The pause between events lets llmock see which clients stop
+# reading.
 OUTAGES = {
     "500 for the first 24 requests": {"type": "fail", "status": 500},
     "529 for the first 24 requests": {"type": "fail", "status": 529},

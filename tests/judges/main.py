@@ -1,4 +1,4 @@
-"""Judges the inputs, the outputs and the schemas of a build of the program.
+"""Checks how a build of the program handles inputs, outputs and schemas.
 
 `.ci/judges` installs what this script needs, and calls the script.
 """

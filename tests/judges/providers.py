@@ -188,7 +188,7 @@ def by_program(program, folder, name, environment, base_url, rows, model, more):
 
 
 def differences_of(sdk, ours):
-    """Compares requests in pairs, in the order of their bodies. Returns a text for each part in which
+    """Sorts both lists of requests by body, and compares the requests in pairs. Returns a text for each part in which
     a pair differs."""
     assert len(sdk) == len(ours) == len(ROWS), (len(sdk), len(ours))
     body = lambda seen: seen[3]

@@ -95,7 +95,7 @@ def run(binary, folder, *args):
 
 def make_two_hours(folder):
     """Turns a run of a few seconds into a run of two hours. Changes the times in the lines, and adds failures and a
-    history. The history has two pools, holds (waits that the API asked for), a pause by ctl, and a resume."""
+    history. The history contains two pools, waits that the API asked for (holds), a pause by ctl, and a resume."""
     chance = random.Random(22)
     begin = datetime(2026, 11, 26, 8, 3, tzinfo=timezone.utc)
     text = lambda at: at.strftime("%Y-%m-%dT%H:%M:%S.000Z")

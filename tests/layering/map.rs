@@ -1,5 +1,5 @@
-//! Checks the tables of `src/lib.rs` that show where parts of the program are. Everything that a row mentions must
-//! exist.
+//! Checks the tables of `src/lib.rs` that show where parts of the program are. Everything that a row of these tables
+//! mentions must exist.
 
 use std::collections::BTreeSet;
 use std::path::Path;

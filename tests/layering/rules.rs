@@ -153,7 +153,7 @@ fn names_a_numbered_issue(line: &str) -> bool {
     })
 }
 
-// Tests that each rule finds each fault, and that it reports nothing if there is no fault.
+// Tests that each rule finds each fault, and that no rule reports a fault where there is none.
 mod tests {
     use super::*;
 

@@ -84,7 +84,7 @@ pub const CORE: &[&str] = &["domain", "plan", "limiter", "scheduler", "provider"
 pub const NOT_IN_CORE: &[&str] =
     &["tokio", "reqwest", "std::fs", "std::net", "std::thread", "std::env", "std::process", "std::time::Instant"];
 
-/// Names of clocks, which the core must not use. These names are forbidden no matter which crate they come from.
+/// Names of clocks that the core must not use. These names are forbidden no matter which crate they come from.
 pub const NAMES_NOT_IN_CORE: &[&str] = &["SystemTime", "RunClock", "time::Instant", "Timestamp::now", "Zoned::now"];
 
 /// Foreign crates, and the places where each is allowed: a file, or a folder with a slash at the end.

@@ -143,8 +143,8 @@ fn gap() -> Line {
     line.clone()
 }
 
-/// Returns the words of a text without colours. Numbers, bars and signs are left out. If the terminal wrapped a word,
-/// it counts as two words.
+/// Returns the words of a text without colours. Numbers, bars and signs are left out. A word that the terminal wrapped
+/// counts as two words.
 fn words(text: &str) -> BTreeSet<String> {
     let all = text.split(|char: char| !char.is_alphabetic());
     all.filter(|word| word.len() > 2).map(str::to_owned).collect()

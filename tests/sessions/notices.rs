@@ -11,7 +11,7 @@ use crate::support::*;
 
 /// A secret text that is a part of every address. This text must not appear anywhere.
 const SECRET: &str = "B0-s3cret-hook-77";
-/// The secret that signs the notices. This text must not appear anywhere either.
+/// The secret that signs the notices. This secret must not appear anywhere.
 const SIGNING: &str = "0123456789abcdef-sign";
 
 /// Receives notices. The answers of the server are good or hostile.

@@ -12,7 +12,7 @@ use crate::pty::{Pty, ended, shown};
 use crate::support::*;
 
 const ROWS: u16 = 24;
-/// The sizes of the terminal, in columns and rows. The test sets one after the other.
+/// The sizes of the terminal, in columns and rows. The test sets these sizes one after the other.
 const SIZES: [(u16, u16); 6] = [(40, ROWS), (250, ROWS), (80, 12), (20, ROWS), (132, 8), (80, ROWS)];
 /// The number of redraws that the test waits for when the size has changed. At least one of these redraws uses the new
 /// size.

@@ -28,9 +28,9 @@ impl Account<'_> {
     /// Returns the least possible time, and the limit that decides this time: requests, input tokens or output tokens.
     ///
     /// Requests and input tokens are counted when the server accepts a row. The server therefore accepts a row only
-    /// after the limits have allowed this row and all rows before it. The row ends one latency after it is accepted.
-    /// Output tokens are counted while they are produced. When the run ends, the limits have allowed all output tokens
-    /// except the debt that the server permits.
+    /// after the limits have allowed this row and all rows before it. From the moment when the server accepts the row,
+    /// the row takes one latency to end. Output tokens are counted while they are produced. When the run ends, the
+    /// limits have allowed all output tokens except the debt that the server permits.
     pub fn least_time(&self) -> (f64, Dimension) {
         let time = |dimension: Dimension| {
             let total = self.used[dimension.index()];

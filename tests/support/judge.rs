@@ -392,7 +392,8 @@ impl Judge<'_> {
             let inside = self.between(from, to);
             inside.iter().map(|answer| amount(answer.usage, dimension)).sum()
         };
-        // The server counts the tokens of an answer before the answer arrives. The time between is one round trip.
+        // The server counts the tokens of an answer before the answer arrives. The answer arrives one round trip after
+        // its tokens are counted.
         let (mut from, mut least) = (self.round_trip(), f64::INFINITY);
         while from + span <= end {
             least = least.min(used(from, from + span) / (rate * span));
@@ -408,7 +409,8 @@ impl Judge<'_> {
         &answers[first..last.max(first)]
     }
 
-    /// Returns the earliest time from which on at least 19 of 20 state reports show the right reason for waiting.
+    /// Returns the earliest time with this property: from then on, at least 19 of 20 state reports show the right
+    /// reason for waiting.
     fn reason_right_after(&self, binding: Option<Dimension>) -> f64 {
         let right = binding.map_or(Reason::Window, Reason::Limit);
         let end = self.seen.sent.values().copied().fold(0.0, f64::max);
@@ -423,8 +425,8 @@ impl Judge<'_> {
         best
     }
 
-    /// Measures the longest wait of a small row and of a big row. The wait of a row begins when the row is read. From
-    /// the wait of a row, the judge subtracts the time that the limit needs for the small rows before the row. The
+    /// Measures the longest wait of a small row and of a big row. The wait of a row begins when the row is read. The
+    /// limit needs some time for the small rows before a row. The judge subtracts this time from the row's wait. The
     /// judge then divides the result by one more than the number of big rows before the row.
     fn waits(&self, measures: &mut Measures) {
         let kinds = &self.scenario.load.kinds;

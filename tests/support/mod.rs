@@ -77,7 +77,7 @@ pub fn planned(number: u64, class: &str, input_tokens: u32, max_tokens: u32) -> 
             body_bytes: 4 * input_tokens,
             purpose: Purpose::First,
             base: None,
-            rung: None,
+            schema_method: None,
             prefixes: None,
             has_own_marks: false,
         },

@@ -11,7 +11,7 @@ use super::graph::Graph;
 use crate::domain::{quoted, shortened};
 
 /// The largest size of a compiled pattern, in bytes. Most patterns need a few thousand bytes, and patterns with Unicode
-/// classes need a few hundred thousand. A pattern like `(a{1000}){1000}` is too large.
+/// classes need a few hundred thousand bytes. A pattern like `(a{1000}){1000}` is too large.
 const PATTERN_BYTES: usize = 2 << 20;
 
 /// The limits for matching a pattern with look-around or back-references: the highest number of steps, and the largest

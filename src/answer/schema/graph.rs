@@ -27,7 +27,7 @@ const MOST_STEPS: usize = 1_000_000;
 pub(super) struct Graph {
     nodes: Vec<Node>,
     /// The length of the longest chain of subschemas that apply to one value. Each subschema in a chain applies the
-    /// next one.
+    /// next subschema to this value.
     pub(super) depth: u64,
 }
 

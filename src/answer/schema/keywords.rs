@@ -89,7 +89,7 @@ pub(super) const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"
 pub(super) const FORMATS: [&str; 10] =
     ["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
 
-/// The other formats for which answers are checked.
+/// The formats that this program checks in answers, but that the API does not enforce.
 pub(super) const OTHER_FORMATS: [&str; 7] =
     ["iri", "iri-reference", "json-pointer", "regex", "relative-json-pointer", "uri-reference", "uri-template"];
 

@@ -1,9 +1,9 @@
 //! Schemas for answers: this module puts a schema into a request, and checks whether an answer fits the schema.
 //!
 //! A [`Schema`] is read from a text. The API accepts only a part of JSON Schema, so a schema is rewritten before it is
-//! sent (`adapt.rs`). A [`Rung`](crate::domain::Rung) says how a schema is sent. The program uses the best way that the
-//! model and the row allow. Answers are always checked here against the schema of the user. This module uses no files
-//! and no network, so it rejects references to other files.
+//! sent (`adapt.rs`). A [`SchemaMethod`](crate::domain::SchemaMethod) says how a schema is sent. The program uses the
+//! best method that the model and the row allow. Answers are always checked here against the schema of the user. This
+//! module uses no files and no network, so it rejects references to other files.
 //!
 //! # What a check covers
 //!
@@ -42,8 +42,8 @@ mod fields;
 mod finding;
 mod graph;
 mod keywords;
+mod method;
 mod request;
-mod rung;
 mod text;
 
 use std::sync::Arc;
@@ -61,7 +61,7 @@ use error::shown_place;
 use graph::Graph;
 
 /// The largest size of a schema, in bytes. Schemas of large standards have a few hundred thousand bytes. The API
-/// accepts only much smaller schemas.
+/// accepts only schemas that are much smaller than this size.
 const LARGEST: usize = 1 << 20;
 
 /// A schema for answers. A clone shares its memory with the original.

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use super::Schema;
 use super::adapted::{Object, quoted_json};
 use super::text::{elements, members};
-use crate::domain::Rung;
+use crate::domain::SchemaMethod;
 use crate::domain::json::{first_byte, raw_value};
 use crate::domain::{ANSWER_TOOL, Merged, Params};
 
@@ -14,7 +14,7 @@ const TOOL_WORDS: &str = "Takes the answer. Call it once, with the whole answer.
 const INSTRUCTION: &str = "Answer with one JSON value that fits this JSON schema. Write nothing else: no explanation, and \
                            no code block around it.";
 
-impl Rung {
+impl SchemaMethod {
     /// Returns the parameters of a request with the schema added. Everything that the request already has is kept: the
     /// other members of `output_config`, its own format if it has one, and the system prompt.
     pub fn apply(self, schema: &Schema, params: Merged<'_>) -> Params {
@@ -98,11 +98,11 @@ mod tests {
     const COMPACT: &str = r#"{"type":"object","properties":{"a":{"type":"integer","minimum":0}}}"#;
 
     /// Returns the parameters with the schema added, as JSON text.
-    fn applied(rung: Rung, defaults: &str, own: &str) -> String {
+    fn applied(schema_method: SchemaMethod, defaults: &str, own: &str) -> String {
         let schema = Schema::parse(SCHEMA).unwrap_or_else(|error| panic!("{error}"));
         let [defaults, own] = [defaults, own].map(members);
         let mut json = Vec::new();
-        rung.apply(&schema, Merged::new(&defaults, &own)).write_object(&mut json);
+        schema_method.apply(&schema, Merged::new(&defaults, &own)).write_object(&mut json);
         String::from_utf8_lossy(&json).into_owned()
     }
 
@@ -111,16 +111,20 @@ mod tests {
         let added = format!(r#"{{"format":{{"type":"json_schema","schema":{STRICT}}}"#);
 
         assert_eq!(
-            applied(Rung::Format, r#"{"model":"m","output_config":{"effort":"low"}}"#, r#"{"max_tokens":1.0e1}"#),
+            applied(
+                SchemaMethod::Format,
+                r#"{"model":"m","output_config":{"effort":"low"}}"#,
+                r#"{"max_tokens":1.0e1}"#
+            ),
             format!(r#"{{"model":"m","output_config":{{"effort":"low",{}}},"max_tokens":1.0e1}}"#, &added[1..])
         );
-        assert_eq!(applied(Rung::Format, "{}", "{}"), format!(r#"{{"output_config":{added}}}}}"#));
+        assert_eq!(applied(SchemaMethod::Format, "{}", "{}"), format!(r#"{{"output_config":{added}}}}}"#));
     }
 
     #[test]
     fn a_format_of_the_request_itself_stays_as_it_is() {
         for own in [r#"{"output_config":{"format":{"type":"json_schema","schema":{}}}}"#, r#"{"output_format":{}}"#] {
-            assert_eq!(applied(Rung::Format, "{}", own), own);
+            assert_eq!(applied(SchemaMethod::Format, "{}", own), own);
         }
     }
 
@@ -131,11 +135,11 @@ mod tests {
             r#"{"name":"structured_answer","description":"Takes the answer. Call it once, with the whole answer.""#;
 
         assert_eq!(
-            applied(Rung::Tool, "{}", r#"{"tools":[]}"#),
+            applied(SchemaMethod::Tool, "{}", r#"{"tools":[]}"#),
             format!(r#"{{"tools":[{tool},"input_schema":{COMPACT}}}],{choice}}}"#)
         );
         assert_eq!(
-            applied(Rung::StrictTool, "{}", "{}"),
+            applied(SchemaMethod::StrictTool, "{}", "{}"),
             format!(r#"{{"tools":[{tool},"input_schema":{STRICT},"strict":true}}],{choice}}}"#)
         );
     }
@@ -146,14 +150,14 @@ mod tests {
         let block = format!(r#"{{"type":"text","text":{words}}}"#);
         let marked = r#"{"type":"text","text":"x","cache_control":{"type":"ephemeral"}}"#;
 
-        assert_eq!(applied(Rung::Instruction, "{}", "{}"), format!(r#"{{"system":{words}}}"#));
-        assert_eq!(applied(Rung::Instruction, r#"{"system":""}"#, "{}"), format!(r#"{{"system":{words}}}"#));
+        assert_eq!(applied(SchemaMethod::Instruction, "{}", "{}"), format!(r#"{{"system":{words}}}"#));
+        assert_eq!(applied(SchemaMethod::Instruction, r#"{"system":""}"#, "{}"), format!(r#"{{"system":{words}}}"#));
         assert_eq!(
-            applied(Rung::Instruction, r#"{"system":"\u0041 b"}"#, "{}"),
+            applied(SchemaMethod::Instruction, r#"{"system":"\u0041 b"}"#, "{}"),
             format!(r#"{{"system":"\u0041 b\n\n{}}}"#, &words[1..])
         );
         assert_eq!(
-            applied(Rung::Instruction, &format!(r#"{{"system":[{marked}]}}"#), "{}"),
+            applied(SchemaMethod::Instruction, &format!(r#"{{"system":[{marked}]}}"#), "{}"),
             format!(r#"{{"system":[{marked},{block}]}}"#)
         );
     }

@@ -32,7 +32,7 @@ pub(crate) enum Call {
 
 /// The result of an API call of the batch lane.
 #[derive(Debug)]
-pub(crate) enum Came {
+pub(crate) enum CallResult {
     /// The result of [`Call::Create`], with the number of the chunk.
     Created(u32, CreateEnd),
     /// The result of [`Call::List`].

@@ -48,8 +48,8 @@ impl Lane {
         Ok(self.look(now))
     }
 
-    /// Submits the next chunk of rows, if a chunk can be submitted. Before the submission, the intent to submit the
-    /// chunk is made durable in the log.
+    /// Submits the next chunk of rows, if a chunk can be submitted. Before a chunk is submitted, the intent to submit
+    /// it is written to the log and made durable.
     fn submission(&mut self, now: Instant) -> Result<Option<Call>, DiskFailure> {
         let is_open_question = |chunk: &Chunk| matches!(chunk.state, State::Posting | State::Unclear(_));
         if self.is_paused || self.submit.not_before > now || self.chunks.values().any(is_open_question) {
@@ -74,7 +74,7 @@ impl Lane {
 
     /// Returns a call that lists the open batches, if the next check is due.
     fn look(&mut self, now: Instant) -> Option<Call> {
-        if self.is_looking || self.looks.next() > now || !self.watches() {
+        if self.is_looking || self.checks.next() > now || !self.watches() {
             return None;
         }
         let open = self.chunks.values().filter(|chunk| chunk.state == State::Open);
@@ -103,7 +103,7 @@ impl Lane {
         let is_unsure = self.chunks.values().any(|chunk| matches!(chunk.state, State::Posting | State::Unclear(_)));
         let has_sealed = self.sealed_any() && !is_unsure && !self.is_paused;
         let submit = if has_sealed { self.submit.not_before } else { Instant::NEVER };
-        let look = if self.watches() && !self.is_looking { self.looks.next() } else { Instant::NEVER };
+        let look = if self.watches() && !self.is_looking { self.checks.next() } else { Instant::NEVER };
         let has_room = self.saved() < MOST_SAVED;
         let waiting = self
             .chunks

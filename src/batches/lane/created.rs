@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::chunk::pico;
 use super::super::log::{Known, Record};
 use super::again::Why;
-use super::call::{CallFault, Came, CreateEnd};
+use super::call::{CallFault, CallResult, CreateEnd};
 use super::chunk_state::{Chunk, State};
 use super::state::{Lane, Submitting};
 use crate::clock::Instant;
@@ -26,13 +26,18 @@ impl Lane {
     ///
     /// # Errors
     /// Returns an error if the disk fails.
-    pub(crate) fn on_came(&mut self, came: Came, scheduler: &mut Scheduler, now: Instant) -> Result<(), DiskFailure> {
+    pub(crate) fn on_came(
+        &mut self,
+        came: CallResult,
+        scheduler: &mut Scheduler,
+        now: Instant,
+    ) -> Result<(), DiskFailure> {
         match came {
-            Came::Created(chunk, end) => self.on_created(chunk, end, scheduler, now),
-            Came::Listed(listed) => self.on_listed(listed, scheduler, now),
-            Came::Retrieved(chunk, retrieved) => self.on_retrieved(chunk, retrieved, scheduler, now),
-            Came::Downloaded(chunk, downloaded) => self.on_downloaded(chunk, downloaded, scheduler, now),
-            Came::Canceled(chunk, canceled) => {
+            CallResult::Created(chunk, end) => self.on_created(chunk, end, scheduler, now),
+            CallResult::Listed(listed) => self.on_listed(listed, scheduler, now),
+            CallResult::Retrieved(chunk, retrieved) => self.on_retrieved(chunk, retrieved, scheduler, now),
+            CallResult::Downloaded(chunk, downloaded) => self.on_downloaded(chunk, downloaded, scheduler, now),
+            CallResult::Canceled(chunk, canceled) => {
                 self.on_canceled(chunk, canceled, scheduler, now);
                 Ok(())
             }
@@ -72,7 +77,7 @@ impl Lane {
                 // The submission worked, so the queue of the API has room again, and the next batches can be larger.
                 self.most_rows = self.most_rows.saturating_mul(2).min(self.settings.batch_rows);
                 self.adopt(number, &batch, false, now)?;
-                self.looks.begin_again(now);
+                self.checks.begin_again(now);
                 Ok(())
             }
             CreateEnd::Unclear(fault) => {
@@ -84,7 +89,7 @@ impl Lane {
                      batches, and submits nothing until it knows whether the batch exists",
                     fault.failure.message
                 ));
-                self.looks.begin_again(now);
+                self.checks.begin_again(now);
                 Ok(())
             }
             CreateEnd::Refused(fault) => self.on_refused(number, fault, scheduler, now),
@@ -238,7 +243,7 @@ impl Lane {
             }
             if let Some(chunk) = self.chunks.get_mut(&number).filter(|chunk| !chunk.is_wide) {
                 chunk.is_wide = true;
-                self.looks.hurry(now);
+                self.checks.hurry(now);
             } else {
                 self.lose(number, "no batch of that size appeared in the list of batches", scheduler)?;
             }
@@ -288,7 +293,7 @@ impl Lane {
             (chunk.counts, chunk.results_url, chunk.downloads) = (None, None, 0);
             chunk.foreign.push(id);
         }
-        self.looks.begin_again(now);
+        self.checks.begin_again(now);
         Ok(())
     }
 

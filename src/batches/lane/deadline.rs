@@ -127,8 +127,9 @@ impl Lane {
         self.deadline.on_progress(share, at.since(chunk.opened));
     }
 
-    /// Returns the demand of the probably unfinished rows in open batches. With `leaving`, only batches that are being
-    /// canceled are included. Without `leaving`, only batches that are not being canceled are included.
+    /// For the open batches, returns the demand of the rows that are probably not finished. With `leaving`, only
+    /// batches that are being canceled are included. Without `leaving`, only batches that are not being canceled are
+    /// included.
     fn demand_of_batches(&self, leaving: bool, now: Instant) -> Demand {
         let mut sum = Demand::default();
         for chunk in self.chunks.values() {

@@ -12,8 +12,8 @@ use crate::domain::LaneChoice;
 use crate::journal::DiskFailure;
 
 impl Lane {
-    /// Begins to send rows of a chunk again, if rows were noted for this. If no rows were noted, the chunk is done, and
-    /// its files are removed.
+    /// If rows of a chunk were noted to be sent again, begins to send these rows. If no rows were noted, the chunk is
+    /// done, and its files are removed.
     pub(super) fn reopen(&mut self, number: u32) {
         let Some(chunk) = self.chunks.get_mut(&number) else { return };
         let rows: VecDeque<_> = std::mem::take(&mut chunk.reopen).into();

@@ -15,8 +15,8 @@
 //! Invariants:
 //! - A chunk is submitted only after its files and its intent are durable. So after a crash, the next run knows every
 //!   batch that can exist, and the rows of this batch.
-//! - While it is not known whether the batch of a submitted chunk exists, no other chunk is submitted. Until then, the
-//!   rows of this chunk are not sent again, neither online nor in another batch.
+//! - While it is not known whether the batch of a submitted chunk exists, no other chunk is submitted. Until this is
+//!   known, the rows of the chunk are sent neither online nor in another batch.
 //! - The highest possible cost of a row is reserved in the budget before the row is added to a chunk. When the row
 //!   ends, its real cost replaces the reserved cost.
 //! - The files of a chunk are kept until each of its rows has a line on disk or was sent again.
@@ -24,12 +24,12 @@
 mod again;
 mod call;
 mod calls;
+mod checked;
 mod chunk_state;
 mod created;
 mod deadline;
 mod ends;
 mod filling;
-mod looked;
 mod merging;
 mod outlook;
 mod results;
@@ -37,7 +37,7 @@ mod state;
 mod status;
 
 pub(crate) use again::{Route, Why};
-pub(crate) use call::{Call, CallFault, Came, CreateEnd};
+pub(crate) use call::{Call, CallFault, CallResult, CreateEnd};
 pub(crate) use merging::MergedRow;
 pub(super) use results::Results;
 pub use state::Lane;

@@ -8,10 +8,9 @@ use crate::domain::Ask;
 
 /// The time between two checks of the deadline.
 const EVERY: Duration = Duration::from_secs(5);
-/// The shortest and the longest lead time, without the time that a cancellation takes. The lead time is the time
-/// between moving rows to the online lane and the moment when that lane needs them. The lead time is needed for two
-/// reasons: a canceled batch ends only after some time, and the run sees this end a little later. The last answers also
-/// take time.
+/// The shortest and the longest lead time, without the time that a cancellation takes. The lead time begins when rows
+/// are moved to the online lane, and ends when that lane needs these rows. The lead time is needed for two reasons: a
+/// canceled batch ends only after some time, and the run sees this end a little later. The last answers also take time.
 const LEAD: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(180)];
 /// Without the time for a cancellation, the lead time is this share of the time from the start to the deadline. The
 /// lead time stays within the bounds in `LEAD`.

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::super::check_times::CheckTimes;
 use super::super::chunk::ChunkWriter;
 use super::super::demand::Demand;
 use super::super::log::{BatchLog, Record};
-use super::super::looks::Looks;
 use super::super::open::{Opened, created};
 use super::super::settings::LaneSettings;
 use super::super::shape::Trials;
@@ -51,7 +51,7 @@ pub struct Lane {
     pub(super) own_ids: HashSet<String>,
     pub(super) reopened: VecDeque<Reopened>,
     pub(super) next_job: u64,
-    pub(super) looks: Looks,
+    pub(super) checks: CheckTimes,
     pub(super) is_looking: bool,
     pub(super) submit: Submitting,
     /// How many rows each parameter kept out of batches. Batches do not accept these parameters.
@@ -127,7 +127,7 @@ impl Lane {
             own_ids: HashSet::new(),
             reopened: VecDeque::new(),
             next_job: RESTORED_JOBS,
-            looks: Looks::new(now),
+            checks: CheckTimes::new(now),
             is_looking: false,
             submit: Submitting::default(),
             unfit: BTreeMap::new(),

@@ -25,7 +25,7 @@ impl Lane {
             is_canceling: open().any(|chunk| chunk.is_canceling),
             is_unclear: open().any(|chunk| matches!(chunk.state, State::Unclear(_))),
             collecting,
-            next_look: self.watches().then(|| self.looks.next().since(now)),
+            next_look: self.watches().then(|| self.checks.next().since(now)),
             is_trying,
         })
     }
@@ -74,8 +74,8 @@ impl Lane {
             .all(|chunk| chunk.state != State::Open || chunk.counts.is_some() || chunk.missing_since.is_some())
     }
 
-    /// Returns the user's limit that ends the run, if there is one. The limit is returned only after all rows that it
-    /// allows were submitted and collected.
+    /// Returns the user's limit that ends the run, if there is one. Returns `None` until all rows that the limit allows
+    /// were submitted and collected.
     pub(crate) fn used_up(&self) -> Option<&str> {
         let is_idle = self.chunks.values().all(|chunk| chunk.state == State::Draining) && self.building.is_none();
         self.used_up.as_deref().filter(|_| is_idle && !self.is_stopped)

@@ -10,7 +10,7 @@ use super::parsers::positive_duration;
 /// The time by which a run must be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deadline {
-    /// The deadline is this long after now.
+    /// The deadline is now plus this duration.
     After(Duration),
     /// The deadline is this moment.
     At(Timestamp),

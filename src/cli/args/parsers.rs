@@ -98,7 +98,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(span).map_err(|_| "give a time that is not negative, such as 90s".to_owned())
 }
 
-/// Returns a duration in the form in which a user types it, in the largest unit in which it is a whole number.
+/// Returns a duration as a user types it. The unit is the largest unit that gives a whole number.
 pub(crate) fn typed_duration(time: Duration) -> String {
     match time.as_millis() {
         millis if millis % 3_600_000 == 0 => format!("{}h", millis / 3_600_000),

@@ -27,7 +27,7 @@ layered! {
     ProviderArgs { provider, fallback, fallback_on }
 }
 
-/// The providers of `--fallback`, which follow the first provider; empty for `off`.
+/// The providers that follow the first provider (`--fallback`); empty for `off`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fallbacks(pub Vec<FallbackTo>);
 

@@ -66,7 +66,7 @@ pub enum Text {
     Inside {
         /// The path, relative to the working folder.
         path: PathBuf,
-        /// The place where the path is given, as `file:line`.
+        /// The place in the configuration file that gives the path, as `file:line`.
         named_at: String,
     },
 }
@@ -136,7 +136,7 @@ pub(crate) const OUTPUT_FORMATS: [(&str, OutputFormat); OutputFormat::ALL.len()]
 /// The names of the kinds of rows that `--include` selects.
 pub(crate) const KINDS: [(&str, RowKind); RowKind::ALL.len()] = named!(RowKind);
 
-/// The names of the orders of rows in an output.
+/// The names of the values of `--order`.
 pub(crate) const ORDERS: [(&str, Order); Order::ALL.len()] = named!(Order);
 
 /// The names of tiers.
@@ -157,7 +157,7 @@ pub(crate) const EXPECTED: [(&str, Expected); 1] = [("json", Expected::Json)];
 /// The names of the values of `--on-invalid`.
 pub(crate) const ON_INVALID: [(&str, OnInvalid); OnInvalid::ALL.len()] = named!(OnInvalid);
 
-/// The names of the kinds of answers that `--rerun` asks for again.
+/// The kinds of answers after which `--rerun` can ask again, each with its name.
 pub(crate) const RERUN: [(&str, Quality); 2] =
     [(Quality::Truncated.name(), Quality::Truncated), (Quality::Refused.name(), Quality::Refused)];
 

@@ -56,7 +56,7 @@ pub(crate) fn default_of(flag: &clap::Arg) -> Default {
     }
 }
 
-/// Returns whether a flag is a switch. A flag is a switch if its value must follow a `=`.
+/// Returns whether a flag is a switch. A flag is a switch if its value can be given only after a `=`.
 pub(crate) fn is_switch(flag: &clap::Arg) -> bool {
     flag.is_require_equals_set()
 }
@@ -130,7 +130,8 @@ mod tests {
         // requests later.
         let flags = reader.flags().filter(|flag| !matches!(flag.get_long(), Some("model" | "max-tokens")));
         let given = |flag: &clap::Arg| match (flag.get_long()?, default_of(flag)) {
-            // The value of `verbose` is how many times `-v` is typed, which can't be written as `--verbose=0`.
+            // The value of `verbose` is the number of times that `-v` is typed. So its default can't be written as
+            // `--verbose=0`.
             ("verbose", _) => None,
             // `fresh`, `quiet`, `retry-failed` and `rerun-changed` are left out, because they can't be combined with
             // some other flags. By default, these switches are off, so nothing changes if they are left out.

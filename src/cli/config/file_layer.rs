@@ -38,7 +38,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Returns an empty profile with a heading at the place `at`.
+    /// Returns an empty profile whose heading is at the place `at`.
     pub(super) fn of_profile(at: String) -> Self {
         Self { at, ..Self::default() }
     }

@@ -73,7 +73,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    /// Returns a token. A script replaces `gcloud`, and `server` replaces the metadata server.
+    /// Returns a token. The test runs `script` instead of `gcloud`, and asks `server` instead of the metadata server.
     fn from(script: Option<&str>, server: &str, ttl: Option<Duration>) -> Result<(String, Life), String> {
         let folder = tempfile::tempdir().expect("there is room for temporary files");
         let variables = [("GCE_METADATA_HOST".into(), server.into())].into();

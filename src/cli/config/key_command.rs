@@ -28,7 +28,7 @@ pub(super) const MOST_BYTES: usize = 64 * 1024;
 const KEPT_BYTES: usize = 4 * 1024;
 /// Messages shorten a line of standard error to this number of characters.
 const LONGEST_LINE: usize = 200;
-/// A word with letters and digits could be a key, or a part of a key, if the word has at least this length, in bytes.
+/// If a word with letters and digits has at least this many bytes, the word could be a key or a part of a key.
 const SHORTEST_KEY_WORD: usize = 12;
 /// How often the program checks whether the command has exited.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -109,8 +109,8 @@ impl Running {
         processes::end(&mut self.child);
     }
 
-    /// Returns the last line of standard error in a form that is safe to show. Words that could be a key are hidden,
-    /// and so are words that the command also printed on standard output.
+    /// Returns the last line of standard error in a form that is safe to show. This form hides words that could be a
+    /// key, and words that the command also printed on standard output.
     fn last_line(&self, printed: &[u8]) -> Option<String> {
         // A process that the command started may still have standard error open, so the wait is limited.
         let errors = self.errors.recv_timeout(Duration::from_secs(1)).ok()?;

@@ -41,7 +41,7 @@ pub(crate) struct Layers {
     pub providers: Vec<ProviderTable>,
     /// Whether the user set `max-cost` in any layer. A value from a file in the working folder does not count.
     pub has_own_max_cost: bool,
-    /// The places where the values in the layers below the flags were set.
+    /// For each value in the layers below the flags: the place where the value was set.
     pub origins: Origins,
 }
 

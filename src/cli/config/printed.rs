@@ -8,8 +8,8 @@
 //!
 //! - The key is in the member `token`, `api_key`, `key`, `access_token` or `accessToken`.
 //! - One of these members says when the key expires: `expires_at` (a time in RFC 3339, or seconds since 1970),
-//!   `expires_on` (like `expires_at`), or `expires_in` (seconds from now). The members about the expiry can be left
-//!   out.
+//!   `expires_on` (like `expires_at`), or `expires_in` (seconds from now). The command can leave out the members about
+//!   the expiry.
 //!
 //! OAuth 2 (RFC 6749) and `az account get-access-token` use the same member names, so the output of many commands can
 //! be used unchanged. All other members are ignored.

@@ -251,7 +251,8 @@ fn found(path: &Path, trust: Trust, world: &World, warnings: &mut Vec<String>) -
     }
 }
 
-/// Returns true if this user can't open the folder of a file. Then it is not known whether the file exists.
+/// Returns true if this user can't open the folder of a file. In this case, the program can't know whether the file
+/// exists.
 fn is_out_of_reach(path: &Path) -> bool {
     path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }

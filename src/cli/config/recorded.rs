@@ -1,13 +1,13 @@
 //! The settings that a run records in its folder, and that `resume` uses again.
 //!
-//! One table (`TABLE`) lists the settings that are recorded and used again, so `resume` uses only settings that were
-//! recorded. The table contains settings that change requests or their pace. The run folder may come from another
-//! person, so the table contains no setting that could redirect requests, authorize something, run a program or spend
-//! money. Every other setting in a manifest is an error, and the message names it. The program does not ignore an
-//! unexpected setting, because somebody must have added it by hand. The table contains the setting `lane`, because
-//! batches make rows cheaper and never more expensive. A run with batches says at its start that the API stores the
-//! rows. The rules for answers are in the table, because they can cause only a few extra requests per row. The rows of
-//! an error log can cost more than these extra requests.
+//! The table `TABLE` lists the recorded settings, and `resume` uses only settings from this table. The table contains
+//! settings that change requests or their pace. The run folder may come from another person, so the table contains no
+//! setting that could redirect requests, authorize something, run a program or spend money. Every other setting in a
+//! manifest is an error, and the message names it. The program does not ignore an unexpected setting, because somebody
+//! must have added it by hand. The table contains the setting `lane`, because batches make rows cheaper and never more
+//! expensive. A run with batches says at its start that the API stores the rows. The rules for answers are in the
+//! table, because they can cause only a few extra requests per row. The rows of an error log can cost more than these
+//! extra requests.
 //!
 //! Of providers, only the names are recorded: their addresses and keys come from presets and from this user's own
 //! configuration. So a run folder from another person can name only providers that this user has set up. A run says at
@@ -229,8 +229,8 @@ const OUTPUT: [Recorded; 5] = [
     Recorded { name: "null", of: |_| None, texts: truth, kind: "true or false" },
 ];
 
-/// The highest number of bytes of all settings in [`ROWS`] together. If the settings have more bytes, the run records
-/// none of them.
+/// The largest total size, in bytes, of all settings in [`ROWS`]. If the settings have more bytes, the run records none
+/// of them.
 const MOST_ROWS_BYTES: usize = 1 << 20;
 
 /// Returns the settings that the run folder records and that decide how rows are read.

@@ -10,8 +10,8 @@ use crate::cli::args::blocks::blocks;
 use crate::cli::args::values::Text;
 use crate::domain::Params;
 
-/// Returns the system prompt if it is a text. If the prompt is a list of blocks, adds it to `params`, as `--param
-/// system=…` does, and returns `None`.
+/// Returns the system prompt if it is a text. If the prompt is a list of blocks, adds the list to `params` (as `--param
+/// system=…` does), and returns `None`.
 ///
 /// The prompt is a list of blocks if it comes from a file whose name ends in `.json` and whose content begins with `[`.
 /// A mistake in this JSON is an error, so that wrong JSON is not sent as the text of the system prompt.

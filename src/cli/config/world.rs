@@ -146,8 +146,8 @@ impl World {
     }
 }
 
-/// Removes the secret variables from `variables` and returns them. A value that is not UTF-8 can't be a key, so it
-/// stays in `variables` and causes an error when it is read.
+/// Removes the secret variables from `variables` and returns them. A value that is not UTF-8 can't be a key, so the
+/// value stays in `variables`. When the value is read later, it causes an error.
 fn secrets(variables: &mut BTreeMap<OsString, OsString>) -> BTreeMap<&'static str, SecretString> {
     let take = |name| {
         let (key, value) = variables.remove_entry(OsStr::new(name))?;

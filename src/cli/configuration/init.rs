@@ -1,7 +1,7 @@
 //! The verb `init`: writes a configuration file in which every setting is a comment, with its description and its default.
 //!
-//! The file is made from the definitions of the flags. A line that begins with `#` and no space becomes a setting if
-//! the user removes the `#`. All other comments begin with `# `.
+//! The file is made from the definitions of the flags. If a line begins with `#` without a space after it, the line
+//! becomes a setting when the user removes the `#`. All other comments begin with `# `.
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};

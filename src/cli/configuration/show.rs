@@ -74,8 +74,8 @@ fn matches(typed: impl Iterator<Item = OsString>) -> Result<ArgMatches> {
     Ok(matches)
 }
 
-/// Adds the address in `ANTHROPIC_BASE_URL`, which is another way to set `base-url`. A flag and the variable
-/// `CLAUDE_BATCH_BASE_URL` override this address, and this address overrides all files.
+/// Adds the address in `ANTHROPIC_BASE_URL`, which is another way to set `base-url`. This address overrides all files.
+/// A flag or the variable `CLAUDE_BATCH_BASE_URL` overrides this address.
 fn add_address(settings: &mut [Setting], first: &ListedProvider) {
     let base = first.settings.as_ref().ok().and_then(|provider| provider.base_url.as_ref());
     let Some(base) = base.filter(|base| base.source == BaseUrlSource::Environment) else { return };

@@ -18,8 +18,8 @@ const MOST_COLUMNS: usize = 200;
 /// Asks the API for the limits of the organization. A request for the list of limits is free.
 ///
 /// # Errors
-/// Fails if the response is not a list of limits. Returns an inner `Err` if the server rejects the request or the
-/// request fails.
+/// Fails if the response is not a list of limits. If the server rejects the request, or if the request fails, returns
+/// an inner `Err`.
 pub(super) fn ask(server: &Server) -> Result<Result<Found, Stopped>> {
     let (mut groups, mut mark) = (Vec::new(), None);
     for _ in 0..MOST_PAGES {

@@ -142,8 +142,8 @@ fn with_limits(mut table: Table, profile: &str, limits: &[Limit]) -> Result<Tabl
     Ok(table)
 }
 
-/// Replaces the values of the keys that exist in the profile. Returns the new text, and the limits whose keys are
-/// missing.
+/// If the profile already has the key of a limit, replaces the value of this key. Returns the new text, and the limits
+/// whose keys are missing.
 fn with_new_values(text: &str, profile: &str, limits: &[Limit]) -> Result<(String, Vec<Limit>)> {
     let mark = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
     let table = DeTable::parse(&text[mark..]).map_err(|error| anyhow!("{}", escape(error.message())))?;

@@ -30,7 +30,7 @@ struct OneTier<'a> {
     classes: Vec<OneClass<'a>>,
 }
 
-/// The limits per minute of a class of models.
+/// The limits per minute for one class of models.
 #[derive(Serialize)]
 struct OneClass<'a> {
     class: &'a str,
@@ -82,7 +82,7 @@ impl<'c> Chosen<'c> {
             }
         }
         let tiers = match tier {
-            // For `auto`, the catalog returns the table of another tier.
+            // For `auto`, the catalog returns the table of the tier `start`.
             Some(tier) => vec![tier],
             None => all().collect(),
         };

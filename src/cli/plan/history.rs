@@ -254,8 +254,9 @@ mod tests {
         assert_eq!((&*answer.model, answer.template), ("claude-haiku-4-5-20251001", Some(255)));
         assert_eq!((answer.estimated_input, answer.latency), (Some(90), Some(Duration::from_millis(900))));
         assert!(answer.is_truncated);
-        // The answer has 20 tokens at $1, 80 at $0.10 and 50 at $5 per million. The prompt therefore cost 28 millionths
-        // of a dollar; without the cache, it would cost 100 millionths.
+        // The request used 20 tokens at $1 per million, 80 tokens at $0.10 per million, and 50 tokens at $5 per
+        // million. The prompt therefore cost 28 millionths of a dollar; without the cache, it would cost 100
+        // millionths.
         assert!(answer.price_share.is_some_and(|share| (share - 0.28).abs() < 1e-9), "{:?}", answer.price_share);
     }
 

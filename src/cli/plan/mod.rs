@@ -123,7 +123,7 @@ pub(super) struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Returns when a run that starts now and takes `span` will end.
+    /// Returns the time at which a run ends if it starts now and takes `span`.
     fn end_after(&self, span: Duration) -> Timestamp {
         self.now.timestamp().checked_add(span).unwrap_or(Timestamp::MAX)
     }

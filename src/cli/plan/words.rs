@@ -18,7 +18,8 @@ use crate::report::words::doing_words;
 const LEAST_SHARE: f64 = 0.01;
 /// The text that replaces the cost if a model has no price.
 const UNKNOWN: &str = "unknown: a model has no price (--prices gives one)";
-/// The plan shows the price of a tier only if the tier shortens the run to less than this share of its time.
+/// The plan shows the price of another tier only if that tier shortens the run to less than this share of the planned
+/// time.
 const WORTH_PAYING: f64 = 0.95;
 /// The highest number of models that get a line of their own.
 const MODELS: usize = 10;

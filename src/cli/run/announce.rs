@@ -23,13 +23,13 @@ use crate::runner::input::{Places, Survey};
 /// If a run at a terminal will probably cost more than this, the user is asked first.
 const ASK_ABOVE: Money = Money(50 * 1_000_000_000_000);
 
-/// How often the program checks whether a signal has interrupted the question.
+/// The time between two checks of whether a signal has interrupted the question.
 const EVERY: Duration = Duration::from_millis(50);
 
 impl NewRun<'_> {
     /// Returns the servers as text: the first server, and the names of the fallback providers.
     fn servers(&self) -> String {
-        let first = self.way.words(&self.origin);
+        let first = self.connection.words(&self.origin);
         let is_usual = *self.config.provider.name == *ProviderKind::Anthropic.name();
         let first = if is_usual { first } else { format!("{} at {first}", escape(&self.config.provider.name)) };
         let others: Vec<_> =
@@ -39,7 +39,7 @@ impl NewRun<'_> {
 
     /// Prints where requests are sent, what they contain and what they will probably cost.
     ///
-    /// `spent` is the money that earlier runs with the same results have spent.
+    /// `spent` is the money that earlier runs with this results file have spent.
     pub(super) fn announce(
         &self,
         survey: Option<&Survey>,
@@ -232,7 +232,7 @@ fn is_expensive(forecast: &Forecast) -> bool {
     forecast.totals.cost.is_some_and(|cost| cost.likely > ASK_ABOVE)
 }
 
-/// Returns what a run will probably cost, and how long it will take, in words.
+/// Returns a text that says what a run will probably cost and how long it will take.
 fn forecast_words(forecast: &Forecast, catalog: &Catalog) -> String {
     let now = ZonedDateTime::now();
     let cost = cost_words(&forecast.of_run(), forecast.totals.unpriced);

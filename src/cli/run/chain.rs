@@ -10,8 +10,8 @@ use super::super::config::authorization::authorization;
 use super::super::config::providers::ProviderConfig;
 use super::super::simulator::Simulator;
 use super::super::{answers, lockdown, parts, say, simulator};
+use super::connection::Connection;
 use super::new_run::NewRun;
-use super::way::Way;
 use crate::catalog::Catalog;
 use crate::clock::RunClock;
 use crate::domain::{Failure, Job, PromptCache, ProviderFeatures};
@@ -41,11 +41,11 @@ impl NewRun<'_> {
 
     /// Checks the settings of the providers after the first. Returns the proxy and the certificates for each fallback
     /// provider.
-    pub(super) fn check_chain(&self) -> Result<Vec<Way>> {
+    pub(super) fn check_chain(&self) -> Result<Vec<Connection>> {
         let check = |provider: &ProviderConfig| {
             catalogs::catalog_of(&self.config, provider)?;
             parts::adapter(&self.config, provider)?;
-            Way::find_to(provider, &self.config, self.world)
+            Connection::find_to(provider, &self.config, self.world)
         };
         let named = |provider: &ProviderConfig| check(provider).with_context(|| format!("provider {}", provider.name));
         self.config.fallback.chain.iter().map(named).collect()
@@ -86,8 +86,8 @@ impl NewRun<'_> {
         let mut transports = vec![first.transport.clone()];
         let mut others = Vec::new();
         for (at, provider) in self.config.fallback.chain.iter().enumerate() {
-            let (way, simulator) = (&self.ways[at], simulators.get(at + 1));
-            let transport = self.transport_to(provider, way, simulator, keys.next(), connections)?;
+            let (connection, simulator) = (&self.chain_connections[at], simulators.get(at + 1));
+            let transport = self.transport_to(provider, connection, simulator, keys.next(), connections)?;
             transports.push(transport.clone());
             let route = Route { transport, provider: Arc::new(parts::adapter(&self.config, provider)?) };
             others.push((provider.name.clone(), route));
@@ -100,7 +100,7 @@ impl NewRun<'_> {
     pub(super) fn transport_to(
         &self,
         provider: &ProviderConfig,
-        way: &Way,
+        connection: &Connection,
         simulator: Option<&Simulator>,
         key: Option<Authorization>,
         connections: usize,
@@ -111,7 +111,7 @@ impl NewRun<'_> {
         };
         let key = key.unwrap_or_else(|| parts::key_of_simulator(provider));
         Ok(Arc::new(HttpTransport::new(HttpConfig {
-            proxy: way.proxy.clone(),
+            proxy: connection.proxy.clone(),
             also_secret: lockdown::also_secret(&self.config),
             ..parts::http(&self.config, base_url, key, connections)
         })?))

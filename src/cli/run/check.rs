@@ -5,9 +5,9 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::super::{catalogs, models, parts, server, simulator};
+use super::connection::Connection;
 use super::new_run::NewRun;
 use super::watchdog;
-use super::way::Way;
 use crate::catalog::Catalog;
 use crate::report::text::escape;
 use crate::source;
@@ -34,10 +34,10 @@ impl NewRun<'_> {
             }
         }
         self.origin = server::origin(&self.config)?;
-        self.way = Way::find(&self.config, self.world)?;
-        self.ways = self.check_chain()?;
-        self.warn(&self.way.warnings);
-        self.ways.iter().for_each(|way| self.warn(&way.warnings));
+        self.connection = Connection::find(&self.config, self.world)?;
+        self.chain_connections = self.check_chain()?;
+        self.warn(&self.connection.warnings);
+        self.chain_connections.iter().for_each(|connection| self.warn(&connection.warnings));
         parts::window(&self.config, self.files_of_request())?;
         if let Some(pem) = &self.config.ca_pem {
             check_authorities(pem)?;

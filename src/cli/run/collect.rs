@@ -121,7 +121,7 @@ impl NewRun<'_> {
         self.check_interrupted()?;
         self.say(&format!(
             "{}: collecting {} with {}",
-            self.way.words(&self.origin),
+            self.connection.words(&self.origin),
             plural(batches.open_batches(), "batch", "batches"),
             plural(rows, "row", "rows")
         ));
@@ -142,7 +142,7 @@ impl NewRun<'_> {
         Ok(if exit == Exit::Done && left > 0 { Exit::SomeFailed } else { exit })
     }
 
-    /// Prints how many rows the next run has to send again, and the command that starts this run.
+    /// Prints how many rows the next run has to send again, and the command that starts the next run.
     fn say_left(&self, left: u64, results: &Path) -> Result<()> {
         let manifest = read_manifest(&with_suffix(results, ".run"), &RealDisk::new(self.config.owners))?;
         let inputs = manifest.iter().flat_map(|manifest| &manifest.inputs);

@@ -47,8 +47,8 @@ impl NewRun<'_> {
         Ok(Manifest { settings: settings.unwrap_or_else(|| manifest.settings.clone()), ..manifest })
     }
 
-    /// Opens the files of a run. For a dry run, the files are only read. A dry run rejects files for the same reasons
-    /// as a run. This function also sets the input of `resume`.
+    /// Opens the files of a run. For a dry run, the files are only read. If a real run would reject a file, a dry run
+    /// rejects this file too. This function also sets the input of `resume`.
     pub(super) fn open_files(&mut self, catalog: &Catalog) -> Result<Files> {
         let clock = RunClock::start();
         let (on_commit, commits) = commits();

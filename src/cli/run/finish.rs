@@ -162,13 +162,13 @@ impl NewRun<'_> {
     fn place(&self, stopped: Option<&str>, resume: Option<String>) -> Place {
         let at = self.config.providers().position(|provider| Some(&*provider.name) == stopped).unwrap_or_default();
         let provider = self.config.providers().nth(at).unwrap_or(&self.config.provider);
-        let way = at.checked_sub(1).and_then(|at| self.ways.get(at)).unwrap_or(&self.way);
+        let connection = at.checked_sub(1).and_then(|at| self.chain_connections.get(at)).unwrap_or(&self.connection);
         let server = parts::base_url_of(provider).ok().filter(|_| !self.config.simulate);
         let is_usual = *provider.name == *ProviderKind::Anthropic.name();
         Place {
             provider: (!is_usual).then(|| (provider.name.to_string(), provider.key_ways.clone())),
             server: server.map_or_else(|| "the simulator".to_owned(), |url| url.join("")),
-            proxy: way.proxy.as_ref().map(|proxy| (proxy.address().to_owned(), proxy.source())),
+            proxy: connection.proxy.as_ref().map(|proxy| (proxy.address().to_owned(), proxy.source())),
             next: match resume.filter(|_| self.paths.results.is_none()) {
                 Some(resume) => Next::Resume(resume),
                 None if self.config.fresh => Next::WithoutFresh,

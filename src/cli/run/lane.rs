@@ -18,8 +18,8 @@ use crate::runner::LaneParts;
 use crate::runner::input::{Earlier, Survey};
 
 impl NewRun<'_> {
-    /// Opens the files about batches of earlier runs; `None` if results go to standard output. In a dry run, nothing is
-    /// changed.
+    /// Opens the files that describe the batches of earlier runs. Returns `None` if results go to standard output. In a
+    /// dry run, nothing is changed.
     pub(super) fn open_batches(&self) -> Result<Option<Opened>> {
         let Some(results) = &self.paths.results else { return Ok(None) };
         let disk = Arc::new(RealDisk::new(self.config.owners));
@@ -90,8 +90,8 @@ impl NewRun<'_> {
     /// Returns the known rows, among them the rows in open batches. Adds to `recovered` the cost of batches whose fate
     /// is not known.
     ///
-    /// If a labeled row is in an open batch and its request has changed, the row is not sent, because the answer to the
-    /// old request is not collected yet.
+    /// If a labeled row is in an open batch and its request has changed, the row is not sent. The answer to the old
+    /// request must be collected first.
     pub(super) fn note_submitted(
         &self,
         opened: Option<&Opened>,

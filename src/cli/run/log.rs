@@ -13,7 +13,7 @@ use crate::report::text::escape;
 use crate::watch::log::{LogView, OLDER};
 
 impl NewRun<'_> {
-    /// Checks that the log of events is not a file that is used for something else.
+    /// Checks that the file for the log of events is not used for anything else.
     ///
     /// # Errors
     /// Fails if the log is a folder, an input, a file that the run writes, or a file in the run folder.

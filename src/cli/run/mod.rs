@@ -12,6 +12,7 @@ mod caps;
 mod chain;
 mod check;
 mod collect;
+pub(super) mod connection;
 mod early;
 mod failures;
 mod files;
@@ -36,7 +37,6 @@ mod summary;
 mod terminal;
 mod voice;
 mod watchdog;
-pub(super) mod way;
 
 use std::path::Path;
 
@@ -95,8 +95,8 @@ pub(crate) fn plan(args: &PlanArgs, world: &World) -> Result<Exit> {
     NewRun { projection, planning: Some(asked), ..new }.go()
 }
 
-/// For a run with `--rerun`, changes the settings and the plan for reading the inputs, so that the rows of the earlier
-/// run are recognized. For other runs, returns the settings and the plan unchanged.
+/// For a run with `--rerun`, changes `config` and `plan` so that the run recognizes the rows of the earlier run. For
+/// other runs, returns the settings and the plan unchanged.
 fn with_earlier_rows(
     config: Config,
     plan: InputPlan,

@@ -9,7 +9,7 @@ use super::super::config::Config;
 use super::super::config::world::World;
 use super::super::plan::Asked;
 use super::super::projection::Projection;
-use super::way::Way;
+use super::connection::Connection;
 use crate::catalog::Catalog;
 use crate::domain::{ErrorClass, PromptCache};
 use crate::journal::{InputRead, RunPaths, Start, StoredAnswers};
@@ -42,7 +42,7 @@ pub(super) struct NewRun<'a> {
     pub(super) is_collecting: bool,
     /// The failure classes of the rows that `resume` runs again; empty for all classes.
     pub(super) only: Vec<ErrorClass>,
-    /// The number of entries in the resumed error log that can't be read as rows.
+    /// How many entries of the resumed error log can't be read as rows.
     pub(super) unreadable: u64,
     /// The commands that are printed for the user.
     pub(super) commands: Commands,
@@ -53,9 +53,9 @@ pub(super) struct NewRun<'a> {
     /// The origin (scheme, host and port) of the server; `simulator` if the run uses the simulator.
     pub(super) origin: String,
     /// The proxy and the certificates for the connection to the server.
-    pub(super) way: Way,
+    pub(super) connection: Connection,
     /// The proxies and the certificates for the connections to the providers after the first.
-    pub(super) ways: Vec<Way>,
+    pub(super) chain_connections: Vec<Connection>,
     /// The handler of signals before the run begins.
     pub(super) early: Option<EarlySignals>,
     /// The number of rows that have been read, and whether a signal asked the program to end.
@@ -100,8 +100,8 @@ impl<'a> NewRun<'a> {
             copy: None,
             stored: None,
             origin: String::new(),
-            way: Way::default(),
-            ways: Vec::new(),
+            connection: Connection::default(),
+            chain_connections: Vec::new(),
             early: None,
             progress: Arc::default(),
             outbox: None,

@@ -42,8 +42,8 @@ impl NewRun<'_> {
         projection.check(&self.paths, &parts::input_files(&self.config), &disk)
     }
 
-    /// Makes the run copy its pipe to a file if the output needs the input again after the run. Prints a note about the
-    /// copy.
+    /// If the output needs the input again after the run, makes the run copy its pipe to a file. Prints a note about
+    /// the copy.
     ///
     /// # Errors
     /// Fails if more than one input is a pipe.

@@ -177,7 +177,7 @@ impl NewRun<'_> {
         Ok(if survey.damage.is_some() { Exit::Usage } else { Exit::Done })
     }
 
-    /// Calls the function `answer` with all data that a forecast needs, and returns its result.
+    /// Calls the function `answer` with all data that a forecast needs, and returns the result of `answer`.
     fn with_question<T>(
         &self,
         survey: &Survey,

@@ -121,7 +121,7 @@ impl NewRun<'_> {
         key: Option<Authorization>,
         connections: usize,
     ) -> Result<Arc<HttpTransport>> {
-        let transport = self.transport_to(&self.config.provider, &self.way, simulator, key, connections)?;
+        let transport = self.transport_to(&self.config.provider, &self.connection, simulator, key, connections)?;
         let sent = transport.clone();
         say::panics(move || vec![sent.secrets()]);
         Ok(transport)

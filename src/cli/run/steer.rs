@@ -2,12 +2,12 @@
 //!
 //! The settings of a run can change for three reasons: the command `ctl`, the signal USR2, and `--schedule`. If a
 //! setting was changed several times, the latest change is used. One thread ([`thread`]) handles all changes, so no
-//! locks are needed. The thread owns the current settings ([`wheel`]). It sends its orders to the loop through the
+//! locks are needed. The thread owns the current settings ([`current`]). It sends its orders to the loop through the
 //! channel of interrupts.
 
+mod current;
 mod settings;
 mod thread;
-mod wheel;
 
 use anyhow::{Result, bail};
 
@@ -20,9 +20,9 @@ use crate::watch::ctl::{Mailbox, random_id};
 
 use tokio::sync::mpsc;
 
+use current::CurrentSettings;
 pub(super) use thread::SteeringThread;
 use thread::local_time;
-use wheel::Wheel;
 
 impl NewRun<'_> {
     /// Starts the thread that follows `ctl` and `--schedule`. This function also sends the settings that the schedule
@@ -36,7 +36,7 @@ impl NewRun<'_> {
         let reread =
             std::mem::replace(&mut self.reread, Box::new(|| bail!("the settings are already being read again")));
         let files = self.files_of_request();
-        let mut wheel = Wheel::new(self.config.clone(), reread, catalog.clone(), files, survey.as_ref());
+        let mut settings = CurrentSettings::new(self.config.clone(), reread, catalog.clone(), files, survey.as_ref());
         let mailbox = match self.open_mailbox() {
             Ok(mailbox) => mailbox,
             Err(why) => {
@@ -45,13 +45,13 @@ impl NewRun<'_> {
                 None
             }
         };
-        for steer in wheel.follow_clock(local_time()) {
+        for steer in settings.follow_clock(local_time()) {
             let _ = interrupts.try_send(match steer {
                 Ok(steer) => Interrupt::Steer(steer),
                 Err(message) => Interrupt::Refused(message),
             });
         }
-        Ok(SteeringThread::start(wheel, mailbox, interrupts)?)
+        Ok(SteeringThread::start(settings, mailbox, interrupts)?)
     }
 
     /// Opens the mailbox for `ctl` in the run folder; `None` without a run folder.

@@ -53,8 +53,8 @@ impl NewRun<'_> {
         say::err(&summary_line(stats, context, end));
     }
 
-    /// Prints the JSON summary of a run that sent nothing, if the user wants JSON. `survey` is `None` if the input has no
-    /// rows.
+    /// If the user wants JSON, prints the JSON summary of a run that sent nothing. `survey` is `None` if the input has
+    /// no rows.
     pub(super) fn end_idle_with_document(
         &self,
         known: Option<(&Survey, &Recovered)>,
@@ -99,7 +99,8 @@ impl NewRun<'_> {
         }
     }
 
-    /// Returns the facts for a summary that do not depend on how this run ended: its files, and what earlier runs did.
+    /// Returns those facts of the summary that do not depend on how this run ended: its files, and what earlier runs
+    /// did.
     fn context_of_files(&self, failed_in_log: FailedInLog, recovered: Option<&Recovered>) -> SummaryContext {
         let shown = |path: &Path| path.display().to_string();
         let results = self.paths.results.as_deref();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::look::{Looked, State};
+use super::found::{FoundRun, State};
 use crate::cli::shell;
 use crate::domain::{Interval, Money};
 use crate::report::plain::rate_words;
@@ -19,7 +19,7 @@ const MOST_ERRORS: usize = 5;
 const MOST_POOLS: usize = 10;
 
 /// Returns the state of a run as lines of text.
-pub(super) fn block(run: &Looked, now: Timestamp, columns: usize) -> String {
+pub(super) fn block(run: &FoundRun, now: Timestamp, columns: usize) -> String {
     let mut rows = Vec::new();
     rows.extend(run.note.iter().map(|note| ListRow::text("note", escape(note))));
     rows.extend(run.files.iter().map(|files| ListRow::text("files", escape(files))));
@@ -36,7 +36,7 @@ pub(super) fn block(run: &Looked, now: Timestamp, columns: usize) -> String {
 }
 
 /// Returns the first line about a run: `prompts.results.jsonl: running for 12 min 04 s (process 1234)`.
-fn head(run: &Looked, now: Timestamp) -> String {
+fn head(run: &FoundRun, now: Timestamp) -> String {
     let name = escape(&run.name()).into_owned();
     let state = run.state.name();
     let Some(shown) = run.shown() else {
@@ -196,7 +196,7 @@ fn error_rows(shown: &Shown) -> Vec<ListRow> {
 }
 
 /// Returns the line with the command that resumes or steers the run; `None` if no command is useful.
-fn command(run: &Looked) -> Option<ListRow> {
+fn command(run: &FoundRun) -> Option<ListRow> {
     if run.state.is_in_progress() {
         let ctl = shell::ours(["ctl".into(), shell::file(&run.results)]);
         return Some(ListRow::verbatim("to steer", format!("{ctl} pause|resume|drain|stop")));

@@ -2,8 +2,8 @@
 //! changes nothing.
 
 mod document;
+mod found;
 mod lines;
-mod look;
 mod table;
 
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use jiff::Timestamp;
 
-use self::look::{Looked, State, look};
+use self::found::{FoundRun, State, read_run};
 use super::args::StatusArgs;
 use super::below::folders_below;
 use super::config::Config;
@@ -37,7 +37,7 @@ pub(crate) fn status(args: &StatusArgs, world: &World) -> Result<Exit> {
     let disk = RealDisk::new(config.owners);
     let mut screen = Screen::default();
     loop {
-        let runs = looked(args, &disk)?;
+        let runs = found(args, &disk)?;
         let is_over = !args.watch || !runs.iter().any(|run| run.state.is_in_progress());
         screen.show(args, &runs, is_over)?;
         if is_over {
@@ -48,7 +48,7 @@ pub(crate) fn status(args: &StatusArgs, world: &World) -> Result<Exit> {
 }
 
 /// Looks at the run that the user names, or at all runs below the working folder.
-fn looked(args: &StatusArgs, disk: &dyn Disk) -> Result<Vec<Looked>> {
+fn found(args: &StatusArgs, disk: &dyn Disk) -> Result<Vec<FoundRun>> {
     let now = Timestamp::now();
     let results: Vec<PathBuf> = match &args.run {
         Some(run) => {
@@ -70,11 +70,11 @@ fn looked(args: &StatusArgs, disk: &dyn Disk) -> Result<Vec<Looked>> {
             found
         }
     };
-    Ok(results.into_iter().map(|results| look(disk, results, now)).collect())
+    Ok(results.into_iter().map(|results| read_run(disk, results, now)).collect())
 }
 
 /// Returns the exit code. If there are several runs, the run with the most serious state decides the exit code.
-fn exit(runs: &[Looked]) -> Exit {
+fn exit(runs: &[FoundRun]) -> Exit {
     let states = [
         &[State::Killed][..],
         &[State::Stopped, State::Unknown],
@@ -95,7 +95,7 @@ struct Screen {
 }
 
 impl Screen {
-    fn show(&mut self, args: &StatusArgs, runs: &[Looked], is_over: bool) -> Result<()> {
+    fn show(&mut self, args: &StatusArgs, runs: &[FoundRun], is_over: bool) -> Result<()> {
         let redraws = args.watch && !args.json && say::out_is_terminal() && can_redraw();
         let is_due = redraws || args.json || is_over || self.shown_at.is_none_or(|at| at.elapsed() >= PAUSE);
         if !is_due {
@@ -121,7 +121,7 @@ fn lines_on_terminal(text: &str) -> usize {
     text.lines().map(|line| width(line).div_ceil(columns).max(1)).sum()
 }
 
-fn text(args: &StatusArgs, runs: &[Looked]) -> String {
+fn text(args: &StatusArgs, runs: &[FoundRun]) -> String {
     let columns = terminal_width().map_or(COLUMNS, |columns| columns.saturating_sub(1)).clamp(40, COLUMNS);
     let now = Timestamp::now();
     match (runs, &args.run) {

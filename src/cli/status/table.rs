@@ -2,14 +2,14 @@
 
 use jiff::Timestamp;
 
+use super::found::FoundRun;
 use super::lines::{age, done_words, left_words, money};
-use super::look::Looked;
 use crate::report::text::{escape, width};
 
 const HEAD: [&str; 5] = ["run", "state", "rows", "left or ended", "cost"];
 
 /// Returns the table of several runs as text.
-pub(super) fn table(runs: &[Looked], now: Timestamp, columns: usize) -> String {
+pub(super) fn table(runs: &[FoundRun], now: Timestamp, columns: usize) -> String {
     let mut rows = vec![HEAD.map(str::to_owned)];
     rows.extend(runs.iter().map(|run| cells(run, now)));
     let mut widths = [0; 5];
@@ -23,7 +23,7 @@ pub(super) fn table(runs: &[Looked], now: Timestamp, columns: usize) -> String {
     rows.iter().map(|row| line(row, widths)).collect::<Vec<_>>().join("\n")
 }
 
-fn cells(run: &Looked, now: Timestamp) -> [String; 5] {
+fn cells(run: &FoundRun, now: Timestamp) -> [String; 5] {
     let name = escape(&run.name()).into_owned();
     let state = run.state.name().to_owned();
     let Some(shown) = run.shown() else { return [name, state, String::new(), String::new(), String::new()] };
@@ -62,7 +62,7 @@ fn end_of(name: &str, columns: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::look::State;
+    use super::super::found::State;
     use super::*;
     use crate::watch::status::Shown;
 
@@ -71,7 +71,7 @@ mod tests {
         let progress = r#"{"total":1234567,"already_done":1200000,"ok":123}"#;
         let text = format!(r#"{{"progress":{progress},"money":{{"spent_usd":12345.678}},"eta":{{"seconds":12345}}}}"#);
         let shown: Shown = serde_json::from_str(&text).expect("it is a status");
-        let run = |name: &str, state| Looked {
+        let run = |name: &str, state| FoundRun {
             results: name.into(),
             state,
             holder: None,

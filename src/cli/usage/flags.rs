@@ -181,7 +181,7 @@ fn long(typed: &str) -> &str {
     typed.split(' ').next().unwrap_or_default().trim_start_matches('-')
 }
 
-/// Returns whether a suggestion repeats this value of one of our flags or of a parameter.
+/// Returns whether a suggestion repeats `value`, the value of the flag or parameter `name`.
 fn is_repeated(name: &str, value: &str) -> bool {
     let is_short = !value.is_empty() && value.len() <= LONGEST;
     let is_address = value.contains("://") || value.contains('@');

@@ -1,4 +1,5 @@
-//! Makes the message about a command line that can't be used: where, what was found, what to do.
+//! Makes the message about a command line that can't be used. The message says where the mistake is, what was found and
+//! what to do.
 
 use std::error::Error;
 use std::ffi::OsString;

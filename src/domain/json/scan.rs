@@ -124,8 +124,8 @@ fn special_of_four(four: &[u8; 4 * PIECE]) -> u64 {
     pieces.iter().zip([0, 16, 32, 48]).fold(0, |marks, (piece, shift)| marks | (u64::from(special_of(piece)) << shift))
 }
 
-/// Returns the last bytes of a text as a piece of full length, filled up with the letter `x`, which is never searched
-/// for.
+/// Returns the last bytes of a text as a piece of full length. The rest of the piece is filled with the letter `x`,
+/// which is never searched for.
 fn padded(rest: &[u8]) -> [u8; PIECE] {
     let mut piece = [b'x'; PIECE];
     piece[..rest.len()].copy_from_slice(rest);
@@ -135,7 +135,7 @@ fn padded(rest: &[u8]) -> [u8; PIECE] {
 /// Facts about the characters of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Traits {
-    /// Whether the text contains nothing but ASCII.
+    /// Whether the text contains only ASCII.
     pub(crate) is_ascii: bool,
     /// Whether the text contains a line feed or a carriage return.
     pub(crate) has_line_breaks: bool,
@@ -166,8 +166,8 @@ impl Traits {
     }
 }
 
-/// Returns whether a text contains at least one of three bytes. None of the three is allowed to be `x`, because `x`
-/// fills the last piece of the text.
+/// Returns whether a text contains at least one of three bytes. None of the three bytes is allowed to be `x`, because
+/// `x` fills the last piece of the text.
 pub(crate) fn has_any(text: &[u8], bytes: [u8; 3]) -> bool {
     let (pieces, rest) = text.as_chunks();
     let [one, two, three] = bytes.map(u8x16::splat);

@@ -1,5 +1,5 @@
-//! Finds lone surrogates. A lone surrogate is an escape that encodes one half of a UTF-16 pair, when the escape for the
-//! other half is missing.
+//! Finds lone surrogates. A lone surrogate is an escape for one half of a UTF-16 pair, without the escape for the other
+//! half.
 
 /// Returns the position of the first lone surrogate in valid JSON.
 ///

@@ -55,8 +55,8 @@ impl View {
     }
 
     /// Returns an iterator over this view and then the decoded views. Each decoded view is made from an earlier view by
-    /// decoding one kind of escapes. So all orders of the three kinds of escapes are tried. The iterator returns at
-    /// most `most` views.
+    /// decoding one kind of escapes. In this way, the three kinds of escapes are decoded in every possible order. The
+    /// iterator returns at most `most` views.
     pub(super) fn all(self, most: usize) -> impl Iterator<Item = Self> {
         let mut waiting = VecDeque::from([self]);
         let mut known = HashSet::new();

@@ -144,7 +144,8 @@ pub trait Disk: Send + Sync {
     /// Returns what exists at `path`, without following a symbolic link; `None` if nothing exists there.
     ///
     /// # Errors
-    /// A [`Refusal`] if this program is not allowed to use the file or folder; any other system error.
+    /// Fails with a [`Refusal`] if this program is not allowed to use the file or folder. All other errors are errors
+    /// of the system.
     fn kind(&self, path: &Path) -> io::Result<Option<FileKind>>;
 
     /// Returns whether `path` is a folder that can contain outputs. Symbolic links are followed.

@@ -25,8 +25,8 @@ pub(crate) fn replace(
     put(disk, path, |_, _| Ok(()), fill).map(drop)
 }
 
-/// Replaces a locked file as [`replace`] does. The new file is locked before it gets the name of the old file, so no
-/// other run can lock it first. Returns the new file.
+/// Does the same as [`replace`] for a locked file. The new file is locked before it gets the name of the old file, so
+/// no other run can lock it first. Returns the new file.
 ///
 /// # Errors
 /// The errors of [`replace`].

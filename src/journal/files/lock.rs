@@ -5,8 +5,8 @@
 //! files can also be reached by other names. When a process dies, the system frees its locks, so there are no stale
 //! locks.
 //!
-//! The file `lock` is never removed. Otherwise two runs could lock two different files of this name. If a person
-//! removes the whole folder, the outputs are still protected by their own locks.
+//! The file `lock` is never removed. If the file were removed, two runs could lock two different files with the name
+//! `lock`. If a person removes the whole folder, the outputs are still protected by their own locks.
 
 use std::io;
 use std::path::Path;

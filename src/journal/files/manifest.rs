@@ -60,7 +60,7 @@ pub struct Manifest {
     /// The settings that come from flags and are part of every request.
     #[serde(default)]
     pub shape: RequestShape,
-    /// A map from flag names to the values of other settings. The values are not checked here, and never include a
+    /// The other settings: a map from flag names to values. The values are not checked here, and never include a
     /// credential or the base URL.
     #[serde(default)]
     pub settings: Map<String, Value>,

@@ -96,7 +96,7 @@ impl RunPaths {
     }
 
     /// Returns the name that entries of the error log use for the results file. If both files are in the same folder,
-    /// the name is only the file name. Otherwise, it is an absolute path.
+    /// the name is only the file name. Otherwise, the name is an absolute path.
     pub(crate) fn results_beside_errors(&self) -> Option<String> {
         let results = self.results.as_deref()?;
         let absolute_folder = |path: &Path| std::path::absolute(folder_of(path)).ok();

@@ -43,8 +43,8 @@ impl Servers {
         Self { origin: origin.to_owned(), providers }
     }
 
-    /// Returns the reason why answers of these servers and of `ours` must not be mixed. Returns `None` if they can be
-    /// mixed.
+    /// Returns the reason why answers of these servers and of `ours` must not be mixed. Returns `None` if the answers
+    /// can be mixed.
     pub(crate) fn conflict(&self, ours: &Self) -> Option<Conflict> {
         let conflict = |provider: Option<&String>, theirs: &str, ours: &str| Conflict {
             provider: provider.cloned(),

@@ -10,8 +10,8 @@
 //! Changes of slots wait for [`Slots::flush`], which writes all changes at once. A system call for each change would
 //! take as long as sending the request. A request must not be sent before its slot is flushed.
 //!
-//! The next run does not count rows that have a line, so the slot of such a row need not be cleared in the file. The
-//! lowest free slot is used first, so the slots that change in one iteration of the run's loop are close together.
+//! If a row has a line, the next run does not count this row, so its slot need not be cleared in the file. The lowest
+//! free slot is used first, so the slots that change in one iteration of the run's loop are close together.
 //!
 //! Slots are not synced, because a sync for each request would be too expensive. After a power failure, slots can be
 //! missing or out of date, so the count is only an estimate. A slot with a wrong checksum counts as empty.

@@ -38,7 +38,7 @@ pub(crate) struct Contents {
     pub(crate) totals: Totals,
     /// The number of result lines of each provider.
     pub(crate) answers_by: AnswersBy,
-    /// Rows that were in flight when the last run died, and the most that each row can have cost. When a line that the
+    /// The rows that were in flight when the last run died, each with its highest possible cost. When a line that the
     /// dead run wrote for a row is found, the row is removed from this map.
     pub(crate) in_flight: HashMap<RowId, Money>,
     /// Rows that need another request because their last answer was not accepted.
@@ -46,8 +46,8 @@ pub(crate) struct Contents {
 }
 
 impl Contents {
-    /// Reads the error log. Call this function before the results are read, because answers in the results remove
-    /// failures.
+    /// Reads the error log. Call this function before the results are read, because an answer in the results removes
+    /// the row's failure.
     pub(crate) fn read_errors(
         &mut self,
         file: &dyn DiskFile,
@@ -147,8 +147,8 @@ impl Contents {
     }
 }
 
-/// Adds an entry of the error log, with its offset, to `entries`. The scan calls this function for each line, with one
-/// list of `entries` per block of the file.
+/// Adds an entry of the error log, with its offset, to `entries`. The scan calls this function for each line. Each
+/// block of the file has its own list `entries`.
 pub(super) fn collect_entry(line: &Line<'_>, entries: &mut Vec<(u64, ErrorRecord)>) -> Parsed<()> {
     parse_error(line.bytes).handed_to(|record| entries.push((line.offset, record)))
 }
@@ -170,7 +170,8 @@ pub(crate) fn check_owner(file: &dyn DiskFile, paths: &RunPaths) -> Result<(), J
 }
 
 /// Returns the name of the results to which an entry belongs, if these are not the results of this run. If a run writes
-/// results to standard output, its entries name no results. With `resume`, entries without a name belong to this run.
+/// results to standard output, its error-log entries do not name a results file. With `resume`, entries without a name
+/// belong to this run.
 fn named_by_other<'r>(
     record: &'r ErrorRecord,
     belongs: &mut impl FnMut(&str) -> bool,

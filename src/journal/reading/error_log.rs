@@ -111,7 +111,7 @@ fn belong_to_a_run(results: &Path, log: &Path, disk: &dyn Disk) -> Result<bool, 
             let file = disk.open(results, OpenMode::Read).map_err(DiskFailure::of("open", results))?;
             file.size().map_err(DiskFailure::of("look at", results))? > 0
         }
-        // For a folder, link or device, opening the journal returns an error with a better message.
+        // If `results` is a folder, a link or a device, opening the journal returns an error with a better message.
         Some(FileKind::Folder | FileKind::Symlink | FileKind::Special) => true,
     };
     Ok(holds_something || is_own_log(results, log) || is_run())
@@ -124,7 +124,7 @@ mod tests {
 
     const LOG: &str = "d/o.errors.jsonl";
 
-    /// Returns an entry that names these results. `results` is a JSON value.
+    /// Returns an entry of an error log whose member `results` has this value. `results` is a JSON value.
     fn entry(id: &str, results: &str) -> String {
         format!("{{\"custom_id\":\"{id}\",\"params\":{{}},\"error\":{{\"class\":\"server\",\"results\":{results}}}}}\n")
     }

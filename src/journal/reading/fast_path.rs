@@ -84,8 +84,9 @@ impl<'a> More<'a> for Detailed<'a> {
     }
 }
 
-/// Parses a result line in exactly the form that [`crate::sink`] writes; `None` for every other line. `expected` is the
-/// provider member that the line probably has. Comparing the line with `expected` is faster than reading the member.
+/// Parses a result line that has exactly the form that [`crate::sink`] writes; returns `None` for every other line.
+/// `expected` is the provider member that the line probably has. Comparing the line with `expected` is faster than
+/// reading the member.
 pub(super) fn parse_result<'a>(line: &'a [u8], expected: Option<&[u8]>) -> Option<ResultRecord<'a>> {
     parse::<()>(line, expected).map(|(record, ())| record)
 }
@@ -247,7 +248,7 @@ fn usage(at: &mut Cursor<'_>) -> Option<Usage> {
     })
 }
 
-/// Reads an amount of money. A value that the JSON parser would not accept as money is read as zero.
+/// Reads an amount of money. If the JSON parser would not accept the number as money, the amount is zero.
 fn money(at: &mut Cursor<'_>) -> Option<Money> {
     let text = std::str::from_utf8(at.number()?).ok()?;
     Some(parse_usd(text).unwrap_or(Money::ZERO))
@@ -264,7 +265,7 @@ mod tests {
     use crate::clock::{Instant, RunClock};
     use crate::domain::{
         AttemptRecord, Ended, Identity, Job, JobId, Message, Origin, Outcome, Params, Purpose, Quality, Request, RowId,
-        Rung, StoredAnswer, Taken,
+        SchemaMethod, StoredAnswer, Taken,
     };
     use crate::sink::{RecordContext, outcome_line, taken_line};
 
@@ -312,7 +313,7 @@ mod tests {
             usage,
             cost,
             request_id: random.bool().then(|| pick(random)),
-            rung: random.bool().then(|| Rung::ALL[random.usize(0..4)]),
+            schema_method: random.bool().then(|| SchemaMethod::ALL[random.usize(0..4)]),
             max_tokens: random.u32(..),
             quality: random.bool().then_some(Quality::Ok),
             template: random.u64(..),

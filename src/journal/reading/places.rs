@@ -12,7 +12,7 @@ use crate::journal::disk::{Disk, DiskFailure, DiskFile, OpenMode, Reader};
 use crate::journal::error::JournalError;
 use crate::sink::Log;
 
-/// Where a line of this program is, and what is needed to select it.
+/// The place of a line that this program wrote, and the data for selecting the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Read {
     /// A hash of what identifies the row: see [`KnownBy`]. A broken row is always identified by its input and line

@@ -17,7 +17,7 @@ pub(crate) enum Parsed<T> {
 }
 
 impl<T> Parsed<T> {
-    /// Passes the record, if there is one, to `take`. Returns the same variant without the record.
+    /// If there is a record, passes the record to `take`. Returns the same variant without the record.
     pub(crate) fn handed_to(self, take: impl FnOnce(T)) -> Parsed<()> {
         match self {
             Self::Record(record) => {

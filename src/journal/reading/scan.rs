@@ -84,9 +84,9 @@ struct Stretch {
     is_complete: bool,
 }
 
-/// Scans a file on several threads. `read` is called with each line, and with the collection for the line's block (a
-/// part of the file). `read` adds the needed data of the line to this collection, and returns whether the line is a
-/// record. `take` receives the collection of each block, in the order of the file.
+/// Scans a file on several threads. `read` is called for each line. It gets the line, and the collection of the line's
+/// block (a part of the file). `read` adds the needed data of the line to this collection, and returns whether the line
+/// is a record. `take` receives the collections one by one, in the order of their blocks in the file.
 ///
 /// `is_known` says that the file belongs to a run of this program, because the run folder exists.
 ///

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::record::quality;
-use crate::domain::{AttemptRecord, ErrorClass, Lane, Message, Money, Purpose, Quality, Rung, Usage};
+use crate::domain::{AttemptRecord, ErrorClass, Lane, Message, Money, Purpose, Quality, SchemaMethod, Usage};
 use crate::journal::charges::Charges;
 use crate::sink::parse_usd;
 
@@ -89,10 +89,10 @@ pub(super) fn unfinished_row(line: &[u8], charges: Charges) -> Option<Unfinished
 
 fn answers(line: &[u8]) -> Option<Answers<'_>> {
     let Line { message, error } = serde_json::from_slice(line).ok()?;
-    let rung = error.schema.as_deref().and_then(Rung::parse);
+    let schema_method = error.schema.as_deref().and_then(SchemaMethod::parse);
     // A request without an answer is in the line only to show where the row was sent.
     let answered = error.steps.iter().filter(|step| step.failed.is_none());
-    let steps: Vec<AttemptRecord> = answered.map(|step| attempt(step, rung)).collect::<Option<_>>()?;
+    let steps: Vec<AttemptRecord> = answered.map(|step| attempt(step, schema_method)).collect::<Option<_>>()?;
     let quality = steps.last()?.quality?;
     message.get().starts_with('{').then_some(Answers { message, quality, steps })
 }
@@ -122,13 +122,13 @@ fn unanswered(charges: Charges, steps: &[AttemptRecord], like: &AttemptRecord) -
     (0..charges.maybe_paid.clamp(u64::from(is_billed), 64)).map(attempt).collect()
 }
 
-fn attempt(step: &Step<'_>, rung: Option<Rung>) -> Option<AttemptRecord> {
+fn attempt(step: &Step<'_>, schema_method: Option<SchemaMethod>) -> Option<AttemptRecord> {
     Some(AttemptRecord {
         usage: step.usage,
         cost: step.cost_usd.and_then(|raw| parse_usd(raw.get())),
         request_id: step.request_id.as_deref().map(str::to_owned),
         purpose: Purpose::parse(&step.purpose)?,
-        rung,
+        schema_method,
         max_tokens: step.max_tokens,
         is_recorded: true,
         quality: Some(quality(Some(step.quality.as_deref()?))),
@@ -158,7 +158,7 @@ mod tests {
         let [first, last] = &row.attempts[..] else { panic!("{:?}", row.attempts) };
         assert_eq!((first.purpose, first.max_tokens, first.quality), (Purpose::First, 5, Some(Quality::Truncated)));
         assert_eq!((last.purpose, last.max_tokens, last.lane), (Purpose::MoreRoom, 20, Lane::Batch));
-        assert_eq!((last.rung, last.cost), (Rung::parse("format"), Some(Money::from_dollars(0.25))));
+        assert_eq!((last.schema_method, last.cost), (SchemaMethod::parse("format"), Some(Money::from_dollars(0.25))));
         assert!(row.attempts.iter().all(|attempt| attempt.is_recorded && attempt.failed.is_none()));
     }
 

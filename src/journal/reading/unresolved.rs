@@ -37,7 +37,7 @@ struct Entry {
     /// The charges of the line, if the row is not finished. A later line of the row also contains these charges.
     unfinished: Option<Charges>,
     last_at: Option<jiff::Timestamp>,
-    /// Key and time of the answer, if the results contain an answer to the row.
+    /// If the results contain an answer to the row, the key and the time of this answer.
     answer: Option<(u64, Option<jiff::Timestamp>)>,
 }
 
@@ -161,7 +161,7 @@ impl Unresolved {
         self.rows.get(&row.label).is_some_and(|entry| entry.key == row.key && entry.unfinished.is_some())
     }
 
-    /// Returns the offsets of the lines of unfinished rows.
+    /// For each unfinished row, returns the offset of its line.
     pub(crate) fn unfinished(&self) -> Vec<u64> {
         self.rows.values().filter(|entry| entry.unfinished.is_some()).map(|entry| entry.offset).collect()
     }

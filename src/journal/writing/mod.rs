@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Lines are written to the system while a sync of earlier lines is running. Some lines can be lost in these cases:
-//! - If the process dies: the lines of the current turn. If results go to standard output, the lines of the last
-//!   hundredth of a second are also lost.
+//! - If the process dies, the lines of the current turn can be lost. If results go to standard output, the lines of the
+//!   last hundredth of a second are also lost.
 //! - If the power fails, the lines of the last fifth of a second can be lost, and so can the lines that were written
 //!   during a sync.
 //!

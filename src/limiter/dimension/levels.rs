@@ -2,9 +2,9 @@
 //!
 //! The figures in a response head (the status line and headers) do not include requests that are on their way to the
 //! server. For this reason, a level is never set to the figure in a header. The level is *clamped* (lowered to the
-//! figure if the level is higher) or *raised* in steps of limited size. The level is raised towards a target: the
-//! remaining amount in the header, minus the cost of requests that this amount does not include. The burst that the
-//! server accepts is not published. This program finds the burst by raising the level in steps.
+//! figure if the level is higher) or *raised* in steps of limited size. The target of a raise is the remaining amount
+//! in the header, minus the cost of the requests that this amount does not include. The burst that the server accepts
+//! is not published. This program finds the burst by raising the level in steps.
 //!
 //! If all clamps together take more from the level than all raises add to it, another client has used the difference.
 //! From the difference between clamps and raises, `Drift` learns the other client's share of the refill. This program
@@ -26,7 +26,7 @@
 //!
 //! Rejected:
 //! - When a level was set to the figure in a header, the tokens of other clients and of requests in flight were counted
-//!   twice. The double count caused thousands of refusals.
+//!   twice. Because these tokens were counted twice, the server refused thousands of requests.
 //! - When the level of tokens was clamped to the rounded figure in a header, runs with small limits took 1.5 times as
 //!   long. The rounded figure was the cause: on average, it is 500 tokens too low.
 //! - If the server's bucket was in debt, the server reported 0. Setting the level to this 0 was wrong. The level then
@@ -66,13 +66,13 @@ const SLOW_RAISE_FACTOR: f64 = 0.4;
 const SHADOW_RAISE_FACTOR: f64 = 1.0;
 /// After a refusal, the level of a dimension is not raised for this time.
 const RAISE_PAUSE: Duration = Duration::from_secs(5);
-/// If other clients also use the limit, a margin of the level is left unused. The margin is at most a minute's limit
-/// divided by `KEPT_BACK`. Because `KEPT_BACK` is 180, the largest margin is what the limit allows in a third of a
-/// second.
+/// If other clients also use the limit, a margin of the level is left unused. The margin is at most the limit per
+/// minute, divided by `KEPT_BACK`. Because `KEPT_BACK` is 180, the margin is never more than the limit allows in a
+/// third of a second.
 const KEPT_BACK: i64 = 180;
 
-/// For the first `GIVEN_FOR` of the run, the amounts that requests take from the server's bucket are added up. Later in
-/// the run, the sum of the errors in the estimated input would be too large.
+/// During the first seconds of the run (`GIVEN_FOR`), the amounts that requests take from the server's bucket are added
+/// up. Later in the run, the sum of the errors in the estimated input would be too large.
 const GIVEN_FOR: Duration = Duration::from_secs(10);
 
 /// What a response head says about one dimension, and facts about the request that got this response head.
@@ -128,7 +128,7 @@ impl DimensionState {
             Dimension::OutputTokens => self.production.uncovered(self.uncounted, bucket.per_second()),
         };
         // If a request was rejected, the real remaining amount is at the lower end of the rounding range. If the
-        // rounded amount is equal to the cost, the real amount can be smaller.
+        // rounded amount is equal to the cost, the real amount can be smaller than the cost.
         let is_short = !head.was_admitted && remaining < i64::from(cost) + rounding.min(1);
         // The server reports a level below zero as 0. So after a reported 0, the level is at most 0, but it can be much
         // lower.
@@ -187,8 +187,8 @@ impl DimensionState {
         }
     }
 
-    /// Returns whether the response head shows that this dimension had no room when a request with this cost was
-    /// rejected.
+    /// Returns whether the response head of a refusal shows that this dimension had no room for a request with this
+    /// cost.
     pub(in crate::limiter) fn was_short(&self, cost: Cost, signal: LimitSignal) -> bool {
         let needed = match self.dimension {
             Dimension::Requests | Dimension::InputTokens => i64::from(self.amount(cost)),
@@ -257,8 +257,8 @@ impl DimensionState {
         bucket.set_burst((first_burst(bucket.limit()) / 2).max(self.search.found()).max(1), now);
     }
 
-    /// Changes the level: when a hold (a time without sending) ends, the bucket will contain the amount that the
-    /// rejected request needs.
+    /// Changes the level so that the bucket will contain the amount for the rejected request when the hold (a time
+    /// without sending) ends.
     pub(in crate::limiter) fn hold(&mut self, refused: Cost, until: Instant) {
         let fits = i64::from(self.amount(refused));
         let Some(bucket) = &mut self.bucket else { return };

@@ -1,8 +1,8 @@
 //! Finds the size of the server's bucket from refusals.
 //!
 //! The server accepts a request that costs more than its whole bucket, but only while the bucket is full. For this
-//! reason, this program sends a request above the burst only when its own bucket is full. The two buckets should have
-//! the same size, for two reasons:
+//! reason, this program sends a request that is larger than the burst only when the program's own bucket is full. The
+//! two buckets should have the same size, for two reasons:
 //!
 //! - If our bucket is smaller, it is full before the server's bucket, and the server refuses the large request.
 //! - If our bucket is larger, the server's bucket is full first. The server's bucket then loses its refill until our
@@ -30,7 +30,7 @@ pub(super) struct BurstSearch {
     last: Answer,
 }
 
-/// What a refusal says about the burst that was tried: too small or too large.
+/// What a refusal shows about the burst that was tried: the burst is too small or too large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     TooSmall,

@@ -1,9 +1,10 @@
 //! Decides which prefixes get cache marks, and for how long they are cached.
 //!
 //! If `rows` rows share a prefix, each token of the prefix costs `write × W + read × (rows − W)` in the whole run.
-//! `write` and `read` are shares of the price of plain input. `W` is the number of writes: one, plus one for each pause
-//! (between two rows) that is longer than the lifetime. Without a mark, each token of the prefix costs `rows`. For each
-//! prefix, the plan chooses whatever is cheapest: a five-minute mark, a one-hour mark, or no mark.
+//! `write` and `read` are shares of the price of plain input. `W` is the number of writes: one write at the start, and
+//! one write after each pause between two rows that is longer than the lifetime. Without a mark, each token of the
+//! prefix costs `rows` times the price of plain input. For each prefix, the plan chooses whatever is cheapest: a
+//! five-minute mark, a one-hour mark, or no mark.
 //!
 //! The length of a pause is the distance between the two rows in the input, divided by the number of rows that are sent
 //! per second. If rows are read group by group, there are no pauses.
@@ -77,7 +78,7 @@ pub struct CachePlan {
     /// The expected cached tokens of each group of the load, in the order of the groups. The list can end before the
     /// last group if the last groups have no cached prefix.
     pub groups: Vec<GroupCaching>,
-    /// The prefixes that rows share but that get no mark.
+    /// The prefixes that several rows share but that get no mark.
     pub unmarked: Vec<Unmarked>,
 }
 
@@ -479,7 +480,8 @@ mod tests {
     #[test]
     fn a_prefix_that_is_not_used_while_a_longer_prefix_is_read_is_cached_for_longer() {
         let rows = || (0..90).map(|number| row(&[(1, 2_000), (10 + number / 30, 4_000)]));
-        // In the three cases, the rows of a document take five seconds, five minutes, and more than an hour.
+        // The rows of a document take five seconds in the first case, five minutes in the second case, and more than an
+        // hour in the third.
         let lifetimes = [6.0, 0.1, 0.008].map(|rows_per_second| {
             let plan = plan(&mut census(rows()), rows_per_second, PromptCache::Auto, false);
             [1, 10].map(|id| plan.lifetime(PrefixId(id)).unwrap_or(Caching::None))

@@ -47,8 +47,8 @@ pub(in crate::plan) fn wants_parts(params: Merged<'_>) -> bool {
 pub(in crate::plan) struct FixedStarts(Vec<String>);
 
 impl FixedStarts {
-    /// Returns the fixed starts in the form of JSON text. A start that consists of blanks can't be a separate block, so
-    /// it is left out.
+    /// Returns the fixed starts in the form of JSON text. A fixed start that consists only of blanks can't be a
+    /// separate block, so this start is left out.
     pub(in crate::plan) fn of(texts: &[String]) -> Self {
         let escaped = |text: &String| {
             let mut json = Vec::new();
@@ -80,7 +80,8 @@ pub(in crate::plan) struct LevelFinder {
 }
 
 impl LevelFinder {
-    /// Returns a finder that splits the fixed starts of a template from the rest of a text.
+    /// Returns a finder. If a text begins with a fixed start of a template, the finder splits the text after this
+    /// start.
     pub(in crate::plan) fn new(starts: FixedStarts) -> Self {
         Self { starts, name: Vec::new() }
     }

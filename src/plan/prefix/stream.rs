@@ -2,9 +2,9 @@
 //!
 //! The rows of a pipe are not known in advance. So before the marks of a row are decided ([`StreamCensus::decide`]),
 //! some later rows are read ahead ([`StreamCensus::add`]). A prefix is marked if an earlier row has written it to the
-//! cache, or if a row that was read ahead shares it. A prefix is also marked if a later row will probably share it.
-//! This is estimated from the earlier prefixes with the same number of rows: the share of them that later got one more
-//! row.
+//! cache, or if a row that was read ahead shares it. A prefix is also marked if a later row will probably share it. To
+//! estimate how probable this is, the program looks at earlier prefixes with the same number of rows. The estimate is
+//! the share of these prefixes that later got one more row.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::domain::{Caching, Level, PrefixId, Prefixes, PromptCache};
 const FIVE_MINUTES: u32 = 240;
 const HOUR: u32 = 3_300;
 /// A mark on a prefix is worth its cost if another row has the prefix with a probability above this value. A write to
-/// the five-minute cache costs a quarter more than plain input, and a read saves nine tenths.
+/// the five-minute cache costs a quarter more than plain input, and a read costs nine tenths less.
 const WORTH_A_WRITE: f64 = 0.28;
 /// The largest number of prefixes in `firsts`.
 const MOST_FIRSTS: usize = 1 << 16;

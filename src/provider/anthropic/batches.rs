@@ -1,7 +1,7 @@
 //! Message Batches: writes the requests to the batch endpoints of the API, and reads the answers.
 //!
 //! Ids of batches come from servers and from files. An id is put into the path of a request only if it consists of
-//! letters, digits, `_` and `-`. With such an id, the path can't lead to another endpoint.
+//! letters, digits, `_` and `-`. So an id can't make the path lead to another endpoint.
 //!
 //! Source: API documentation, "Batch processing" (2026-09-20); types of the official Python client 2.14.0.
 

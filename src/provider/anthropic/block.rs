@@ -130,7 +130,7 @@ pub(super) fn place() -> Result<Box<RawValue>, String> {
 /// The rule that says whether the text of a tool call's input must be JSON.
 #[derive(Clone, Copy)]
 pub(super) enum Input {
-    /// The model stopped on its own, so the input must be JSON.
+    /// The model stopped on its own, so the input of the tool call must be JSON.
     IsWhole,
     /// The model was cut off, so the input can be incomplete.
     MayBeCut,

@@ -6,10 +6,11 @@
 //! server spelled them. If an escaped character is split between two deltas, the folded message has the whole
 //! character.
 //!
-//! One rule folds nearly all deltas. A string is appended to the block's member of the same name. A value that is not a
-//! string replaces that member. This rule also keeps deltas of unknown types. Two types of deltas have rules of their
-//! own: `input_json_delta` contains a piece of JSON, and `citations_delta` contains one more item of a list. Events of
-//! unknown types are ignored, as the API asks. Source: API documentation, "Streaming messages" (2026-08-22).
+//! One rule folds nearly all deltas. A string is appended to the block's member of the same name. If a value in a delta
+//! is not a string, it replaces the block's member of the same name. This rule also keeps deltas of unknown types. Two
+//! types of deltas have rules of their own: `input_json_delta` contains a piece of JSON, and `citations_delta` contains
+//! one more item of a list. Events of unknown types are ignored, as the API asks. Source: API documentation, "Streaming
+//! messages" (2026-08-22).
 
 use std::collections::BTreeMap;
 

@@ -2,8 +2,8 @@
 //!
 //! A buffer that doubles its size whenever it is full can use twice the memory that its content needs. While its
 //! content is moved, the buffer uses three times the memory that its content needs. Such buffers also free blocks of
-//! many different sizes, and allocators return these blocks to the system late. So bytes are collected in pieces of one
-//! size, which are joined at the end. The next answer uses the same pieces again.
+//! many different sizes, and allocators return these blocks to the system late. So bytes are collected in pieces of
+//! equal size, and the pieces are joined at the end. The next answer uses the same pieces again.
 //!
 //! When an answer becomes large, memory for the largest allowed body is reserved in one step. Reserving so much memory
 //! is cheap, because the system gives memory only for the bytes that are written. In most runs, at most one large
@@ -133,7 +133,7 @@ impl Drop for Large {
     }
 }
 
-/// Returns memory for a large answer. `bytes` is the number of its bytes that have arrived so far.
+/// Returns memory for a large answer. `bytes` is the number of the answer's bytes that have arrived so far.
 fn large(bytes: usize) -> Vec<u8> {
     let spare = if bytes <= WHOLE_BYTES { take_from(&SPARE) } else { None };
     spare.unwrap_or_else(|| Vec::with_capacity(WHOLE_BYTES.max(bytes)))
@@ -146,8 +146,8 @@ pub(super) fn message(bytes: usize) -> Vec<u8> {
     spare.unwrap_or_else(|| Vec::with_capacity(if bytes < LARGE_BYTES { bytes } else { MESSAGE_BYTES.max(bytes) }))
 }
 
-/// Returns the complete message. `message` is the buffer that the function [`message`] returned. A large message is put
-/// on one line here, because a later step would have to copy the message for that.
+/// Returns the complete message. The parameter `message` is the buffer that the function [`message`] returned. A large
+/// message is put on one line here, because a later step would have to copy the message for that.
 pub(super) fn message_bytes(mut message: Vec<u8>) -> Bytes {
     if message.capacity() >= MESSAGE_BYTES {
         put_on_one_line(&mut message);
@@ -155,8 +155,8 @@ pub(super) fn message_bytes(mut message: Vec<u8>) -> Bytes {
     bytes_of(message)
 }
 
-/// Returns bytes without copying them. When the bytes of a large answer are dropped, their memory is kept for the next
-/// large answer.
+/// Turns a `Vec<u8>` into `Bytes` without copying the bytes. When the bytes of a large answer are dropped, their memory
+/// is kept for the next large answer.
 fn bytes_of(memory: Vec<u8>) -> Bytes {
     if memory.capacity() < MESSAGE_BYTES { memory.into() } else { Bytes::from_owner(Large(memory)) }
 }

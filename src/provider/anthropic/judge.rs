@@ -18,8 +18,8 @@ use super::platform;
 use crate::domain::{ErrorClass, Failure, HaltReason, LimitKind, ProviderKind, RateSignals, Verdict, shortened};
 use crate::provider::{Reply, ReplyHead};
 
-/// Prefixes of error messages. If the message of an error with status 400 has such a prefix, the account has no credit
-/// left (2026-08-22).
+/// Prefixes of error messages. If an error has status 400 and its message begins with one of these prefixes, the
+/// account has no credit left (2026-08-22).
 ///
 /// Errors about credit have the same status and type as ordinary bad requests, so only the text of the message shows
 /// the difference. For all other errors of the Claude API, the text does not matter.
@@ -63,8 +63,8 @@ pub(super) fn judge(kind: ProviderKind, head: &ReplyHead, reply: Reply, signals:
     }
 }
 
-/// Judges an error in a response with status 200. The type of the error shows the status that the error would otherwise
-/// have had.
+/// Judges an error in a response with status 200. The type of the error shows which status the error would have in an
+/// ordinary error response.
 ///
 /// The answer had begun, so the attempt may have been billed. The advice on retries in the headers is ignored, because
 /// the headers were sent before the error happened.

@@ -13,8 +13,8 @@ pub(super) const MOST_MEMBERS: usize = 256;
 /// Reads a JSON object without parsing the values of its members.
 ///
 /// # Errors
-/// Returns an error if the text is not an object, or if the object has more than 256 members. Two members with the same
-/// name are an error too, because JSON readers do not agree on which of the two members to use.
+/// Returns an error if the text is not an object, or if the object has more than 256 members. It is also an error if
+/// two members have the same name, because some JSON readers use the first member and others use the last.
 pub(super) fn parse(json: &str) -> Result<Params, serde_json::Error> {
     Params::of_object_if(json, |members, name| match () {
         () if members.0.len() == MOST_MEMBERS => Err("an object of a stream has more than 256 members".to_owned()),

@@ -42,7 +42,7 @@ use super::{BatchApi, Decoder, HeadNews, Provider, Reply, ReplyHead, Splice, Tra
 use crate::domain::{Marked, PoolId, ProviderKind, RateSignals, Request, RequestRules, Verdict};
 
 /// The capacity of the header map of a request. The capacity includes the headers that the transport and its HTTP
-/// client add. With less capacity, the map would be copied when it grows.
+/// client add. If the capacity were smaller, the map would grow, and its content would be copied.
 const HEADERS: usize = 12;
 
 /// A setting that can't be sent in a header.

@@ -1,7 +1,8 @@
 //! Finds those members of a request that the API rejects in batches.
 //!
-//! This module checks requests before they are sent, because the API checks the requests of a batch only when they run.
-//! Without this check, the user would learn hours later that the API had rejected every request because of a member.
+//! This module checks requests before they are sent, because the API checks a request of a batch only when it processes
+//! the request. Without this check, the user would learn hours later that the API had rejected every request because of
+//! a member.
 //!
 //! Source: API documentation, "Batch processing" (2026-09-20); changes of the official Python client 2.10.0
 //! (`billing_policy`). The documentation also mentions hints for caches and contexts, and flags of research previews.

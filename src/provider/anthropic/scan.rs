@@ -3,9 +3,9 @@
 //!
 //! This scan reads the usual form of the API's answers. The scan returns `None` for escapes in names or in texts that
 //! are read, for repeated members, for deep nesting, and for text that is not a message. The parser ([`super::shape`])
-//! reads the answers that the scan can't read. A test checks that the parser returns the same result for a message that
-//! the scan can read. An accepted message becomes part of a line of results, so it must be valid JSON. The caller
-//! checks whether the strings of the message are UTF-8.
+//! reads the answers that the scan can't read. For messages that the scan can read, a test checks that the parser
+//! returns the same result as the scan. An accepted message becomes part of a line of results, so it must be valid
+//! JSON. The caller checks whether the strings of the message are UTF-8.
 
 use std::ops::Range;
 

@@ -30,7 +30,7 @@
 //! row with this stop reason is not tried again. If the answer has a tool call, the names of the called tools are
 //! compared with the tool names in the request. The names are read from the bytes of the request that was sent. Some
 //! requests have parts that can add tools without naming them (`mcp_servers`, a toolset without a `name`, a `thread`).
-//! In the answers to such requests, every name of a tool is accepted.
+//! In the answers to such requests, any tool name is accepted.
 //!
 //! In a stream, the input of a tool call comes as pieces of text. If this text is not JSON, the result depends on how
 //! the answer ended. If the model stopped on its own, the answer is rejected. If the answer was cut off, the text is
@@ -63,7 +63,7 @@ pub(super) enum Refused {
     Paused,
 }
 
-/// Those members of a message that this module checks.
+/// The members of a message that this module checks.
 #[derive(Deserialize)]
 pub(super) struct Shape<'a> {
     #[serde(borrow, rename = "type")]

@@ -53,7 +53,7 @@ impl Counts {
         (self.split_5m, self.split_1h) = (0, 0);
     }
 
-    /// Stores the count of a member of `cache_creation`.
+    /// Stores the count that a member of `cache_creation` contains.
     pub(super) fn note_split(&mut self, name: &[u8], count: u64) {
         match name {
             b"ephemeral_5m_input_tokens" => self.split_5m = count,
@@ -68,7 +68,7 @@ impl Counts {
         self.web_searches = 0;
     }
 
-    /// Stores the count of a member of `server_tool_use`.
+    /// Stores the count that a member of `server_tool_use` contains.
     pub(super) fn note_tool(&mut self, name: &[u8], count: u64) {
         if name == b"web_search_requests" {
             self.web_searches = count;

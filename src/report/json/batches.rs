@@ -56,7 +56,7 @@ pub(super) struct BatchesAtEnd {
     /// The number of batches that are open or not collected. The API continues to process open batches after this
     /// program has ended.
     left: u64,
-    /// The number of rows in these batches that have no line in the results or the error log yet.
+    /// How many rows of these batches have no line in the results or the error log yet.
     left_rows: u64,
     /// For each parameter that batches do not accept: how many rows were sent online because of this parameter.
     refused: Vec<Refused>,

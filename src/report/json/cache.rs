@@ -16,8 +16,8 @@ pub(super) struct Cache {
     write_1h_tokens: u64,
     /// The hit rate: the number of tokens read from the cache, divided by the number of tokens read or written.
     hit_rate: f64,
-    /// The dollars that the cache saved; negative if writing to the cache cost more than reading from the cache saved.
-    /// Null if no price is known.
+    /// The dollars that the cache saved. The number is negative if the cache writes cost more than the cache reads
+    /// saved. Null if no price is known.
     saved_usd: Option<f64>,
 }
 

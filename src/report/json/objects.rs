@@ -251,7 +251,7 @@ pub(crate) struct Progress {
     copied: u64,
     /// The number of answered rows that took their answer from earlier results. These rows are also counted in `ok`.
     reused: u64,
-    /// The dollars saved by copied and reused answers: the cost of these answers when they were paid for. Answers with
+    /// The dollars that copied and reused answers saved: what these answers cost when they were paid for. Answers with
     /// an unknown cost are left out.
     saved_usd: f64,
     /// The number of answered rows whose first answer was not accepted, split by the way in which the accepted answer

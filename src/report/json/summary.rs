@@ -145,7 +145,8 @@ struct Rate {
     rows_per_minute: Vec<f64>,
 }
 
-/// The latency of the answers that came online. The latency of an answer begins with the first request of its row.
+/// The latency of the answers to requests that were not sent in batches. The latency of an answer begins with the first
+/// request of its row.
 #[derive(Serialize)]
 struct Latency {
     answers: u64,

@@ -5,10 +5,10 @@
 //! cursor movements and the blanks at the ends of lines. [`Progress`](super::Progress) takes the lines from the sheet
 //! and draws them on the real terminal.
 //!
-//! indicatif's own repaint is not used. This repaint leaves the cursor after the last line. Before the next drawing, it
-//! moves the cursor up by the number of drawn rows. After the terminal's size has changed, the number of rows is wrong,
-//! and the repaint erases other text above the block. The repaint also fills each line with blanks up to the edge. So
-//! every line wraps when the terminal becomes narrower.
+//! indicatif's own repaint is not used. This repaint leaves the cursor after the last line. Before the next drawing,
+//! the repaint moves the cursor up by the number of drawn rows. After the terminal's size has changed, the number of
+//! rows is wrong, and the repaint erases other text above the block. The repaint also fills each line with blanks up to
+//! the edge. So every line wraps when the terminal becomes narrower.
 //!
 //! Only [`Bar::draw`] draws, and no thread draws at regular times. The draw target does not limit the drawings per
 //! second, so no drawing is dropped. `Progress` decides how often to draw. [`line`](crate::report::line) decides which
@@ -103,8 +103,8 @@ impl TermLike for Sheet {
         self.write_str(text)
     }
 
-    /// Receives text from indicatif. For each line, a first call writes the line, and a second call writes the blanks
-    /// up to the edge.
+    /// Receives text from indicatif. Each line comes in two calls: the first call has the line, and the second call has
+    /// the blanks up to the edge.
     fn write_str(&self, text: &str) -> io::Result<()> {
         let text = text.trim_end();
         if !text.is_empty() {

@@ -35,7 +35,7 @@ struct Known {
     by_limits_if_large: f64,
     /// The standard deviation of the time left.
     deviation: f64,
-    /// The longest expected time of the last answers.
+    /// The longest time that the last answers are expected to take.
     last_answers: f64,
 }
 
@@ -100,8 +100,8 @@ impl Stats {
         if self.elapsed() < ENOUGH_TIME { 1.0 } else { (ENOUGH_ROWS as f64 / finished.max(1.0)).min(1.0).powf(1.5) }
     }
 
-    /// Returns the largest expected size of the remaining rows, relative to the finished rows. The size is estimated
-    /// from the cost.
+    /// Returns the largest expected mean size of the remaining rows, divided by the mean size of the finished rows. The
+    /// size is estimated from the cost.
     fn largest_size_of_left(&self, rows: u64) -> f64 {
         let size = self.cost_of_row_left(rows).map_or(1.0, |each| each.high / self.finished_like_left().mean());
         if size.is_finite() { size.max(1.0) } else { 1.0 }

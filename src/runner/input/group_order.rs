@@ -2,9 +2,9 @@
 //!
 //! An entry of the prompt cache lives only for minutes. If rows of very many prefixes are mixed, nearly every row would
 //! have to write its prefix again. For this reason, an input with very many prefixes is read three times. The second
-//! reading finds the place and the prefixes of each row. The third reading reads the rows of one prefix after the
-//! other. The prefixes are in the order of their first rows. So the new order differs as little as possible from the
-//! order of the input.
+//! reading finds the place and the prefixes of each row. The third reading takes one prefix after the other, and reads
+//! all rows that have this prefix. The prefixes are in the order of their first rows. So the new order differs as
+//! little as possible from the order of the input.
 //!
 //! The place of a row takes 24 bytes of memory. Rows of one group that are next to each other in the file are read
 //! together.

@@ -83,8 +83,8 @@ pub struct Earlier {
     /// The answers in the results of other runs. Rows take these answers instead of being sent. The value is `None` if
     /// no results of other runs are used.
     pub stored: Option<Arc<StoredAnswers>>,
-    /// The rows whose last answer was not accepted. Each of these rows continues from that answer, so it takes no
-    /// stored answer.
+    /// The rows whose last answer was not accepted. Each of these rows continues from its last answer, so the row takes
+    /// no stored answer.
     pub unfinished: Arc<HashSet<RowId>>,
     /// The policy that decides which stored answers a row can take; `None` if rows take all stored answers.
     pub policy: Option<Policy>,

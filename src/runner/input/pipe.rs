@@ -3,8 +3,8 @@
 //!
 //! Only rows that could share a prefix wait. A row waits until one of three things happens. First, the number of
 //! waiting rows reaches [`ROWS`], or their size in bytes reaches [`BYTES`]. Second, no row has come for [`IDLE`].
-//! Third, the program has waited for the pipe for [`LONGEST`] since the row came. So if a pipe has long pauses between
-//! rows, each row waits for a tenth of a second. A row never waits for much more than a second.
+//! Third, the program's waits for the pipe since the row came add up to [`LONGEST`]. So if a pipe has long pauses
+//! between rows, each row waits for a tenth of a second. A row never waits for much more than a second.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::answer::Then;
+use crate::answer::Decision;
 use crate::catalog::Catalog;
 use crate::domain::{ErrorClass, Failure, PromptCache, Quality, RateLimits};
 use crate::journal::{MemDisk, StoredFile, Usable};
@@ -236,8 +236,8 @@ fn rows_with_a_stored_answer_take_it_and_are_not_sent() {
     assert_eq!((reused, numbers(&arrived)), (vec![0, 3], vec![1, 2, 4, 5, 6, 7, 8]));
     let only_of_first = || {
         let policy: Policy = Box::new(|job, _, _, _| match job.index {
-            0 => Then::Keep,
-            _ => Then::Fail { class: ErrorClass::InvalidOutput, failure: Failure::default() },
+            0 => Decision::Keep,
+            _ => Decision::Fail { class: ErrorClass::InvalidOutput, failure: Failure::default() },
         });
         Earlier { stored: stored(), policy: Some(policy), ..Earlier::none() }
     };

@@ -49,7 +49,7 @@ impl Access {
         self.answered.contains(model)
     }
 
-    /// Records that the endpoint does not have a model. Returns `false` if this was already known.
+    /// Records that the endpoint does not have a model. Returns `false` if the model was already known to be missing.
     pub(crate) fn on_missing(&mut self, model: &Arc<str>) -> bool {
         self.missing.insert(model.clone())
     }

@@ -3,8 +3,8 @@
 //! If a row makes the server fail, the server answers every attempt of that row with 500. If the endpoint is in
 //! trouble, the server answers every row with 500. So a single fault does not show the cause. The results of *other*
 //! rows between two faults of a row show whether the row or the endpoint is the cause. If the other rows were answered,
-//! the row is the cause. If some of the other rows were answered, but less than a quarter, the endpoint is the cause.
-//! If none of the other rows was answered, the cause stays unknown.
+//! the row is the cause. If some of the other rows were answered, but fewer than a quarter of them, the endpoint is the
+//! cause. If none of the other rows was answered, the cause stays unknown.
 //!
 //! Until a retry is answered, only the first fault of each row is counted. If all faults were counted, a group of bad
 //! rows would look like an endpoint in trouble. After a retry was answered, all faults are counted, because retries

@@ -6,7 +6,7 @@
 //! request more than the known cap allows. Such a trial ends when the server refuses a request. The wait before the
 //! next trial is then twice as long as the last wait. If every request of a full window is answered without a refusal,
 //! the real cap is higher than the known cap. The next trial then begins immediately, with twice as many additional
-//! requests.
+//! requests as this trial.
 //!
 //! If the cap does not change, the server rejects a request after 1, 3, 7 and 15 minutes. From then on, it rejects a
 //! request every eight minutes. Rejected requests are not billed. If the server has removed the cap, the run reaches

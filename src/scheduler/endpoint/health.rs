@@ -22,8 +22,8 @@ const FAULTS_OF_RELAPSE: u32 = 3;
 const RELAPSE: Duration = Duration::from_secs(60);
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 const SLOWEST_PROBE: Duration = Duration::from_secs(10);
-/// How long the run tries to reach an endpoint that was never reached. After that time, the endpoint's name or address
-/// is probably wrong.
+/// How long the run tries to reach an endpoint that was never reached. If this time is not enough, the endpoint's name
+/// or address is probably wrong.
 const NEVER_REACHED: Duration = Duration::from_secs(10);
 
 /// What a fault shows about the endpoint.
@@ -128,8 +128,8 @@ impl Health {
         }
     }
 
-    /// Records the end of a pause. From then on, the time before the end of the pause does not count as part of an
-    /// outage.
+    /// Records the end of a pause. If an outage continues after the pause, only the time after the end of the pause
+    /// counts as part of the outage.
     pub(crate) fn on_resume(&mut self, now: Instant) {
         if self.failing_since.is_some() {
             (self.failing_since, self.unclear_since) = (Some(now), now);

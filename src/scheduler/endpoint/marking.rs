@@ -92,8 +92,8 @@ impl Marking {
         }
     }
 
-    /// Adds an answer that should have read `expected` tokens from the cache. Returns what the answers show about the
-    /// cache, but only the first time that they show something; otherwise `None`.
+    /// Adds an answer that should have read `expected` tokens from the cache. If the answers show something about the
+    /// cache for the first time, returns what they show; otherwise returns `None`.
     pub(in crate::scheduler) fn on_answer(&mut self, expected: u32, has_read: bool) -> Option<CacheNews> {
         self.rows += 1;
         self.expected += u64::from(expected);

@@ -67,8 +67,8 @@ pub(super) struct Endpoint {
     pub(super) tally: Tally,
     /// The canary (a test request) of the endpoint.
     pub(super) canary: CanaryState,
-    /// Whether the endpoint is assumed to work although all remaining rows met faults there. If so, each row fails at
-    /// its next fault.
+    /// Whether the endpoint is assumed to work although all remaining rows met faults there. If the value is true, each
+    /// row fails at its next fault.
     pub(super) has_last_tries: bool,
     pub(super) retries: RetryQuota,
     pub(super) last_fault: Failure,
@@ -84,7 +84,7 @@ pub(super) struct Endpoint {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Detour {
     pub(super) why: FallbackCase,
-    /// The earliest instant at which the detour ends.
+    /// The earliest instant at which the detour can end.
     pub(super) until: Instant,
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct CanaryState {
     /// Whether the server has rejected the canary. If a canary was rejected, no canary is sent until a row of another
     /// model fails.
     pub(crate) is_useless: bool,
-    /// The number of canaries that were answered since a row was last answered.
+    /// The number of canaries (test requests) that were answered after the last answer to a row.
     pub(crate) answered: u32,
 }
 
@@ -46,8 +46,8 @@ impl CanaryState {
         self.fails_alike = false;
     }
 
-    /// Returns whether a canary has failed in the same way as the rows. If a canary has failed in the same way as the
-    /// rows, the whole endpoint fails, and not only some rows.
+    /// Returns whether a canary has failed in the same way as the rows. If a canary fails like the rows, the trouble is
+    /// in the whole endpoint, and not only in some rows.
     pub(crate) fn proves_outage(&self) -> bool {
         self.fails_alike
     }
@@ -72,7 +72,7 @@ fn canary_of(ask: &Ask) -> Ask {
         template: 0,
         purpose: Purpose::Canary,
         base: None,
-        rung: None,
+        schema_method: None,
         prefixes: None,
         has_own_marks: false,
     }

@@ -1,4 +1,5 @@
-//! A quota for retries at an endpoint: there can be more retries than successes, but only by a fixed number.
+//! A quota for retries at an endpoint. The number of retries can exceed the number of successes by at most a fixed
+//! number.
 
 /// How many more retries than successes an endpoint can have.
 const MOST: f64 = 100.0;

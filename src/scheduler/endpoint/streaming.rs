@@ -76,8 +76,8 @@ mod tests {
         Verdict::Transient { class: ErrorClass::InvalidOutput, retry_after: None, maybe_paid: true, failure }
     }
 
-    /// Records verdicts one after another. Returns the positions of the verdicts that led to a message, and whether
-    /// requests have stopped asking for streams.
+    /// Records verdicts one after another. Returns the positions of the verdicts that led to a message. Also returns
+    /// whether requests no longer ask for streams.
     fn told(ends: &[Verdict]) -> (Vec<usize>, bool) {
         let mut streaming = Streaming::default();
         let told = ends.iter().enumerate().filter_map(|(at, end)| streaming.on_end(end).map(|_| at)).collect();
@@ -156,8 +156,8 @@ mod tests {
     const WINDOW: usize = 10;
 
     /// Simulates a run with a server that answers immediately. The function `server` chooses each answer. The arguments
-    /// of `server` are the row, whether the request asks for a stream, and how many times the row was sent. Returns
-    /// which tries of each row asked for a stream, and the number of warnings.
+    /// of `server` are the row, whether the request asks for a stream, and how many times the row was sent. For each
+    /// row, returns which of its tries asked for a stream. Also returns the number of warnings.
     fn play(
         mode: StreamMode,
         rows: usize,

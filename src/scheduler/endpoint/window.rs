@@ -6,7 +6,7 @@
 //! needs (rate times latency), and this size is never computed. If no rate limit slows the run down, the window grows
 //! only as long as throughput grows with it. If more than a fifth of the answers report an overload, the window is cut,
 //! at most once in a round trip. Within a minute after a cut, the window returns to nine tenths of its last good size.
-//! A run can meet an overload before any size was found to be large enough or too large. In this case, after eight
+//! An overload can come before any window size is known to be large enough or too large. In this case, after eight
 //! consecutive answered requests, the window grows again as it did before the cut. The server can reject a request
 //! because too many requests are in flight. The server has accepted the other requests in flight, so after this
 //! refusal, the window is at most their number ([`Cap`]).
@@ -41,8 +41,7 @@ const EXCESS_PART: usize = 8;
 /// How much an overload adds to the running sum. An answer without an overload subtracts one from the sum.
 const OVERLOAD: usize = 4;
 /// How much an answer adds to the size of the window: `FIRST_GROWTH` until a size is known to be too large, and
-/// `GROWTH` from then on. If the window only doubled in the first round trips, a file of 200 rows would need a fifth
-/// more round trips.
+/// `GROWTH` from then on. If `FIRST_GROWTH` were 1, a file of 200 rows would need a fifth more round trips.
 const FIRST_GROWTH: usize = 3;
 const GROWTH: usize = 1;
 /// The part of the window's size that remains after a cut.
@@ -93,8 +92,8 @@ struct Recovery {
 struct Epoch {
     since: Instant,
     answers: usize,
-    /// The window's size when the epoch (the measurement) began. The epoch ends after `goal` answers, or after 32
-    /// answers if that is more.
+    /// The window's size when the epoch (the measurement) began. The epoch ends after `goal` answers, but never before
+    /// 32 answers.
     goal: usize,
     was_full: bool,
     last: Option<(usize, f64)>,

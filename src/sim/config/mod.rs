@@ -59,7 +59,7 @@ pub struct SimConfig {
     pub estimate_skew: f64,
     /// The limit on the growth of input tokens from minute to minute; `None` for no limit.
     pub acceleration: Option<Acceleration>,
-    /// How many requests of an organization can be open at once; `None` for no limit. Beyond this maximum, a request
+    /// How many requests of an organization can be open at once; `None` for no limit. A request beyond this maximum
     /// gets a 429 without rate headers.
     pub max_concurrent: Option<u32>,
     /// The spend cap of an organization; `None` for no cap. After the cap is reached, every request gets a 429.

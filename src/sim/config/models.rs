@@ -27,13 +27,13 @@ pub struct SimModel {
     pub max_output_tokens: u64,
     /// The minimum number of tokens in a cached prefix.
     pub cache_min_tokens: u64,
-    /// Whether tokens that are read from the cache count against the input limit. Such tokens count only for the oldest
-    /// models.
+    /// Whether tokens that are read from the cache count against the input limit. Only the oldest models count such
+    /// tokens.
     pub counts_cache_reads: bool,
     /// The prices of the model's tokens; `None` when they are unknown.
     pub price: Option<SimPrice>,
-    /// A prompt length in tokens, and the prices of calls with a longer prompt. Cached tokens are part of the length.
-    /// If the prompt of a call is longer, these prices apply to all tokens of the call.
+    /// A prompt length in tokens, and the prices of calls whose prompt is longer than this. Cached tokens are part of
+    /// the length. If the prompt of a call is longer, these prices apply to all tokens of the call.
     pub long_price: Option<(u64, SimPrice)>,
     /// The features that the model accepts.
     pub traits: ModelTraits,

@@ -94,7 +94,7 @@
 //! **When**: a rule applies from the time `from` to the time `until`. Both times are counted from the start of the
 //! simulator, for example `"90s"`. `times` is the maximum number of times that the rule is applied.
 //!
-//! **How**: the following fields change the error response of a rule with `status`:
+//! **How**: if a rule has `status`, these fields change its error response:
 //! - `type`, `message` and `error_code` set the fields of the same names in the error.
 //! - `body` is the form of the response body: `"json"`, `"html"` or `"empty"`.
 //! - `retry_after` sets the header `retry-after`. A number or a text is sent unchanged. `{"date": "30s"}` is sent as a

@@ -152,12 +152,12 @@ impl Room {
         Self { tokens: ((tokens as f64 / skew) as u64).max(1), full }
     }
 
-    /// Returns the room that is left after `tokens` tokens, but at least one token.
+    /// Returns the room that is left when `tokens` tokens are used up, but at least one token.
     pub(super) fn less(self, tokens: u64) -> Self {
         Self { tokens: self.tokens.saturating_sub(tokens).max(1), ..self }
     }
 
-    /// Returns an answer with `blocks`. The stop reason is `stop_reason` if the blocks fit into the room; otherwise,
+    /// Returns an answer with `blocks`. If the blocks fit into the room, the stop reason is `stop_reason`. Otherwise,
     /// the blocks are truncated.
     pub(super) fn filled(self, mut blocks: Vec<OutBlock>, stop_reason: &'static str) -> Answer {
         if total(&blocks) <= self.tokens {

@@ -49,7 +49,7 @@ pub struct Books {
     pub billed_and_lost: u64,
     /// The number of charged calls that had the same body as an earlier charged call.
     pub billed_again: u64,
-    /// The number of complete answers to a body that already had a complete answer.
+    /// The number of complete answers that were sent although an equal request body already had a complete answer.
     pub answered_again: u64,
     /// The number of requests that arrived too early, although a 429 had told clients of their model class to wait
     /// longer.
@@ -188,7 +188,7 @@ impl Books {
         figures
     }
 
-    /// Returns the number of 429s for all reasons together.
+    /// Returns the total number of responses with status 429, for whatever reason.
     pub fn refused_total(&self) -> u64 {
         self.refused.values().sum()
     }

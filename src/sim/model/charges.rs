@@ -45,7 +45,7 @@ impl Model {
         self.forget_if_over(ticket);
     }
 
-    /// Ends a stream because its client has left. No more output is produced.
+    /// Ends a stream because its client has left. After that, the stream produces no more output.
     pub(super) fn cut_short(&mut self, ticket: u64, now: Instant) {
         let Some(call) = self.calls.get_mut(&ticket) else { return };
         let rate = match call.phase {

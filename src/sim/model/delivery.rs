@@ -105,8 +105,8 @@ fn keep_part(steps: &mut Vec<Step>, part: f64) -> Instant {
     keep_bytes(steps, (total as f64 * part) as usize)
 }
 
-/// Keeps only the first `bytes` bytes, and leaves out at least one byte. Returns the time at which the first missing
-/// byte would have been sent.
+/// Keeps only the first `bytes` bytes of a body, and never keeps its last byte. Returns the time at which the first
+/// missing byte would have been sent.
 fn keep_bytes(steps: &mut Vec<Step>, bytes: usize) -> Instant {
     let total: usize = steps.iter().map(length).sum();
     let mut left = bytes.min(total.saturating_sub(1));

@@ -2,8 +2,8 @@
 //!
 //! A request with `diagnostics` is compared with the message that it names. Source: API reference, "Messages",
 //! `diagnostics` (Python SDK 2.14.0, 2026-11). How the API compares two prompts is not documented. The simulator
-//! compares the levels of both prompts in the order tools, system, messages, and the first difference is the reason.
-//! The reason is found immediately, so an answer never says that it is pending.
+//! compares the levels of both prompts in the order tools, system, messages. The first difference is the reason. The
+//! reason is found immediately, so an answer never says that it is pending.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -34,7 +34,7 @@ pub(super) enum Miss {
     Unavailable,
 }
 
-/// What is remembered about a request, so that later requests can be compared with it.
+/// The facts about a request that the simulator remembers, to compare later requests with this request.
 #[derive(Clone, Debug)]
 pub(super) struct Remembered {
     scope: u64,

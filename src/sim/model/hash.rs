@@ -1,6 +1,6 @@
 //! A small stable hash: the same content has the same hash on every machine and with every compiler.
 //!
-//! The hash is not cryptographic. It is only used to distinguish request bodies and to make random numbers.
+//! The hash is not cryptographic. The hash is used only to distinguish request bodies and to make random numbers.
 
 /// A 64-bit hash of the content so far.
 #[derive(Clone, Copy, Debug)]

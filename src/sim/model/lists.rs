@@ -158,8 +158,8 @@ fn capabilities(traits: &ModelTraits) -> Value {
 }
 
 /// Returns a page of at most `limit` items, and a flag that says whether there are more items. If `before` is given,
-/// the page ends before this item, and the flag says whether items come before the page. Otherwise, the page begins at
-/// `from`, and the flag says whether items come after the page.
+/// the page ends before this item, and the flag says whether items come before the page. If `before` is not given, the
+/// page begins at `from`, and the flag says whether items come after the page.
 pub(super) fn page<T>(items: &[T], limit: usize, from: usize, before: Option<usize>) -> (&[T], bool) {
     if let Some(before) = before {
         return (&items[before.saturating_sub(limit)..before], before > limit);

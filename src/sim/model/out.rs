@@ -2,7 +2,7 @@
 
 use super::hash::Hash;
 
-/// Returns an id: the prefix and 22 letters and digits, which depend on the seed and the serial number.
+/// Returns an id: the prefix, and then 22 letters or digits that depend on the seed and the serial number.
 pub(super) fn id(prefix: &str, seed: u64, serial: u64) -> String {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let hash = Hash::new(seed).word(serial);

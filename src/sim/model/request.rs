@@ -54,7 +54,7 @@ impl Block<'_> {
     }
 }
 
-/// Returns the number of tokens of an object that the model reads as JSON. A cache breakpoint in the object has no
+/// Returns the number of tokens of an object that the model reads as JSON. A cache breakpoint in the object adds no
 /// tokens.
 fn of_json(raw: &RawValue, is_marked: bool) -> u64 {
     let fields = if is_marked { serde_json::from_str::<Fields<'_>>(raw.get()).ok() } else { None };

@@ -59,7 +59,7 @@ pub struct Model {
     pub(super) events: BinaryHeap<Reverse<(Instant, u64, Event)>>,
     pub(super) events_so_far: u64,
     pub(super) calls: HashMap<u64, Call>,
-    /// The money that each organization was charged, counted only if there is a spend cap.
+    /// The money that each organization was charged. The money is counted only if there is a spend cap.
     pub(super) spent: HashMap<u64, Money>,
     pub(super) cache: Cache,
     pub(super) diagnostics: Diagnostics,

@@ -8,7 +8,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// How long a connection can stay open without a request: before the first request, between two requests, and while
-    /// the headers of a request arrive. Clients close unused connections sooner.
+    /// the headers of a request arrive. Clients close their unused connections before this time ends.
     pub quiet: Duration,
     /// How long the body of a request can take to arrive.
     pub body: Duration,

@@ -39,7 +39,7 @@ pub(super) struct Unpacked<R> {
     next: Next,
     /// Whether the next gzip member is the first one.
     is_first: bool,
-    /// The unpacked bytes, and the range of those that were not returned yet.
+    /// The unpacked bytes, and the range of the bytes that were not returned yet.
     unpacked: Box<[u8]>,
     given: usize,
     filled: usize,

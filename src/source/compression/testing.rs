@@ -18,7 +18,7 @@ pub(super) fn unpack(mut reader: impl Read) -> (Vec<u8>, Option<String>) {
     (unpacked, end.err().map(|error| Damage::of(&error).expect("a read from memory never fails").to_owned()))
 }
 
-/// Asserts that the bytes before a damaged place are returned, whether the bytes after it are missing or wrong.
+/// Asserts that the bytes before a damaged place are returned, even if the bytes after this place are missing or wrong.
 ///
 /// A zstd block can only be unpacked as a whole, so up to one block can be lost.
 pub(super) fn assert_salvage(text: &[u8], packed: &[u8], unpacked: impl Fn(Box<dyn Read + '_>) -> Box<dyn Read + '_>) {

@@ -1,7 +1,7 @@
 //! CSV and TSV: a header, and then one record for each row. Only this folder uses the csv crate.
 //!
 //! The module [`super::header`] decides what columns mean. [`Splitter`] cuts the input into records, and the csv crate
-//! parses one record at a time. The docs of the module `splitter` explain why the work is divided.
+//! parses one record at a time. The docs of the module `splitter` explain why cutting and parsing are separate.
 
 mod parser;
 
@@ -29,9 +29,9 @@ impl Csv {
     /// Starts to read an input, and reads its header. `input` is the name of the input.
     ///
     /// # Errors
-    /// A fault of the header: [`SourceError::Header`], [`SourceError::DuplicateColumns`],
-    /// [`SourceError::NoPromptColumn`], [`SourceError::NoIdColumn`], [`SourceError::TemplateColumn`]; and
-    /// [`SourceError::Read`].
+    /// If the header has a fault: [`SourceError::Header`], [`SourceError::DuplicateColumns`],
+    /// [`SourceError::NoPromptColumn`], [`SourceError::NoIdColumn`], [`SourceError::TemplateColumn`]. If the input
+    /// can't be read: [`SourceError::Read`].
     pub(super) fn new(
         records: &mut Splitter,
         input: &str,

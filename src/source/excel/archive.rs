@@ -76,8 +76,8 @@ fn check_texts(part: impl Read, bytes: u64) -> Result<(), String> {
         buffer.clear();
         match reader.read_event_into(&mut buffer) {
             Ok(Event::Start(start)) if start.local_name().as_ref() == "sst" => {
-                // The check for duplicate attributes is off, because it is slow if there are many attributes, and it is
-                // not needed here.
+                // The check for duplicate attributes is off. This check is not needed here, and it is slow if there are
+                // many attributes.
                 for attribute in start.attributes().with_checks(false).flatten() {
                     let claimed: Option<u64> = std::str::from_utf8(attribute.value.as_ref().as_ref())
                         .ok()

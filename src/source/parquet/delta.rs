@@ -1,5 +1,6 @@
-//! Decodes the byte arrays of a page into plain byte arrays, for two encodings. In one encoding, the page stores all
-//! lengths first. In the other encoding, the page stores only how each value differs from the previous value.
+//! Decodes the byte arrays of a page, which have one of two encodings, into plain byte arrays. In one encoding, the
+//! page begins with the lengths of all values. In the other encoding, the page stores only how each value differs from
+//! the previous value.
 //!
 //! Such a page says how many lengths it has, and the parquet crate allocates memory for this number of lengths. If
 //! values have the same beginning, they can need far more memory than the page that stores them. This module limits the

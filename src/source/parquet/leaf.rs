@@ -35,7 +35,7 @@ pub(super) struct Leaf {
     /// The repetition level of each slot, which says which list the slot continues. The list is empty for a column
     /// without lists.
     repetitions: Vec<i16>,
-    /// The number of slots in the batch, and how many of them were used.
+    /// The number of slots in the batch, and the number of slots that were used.
     slots: usize,
     slot: usize,
     /// How many values of the batch were returned.
@@ -112,7 +112,7 @@ impl Leaf {
         if read == rows { Ok(()) } else { Err(too_few()) }
     }
 
-    /// Returns how much of the path to the next value is present; `None` after the last value.
+    /// Returns the definition level of the next value (how much of its path is present); `None` after the last value.
     pub(super) fn definition(&self) -> Option<i16> {
         if self.slot >= self.slots {
             return None;

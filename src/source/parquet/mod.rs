@@ -9,8 +9,9 @@
 //! `byte_offset` is an estimate: the row's number times the average length of a row. Reading can begin at any row.
 //!
 //! The module [`value`] turns values into cells. Lists, maps and structures become JSON ([`field`]). Some values can't
-//! be shown. If the column of such a value is sent or is the label, the row is broken. In other columns, the value is
-//! treated as missing. If the file is damaged, reading stops at the damage. The rows before the damage are kept.
+//! be shown. If a value that can't be shown is in the label column or in a column that is sent, the row is broken. In
+//! other columns, the value is treated as missing. If the file is damaged, reading stops at the damage. The rows before
+//! the damage are kept.
 
 mod codec;
 mod damage;
@@ -35,15 +36,15 @@ use super::guard::guarded;
 use super::table::{Record, Table};
 use super::{InputFormat, Position, SourceError};
 
-/// The largest number of rows per byte of a file. A column of equal values takes few bytes for a million rows, but
-/// prompts differ from each other. A file with more rows per byte was certainly made to do harm.
+/// The largest number of rows per byte of a file. If a million rows have equal values in a column, the column takes few
+/// bytes. But prompts differ from each other. A file with more rows per byte was certainly made to do harm.
 const MAX_ROWS_PER_BYTE: u64 = 10_000;
 
 /// The highest average row length that the program assumes, in bytes. If a file claims a larger average, this limit is
 /// used instead.
 const MAX_ROW_BYTES: u64 = 1 << 26;
 
-/// The limits for one batch of rows: the bytes of its values, and the number of its rows.
+/// The limits for one batch of rows: the total size of its values in bytes, and the number of its rows.
 const BATCH_BYTES: u64 = 4 << 20;
 const BATCH_ROWS: u64 = 256;
 

@@ -1,8 +1,8 @@
 //! Reads the compact Thrift encoding of page headers and of the footer, within limits for memory and depth.
 //!
-//! The parquet crate reads the footer, but this module reads it first, and rejects a footer that would make the crate
-//! use too much memory or stack. Page headers are read only by this module. Source: the Thrift compact protocol
-//! specification, and `parquet.thrift` of the Parquet format.
+//! The parquet crate reads the footer, but this module reads the footer first. This module rejects the footer if the
+//! crate would need too much memory or stack for it. Page headers are read only by this module. Source: the Thrift
+//! compact protocol specification, and `parquet.thrift` of the Parquet format.
 
 use super::damage::Damage;
 
@@ -35,9 +35,9 @@ pub(super) const INTS: u8 = 5;
 pub(super) const BINARIES: u8 = 8;
 pub(super) const STRUCTS: u8 = 12;
 
-/// A function that is called for each value, with a list of field numbers and the value. The list leads from the
-/// outermost field to the value's own field. If a struct is an element of a list, the field of that list encloses the
-/// fields of the struct. Elements of lists cause a call only if they are structs.
+/// A function that receives each value, together with a list of field numbers. The list leads from the outermost field
+/// to the value's own field. If a struct is an element of a list, the field of that list encloses the fields of the
+/// struct. The function is called for an element of a list only if the element is a struct.
 pub(super) type Visit<'v> = &'v mut dyn FnMut(&[i16], Value) -> Result<(), Damage>;
 
 /// A reader of one encoded struct.

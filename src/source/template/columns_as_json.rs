@@ -1,7 +1,7 @@
 //! Columns that contain JSON. In a CSV file, every cell is text, so a list in a cell is text too.
 //!
-//! `{{ items }}` always writes the cell as it is. The JSON in the cell is read by the filter `fromjson` (also
-//! `from_json`), and by a loop directly over the column, such as `{% for item in items %}`.
+//! `{{ items }}` always writes the cell as it is. Two things read the JSON in the cell: the filter `fromjson` (also
+//! `from_json`), and a loop directly over the column, such as `{% for item in items %}`.
 //!
 //! A loop over a column never goes over the characters of a cell: hardly anybody wants that, and the user would pay for
 //! a wrong prompt. So the cell must be empty, or contain a JSON list or a JSON object. To loop over characters, write

@@ -1,7 +1,7 @@
 //! Conditions: expressions about an answer that must be true (`--require`).
 //!
-//! A condition is an expression like those inside the braces of templates: `json.score >= 0 and json.score <= 10`. It
-//! can use these names:
+//! A condition is an expression like those inside the braces of templates: `json.score >= 0 and json.score <= 10`. The
+//! expression can use these names:
 //! - `text`: the text of the answer.
 //! - `json`: the answer, if it is JSON.
 //! - `row`: the row's label, and the members that are kept with the row and not sent (`row_of`).
@@ -96,8 +96,8 @@ const LABEL: [&str; 2] = ["id", "custom_id"];
 /// Returns the value of `row` for a condition, as a JSON object: the members of [`Job::extra`], and the label as `id`
 /// and `custom_id`.
 ///
-/// `extra` contains the members that are kept with the row and not sent. If there is a template, `extra` contains all
-/// columns of a table except the label. For a JSON row, `extra` then contains all members except the label and the
+/// `extra` contains the members that are kept with the row but are not sent. If there is a template, `extra` contains
+/// all columns of a table except the label. For a JSON row, `extra` then contains all members except the label and the
 /// request fields (such as `max_tokens`). Without a template, `extra` also lacks the columns and members that become
 /// the request, such as `prompt`. If the row is a line of plain text or a text file, it has only its label. Cells of
 /// CSV files are texts.
@@ -202,7 +202,7 @@ impl Condition {
         }
     }
 
-    /// Returns the values of the names that the condition uses, and, if `json` has no value, the reason for this.
+    /// Returns the values of the names that the condition uses. If `json` has no value, also returns the reason.
     fn context(&self, facts: &Facts<'_>) -> Result<(Value, Option<String>), String> {
         let mut not_json = None;
         let mut context: BTreeMap<&'static str, Value> = BTreeMap::new();

@@ -6,8 +6,8 @@ use minijinja::ErrorKind;
 
 use crate::domain::{MAX_BODY_BYTES, shortened};
 
-/// The longest prompt that a template is allowed to make, in bytes. The API accepts only shorter prompts. This limit
-/// also stops endless loops.
+/// The longest prompt that a template is allowed to make, in bytes. The API accepts only prompts that are shorter than
+/// this limit. This limit also stops endless loops.
 pub(super) const MAX_PROMPT_BYTES: usize = MAX_BODY_BYTES + (1 << 20);
 
 /// The fuel for filling in a template for one row. Each step costs one unit of fuel, and every 64 bytes cost one unit.

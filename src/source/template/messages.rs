@@ -24,7 +24,8 @@ pub(super) struct Messages {
     root: Node,
     /// The texts that are filled in, in the order of the list.
     pub texts: Vec<Text>,
-    /// Placeholders of other template languages in the texts that are sent as they are.
+    /// The placeholders of other template languages that were found in texts without variables. Such texts are sent
+    /// unchanged.
     pub placeholders: Vec<Placeholder>,
 }
 

@@ -18,8 +18,8 @@ const MAX_SOURCE_BYTES: usize = 1 << 20;
 /// level to the syntax tree.
 const MAX_TAG_SIGNS: usize = 2_000;
 /// The largest number of places where a template can put a value into a list or an object. Loops keep no state, so
-/// values are never nested deeper than this. The depth matters because a value is shown, compared and freed recursively
-/// too.
+/// values are never nested deeper than this number. The depth matters because a value is shown, compared and freed
+/// recursively too.
 const MAX_CONTAINERS: usize = 1_000;
 /// Filters and functions that put their arguments into a list or an object.
 const CONTAINERS: [&str; 6] = ["batch", "slice", "groupby", "zip", "chain", "dict"];

@@ -81,8 +81,8 @@ pub(super) fn of(text: &str, within: Within, config: &SyntaxConfig) -> Result<Us
     Ok(uses)
 }
 
-/// The brackets of placeholders in other languages, and whether blanks are allowed inside. Longer brackets come before
-/// shorter ones.
+/// The brackets of placeholders in other languages, and whether blanks are allowed inside the brackets. Longer brackets
+/// come before shorter ones.
 const FORMS: [(&str, &str, bool); 12] = [
     ("<%=", "%>", true),
     ("${", "}", true),

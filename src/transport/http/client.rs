@@ -9,8 +9,8 @@ use crate::transport::base_url::BaseUrl;
 use crate::transport::proxy::Proxy;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the client keeps an unused connection open. Servers and load balancers keep a connection open for longer
-/// (mostly 60 s), so when the client uses a connection again, the connection is usually still open.
+/// How long the client keeps an unused connection open. Servers and load balancers keep an unused connection open for
+/// longer (mostly 60 s). So a connection that the client uses again is usually still open.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 

@@ -136,7 +136,8 @@ fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'stati
     std::iter::successors(error.source(), |cause| (*cause).source())
 }
 
-/// Returns whether a cause of a failure shows that the connection is not safe. If so, a retry does not help.
+/// Returns whether a cause of a failure shows that the connection is not safe. If the connection is not safe, a retry
+/// does not help.
 fn is_unsafe(cause: &(dyn StdError + 'static)) -> bool {
     cause.is::<NoServerThere>() || is_tls_cause(cause)
 }

@@ -2,7 +2,7 @@
 //!
 //! Only this module is allowed to use plain `http` to another machine. The metadata server has no TLS. Plain `http` is
 //! safe here, because the server is on the host of the virtual machine. Requests are sent only to the name of the
-//! metadata server. In tests, they can also go to a server on this machine (`GCE_METADATA_HOST`). This module can't
+//! metadata server. In tests, requests can also go to a server on this machine (`GCE_METADATA_HOST`). This module can't
 //! access the keys, headers and proxies of providers. This module does not follow redirects.
 //!
 //! Source: Google Cloud documentation, "About VM metadata" and "Authenticate workloads with the metadata server"

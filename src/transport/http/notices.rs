@@ -110,8 +110,8 @@ impl NoticePoster {
 }
 
 impl Drop for NoticePoster {
-    /// Ends the runtime without waiting. Dropping the runtime would wait for a name that is being resolved, which can
-    /// take a long time.
+    /// Ends the runtime without waiting. If a host name is being resolved, dropping the runtime would wait for the
+    /// result, which can take a long time.
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();

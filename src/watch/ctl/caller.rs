@@ -77,7 +77,7 @@ impl<'a> Caller<'a> {
             Ok(()) => Ok(Posted::Yes),
             Err(error) => {
                 drop(file);
-                // If the file can't be removed, this is ignored, because the run also removes incomplete requests.
+                // A failure to remove the file is ignored, because the run also removes incomplete requests.
                 let _ = self.disk.remove(&path);
                 Err(DiskFailure::of("write", &path)(error))
             }

@@ -4,7 +4,7 @@ use crate::domain::{Money, TakenFrom};
 use crate::journal::{Details, ResultRecord};
 use crate::watch::facts::{Answers, Ended, ModelSum, TopRow};
 
-/// How many models can have their own sums.
+/// At most this many models get sums of their own.
 const MOST_MODELS: usize = 20;
 /// How many characters of a label or of a model's name are kept.
 const MOST_CHARS: usize = 80;

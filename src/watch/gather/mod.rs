@@ -93,7 +93,7 @@ pub(crate) fn gather(files: RunFiles<'_>, disk: &dyn Disk, now: Timestamp) -> Re
 #[derive(Default)]
 struct Block {
     answers: Answers,
-    /// The answered rows that also have an entry in the error log, with the time of their answer.
+    /// The answered rows that also have an entry in the error log, and the time of each answer.
     with_entry: Vec<(RowId, Option<Timestamp>)>,
 }
 

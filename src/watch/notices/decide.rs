@@ -150,8 +150,8 @@ impl Decider {
     }
 
     /// Updates the list of held pools and the length of the outage. A status event contains only pools with rows to
-    /// send or requests in flight. If a held pool is missing in the event, no row waits for this pool, so it is removed
-    /// from the list.
+    /// send or requests in flight. If a held pool is missing in the event, no row waits for this pool, so the pool is
+    /// removed from the list.
     fn note_holds(&mut self, event: &RunEvent) {
         if let EventBody::Held { pool, .. } = &event.body {
             self.held.entry(pool.clone()).or_insert(event.at);

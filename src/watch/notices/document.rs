@@ -82,7 +82,8 @@ struct Document<'a> {
     elapsed_s: f64,
     /// The estimated time left, in seconds; null if it can't be estimated.
     eta_s: Option<f64>,
-    /// The crossed threshold, as a share, or in seconds for `hold`. Null for the notices `finish` and `halt`.
+    /// The threshold that was crossed. It is in seconds for `hold`, and otherwise a share. Null for the notices
+    /// `finish` and `halt`.
     threshold: Option<f64>,
     /// The value that crossed the threshold, in the same unit as the threshold.
     value: Option<f64>,

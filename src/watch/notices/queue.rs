@@ -82,8 +82,8 @@ impl Queue {
         }
     }
 
-    /// Waits before another attempt to send a notice. Returns whether another attempt is needed: false if all notices
-    /// were given up during the wait.
+    /// Waits before another attempt to send a notice. Returns false if all notices were given up during the wait, so no
+    /// other attempt is needed.
     pub(super) fn pause(&self, pause: Duration) -> bool {
         let state = self.lock();
         let waited = self.changed.wait_timeout_while(state, pause, |state| !state.is_given_up);

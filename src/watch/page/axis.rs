@@ -11,8 +11,8 @@ use jiff::Timestamp;
 pub(super) const LENGTH: f64 = 1_000.0;
 /// The largest length of a gap on the axis, in units of the drawing.
 const GAP: f64 = 14.0;
-/// The shortest gap, in milliseconds. A gap must also be longer than one thirtieth of the time of all points
-/// (`SHARE_OF_GAP`).
+/// The shortest gap, in milliseconds. A gap must also be longer than one thirtieth (`SHARE_OF_GAP`) of the total length
+/// of the time intervals.
 const SHORTEST_GAP: i64 = 120_000;
 const SHARE_OF_GAP: i64 = 30;
 /// The approximate number of labels on the axis.

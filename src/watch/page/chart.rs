@@ -13,8 +13,8 @@ use crate::report::text::{duration, percent};
 /// The height of a chart, in units of the drawing.
 const HEIGHT: f64 = 100.0;
 
-/// The values of a series over time: the start and the end of each time interval, and its value. The value is `None` if
-/// an interval has none.
+/// The values of a series over time: the start and the end of each time interval, and its value. If an interval has no
+/// value, the value is `None`.
 pub(super) type Values<'a> = &'a [((i64, i64), Option<f64>)];
 
 /// How a series is drawn.
@@ -230,7 +230,8 @@ fn labels(axis: &Axis) -> String {
     out
 }
 
-/// Draws an area on top of the areas whose heights are in `below`, and adds the heights of the new area to `below`.
+/// Draws an area on top of the earlier areas, whose total heights are in `below`. Then adds the heights of the new area
+/// to `below`.
 fn area(axis: &Axis, values: Values<'_>, below: &mut Vec<f64>, top: f64) -> String {
     below.resize(values.len().max(below.len()), 0.0);
     let mut out = String::new();

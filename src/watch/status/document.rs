@@ -161,7 +161,7 @@ struct Failures {
 struct HowToContinue {
     /// The command that resumes the run.
     resume: String,
-    /// The command that runs failed rows again. Empty if all failed rows would fail again.
+    /// The command that runs failed rows again. The text is empty if all failed rows would fail again.
     retry_failed: String,
 }
 

@@ -142,7 +142,7 @@ pub(crate) struct ShownPool {
     pub(crate) provider: String,
     /// Its name.
     pub(crate) pool: String,
-    /// The remaining time in which the pool sends nothing after a 429, in seconds.
+    /// The number of seconds for which the pool still sends nothing, because of a 429.
     pub(crate) held_s: Option<f64>,
     /// The use of the limit on requests.
     pub(crate) requests: Option<ShownUse>,

@@ -16,8 +16,8 @@ use crate::watch::files::{status_path, timeline_path};
 use crate::watch::history::History;
 use crate::watch::timeline::{Note, RunSpan};
 
-/// The number of successive failed writes after which the user is warned. On Windows, a single failure is normal: a
-/// write fails while another program reads the file.
+/// After this many successive failed writes, the user is warned. On Windows, a single failure is normal: a write fails
+/// while another program reads the file.
 const FAILURES: u32 = 3;
 /// The longest time between two writes of the timeline.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(10);
@@ -102,8 +102,8 @@ impl Writer {
         if sync == Sync::Yes || self.timeline_due_at.is_none_or(|due| now >= due) {
             let timeline = put(&*self.disk, &timeline_path(&self.folder), self.history.timeline(), sync);
             if timeline.is_ok() {
-                // If the points are long, the timeline is written less often, because a point of several minutes
-                // changes little in a second.
+                // If each point covers a long time, the timeline is written less often, because a point of several
+                // minutes changes little in a second.
                 let pause = SignedDuration::from_secs_f64((self.history.slot() / 2.0).max(0.9)).min(LONGEST_PAUSE);
                 self.timeline_due_at = now.checked_add(pause).ok();
             }

@@ -1,5 +1,6 @@
-//! Tests the real program with disks that fail. Each write, sync and rename fails once, in a separate run. Other runs
-//! have a full disk, a limit on file sizes, or a reader of standard output that is slow or stops reading.
+//! Tests the real program with disks that fail. For each write, sync and rename, there is a separate run in which this
+//! operation fails. Other runs have a full disk, a limit on file sizes, or a reader of standard output that is slow or
+//! stops reading.
 
 use std::collections::BTreeSet;
 use std::fs;

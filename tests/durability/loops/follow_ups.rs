@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use claude_batch::answer::{Form, OnInvalid, OnRefusal, OnTruncate, Rules, policy};
 use claude_batch::catalog::Catalog;
-use claude_batch::domain::{Ask, Expense, Money, Params, Planned, PoolId, ProviderFeatures, Purpose, Request, Rung};
+use claude_batch::domain::{
+    Ask, Expense, Money, Params, Planned, PoolId, ProviderFeatures, Purpose, Request, SchemaMethod,
+};
 use claude_batch::journal::{MemDisk, Start};
 use claude_batch::scheduler::Config;
 use claude_batch::sim::answers::AnswerPlan;
@@ -83,7 +85,7 @@ pub fn config(plain: Config) -> Config {
     }
 }
 
-fn measure(params: &Params, _: Option<Rung>, purpose: Purpose, _: &PoolId) -> Result<Ask, String> {
+fn measure(params: &Params, _: Option<SchemaMethod>, purpose: Purpose, _: &PoolId) -> Result<Ask, String> {
     let max_tokens = params.get("max_tokens").and_then(|number| number.parse().ok()).unwrap_or(100);
     let ask = support::planned(0, "claude-haiku-4-5", 20, max_tokens).ask;
     Ok(Ask { request: Request::of(params), expense: Some(expense(max_tokens)), purpose, ..ask })
@@ -162,7 +164,7 @@ pub struct Disturbed {
     pub with_pending: u64,
     /// The number of answers that were paid for and are in no line.
     pub lost: u64,
-    /// The number of answers that the next runs, at their start, reported as possibly paid.
+    /// The number of answers that later runs reported as possibly paid when they started.
     pub reported: u64,
 }
 

@@ -1,7 +1,7 @@
 //! Tests power failures. After a power failure, everything that was synced is on the disk. Data that was not synced can
 //! have many states, and the program recovers from each of them.
 //!
-//! The journal runs with its threads, as in the program, so several groups of lines are being written when the power is
+//! The journal uses threads, as in the program. So several groups of lines are still being written when the power is
 //! lost. After a power failure, each write that was not synced can be complete, missing, cut at a multiple of 512
 //! bytes, or zeroed. These writes can also have reached the disk in a different order.
 
@@ -59,8 +59,8 @@ pub fn losses(states: u64, finished: u64, seed: u64) -> u64 {
     tried
 }
 
-/// Appends rows until all are appended or the disk fails. Returns the labels of the rows whose lines were reported
-/// durable.
+/// Appends rows until all are appended or the disk fails. Returns the labels of the rows whose lines the journal
+/// reported as durable.
 fn run(disk: &MemDisk, name: &str, rows: u64) -> BTreeSet<String> {
     let reported = Arc::new(Mutex::new(0));
     let seen = reported.clone();

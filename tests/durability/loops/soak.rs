@@ -1,5 +1,5 @@
 //! Plays eight hours of virtual time with a changing mix of faults, made from a seed. The invariants are checked with
-//! the records of the simulated API and with the written lines. The counts of the scheduler are not used.
+//! the records of the simulated API and with the written lines. The checks do not use the counts of the scheduler.
 
 use std::collections::HashSet;
 use std::fmt::Write;

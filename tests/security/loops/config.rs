@@ -588,8 +588,8 @@ fn dotenv() -> String {
     "5 files with 6 variables: 0 read".to_owned()
 }
 
-/// Tests settings (about the key and about other things) in a configuration file. With `is_suspect`, the program does
-/// not trust this file, because another user has possibly written it.
+/// Tests the settings of a configuration file: settings about the key, and other settings. With `is_suspect`, the
+/// program does not trust this file, because another user has possibly written it.
 #[cfg(unix)]
 fn judge(place: &Place, is_suspect: bool) -> u64 {
     let lines = [

@@ -358,7 +358,7 @@ fn us() -> u32 {
     fs::metadata(folder.path()).expect("the file exists").uid()
 }
 
-/// Gives a file or folder to a user, if the tests run as root.
+/// If the tests run as root, makes a user the owner of a file or folder.
 fn give(path: &Path, user: u32) {
     if us() == ROOT {
         chown(path, Some(user), None).expect("root can give things away");

@@ -123,7 +123,7 @@ fn command(folder: &Folder, server: &Hostile, key: &Key, args: &[&str]) -> Comma
     command
 }
 
-/// Asserts that neither the output of a run nor the files that it left contain a key.
+/// Asserts that no key is in the output of a run or in the files that the run left.
 #[track_caller]
 fn nothing_found(finder: &Finder, folder: &Folder, said: &Said, about: &str) {
     for (place, text) in [("standard output", &said.out), ("standard error", &said.err)] {

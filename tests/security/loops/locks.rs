@@ -1,5 +1,5 @@
-//! Tests two runs whose outputs are related. No row is lost, because the program rejects a run that would disturb the
-//! other run.
+//! Tests two runs whose outputs are related. No row is lost, because the program rejects each run that would disturb
+//! another run.
 //!
 //! The tests try every way in which the names and files of two outputs can be related. At the end, each row of a run
 //! that was not rejected must have exactly one line in the files of the run. In most tests, the second run begins at a
@@ -149,8 +149,8 @@ fn pair(relation: Relation, random: &mut fastrand::Rng, what: &str) -> usize {
     count
 }
 
-/// Makes the files that exist before the two runs start. Returns the first letters of the ids of rows that must have a
-/// line when both runs have ended.
+/// Makes the files that exist before the two runs start. Returns the first letters of some ids: the rows with these ids
+/// must have a line when both runs have ended.
 fn prepare(relation: Relation, folder: &Folder, api: &Api, what: &str) -> BTreeSet<char> {
     let begin = |args: &[&str]| {
         let said = folder.run_at(api, &with_common(args));
@@ -454,7 +454,7 @@ fn table() -> Seen {
         &["log.jsonl", "--errors"],
     );
 
-    // Tests one file that is given for two purposes, by different names or through links.
+    // The same file is given for two purposes, by different names or through links.
     std::os::unix::fs::symlink(".", folder.path("here")).expect("the link can be created");
     let one_file = ["out2.jsonl", "./out2.jsonl", "here/out2.jsonl", "here/here/out2.jsonl"];
     for errors in one_file {

@@ -339,8 +339,8 @@ pub fn page(size: Size) -> Vec<Seen> {
             told,
         )];
     }
-    // The short version tries one server for each way of keeping data in memory. Without optimization, all kinds
-    // together would take minutes.
+    // The short version tests one hostile server for each way in which the program keeps data in memory. Without
+    // optimization, all kinds together would take minutes.
     let shared = |name: &str| {
         ["text", "brackets", "headers", "inflates", "without end", "largest size", "many megabytes"]
             .iter()

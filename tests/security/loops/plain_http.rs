@@ -226,7 +226,8 @@ const HOSTS: [(&str, &[&str], &str); 9] = [
     ("fine.example.invalid", &["127.0.0.1"], ""),
 ];
 
-/// Runs the program with a hosts file of the test. Skips the test if the operating system does not allow such a file.
+/// Runs the program with a hosts file that the test wrote. Skips the test if the operating system does not allow such a
+/// file.
 #[cfg(target_os = "linux")]
 fn resolved(size: Size) -> String {
     let folder = Folder::with_rows(1);
@@ -290,7 +291,7 @@ fn resolved(_size: Size) -> String {
 
 /// The expected effect of environment variables on a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum Effect {
     Proxy,
     Direct,
     /// The program ends with exit code 2, and its message contains the name of this variable.
@@ -299,47 +300,47 @@ enum Way {
 
 /// A case has a server, environment variables (`P` is the proxy's address, `A` its authority), more arguments, and the
 /// expected effect.
-type Case = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str], Way);
+type Case = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str], Effect);
 
 const PLAIN: &str = "http://gateway.example.invalid";
 const TLS: &str = "https://gateway.example.invalid";
 const LOCAL: &str = "";
 
 const CASES: [Case; 34] = [
-    (PLAIN, &[("HTTP_PROXY", "http://A")], &[], Way::Proxy),
-    (PLAIN, &[("http_proxy", "http://A")], &[], Way::Proxy),
-    (PLAIN, &[("ALL_PROXY", "http://A")], &[], Way::Proxy),
-    (PLAIN, &[("all_proxy", "A")], &[], Way::Proxy),
-    (PLAIN, &[("HTTP_PROXY", "http://me:PASS@A")], &[], Way::Proxy),
-    (PLAIN, &[("HTTP_PROXY", "me:PASS@A")], &[], Way::Proxy),
-    (PLAIN, &[("HTTPS_PROXY", "http://A")], &[], Way::Direct),
-    (PLAIN, &[("HTTP_PROXY", ""), ("http_proxy", "http://A")], &[], Way::Direct),
-    (PLAIN, &[("HTTP_PROXY", "http://A"), ("NO_PROXY", "example.invalid")], &[], Way::Direct),
-    (PLAIN, &[("HTTP_PROXY", "http://A"), ("no_proxy", "*")], &[], Way::Direct),
-    (PLAIN, &[("HTTP_PROXY", "http://A"), ("NO_PROXY", "other.invalid, 10.0.0.0/8")], &[], Way::Proxy),
-    (PLAIN, &[("HTTP_PROXY", "http://A"), ("REQUEST_METHOD", "GET")], &[], Way::Direct),
-    (PLAIN, &[("HTTP_PROXY", "http://A")], &["--no-proxy"], Way::Direct),
-    (PLAIN, &[("HTTP_PROXY", "junk junk PASS")], &["--no-proxy"], Way::Direct),
-    (PLAIN, &[("HTTP_PROXY", "http://A"), ("CLAUDE_BATCH_NO_PROXY", "true")], &[], Way::Direct),
-    (PLAIN, &[("HTTP_PROXY", "http://A"), ("CLAUDE_BATCH_NO_PROXY", "true")], &["--no-proxy=false"], Way::Proxy),
-    (TLS, &[("HTTPS_PROXY", "http://A")], &[], Way::Proxy),
-    (TLS, &[("https_proxy", "http://me:PASS@A")], &[], Way::Proxy),
-    (TLS, &[("ALL_PROXY", "http://A")], &[], Way::Proxy),
-    (TLS, &[("HTTP_PROXY", "http://A")], &[], Way::Direct),
-    (TLS, &[("HTTPS_PROXY", "http://A"), ("NO_PROXY", ".example.invalid")], &[], Way::Direct),
-    (TLS, &[("HTTPS_PROXY", "socks5://me:PASS@A")], &[], Way::Error("HTTPS_PROXY")),
-    (TLS, &[("https_proxy", "http://me:PASS@")], &[], Way::Error("https_proxy")),
-    (TLS, &[("HTTPS_PROXY", "http://me:PASS"), ("ALL_PROXY", "http://A")], &[], Way::Error("HTTPS_PROXY")),
-    (TLS, &[("ALL_PROXY", "ftp://me:PASS@A")], &[], Way::Error("ALL_PROXY")),
-    (TLS, &[("all_proxy", "http://me:/PASS@A")], &[], Way::Error("all_proxy")),
-    (PLAIN, &[("HTTP_PROXY", "http://me:#PASS@A")], &[], Way::Error("HTTP_PROXY")),
-    (PLAIN, &[("http_proxy", "http://PASS PASS")], &[], Way::Error("http_proxy")),
-    (PLAIN, &[("HTTP_PROXY", "http://169.254.169.254")], &[], Way::Error("HTTP_PROXY")),
-    (PLAIN, &[("HTTP_PROXY", "\u{1b}]0;PASS\u{7}")], &[], Way::Error("HTTP_PROXY")),
-    (LOCAL, &[("HTTP_PROXY", "http://A")], &[], Way::Direct),
-    (LOCAL, &[("ALL_PROXY", "http://A"), ("all_proxy", "http://A")], &[], Way::Direct),
-    (LOCAL, &[("HTTP_PROXY", "junk PASS")], &[], Way::Direct),
-    (LOCAL, &[("HTTP_PROXY", "socks5://me:PASS@A")], &[], Way::Direct),
+    (PLAIN, &[("HTTP_PROXY", "http://A")], &[], Effect::Proxy),
+    (PLAIN, &[("http_proxy", "http://A")], &[], Effect::Proxy),
+    (PLAIN, &[("ALL_PROXY", "http://A")], &[], Effect::Proxy),
+    (PLAIN, &[("all_proxy", "A")], &[], Effect::Proxy),
+    (PLAIN, &[("HTTP_PROXY", "http://me:PASS@A")], &[], Effect::Proxy),
+    (PLAIN, &[("HTTP_PROXY", "me:PASS@A")], &[], Effect::Proxy),
+    (PLAIN, &[("HTTPS_PROXY", "http://A")], &[], Effect::Direct),
+    (PLAIN, &[("HTTP_PROXY", ""), ("http_proxy", "http://A")], &[], Effect::Direct),
+    (PLAIN, &[("HTTP_PROXY", "http://A"), ("NO_PROXY", "example.invalid")], &[], Effect::Direct),
+    (PLAIN, &[("HTTP_PROXY", "http://A"), ("no_proxy", "*")], &[], Effect::Direct),
+    (PLAIN, &[("HTTP_PROXY", "http://A"), ("NO_PROXY", "other.invalid, 10.0.0.0/8")], &[], Effect::Proxy),
+    (PLAIN, &[("HTTP_PROXY", "http://A"), ("REQUEST_METHOD", "GET")], &[], Effect::Direct),
+    (PLAIN, &[("HTTP_PROXY", "http://A")], &["--no-proxy"], Effect::Direct),
+    (PLAIN, &[("HTTP_PROXY", "junk junk PASS")], &["--no-proxy"], Effect::Direct),
+    (PLAIN, &[("HTTP_PROXY", "http://A"), ("CLAUDE_BATCH_NO_PROXY", "true")], &[], Effect::Direct),
+    (PLAIN, &[("HTTP_PROXY", "http://A"), ("CLAUDE_BATCH_NO_PROXY", "true")], &["--no-proxy=false"], Effect::Proxy),
+    (TLS, &[("HTTPS_PROXY", "http://A")], &[], Effect::Proxy),
+    (TLS, &[("https_proxy", "http://me:PASS@A")], &[], Effect::Proxy),
+    (TLS, &[("ALL_PROXY", "http://A")], &[], Effect::Proxy),
+    (TLS, &[("HTTP_PROXY", "http://A")], &[], Effect::Direct),
+    (TLS, &[("HTTPS_PROXY", "http://A"), ("NO_PROXY", ".example.invalid")], &[], Effect::Direct),
+    (TLS, &[("HTTPS_PROXY", "socks5://me:PASS@A")], &[], Effect::Error("HTTPS_PROXY")),
+    (TLS, &[("https_proxy", "http://me:PASS@")], &[], Effect::Error("https_proxy")),
+    (TLS, &[("HTTPS_PROXY", "http://me:PASS"), ("ALL_PROXY", "http://A")], &[], Effect::Error("HTTPS_PROXY")),
+    (TLS, &[("ALL_PROXY", "ftp://me:PASS@A")], &[], Effect::Error("ALL_PROXY")),
+    (TLS, &[("all_proxy", "http://me:/PASS@A")], &[], Effect::Error("all_proxy")),
+    (PLAIN, &[("HTTP_PROXY", "http://me:#PASS@A")], &[], Effect::Error("HTTP_PROXY")),
+    (PLAIN, &[("http_proxy", "http://PASS PASS")], &[], Effect::Error("http_proxy")),
+    (PLAIN, &[("HTTP_PROXY", "http://169.254.169.254")], &[], Effect::Error("HTTP_PROXY")),
+    (PLAIN, &[("HTTP_PROXY", "\u{1b}]0;PASS\u{7}")], &[], Effect::Error("HTTP_PROXY")),
+    (LOCAL, &[("HTTP_PROXY", "http://A")], &[], Effect::Direct),
+    (LOCAL, &[("ALL_PROXY", "http://A"), ("all_proxy", "http://A")], &[], Effect::Direct),
+    (LOCAL, &[("HTTP_PROXY", "junk PASS")], &[], Effect::Direct),
+    (LOCAL, &[("HTTP_PROXY", "socks5://me:PASS@A")], &[], Effect::Direct),
 ];
 
 fn proxies(size: Size) -> String {
@@ -370,25 +371,25 @@ fn proxies(size: Size) -> String {
         assert!(!all.contains(PASSWORD) && !all.contains("me:") && !all.contains('\u{1b}'), "{variables:?}: {all}");
         let shown = format!("{url} (through proxy {}", proxy.url);
         match expected {
-            Way::Proxy => {
+            Effect::Proxy => {
                 said.ends_with(3).tells(&[&shown]);
                 assert!(through > 0, "{variables:?}: {all}");
             }
-            Way::Direct => {
+            Effect::Direct => {
                 said.ends_with(3);
                 assert!(through == 0 && !said.err.contains("through proxy"), "{variables:?}: {all}");
                 assert_eq!(to_api, u64::from(*server == LOCAL), "{variables:?}: {all}");
             }
-            Way::Error(variable) => {
+            Effect::Error(variable) => {
                 said.ends_with(2).tells(&[&format!("claude-batch: {variable} can't be used"), "--no-proxy"]);
                 assert_eq!((through, to_api), (0, 0), "{variables:?}");
             }
         }
         tried += 1;
         seen[match expected {
-            Way::Proxy => 0,
-            Way::Direct => 1,
-            Way::Error(_) => 2,
+            Effect::Proxy => 0,
+            Effect::Direct => 1,
+            Effect::Error(_) => 2,
         }] += 1;
     }
     let left = folder.contents().values().any(|bytes| String::from_utf8_lossy(bytes).contains(PASSWORD));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc as channel;
 
-use super::wheel::Wheel;
+use super::current::CurrentSettings;
 use crate::cli::args::steered::Change;
 use crate::domain::{SteeredBy, causes};
 use crate::journal::DiskFailure;
@@ -42,13 +42,13 @@ impl SteeringThread {
     /// # Errors
     /// Fails if the operating system can't start the thread.
     pub(super) fn start(
-        wheel: Wheel,
+        settings: CurrentSettings,
         mailbox: Option<Mailbox>,
         interrupts: channel::Sender<Interrupt>,
     ) -> io::Result<(Self, OnReread)> {
         let (tell, told) = mpsc::channel();
         let (reread, answers) = (tell.clone(), tell.clone());
-        let mut steering = SteeringRun { wheel, mailbox, interrupts, answers, open: Vec::new() };
+        let mut steering = SteeringRun { settings, mailbox, interrupts, answers, open: Vec::new() };
         let thread = Builder::new().name("steer".to_owned()).spawn(move || steering.run(&told))?;
         // Sending fails only after the thread has ended. The steering thread ends only when the run ends.
         let on_reread = Box::new(move || drop(reread.send(Told::Reread)));
@@ -64,7 +64,7 @@ impl SteeringThread {
 }
 
 struct SteeringRun {
-    wheel: Wheel,
+    settings: CurrentSettings,
     mailbox: Option<Mailbox>,
     interrupts: channel::Sender<Interrupt>,
     answers: Sender<Told>,
@@ -78,7 +78,7 @@ impl SteeringRun {
         loop {
             match told.recv_timeout(LOOK_EVERY) {
                 Ok(Told::Reread) => {
-                    let turn = self.wheel.reread();
+                    let turn = self.settings.reread();
                     self.send(turn.map(Interrupt::Steer).unwrap_or_else(Interrupt::Refused));
                 }
                 Ok(Told::Applied { id, result }) => self.answer(&id, result),
@@ -88,7 +88,7 @@ impl SteeringRun {
             self.look();
             if Instant::now() >= clock_at {
                 clock_at = Instant::now() + CLOCK_EVERY;
-                for turn in self.wheel.follow_clock(local_time()) {
+                for turn in self.settings.follow_clock(local_time()) {
                     self.send(turn.map(Interrupt::Steer).unwrap_or_else(Interrupt::Refused));
                 }
             }
@@ -113,7 +113,7 @@ impl SteeringRun {
             (Verb::Drain, _) => Ok((Order::Drain, String::new())),
             (Verb::Stop, _) => Ok((Order::Stop, String::new())),
             (Verb::Set, Some((name, value))) => Change::of(name, value)
-                .and_then(|change| self.wheel.set(&[change], SteeredBy::Ctl))
+                .and_then(|change| self.settings.set(&[change], SteeredBy::Ctl))
                 .map(|steer| (steer.order, steer.message)),
             (Verb::Set, None) => Err("the name of a setting is missing".to_owned()),
         };

@@ -116,8 +116,8 @@ fn key(failure: &Failure, head: &ReplyHead) -> Finding {
     }
 }
 
-/// Returns what a message about a signature says about the clock of this machine. The first time in the message is the
-/// time of the signature, and the last time is the time of the server.
+/// Reads a message about a signature, and returns what it shows about the clock of this machine. The first time in the
+/// message is the time of the signature, and the last time is the time of the server.
 fn clock_words(message: &str) -> Option<String> {
     let is_early = message.contains("Signature not yet current");
     if !is_early && !message.contains("Signature expired") {

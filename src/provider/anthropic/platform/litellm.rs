@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::meaning::{DAY_IS_OVER, Finding, Meaning, has_any, is_for_a_day, is_too_long};
 use crate::domain::{ErrorClass, Failure};
 
-/// Returns the special meaning of an error of the proxy; `None` if the error has only the meaning of its status.
+/// Returns the special meaning of an error of the proxy; `None` if the status alone says what the error means.
 pub(super) fn finding(status: u16, failure: &Failure) -> Option<Finding> {
     let has = |words: &[&str]| has_any(failure, words);
     Some(match status {

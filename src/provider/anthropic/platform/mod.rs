@@ -55,8 +55,8 @@ fn finding(kind: ProviderKind, status: u16, failure: &Failure, head: &ReplyHead)
     }
 }
 
-/// Returns the status that the body of an error names, if the status of the response is 200. `usual` is the status that
-/// the Claude API uses for errors of this name.
+/// For an error in a response with status 200, returns the status that the body of the error names. `usual` is the
+/// status that the Claude API uses for errors of this name.
 pub(super) fn status_in_body(kind: ProviderKind, failure: &Failure, usual: Option<u16>) -> u16 {
     let named = match kind {
         ProviderKind::Anthropic => None,

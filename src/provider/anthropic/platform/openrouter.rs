@@ -1,7 +1,7 @@
 //! Errors of OpenRouter: `{"error":{"code","message","metadata"}}`.
 //!
-//! The member `code` is the HTTP status of the error. If an error happens when a model has already begun to answer, the
-//! error is in the body or the stream of a response with status 200.
+//! The member `code` is the HTTP status of the error. If an error happens after a model has begun to answer, the
+//! response has status 200, and the error is in its body or stream.
 //!
 //! Source: OpenRouter documentation, "Errors and debugging" and "Limits" (2026); earendil-works/pi#7995 (the Messages
 //! path, 2026-08-21).
@@ -26,8 +26,8 @@ pub(super) fn finding(status: u16, failure: &Failure) -> Option<Finding> {
     })
 }
 
-/// Returns the facts in `error.metadata` that are added to the message. `error.metadata` has the owner of a limit that
-/// is used up, the reasons for flagging the input, and the message of the provider behind OpenRouter.
+/// Returns the facts in `error.metadata` that are added to the message. `error.metadata` can say who owns the limit
+/// that is used up and why the input was flagged. It can also have the message of the provider behind OpenRouter.
 pub(in crate::provider::anthropic) fn more(json: &Value) -> Option<String> {
     let metadata = json.pointer("/error/metadata")?;
     let string = |name: &str| metadata.get(name).and_then(Value::as_str);

@@ -13,7 +13,7 @@ use crate::domain::{ErrorClass, Failure};
 /// The text that is added to an error message if the server does not know the path.
 const NO_MESSAGES_HERE: &str = "the server has no Messages API at this address: check the base-url of the provider";
 
-/// Returns the special meaning of an error of a server; `None` if the error has only the meaning of its status.
+/// Returns the special meaning of a server's error; `None` if the status alone says what the error means.
 pub(super) fn finding(status: u16, failure: &Failure) -> Option<Finding> {
     let is_missing_model = || {
         let says_so = ["not found", "does not exist", "not loaded", "no models loaded", "invalid model"];

@@ -124,7 +124,7 @@ impl Batches {
     }
 }
 
-/// Removes the bodies of the requests of a batch. Returns how many bytes this frees.
+/// Removes the bodies of the requests of a batch. Returns the number of bytes of memory that were freed.
 fn clear(batch: &mut Batch, now: Instant) -> usize {
     let before = batch.rows.memory();
     batch.rows.drop_params();

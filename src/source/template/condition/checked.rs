@@ -196,7 +196,7 @@ impl<'a> Checked<'a> {
         }
     }
 
-    /// Makes the parts of an expression strict if the expression is computed from other expressions.
+    /// If an expression is computed from other expressions, makes those other expressions strict.
     fn made(&mut self, expr: &Expr<'a>) -> Expr<'a> {
         let span = expr.span();
         match expr {

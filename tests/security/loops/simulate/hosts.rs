@@ -1,5 +1,5 @@
-//! Tests which host names the simulator accepts, and which web pages it answers. The tests generate names, and send
-//! them in every part of a request that can contain a host name.
+//! Tests which host names the simulator accepts, and which web pages can send requests to it. The tests generate names,
+//! and send them in every part of a request that can contain a host name.
 
 use std::io::Write;
 use std::net::SocketAddr;

@@ -14,8 +14,8 @@ pub const FORGED: &str = "FORGED";
 const OWN: &[&str] = &["[0m", "[1m", "[2m", "[4m", "[31m", "[32m", "[33m", "[35m", "[36m", "[J", "[1A", "[?7l", "[?7h"];
 
 /// Returns the first sequence that a terminal would obey and that the program does not use; `None` if there is no such
-/// sequence. A line with a forged beginning is a fault too. If the program breaks lines itself (`breaks_lines`), such a
-/// line is allowed.
+/// sequence. A line with a forged beginning is a fault too. If the program breaks lines itself (`breaks_lines`), a line
+/// with a forged beginning is allowed.
 pub fn fault(bytes: &[u8], breaks_lines: bool) -> Option<String> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         let at = bytes.utf8_chunks().map(|chunk| chunk.valid().len()).next().unwrap_or_default();
@@ -44,7 +44,7 @@ pub fn fault(bytes: &[u8], breaks_lines: bool) -> Option<String> {
 }
 
 /// Returns whether a terminal treats the character in a special way instead of showing it. The result is true for
-/// control characters, and for characters that change the direction of text, are invisible, or break lines. This
+/// control characters, invisible characters, and characters that break lines or change the direction of text. This
 /// function uses the tables of Unicode, not the list of the program.
 fn is_obeyed(char: char) -> bool {
     let code = u32::from(char);

@@ -200,7 +200,8 @@ fn as_file(name: &OsString) -> OsString {
     if is_flag { [OsString::from("./"), name.clone()].into_iter().collect() } else { name.clone() }
 }
 
-/// Returns a folder with the programs that printed commands start. Each program writes its arguments to a file.
+/// Returns a folder with the programs that are started by printed commands. Each program writes its arguments to a
+/// file.
 fn programs() -> Folder {
     let folder = Folder::new();
     for program in ["claude-batch", "chmod"] {

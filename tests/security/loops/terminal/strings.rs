@@ -58,8 +58,8 @@ const HARMLESS: &[&str] = &[
     "\u{10ffff}", "\u{e000}",
 ];
 
-/// Returns `count` strings of at most `longest` bytes. Each string begins with its mark. After the mark comes the piece
-/// of text that `first` returns.
+/// Returns `count` strings of at most `longest` bytes. Each string begins with its mark. The mark is followed by the
+/// piece of text that `first` returns.
 pub fn nasty(rng: &mut fastrand::Rng, count: usize, longest: usize) -> Vec<Nasty> {
     (0..count).map(|number| one(rng, number, longest)).collect()
 }

@@ -1,4 +1,4 @@
-//! Changes the files of a run: their structure, their bytes, or a part that is replaced by a part of another file.
+//! Changes the files of a run: changes their structure or their bytes, or replaces a part by a part of another file.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -15,7 +15,7 @@ use crate::transport::{PassedOverWhy, Proxy, passed_over, proxy_for};
 
 /// The proxy and the certificates for the connection to the server.
 #[derive(Debug, Default)]
-pub(crate) struct Way {
+pub(crate) struct Connection {
     /// The proxy through which requests are sent; `None` for a direct connection.
     pub(crate) proxy: Option<Proxy>,
     /// The unusual settings of the connection, as texts for the first line of a run.
@@ -24,7 +24,7 @@ pub(crate) struct Way {
     pub(crate) warnings: Vec<String>,
 }
 
-impl Way {
+impl Connection {
     /// Returns the proxy and the certificates for the first provider. For a simulator in this process, there is no
     /// proxy and no certificate.
     ///
@@ -37,35 +37,35 @@ impl Way {
     /// Returns the proxy and the certificates for the connection to a provider.
     ///
     /// # Errors
-    /// Fails in the same cases as [`Way::find`].
+    /// Fails in the same cases as [`Connection::find`].
     pub(crate) fn find_to(provider: &ProviderConfig, config: &Config, world: &World) -> Result<Self> {
         if config.simulate {
             return Ok(Self::default());
         }
         let base_url = parts::base_url_of(provider)?;
         let variable = |name: &str| world.variables.get(OsStr::new(name)).map(|value| value.as_os_str());
-        let mut way = Self::default();
+        let mut connection = Self::default();
         if !config.no_proxy {
-            way.proxy = proxy_for(&base_url, variable)?;
+            connection.proxy = proxy_for(&base_url, variable)?;
             if let Some(passed) = passed_over(&base_url, variable) {
                 let told = match passed.why {
-                    PassedOverWhy::Loopback | PassedOverWhy::Exempt if !passed.is_unreadable() => &mut way.parts,
+                    PassedOverWhy::Loopback | PassedOverWhy::Exempt if !passed.is_unreadable() => &mut connection.parts,
                     PassedOverWhy::Loopback
                     | PassedOverWhy::Exempt
                     | PassedOverWhy::Cgi
-                    | PassedOverWhy::OtherScheme => &mut way.warnings,
+                    | PassedOverWhy::OtherScheme => &mut connection.warnings,
                 };
                 told.push(passed.to_string());
             }
         }
-        way.parts.extend(way.proxy.as_ref().map(|proxy| format!("through proxy {}", proxy.address())));
-        way.parts.extend(config.ca_file.as_ref().map(|path| format!("--ca-file {}", path.display())));
+        connection.parts.extend(connection.proxy.as_ref().map(|proxy| format!("through proxy {}", proxy.address())));
+        connection.parts.extend(config.ca_file.as_ref().map(|path| format!("--ca-file {}", path.display())));
         if base_url.is_https() {
-            way.parts.extend(certificates(world)?);
+            connection.parts.extend(certificates(world)?);
         } else if !base_url.is_loopback() {
-            way.parts.push("not encrypted, allowed by --allow-http".to_owned());
+            connection.parts.push("not encrypted, allowed by --allow-http".to_owned());
         }
-        Ok(way)
+        Ok(connection)
     }
 
     /// Returns the server, the proxy and the certificates as text, for the first line that a run prints.
@@ -83,10 +83,10 @@ const ASKS_VARIABLES: bool = cfg!(all(unix, not(target_vendor = "apple"), not(ta
 
 /// Returns the variables that replace the system's trusted certificates, and their values.
 ///
-/// The TLS library ignores files that it can't read. If a file could not be read, the library would trust no
-/// certificates, or only the certificates of the other variable. This function therefore checks the values of both
-/// variables. In a list of folders, one readable folder is enough, because such a list often contains the usual folders
-/// of several systems.
+/// The TLS library ignores files that it can't read. If the file of one variable could not be read, the library would
+/// trust only the certificates of the other variable, or no certificates. This function therefore checks the values of
+/// both variables. In a list of folders, one readable folder is enough, because such a list often contains the usual
+/// folders of several systems.
 fn certificates(world: &World) -> Result<Vec<String>> {
     let value = |name: &str| world.variables.get(OsStr::new(name)).filter(|_| ASKS_VARIABLES);
     let mut said = Vec::new();
@@ -132,10 +132,10 @@ mod tests {
 
     #[test]
     fn a_direct_connection_is_only_named_by_its_server() {
-        let plain = Way::default();
-        let long = Way {
+        let plain = Connection::default();
+        let long = Connection {
             parts: vec!["through proxy http://p:1".to_owned(), "--ca-file a\u{1b}.pem".to_owned()],
-            ..Way::default()
+            ..Connection::default()
         };
 
         assert_eq!(plain.words("https://api.anthropic.com"), "https://api.anthropic.com");

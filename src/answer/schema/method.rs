@@ -9,16 +9,17 @@ use super::text::{elements, members};
 use super::{Schema, expect_json};
 use crate::catalog::Model;
 use crate::domain::json::{is_filled_array, unescaped};
-use crate::domain::{ANSWER_TOOL, Merged, ProviderFeatures, Rung};
+use crate::domain::{ANSWER_TOOL, Merged, ProviderFeatures, SchemaMethod};
 
-impl Rung {
+impl SchemaMethod {
     /// Returns the best way to send a schema. The best way depends on the provider, the model, the schema and the other
     /// parameters of the request.
     ///
     /// - If a provider does not support structured outputs or strict tools, its requests do not contain them. For
     ///   example, Amazon Bedrock gets a tool that the model must call. The program checks the answer against the schema
     ///   in all cases.
-    /// - If the request has a format of its own, the format stays as it is, and the answer is a text: [`Rung::Format`].
+    /// - If the request has a format of its own, this format stays unchanged, and the answer is a text:
+    ///   [`SchemaMethod::Format`].
     /// - The API rejects a format if documents have citations, or if the request contains the beginning of the answer.
     /// - If the schema is sent as a tool, the model is forced to call this tool. The API rejects a forced tool call if
     ///   thinking is on, and for some models in any case. If a request has tools of its own, the model is not forced to
@@ -157,7 +158,7 @@ mod tests {
     use crate::domain::Params;
 
     const PLAIN: &str = r#"{"type":"object","properties":{"a":{"type":"string"}}}"#;
-    /// A schema that contains itself, so it can't be sent as structured output.
+    /// This schema contains itself, so it can't be sent as structured output.
     const CIRCLE: &str = r##"{"type":"object","properties":{"a":{"$ref":"#"}}}"##;
     const LIST: &str = r#"{"type":"array","items":{"type":"string"}}"#;
 
@@ -169,7 +170,7 @@ mod tests {
         let schema = Schema::parse(schema).unwrap_or_else(|error| panic!("{schema}: {error}"));
         let mut params = Params::of_object(params).unwrap_or_else(|| panic!("{params}"));
         params.set("model", crate::domain::json::string_value(model));
-        Rung::of(&schema, Catalog::builtin().model(model), features, Merged::from(&params)).name()
+        SchemaMethod::of(&schema, Catalog::builtin().model(model), features, Merged::from(&params)).name()
     }
 
     #[test]
@@ -188,8 +189,8 @@ mod tests {
             ("some-model", LIST, "instruction"),
         ];
 
-        for (model, schema, rung) in cases {
-            assert_eq!(of(schema, model, "{}"), rung, "{model} {schema}");
+        for (model, schema, schema_method) in cases {
+            assert_eq!(of(schema, model, "{}"), schema_method, "{model} {schema}");
         }
     }
 
@@ -202,7 +203,7 @@ mod tests {
         };
         let thinking = r#"{"thinking":{"type":"enabled","budget_tokens":1024}}"#;
 
-        for (structured, strict, schema, params, rung) in [
+        for (structured, strict, schema, params, schema_method) in [
             (true, false, PLAIN, "{}", "format"),
             (false, true, PLAIN, "{}", "strict_tool"),
             (false, false, PLAIN, "{}", "tool"),
@@ -210,7 +211,7 @@ mod tests {
             (false, false, PLAIN, thinking, "instruction"),
         ] {
             let found = with(features(structured, strict), schema, "claude-haiku-4-5", params);
-            assert_eq!(found, rung, "{structured} {strict} {schema} {params}");
+            assert_eq!(found, schema_method, "{structured} {strict} {schema} {params}");
         }
     }
 
@@ -236,8 +237,8 @@ mod tests {
             (CIRCLE, own, "format"),
         ];
 
-        for (schema, params, rung) in cases {
-            assert_eq!(of(schema, "claude-haiku-4-5", params), rung, "{params}");
+        for (schema, params, schema_method) in cases {
+            assert_eq!(of(schema, "claude-haiku-4-5", params), schema_method, "{params}");
         }
     }
 
@@ -247,25 +248,25 @@ mod tests {
             {"type":"tool_use","id":"t","name":"structured_answer","input":{"a": 1}}]}"#;
         let said = br#"{"content":[{"type":"text","text":"{\"a\":"},{"type":"text","text":"1}","citations":null}]}"#;
 
-        assert_eq!(Rung::StrictTool.answer_json(called).as_deref(), Some(r#"{"a": 1}"#));
-        assert_eq!(Rung::Format.answer_json(said).as_deref(), Some(r#"{"a":1}"#));
-        assert_eq!((Rung::Format.answer_json(called), Rung::Tool.answer_json(said)), (None, None));
-        assert_eq!(Rung::Instruction.answer_json(br#"{"content":[]}"#), None);
+        assert_eq!(SchemaMethod::StrictTool.answer_json(called).as_deref(), Some(r#"{"a": 1}"#));
+        assert_eq!(SchemaMethod::Format.answer_json(said).as_deref(), Some(r#"{"a":1}"#));
+        assert_eq!((SchemaMethod::Format.answer_json(called), SchemaMethod::Tool.answer_json(said)), (None, None));
+        assert_eq!(SchemaMethod::Instruction.answer_json(br#"{"content":[]}"#), None);
     }
 
     #[test]
     fn only_an_instructed_answer_may_be_in_a_code_block() {
-        let answer = |rung: Rung, text: &str| {
+        let answer = |schema_method: SchemaMethod, text: &str| {
             let text = serde_json::to_string(text).expect("a text is JSON");
             let message = format!(r#"{{"content":[{{"type":"text","text":{text}}}]}}"#);
-            rung.answer_json(message.as_bytes()).map(Cow::into_owned).unwrap_or_default()
+            schema_method.answer_json(message.as_bytes()).map(Cow::into_owned).unwrap_or_default()
         };
         let fenced = "Here it is:\n```json\n{\"a\": \"``` x\"}\n```\nDone.";
 
-        assert_eq!(answer(Rung::Instruction, fenced), "{\"a\": \"``` x\"}");
-        assert_eq!(answer(Rung::Instruction, "\"```\\n1\\n```\""), "\"```\\n1\\n```\"");
-        assert_eq!(answer(Rung::Instruction, "```\n[1]"), "[1]");
-        assert_eq!(answer(Rung::Instruction, "I can't."), "I can't.");
-        assert_eq!(answer(Rung::Format, fenced), fenced);
+        assert_eq!(answer(SchemaMethod::Instruction, fenced), "{\"a\": \"``` x\"}");
+        assert_eq!(answer(SchemaMethod::Instruction, "\"```\\n1\\n```\""), "\"```\\n1\\n```\"");
+        assert_eq!(answer(SchemaMethod::Instruction, "```\n[1]"), "[1]");
+        assert_eq!(answer(SchemaMethod::Instruction, "I can't."), "I can't.");
+        assert_eq!(answer(SchemaMethod::Format, fenced), fenced);
     }
 }

@@ -61,7 +61,7 @@ impl State {
 
 /// What the files of a run show about the run.
 #[derive(Clone, Debug)]
-pub(super) struct Looked {
+pub(super) struct FoundRun {
     /// The results file of the run.
     pub(super) results: PathBuf,
     pub(super) state: State,
@@ -75,7 +75,7 @@ pub(super) struct Looked {
     pub(super) files: Option<String>,
 }
 
-impl Looked {
+impl FoundRun {
     /// Returns the name of the run, which is the path of its results file.
     pub(super) fn name(&self) -> String {
         self.results.display().to_string()
@@ -88,7 +88,7 @@ impl Looked {
 }
 
 /// Reads the files of a run, and returns what they show.
-pub(super) fn look(disk: &dyn Disk, results: PathBuf, now: Timestamp) -> Looked {
+pub(super) fn read_run(disk: &dyn Disk, results: PathBuf, now: Timestamp) -> FoundRun {
     let folder = with_suffix(&results, ".run");
     // The lock is checked first, because a run writes its last status before it frees the lock.
     let mut lock = lock_state(disk, &folder);
@@ -130,7 +130,7 @@ pub(super) fn look(disk: &dyn Disk, results: PathBuf, now: Timestamp) -> Looked 
         );
     }
     let files = status.is_none().then(|| files_words(disk, &results));
-    Looked { results, state, holder, status, note, files }
+    FoundRun { results, state, holder, status, note, files }
 }
 
 fn is_in_progress(found: &Found<(Value, Shown)>) -> bool {
@@ -183,7 +183,7 @@ fn missing(disk: &dyn Disk, folder: &Path) -> String {
 /// Lines are counted only in files up to this size, in bytes.
 const MOST_COUNTED: u64 = 256 << 20;
 
-/// Returns how many lines the files of a run have, in words. For a very large file, returns its size instead.
+/// Returns a text that says how many lines the files of a run have. For a very large file, returns its size instead.
 fn files_words(disk: &dyn Disk, results: &Path) -> String {
     let lines = |path: &Path| -> Option<String> {
         let file = disk.open(path, OpenMode::Read).ok()?;
@@ -214,7 +214,7 @@ mod tests {
     fn state_of(status: &str) -> State {
         let disk = MemDisk::new();
         disk.put("o.run/status.json", status.as_bytes());
-        look(&disk, "o".into(), Timestamp::UNIX_EPOCH).state
+        read_run(&disk, "o".into(), Timestamp::UNIX_EPOCH).state
     }
 
     #[test]
@@ -239,9 +239,9 @@ mod tests {
             disk.put("o.run/status.json", RUNNING.as_bytes());
             disk.put("o.run/inflight", inflight.as_bytes());
 
-            let looked = look(&disk, "o".into(), Timestamp::UNIX_EPOCH);
+            let found = read_run(&disk, "o".into(), Timestamp::UNIX_EPOCH);
 
-            assert_eq!((looked.state, looked.note.is_some()), (expected, inflight.is_empty()), "{inflight:?}");
+            assert_eq!((found.state, found.note.is_some()), (expected, inflight.is_empty()), "{inflight:?}");
         }
     }
 
@@ -262,9 +262,9 @@ mod tests {
             let file = disk.open(Path::new("o.run/lock"), OpenMode::Edit).expect("it is there");
             file.try_lock().expect("it can be locked");
 
-            let looked = look(&disk, "o".into(), Timestamp::UNIX_EPOCH);
+            let found = read_run(&disk, "o".into(), Timestamp::UNIX_EPOCH);
 
-            assert_eq!(looked.state, expected, "{status} with {holder}");
+            assert_eq!(found.state, expected, "{status} with {holder}");
         }
     }
 }

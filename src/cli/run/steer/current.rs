@@ -21,10 +21,10 @@ use crate::watch::schedule::Schedule;
 type Reread = Box<dyn Fn() -> Result<Config> + Send>;
 
 /// An order for the loop, or the reason why a change was rejected.
-pub(super) type Turn = Result<Steer, String>;
+pub(super) type SteerResult = Result<Steer, String>;
 
 /// The current settings of a run.
-pub(super) struct Wheel {
+pub(super) struct CurrentSettings {
     /// The settings from the flags, the environment and the files, as the program last read them.
     base: Config,
     /// The settings that the run uses now.
@@ -36,12 +36,12 @@ pub(super) struct Wheel {
     /// A model that occurs in the rows and has no price. The inner `None` means that all models have a price. The outer
     /// `None` means that the input is a pipe, whose rows are not known.
     unpriced: Option<Option<Arc<str>>>,
-    /// The windows of `--schedule` (periods with other settings), and whether each window was open when the thread last
-    /// looked at the clock.
+    /// The windows of `--schedule` (periods with other settings). A flag says whether the window was open when the
+    /// thread last looked at the clock.
     windows: Vec<(Schedule<Change>, bool)>,
 }
 
-impl Wheel {
+impl CurrentSettings {
     /// Returns the settings at the start of a run. Until the thread first looks at the clock, all windows of the
     /// schedule count as closed.
     pub(super) fn new(
@@ -62,7 +62,7 @@ impl Wheel {
     ///
     /// # Errors
     /// Returns why the settings are rejected, and leaves all settings unchanged.
-    pub(super) fn set(&mut self, changes: &[Change], by: SteeredBy) -> Turn {
+    pub(super) fn set(&mut self, changes: &[Change], by: SteeredBy) -> SteerResult {
         let settings: Vec<Setting> = changes.iter().filter_map(|change| self.wanted(*change, by)).collect();
         match self.adopt(&settings) {
             Ok((steering, told)) => Ok(order(Order::Set(steering), by, told)),
@@ -71,7 +71,7 @@ impl Wheel {
     }
 
     /// Reads the settings of files again. Only the settings whose values differ from the last reading are changed.
-    pub(super) fn reread(&mut self) -> Turn {
+    pub(super) fn reread(&mut self) -> SteerResult {
         self.try_reread().map_err(|error| {
             format!("the run keeps its settings, because they can't be read again: {}", causes(error.as_ref()))
         })
@@ -79,7 +79,7 @@ impl Wheel {
 
     /// Compares the windows of the schedule with the time `at`. Returns what the run must change because windows have
     /// opened or closed since the last call.
-    pub(super) fn follow_clock(&mut self, at: DateTime) -> Vec<Turn> {
+    pub(super) fn follow_clock(&mut self, at: DateTime) -> Vec<SteerResult> {
         let states: Vec<bool> = self.windows.iter().map(|(window, _)| window.is_open(at)).collect();
         let is_moved = |(place, is_open): (usize, &bool)| (self.windows[place].1 != *is_open).then_some(place);
         let moved: Vec<usize> = states.iter().enumerate().filter_map(is_moved).collect();

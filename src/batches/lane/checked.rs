@@ -32,7 +32,7 @@ impl Lane {
         let batches = match listed {
             Ok(batches) => batches,
             Err(fault) => {
-                let failing = self.looks.on_failed(fault.retry_after, now);
+                let failing = self.checks.on_failed(fault.retry_after, now);
                 if failing.is_zero() && fault.halt.is_none() {
                     self.warn(format!(
                         "the state of the batches can't be read ({}); the run keeps trying",
@@ -47,7 +47,7 @@ impl Lane {
                 return Ok(());
             }
         };
-        self.looks.on_look(now);
+        self.checks.on_look(now);
         self.resolve(&batches, scheduler, now)?;
         let open: Vec<u32> =
             self.chunks.values().filter(|chunk| chunk.state == State::Open).map(|chunk| chunk.number).collect();
@@ -207,15 +207,16 @@ impl Lane {
         now: Instant,
     ) {
         match canceled {
-            // The canceled batch ends soon. Then its results are read, and its rows without an answer are sent again.
-            Ok(_) => self.looks.begin_again(now),
+            // The canceled batch ends soon. Then the results of the batch are read, and its rows without an answer are
+            // sent again.
+            Ok(_) => self.checks.begin_again(now),
             Err(fault) => {
                 if let Some(chunk) = self.chunks.get_mut(&number) {
                     // A batch that has ended can't be canceled. The next check shows whether the batch has ended.
                     chunk.is_cancel_due = chunk.state == State::Open;
                     chunk.not_before = now + fault.retry_after.unwrap_or(Duration::from_secs(10));
                 }
-                self.looks.hurry(now);
+                self.checks.hurry(now);
                 self.halt_with(fault, scheduler, now);
             }
         }

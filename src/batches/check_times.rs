@@ -15,7 +15,7 @@ use crate::clock::Instant;
 
 /// The times at which the run checks its batches.
 #[derive(Debug)]
-pub(crate) struct Looks {
+pub(crate) struct CheckTimes {
     /// The time of the last submission or cancellation. The waits between checks depend on the time since then.
     since: Instant,
     next: Instant,
@@ -25,7 +25,7 @@ pub(crate) struct Looks {
     failing_since: Option<Instant>,
 }
 
-impl Looks {
+impl CheckTimes {
     /// Returns a schedule of checks that begins with an immediate check.
     pub(crate) fn new(now: Instant) -> Self {
         Self { since: now, next: now, failed: 0, failing_since: None }
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn checks_are_frequent_at_first_and_rare_later() {
-        let mut looks = Looks::new(Instant::ZERO);
+        let mut looks = CheckTimes::new(Instant::ZERO);
         looks.begin_again(Instant::ZERO);
         let mut times = Vec::new();
 
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_failing_check_backs_off_and_obeys_the_api() {
-        let mut looks = Looks::new(Instant::ZERO);
+        let mut looks = CheckTimes::new(Instant::ZERO);
 
         let first = looks.on_failed(Some(Duration::from_secs(45)), Instant::ZERO);
         assert_eq!((looks.next(), first), (Instant::from_secs(45), Duration::ZERO));
