@@ -9,9 +9,9 @@ use crate::catalog::Catalog;
 use crate::domain::{Merged, Params, ProviderFeatures, Request, SchemaMethod};
 
 impl Look<'_> {
-    /// Returns the first request for the row, but with the model, the `max_tokens` and the schema's form from the
-    /// request for the last answer. These values can differ from those of the first request, for example if an earlier
-    /// run got the last answer from another model.
+    /// Returns the first request for the row, with three changes: the model, the `max_tokens` and the form of the
+    /// schema are those of the last answered request. These values can differ from those of the first request, for
+    /// example if an earlier run got the last answer from another model.
     pub(super) fn base(&self) -> Option<Base> {
         let mut base = self.first_with(&self.last.model, self.last.schema_method)?;
         let is_first = base.schema_method == self.ask.schema_method;

@@ -9,9 +9,9 @@
 //! - *Retrying* failed rows uses `resume` with the error log. The new command repeats all typed flags that `resume`
 //!   also has: server, configuration, key file, limits and so on. The run folder records some of the typed flags, but a
 //!   run from a pipe has no run folder. `--only`, `--simulate-faults` and `--simulate-answers` are left out. `--only`
-//!   selected rows of an earlier log, and the two flags of the simulator would make the same rows fail again. Flags
-//!   that replace parameters of rows are copied from a typed `resume`, but not from a typed `run`: the rows of an error
-//!   log contain their parameters.
+//!   selected rows of an earlier log, and the two flags of the simulator would make the same rows fail again. Some
+//!   flags replace parameters of rows. If the user typed `resume`, the new command repeats these flags. If the user
+//!   typed `run`, the new command leaves them out, because the rows of the error log contain their parameters.
 //! - *Asking again* after truncated answers uses `run` with the same inputs and most of the typed flags. Flags that say
 //!   how the rows are read, or that set parameters of the rows, are left out, because the run folder records them.
 

@@ -52,8 +52,8 @@ pub(super) struct DimensionState {
     /// Whether the level must rise slowly. After trouble (a long pause or many faults), the level must rise slowly,
     /// because the server's bucket has filled up in that time.
     is_slow: bool,
-    /// The search for the size of the server's bucket, which learns from refusals. The burst never falls below the size
-    /// that this search found.
+    /// Learns the size of the server's bucket from refusals. The burst never falls below the size that this search
+    /// found.
     search: BurstSearch,
     /// The fraction of a token that is left over from the last raise of the level. This fraction is added when the
     /// level is raised the next time.

@@ -324,7 +324,7 @@ impl Load {
         rows.iter().filter(|row| row.hash < threshold).copied().collect()
     }
 
-    /// Returns the kept requests in random order, each with the position of its group and its estimated input tokens.
+    /// Returns the kept requests in random order, each with its estimated input tokens and the position of its group.
     pub fn requests(&self) -> impl Iterator<Item = (&Request, usize, u32)> {
         let mut kept: Vec<&Kept> = self.requests.by_model.values().flatten().collect();
         kept.sort_unstable();

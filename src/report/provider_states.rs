@@ -92,7 +92,7 @@ impl State {
     }
 }
 
-/// Returns the active pools of a provider: the pools with rows to send or requests in flight.
+/// Returns the active pools of a provider: the pools that have rows to send or have requests in flight.
 pub(super) fn pools<'a>(own: &'a OfProvider, stats: &'a Stats) -> impl Iterator<Item = &'a PoolStatus> {
     let standing = stats.standing.iter().flat_map(|standing| &standing.pools);
     standing.filter(|status| status.pool.provider == own.name)

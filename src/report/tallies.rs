@@ -98,7 +98,7 @@ impl MendedRows {
     }
 }
 
-/// Returns the name of a purpose for scripts.
+/// Returns the name that scripts use for a purpose.
 fn name(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::Repair => "repaired",

@@ -61,8 +61,8 @@ pub(crate) struct Tracker {
 struct Tracked {
     pool: PoolId,
     limits: RateLimits,
-    /// The samples of the last five minutes, the oldest first. The first sample can be a little older than five
-    /// minutes, because the use over five minutes is counted from this sample.
+    /// The samples of the last five minutes, the oldest first. The five-minute window begins at the first sample, so
+    /// this sample can be a little older than five minutes.
     samples: VecDeque<Sample>,
     /// The last sample in the first minute of the run.
     after_start: Sample,

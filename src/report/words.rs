@@ -132,7 +132,7 @@ pub(crate) fn stopped_words(provider: &str, reason: &HaltReason) -> String {
     format!("{provider} stopped: {}{said}", halt_words(reason))
 }
 
-/// Returns the text about a provider that works again, and gets its own rows again.
+/// Returns the text for a provider that works again and therefore gets its own rows again.
 pub(crate) fn returned_words(to: &str) -> String {
     format!("{to} gets its own rows again")
 }

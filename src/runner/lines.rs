@@ -17,8 +17,8 @@ pub(super) const BACKLOG_BYTES: usize = 8 << 20;
 /// have at least `UNSYNCED_BYTES` bytes together. Rows are kept until their lines are on disk. A limit on rows in
 /// memory is needed because a row can be a thousand times as long as its answer.
 pub(super) const UNSYNCED_BYTES: usize = 8 << 20;
-/// If more than `UNWRITTEN_BYTES` bytes of lines are in memory, a large answer keeps its share of the memory for
-/// answers until the line of this answer is written.
+/// There is a limit on the memory for answers. If more than `UNWRITTEN_BYTES` bytes of lines are in memory, a large
+/// answer counts against this limit until its line is written.
 const UNWRITTEN_BYTES: usize = 4 << 20;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {

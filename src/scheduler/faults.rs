@@ -33,7 +33,8 @@ use super::step::Next;
 
 /// The delay of a retry when the endpoint has no retries left.
 const QUOTA_WAIT: Duration = Duration::from_secs(30);
-/// If a row's faults can be hidden refusals, `MAYBE_REFUSED_A_TRY` faults together use up only one try.
+/// A fault can be a hidden refusal: a refusal because of a limit that no header shows. If the faults of a row are
+/// perhaps hidden refusals, several faults (`MAYBE_REFUSED_A_TRY`) together use up only one try.
 const MAYBE_REFUSED_A_TRY: u32 = 8;
 /// The shortest time that the run waits for the endpoint after all remaining rows have failed. If the time of the run
 /// before these faults, divided by `END_PATIENCE_PART`, is longer, the run waits for that time instead.

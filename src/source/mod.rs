@@ -88,8 +88,8 @@ pub struct Row {
     pub extra: Params,
     /// The `error` member of an error-log entry, raw.
     pub error: Option<Box<RawValue>>,
-    /// The content of the whole row, unchanged. This field is set only with [`Options::keeps_input`], which outputs
-    /// with columns of the input need.
+    /// The content of the whole row, unchanged. This field is set only with [`Options::keeps_input`]. Outputs that
+    /// contain columns of the input need this field.
     pub input: Option<InputRow>,
 }
 
@@ -196,7 +196,7 @@ pub struct Options {
     /// The template of `--system`; `None` if the value of the flag is a plain text. If there is a `template`, the
     /// system prompt is filled in for all rows. Otherwise, it is filled in only for rows of formats with a header.
     pub system: Option<Template>,
-    /// The longest row that is accepted, in bytes. A longer row is broken, and is never in memory as a whole.
+    /// The longest row that is accepted, in bytes. A longer row is an error, and is never in memory as a whole.
     pub max_line_bytes: usize,
     /// Whether [`Row::input`] is set. Outputs with the input's columns need it.
     pub keeps_input: bool,

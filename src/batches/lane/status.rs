@@ -75,7 +75,7 @@ impl Lane {
     }
 
     /// Returns the user's limit that ends the run, if there is one. Returns `None` until all rows that the limit allows
-    /// were submitted and collected.
+    /// have been submitted and collected.
     pub(crate) fn used_up(&self) -> Option<&str> {
         let is_idle = self.chunks.values().all(|chunk| chunk.state == State::Draining) && self.building.is_none();
         self.used_up.as_deref().filter(|_| is_idle && !self.is_stopped)

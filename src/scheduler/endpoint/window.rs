@@ -41,7 +41,7 @@ const EXCESS_PART: usize = 8;
 /// How much an overload adds to the running sum. An answer without an overload subtracts one from the sum.
 const OVERLOAD: usize = 4;
 /// How much an answer adds to the size of the window: `FIRST_GROWTH` until a size is known to be too large, and
-/// `GROWTH` from then on. If `FIRST_GROWTH` were 1, a file of 200 rows would need a fifth more round trips.
+/// `GROWTH` from then on. If `FIRST_GROWTH` were 1, a file of 200 rows would need 20 % more round trips.
 const FIRST_GROWTH: usize = 3;
 const GROWTH: usize = 1;
 /// The part of the window's size that remains after a cut.

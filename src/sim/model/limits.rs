@@ -132,7 +132,8 @@ impl ClassLimits {
         change(&mut self.output, limits.otpm, |bursts, limit| bursts.output_tokens.capacity(limit));
     }
 
-    /// Sets which share of each limit other clients take, evenly over time. The share is in thousandths.
+    /// Sets the share of each limit that other clients use. They use this share evenly over time. The share is in
+    /// thousandths.
     pub(super) fn set_others(&mut self, permille: u32) {
         self.buckets().for_each(|bucket| bucket.set_others(permille));
     }

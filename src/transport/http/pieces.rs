@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use super::upload::Upload;
 use crate::provider::{Body, BodySource, read_piece};
 
-/// The size of the smallest body that is sent in pieces, in bytes.
+/// The size, in bytes, of the smallest body that is sent in pieces.
 const LARGE_BYTES: usize = 16 << 10;
 
 /// The size of a piece that is read from a source, in bytes.

@@ -100,7 +100,8 @@ fn assert_finishes(api: &Api, workspace: &Workspace, rows: usize, what: &str) {
     assert_eq!(answers.len(), rows, "{what}: rows are lost");
 }
 
-/// The system limits the size of files. The run stops with exit code 7, and can be resumed after the limit is removed.
+/// The operating system restricts the size of files. The run stops with exit code 7, and can be resumed after the limit
+/// is removed.
 #[cfg(unix)]
 pub fn file_size_limit() {
     let (api, workspace) = (Api::start(FAULTS), Workspace::with_rows(ROWS));

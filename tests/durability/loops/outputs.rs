@@ -79,7 +79,7 @@ impl Made {
         if args[0] == "run" { self.workspace.command(&self.api, &args) } else { self.workspace.plain_command(&args) }
     }
 
-    /// Lets a command make an output without being killed.
+    /// Runs a command that makes an output, without killing the command.
     fn make(&self, name: &'static str, args: &'static [&'static str]) -> Make {
         let begun = Instant::now();
         let ended = Outcome::of(self.command(name, args));
