@@ -511,7 +511,7 @@ fn text(random: &mut fastrand::Rng) -> String {
 // ---- the most expensive usage ---------------------------------------------------------------------------------------
 
 /// The highest usage that a request can cause: one token per byte of text, in each turn that the API can take. Usually
-/// only a prompt with cache marks can use the cache. A tool that the API runs can also use the cache without cache
+/// only a prompt with cache marks can use the cache. A tool that the API runs can use the cache even without cache
 /// marks.
 struct Prompt {
     /// The number of tokens of the prompt itself.

@@ -8,7 +8,7 @@ use claude_batch::limiter::Headroom;
 use claude_batch::limiter::{Admission, Bucket, Pool};
 use proptest::prelude::*;
 
-/// A token bucket as in a textbook. Its level rises with time.
+/// A token bucket as in a textbook. The level of the bucket rises with time.
 struct Model {
     level: f64,
     burst: f64,
@@ -93,8 +93,8 @@ proptest! {
                 }
                 Op::Clamp(most) => {
                     bucket.clamp(most, now);
-                    // The bucket shows only whole tokens. After `clamp` has lowered the bucket, its real level can be
-                    // higher than `most` by a fraction of a token.
+                    // The bucket shows only whole tokens. After a `clamp` to `most`, the real level of the bucket can
+                    // still be a fraction of a token higher than `most`.
                     if model.level >= most as f64 + 1.0 {
                         model.level = most as f64;
                     }

@@ -324,8 +324,8 @@ struct SeveralEndpoints {
     in_flight: BTreeMap<u64, String>,
     /// Accounts that have halted.
     halted: BTreeSet<String>,
-    /// The marked prefixes of each row in flight whose answer has not begun. Each prefix is stored with the row's
-    /// account.
+    /// For each row in flight whose answer has not begun, the marked prefixes of the row. Each prefix is stored with
+    /// the row's account.
     unanswered: BTreeMap<u64, Vec<(String, PrefixId)>>,
     /// The prefixes of rows whose answers have begun.
     known: BTreeSet<(String, PrefixId)>,

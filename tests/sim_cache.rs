@@ -341,7 +341,7 @@ impl Api {
         (head.status, serde_json::from_slice(bytes).expect("JSON"))
     }
 
-    /// Sends a body that is answered.
+    /// Sends a body, asserts that the API answers it, and returns the usage of the answer.
     fn ask(&mut self, body: &Value) -> Usage {
         let (status, answer) = self.send(body);
         assert_eq!(status, 200, "{answer}");

@@ -1,6 +1,7 @@
 //! Compares the simulated API with plain arithmetic, on virtual time.
 //!
-//! The checks use a bucket of a few lines that shares no code with the simulator's bucket.
+//! The checks use a bucket of their own. This bucket has only a few lines, and shares no code with the simulator's
+//! bucket.
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@
 //! `cargo bench --bench scheduling` prints the table of results and writes `benches/SCHEDULING.md`. These arguments are
 //! possible after `--`:
 //!
-//! - Names of scenarios, or parts of names: only these scenarios run, and the page is not written.
+//! - Names of scenarios, or parts of such names, limit the run to these scenarios. The page is not written.
 //! - `seeds=N` makes a shorter run with fewer seeds.
 //! - `rows=N` makes a shorter run with fewer rows. The page is not written.
 //! - `all=1` shows every measure of the first seed.

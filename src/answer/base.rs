@@ -64,7 +64,8 @@ impl Look<'_> {
     }
 
     /// Returns the first request without the schema. This is the row's own request, in which the flags of `resume` can
-    /// have changed parameters. If the result with the schema added is not equal to the first request, returns `None`.
+    /// have changed parameters. Returns `None` if adding the schema to the result does not give the first request
+    /// again.
     fn without_schema(&self, first: &Params) -> Option<Params> {
         let Form::Schema(schema) = &self.rules.form else { return None };
         let mut own = params_of(&self.job.request)?;

@@ -14,7 +14,7 @@ use crate::domain::{
 
 const HAIKU: &str = "claude-haiku-4-5";
 const OPUS: &str = "claude-opus-5";
-/// A model that has no structured output.
+/// A model that does not support structured output.
 const OLD: &str = "claude-opus-4-20250514";
 const SCHEMA: &str = r#"{"type":"object","properties":{"a":{"type":"integer"}},"required":["a"]}"#;
 

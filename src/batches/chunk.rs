@@ -2,8 +2,8 @@
 //!
 //! A chunk has two files in the folder of batches. `<number>.body.json` is the exact body of the request that creates
 //! the batch. This file is sent from the disk, byte for byte. `<number>.rows.jsonl` has one line per row. This line
-//! says where in the body the row's request begins, and contains everything that is needed to write the row's line in
-//! the results. Both files are synced before the chunk is submitted. The files are removed when every row has a line or
+//! says where the row's request begins in the body. It also contains everything that is needed to write the row's
+//! result line. Both files are synced before the chunk is submitted. The files are removed when every row has a line or
 //! was sent again.
 //!
 //! Answers come hours later, in any order, and perhaps to another process. So rows are read back one by one from these
@@ -102,7 +102,7 @@ struct RowLine<'a> {
     /// The highest number of output tokens; 0 if an earlier version of the program wrote the line.
     #[serde(default)]
     max_tokens: u32,
-    /// The row's own request; `None` unless a different request was submitted for the row.
+    /// The row's own request, if a different request was submitted for the row; otherwise `None`.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     own: Option<&'a RawValue>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]

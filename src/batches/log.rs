@@ -4,8 +4,8 @@
 //! The log is the file `log.jsonl` in the folder `<results>.batches/`. Each change is one line, which is synced before
 //! the run continues. So the log is right even after a crash. Before a chunk is submitted, its intent (the record that
 //! the chunk is about to be submitted) is written to the log. So if a chunk has an intent, a batch of the chunk may
-//! exist. If a chunk has no intent, certainly no batch of it exists. If the log is lost, money is lost, because the log
-//! contains the ids of batches that are paid for.
+//! exist. If a chunk has no intent, the chunk certainly has no batch. If the log is lost, money is lost, because the
+//! log contains the ids of batches that are paid for.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -55,8 +55,9 @@ pub(crate) enum Record {
         /// The time at which the batch expires. At this time, the API gives up the rows that it has not sent to the
         /// model.
         expires_at: jiff::Timestamp,
-        /// Whether the batch was found in the list of batches, because the reply to its submission was lost. Only its
-        /// results can prove that such a batch belongs to the chunk, so this program never cancels such a batch.
+        /// `true` if the reply to the submission was lost, and the program found the batch in the list of batches. Only
+        /// the results of such a batch can prove that it belongs to the chunk. So this program never cancels such a
+        /// batch.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_found: bool,
     },
@@ -150,7 +151,7 @@ pub(crate) struct Submitted {
     pub(crate) origin: String,
     /// The batch of the chunk; `None` if it is not known whether a batch exists.
     pub(crate) batch: Option<Known>,
-    /// The ids of batches that a run mistook for the batch of this chunk.
+    /// The ids of batches that a run wrongly treated as the batch of this chunk.
     pub(crate) foreign: Vec<String>,
     /// Whether a run has decided to cancel the batch.
     pub(crate) is_canceling: bool,
@@ -275,8 +276,8 @@ impl BatchLog {
         if end < bytes.len() as u64 {
             file.truncate(end).map_err(DiskFailure::of("cut", &path))?;
         }
-        // A run may have died after it wrote the last line and before the line was synced. Later steps rely on the
-        // lines in the log when they remove files, so the lines are synced first.
+        // A run may have died after it wrote the last line and before the line was synced. Later steps remove files
+        // because of lines in the log, so these lines are synced first.
         if end > 0 {
             file.sync().map_err(DiskFailure::of("sync", &path))?;
         }

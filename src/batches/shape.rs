@@ -1,9 +1,9 @@
 //! Finds the shape (the kind of parameters) of each request, and sends the first request of each shape online.
 //!
-//! The API reports errors in the parameters of a batch request only when the whole batch has ended. So the first
-//! request of each shape is sent online, as an ordinary row. Other rows of this shape are put into batches only after
-//! the first request was answered. If the first request fails, the next row of this shape is sent online, and so on,
-//! until the `--halt` rule ends the run.
+//! If the parameters of a batch request have errors, the API reports them only after the whole batch has ended. So the
+//! first request of each shape is sent online, as an ordinary row. Other rows of this shape are put into batches only
+//! after the first request was answered. If the first request fails, the next row of this shape is sent online, and so
+//! on, until the `--halt` rule ends the run.
 //!
 //! A shape is the model, the names of the parameters, and the values of some parameters. The values belong to the
 //! parameters that the API checks most strictly: tools, schemas and the thinking settings. Texts, numbers and lengths

@@ -11,8 +11,8 @@
 //! - The price steps of a model are sorted by prompt length, and the first step begins at 0 tokens.
 //! - The cost of an unknown model is unknown (`None`). The catalog never guesses a cost.
 //!
-//! The limits in the catalog are used only until the first response. From then on, the limits in the response headers
-//! are used.
+//! The limits in the catalog are used only until the first response. After the first response, the limits in the
+//! response headers are used.
 
 mod data;
 mod fields;
@@ -101,8 +101,8 @@ impl Catalog {
     /// Shape: TOML.
     /// - `date = "2026-12-01"` and `web_search_per_thousand = 10.0` come first. These two members are optional. The
     ///   date has the form `YYYY-MM-DD`.
-    /// - One `[[price]]` entry follows for each model and prompt length. The entry has `model`, and the prices `input`
-    ///   and `output` in dollars per million tokens.
+    /// - Then the file has one `[[price]]` entry for each model and prompt length. The entry has `model`, and the
+    ///   prices `input` and `output` in dollars per million tokens.
     /// - An entry can have the cache prices `write_5m`, `write_1h` and `read`. A missing cache price is computed from
     ///   the input price: 1.25 times for `write_5m`, 2 times for `write_1h`, and 0.1 times for `read`.
     /// - An entry can have `above`, a prompt length in tokens. The prices of this entry apply to prompts that are

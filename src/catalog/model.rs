@@ -80,7 +80,7 @@ impl Line {
 pub struct ToolPrompt {
     /// The length of the hidden prompt if `tool_choice` is auto or none.
     pub auto: u32,
-    /// The length of the hidden prompt with `tool_choice` any or tool.
+    /// The length of the hidden prompt if `tool_choice` is any or tool.
     pub forced: u32,
 }
 
@@ -146,9 +146,9 @@ pub struct Model {
 }
 
 impl Model {
-    /// If no figure is published for a model: the assumed length of its shortest cached prefix, in tokens. The assumed
-    /// figure is the lowest figure of all models. If this figure is too low, some prefixes with a cache mark
-    /// (`cache_control`) are too short. Such a mark costs nothing.
+    /// The assumed length, in tokens, of a model's shortest cached prefix, if no figure is published for the model. The
+    /// assumed figure is the lowest figure of all models. If this figure is too low, some prefixes with a cache mark
+    /// (`cache_control`) are too short to be cached. Such a mark costs nothing.
     pub(crate) const UNPUBLISHED_CACHE_MIN_TOKENS: u32 = 512;
 
     /// Returns whether the catalog lists the model as retired.

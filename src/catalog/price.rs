@@ -109,9 +109,9 @@ impl Prices {
 
     /// Returns the highest cost that an answer within `bound` can have on `terms`.
     ///
-    /// The prompt can be shorter than its bound, so a cheaper or a more expensive price step can apply. The cost is
-    /// computed with the highest prices among all price steps that can apply. Every input token has the price of the
-    /// most expensive kind of input (plain, written to the cache, or read from it).
+    /// If the prompt is shorter than its bound, another price step can apply, which may be cheaper or more expensive.
+    /// The cost is computed with the highest prices among all price steps that can apply. Every input token has the
+    /// price of the most expensive kind of input (plain, written to the cache, or read from it).
     pub fn most(&self, terms: Terms, bound: &UsageBound) -> Money {
         let reachable = || {
             let is_within =

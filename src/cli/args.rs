@@ -7,7 +7,7 @@
 //! which tests can't set, and its errors can't say which variable is wrong.)
 //!
 //! No flag contains the API key, because other users can see arguments in process lists. The flag `--api-key` exists
-//! only to explain this to the user. Its message never contains the value of the flag.
+//! only to explain this to the user. The message about `--api-key` never contains the value of the flag.
 
 mod batches;
 pub(crate) mod blocks;
@@ -114,8 +114,8 @@ pub struct ResumeArgs {
     /// Error logs of earlier runs
     #[arg(value_name = "ERRORS", required = true, value_hint = ValueHint::FilePath)]
     pub errors: Vec<PathBuf>,
-    /// Results file of these logs, if it is not in their folder; all logs must belong to it [default: the file that
-    /// each log names]
+    /// Results file to which all these logs belong, if it is not in their folder [default: the file that each log
+    /// names]
     #[arg(short, long, value_name = "RESULTS", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
     /// Run only rows that failed with these error classes

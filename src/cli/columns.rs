@@ -98,8 +98,8 @@ fn system_note(plan: &InputPlan) -> Option<String> {
     })
 }
 
-/// Returns warnings about placeholders in the syntax of other template languages. A column that the template also uses
-/// in the correct syntax causes no warning.
+/// Returns warnings about placeholders in the syntax of other template languages. If the template also uses a column in
+/// the correct syntax, this column causes no warning.
 fn in_template(template: &Template, columns: &Columns) -> Vec<String> {
     let is_used = |column: &str| template.columns().any(|own| own == column);
     let is_meant = |own: &&Placeholder| columns.has(&own.column) && !is_used(&own.column);

@@ -335,7 +335,7 @@ impl Config {
     }
 
     /// Returns the settings of `results`. `recorded` contains settings of the earlier run: how it read rows, and how it
-    /// made requests from these rows. Only typed flags override recorded settings.
+    /// made requests from these rows. Only flags that the user typed override the recorded settings.
     ///
     /// # Errors
     /// Fails in the same cases as [`Config::of_run`].

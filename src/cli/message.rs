@@ -12,7 +12,7 @@
 //! The first line says what was found and where, so users can find this line with grep. The last line says what to do.
 //! A semicolon in quotation marks or in parentheses is part of a value, and does not break the line. If a quotation
 //! mark is never closed, the message stays in one line. A text that the user typed, such as a file name, is never
-//! broken. Otherwise, a part of this text could look like a line of this program.
+//! broken. If such a text were broken, a part of it could look like a line of this program.
 
 mod typed;
 
@@ -39,8 +39,8 @@ pub(crate) fn short(value: &str) -> String {
     format!("{:?}", shortened_to(value, SHOWN))
 }
 
-/// Returns what is wrong with a value. `words` come from the parser of a flag. The words have one of two forms: what to
-/// give instead, or what was found and, after a semicolon, what to do.
+/// Returns what is wrong with a value. `words` come from the parser of a flag. The words either say what to give
+/// instead, or they say what was found and, after a semicolon, what to do.
 pub(crate) fn of_value(value: &str, words: &str) -> String {
     match (value, parts(words).len()) {
         (_, 2..) => words.to_owned(),

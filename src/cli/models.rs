@@ -136,8 +136,8 @@ pub(super) fn check_flags(config: &Config, catalog: &Catalog) -> Result<()> {
     Ok(())
 }
 
-/// Returns the models of a family, without retired models. The default model comes first, and the others follow, the
-/// newest first. Returns `None` if `name` is not the name of a family.
+/// Returns the models of a family, without retired models. The default model comes first. The other models follow, from
+/// the newest to the oldest. Returns `None` if `name` is not the name of a family.
 fn of_family<'c>(catalog: &'c Catalog, name: &str) -> Option<Vec<&'c str>> {
     let name = name.trim().to_ascii_lowercase();
     let words = name.split('-').filter(|word| !matches!(*word, "claude" | "latest" | ""));

@@ -54,8 +54,8 @@ pub(super) fn read_stored(
             let refusal = error.downcast_ref::<DiskFailure>().and_then(DiskFailure::refusal);
             match refusal {
                 Some(refusal) => anyhow!("--reuse {}: it {refusal}", path.display()),
-                // The new error keeps only the text of the old error. So whatever the cause was, the exit code stands
-                // for a mistake in the command.
+                // The new error keeps only the text of the old error. So the exit code always stands for a mistake in
+                // the command, whatever the cause was.
                 None => match format!("{error:#}") {
                     words if words.starts_with(&path.display().to_string()) => anyhow!("--reuse: {words}"),
                     words => anyhow!("--reuse {}: {words}", path.display()),
@@ -273,8 +273,8 @@ impl Taker<'_> {
     fn judge(&self, results: &Path, disk: &dyn Disk) -> Result<Usable, Unused> {
         // If the manifest can't be read, the server is not known.
         let manifest = read_manifest(&with_suffix(results, ".run"), disk).ok().flatten();
-        // Results can have answers of several providers. If one of the providers has a different server than this run,
-        // all answers of the file count as answers of that different server.
+        // Results can have answers of several providers. If the server of one provider is not the server of this run,
+        // all answers of the file count as answers of that provider's server.
         let theirs = manifest.and_then(|manifest| {
             let Manifest { origin, providers, .. } = manifest;
             let others = providers.into_values().find(|other| *other != self.origin);

@@ -70,7 +70,7 @@ pub(crate) fn out_is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// Returns what [`out`] would return if its write to standard output had the result `written`.
+/// Converts `written`, the result of a write to standard output, into the result of [`out`].
 ///
 /// # Errors
 /// Fails in the same cases as [`out`].

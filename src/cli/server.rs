@@ -1,7 +1,7 @@
 //! A connection to the server for single requests, outside of a run.
 //!
-//! The connection uses the same address, proxy and key as a run. The connection follows the same rules as a run about
-//! where a key can be sent.
+//! The connection uses the same address, proxy and key as a run. The rules about where a key can be sent are also the
+//! same as in a run.
 
 use std::io;
 use std::sync::Arc;

@@ -66,7 +66,7 @@ fn double_quoted(word: &str) -> String {
     }
 }
 
-/// Returns whether a word has no special meaning in any shell. (In zsh, a `=` at the beginning of a word has a
+/// Returns whether a word has no special meaning in any shell. (In zsh, a `=` at the beginning of a word has a special
 /// meaning.)
 fn is_plain(word: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);

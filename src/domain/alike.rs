@@ -1,7 +1,7 @@
 //! Groups equal faults of many rows. Each group has a count and an example.
 
-/// The highest number of groups. Each of the first `MOST` different faults gets a group. All rows with any other fault
-/// share one count.
+/// The highest number of groups. Each of the first `MOST` different faults gets a group. All rows with other faults are
+/// counted together.
 const MOST: usize = 20;
 
 /// Only this number of bytes at the start of each message is compared. Only messages that list names are longer.

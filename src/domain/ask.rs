@@ -13,8 +13,8 @@ use super::{Caching, Cost, Expense, Interval, Money, PoolId, Prefixes, Request, 
 /// A request for a row, with its route and its expected cost.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// The request. The request in the program's own form. Before the request is sent, the provider's code converts it
-    /// to the form that the API expects. The first `Ask` of a row shares the bytes of [`super::Job::request`].
+    /// The request, in the program's own form. Before the request is sent, the provider's code converts it to the form
+    /// that the API expects. The first `Ask` of a row shares the bytes of [`super::Job::request`].
     pub request: Request,
     /// The model, as written in `request`.
     pub model: Arc<str>,

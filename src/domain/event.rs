@@ -68,7 +68,7 @@ pub struct Crossing {
     pub dimension: Dimension,
     /// The threshold, in percent of the limit.
     pub threshold: u8,
-    /// The amount used in the last five minutes, divided by the amount that the limit allowed in that time.
+    /// The amount that was used in the last five minutes, divided by the amount that the limit allowed in that time.
     pub share: f64,
     /// Whether the use has risen above the threshold.
     pub is_above: bool,
@@ -305,7 +305,7 @@ pub enum EventBody {
     Held {
         /// The pool.
         pool: PoolId,
-        /// The duration of the hold: nothing is sent through the pool in this time.
+        /// The duration of the hold. During a hold, nothing is sent through the pool.
         wait: Duration,
         /// The kind of limit that caused the 429.
         kind: LimitKind,
@@ -377,12 +377,12 @@ pub enum EventBody {
         /// The number of rows that were read and have no result yet.
         pending: u64,
         /// The reason why the run was stopped; `None` if the run ended with the last row. The reason is in a `Box`,
-        /// which keeps events small. Thousands of events can wait for the disk, and each event needs the memory of the
-        /// largest variant.
+        /// which keeps events small. Thousands of events can wait for the disk, and each event takes as much memory as
+        /// the largest variant.
         reason: Option<Box<HaltReason>>,
         /// The reasons why the run had to wait, each with its share of the run's time. The largest share comes first.
         reasons: Vec<(Reason, f64)>,
-        /// For each pool, the part of its limits that was used during the whole run.
+        /// For each pool, how much of its limits was used during the whole run.
         uses: Vec<LimitUse>,
         /// The duration of the run.
         elapsed: Duration,

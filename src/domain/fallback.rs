@@ -36,8 +36,8 @@ impl FallbackCase {
 /// The cases in which the request of a row is sent to the next provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FallbackOn {
-    /// How long a row can wait because the limits of its provider are used up. A row that would wait longer is sent to
-    /// the next provider. The value is `None` if rows wait without a time limit.
+    /// The longest time that a row waits while the limits of its provider are used up. If a row would wait for longer
+    /// than this time, the row is sent to the next provider. The value is `None` if rows wait without a time limit.
     pub limit: Option<Duration>,
     /// Two attempts of the row met an overload of the provider, or the run sends nothing to the provider because all
     /// requests fail there.

@@ -174,8 +174,8 @@ pub struct LearnedPool {
     /// The size of the server's bucket in each dimension, as far as the run could see it, in the order of
     /// [`Dimension::ALL`]. The value for a dimension is `None` if no response showed the size of its bucket.
     ///
-    /// Units: requests or tokens. A size in tokens can be wrong by up to 500, because response headers round it. The
-    /// real bucket is larger if it was never full when a response reported its level.
+    /// Units: requests or tokens. A size in tokens can be wrong by up to 500, because response headers round it. If no
+    /// response reported the level while the bucket was full, the real bucket is larger.
     pub bursts: [Option<u32>; 3],
 }
 
@@ -192,8 +192,8 @@ pub struct LimitSignal {
     /// The limit per minute. A value above four billion becomes `None`, because some proxies send such a value to say
     /// "no limit".
     pub limit: Option<u32>,
-    /// The amount of the limit that is left. The server rounds amounts of tokens to the nearest thousand, and reports
-    /// exact numbers of requests.
+    /// The amount of the limit that is left. The server rounds numbers of tokens to the nearest thousand, but numbers
+    /// of requests are exact.
     pub remaining: Option<u32>,
 }
 
@@ -209,9 +209,9 @@ pub struct RateSignals {
     /// Output tokens.
     pub output_tokens: LimitSignal,
     /// The limit on input and output tokens together. The Claude API also sends separate limits on input and on output.
-    /// In this field, the Claude API repeats the token limit that is closest to being used up. Some other servers send
-    /// only this limit. If a server sends only this limit, the input and `max_tokens` of a request are counted when the
-    /// server admits the request.
+    /// In this field, the Claude API repeats the token limit that is closest to being used up. Some servers other than
+    /// the Claude API send only this combined limit. If a server sends only this limit, the input and `max_tokens` of a
+    /// request are counted when the server admits the request.
     pub all_tokens: LimitSignal,
     /// The wait that the server asks for in the header `retry-after-ms` or `retry-after`. If both headers are valid,
     /// the longer wait is used. The value is `None` if neither header is valid.

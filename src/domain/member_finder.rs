@@ -37,8 +37,8 @@ pub(crate) struct MemberFinder {
 pub(crate) struct FoundMember {
     /// The position, in the list of paths, of the path that leads to the member or element.
     pub path: usize,
-    /// The range to leave out of the text: the member, with one comma before or after it. If this range is left out,
-    /// the rest of the text is valid JSON.
+    /// The range of the text that must be left out: the member, and one comma before or after it. Without this range,
+    /// the text is valid JSON.
     pub cut: Range<usize>,
 }
 
@@ -55,7 +55,7 @@ impl MemberFinder {
 
     /// Searches a JSON object, and returns the members and elements that are at one of the paths, in order. If all
     /// members of an inner object are found, the object itself is returned instead of its members. Lists are treated in
-    /// the same way. If the text is not a JSON object, nothing is found.
+    /// the same way as objects. If the text is not a JSON object, nothing is found.
     pub(crate) fn find(&self, json: &[u8]) -> Vec<FoundMember> {
         let mut search = Search { paths: &self.paths, json, found: Vec::new() };
         let all = (0..self.paths.len()).map(|path| Place { path, step: 0 }).collect::<Vec<_>>();

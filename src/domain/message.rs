@@ -72,9 +72,9 @@ impl Message {
         serde_json::from_slice::<Ended>(&self.json).ok()?.stop_reason
     }
 
-    /// Returns the API's reason why a prefix was not read from the prompt cache. The API gives a reason only if the
-    /// request asks for `diagnostics`. This method parses the message, so call it only for the few answers that are
-    /// shown.
+    /// If a prefix was not read from the prompt cache, returns the reason that the API gave. The API gives a reason
+    /// only if the request asks for `diagnostics`. This method parses the message, so call it only for the few answers
+    /// that are shown.
     pub(crate) fn cache_miss_reason(&self) -> Option<String> {
         #[derive(serde::Deserialize)]
         struct Diagnosed {

@@ -22,7 +22,7 @@ pub enum PromptCache {
     /// Prefixes are cached where this saves money. The program chooses a lifetime of five minutes or of an hour.
     #[default]
     Auto,
-    /// Never. The program adds no marks. If a row has marks of its own, they are sent.
+    /// Never. The program adds no marks. The marks that a row itself contains are still sent.
     Off,
     /// Prefixes are cached where this saves money, for five minutes after the last use.
     FiveMinutes,

@@ -31,7 +31,7 @@ impl ProviderFeatures {
         strict_tools: true,
     };
 
-    /// Returns the features that both providers have.
+    /// Returns the features that `self` and `other` both have.
     #[must_use]
     pub(crate) fn and(self, other: Self) -> Self {
         Self {

@@ -1,5 +1,5 @@
-//! The changes that a provider needs in requests. Models get the provider's own names, and members that the provider
-//! does not accept are removed.
+//! The changes that a provider needs in requests. Each model gets the provider's own name, and a member is removed if
+//! the provider does not accept it.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ impl RequestRules {
         *self == Self::default()
     }
 
-    /// Returns the provider's name of a model.
+    /// Returns the name that the provider uses for a model.
     pub fn model<'a>(&'a self, ours: &'a str) -> std::borrow::Cow<'a, str> {
         match self.models.iter().find(|(name, _)| **name == *ours) {
             Some((_, theirs)) => (&**theirs).into(),

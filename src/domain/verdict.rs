@@ -9,8 +9,8 @@ use super::{ErrorClass, Failure, HaltReason, LimitKind, Message, Usage};
 pub enum Verdict {
     /// The request was answered.
     Answered(Message),
-    /// The API paused the answer. If the same request were sent again, the API would pause its answer again. But a
-    /// request that continues the answer can complete it. If no such request is sent, the row fails.
+    /// The API paused the answer. If the same request were sent again, the API would pause its answer again. But a new
+    /// request can continue the paused answer to its end. If no such request is sent, the row fails.
     Paused {
         /// The part of the answer that was sent before the pause.
         message: Message,
@@ -31,8 +31,8 @@ pub enum Verdict {
     Overloaded {
         /// The wait that the server asks for; `None` when the server names no time.
         retry_after: Option<Duration>,
-        /// Whether the API has possibly billed the attempt. The API has possibly billed it if the error came after the
-        /// headers of a 200 response.
+        /// Whether the API has possibly billed the attempt. If the error came after the headers of a 200 response, the
+        /// API has possibly billed the attempt.
         maybe_paid: bool,
         /// The failure.
         failure: Failure,

@@ -1,8 +1,8 @@
 //! Fields become columns: they are parts of a row's line, or parts of the row's input.
 //!
-//! A field is a dotted path. Most fields are short names for a longer path in a line of the results file. The line of
-//! an answer and the line of a failure have different members. So a short name has two paths: one in the line of an
-//! answer, and one in the line of a failure.
+//! A field is a dotted path. Most fields are short names: each of these names stands for a longer path in a line of the
+//! results file. The line of an answer and the line of a failure have different members. So a short name has two paths:
+//! one in the line of an answer, and one in the line of a failure.
 
 use std::fmt;
 

@@ -74,7 +74,7 @@ pub(crate) enum FormError {
     Differs {
         /// The path of the output, as the user gave it.
         name: String,
-        /// The format that the extension of the output shows.
+        /// The format to which the extension of the output belongs.
         named: &'static str,
         /// The format that the user asked for.
         asked: &'static str,
@@ -99,7 +99,7 @@ pub(crate) enum FormError {
 }
 
 /// Extensions of formats that this program can't write. The program rejects an output with one of these extensions,
-/// because the user expects that format in the file.
+/// because the file would not have the format that the user expects.
 const NOT_WRITTEN: [&str; 18] = [
     "arrow", "avro", "db", "doc", "docx", "feather", "html", "ods", "odt", "orc", "pdf", "sql", "sqlite", "xls",
     "xlsx", "xml", "yaml", "yml",

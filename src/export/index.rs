@@ -111,8 +111,8 @@ impl Place {
         self.0 & OFFSET
     }
 
-    /// Returns the key that sorts places in the order of completion. In this order, answers come first, in the order of
-    /// the results file, and failures come after them.
+    /// Returns the key that sorts places in the order of completion. First come the answers, in the order of the
+    /// results file, and then the failures.
     pub(crate) fn in_order(self) -> u64 {
         (self.0 & IS_ANSWER ^ IS_ANSWER) | self.offset()
     }
@@ -245,7 +245,7 @@ impl Index {
     }
 
     /// Reads the memory around the entries of these labels, so that [`Index::find`] does not have to wait for it later.
-    /// No read depends on another one, so the processor can do several reads at once.
+    /// The reads do not depend on each other, so the processor can do several reads at once.
     pub(crate) fn fetch(&self, labels: impl Iterator<Item = u64>) {
         let Some(last) = self.begins.len().checked_sub(1) else { return };
         let begins = |label: u64| self.begins[(label >> shift(last)) as usize] as usize;

@@ -2,7 +2,7 @@
 //!
 //! If a row has its own label, it is recognized by the label. A row without a label is recognized by its request: a
 //! planner with the run's settings makes the request again. If there is no planner, a row without a label is recognized
-//! by its file and line. This is enough if the input has not changed.
+//! by its file and line. The file and line are enough if the input has not changed.
 
 use std::borrow::Cow;
 use std::sync::Arc;

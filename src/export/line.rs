@@ -10,8 +10,8 @@ use crate::domain::json::{Cursor, DEEPEST, inside_quotes, unescaped};
 /// The members of a line that are needed. All other members are skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needed {
-    /// The message that the API sent. Every field inside the message needs this member, except the text, which is
-    /// always read.
+    /// The message that the API sent. Every field inside the message needs this member. Only the text does not, because
+    /// the text is always read.
     pub(crate) message: bool,
     /// The member `meta`, which this program wrote.
     pub(crate) meta: bool,
@@ -46,16 +46,16 @@ pub(crate) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Splits a line into its members. The caller must check the line before. If the line is not a JSON object, the
-    /// result has only the members that could be read.
+    /// Splits a line into its members. The caller must already have checked the line. If the line is not a JSON object,
+    /// the result has only the members that could be read.
     pub(crate) fn parse(line: &'a [u8], needed: Needed) -> Self {
         Self::read(line, needed).0
     }
 
     /// Reads the first line of a text, which should be the line of an answer. More lines can follow in the text.
-    /// Reading stops when all needed members are found, before the end of the line. Returns `None` if this does not
-    /// work, for example because a needed member is missing or is at the end of the line. If the result is `None`, use
-    /// [`Line::parse`].
+    /// Reading stops when all needed members are found, before the end of the line. Returns `None` if this kind of
+    /// reading fails, for example because a needed member is missing or is at the end of the line. If the result is
+    /// `None`, use [`Line::parse`].
     pub(crate) fn parse_beginning(text: &'a [u8], needed: Needed) -> Option<Self> {
         if needed != Needed::default() {
             return None;
@@ -78,7 +78,7 @@ impl<'a> Line<'a> {
                         b"message" => found.read_message(at, line, needed),
                         _ => at.skip_value(DEEPEST),
                     })?;
-                    // This program writes only the member `meta` after the member `result`.
+                    // After the member `result`, this program writes no member except `meta`.
                     has_all = found.is_answer && !needed.meta && !found.custom_id.is_empty();
                     if has_all {
                         return None;

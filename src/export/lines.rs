@@ -30,7 +30,7 @@ impl<'f> Lines<'f> {
     /// line.
     ///
     /// # Errors
-    /// The errors of the operating system.
+    /// Returns the error of the operating system if the file can't be read.
     pub(crate) fn at(&mut self, place: Place) -> io::Result<&[u8]> {
         match place.log() {
             Log::Results => self.results.line_at(place.offset()),
@@ -44,7 +44,7 @@ impl Lines<'_> {
     /// some later lines.
     ///
     /// # Errors
-    /// The errors of the operating system.
+    /// Returns the error of the operating system if the file can't be read.
     pub(crate) fn beginning(&mut self, place: Place) -> io::Result<&[u8]> {
         let pages = match place.log() {
             Log::Results => &mut self.results,

@@ -1,8 +1,8 @@
 //! Sorts records that do not all fit into memory.
 //!
 //! Records are collected up to a size, sorted, and written to a temporary file. Each sorted part of the file is called
-//! a run, as in books about sorting (this has nothing to do with a run of the program). At the end, the runs are
-//! merged. The temporary file has no name, so nothing is left after a crash.
+//! a run, as in books about sorting (this has nothing to do with a run of the program). At the end, all sorted parts
+//! are merged. The temporary file has no name, so nothing is left after a crash.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -138,7 +138,7 @@ impl Answers {
 pub(super) mod tests {
     use super::*;
 
-    /// Returns an answer of a model to a template.
+    /// Returns an answer that Haiku 4.5 gave to a row of this template.
     pub(in crate::forecast) fn past(template: u64, estimated: u32, input: u64, output: u64) -> PastAnswer<'static> {
         PastAnswer {
             model: "claude-haiku-4-5-20251001".into(),

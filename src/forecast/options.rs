@@ -57,7 +57,7 @@ pub enum Change {
     MaxTokens {
         /// The suggested `max_tokens`.
         to: u32,
-        /// The mean `max_tokens` of the rows as they are now.
+        /// The mean of the `max_tokens` that the rows have now.
         from: u32,
     },
 }
@@ -110,8 +110,8 @@ impl Question<'_> {
         Some(Alternative { change: Change::NoCache, cost, at_most, time: like(base, time) })
     }
 
-    /// Returns pairs of models. Each pair has a model that rows name, and another model of the same product line. The
-    /// other model is available today, and it is cheaper or newer than the first model.
+    /// Returns pairs of models. The first model of a pair is named in rows, and the second model is from the same
+    /// product line. The second model is available today, and it is cheaper or newer than the first model.
     fn other_models(&self, base: &Forecast, today: Date) -> Vec<(String, &Model)> {
         let cost = |totals: &Totals| totals.cost.map_or(0.0, |cost| cost.likely.dollars());
         let all = cost(&base.totals);
@@ -184,8 +184,8 @@ impl Question<'_> {
     }
 
     /// Returns a better `max_tokens`. If many answers were truncated, the better value is twice the present value. If
-    /// few answers were truncated, it is a value that no earlier answer reached. In this case, returns `None` if that
-    /// value is at least half of the present value.
+    /// few answers were truncated, it is a value that no earlier answer reached. If few answers were truncated, but
+    /// this value is at least half of the present value, returns `None`.
     fn other_max_tokens(&self, base: &Forecast, sizes: &[Sizes]) -> Option<u32> {
         let rows = self.load.rows();
         let present = (self.load.groups().iter().map(|group| group.max_tokens).sum::<u64>() / rows.max(1)) as u32;

@@ -1,4 +1,5 @@
-//! Estimates the real sizes of the rows of each group: input and output tokens, with their errors and their sources.
+//! For each group, estimates the real sizes of its rows (input and output tokens). Each estimate has errors and a
+//! source.
 
 use std::collections::HashMap;
 
@@ -265,8 +266,8 @@ impl Truncated {
 }
 
 impl Quantity {
-    /// Narrows the errors to an interval that is known without a sample. If the mean is outside this interval, the
-    /// interval is wrong, and the errors stay unchanged.
+    /// Reduces the errors, so that the quantity stays inside an interval that is known without a sample. If the mean is
+    /// outside this interval, the interval is wrong, and the errors stay unchanged.
     fn within(mut self, known: Interval<f64>) -> Self {
         if (known.low..=known.high).contains(&self.mean) {
             let (below, above) = self.errors;

@@ -1,7 +1,7 @@
 //! The tokens and the cost of many rows, as intervals.
 //!
-//! Errors from different samples are independent of each other, so they are added as the root of the sum of their
-//! squares. Errors of assumptions are simply added, because all assumptions can be wrong in the same direction.
+//! Errors from different samples are independent of each other, so their total is the root of the sum of their squares.
+//! Errors of assumptions are simply added, because all assumptions can be wrong in the same direction.
 
 use std::collections::BTreeMap;
 

@@ -56,7 +56,7 @@ pub enum JournalError {
         /// The path.
         path: PathBuf,
     },
-    /// At each attempt to open and lock an output, its path led to a different file.
+    /// Each time the program tried to open and lock an output, the path of the output led to a different file.
     #[error("another program keeps replacing {}; stop it, or name another file", path.display())]
     Unsteady {
         /// The path.

@@ -284,8 +284,8 @@ impl Journal {
         self.writer.hurry();
     }
 
-    /// Returns how many appended bytes are not yet durable. The caller should send no requests while the number is
-    /// large.
+    /// Returns how many appended bytes are not yet durable. While many bytes are not yet durable, the caller should
+    /// send no requests.
     pub(crate) fn backlog_bytes(&self) -> usize {
         self.writer.backlog_bytes()
     }
@@ -344,7 +344,7 @@ impl Journal {
     }
 }
 
-/// Returns the path of the run-folder file that `resume` reads its rows from.
+/// Returns the path of the file in the run folder from which `resume` reads its rows.
 fn resume_input_in(folder: &Path) -> PathBuf {
     folder.join("resume.jsonl")
 }

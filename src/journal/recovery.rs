@@ -31,8 +31,8 @@ pub struct Recovered {
     pub answers_by: AnswersBy,
     /// The number of failures that still count, by error class.
     pub failed: BTreeMap<ErrorClass, u64>,
-    /// The number of rows that were in flight when the last run died and that have no line. The requests of these rows
-    /// may have been billed. `totals.maybe_paid` counts each of these rows once.
+    /// The number of rows that have no line and were in flight when the last run died. The requests of these rows may
+    /// have been billed. `totals.maybe_paid` counts each of these rows once.
     pub dead_in_flight: u64,
     /// The most that the rows in flight can have cost. `totals.maybe_spend` includes this amount.
     pub dead_at_most: Money,

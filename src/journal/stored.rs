@@ -89,7 +89,7 @@ impl StoredAnswers {
     }
 
     /// Returns whether there is probably an answer to the request with this key. If this function returns true, the
-    /// probability of a mistake is one in trillions.
+    /// probability that there is no such answer is one in trillions.
     pub(crate) fn contains(&self, key: JobKey) -> bool {
         self.place(key).is_some()
     }
@@ -163,8 +163,8 @@ impl Index {
             self.pairs.expect(before + u64::try_from(expected).unwrap_or(lines));
             found.pairs.into_iter().for_each(|pair| self.pairs.push(pair));
         };
-        // The argument `true` says that the file belongs to this program. A file with records certainly belongs to this
-        // program, and the index takes nothing from a file without records.
+        // The argument `true` says that the file belongs to this program. If a file has records, it certainly belongs
+        // to this program. If a file has no records, the index takes nothing from it.
         scan(&*file, path, true, read, take)?;
         self.lines += lines;
         self.files.push(file);

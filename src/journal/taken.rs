@@ -14,7 +14,7 @@ use crate::domain::{Outcome, StoredAnswer, Taken};
 use crate::sink::{self, Log};
 
 impl Journal {
-    /// Appends the line of a row that takes its answer from another line. The line gets the time `now`.
+    /// Appends a line for a row whose answer comes from another line. The line gets the time `now`.
     ///
     /// # Errors
     /// [`JournalError::Disk`] with the failure that stopped the writer.

@@ -201,8 +201,8 @@ fn interval(limit_per_minute: u32, headroom_ppm: u32) -> u64 {
 }
 
 /// Returns governor's limiter with `arrival` as its state. The crate `governor` measures arrival times from the instant
-/// at which a limiter is built. In this file, arrival times count from the start of the run, so the limiter is built
-/// while its clock shows zero.
+/// at which a limiter is built. In this file, arrival times are counted from the start of the run, so the limiter is
+/// built while its clock shows zero.
 fn kernel(interval_nanos: u64, burst: u32, arrival: &Arrival) -> Kernel {
     let quota = Quota::with_period(Duration::from_nanos(interval_nanos)).expect("an interval is never zero");
     let burst = NonZeroU32::new(burst).expect("a burst is at least one");

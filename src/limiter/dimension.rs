@@ -33,8 +33,8 @@ pub(super) struct DimensionState {
     reported: Option<u32>,
     /// Whether the remaining amount in response headers is exact, and not rounded to thousands.
     is_exact: bool,
-    /// The highest level that the server's bucket is known to have had, computed from response headers; 0 if no header
-    /// has shown a level.
+    /// The highest known level of the server's bucket, computed from response headers; 0 if no header has shown a
+    /// level.
     most_held: u32,
     /// The amount that requests have taken from the server's bucket. Only requests whose response head has come are
     /// included.
@@ -290,8 +290,8 @@ impl DimensionState {
 
 /// Returns the first burst of a bucket: the amount that the limit allows per second, but at least 1.
 ///
-/// The server can enforce limits over spans as short as a second, so it could reject a larger burst. Source: API
-/// documentation, "Rate limits" (2026-08-22).
+/// The server can enforce limits over spans as short as a second, so it could reject a burst above this amount. Source:
+/// API documentation, "Rate limits" (2026-08-22).
 fn first_burst(limit_per_minute: u32) -> u32 {
     (limit_per_minute / 60).max(1)
 }

@@ -9,13 +9,14 @@
 //!
 //! After a limit was found, the pool first sends slightly less than the limit, and then raises its rate. Near the limit
 //! the rate rises slowly. Later, as long as no request is rejected, the rate rises faster and faster. The limit that
-//! was found can be too low, or the gateway can raise its limit. In both cases, the pool finds the higher limit within
-//! two minutes. The rate follows the curve of TCP CUBIC (RFC 9438), which is flat around the rate of the last refusal.
+//! the pool found can be too low, or the gateway can raise its limit later. In both cases, the pool finds the higher
+//! limit within two minutes. The rate follows the curve of TCP CUBIC (RFC 9438), which is flat around the rate of the
+//! last refusal.
 //!
 //! A hidden limit can cause faults, but faults can also have other causes. If the share of faults falls when the pool
 //! sends less, the cause is a limit. For this reason, a trial begins when more than a fifth of the attempts meet a
-//! fault. During a trial, the pool sends only as much as the server accepted before. If the trial does not at least
-//! halve the share of faults, the pool returns to its earlier rate. After a failed trial, the pool waits five minutes
+//! fault. During a trial, the pool sends only as much as the server accepted before. If a trial reduces the share of
+//! faults by less than half, the pool returns to its earlier rate. After a failed trial, the pool waits five minutes
 //! before it starts another.
 
 use std::collections::VecDeque;
@@ -29,8 +30,8 @@ use crate::domain::Cost;
 const LEAST: Duration = Duration::from_secs(10);
 const LEAST_ACCEPTED: u64 = 3;
 const LONGEST: Duration = Duration::from_secs(60);
-/// The rate over time, as a share of the limit that was found. The rate begins at `FIRST`, and after `FLAT_AFTER` it is
-/// at `FLAT` and hardly changes.
+/// The rate over time, as a share of the limit that was found. The rate begins at `FIRST`, reaches `FLAT` after
+/// `FLAT_AFTER`, and hardly changes after that.
 const FIRST: f64 = 0.98;
 const FLAT: f64 = 1.03;
 const FLAT_AFTER: Duration = Duration::from_secs(20);

@@ -9,10 +9,10 @@
 //! If a proxy hides the headers, limits are learned from refusals (`hidden`).
 //!
 //! Some servers have one limit on input and output together. A limit on the sum of input and output takes the place of
-//! the input limit. All known servers with such a limit count a request's input and `max_tokens` when they admit the
-//! request. Servers with such a limit give no tokens back when a request ends. So a request reserves the sum of its
-//! input and `max_tokens` as input, and keeps the reservation when it ends. If a server does give tokens back, its
-//! response headers report more than this program counts, and raise the level.
+//! the input limit. When a known server with such a limit admits a request, the server counts the input and the
+//! `max_tokens` of the request. Servers with such a limit give no tokens back when a request ends. So a request
+//! reserves the sum of its input and `max_tokens` as input, and keeps the reservation when it ends. If a server does
+//! give tokens back, its response headers report more than this program counts, and raise the level.
 //!
 //! Rejected: a fourth dimension for a limit on the sum of input and output tokens. All code that names dimensions would
 //! have to name the fourth dimension too: flags, presets, reports, and headers. No server has separate headers for such
@@ -62,7 +62,7 @@ pub struct Pool {
     paced_at: Instant,
     heads_seen: u32,
     has_seen_limits: bool,
-    /// Whether the limit of the input dimension counts input and output together.
+    /// Whether the limit of the input dimension applies to input and output together.
     counts_together: bool,
 }
 
@@ -212,8 +212,8 @@ impl Pool {
     /// Updates the pool from a response head. Returns whether a limit changed.
     ///
     /// Call this once for each request, before the body of the response is read. The level of each bucket is clamped
-    /// (lowered) to the remaining amount. A level is raised towards a target: the remaining amount, minus the cost of
-    /// requests that the response head does not include yet.
+    /// (lowered) to the remaining amount. A level is raised towards a target. The target is the remaining amount, minus
+    /// the cost of requests that the response head does not include yet.
     pub fn observe(&mut self, cost: Cost, signals: &RateSignals, was_admitted: bool, now: Instant) -> bool {
         self.dimensions.iter_mut().for_each(|dimension| dimension.on_head(cost));
         self.heads_seen = self.heads_seen.saturating_add(1);
@@ -376,9 +376,9 @@ impl Pool {
 }
 
 /// For a limit on input and output together, returns two amounts in input tokens. The first amount is what a request
-/// used. The second amount is what the request keeps of its reservation. The used amount is the sum of the request's
-/// input and output tokens. A server with a limit on the sum gives nothing back, so the request keeps its whole
-/// reservation. A rejected request keeps nothing of its reservation.
+/// used. The second amount is the part of its reservation that the request keeps. The used amount is the sum of the
+/// request's input and output tokens. A server with a limit on the sum gives nothing back, so the request keeps its
+/// whole reservation. A rejected request keeps nothing of its reservation.
 fn together(reserved: Cost, used: Cost) -> (Cost, Cost) {
     let kept = if used.input_tokens > 0 { used.input_tokens.max(reserved.input_tokens) } else { 0 };
     let both = used.input_tokens.saturating_add(used.output_tokens);

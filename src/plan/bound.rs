@@ -161,7 +161,8 @@ struct Tool<'a> {
 }
 
 impl<'a> Tool<'a> {
-    /// The most expensive tool. A value that can't be read is treated as this tool, because it could be any tool.
+    /// The most expensive tool. A value that can't be read is treated as this tool, because the value could be any
+    /// tool.
     const ANY: Tool<'static> = Tool { kind: Some(b"\\"), max_uses: None };
 
     /// Reads a tool. Returns `None` if the tool is nested too deep, or if a member name has escapes, because such a

@@ -1,9 +1,9 @@
 //! A first pass over the input, which finds the keys and labels that occur more than once.
 //!
 //! The collected keys take eight bytes per row, and so do the collected labels. A key is a hash. Its first half is
-//! enough, so only this half is stored. If the first halves of two keys are equal by chance, a row gets a number that
-//! it does not need, and nothing else goes wrong. A label is stored as a hash. Two labels with the same hash may be
-//! equal, so a second pass compares the labels themselves.
+//! enough, so only this half is stored. If the first halves of two keys are equal by chance, the only effect is that a
+//! row gets a number that it does not need. A label is stored as a hash. Two labels with the same hash may be equal, so
+//! a second pass compares the labels themselves.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -16,7 +16,7 @@ use crate::domain::{JobKey, Origin, quoted};
 pub(crate) struct KeyCensus(Vec<u64>);
 
 impl KeyCensus {
-    /// Adds the key of an unnamed row, which is a row that has no label of its own.
+    /// Adds the key of an unnamed row (a row without a label of its own).
     pub(crate) fn add(&mut self, key: JobKey) {
         self.0.push(half(key));
     }
@@ -115,7 +115,7 @@ impl RequestCensus {
     }
 }
 
-/// Returns one half of a key. Only this half is kept in memory.
+/// Returns the half of a key that is kept in memory.
 pub(crate) fn half(key: JobKey) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = key.0;
     u64::from_be_bytes([a, b, c, d, e, f, g, h])

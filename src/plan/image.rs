@@ -83,7 +83,7 @@ fn jpeg(bytes: &Base64) -> Option<(u32, u32)> {
     None
 }
 
-/// Base64 text. The byte at a position is decoded when a caller reads it.
+/// Base64 text. Each byte is decoded only when a caller reads this byte.
 struct Base64<'a>(&'a [u8]);
 
 impl Base64<'_> {

@@ -40,7 +40,7 @@ pub fn key(dialect: &Dialect, params: &Params) -> JobKey {
 const GATHERED: usize = 4096;
 
 /// Makes keys for one dialect. All keys are hashes of texts with the same beginning. This beginning is hashed only
-/// once. The memory for the rest of each text is reused.
+/// once. The memory for the rest of each text is used again for the next text.
 pub(super) struct KeyMaker {
     begun: Context,
     /// The text that has not been hashed yet. Text is collected here, because a few long pieces are hashed faster than

@@ -6,8 +6,8 @@
 //! is full, the threshold is halved. So every row is in the sample with the same probability, and the rows of the
 //! sample keep their order. The same input always gives the same sample.
 //!
-//! The load also contains the requests of some random rows, so that the API can count their tokens. Each model has a
-//! few of these requests, even if only few rows name the model.
+//! The load also contains the requests of some random rows, so that the API can count their tokens. The load contains a
+//! few requests of each model, even if only few rows name the model.
 
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::domain::{Caching, Interval, Money, Planned, PoolId, Request, Terms};
 const MOST_TEMPLATES: usize = 1024;
 /// The largest number of rows in the sample.
 const SAMPLED: usize = 1 << 15;
-/// At least this many requests per model are kept for counting their tokens, if there is room.
+/// If there is room, at least this many requests per model are kept, so that their tokens can be counted.
 const OF_EACH_MODEL: usize = 5;
 /// Some requests are kept so that their tokens can be counted. Together, they have at most this many bytes.
 const REQUEST_BYTES: usize = 64 << 20;
@@ -69,7 +69,7 @@ pub struct Group {
     pub own_marks: u64,
     /// The number of rows to which the program can add cache marks.
     pub markable: u64,
-    /// How much higher `most` is if the program adds cache marks to all markable rows. The first value is for
+    /// The amount by which `most` rises if the program adds cache marks to all markable rows. The first value is for
     /// five-minute marks, and the second value is for one-hour marks.
     pub extra_most: [Money; 2],
     /// The expected effect of the prompt cache; `None` if no caching is planned.
@@ -115,8 +115,8 @@ impl Default for Sample {
     }
 }
 
-/// The requests that are kept for counting their tokens: the requests of the rows with the lowest hashes, and a few
-/// requests of each model.
+/// The requests that are kept so that their tokens can be counted: the requests of the rows with the lowest hashes, and
+/// a few requests of each model.
 #[derive(Clone, Debug, Default)]
 struct Requests {
     wanted: usize,

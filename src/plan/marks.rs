@@ -1,10 +1,10 @@
 //! Checks the cache marks (`cache_control`) that are part of a row's request.
 //!
-//! The API rejects a request with more than four marks. It also rejects a request in which a one-hour mark comes behind
-//! a five-minute mark. This module counts only the marks that the API certainly counts. These are marks on tools, on
-//! blocks of the system prompt, on content blocks, and on blocks inside a tool result. A mark at the top level of the
-//! request makes the API mark the last block, so this mark is counted too. The lifetime of a mark at the top level is
-//! not checked, because the place where the API puts the mark is not known.
+//! The API rejects a request with more than four marks. The API also rejects a request in which a one-hour mark comes
+//! behind a five-minute mark. This module counts only the marks that the API certainly counts. These are marks on
+//! tools, on blocks of the system prompt, on content blocks, and on blocks inside a tool result. A mark at the top
+//! level of the request makes the API mark the last block, so this mark is counted too. The lifetime of a mark at the
+//! top level is not checked, because the place where the API puts the mark is not known.
 //!
 //! Source: API documentation, "Prompt caching" (2026-09).
 

@@ -76,7 +76,7 @@ pub struct RequestDefaults {
     pub max_tokens: Option<u32>,
     /// The parameters of `--param`, in the order in which they were given.
     pub params: Params,
-    /// `--map-model`. This flag also changes the model of a row that names its model; the other flags do not.
+    /// `--map-model`. If a row names its own model, only this flag changes the model.
     pub model_map: ModelMap,
 }
 

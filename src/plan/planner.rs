@@ -82,7 +82,7 @@ struct Measured {
     has_own_marks: bool,
 }
 
-/// A row whose identity is known, but for which nothing has been estimated yet.
+/// A row whose identity is known, but which has no estimates yet.
 #[derive(Clone, Debug)]
 pub struct Identified {
     /// The number that identifies the row in this run.
@@ -169,7 +169,7 @@ impl Planner {
     }
 
     /// Makes the planner replace parameters in the requests of the rows that `of` describes. A [`Shaping`] changes the
-    /// requests only after that.
+    /// requests after this replacement.
     pub(crate) fn with_overrides(mut self, overrides: Overrides, of: Overridden) -> Self {
         self.overrides = (overrides, of);
         self

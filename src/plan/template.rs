@@ -23,8 +23,8 @@ impl Templates {
     /// Returns the number that identifies a row's template. Rows with the same values of the shared parameters have the
     /// same number.
     ///
-    /// The number is the beginning of a SHA-256 hash. For each shared parameter that the row has, the hash covers the
-    /// name, the length of the value in eight bytes, and the value as it is written.
+    /// The number is the beginning of a SHA-256 hash. For each shared parameter of the row, the hash covers the name,
+    /// the value's length (as eight bytes), and the value as it is written.
     pub(super) fn mark(&mut self, params: Merged<'_>) -> u64 {
         let is_own = |(name, last): (&str, &Option<Box<str>>)| params.own(name) == last.as_deref();
         match &self.last {

@@ -9,8 +9,9 @@ use crate::domain::{Caching, Interval};
 /// The number of levels of nested blocks that are read. The API nests three levels. Deeper content is counted as plain
 /// text.
 const MOST_DEPTH: u32 = 8;
-/// The API adds tokens around a whole request. These tokens are counted as this number of bytes. The JSON around a
-/// message has more bytes than the API adds tokens there, so no extra bytes are counted for messages.
+/// The API adds tokens around a whole request. These tokens are counted as this number of bytes. The API also adds
+/// tokens at each message. Their number is lower than the number of bytes of JSON around the message, so no extra bytes
+/// are counted for messages.
 pub(super) const BYTES_AROUND: u64 = 16;
 /// The real tokens of a text, divided by its weight (its estimated tokens). The values are the lowest, the likely and
 /// the highest ratio, in thousandths. ASCII text is mostly Latin prose, code and data. Wide text is text that is not
@@ -451,7 +452,7 @@ fn has(text: &[u8], part: &[u8]) -> bool {
 /// In an object, finds the first member named `wanted`, and returns the value of this member.
 pub(super) fn member<'a>(object: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
     let mut found = None;
-    // The walk stops at the member, so the result of `object` is ignored.
+    // The walk stops early when it finds the member, so the result of `object` is ignored.
     let _ = Cursor::new(object).object(|cursor, name| {
         let value = cursor.value(DEEPEST)?;
         found = (name == wanted).then_some(value);

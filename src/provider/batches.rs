@@ -164,8 +164,8 @@ pub trait BatchApi: Send + Sync {
     /// Returns an error if the line is not a result, or if the request ended in a way that this program does not know.
     fn read_line<'l>(&self, line: &'l Bytes) -> Result<BatchLine<'l>, String>;
 
-    /// Returns what the outcome of a request means for its row. Answers and errors have the same verdict as outside a
-    /// batch, except that an error in a batch was never billed. `asked` is the request.
+    /// Returns what the outcome of a request means for its row. Answers and errors get the same verdict as outside a
+    /// batch. But an error in a batch was never billed. `asked` is the request.
     ///
     /// Returns `None` for [`BatchEnd::Canceled`] and [`BatchEnd::Expired`], because a canceled or expired request never
     /// ran.

@@ -65,9 +65,9 @@ pub trait Decoder: Send {
         self.push(&chunk)
     }
 
-    /// Returns the usage that the response has reported before its end; `None` if it has not reported a usage. A
-    /// response that has reported a usage has begun. From then on, other requests can read the prefixes that this
-    /// request wrote to the prompt cache.
+    /// Returns the usage that the response has reported before its end; `None` if it has not reported a usage. If a
+    /// response has reported a usage, the response has begun. From then on, other requests can read the prefixes that
+    /// this request wrote to the prompt cache.
     fn first_usage(&self) -> Option<Usage> {
         None
     }

@@ -118,8 +118,8 @@ impl Body {
         Self { source: Some(source), ..Self::default() }
     }
 
-    /// Returns the body with `splice` added. The new splice comes after the earlier splices with the same offset. If an
-    /// earlier splice leaves out the bytes around the new splice's offset, the new splice has no effect.
+    /// Returns the body with `splice` added. If earlier splices have the same offset, the new splice comes after them.
+    /// If an earlier splice leaves out the bytes around the new splice's offset, the new splice has no effect.
     ///
     /// # Panics
     /// Panics if the splice goes beyond the end of the body's own bytes. Also panics if the splice leaves out bytes

@@ -10,9 +10,9 @@
 //! | the use of a limit is critical, even if the run waited for another reason | the same as if this limit had slowed the run down |
 //! | the run waited for any other reason | a change that helps against that reason |
 //!
-//! A higher limit makes a run faster only until the run reaches another limit. This module computes how many times
-//! faster the run would be at the other limit, from the shares of both limits that the run used. If there are several
-//! pools, the module uses the pool that used the largest share of the limit.
+//! A higher limit makes a run faster only until the run reaches another limit. From the used shares of both limits,
+//! this module computes how many times faster the run would be at the other limit. If there are several pools, the
+//! module uses the pool that used the largest share of the limit.
 
 use std::time::Duration;
 

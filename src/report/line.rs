@@ -5,7 +5,8 @@
 //! nothing moves sideways when the summary replaces the live block. If the terminal has few rows, the least important
 //! lines are left out.
 //!
-//! This module sets the position and the width of the progress bar. The code that draws the lines fills in the bar.
+//! This module sets the position and the width of the progress bar. The bar is filled in later, when the lines are
+//! drawn.
 
 use super::answers::Answers;
 use super::limits_line::{by_use, pool_parts, use_parts};

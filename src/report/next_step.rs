@@ -40,7 +40,7 @@ impl NextKind {
 }
 
 /// Returns the command that the user should probably type next; `None` if there is none. If rows are pending, the
-/// command resumes the run. Otherwise, the command runs failed rows again if they may succeed, or it asks again for
+/// command resumes the run. Otherwise, the command sends rows again: failed rows that may succeed, or rows with
 /// truncated answers. If nothing is left to do, the command shows the answers.
 pub(super) fn next_step<'a>(stats: &Stats, context: &'a SummaryContext) -> Option<NextStep<'a>> {
     let is_stopped = pending(stats) > 0;

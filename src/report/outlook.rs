@@ -79,8 +79,8 @@ impl Stats {
             // No request is in flight, so the run only waits for the disk. The outlook shows this wait only if it is
             // long.
             (Reason::Draining, _) if standing.in_flight == 0 && !is_stuck => Outlook::Unknown,
-            // While the run is paused, the pace so far says nothing about the remaining rows. The same is true while
-            // the run waits for a probe, the cache, a retry, batches or the last answers.
+            // While the run is paused, the pace so far says nothing about the remaining rows. The pace also says
+            // nothing while the run waits for a probe, the cache, a retry, batches or the last answers.
             (
                 Reason::Probe | Reason::Gate | Reason::Backoff | Reason::Paused | Reason::Batches | Reason::Draining,
                 _,
@@ -123,8 +123,8 @@ impl Stats {
 
     /// Returns how many seconds the remaining rows will take at the recent rate. The number is zero or less if the run
     /// should already be over. The result is at least each of these times:
-    /// - the time that the rate limits require for the remaining rows: after a burst at the start, the recent rate is
-    ///   far too high
+    /// - the time that the rate limits require for the remaining rows, because the recent rate is far too high after a
+    ///   burst at the start
     /// - how long rows have to wait after a 429 or another failure
     ///
     /// Returns `None` in three cases: the input is a pipe, the run began less than five seconds ago, or fewer than ten

@@ -33,7 +33,7 @@ pub(super) struct Pace {
     pub(super) longest: Duration,
     /// The last known number of requests in flight, and when this number was noted.
     in_flight: Option<(Timestamp, usize)>,
-    /// The sum of the times for which requests were in flight, in seconds.
+    /// The time that each request was in flight, added up over all requests, in seconds.
     request_seconds: f64,
 }
 

@@ -43,13 +43,12 @@ impl Tone {
     }
 }
 
-/// A part of a line that is shortened or left out as a whole.
+/// A part of a line. The part is shortened or left out only as a whole.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
     /// The text that is shown: the long form at first, and the short form after the part was shortened.
     pub(super) text: String,
-    /// The short form of the text. If the short form is empty, the part is left out when parts of its rank are
-    /// shortened.
+    /// The short form of the text. If the short form is empty, the part is left out instead of being shortened.
     short: String,
     /// The rank of the part. Parts with the lowest rank are the first to be shortened or left out.
     rank: u8,
@@ -57,7 +56,7 @@ pub(super) struct Part {
     pub(super) joint: &'static str,
     /// The style of the part on a terminal with colours.
     pub(super) tone: Tone,
-    /// Whether the part is only the space for the bar.
+    /// Whether the part is only the empty space in which the bar is drawn.
     pub(super) is_bar: bool,
 }
 
@@ -125,7 +124,7 @@ pub(super) fn fit(parts: &mut Vec<Part>, columns: usize) {
     }
 }
 
-/// Returns the width of the parts and their separators, in columns.
+/// Returns how many columns the parts and their separators need together.
 pub(super) fn line_width(parts: &[Part]) -> usize {
     let joints = parts.iter().skip(1).map(|part| width(part.joint)).sum::<usize>();
     joints + parts.iter().map(|part| width(&part.text)).sum::<usize>()

@@ -3,8 +3,8 @@
 //!
 //! The content of the lines comes from [`super::line`]. Each drawing fits the lines to the current size of the
 //! terminal. The crate indicatif renders the lines with their bar. `progress/bar.rs` says why indicatif does not
-//! repaint them itself. The lines are drawn at most ten times per second. The times of the events decide when the next
-//! drawing is due.
+//! repaint the lines itself. The lines are drawn at most ten times per second. The times of the events decide when the
+//! next drawing is due.
 //!
 //! The cursor stays at the start of the first line, and a drawing begins by erasing everything from the cursor on. So a
 //! drawing is correct even after the terminal has changed its size. When the width of the terminal changes, some
@@ -18,8 +18,8 @@
 //! single write, so other output can't be mixed into it.
 //!
 //! A line that was scrolled away can't be erased. On some terminals, a change of size can scroll away the line of the
-//! cursor. This happens if the cursor is in the first row. The lines below the cursor are then wrapped again, and can
-//! push the first row off the screen.
+//! cursor. The line is scrolled away if it is in the first row of the screen. The lines below the cursor are then
+//! wrapped again, and can push the first row off the screen.
 
 mod bar;
 
@@ -116,7 +116,8 @@ impl Progress {
     }
 }
 
-/// Appends the text that draws these lines below each other and moves the cursor back to the start of the first line.
+/// Appends text that draws these lines below each other. The text then moves the cursor back to the start of the first
+/// line.
 fn push_block(drawing: &mut String, lines: &[String]) {
     drawing.push_str("\x1b[?7l");
     drawing.push_str(&lines.join("\r\n"));
@@ -159,7 +160,7 @@ impl Drop for Progress {
 }
 
 /// Returns whether the terminal of standard error can erase lines. Dumb terminals and old Windows consoles can't erase
-/// lines. On newer Windows consoles, calling this function turns the feature on.
+/// lines. On newer Windows consoles, this function turns the erasing of lines on.
 pub(crate) fn can_redraw() -> bool {
     !console::is_dumb() && (!cfg!(windows) || Term::stderr().features().colors_supported())
 }

@@ -37,7 +37,7 @@ const MOST_LONGER: f64 = 6.0;
 const MOST_EXACT: f64 = 0.01;
 /// If a run has no forecast, the first estimate is made after this number of rows has finished.
 const ROWS: u64 = 10;
-/// Until this number of rows has finished, an interval includes the whole interval of the forecast.
+/// Until this number of rows has finished, the interval of an estimate contains the whole interval of the forecast.
 const ENOUGH_ROWS: u64 = 20;
 
 /// The estimated mean of a value over the remaining rows, with separate standard deviations for lower and for higher
@@ -61,8 +61,7 @@ impl Guess {
         }
     }
 
-    /// Returns the interval from `deviations` standard deviations below the mean to `deviations` standard deviations
-    /// above it.
+    /// Returns an interval around the mean: `deviations` standard deviations in each direction.
     fn interval(self, deviations: f64) -> Interval<f64> {
         Interval {
             low: (self.mean - deviations * self.below).max(LEAST_COST * self.mean),
@@ -165,7 +164,7 @@ impl Stats {
         self.rows_so_far.cost.times(self.mix.left_to_finished())
     }
 
-    /// Returns the expected time of the end of the run. Returns `None` in four cases: the input is a pipe, the run
+    /// Returns the time at which the run is expected to end. Returns `None` in four cases: the input is a pipe, the run
     /// waits, nothing is known yet, or the run stops early.
     pub(crate) fn projected_end(&self) -> Option<Interval<Timestamp>> {
         let now = self.last_at?;

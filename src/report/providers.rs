@@ -1,7 +1,7 @@
 //! The state of each provider of a run: its counters, and the provider that currently gets its rows.
 //!
 //! A row and its cost are counted for the provider of the row's last request. If another provider billed an earlier
-//! attempt, this small cost is counted for the wrong provider.
+//! attempt, the small cost of that attempt is counted for the wrong provider.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -602,7 +602,7 @@ pub(crate) mod tests {
         Box::new(RetriedRow { label, pool, status: None, wait: Duration::from_secs(1), next_try: 2 })
     }
 
-    /// Returns the event of an attempt that was sent.
+    /// Returns the event which says that an attempt was sent.
     pub(crate) fn sent() -> EventBody {
         EventBody::Sent { row: "r1".into(), pool: Arc::new(pool("haiku-4.5", [None; 3]).pool) }
     }

@@ -6,9 +6,9 @@
 //! start of the run. So if a limit changes, each value of the limit is used only for the time in which that value
 //! applied.
 //!
-//! At the start, a server can accept the requests of a whole minute immediately. The shown use includes this burst. The
-//! thresholds do not apply in the first minute of a run, because a short burst does not show that the run is near its
-//! limits.
+//! At the start, a server can accept the requests of a whole minute immediately. The use that the program shows
+//! includes this burst. The thresholds do not apply in the first minute of a run, because a short burst does not show
+//! that the run is near its limits.
 //!
 //! The tracker takes a sample per second and keeps the samples of five minutes, so its size does not grow with the run.
 //! The tracker reads no clock: it uses the times of the events, which never go back.
@@ -66,7 +66,7 @@ struct Tracked {
     samples: VecDeque<Sample>,
     /// The last sample in the first minute of the run.
     after_start: Sample,
-    /// Whether the use of a limit is above a threshold, for each limit and each threshold.
+    /// For each limit and each threshold: whether the use of the limit is above the threshold.
     is_above: [[bool; THRESHOLDS.len()]; 3],
 }
 

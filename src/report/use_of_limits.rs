@@ -13,11 +13,11 @@ use std::time::Duration;
 use super::text::{escape, percent};
 use crate::domain::{Dimension, LimitUse};
 
-/// The shortest run whose use of limits is shown.
+/// If a run is shorter than this time, its use of limits is not shown.
 const SHORTEST: Duration = Duration::from_secs(10);
-/// The shortest run whose use of limits gets a level.
+/// If a run is shorter than this time, its use of limits gets no level.
 const MINUTE: Duration = Duration::from_secs(60);
-/// The smallest use that is called a burst. A use between 1 and this value can be a rounding error in a long run.
+/// The smallest use that is called a burst. In a long run, a use between 1 and this value can be a rounding error.
 const BURST: f64 = 1.02;
 
 /// The level of the use of a limit.
@@ -55,7 +55,7 @@ impl Level {
     }
 }
 
-/// A pool that used less than this share of each of its limits has no line of its own.
+/// If a pool used less than this share of each of its limits, the pool has no line of its own.
 const LITTLE: f64 = 0.1;
 
 /// Returns a line for each pool that used much of a limit, such as `used 34% of requests, 97% of input tokens

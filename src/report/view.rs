@@ -46,8 +46,8 @@ pub trait View: Send {
     /// Ends the view: removes live lines from the terminal, and closes files. Callers can call this several times.
     fn close(&mut self) {}
 
-    /// Returns the new warnings of this view for the user. All views show these warnings. The default implementation
-    /// returns no warnings.
+    /// Returns the new warnings that this view has for the user. All views show these warnings. The default
+    /// implementation returns no warnings.
     fn take_warnings(&mut self) -> Vec<String> {
         Vec::new()
     }

@@ -114,7 +114,7 @@ pub(crate) fn case_words(why: FallbackCase) -> &'static str {
     }
 }
 
-/// Returns the text about rows of a provider that are sent to another provider: `anthropic: overload; its rows go to
+/// Returns the text that says why rows of one provider go to another provider: `anthropic: overload; its rows go to
 /// bedrock`.
 pub(crate) fn diverted_words(from: &str, to: &str, why: FallbackCase) -> String {
     match why {

@@ -17,9 +17,8 @@
 //!   limit as well.
 //!
 //! Rejected:
-//! - If each request in flight had a fixed share, memory would grow with `-c` when all answers have the largest size.
-//! - If the sum is too high, the program could abort the largest answer. But then an answer that was already paid for
-//!   would be lost.
+//! - If each request in flight had a fixed share and all answers had the largest size, memory would grow with `-c`.
+//! - If the sum is too high, the program could abort the largest answer. But then a paid answer would be lost.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -19,8 +19,8 @@ pub(super) struct Attempts<T> {
     clock: RunClock,
     reports: UnboundedSender<Report>,
     memory: Arc<AnswerMemory>,
-    /// The latest task of each ticket. The index of the task is the number of the ticket. Aborting a task that has
-    /// ended has no effect.
+    /// The latest task of each ticket. The index of a task in this list is the number of its ticket. Aborting a task
+    /// that has ended has no effect.
     tasks: Vec<Option<AbortHandle>>,
 }
 

@@ -154,8 +154,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         kept.into_iter().for_each(|planned| self.keep(planned));
     }
 
-    /// Leaves open batches to a later run. Rows that are not in a batch are sent online, to the next endpoint of the
-    /// chain.
+    /// Leaves the open batches to a later run. Rows that are not in a batch are sent online, to the next endpoint of
+    /// the chain.
     fn leave_batches(&mut self, now: Instant) -> Result<(), DiskFailure> {
         let Some(lane) = self.lane.as_mut().filter(|lane| !lane.is_stopped) else { return Ok(()) };
         lane.is_stopped = true;

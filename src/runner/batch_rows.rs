@@ -17,7 +17,7 @@ use crate::transport::Transport;
 const ROWS_AT_ONCE: usize = 256;
 
 impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
-    /// Writes lines for rows of batches that have ended. Returns whether more rows can be written now.
+    /// Writes lines for rows whose batches have ended. Returns whether more rows can be written now.
     pub(super) fn merge_rows(&mut self, now: Instant) -> bool {
         for _ in 0..ROWS_AT_ONCE {
             if self.is_backed_up() || self.is_broken {

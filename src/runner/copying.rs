@@ -38,8 +38,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// If an earlier run left this row unfinished, continues the row and returns `None`; otherwise returns the row.
-    /// Rows that are equal to a continued row wait for its answer.
+    /// If an earlier run left this row unfinished, continues the row and returns `None`; otherwise returns the row. An
+    /// equal row waits for the answer to the continued row.
     fn finish_or_return(&mut self, planned: Planned) -> Option<Planned> {
         if self.unfinished.is_empty() {
             return Some(planned);
@@ -60,15 +60,15 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     }
 
     /// Returns whether the run must continue because rows still wait for the answer of an equal row. After a halt, the
-    /// run does not continue for these rows, and they stay pending. These rows also stay pending if open batches are
-    /// left to a later run.
+    /// run does not continue for these rows, and they stay pending. Rows that wait for an equal row also stay pending
+    /// if this run leaves open batches to a later run.
     pub(super) fn has_rows_to_copy(&self) -> bool {
         let are_left = self.lane.as_ref().is_some_and(|lane| lane.lane.left_open().0 > 0);
         self.scheduler.halted().is_none() && !are_left && self.equal.as_ref().is_some_and(|equal| !equal.is_empty())
     }
 
-    /// Updates the rows that wait for the answer of another row, after that other row has ended. Call this after the
-    /// line of the row was written.
+    /// After a row has ended, updates the rows that wait for the answer of this row. Call this after the line of the
+    /// row was written.
     pub(super) fn note_end_of_leader(&mut self, outcome: &Outcome) {
         let key = outcome.job.key;
         let Some(equal) = self.equal.as_mut().filter(|equal| equal.leads(key)) else { return };

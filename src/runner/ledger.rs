@@ -39,8 +39,8 @@ pub trait Ledger {
     /// Records that a request has ended without a line, and that no request for its row was billed.
     fn clear(&mut self, ticket: Ticket);
 
-    /// Records that a request has ended and got no line. A request for its row was billed or possibly billed. The mark
-    /// of the row stays. If another request is sent for the row, that request uses the same mark.
+    /// Records that a request has ended without a line, and that a request for its row was billed or possibly billed.
+    /// The mark of the row stays. If another request is sent for the row, that request uses the same mark.
     fn keep(&mut self, ticket: Ticket, job: JobId);
 
     /// Writes the line of a finished row. The mark of the row stays until the line is on disk.
@@ -92,7 +92,7 @@ pub trait Ledger {
         0
     }
 
-    /// Passes first the waiting lines and then the waiting marks to the operating system. The loop calls this in each
+    /// Passes the waiting lines to the operating system, and then the waiting marks. The loop calls this in each
     /// iteration before it sends the requests that it has marked.
     ///
     /// # Errors
@@ -175,8 +175,8 @@ impl JournalLedger {
     /// If rows were not answered before the run ended, writes error lines for these rows, so that no row from a pipe is
     /// lost.
     pub(crate) fn write_canceled(&mut self, rows: Vec<Job>) {
-        // Rows that already have a line with their last answer are left out, because a later run continues from that
-        // answer.
+        // If a row already has a line with its last answer, the row is left out, because a later run continues from
+        // that answer.
         let is_new = |job: &Job| !self.journal.has_unfinished(job.row);
         let rows: Vec<Job> = rows.into_iter().filter(is_new).collect();
         for job in rows {
@@ -236,8 +236,8 @@ impl Ledger for JournalLedger {
 
     fn write_step(&mut self, seq: u64, ticket: Option<Ticket>, step: &Outcome, purpose: Purpose) {
         let own = ticket.and_then(|ticket| self.take_slot(ticket));
-        // If an earlier attempt of the row failed and was billed, the slot of that attempt was kept. The line also
-        // contains that attempt.
+        // If an earlier attempt of the row failed and was billed, the slot of that attempt was kept. The new line also
+        // contains that earlier attempt.
         let kept = if self.kept.is_empty() { None } else { self.kept.remove(&step.job.id) };
         let slots = own.into_iter().chain(kept);
         self.unsynced.extend(slots.map(|slot| (seq, slot, AfterSync::Clear)));

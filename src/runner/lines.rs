@@ -13,9 +13,9 @@ use crate::transport::Transport;
 /// limits of a typical account takes hours to reach this limit. The lines that wait are lost if the power fails. Lines
 /// for standard output wait in memory.
 pub(super) const BACKLOG_BYTES: usize = 8 << 20;
-/// The limit on rows whose lines are not on disk. The run sends no more requests while the rows without a line on disk
-/// have at least `UNSYNCED_BYTES` bytes together. Rows are kept until their lines are on disk. A limit on rows in
-/// memory is needed because a row can be a thousand times as long as its answer.
+/// The limit on rows whose lines are not on disk. While all rows without a line on disk together have at least
+/// `UNSYNCED_BYTES` bytes, the run sends no new requests. Rows are kept until their lines are on disk. A limit on rows
+/// in memory is needed because a row can be a thousand times as long as its answer.
 pub(super) const UNSYNCED_BYTES: usize = 8 << 20;
 /// There is a limit on the memory for answers. If more than `UNWRITTEN_BYTES` bytes of lines are in memory, a large
 /// answer counts against this limit until its line is written.

@@ -83,7 +83,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.ledger.write_step(seq, ticket, step, purpose);
     }
 
-    /// Continues a row from an earlier run that did not accept the row's last answer.
+    /// Continues a row that an earlier run left unfinished, because that run did not accept the row's last answer.
     pub(super) fn finish_row(&mut self, planned: Planned, UnfinishedRow { message, mut attempts }: UnfinishedRow) {
         let now = self.clock.now();
         // This run does not know when the earlier run sent the requests of the row.
@@ -123,7 +123,8 @@ pub(super) fn event_of(outcome: &Outcome) -> EventBody {
             let (without_cache, latency) =
                 (without_cache_of(outcome.unrecorded()), is_online.then(|| last.since(first)));
             let purpose = outcome.attempts.last().map(|attempt| attempt.purpose);
-            // A row with only one answer was not repaired, even if the next provider of a chain gave this answer.
+            // If a row has only one answer, the row does not count as repaired, even if the next provider of a chain
+            // gave this answer.
             let is_only_answer = || outcome.attempts.iter().filter(|attempt| attempt.failed.is_none()).count() < 2;
             let mended = purpose.filter(|purpose| match purpose {
                 Purpose::First => false,

@@ -72,7 +72,7 @@ pub struct Finish {
     /// The money that the run spent on canaries (test requests): see
     /// [`JournalLedger::carry`](super::JournalLedger::carry).
     pub canary_spend: Money,
-    /// The number of attempts of this run that were possibly billed and whose answers were not kept. Aborted attempts
+    /// The number of this run's attempts that were possibly billed, but whose answers were not kept. Aborted attempts
     /// are included in this number.
     pub maybe_paid: u64,
     /// How many batches are open or not collected, and how many rows they contain.

@@ -1,5 +1,5 @@
-//! The loop of a run. An iteration of the loop is called a turn. The loop ends when every row has ended or the run is
-//! halted, but not before every line is on disk.
+//! The loop of a run. An iteration of the loop is called a turn. When every row has ended or the run is halted, the
+//! loop waits until every line is on disk, and then ends.
 
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     async fn take_turns(&mut self, channels: &mut Channels) {
         let mut ticks = interval(STATUS_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        // Before the first row is sent, the run applies the settings that `--schedule` names for its start.
+        // Before the first row is sent, the run applies the settings that `--schedule` names for the start of the run.
         while let Ok(interrupt) = channels.interrupts.try_recv() {
             self.on_interrupt(interrupt);
         }

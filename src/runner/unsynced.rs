@@ -23,8 +23,8 @@ struct Unsynced {
     /// The row of the line. If pending rows are not kept, the value is `None`. If the line can't be written, this row
     /// is pending.
     job: Option<Box<Job>>,
-    /// How much of the memory for answers the line's answer uses; `None` if the answer uses none of this memory. This
-    /// share is kept as long as the line is in memory.
+    /// The share that the line's answer has in the memory for answers; `None` if the answer uses none of this memory.
+    /// This share is kept as long as the line is in memory.
     share: Option<AnswerShare>,
 }
 

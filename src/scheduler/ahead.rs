@@ -2,17 +2,17 @@
 //!
 //! The scheduler asks for more rows until enough rows wait. With one pool, the wanted number of waiting rows is at
 //! least twice the window (the number of requests allowed in flight). With several pools, the wanted number is several
-//! thousand, so that every pool has rows of its own. Rows can be large, so their bytes are limited as well. Together,
-//! all rows that wait or are in flight have at most [`MOST_BYTES`] bytes plus the size of one row. Small rows never
-//! reach the limit on bytes.
+//! thousand, so that every pool has rows of its own. Rows can be large, so their total size in bytes is limited as
+//! well. Together, all rows that wait or are in flight have at most [`MOST_BYTES`] bytes plus the size of one row.
+//! Small rows never reach the limit on bytes.
 //!
 //! The scheduler stops asking for rows when its rows have [`MOST_BYTES`] bytes or more. For this reason, one row always
 //! fits, even if the row has more bytes than the limit. When a policy replaces the request of a row, the bytes of the
 //! new request count as well, and can exceed the limit.
 //!
 //! All pools share one limit on the bytes of rows. If a pool must wait or has low limits, its rows can take all the
-//! bytes that this limit allows. If all the bytes are used up, no more rows are read. A pool whose rows come later in
-//! the input then has nothing to send. Reading starts again by itself. Each row ends with an answer, a failure or the
+//! bytes that this limit allows. If all the bytes are used up, no more rows are read. Then a pool has nothing to send
+//! if its rows come later in the input. Reading starts again by itself. Each row ends with an answer, a failure or the
 //! halt of its endpoint, and then another row is read. If the rows of one pool all come before the rows of another
 //! pool, the input is read from several places in turn (`order`). Rows of both pools then alternate.
 //!
@@ -35,9 +35,9 @@ const MOST_BEHIND_GATES: usize = 8192;
 /// failed are counted.
 const PROBES: usize = 4;
 /// When the rows that wait or are in flight have `MOST_BYTES` bytes, no more rows are read. The reader of the input can
-/// hold another third of `MOST_BYTES`, so all rows together have up to 64 MiB. 48 MiB are 250 rows of 200 kB, or 12
-/// million tokens. These 12 million tokens are more than twice the uncached input that the highest tier accepts in a
-/// minute.
+/// hold another third of `MOST_BYTES`, so all rows together have up to 64 MiB. For example, 48 MiB are enough for 250
+/// rows of 200 kB each, which are 12 million tokens. These 12 million tokens are more than twice the uncached input
+/// that the highest tier accepts in a minute.
 const MOST_BYTES: usize = 48 << 20;
 
 impl Scheduler {

@@ -16,7 +16,7 @@ impl Scheduler {
         self.config.budget.reserve(most)
     }
 
-    /// Reserves the money of batches that an earlier run submitted, even if the budget has no room for it.
+    /// Reserves money for batches that an earlier run submitted, even if the budget has no room for this amount.
     pub(crate) fn restore_batches(&mut self, most: Money) {
         self.config.budget.restore(most);
     }

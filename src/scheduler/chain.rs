@@ -139,11 +139,11 @@ impl Scheduler {
     }
 
     /// Returns the reason why a row that has tries left moves to the next endpoint; `None` if the row stays at its
-    /// endpoint. The row began to wait at the instant `since`. Its next try at this endpoint would be at the instant
-    /// `at`.
+    /// endpoint. The row began to wait at the instant `since`. If the row stayed at its endpoint, its next try would be
+    /// at the instant `at`.
     pub(super) fn early_case(&self, entry: &Entry, since: Instant, at: Instant, end: &End) -> Option<FallbackCase> {
         let next = self.next_endpoint(end.endpoint)?;
-        // A row can't come back to its endpoint, so it does not move if the new endpoint fails.
+        // If the next endpoint fails, the row does not move, because a moved row can't come back.
         if entry.must_stay || self.endpoints[next].health.is_failing() {
             return None;
         }

@@ -37,7 +37,7 @@ pub(super) struct Entry {
     /// Whether the row must stay at its endpoint, because no other endpoint of the chain accepts it.
     pub(super) must_stay: bool,
     /// The prefixes that this row leads. The row's request writes these prefixes to the prompt cache, and other rows
-    /// wait until they are written.
+    /// wait until the prefixes are written.
     pub(super) leads: Marks,
     /// Whether the row's request is sent without cache marks.
     pub(super) is_unmarked: bool,
@@ -81,7 +81,7 @@ impl Entry {
         self.unrecorded().any(|attempt| attempt.maybe_paid || attempt.failed.is_none())
     }
 
-    /// Returns the attempts of the row that are not yet in a line of the results or of the error log.
+    /// Returns those attempts of the row that no line of the results or of the error log contains yet.
     fn unrecorded(&self) -> impl Iterator<Item = &AttemptRecord> {
         self.attempts.iter().filter(|attempt| !attempt.is_recorded)
     }

@@ -14,8 +14,8 @@
 //! last try meets a fault, the row fails.
 //!
 //! In total, a row waits for at most `--retry-for`; all kinds of waits are added up. This time is counted from the
-//! start of the row's first wait. If the endpoint's last outage ended after that, the time counts from the end of the
-//! outage.
+//! start of the row's first wait. If the endpoint's last outage ended after the start of this wait, the time is counted
+//! from the end of the outage.
 
 use std::time::Duration;
 
@@ -112,7 +112,8 @@ impl Scheduler {
                 None => self.fail(entry, class, failure, true, end),
             };
         };
-        // Only the next wait counts here. If faults caused an earlier wait, that wait shows nothing about limits.
+        // The next wait counts here, but earlier waits do not count. If faults caused an earlier wait, that wait shows
+        // nothing about limits.
         if let Some(case) = self.early_case(&entry, end.now, at, end)
             && let Some(ask) = self.ask_elsewhere(&entry, end.endpoint, case)
         {
@@ -182,7 +183,7 @@ impl Scheduler {
         (!is_over).then_some(at.min(bound))
     }
 
-    /// Returns when the allowed wait of a row ends.
+    /// Returns the instant at which the allowed wait of a row ends.
     pub(super) fn bound(&self, entry: &mut Entry, end: &End) -> Instant {
         self.waits_since(entry, end) + self.config.retry_for
     }

@@ -10,8 +10,9 @@ const ENOUGH_FOR_SHARE: u64 = 20;
 /// The rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum HaltRule {
-    /// The run stops when its first ten finished rows all fail in the same way, and no request in flight brings an
-    /// answer. Errors arrive sooner than answers, so without this wait, ten bad rows could stop a good run.
+    /// If the first ten finished rows all fail in the same way, the run waits for the requests in flight. If none of
+    /// these requests brings an answer, the run stops. Errors arrive sooner than answers, so without this wait, ten bad
+    /// rows could stop a good run.
     #[default]
     AllAlike,
     /// The run does not stop, however many rows fail.
@@ -52,8 +53,8 @@ impl Halt {
         self.suspicion = None;
     }
 
-    /// Counts a row that failed. Returns the reason to stop the run at once, if the rule stops it. The default rule
-    /// never stops the run at once: see `suspicion`.
+    /// Counts a row that failed. If the rule stops the run at once, returns the reason. The default rule never stops
+    /// the run at once: see `suspicion`.
     ///
     /// A row that failed because of the server or the connection shows nothing about the other rows. The default rule
     /// does not count rows that failed because of the server or the connection.

@@ -18,7 +18,7 @@
 //!
 //! Rejected:
 //! - With a random order of the rows, the program must seek in the input for each row.
-//! - An order by size creates phases, in which only one limit is used fully.
+//! - With an order by size, the run has phases in which only one limit is used fully.
 
 use crate::domain::{Cost, Dimension, PoolId, RateLimits};
 

@@ -38,7 +38,7 @@ pub(super) struct PoolState {
     pub(super) held_since: Option<Instant>,
     /// The end of the first row's wait, if this wait is long enough to send rows to another endpoint; otherwise `None`.
     pub(super) closed_until: Option<Instant>,
-    /// For other endpoints, the pool there that last received rows of this pool. The list has at most one pool for each
+    /// The pools of other endpoints that last received rows of this pool. The list has at most one pool for each
     /// endpoint.
     pub(super) goes_to: Vec<usize>,
 }
@@ -85,8 +85,8 @@ impl PoolState {
         places.min_by_key(|(_, entry)| entry.turns).map_or(0, |(place, _)| place)
     }
 
-    /// Decides whether a request asks for a stream. All tries of a request use one decision, so call this function only
-    /// once per request.
+    /// Decides whether a request asks for a stream. The decision applies to all tries of the request, so call this
+    /// function only once per request.
     pub(super) fn wants_stream(&mut self, mode: StreamMode, ask: &Ask) -> bool {
         match mode {
             StreamMode::On => true,

@@ -3,7 +3,7 @@
 //! In a chain, a pool is closed if its first row would wait longer than the user allows. An endpoint is closed while it
 //! fails. The rows of a closed pool stay in its queue. The next endpoint takes the rows from this queue one at a time,
 //! and only if it can send them soon. So the number of rows that move is never larger than the number that the next
-//! endpoint can send. When a closed endpoint opens again, it still has rows of its own.
+//! endpoint can send. When a closed endpoint opens again, its own queues still contain rows.
 //!
 //! A closed pool stays closed until it sends a row again, even if the rest of its wait is short. If the pool opened
 //! earlier, the next endpoint would have nothing to send during the rest of the wait.
@@ -56,7 +56,7 @@ impl Scheduler {
         }
     }
 
-    /// Lets the endpoints of the chain take rows from closed pools and endpoints. From each pool, at most one row is
+    /// Moves rows from closed pools and endpoints to other endpoints of the chain. From each pool, at most one row is
     /// taken.
     pub(super) fn pull(&mut self, now: Instant) {
         self.end_detours(now);
@@ -114,8 +114,8 @@ impl Scheduler {
     /// Looks for an endpoint that takes a waiting row now, and returns the row's request for that endpoint.
     fn taker(&mut self, pool: usize, place: usize, now: Instant) -> Taker {
         let from = self.pools[pool].endpoint;
-        // If the input has more rows, a failing endpoint keeps one row for its next probe, unless the other endpoint is
-        // idle.
+        // If the input has more rows and the other endpoint is not idle, a failing endpoint keeps one row for its next
+        // probe.
         let is_last = self.pools[pool].ready.len() == 1;
         let is_kept = is_last && self.endpoints[from].health.is_failing() && !self.is_input_closed;
         let (mut why, mut is_any_closed) = (None, false);

@@ -59,8 +59,8 @@ impl Scheduler {
             status: failure.status,
             limit: Some(kind),
         };
-        // While a pool is held (must wait), another endpoint takes rows from the pool's queue. So only the time that
-        // the row has waited so far counts here, not the coming wait.
+        // While a pool is held (must wait), another endpoint takes rows from the pool's queue. So this code counts only
+        // the time that the row has already waited, and not the coming wait.
         let since = self.waits_since(&mut entry, end);
         if next.is_some()
             && let Some(case) = self.early_case(&entry, since, end.now, end)

@@ -47,7 +47,7 @@ pub struct Scheduler {
     /// Rows that this run will not answer. Rows that were set aside stay here until [`Scheduler::take_set_aside`] takes
     /// them.
     pub(super) set_aside: Vec<Planned>,
-    /// Of the rows that were set aside, this many have a paid answer that is missing from the results.
+    /// How many of the rows that were set aside have a paid answer that is missing from the results.
     pub(super) unkept: u64,
     /// The number of rows that are left for a later run although they were billed or possibly billed.
     pub(super) maybe_billed: u64,
@@ -160,7 +160,7 @@ impl Scheduler {
         self.unkept
     }
 
-    /// Returns how many rows are left for a later run although they were billed or possibly billed. Only the marks in
+    /// Returns the number of rows that were billed or possibly billed, but are left for a later run. Only the marks in
     /// the ledger (the records of requests in flight) show that these rows were billed.
     pub(crate) fn maybe_billed(&self) -> u64 {
         self.maybe_billed

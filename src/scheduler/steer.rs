@@ -40,8 +40,8 @@ impl Scheduler {
         let Steering { limits_of, by_hand, headroom, window, max_cost, max_requests, max_time } = steering;
         let before = std::mem::replace(&mut self.config.limits_of, limits_of);
         let has_same_preset = |id| before(id) == (self.config.limits_of)(id);
-        // Only settings that have changed are applied. Otherwise, the scheduler would forget what it has learned about
-        // this limit.
+        // Only settings that have changed are applied. If an unchanged limit were applied again, the scheduler would
+        // forget what it has learned about this limit.
         if self.config.by_hand != by_hand || !self.pools.iter().all(|state| has_same_preset(state.pool.id())) {
             self.set_by_hand(by_hand, now);
         }

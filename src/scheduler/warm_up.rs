@@ -101,8 +101,8 @@ impl Scheduler {
         }
     }
 
-    /// Handles the answer to a leader (a row that writes prefixes to the cache), or the beginning of its answer. The
-    /// usage shows whether the API has cached the prefixes.
+    /// Handles the answer to a leader, or the beginning of this answer. A leader is a row that writes prefixes to the
+    /// cache. The usage shows whether the API has cached the prefixes.
     fn settle_lead(
         &mut self,
         prefixes: &Prefixes,
@@ -229,8 +229,8 @@ impl Scheduler {
         let is_refused = class == ErrorClass::InvalidRequest && failure.status == Some(400);
         // If the server has accepted cache marks before, the marks are rarely the cause of a rejection. So normally,
         // only two kinds of rows are sent again: leaders, and rows whose endpoint has accepted no marks yet. Other rows
-        // are sent again if the server's message blames the marks. One possible reason is a gateway that has begun to
-        // send requests to another server.
+        // are sent again if the server's message blames the marks. The message can blame the marks because a gateway
+        // has begun to send requests to another server.
         let is_blamed = failure.message.contains("cache_control");
         let may_be_marks = self.endpoints[sent.endpoint].marking.is_suspect() || !entry.leads.is_empty() || is_blamed;
         if !has_marks || !is_refused || !may_be_marks {

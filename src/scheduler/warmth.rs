@@ -6,9 +6,9 @@
 //! - *warm*: the prefix is in the cache. The response to the leader has begun, and its usage shows that the prefix was
 //!   written or read. (If the prefix was read, an earlier run has written it.) A warm prefix becomes cold if it is not
 //!   used during its lifetime.
-//! - *uncached*: requests do not mark the prefix any more. A prefix becomes uncached if the usage shows that the API
-//!   neither wrote it to the cache nor read it from there. A prefix also becomes uncached if the server refuses marks
-//!   on it.
+//! - *uncached*: requests do not mark the prefix any more. If the usage shows that the API neither wrote a prefix to
+//!   the cache nor read it from there, the prefix becomes uncached. A prefix also becomes uncached if the server
+//!   refuses cache marks on this prefix.
 //!
 //! The states are kept separately for each endpoint, because accounts do not share caches.
 
@@ -100,7 +100,7 @@ impl Warmth {
         }
         let slots = Prefixes::MOST_MARKS - plan.marks.count();
         // If there are more cold prefixes than marks, the row writes only some of them: the longest prefix and the
-        // shortest prefixes. More rows share the shortest prefixes than the longer prefixes.
+        // shortest prefixes. A shorter prefix is shared by more rows than a longer prefix.
         let leads = cold.iter().rev().take(1).chain(cold.iter().take(slots - 1));
         let leads = leads.fold(Marks::NONE, |marks, &at| marks.with(at));
         Turn::Lead { leads, plan: self.plan(prefixes, warm, leads) }

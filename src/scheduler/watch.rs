@@ -105,7 +105,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns, for each reason, the share of the run's time in which this reason delayed the run. The reason with the
+    /// For each reason, returns the share of the run's time in which this reason delayed the run. The reason with the
     /// largest share comes first.
     pub fn reasons(&self) -> Vec<(Reason, f64)> {
         let total: f64 = self.bound_for.values().map(Duration::as_secs_f64).sum();

@@ -95,8 +95,8 @@ pub fn models() -> Vec<SimModel> {
         .collect()
 }
 
-/// Returns every model with the limits that `limits` returns for its id and class. If `limits` returns `None`, the
-/// model keeps its own limits.
+/// Returns all models. Each model gets the limits that `limits` returns for the model's id and class. If `limits`
+/// returns `None`, the model keeps its own limits.
 pub fn models_with(limits: impl Fn(&str, &ModelClass) -> Option<RateLimits>) -> Vec<SimModel> {
     let mut models = models();
     for model in &mut models {

@@ -23,8 +23,8 @@ use super::model::{Arrival, Ending, Model, Request, Step, Ticket};
 /// A model that several tasks share.
 pub type SharedModel = Arc<Mutex<Model>>;
 
-/// Locks the model. The model can still be used if a task has panicked while it had the lock, because each call leaves
-/// the model in a valid state.
+/// Locks the model. If a task panicked while the task had the lock, the model can still be used, because each call
+/// leaves the model in a valid state.
 pub fn lock(model: &SharedModel) -> MutexGuard<'_, Model> {
     model.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -24,7 +24,7 @@ impl InputCell {
     }
 }
 
-/// The content of a row in the input. Outputs with the columns of the input need this content.
+/// The content of a row in the input. An output that contains the columns of the input needs this content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InputRow {
     /// The row's cells, in the order of [`Reader::header`](super::Reader::header). A broken row can have more or fewer

@@ -61,7 +61,7 @@ pub enum SourceError {
         /// The reason why the input can't be opened.
         source: io::Error,
     },
-    /// Reading the input failed before its end.
+    /// Reading failed before the end of the input.
     #[error("{name}: reading failed near line {line}: {source}; check the file, and run the same command again")]
     Read {
         /// The name of the input, as the user gave it.

@@ -194,7 +194,8 @@ pub struct Options {
     /// `-t`: the template that makes the messages from columns or members.
     pub template: Option<Template>,
     /// The template of `--system`; `None` if the value of the flag is a plain text. If there is a `template`, the
-    /// system prompt is filled in for all rows. Otherwise, it is filled in only for rows of formats with a header.
+    /// system prompt is filled in for all rows. Without a `template`, the system prompt is filled in only for rows of
+    /// formats with a header.
     pub system: Option<Template>,
     /// The longest row that is accepted, in bytes. A longer row is an error, and is never in memory as a whole.
     pub max_line_bytes: usize,

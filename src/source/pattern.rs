@@ -38,8 +38,8 @@ impl Pattern {
         self.with_skipped(vec![0])
     }
 
-    /// Returns the parts to compare with the names inside the folder `name`. Returns no parts if no file in this folder
-    /// can match.
+    /// Returns the parts of the pattern that are compared with the names inside the folder `name`. Returns no parts if
+    /// no file in this folder can match.
     pub(super) fn enter(&self, reached: &Reached, name: &str) -> Reached {
         let after = |&at: &usize| match &*self.parts[at] {
             "**" => Some(at),

@@ -12,8 +12,8 @@
 //! is also a parameter. The members `prompt`, `messages` and `params` are exceptions: they are only columns.
 //!
 //! Two members of a row, or of its `params`, must not have the same name. Some parsers use the first value, and others
-//! use the last value. A paid answer to the wrong value is worse than an error entry. Names at deeper levels are not
-//! checked here.
+//! use the last value. Such a row gets an error entry, because a paid answer to the wrong value would be worse. Names
+//! at deeper levels are not checked here.
 
 use serde_json::value::RawValue;
 
@@ -160,8 +160,8 @@ impl Line<'_, '_> {
             if name == "error" {
                 parts.error = (value.get() != "null").then(|| (*value).to_owned());
             } else if !self.label.is(name, self.object) {
-                // The names in an error-log entry were checked when the row was first read. After this check, the error
-                // log put an underscore in front of some names.
+                // The names in an error-log entry were checked when the row was first read. After the names were
+                // checked, the error log put an underscore in front of some of them.
                 if !is_entry {
                     self.warnings.check(name, Within::OutsideParams, self.line);
                 }
@@ -240,8 +240,8 @@ fn is_entry(object: &Object<'_>) -> bool {
 /// does not belong to the row.
 ///
 /// If a row has a `message` of its own, the error log gives this member another name. Earlier versions did not rename a
-/// row's own `message` in the log, so the value is checked too. The API's message is an object whose `type` is
-/// `message`.
+/// row's own `message` in the log. So this function also checks the value of `message`. The API's message is an object
+/// whose `type` is `message`.
 fn has_answer(object: &Object<'_>) -> bool {
     let Some(message) = object.get("message") else { return false };
     let kind = || json::members(message)?.into_iter().find_map(|(name, kind)| (name == "type").then_some(kind));

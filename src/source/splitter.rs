@@ -5,8 +5,9 @@
 //! such a row are kept.
 //!
 //! The splitter finds the end of a CSV record by the same rules as the CSV parser. So the length of every record is
-//! bounded, its raw text is kept, and a broken record does not affect the next record. The parser alone could not do
-//! this: it returns no raw text, and after an unclosed quote it would read the rest of the input into memory.
+//! bounded, its raw text is kept, and a broken record does not affect the next record. The parser alone is not enough,
+//! because it returns no raw text. After an unclosed quote, the parser would also read the rest of the input into
+//! memory.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
@@ -234,8 +235,8 @@ enum Quoting {
     Plain,
     /// The search is inside quotes, where a line end is an ordinary character.
     Quoted,
-    /// The search has just passed a quote in a quoted field. If another quote follows, both stand for one quote; if
-    /// not, the quote closes the field.
+    /// The search has just passed a quote in a quoted field. If another quote follows, the two quotes stand for one
+    /// quote character; otherwise, the quote closes the field.
     QuoteInQuoted,
 }
 

@@ -24,7 +24,7 @@ pub(super) fn row(name: &str, text: &str, options: &Options) -> Row {
     }
 }
 
-/// Reads `text`, whose last row is broken.
+/// Reads `text`, and returns its last row, which must be broken.
 pub(super) fn broken(name: &str, text: impl AsRef<[u8]>, options: &Options) -> BrokenRow {
     match items(name, &text, options).pop() {
         Some(Item::Broken(row)) => *row,

@@ -52,8 +52,8 @@ pub trait CredentialSource: fmt::Debug + Send + Sync {
     /// After such an error, the request is not sent, and its row is tried again.
     fn credential(&self) -> Asked<'_>;
 
-    /// Returns another credential, because a server refused this credential with 401 or 403. Returns the refused
-    /// credential if there is no other credential. If the refused credential has been replaced in the meantime, returns
+    /// Returns another credential, because a server refused this credential with 401 or 403. If there is no other
+    /// credential, returns the refused credential. If the refused credential has been replaced in the meantime, returns
     /// the current credential.
     ///
     /// A server can refuse the same credential in many requests. All calls of `renew` for these requests together must

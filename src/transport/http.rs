@@ -20,8 +20,8 @@
 //! - The response of a server is passed on unchanged. The caller must remove [`Transport::secrets`] from texts that the
 //!   server sends.
 //!
-//! reqwest's own `read_timeout` is not used. Its time counts from the start of the request, so `read_timeout` would
-//! abort long requests without streaming.
+//! reqwest's own `read_timeout` is not used. This timeout begins at the start of the request, so it would abort long
+//! requests without streaming.
 
 mod client;
 mod config;
@@ -69,7 +69,7 @@ pub use super::credential::Credential;
 /// The highest number of requests on one HTTP/2 connection. Servers allow 100 or more requests on a connection.
 /// Requests above the server's limit would wait in a queue, and this wait would be part of their time limits.
 const STREAMS_PER_CONNECTION: usize = 64;
-/// How many bytes of the body of an error response are read. Real error responses are shorter.
+/// How many bytes of the body of an error response are read. Error responses of real servers are shorter than this.
 const MAX_ERROR_BYTES: usize = 128 * 1024;
 
 /// The transport that sends requests over HTTP.

@@ -155,7 +155,7 @@ pub(crate) enum PassedOverWhy {
     Loopback,
     /// The server is in the list of `NO_PROXY`.
     Exempt,
-    /// The variable is for the other scheme, and no variable is set for the scheme of this server.
+    /// The variable is for the other scheme (`http` or `https`), and the scheme of this server has no variable.
     OtherScheme,
 }
 

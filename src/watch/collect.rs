@@ -16,7 +16,7 @@ use crate::report::text::{count, duration, percent};
 use crate::report::words::{diverted_words, fault_words, halt_words, returned_words, stopped_words};
 
 /// The largest number of notes in one interval of the timeline. Only a fault that occurs again and again would cause
-/// more notes.
+/// more notes than this number.
 const MOST_NOTES: usize = 20;
 /// The largest number of pools in one interval. Only a run with models that are not in the catalog can have more pools.
 const MOST_POOLS: usize = 20;

@@ -60,7 +60,7 @@ pub(crate) enum State {
 /// The sums and lists that are computed from the lines of the results.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
-    /// The tokens, the cost and the number of answers of each quality, summed over all lines.
+    /// Sums over all lines: the tokens, the cost, and the number of answers of each quality.
     pub(crate) totals: Totals,
     /// The latencies of the answers, counted from the first request of a row. Answers from batches are left out.
     pub(crate) latency: Histogram,

@@ -45,7 +45,7 @@ impl History {
     }
 
     /// Returns the history for a new run. Merges the points of earlier runs until their number is at most half of the
-    /// allowed number. So there is enough room for the new run to begin with one point per second.
+    /// allowed number. The new run then has enough room to begin with one point per second.
     fn resumed(mut timeline: Timeline) -> Self {
         timeline.v = VERSION;
         timeline.pools.truncate(MOST_POOLS);

@@ -56,8 +56,8 @@ impl PoolUse {
 pub(super) fn merge_down(points: &mut Vec<Point>, runs: &[RunSpan], most: usize, slot: &mut f64) {
     while points.len() > most {
         *slot *= 2.0;
-        // `slot` exceeds this bound only if there are more runs than points. In that case, even points of different
-        // runs are merged with each other.
+        // `slot` exceeds this bound only if there are more runs than points. In that case, points are merged even if
+        // they belong to different runs.
         let runs = if *slot > 1e12 { &[] } else { runs };
         let mut merged: Vec<Point> = Vec::with_capacity(points.len());
         for point in points.drain(..) {
@@ -70,8 +70,8 @@ pub(super) fn merge_down(points: &mut Vec<Point>, runs: &[RunSpan], most: usize,
     }
 }
 
-/// Returns whether two points together cover at most `slot` seconds. The points can cover half a second more than
-/// `slot`, because a point usually covers a little more than a second.
+/// Returns whether two points together cover at most `slot` seconds plus half a second. The half second is allowed,
+/// because a point usually covers a little more than a second.
 pub(super) fn fits(last: &Point, next: &Point, slot: f64) -> bool {
     last.s + next.s <= slot + 0.5
 }

@@ -76,9 +76,9 @@ pub(crate) struct Point {
     pub(crate) failed: u64,
     /// The number of requests that were sent online.
     pub(crate) sent: u64,
-    /// The number of attempts that are tried again after a 429.
+    /// The number of attempts that got a 429 and are tried again.
     pub(crate) refused: u64,
-    /// The number of attempts that are tried again after a failure other than a 429.
+    /// The number of attempts that failed without a 429 and are tried again.
     pub(crate) retried: u64,
     /// Input tokens that were not read from the prompt cache, including tokens written to the cache.
     pub(crate) input: u64,

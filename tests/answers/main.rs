@@ -107,7 +107,7 @@ fn runs_that_were_stopped_and_resumed_pay_for_each_answer_once() {
             assert_eq!(books.billed_calls + free, paid, "no answer is paid for twice");
         });
     }
-    // The test is useful only if runs are stopped in every way, and if some runs are stopped between an answer and its
+    // The test is useful only if each way to stop a run occurs, and if some runs stop between an answer and its
     // follow-up.
     assert!(["cost", "requests", "signal", "unfinished rows"].iter().all(|name| stops.contains_key(name)), "{stops:?}");
     assert!(stops["unfinished rows"] > 0, "{stops:?}");

@@ -39,8 +39,8 @@ fn recorded(world: &World, kind: &str) -> usize {
 // ---- batches whose creation is uncertain ----------------------------------------------------------------------------
 
 /// The reply to the creation of a batch is lost, or is a server error. The run does not know whether the batch exists.
-/// The rows of the batch are billed only once. The run reports these rows as possibly billed twice only if it finds no
-/// batch.
+/// The rows of the batch are billed only once. If the run finds no batch, it reports these rows as possibly billed
+/// twice. If it finds the batch, it does not.
 pub fn unclear_creations() {
     for (rule, is_created) in [
         (r#""kind":"reset_before","takes_effect":true"#, true),
@@ -293,7 +293,7 @@ pub fn an_endpoint_that_is_down() {
     }
 }
 
-/// For some time and at random, the API answers 404 for batches that exist.
+/// At first always, and later at random, the API answers 404 for batches that exist.
 pub fn batches_that_are_not_found() {
     let faults = r#"{"rules":[
         {"status":404,"calls":["retrieve","results"],"within":"45s"},
@@ -480,7 +480,7 @@ pub fn a_small_budget() {
             assert_eq!((verdict(world, &what), ended.finish().batches), (Verdict::default(), (0, 0)));
             let answered = labels(&world.disk, RESULTS).len() as u64;
             assert_eq!(answered + ended.finish().pending, 201, "{what}: {ended:?}");
-            // Answers cost a third of their highest possible cost.
+            // Each answer costs a third of its highest possible cost.
             assert!(answered as u128 > 2 * rows_that_fit - 2, "{what}: only {answered} rows were answered");
             let next = world.run(&Run::of(0..201)).await;
             assert!(next.finish().halted.is_none());
@@ -525,7 +525,7 @@ pub fn a_limit_on_requests() {
 
             let what = format!("{faults}, {refusals} refusals");
             assert!(matches!(ended.finish().halted, Some(HaltReason::Budget(_))), "{what}: {ended:?}");
-            // If rows must be sent again, a run keeps files about them. The next run removes these files.
+            // A run keeps files about the rows that must be sent again. The next run removes these files.
             assert!(open_chunks(world).is_empty(), "{what}: {:?}", log(world));
             let answered = labels(&world.disk, RESULTS).len() as u64;
             assert_eq!(answered, if faults == NO_FAULTS { 31 } else { 30 }, "{what}: {ended:?}");

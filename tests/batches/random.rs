@@ -219,7 +219,7 @@ impl Game {
 
     /// Runs and resumes until every row of the input is answered.
     async fn end(mut self, world: &mut World) -> Sequences {
-        // After the input has changed, removed rows can be in batches or in the error log.
+        // Rows that were removed from the input can still be in batches or in the error log.
         let rows: Vec<u64> = (0..self.next_row).collect();
         let lane = [LaneChoice::Online, LaneChoice::Batch, LaneChoice::Auto][self.random.usize(0..3)];
         let run = |start| Run { start, lane, batch_rows: self.batch_rows, ..Run::of(rows.iter().copied()) };

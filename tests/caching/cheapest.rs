@@ -30,7 +30,7 @@ pub struct Cheapest {
     /// The number of all input tokens.
     pub input: u64,
     /// The number of input tokens that count against the input limit in the cheapest plan. Tokens that are read from
-    /// the cache do not count.
+    /// the cache do not count against this limit.
     pub limited: u64,
 }
 

@@ -14,8 +14,8 @@ use super::play::{Played, Session};
 pub const MOST_COST: f64 = 1.03;
 /// The longest allowed time of a run, as a multiple of the time that the run takes on a warm cache.
 pub const MOST_TIME: f64 = 1.02;
-/// If most of the input is cached: the longest allowed time, as a multiple of the shortest possible time. The limits on
-/// requests and output determine the shortest possible time.
+/// The longest allowed time of a run whose input is mostly cached, as a multiple of the shortest possible time. The
+/// limits on requests and output determine the shortest possible time.
 pub const MOST_TIME_OF_LIMITS: f64 = 1.05;
 /// The largest allowed cost of rows, as a multiple of the cost of the same rows without a cache.
 pub const MOST_OF_PLAIN: f64 = 1.01;
@@ -39,7 +39,7 @@ pub struct Judged {
     /// A run of the same rows without caching. The rows lack the prefixes that the cheapest plan caches. In this run,
     /// nothing is written to the cache, and no row waits.
     pub free: Played,
-    /// The least time that the limits on requests and output allow, in seconds.
+    /// The shortest time, in seconds, that the limits on requests and output allow for the run.
     pub least_seconds: f64,
 }
 

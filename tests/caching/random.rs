@@ -23,9 +23,9 @@ const MODELS: [(&str, u64); 6] = [
 ];
 
 const NO_FAULTS: &str = r#"{"rules":[]}"#;
-/// The largest cost with a server that loses entries, divided by the cost without a cache. Only the answers show that
-/// entries are lost. Before an answer shows this loss, each row can pay for a cache write. A cache write costs 1.25
-/// times the price of plain input.
+/// The largest cost with a server that loses entries, divided by the cost without a cache. The program can see only in
+/// the answers whether the server has lost entries. Before an answer shows this loss, each row can pay for a cache
+/// write. A cache write costs 1.25 times the price of plain input.
 const MOST_OF_LOST: f64 = 1.25;
 /// Faults of caches, and of an overloaded API.
 const FAULTS: [(&str, &str); 6] = [
@@ -191,7 +191,7 @@ impl Shape {
     }
 }
 
-/// Returns a random length, often close to `least`, the length of the shortest prefix that is cached.
+/// Returns a random length that is often close to `least` (the length of the shortest prefix that is cached).
 fn around(random: &mut fastrand::Rng, least: u64) -> u64 {
     let factor = match random.u8(0..4) {
         0 => 0.3 + 0.6 * random.f64(),

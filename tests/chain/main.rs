@@ -2,8 +2,8 @@
 //! provider.
 //!
 //! The judge uses the records of the two simulated APIs: which rows they charged, and how many requests they got. The
-//! judge compares the time with the least time that the limits allow. [`Capacity`] computes this least time from the
-//! settings alone.
+//! judge compares the time of the run with the least time that the limits allow. [`Capacity`] computes this least time
+//! from the settings alone.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -35,9 +35,9 @@ pub const BURST: Duration = Duration::from_secs(5);
 
 /// How many tokens of a prompt are not words: the tokens of the row number, and the tokens that the API adds.
 const NOT_WORDS: usize = 6;
-/// From the token limit that is used up first, each row takes this many tokens. Each row takes `FEW_TOKENS` from each
-/// of the other token limits. In response headers, numbers of tokens are rounded to thousands. So the token limits must
-/// be as high as real limits.
+/// Each row takes this many tokens from the token limit that is used up first. Each row takes `FEW_TOKENS` from each of
+/// the other token limits. In response headers, numbers of tokens are rounded to thousands. So the token limits must be
+/// as high as real limits.
 const MANY_TOKENS: u32 = 500;
 const FEW_TOKENS: u32 = 20;
 

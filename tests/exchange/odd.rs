@@ -189,7 +189,7 @@ pub fn expected(odd: &Odd, is_stream: bool, offered: &[&str]) -> Expected {
     let is_twice =
         is_twice(&odd.members, &LOOKED_AT) || odd.sent_blocks().any(|block| is_twice(block, &LOOKED_AT_IN_BLOCKS));
     // A number can be too large for the parsed tree and still be valid JSON. The test therefore parses a small number
-    // in its place.
+    // instead of the large number.
     let tree: Value = serde_json::from_str(&odd.json().replace("1e999", "1")).expect("odd answers are JSON");
     if is_twice || tree["type"] != "message" {
         return Expected::Refused;

@@ -107,8 +107,7 @@ pub fn without_test_items(code: String) -> (String, Vec<String>) {
 /// Returns how many lines of a source do not belong to an item under `#[cfg(test)]`.
 pub fn lines_without_tests(text: &str) -> usize {
     let chars: Vec<char> = without_comments_and_strings(text).chars().collect();
-    // The range of an item does not include the line break at the end of the item, so it has one more line than line
-    // breaks.
+    // The last line break of an item is not in its range, so the range has one more line than line breaks.
     let lines_of = |item: Range<usize>| chars[item].split(|c| *c == '\n').count();
     let of_tests: usize = test_items(&chars).into_iter().map(lines_of).sum();
     text.lines().count().saturating_sub(of_tests)

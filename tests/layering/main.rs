@@ -211,7 +211,7 @@ fn project() -> &'static [Source] {
 }
 
 /// Reads all Rust files below a folder. Returns the path and the text of each file, sorted by path. The paths are
-/// relative to that folder, with `/`.
+/// relative to that folder, and their separator is `/`.
 fn files_below(folder: &Path) -> Vec<(String, String)> {
     files_ending_in("rs", folder)
 }

@@ -149,7 +149,7 @@ fn a_row_that_is_continued_takes_no_answer_of_another_run() {
 
     resumed.ends_with(0);
     assert_eq!(api.books().requests, 2 + 2 + 1, "{resumed:?}");
-    // The result line contains the step of the first answer too, so the cost of this answer is not lost.
+    // The result line also contains the first answer as a step, so the cost of this answer is not lost.
     assert!(folder.read("prompts.results.jsonl").contains(r#""steps":[{"purpose":"first""#), "{resumed:?}");
 }
 

@@ -205,8 +205,8 @@ fn assert_outputs(folder: &Folder, rows: &[Row]) {
     let lines = unpacked(folder, "o.txt.zst");
     let read: Vec<_> = lines.split_terminator('\n').map(|line| vec![unescaped(line)]).collect();
     assert_rows("o.txt.zst", &read, &texts);
-    // In this output, a text ends with a NUL byte, and a text can also contain NUL bytes. The test therefore compares
-    // the whole output at once, not text by text.
+    // In this output, each text ends with a NUL byte. The text itself can also contain NUL bytes. The test therefore
+    // compares the whole output at once, not text by text.
     folder.run(&["results", "out.jsonl", "-o", "o.txt", "--null", "--order", "input"]).ends_with(0);
     let all: String = rows.iter().map(|row| row.text.clone() + "\0").collect();
     assert!(folder.read("o.txt") == all, "o.txt with --null");

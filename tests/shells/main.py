@@ -112,7 +112,8 @@ def in_terminal(args, env, folder, start, tabs):
             last = line.rsplit(" ", 1)[-1]
 
             def is_there(seen):
-                # A single candidate is inserted into the line, so only the rest of the word appears.
+                # If there is only one candidate, the shell inserts it into the line, so only the rest of the word
+                # appears.
                 whole = last + seen.lstrip()
                 return all(word in seen or (len(words) == 1 and whole.startswith(word)) for word in words)
 

@@ -21,7 +21,7 @@ const LIMITS: RateLimits = RateLimits::new(600, 450_000, 90_000);
 /// The longest allowed time until an order takes effect.
 const SOON: Duration = Duration::from_secs(1);
 
-/// The effects of the orders of a run.
+/// The orders that a run got, and how they took effect.
 #[derive(Debug, Default)]
 struct Seen {
     orders: u32,

@@ -28,9 +28,9 @@ impl Account<'_> {
     /// Returns the least possible time, and the limit that decides this time: requests, input tokens or output tokens.
     ///
     /// Requests and input tokens are counted when the server accepts a row. The server therefore accepts a row only
-    /// after the limits have allowed this row and all rows before it. From the moment when the server accepts the row,
-    /// the row takes one latency to end. Output tokens are counted while they are produced. When the run ends, the
-    /// limits have allowed all output tokens except the debt that the server permits.
+    /// after the limits have allowed this row and all rows before it. A row ends one latency after the server has
+    /// accepted it. Output tokens are counted while they are produced. When the run ends, the limits have allowed all
+    /// output tokens except the debt that the server permits.
     pub fn least_time(&self) -> (f64, Dimension) {
         let time = |dimension: Dimension| {
             let total = self.used[dimension.index()];
@@ -95,7 +95,7 @@ pub fn ramp(server: &Server, input_tokens: f64) -> Option<f64> {
     }
 }
 
-/// Returns how much of the limits other clients use at a constant rate, as a share from 0 to 1.
+/// Returns the share of the limits (from 0 to 1) that other clients use at a constant rate.
 fn steady_share(server: &Server) -> f64 {
     let steady = server.others.iter().filter(|other| other.every_s.is_none());
     f64::from(steady.map(|other| other.permille).sum::<u32>()) / 1000.0

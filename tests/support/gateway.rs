@@ -20,7 +20,8 @@ pub enum Hides {
     /// The gateway hides every header about limits. If the API refuses a request, the client gets a 429 without headers
     /// about limits.
     Headers,
-    /// The gateway hides every header about limits. It also hides refusals: instead of a refusal, it sends a 500.
+    /// The gateway hides every header about limits. The gateway also hides refusals: instead of a refusal, the client
+    /// gets a 500.
     Refusals,
 }
 

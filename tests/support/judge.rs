@@ -294,7 +294,7 @@ impl Judge<'_> {
     }
 
     /// Returns the least time that the rate limits, the latency and the limit on open requests allow. Also returns the
-    /// rate limit that decides this time; `None` if no rate limit decides it.
+    /// rate limit on which this time depends; `None` if the time depends on no rate limit.
     fn bound(&self) -> (f64, Option<Dimension>) {
         let times = self.levels.keys().map(|model| self.account(model).least_time());
         let (by_limits, binding) = times.max_by(|a, b| a.0.total_cmp(&b.0)).expect("there is a model");
@@ -425,9 +425,9 @@ impl Judge<'_> {
         best
     }
 
-    /// Measures the longest wait of a small row and of a big row. The wait of a row begins when the row is read. The
-    /// limit needs some time for the small rows before a row. The judge subtracts this time from the row's wait. The
-    /// judge then divides the result by one more than the number of big rows before the row.
+    /// Measures the longest wait of a small row and of a big row. The wait of a row begins when the row is read.
+    /// Because of the limit, the small rows before a row take some time. The judge subtracts this time from the row's
+    /// wait. The judge then divides the result by one more than the number of big rows before the row.
     fn waits(&self, measures: &mut Measures) {
         let kinds = &self.scenario.load.kinds;
         let limit = f64::from(self.scenario.server.limits[1]);

@@ -282,7 +282,7 @@ pub struct CountsInside {
     pub retried: u64,
     /// The number of attempts with status 429 that the run will retry.
     pub limited: u64,
-    /// The duration of the run, and the shares of its reasons for waiting, as reported at its end.
+    /// The duration of the run, and the share of each reason for waiting. The run reports these values at its end.
     pub ended: Option<(std::time::Duration, Vec<(claude_batch::domain::Reason, f64)>)>,
     /// Warnings.
     pub warnings: Vec<String>,

@@ -15,7 +15,7 @@ use claude_batch::domain::{
 };
 use claude_batch::scheduler::{Config, Next, Scheduler, Step, Ticket};
 
-/// The number of events after which a run counts as a run that never ends.
+/// If a run has this many events, the tests assume that the run never ends.
 const MOST_EVENTS: u64 = 100_000;
 
 /// The conditions of a run: how its attempts end, and what must be true in it.

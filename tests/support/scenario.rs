@@ -88,7 +88,7 @@ pub struct Server {
     pub max_concurrent: Option<u32>,
     /// The time, in seconds, when the limit on open requests is removed.
     pub cap_lifted_at_s: Option<f64>,
-    /// The models with limits of their own. Their own limits are used instead of `limits`.
+    /// The models with limits of their own. For these models, the limits in this map are used instead of `limits`.
     pub limits_of: BTreeMap<String, [u32; 3]>,
     /// Whether a proxy hides the response headers about limits.
     pub hides_headers: bool,

@@ -88,9 +88,8 @@ pub(super) fn words(violation: &ValidationError<'_>) -> String {
 }
 
 /// Returns the first violation of the closest alternative. The alternatives that expect another type than that of the
-/// value are farthest away. The next farthest are alternatives with a constant that does not match, because a constant
-/// often names its alternative. Among all other alternatives, the alternative with the fewest violations is the
-/// closest.
+/// value are farthest away. Alternatives whose constant does not match are the next farthest, because a constant often
+/// names its alternative. Among all other alternatives, the alternative with the fewest violations is the closest.
 fn closest<'v>(violation: &'v ValidationError<'_>) -> Option<&'v ValidationError<'static>> {
     use ValidationErrorKind as Kind;
 

@@ -23,7 +23,7 @@ const DEEPEST: u64 = 64;
 /// The program computes how often a part of a value is checked. This computation takes at most `MOST_STEPS` steps.
 const MOST_STEPS: usize = 1_000_000;
 
-/// The subschemas of a schema. Each of them is a node, and each node lists the subschemas that it applies.
+/// The subschemas of a schema. Each subschema is a node. Each node lists the subschemas that it applies.
 pub(super) struct Graph {
     nodes: Vec<Node>,
     /// The length of the longest chain of subschemas that apply to one value. Each subschema in a chain applies the

@@ -25,10 +25,10 @@ impl SchemaMethod {
     ///   thinking is on, and for some models in any case. If a request has tools of its own, the model is not forced to
     ///   call another tool.
     ///
-    /// For a model that is not in the catalog, the name decides. A name that contains `claude` is probably the name of
-    /// a later model or a name that a gateway uses. In both cases, formats are accepted. A name with `anthropic.claude`
-    /// is a model of Amazon Bedrock, which rejects formats and strict tools (as of 2026-09). Any other name does not
-    /// say what kind of server gets the request. The request then gets a tool that the model must call, because most
+    /// For a model that is not in the catalog, the name decides. If a name contains `claude`, probably a later model
+    /// has this name, or a gateway uses it. In both cases, formats are accepted. A name with `anthropic.claude` is a
+    /// model of Amazon Bedrock, which rejects formats and strict tools (as of 2026-09). Any other name does not say
+    /// what kind of server gets the request. The request then gets a tool that the model must call, because most
     /// servers with a Messages API support this.
     ///
     /// Source: API documentation, "Structured outputs", "Citations" and "Extended thinking" (2026).

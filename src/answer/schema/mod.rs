@@ -18,8 +18,8 @@
 //! - Numbers are read as 64-bit integers or, if this is not possible, as 64-bit floating-point numbers. So two
 //!   different integers above 2^64 can be treated as equal. A number above 1.8e308 can't be read, so an answer that
 //!   contains one is not accepted as JSON.
-//! - If an object in an answer has two members with the same name, only the second member is checked. A schema with two
-//!   such members is rejected.
+//! - If an object in an answer has two members with the same name, only the second member is checked. A schema that
+//!   contains two members with the same name in one object is rejected.
 //! - An answer that is nested more than 127 levels deep fails the check. The limit is lower if a chain of more than 11
 //!   subschemas applies to one value. An example of a chain is a `$ref` to an `allOf` that contains another `$ref`.
 //!

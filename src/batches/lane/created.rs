@@ -251,7 +251,7 @@ impl Lane {
         Ok(())
     }
 
-    /// Returns the best candidate for the batch of each unclear chunk. A candidate has the same number of rows as the
+    /// For each unclear chunk, returns the best candidate for its batch. A candidate has the same number of rows as the
     /// chunk, and was created at about the time of the submission. If a chunk has several candidates, the batch with
     /// the smallest difference in time is chosen. Later, the results of this batch show whether the batch really
     /// belongs to the chunk.

@@ -9,8 +9,8 @@
 //! - If batches end by themselves in the meantime, fewer rows are left. As soon as the online lane can answer all
 //!   remaining rows in time, no more rows are moved.
 //!
-//! If the online lane can't answer all rows in time, rows are moved from the start of the run. Both lanes then work in
-//! parallel, because this is the fastest way.
+//! If the online lane can't answer all rows in time, rows are moved to it as soon as the run starts. Both lanes then
+//! work in parallel, because this is the fastest way.
 
 use std::time::Duration;
 
@@ -27,8 +27,8 @@ use crate::scheduler::Scheduler;
 /// of headroom, retries, and few requests in flight at the start.
 const SLOWER: f64 = 1.05;
 /// The longest time that the online lane may need for the rows of one chunk: a share of the time until the deadline,
-/// but at most ten minutes. The size of chunks is computed from this time. With a deadline, chunks are small: a chunk
-/// is moved only as a whole, even if fewer rows would be enough.
+/// but at most ten minutes. The size of chunks is computed from this time. With a deadline, chunks are small. The
+/// reason is that a chunk is moved only as a whole, even if fewer rows would be enough.
 const CHUNK_TIME: (f64, Duration) = (0.04, Duration::from_secs(600));
 /// The smallest number of rows in a chunk when there is a deadline.
 const FEWEST_ROWS: f64 = 20.0;

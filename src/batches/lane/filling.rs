@@ -50,7 +50,8 @@ impl Lane {
         self.deadline.on_read(ask);
     }
 
-    /// Accepts a row for another batch. `tries` is the number of earlier batches that contained the row.
+    /// Accepts a row again, to put it into a new batch. `tries` is the number of earlier batches that contained the
+    /// row.
     pub(crate) fn offer_again(&mut self, planned: Planned, tries: u32) {
         self.push(planned, tries);
     }

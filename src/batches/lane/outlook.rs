@@ -41,8 +41,8 @@ pub(super) struct Outlook {
     pub(super) checked_at: Option<Instant>,
     /// The time that the slowest cancellation took.
     pub(super) longest_cancel: Duration,
-    /// Two sums over all canceled batches. The first sum adds the batches' shares of finished rows. The second sum adds
-    /// the batches' ages in seconds.
+    /// Two sums over all canceled batches. The first sum adds up each batch's share of finished rows. The second sum
+    /// adds up each batch's age in seconds.
     finished: (f64, f64),
     pub(super) is_told: bool,
 }

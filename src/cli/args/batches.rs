@@ -160,7 +160,7 @@ pub struct CollectArgs {
     /// Wait until every batch has ended
     #[arg(long)]
     pub wait: bool,
-    /// Error log of the run, if --errors set its name [default: beside the results]
+    /// Error log of the run, if its name was set with --errors [default: beside the results]
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub errors: Option<PathBuf>,
     #[command(flatten)]

@@ -212,8 +212,8 @@ pub(crate) fn token(text: &str) -> Result<String, String> {
     if is_token { Ok(text.to_owned()) } else { Err("give a word of visible ASCII characters".to_owned()) }
 }
 
-/// Parses a text, or `@` followed by the path of a file that contains the text. A text that begins with `@` is typed
-/// with `@@`.
+/// Parses a text, or `@` followed by the path of a file that contains the text. If the text itself begins with `@`, the
+/// user types `@@` instead of this `@`.
 pub(crate) fn text(text: &str) -> Result<Text, String> {
     Ok(match text.strip_prefix('@') {
         Some(literal) if literal.starts_with('@') => Text::Given(literal.to_owned()),

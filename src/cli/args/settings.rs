@@ -23,7 +23,7 @@ pub struct RunArgs {
     pub settings: Settings,
 }
 
-/// All settings of one layer, which is the flags, the environment, a profile or a file.
+/// All settings of one layer: the flags, the environment, a profile or a file.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Settings {
     /// The settings that say how inputs are read.

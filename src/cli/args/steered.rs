@@ -1,6 +1,6 @@
 //! The settings that can be changed while a run is in progress, by `ctl RUN set` and by `--schedule`.
 //!
-//! The parsers of the flags parse the values of these settings.
+//! The values of these settings are parsed by the parsers of the flags.
 
 use std::time::Duration;
 

@@ -110,7 +110,7 @@ impl fmt::Debug for Notify {
     }
 }
 
-/// The value of a flag that the program always refuses. No value of this type exists.
+/// The type of a flag's value if the program always refuses the flag. No value of this type exists.
 #[derive(Clone, Debug)]
 pub(crate) enum Refused {}
 

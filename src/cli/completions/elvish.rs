@@ -8,7 +8,7 @@ use super::command::{PROFILES, PROVIDERS};
 /// The last line of the generated function, which offers commands and flags.
 const OFFER: &str = "    $completions[$command]\n";
 
-/// Returns the generated script, to which this function adds code that offers values and files.
+/// Returns the generated script, extended with code that offers values and files.
 pub(super) fn with_values(script: &str, command: &Command) -> String {
     let mut values = String::new();
     let mut takes_files = Vec::new();

@@ -72,9 +72,9 @@ fn arguments_of_fish(command: &clap::Command, path: &[&str]) -> String {
     lines
 }
 
-/// Returns the script for bash, with two corrections. The generator for bash offers flags where a file is expected;
-/// without these flags, bash offers files. The generator for bash also spells the names of subcommands in two ways,
-/// because the program's name has a hyphen.
+/// Returns the script for bash, with two corrections. Where a file is expected, the generator for bash offers flags;
+/// this function removes them, so that bash offers files. The generator for bash also spells the names of subcommands
+/// in two ways, because the program's name has a hyphen.
 fn bash(script: &str) -> String {
     // Whether the command has subcommands, or an argument with known values.
     let mut has_words = false;

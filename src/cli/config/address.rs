@@ -34,7 +34,7 @@ pub enum BaseUrlSource {
 }
 
 impl BaseUrlSource {
-    /// Returns the name of the flag, file or variable, for messages.
+    /// Returns the name that messages use for this source.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Named => "--base-url",

@@ -23,8 +23,8 @@ use crate::report::text::escape;
 use crate::transport::http::Credential;
 use crate::transport::{Authorization, Issued, Issuer, Life, Renewing};
 
-/// Returns how requests to a provider are authorized, and warnings to print. The first key is fetched at once, which
-/// may take a minute if a command has to be run. This function must not be called inside an asynchronous runtime.
+/// Returns the authorization for requests to a provider, and the warnings to print. The first key is fetched at once,
+/// which may take a minute if a command has to be run. This function must not be called inside an asynchronous runtime.
 ///
 /// # Errors
 /// Fails if there is no key (the message names the ways to give one), or if the key can't be fetched or used. No

@@ -21,7 +21,7 @@ use crate::source::InputFormat;
 use crate::watch::notices::NoticeForm;
 
 /// `--max-retries`. If 13 % of requests fail at random, 5 retries leave 48 failed rows of ten million. With 8 retries,
-/// fewer than one row fails.
+/// fewer than one of ten million rows fails on average.
 pub(super) const MAX_RETRIES: u32 = 8;
 /// `--retry-for`.
 pub(super) const RETRY_FOR: Duration = Duration::from_secs(30 * 60);
@@ -126,8 +126,8 @@ mod tests {
     #[test]
     fn a_run_with_a_default_as_a_flag_has_the_settings_of_a_run_without_flags() {
         let reader = Reader::new();
-        // `model` and `max-tokens` are left out. Their defaults are not in the settings, because they are put into
-        // requests later.
+        // `model` and `max-tokens` are left out. Their defaults are not in the settings, because the program adds these
+        // defaults to requests later.
         let flags = reader.flags().filter(|flag| !matches!(flag.get_long(), Some("model" | "max-tokens")));
         let given = |flag: &clap::Arg| match (flag.get_long()?, default_of(flag)) {
             // The value of `verbose` is the number of times that `-v` is typed. So its default can't be written as

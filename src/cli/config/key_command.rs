@@ -26,7 +26,7 @@ use crate::watch::processes;
 pub(super) const MOST_BYTES: usize = 64 * 1024;
 /// How many bytes are kept from the end of standard error.
 const KEPT_BYTES: usize = 4 * 1024;
-/// Messages shorten a line of standard error to this number of characters.
+/// In messages, a line of standard error is shortened to this number of characters.
 const LONGEST_LINE: usize = 200;
 /// If a word with letters and digits has at least this many bytes, the word could be a key or a part of a key.
 const SHORTEST_KEY_WORD: usize = 12;

@@ -25,9 +25,9 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// Returns the settings of the lanes. `merged` has the settings of all layers; `named` has the settings of this
-    /// call: the flags and the environment. `lane` is the user's choice of the lane (online, batch or auto), after the
-    /// check that the provider has batches.
+    /// Returns the settings of the lanes. `merged` has the settings of all layers. `named` has only the flags and the
+    /// environment of this call. `lane` is the user's choice of the lane (online, batch or auto), after the check that
+    /// the provider has batches.
     ///
     /// # Errors
     /// Fails if `--detach` is given for a run without batches, or if the deadline is in the past.

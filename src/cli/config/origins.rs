@@ -13,7 +13,7 @@ pub(crate) struct Origins {
     pub(crate) entries: Vec<Entry>,
     /// The profiles of all files, in the order of the files.
     pub(crate) profiles: Vec<ProfilePlace>,
-    /// The caps for which the file in the working folder has a lower value than the user's value.
+    /// The caps that the file in the working folder lowers below the user's values.
     pub(crate) lowered: Vec<&'static str>,
 }
 

@@ -71,7 +71,8 @@ impl Place<'_> {
         }
     }
 
-    /// Marks the path if `text` names a file. Only a file inside the working folder is then accepted.
+    /// Marks the path if `text` names a file. The program then accepts the file only if it is inside the working
+    /// folder.
     pub(super) fn confine<T>(&self, key: &Spanned<T>, text: &mut Option<Text>) {
         if let Some(Text::File(path)) = text {
             *text = Some(Text::Inside { path: std::mem::take(path), named_at: self.at(key) });

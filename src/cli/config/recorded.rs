@@ -349,7 +349,7 @@ fn number(value: &Value) -> Option<Vec<String>> {
 }
 
 /// Returns the kind of a value, with an article. If a text or a list is too long, the kind says so. If the kind did not
-/// say so, the message would name a kind that the program accepts.
+/// mention the length, the message would name a kind that the program accepts.
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

@@ -1,8 +1,8 @@
 //! The settings of a run with `--rerun`.
 //!
-//! The program must recognize which rows of the input an earlier run has answered. To do so, it makes the request and
-//! the key of every row from the recorded settings of the earlier run. It ignores configuration files. The flags
-//! `--model`, `--max-tokens` and `--system` of this call do not change how rows are recognized. `--model`,
+//! The program must recognize which rows of the input an earlier run has answered. To do so, the program makes the
+//! request and the key of every row from the settings that the earlier run recorded. It ignores configuration files.
+//! The flags `--model`, `--max-tokens` and `--system` of this call do not change how rows are recognized. `--model`,
 //! `--max-tokens` and `--system` change only the rows that are run again. In these rows, the flags also replace the
 //! row's own parameters. The rules for answers (`--schema` and others) are taken from the earlier run, unless this call
 //! sets others.

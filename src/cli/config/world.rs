@@ -95,7 +95,8 @@ impl World {
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
-    /// Returns the folder of the user's configuration: `XDG_CONFIG_HOME` or `~/.config`, on Windows `APPDATA`.
+    /// Returns this program's folder in the user's configuration: in `APPDATA` on Windows; elsewhere in
+    /// `XDG_CONFIG_HOME` or `~/.config`.
     pub(crate) fn config_folder(&self) -> Option<PathBuf> {
         let folder = |name: &str| {
             let value = self.variables.get(OsStr::new(name)).filter(|value| !value.is_empty());

@@ -29,7 +29,7 @@ struct One<'a> {
     default: Option<&'a str>,
     /// What happens without the setting, in words.
     default_words: Option<&'a str>,
-    /// The reason why the value has no effect; `null` if it has an effect.
+    /// The reason why the value has no effect; `null` if the value has an effect.
     idle: Option<&'a str>,
     /// The values of all layers. The run uses the first value.
     layers: Vec<Layer<'a>>,

@@ -13,7 +13,7 @@ use crate::report::text::{count, escape, plural, shorten, width, wrap};
 const VALUES: usize = 22;
 /// The width of the column of values. If a value is longer, its origin is on the next line.
 const VALUE_ROOM: usize = 26;
-/// How many columns of a value are shown at most.
+/// The largest shown width of a value, in columns.
 const LONGEST_VALUE: usize = 56;
 
 /// Returns the settings in groups, then the profiles and the providers.

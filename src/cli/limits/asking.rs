@@ -31,8 +31,8 @@ pub(super) fn has_somebody(world: &World) -> bool {
     world.stdin_is_terminal && world.stderr_is_terminal
 }
 
-/// Asks the user for permission to send the message. If the simulator runs in this process, does not ask, because the
-/// message is free.
+/// Asks the user for permission to send the message. If the simulator runs in this process, the message is free, and
+/// this function does not ask.
 ///
 /// # Errors
 /// Fails if the user says no, or if there is no terminal at which the user can answer.

@@ -9,8 +9,8 @@
 //! 5. The limits that runs learned from another server, for example in a rehearsal. They are used only if the message
 //!    can't be sent. A note says that learned limits are from another server.
 //!
-//! With `--ask`, only the message is used. With `--simulate --tier`, too, only the message is used, because `--tier`
-//! sets the limits of the simulator.
+//! With `--ask`, only the message is used. With `--simulate --tier`, only the message is used, because `--tier` sets
+//! the limits of the simulator.
 
 use anyhow::{Result, bail};
 use jiff::Timestamp;

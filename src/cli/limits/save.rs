@@ -102,7 +102,7 @@ fn heading(profile: &str) -> String {
     if is_bare { format!("profile.{profile}") } else { format!("profile.{}", serde_json::Value::from(profile)) }
 }
 
-/// Returns the text of a configuration file with new limits in a profile.
+/// Writes new limits into a profile in the text of a configuration file, and returns the new text.
 ///
 /// # Errors
 /// Fails if the text is not TOML, or if the profile is written in a form that can't be edited.
@@ -158,7 +158,7 @@ fn with_new_values(text: &str, profile: &str, limits: &[Limit]) -> Result<(Strin
             None => missing.push((*name, *limit)),
         }
     }
-    // The last value in the file is replaced first, so the positions of the values before it stay valid.
+    // The last value in the file is replaced first, so the positions of the earlier values stay valid.
     places.sort_by_key(|(place, _)| std::cmp::Reverse(place.start));
     let mut changed = text.to_owned();
     for (place, limit) in places {
@@ -168,9 +168,9 @@ fn with_new_values(text: &str, profile: &str, limits: &[Limit]) -> Result<(Strin
 }
 
 /// Returns several versions of the file's text, each with the missing keys at a different place. For each line that
-/// looks like the heading of the profile, one version has the keys below that line. In the last version, the keys are
-/// in a new profile at the end of the file. Several places are tried, because a line that looks like the heading may be
-/// inside a longer text.
+/// looks like the heading of the profile, there is a version with the keys below that line. In the last version, the
+/// keys are in a new profile at the end of the file. Several places are tried, because a line that looks like the
+/// heading may be inside a longer text.
 fn with_new_keys(text: &str, profile: &str, missing: &[Limit]) -> Vec<String> {
     let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let keys: String = missing.iter().map(|(name, limit)| format!("{name} = {limit}{end}")).collect();

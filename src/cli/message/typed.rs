@@ -14,8 +14,9 @@ const MARKS: [char; 7] = [';', '"', '`', '(', ')', '{', '}'];
 pub(super) struct Typed(Vec<String>);
 
 impl Typed {
-    /// Returns the typed texts in the arguments of the program. The list also has the values after `--flag=`. It also
-    /// has each name without its last extension, because the program makes the names of other files from this part.
+    /// Returns the typed texts in the arguments of the program. The list also has the values after `--flag=`. The list
+    /// also has each name without its last extension, because the program makes other file names from this shorter
+    /// name.
     pub(super) fn new(args: impl Iterator<Item = String>) -> Self {
         let mut texts: Vec<String> = args.flat_map(|arg| forms(&arg)).filter(|text| is_marked(text)).collect();
         texts.sort_by_key(|text| std::cmp::Reverse(text.len()));

@@ -52,8 +52,8 @@ struct Prices {
     is_confirmed: bool,
 }
 
-/// Returns the document as one line of JSON. The document contains one model, or all models, including retired models
-/// and models that only a price file names. Values that are not known are `null`.
+/// Returns the document as one line of JSON. The document contains one model or all models. Retired models, and models
+/// that only a price file names, are included. Values that are not known are `null`.
 pub(super) fn document(catalog: &Catalog, only: Option<&str>) -> String {
     let own = catalog
         .models()

@@ -56,8 +56,8 @@ const NARROW: [Column; 7] = [
 const RETIRED: [Column; 5] =
     [("retired model", Left, 0), ("window", Right, 2), ("output", Right, 1), ("class", Left, 2), ("retired", Left, 2)];
 
-/// Returns the lines of the table. If a line is wider than `columns` columns, the table has no column `output`, and
-/// names have no dates.
+/// Returns the lines of the table. If a line would be wider than `columns` characters, the table has no column
+/// `output`, and names have no dates.
 pub(super) fn lines(catalog: &Catalog, shown: Shown, today: Date, columns: usize) -> Vec<String> {
     let (served, retired): (Vec<&Model>, Vec<&Model>) =
         catalog.models().iter().partition(|model| is_served(model, today));

@@ -22,7 +22,7 @@ use crate::transport::{Exchange, Transport};
 /// If this number of tries for a row has failed because of the server, the program gives up the row. A request that the
 /// server rejects because of a limit is not counted as a try.
 const TRIES: u32 = 4;
-/// How many columns of a server's message are shown at most.
+/// A server's message is shown in at most this many columns.
 const LONGEST_FAULT: usize = 80;
 /// The highest number of bytes in a response.
 const MOST_BYTES: usize = 1 << 20;

@@ -33,7 +33,7 @@ pub(in crate::cli) struct Learned {
     pub(in crate::cli) files: Vec<Source>,
     /// The most recent limits that a run with the same server has learned.
     pub(in crate::cli) limits: Option<LearnedLimits>,
-    /// The files that contain lines that are not results.
+    /// The results files in which some lines are not results.
     skipped: Vec<Skipped>,
 }
 
@@ -224,9 +224,9 @@ fn parse<'a>(line: &'a [u8], catalog: &'a Catalog) -> Option<Past<'a>> {
     }))
 }
 
-/// Returns a ratio for one prompt: the price that was paid for it, divided by its cost without the prompt cache. `paid`
-/// is the price that was paid for prompt and output. `uncached` is the cost of the prompt without the cache, and
-/// `whole` is the cost of prompt and output without the cache.
+/// Returns the price that was paid for a prompt, divided by the cost of this prompt without the prompt cache. `paid` is
+/// the price that was paid for prompt and output. `uncached` is the cost of the prompt without the cache, and `whole`
+/// is the cost of prompt and output without the cache.
 fn share(paid: Option<Money>, uncached: Option<Money>, whole: Option<Money>) -> Option<f64> {
     let (paid, uncached, whole) = (paid?.dollars(), uncached?.dollars(), whole?.dollars());
     let output = whole - uncached;

@@ -19,9 +19,9 @@ pub(super) struct Step {
     /// The step is worth its price if the current limits block at least this many requests a day. The value is `None`
     /// if it is not known, or if the step needs no deposit.
     ///
-    /// Each blocked request is assumed to have the mean cost of a row. The step is worth its price if the blocked
-    /// requests of 30 days would cost at least as much as the additional deposit. The deposit is not lost: it becomes
-    /// credit.
+    /// Each blocked request is assumed to have the mean cost of a row. The step is worth its price if the requests that
+    /// are blocked in 30 days would cost at least as much as the additional deposit. The deposit is not lost: it
+    /// becomes credit.
     pub(super) break_even_a_day: Option<f64>,
 }
 

@@ -45,8 +45,8 @@ pub(super) struct Asked {
 impl Asked {
     /// Splits the arguments into arguments of a run and arguments that only `plan` understands.
     ///
-    /// `--history` takes all paths that follow it. If no input comes before `--history`, each path after it whose file
-    /// has no answers is an input.
+    /// `--history` takes all paths that follow it. If no input comes before `--history`, a path after `--history` is an
+    /// input if its file has no answers.
     pub(super) fn of(args: &PlanArgs) -> (RunArgs, Self) {
         let (mut inputs, mut history) = (args.inputs.clone(), args.history.clone());
         if inputs.is_empty() {

@@ -2,8 +2,8 @@
 //! for a batch that is in no log of this program.
 //!
 //! The command downloads the results. The results for rows of the input become a *chunk* (the rows of one batch, see
-//! [`crate::batches`]), which is collected like every other chunk. So a row never gets a second line in the results,
-//! and its cost is computed with the batch price.
+//! [`crate::batches`]). This chunk is collected like every other chunk. So a row never gets a second line in the
+//! results, and its cost is computed with the batch price.
 
 use std::path::PathBuf;
 use std::sync::Arc;

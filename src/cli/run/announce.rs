@@ -172,7 +172,7 @@ impl NewRun<'_> {
         })
     }
 
-    /// If there are no earlier results and the run is expensive, announces the run and asks the user before a file is
+    /// If the run is expensive and has no earlier results, announces the run, and asks the user before any file is
     /// created. Returns the forecast; `None` if the user was not asked.
     pub(super) fn ask_before_files(&self, survey: Option<&Survey>, catalog: &Arc<Catalog>) -> Result<Option<Forecast>> {
         let is_new = self.paths.results.as_ref().is_some_and(|results| !results.exists());

@@ -19,8 +19,8 @@ impl NewRun<'_> {
         let only = (!is_all).then_some(only.as_str());
         (!classes.is_empty()).then(|| match self.config.rerun.is_empty() {
             true => self.commands.resume(&self.paths, only),
-            // In a run with --rerun, a failed row keeps its old answer, so `resume` does not run it. To ask for a new
-            // answer again, the user runs the same command with --retry-failed.
+            // In a run with --rerun, a failed row keeps its old answer, so `resume` does not run this row. To ask for a
+            // new answer again, the user runs the same command with --retry-failed.
             false => self.commands.again_with_failed(),
         })
     }

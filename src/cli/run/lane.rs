@@ -50,8 +50,8 @@ impl NewRun<'_> {
         Ok(Some(opened))
     }
 
-    /// Rejects a run that would abandon open batches, because it starts over or uses another server. This check is made
-    /// before any file is changed.
+    /// Rejects a run that starts over or uses another server, if this run would abandon open batches. This check is
+    /// made before any file is changed.
     pub(super) fn look_at_batches(&self) -> Result<()> {
         let Some(results) = &self.paths.results else { return Ok(()) };
         match Opened::look(Arc::new(RealDisk::new(self.config.owners)), results) {

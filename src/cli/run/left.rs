@@ -6,9 +6,9 @@ use super::new_run::NewRun;
 use crate::report::text::{escape, plural};
 
 impl NewRun<'_> {
-    /// Prints what will happen to the batches that a run has left open. The messages are the last lines of the run. The
-    /// messages are also printed with `--quiet`, because open batches cost money and nothing else reminds the user of
-    /// them.
+    /// Prints what will happen to the batches that a run has left open. These messages are the last lines that a run
+    /// prints. The messages are also printed with `--quiet`, because open batches cost money and nothing else reminds
+    /// the user of them.
     pub(super) fn say_left_batches(&self, (batches, rows): (u64, u64)) {
         let Some(results) = self.paths.results.as_deref().filter(|_| batches > 0) else { return };
         self.tell(&format!("claude-batch: {}", what_becomes_of(batches, rows, self.config.simulate)));

@@ -58,7 +58,7 @@ pub(super) fn rows_of_earlier_run(config: &Config, paths: &RunPaths) -> Result<O
     Ok(Some(Settings { answers, ..rows_taken_back(&manifest.rows, &name)? }))
 }
 
-/// Returns the settings of a run with `--rerun`. `config` are the settings of this call, without the settings that the
+/// Returns the settings of a run with `--rerun`. `config` has the settings of this call, but not the settings that the
 /// earlier run recorded.
 ///
 /// # Errors
@@ -174,8 +174,8 @@ fn kinds(qualities: &[Quality], between: &str) -> String {
     qualities.iter().map(|quality| quality.name()).collect::<Vec<_>>().join(between)
 }
 
-/// Returns the flags that replace parameters of rows. `--model` and `--max-tokens` have their values, but `--system`
-/// does not.
+/// Returns the flags that replace parameters of rows. The result includes the values of `--model` and `--max-tokens`,
+/// but not the value of `--system`.
 fn flags(overrides: &RequestDefaults) -> Vec<String> {
     let model = overrides.model.as_ref().map(|model| format!("--model {}", escape(model)));
     let system = overrides.system_text().map(|_| "--system".to_owned());

@@ -1,8 +1,8 @@
 //! Reads the arguments of `resume`: error logs and, with `-o`, the results file to which they belong.
 //!
 //! With `-o`, the user decides where results are written. Without `-o`, the error log names the results file, which
-//! must be in the same folder as the log. An error log or a run folder can't decide where requests are sent, which key
-//! is used or which program is run.
+//! must be in the same folder as the log. An error log or a run folder can't decide three things: where requests are
+//! sent, which key is used, and which program is run.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -43,8 +43,8 @@ pub(super) fn disk(args: &ResumeArgs, world: &World) -> Result<RealDisk> {
     Ok(RealDisk::new(Config::owners_of_resume(args, world)?))
 }
 
-/// Returns whether the error log is missing because the run had no failures: such a run removes its error log at the
-/// end.
+/// Returns whether the error log is missing because the run had no failures. A run without failures removes its error
+/// log at the end.
 ///
 /// The function returns true only if the run folder of the results says that the run has ended and every row is
 /// answered. In every other case, a missing log is an error: its name may be misspelled, or the log was moved.

@@ -182,9 +182,9 @@ impl NewRun<'_> {
         Ok(Some(Recorder::start(about, disk, folder)?))
     }
 
-    /// Records in the run folder that the run has nothing to send. If the status there says that the run is complete,
-    /// records nothing. An earlier run may have been killed after its last row, or an older version may have written
-    /// the status.
+    /// Records in the run folder that the run has nothing to send. If the status in the run folder already says that
+    /// the run is complete, records nothing. An earlier run may have been killed after its last row, or an older
+    /// version may have written the status.
     pub(super) fn record_nothing_to_send(&self, recovered: &Recovered, survey: &Survey) -> Result<()> {
         let Some(folder) = self.paths.folder() else { return Ok(()) };
         let disk = RealDisk::new(self.config.owners);

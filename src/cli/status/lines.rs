@@ -15,7 +15,7 @@ use crate::watch::status::{Shown, ShownEta, ShownMoney, ShownPool, ShownProgress
 
 /// How many kinds of failures are shown at most.
 const MOST_ERRORS: usize = 5;
-/// At most this many pools (groups of rows that share limits) are shown, and at most this many providers.
+/// The largest number of shown pools (groups of rows that share limits), and of shown providers.
 const MOST_POOLS: usize = 10;
 
 /// Returns the state of a run as lines of text.

@@ -122,7 +122,7 @@ const WITHOUT: [(&[&str], &str); 3] = [
 ];
 
 /// Returns what to type instead of an unknown flag. Returns `None` if the flag is not in the lists of this file, or if
-/// the command has no flag for the same thing.
+/// the command has no flag with the same purpose.
 pub(super) fn other_name(flag: &str, value: Option<&str>, command: &Command) -> Option<String> {
     let name = flag.trim_start_matches('-');
     let param = name.replace('-', "_");

@@ -101,8 +101,8 @@ pub(crate) fn special(bytes: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// Returns the position of the first special byte (quote, backslash or control character) in a piece. Returns the
-/// length of the piece if it has no special byte.
+/// Returns the position of the first special byte (quote, backslash or control character) in a piece. If the piece has
+/// no special byte, returns the length of the piece.
 #[inline]
 fn first_special(piece: &[u8; PIECE]) -> usize {
     (special_of(piece) | (1 << PIECE)).trailing_zeros() as usize
@@ -166,8 +166,8 @@ impl Traits {
     }
 }
 
-/// Returns whether a text contains at least one of three bytes. None of the three bytes is allowed to be `x`, because
-/// `x` fills the last piece of the text.
+/// Returns whether a text contains at least one of three bytes. The three bytes must not include `x`, because `x` fills
+/// the last piece of the text.
 pub(crate) fn has_any(text: &[u8], bytes: [u8; 3]) -> bool {
     let (pieces, rest) = text.as_chunks();
     let [one, two, three] = bytes.map(u8x16::splat);

@@ -15,8 +15,8 @@ pub(crate) fn write_json_str(text: &str, out: &mut Vec<u8>) {
     serde_json::to_writer(out, text).expect("a string can always be written to memory");
 }
 
-/// Appends JSON text and replaces each line break with a blank, so that the text fits on one line. The value stays the
-/// same, because JSON has no line breaks inside strings.
+/// Appends JSON text and replaces each line break with a blank, so that the text fits on one line. The JSON value stays
+/// the same, because JSON strings can't contain line breaks.
 pub(crate) fn write_on_one_line(json: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(json);

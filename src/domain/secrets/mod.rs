@@ -1,8 +1,8 @@
 //! Removes secrets from everything that servers send, because secrets must never be shown.
 //!
-//! A server can send the key back in an error, in a header or in a broken answer. The key can be plain, escaped or
-//! encoded there. So each text from a server passes through [`Secrets`] after it was decoded, and before it is shown,
-//! written or counted. For each secret, [`Secrets`] finds:
+//! A server can send the key back in an error, in a header or in a broken answer. In such a text, the key can be plain,
+//! escaped or encoded. So each text from a server passes through [`Secrets`] after it was decoded, and before it is
+//! shown, written or counted. For each secret, [`Secrets`] finds:
 //!
 //! - Any twelve or more consecutive characters of the secret, of its base64 form (both alphabets, any alignment) or of
 //!   its hex form. A secret of 8 to 11 characters is found only as a whole.

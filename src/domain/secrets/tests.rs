@@ -9,7 +9,7 @@ fn cleaned(secret: &str, text: &str) -> String {
     text
 }
 
-/// Returns `text` as JSON can contain it: each character is written in a random way that JSON allows.
+/// Returns a random JSON form of `text`: each character is written in one of the ways that JSON allows.
 fn escaped(text: &str, random: &mut fastrand::Rng) -> String {
     let spell = |char: char| match random.u8(0..4) {
         0 => format!("\\u{:04x}", u32::from(char)),

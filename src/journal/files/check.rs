@@ -10,8 +10,8 @@ use crate::journal::start::Start;
 impl RunPaths {
     /// Checks, without changing anything, that the outputs can be created or opened.
     ///
-    /// An output must not be one of `inputs`. The only exception is the error log of a `resume`: this log is both read
-    /// and written. The content of the files is checked when the journal is opened.
+    /// An output must not be one of `inputs`. Only the error log of a `resume` is allowed to be both an input and an
+    /// output. The content of the files is checked when the journal is opened.
     ///
     /// # Errors
     /// [`JournalError::OutputIsInput`], [`JournalError::SameFile`], [`JournalError::NotAFile`],

@@ -1,9 +1,9 @@
 //! The lock of the run folder: it prevents two runs from using one results file at the same time.
 //!
-//! The lock is on a file named `lock`, which is created before the results file. A file named `holder` next to it
-//! contains the process id of the run. Results and error log have locks of their own ([`super::output`]), because these
-//! files can also be reached by other names. When a process dies, the system frees its locks, so there are no stale
-//! locks.
+//! The lock is on a file named `lock`, which is created before the results file. Next to `lock`, a file named `holder`
+//! contains the process id of the run. The results file and the error log have locks of their own ([`super::output`]),
+//! because these files can also be reached by other names. When a process dies, the system frees its locks, so there
+//! are no stale locks.
 //!
 //! The file `lock` is never removed. If the file were removed, two runs could lock two different files with the name
 //! `lock`. If a person removes the whole folder, the outputs are still protected by their own locks.

@@ -1,4 +1,5 @@
-//! Checks the name that an error log gives to its results file. The name must refer to a file in the folder of the log.
+//! An error log contains the name of its results file, and this module checks this name. The name must refer to a file
+//! in the folder of the log.
 
 /// The names of devices on some systems. A device name with an extension also refers to the device.
 const DEVICES: [&str; 7] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"];

@@ -7,7 +7,7 @@
 //! A run folder can come from another person, so a manifest is not trusted:
 //! - The size of the manifest is limited.
 //! - The numbers in the manifest are added without overflow.
-//! - The origin in the manifest is only compared.
+//! - The origin in the manifest is only compared with the origin of the run.
 //! - `resume` uses a setting from the manifest only if the table of `cli/config/recorded.rs` contains the setting.
 
 use std::collections::BTreeMap;
@@ -146,7 +146,7 @@ pub struct Carried {
     /// The number of attempts that may have been billed but have no stored answer.
     #[serde(default)]
     pub maybe_paid: u64,
-    /// The most that these attempts may have cost, in pico-dollars.
+    /// The highest possible cost of the attempts in `maybe_paid`, in pico-dollars.
     #[serde(default)]
     pub maybe_spend_pico: u64,
 }
@@ -163,8 +163,8 @@ impl Manifest {
         [&*self.origin].into_iter().chain(providers)
     }
 
-    /// Adds the charges of lines that are about to be removed, and makes the sums durable. Without a run folder, the
-    /// sums are only kept in memory.
+    /// Adds the charges of lines that are about to be removed, and makes the sums durable. If there is no run folder,
+    /// the sums are kept only in memory.
     ///
     /// # Errors
     /// A disk failure.
@@ -293,7 +293,7 @@ fn rendered(manifest: &Manifest) -> Vec<u8> {
     bytes
 }
 
-/// Adds `suffix` to the name of the manifest, if there is a manifest.
+/// If there is a manifest, adds `suffix` to the name of its file.
 pub(crate) fn set_aside(disk: &dyn Disk, folder: &Path, suffix: &str) -> Result<(), DiskFailure> {
     let path = manifest_path(folder);
     match disk.kind(&path).map_err(DiskFailure::of("look at", &path))? {

@@ -76,7 +76,8 @@ impl Output {
 
     /// Opens a file for reading. Fails if another run uses the file, or if this user is not allowed to write to it.
     fn find_to_read(disk: &dyn Disk, path: &Path, log: Log) -> Result<Option<Self>, JournalError> {
-        // The handle of this check is closed immediately. Closing the handle frees the lock, so a run can start now.
+        // The handle of this check is closed immediately. The lock is freed when the handle is closed, so a run can
+        // start while the file is read.
         let probe = open_existing(disk, path, OpenMode::TO_PROBE, log)?;
         if probe.is_some_and(|file| matches!(file.try_lock(), Ok(LockAttempt::Held))) {
             return Err(locked(path, log));

@@ -34,7 +34,7 @@ const MAGIC: &[u8; 8] = b"cbslots1";
 const RUN_BYTES: usize = SLOT_BYTES - 16;
 
 /// The slot of a request in flight. When the request has ended, the slot must be given back. If the row has a durable
-/// line, call `release`. If it has no line, call [`crate::journal::Journal::clear`].
+/// line, call `release`. If the row has no durable line, call [`crate::journal::Journal::clear`].
 #[derive(Debug, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct Slot(u32);
@@ -149,7 +149,7 @@ pub(crate) fn read_unclosed(disk: &dyn Disk, folder: &Path) -> Result<UnclosedRu
     Ok(parse(&bytes))
 }
 
-/// Returns whether the last run closed its journal. A run that was killed leaves slots.
+/// Returns whether the last run closed its journal. If a run was killed, its slots remain in the file.
 pub(crate) fn was_closed(disk: &dyn Disk, folder: &Path) -> bool {
     let file = disk.open(&path_in(folder), OpenMode::Read);
     file.and_then(|file| file.size()).is_ok_and(|size| size == 0)

@@ -38,8 +38,8 @@ pub(crate) struct Contents {
     pub(crate) totals: Totals,
     /// The number of result lines of each provider.
     pub(crate) answers_by: AnswersBy,
-    /// The rows that were in flight when the last run died, each with its highest possible cost. When a line that the
-    /// dead run wrote for a row is found, the row is removed from this map.
+    /// The rows that were in flight when the last run died, each with its highest possible cost. When a line of the
+    /// dead run is found, the row of this line is removed from the map.
     pub(crate) in_flight: HashMap<RowId, Money>,
     /// Rows that need another request because their last answer was not accepted.
     pub(crate) unfinished: HashMap<RowId, UnfinishedRow>,
@@ -184,7 +184,7 @@ fn named_by_other<'r>(
     }
 }
 
-/// Returns the error for a log in which the line at `offset` names other results than this run has.
+/// Returns the error for a log that belongs to other results: the line at `offset` names them.
 pub(super) fn other_results(file: &dyn DiskFile, path: &Path, offset: u64, results: String) -> JournalError {
     match line_number(file, offset) {
         Ok(line) => JournalError::OtherResults { path: path.to_owned(), line, results },

@@ -159,9 +159,9 @@ impl DoneSet {
     /// Returns the answered row of a label.
     ///
     /// This is an interpolation search. Labels are hashes, so they are evenly distributed, and the position of a label
-    /// can be estimated from its value. The search makes three estimates. If `n` rows are left, an estimate reduces
-    /// them to a small multiple of `√n` rows. With ten million rows, a plain binary search would wait for memory about
-    /// twenty times. A wrong estimate only costs time.
+    /// can be estimated from its value. The search makes three estimates. Each estimate reduces `n` possible rows to a
+    /// small multiple of `√n` rows. With ten million rows, a plain binary search would wait for memory about twenty
+    /// times. A wrong estimate only costs time.
     pub(crate) fn find(&self, label: u64) -> Option<RowId> {
         const ESTIMATES: usize = 3;
         let mut piece = &self.answered.get(part_of(label))?[..];

@@ -115,8 +115,8 @@ pub(crate) struct ErrorRecord {
     /// Whether the row still needed another request when the line was written.
     pub(crate) is_step: bool,
     /// Whether the row can be continued from this line: the line is a step (an answer that was not accepted), and its
-    /// answer can be read. If the row can't be continued, the row has failed. No later line then contains the charges
-    /// of this line.
+    /// answer can be read. If the row can't be continued, the row has failed. After such a failure, no later line
+    /// contains the charges of this line.
     pub(crate) is_unfinished: bool,
     /// Id of the run that wrote the line.
     pub(crate) run: String,

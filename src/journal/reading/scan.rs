@@ -88,7 +88,7 @@ struct Stretch {
 /// block (a part of the file). `read` adds the needed data of the line to this collection, and returns whether the line
 /// is a record. `take` receives the collections one by one, in the order of their blocks in the file.
 ///
-/// `is_known` says that the file belongs to a run of this program, because the run folder exists.
+/// If `is_known` is `true`, the run folder exists, so the file belongs to a run of this program.
 ///
 /// # Errors
 /// [`JournalError::Foreign`], [`JournalError::ForeignLine`], [`JournalError::NewerFormat`], [`JournalError::Disk`].

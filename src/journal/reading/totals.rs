@@ -20,7 +20,7 @@ pub struct Totals {
     pub usage: Usage,
     /// Money spent, for models with a known price.
     pub spend: Money,
-    /// The number of attempts without a stored answer that may have been billed.
+    /// The number of attempts that may have been billed but have no stored answer.
     pub maybe_paid: u64,
     /// The highest possible cost of the attempts in `maybe_paid`. This cost is not included in `spend`.
     pub maybe_spend: Money,

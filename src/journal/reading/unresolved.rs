@@ -122,8 +122,9 @@ impl Unresolved {
 
     /// Removes an entry if its request has an answer, or if another request of its row was answered after the entry.
     ///
-    /// Returns the charges of unfinished rows. Charges that an answer line also contains are left out. If the line of
-    /// an answer is older than the entry, the line does not contain these charges, because the row was run again later.
+    /// Returns the charges of unfinished rows. If the line of an answer also contains a charge, this charge is left
+    /// out. If the line of an answer is older than the entry, the line does not contain these charges, because the row
+    /// was run again later.
     pub(crate) fn remove_answered(&mut self) -> Charges {
         let mut charges = Charges::default();
         let absorbed = &mut self.absorbed;

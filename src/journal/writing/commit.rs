@@ -33,7 +33,7 @@ pub enum Threading {
 pub enum Commit {
     /// All lines up to this sequence number are stored as safely as `--fsync` requires.
     UpTo(u64),
-    /// Lines can no longer be written. A line can be lost if no commit reported the line before this failure.
+    /// Lines can no longer be written. If no earlier commit reported a line, this line can be lost.
     Failed(WriteFault),
 }
 

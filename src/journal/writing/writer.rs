@@ -68,8 +68,7 @@ impl Writer {
     /// # Errors
     /// The failure that stopped the writer.
     pub(crate) fn append(&mut self, log: Log, seq: u64, render: impl FnOnce(&mut Vec<u8>)) -> Result<(), DiskFailure> {
-        // Even if the waiting lines of the other log can't be written, this line is appended, because one log can fail
-        // alone.
+        // One log can fail alone. So this line is appended even if the waiting lines of the other log can't be written.
         let earlier = if log == self.log { Ok(()) } else { self.flush() };
         (self.log, self.up_to) = (log, seq);
         render(&mut self.lines);

@@ -3,7 +3,7 @@
 //! The figures in a response head (the status line and headers) do not include requests that are on their way to the
 //! server. For this reason, a level is never set to the figure in a header. The level is *clamped* (lowered to the
 //! figure if the level is higher) or *raised* in steps of limited size. The target of a raise is the remaining amount
-//! in the header, minus the cost of the requests that this amount does not include. The burst that the server accepts
+//! in the header, minus the cost of the requests that the server had not counted yet. The burst that the server accepts
 //! is not published. This program finds the burst by raising the level in steps.
 //!
 //! If all clamps together take more from the level than all raises add to it, another client has used the difference.
@@ -21,17 +21,17 @@
 //! level rises towards the level of the shadow until the first refusal shows that the shadow is wrong.
 //!
 //! A request reserves its whole output when it is sent, but the server counts the output when it is produced. So the
-//! level is lowered only by a part of the output that is not produced yet. This is the part that the refill will not
-//! replace in time (`production`).
+//! level is lowered only by a part of the output that is not produced yet. The refill will not replace this part in
+//! time (`production`).
 //!
 //! Rejected:
 //! - When a level was set to the figure in a header, the tokens of other clients and of requests in flight were counted
 //!   twice. Because these tokens were counted twice, the server refused thousands of requests.
 //! - When the level of tokens was clamped to the rounded figure in a header, runs with small limits took 1.5 times as
-//!   long. The rounded figure was the cause: on average, it is 500 tokens too low.
-//! - If the server's bucket was in debt, the server reported 0. Setting the level to this 0 was wrong. The level then
-//!   rose too early, and the difference was wrongly counted as the share of another client. Runs with rows larger than
-//!   the server's burst took up to five times as long.
+//!   long. The cause was the rounding: on average, a rounded figure is 500 tokens too low.
+//! - If the server's bucket was in debt, the server reported 0. The program then set the level to 0 too, which was
+//!   wrong. The level then rose too early, and the difference was wrongly counted as the share of another client. If a
+//!   run had rows larger than the server's burst, this mistake made the run up to five times as long.
 //! - A run of 800 rows began with a burst of a whole minute's limit, but the server allowed only a burst of one second.
 //!   This run caused 1,154 refusals.
 
@@ -52,12 +52,12 @@ const ROUNDING: i64 = ROUNDED_TO / 2;
 const UNSURE: u32 = 1_000;
 /// The most by which one response head can raise a level, in multiples of the cost of the request.
 const RAISE_FACTOR: f64 = 4.0;
-/// The largest raise of a level by one of the first response heads of a pool, in multiples of the cost of its request.
-/// With this factor, a run of 50 prompts at tier 1 starts with one request. After three round trips, all requests have
-/// been sent. When the program used this factor for all response heads, it sent too much before it knew the length of
-/// answers.
+/// The most by which one of a pool's first response heads can raise a level, in multiples of the cost of the request.
+/// With this factor, a run of 50 prompts at tier 1 starts with one request. After three round trips, such a run has
+/// sent all its requests. When the program used this factor for all response heads, it sent too much before it knew the
+/// length of answers.
 const FIRST_RAISE_FACTOR: f64 = 8.0;
-/// After trouble, one response head raises a level at most by this factor times the cost of its request. With this
+/// After trouble, one response head can raise a level by at most this factor times the cost of its request. With this
 /// factor, the run gradually uses the tokens that built up in the server's bucket during the trouble. With this factor,
 /// the rate is at most 1.7 times the limit, and there is no burst.
 const SLOW_RAISE_FACTOR: f64 = 0.4;
@@ -72,7 +72,7 @@ const RAISE_PAUSE: Duration = Duration::from_secs(5);
 const KEPT_BACK: i64 = 180;
 
 /// During the first seconds of the run (`GIVEN_FOR`), the amounts that requests take from the server's bucket are added
-/// up. Later in the run, the sum of the errors in the estimated input would be too large.
+/// up. After this time, the errors of the estimated input would add up to too much.
 const GIVEN_FOR: Duration = Duration::from_secs(10);
 
 /// What a response head says about one dimension, and facts about the request that got this response head.
@@ -94,9 +94,9 @@ impl DimensionState {
     /// bucket, the highest known level is equal to the bucket's size.
     ///
     /// Before this request, the server's level was at least the remaining amount plus the cost of the request. The
-    /// level at the start of the run is the remaining amount, plus everything taken from the bucket since then, minus
-    /// the refill since then. The level at the start of the run is computed only in the first seconds of the run
-    /// (`GIVEN_FOR`).
+    /// level at the start of the run is the remaining amount, plus everything taken from the bucket since the start,
+    /// minus the refill since the start. The level at the start of the run is computed only in the first seconds of the
+    /// run (`GIVEN_FOR`).
     pub(in crate::limiter) fn note_held(&mut self, head: HeadSignal, now: Instant) {
         let counted = match self.dimension {
             Dimension::Requests | Dimension::InputTokens if head.was_admitted => head.cost.of(self.dimension),
@@ -105,7 +105,7 @@ impl DimensionState {
         self.given = self.given.saturating_add(u64::from(counted));
         let (Some(remaining), Some(limit)) = (head.signal.remaining, self.reported) else { return };
         if remaining == 0 && self.dimension != Dimension::Requests {
-            // A full bucket also grants a request that costs more tokens than the bucket holds. After such a request
+            // A full bucket grants even a request that costs more tokens than the bucket holds. After such a request
             // the bucket is in debt, and the response head does not show the amount of the debt.
             return;
         }
@@ -130,12 +130,12 @@ impl DimensionState {
         // If a request was rejected, the real remaining amount is at the lower end of the rounding range. If the
         // rounded amount is equal to the cost, the real amount can be smaller than the cost.
         let is_short = !head.was_admitted && remaining < i64::from(cost) + rounding.min(1);
-        // The server reports a level below zero as 0. So after a reported 0, the level is at most 0, but it can be much
-        // lower.
+        // The server reports a level below zero as 0. So if the server reports 0, the real level is at most 0, but it
+        // can be much lower.
         let may_be_in_debt = remaining == 0 && self.dimension != Dimension::Requests;
-        // While other clients use the limit, a request that fits only at the upper end of the rounding range would be
-        // rejected about half of the time. The margin costs no throughput, because it is subtracted from the level only
-        // once and not for each request.
+        // Some requests fit only if the real remaining amount is at the upper end of the rounding range. While other
+        // clients use the limit, the server would reject about half of these requests. The margin costs no throughput,
+        // because it is subtracted from the level only once and not for each request.
         let margin = match (is_short, self.drift.share() > 0.0) {
             (true, _) => -rounding,
             (false, true) => -(self.uncounted / 4).min(i64::from(bucket.limit()) / KEPT_BACK),
@@ -172,8 +172,8 @@ impl DimensionState {
         let raised = if may_raise { bucket.raise(target, self.raise_credit as i64, now) } else { 0 };
         self.is_slow &= raised > 0 || target > bucket.level(now);
         // If a refused request has a large cost, the refusal is no sign of other clients, because the server's burst
-        // can be small. A refusal because of output tokens is no sign of other clients either, because the run's own
-        // answers can be longer than predicted.
+        // can be small. A refusal by the output limit is no sign of other clients either, because the run's own answers
+        // can be longer than predicted.
         let is_sign = is_short && cost <= first_burst(bucket.limit()) && self.dimension != Dimension::OutputTokens;
         let refused = if is_sign { i64::from(cost) } else { 0 };
         self.drift.note(lowered.max(refused) - raised, bucket.limit());
@@ -197,8 +197,8 @@ impl DimensionState {
         signal.remaining.is_some_and(|remaining| i64::from(remaining) < needed)
     }
 
-    /// Returns whether this dimension possibly had no room when a request with this cost was rejected. Even if the
-    /// header shows enough room, there was possibly no room, because the header's figure was perhaps rounded up.
+    /// Returns whether this dimension possibly had no room when a request with this cost was rejected. The server may
+    /// round its figure up, so the header can show enough room although there was not enough.
     pub(in crate::limiter) fn may_have_been_short(&self, cost: Cost, signal: LimitSignal) -> bool {
         let needed = match self.dimension {
             Dimension::InputTokens if !self.is_exact => i64::from(self.amount(cost)) + ROUNDING,
@@ -223,9 +223,9 @@ impl DimensionState {
         let per_second = f64::from(bucket.limit()) / 60.0;
         if cost > bucket.burst() {
             // The rejected request was sent when our bucket was full. If the server's bucket were as small as ours, the
-            // server would have accepted the request and gone into debt. The server's bucket is therefore larger than
-            // ours. The server's bucket contains at least the remaining amount. The search begins slightly below the
-            // remaining amount, because a burst that is too small costs less time than one that is too large.
+            // server would have accepted the request, and its bucket would have gone below zero. The server's bucket is
+            // therefore larger than ours. The server's bucket contains at least the remaining amount. The search begins
+            // slightly below the remaining amount, because too small a burst costs less time than too large a burst.
             let held = signal.remaining.unwrap_or(0).saturating_sub(UNSURE).max(bucket.burst());
             self.search.on_too_small(held, cost, retry_after, per_second);
             bucket.set_burst(self.search.found(), now);
@@ -257,8 +257,8 @@ impl DimensionState {
         bucket.set_burst((first_burst(bucket.limit()) / 2).max(self.search.found()).max(1), now);
     }
 
-    /// Changes the level so that the bucket will contain the amount for the rejected request when the hold (a time
-    /// without sending) ends.
+    /// Changes the level. At the end of the hold (a time without sending), the bucket will contain the amount for the
+    /// rejected request.
     pub(in crate::limiter) fn hold(&mut self, refused: Cost, until: Instant) {
         let fits = i64::from(self.amount(refused));
         let Some(bucket) = &mut self.bucket else { return };

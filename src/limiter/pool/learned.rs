@@ -42,8 +42,8 @@ impl Pool {
         self.hidden.on_proof_of_room(now);
     }
 
-    /// Returns whether the current faults could be hidden refusals. Hidden refusals are caused by limits and not by the
-    /// rows.
+    /// Returns whether the current faults could be hidden refusals. The cause of a hidden refusal is a limit, not the
+    /// row.
     pub(crate) fn may_be_refusing(&self, now: Instant) -> bool {
         !self.has_seen_limits && self.hidden.may_be_refusing(now)
     }

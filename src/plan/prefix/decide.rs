@@ -196,7 +196,7 @@ impl PrefixCensus {
         self.nodes.get(&node.parent)
     }
 
-    /// Returns the longest marked prefix that is part of this prefix and shorter than it.
+    /// Among the marked prefixes that are shorter parts of this prefix, returns the longest one.
     fn chosen_parent(&self, node: &Node, plan: &CachePlan) -> Option<(u64, &Node)> {
         let mut id = node.parent;
         loop {
@@ -480,8 +480,8 @@ mod tests {
     #[test]
     fn a_prefix_that_is_not_used_while_a_longer_prefix_is_read_is_cached_for_longer() {
         let rows = || (0..90).map(|number| row(&[(1, 2_000), (10 + number / 30, 4_000)]));
-        // The rows of a document take five seconds in the first case, five minutes in the second case, and more than an
-        // hour in the third.
+        // Sending the rows of one document takes five seconds in the first case, five minutes in the second case, and
+        // more than an hour in the third case.
         let lifetimes = [6.0, 0.1, 0.008].map(|rows_per_second| {
             let plan = plan(&mut census(rows()), rows_per_second, PromptCache::Auto, false);
             [1, 10].map(|id| plan.lifetime(PrefixId(id)).unwrap_or(Caching::None))

@@ -17,7 +17,7 @@ const LEAST_BYTES_OF_TOKEN: usize = 2;
 /// The largest number of prefixes that are found in one request. If a request has more prefixes, the longest prefixes
 /// are left out.
 const MOST_LEVELS: usize = 256;
-/// The parameters that do not change the cache entry of a prompt, and the parameters of the prompt itself.
+/// Two kinds of parameters: those that do not change the cache entry of a prompt, and those that are the prompt itself.
 const NOT_IN_CACHE: [&str; 13] = [
     "max_tokens",
     "metadata",

@@ -1,9 +1,9 @@
 //! A set of prefix hashes that needs little memory. In rare cases, the set mistakes one hash for another.
 //!
-//! The set consists of many small sets and uses 44 bits of each hash: 12 bits choose the small set, which stores the
-//! other 32 bits. So a hash takes six to twelve bytes. Among ten million hashes, about three are mistaken for another
-//! hash. After such a mistake, a prefix is marked although only one row has it, and the row pays a quarter more for
-//! this prefix.
+//! The set consists of many small sets, and uses 44 bits of each hash. Of these bits, 12 choose a small set, and this
+//! small set stores the other 32. So a hash takes six to twelve bytes. Among ten million hashes, about three are
+//! mistaken for another hash. After such a mistake, a prefix that only one row has gets a mark. The row then pays a
+//! quarter more for this prefix.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};

@@ -20,8 +20,8 @@ const HOUR: u32 = 3_300;
 const WORTH_A_WRITE: f64 = 0.28;
 /// The largest number of prefixes in `firsts`.
 const MOST_FIRSTS: usize = 1 << 16;
-/// `with_rows` has a separate entry for each number of rows up to this number. Prefixes with more rows are treated
-/// alike.
+/// `with_rows` has a separate entry for each number of rows up to this number. Prefixes with more than `MOST_COUNTED`
+/// rows are treated alike.
 const MOST_COUNTED: usize = 8;
 
 /// The prefixes of the rows of a stream.
@@ -107,7 +107,8 @@ impl StreamCensus {
         });
         let extra = prefixes.levels.len().saturating_sub(Prefixes::MOST);
         prefixes.levels.drain(..extra);
-        // The API rejects a longer prefix that lives longer than a shorter prefix. So all levels get the same lifetime.
+        // The API does not allow a longer prefix to live longer than a shorter prefix. So all levels get the same
+        // lifetime.
         let longest = prefixes.levels.iter().map(|level| level.lifetime).max()?;
         for level in &mut prefixes.levels {
             level.lifetime = longest;

@@ -438,8 +438,8 @@ mod tests {
         assert_eq!((whole.has_more, whole.last_id.as_deref()), (true, Some("b_2")));
         assert_eq!(without, whole);
         assert_eq!(empty, BatchPage::default());
-        // A page with a bad id is rejected: if only the batch with this id were left out, callers would think that the
-        // batch does not exist.
+        // A page that contains a bad id is rejected as a whole. Otherwise, callers would think that the batch with this
+        // id does not exist.
         assert!(read(&page.replace(r#""id":"b_2""#, r#""id":"b/2""#)).is_err());
         assert!(read("{}").is_err_and(|error| error.contains("is not a list of batches")));
     }

@@ -7,10 +7,10 @@
 //! character.
 //!
 //! One rule folds nearly all deltas. A string is appended to the block's member of the same name. If a value in a delta
-//! is not a string, it replaces the block's member of the same name. This rule also keeps deltas of unknown types. Two
-//! types of deltas have rules of their own: `input_json_delta` contains a piece of JSON, and `citations_delta` contains
-//! one more item of a list. Events of unknown types are ignored, as the API asks. Source: API documentation, "Streaming
-//! messages" (2026-08-22).
+//! is not a string, the value replaces the block's member of the same name. This rule also keeps deltas of unknown
+//! types. Two types of deltas have rules of their own: `input_json_delta` contains a piece of JSON, and
+//! `citations_delta` contains one more item of a list. Events of unknown types are ignored, as the API asks. Source:
+//! API documentation, "Streaming messages" (2026-08-22).
 
 use std::collections::BTreeMap;
 
@@ -46,8 +46,8 @@ struct Event<'a> {
     #[serde(rename = "type", default)]
     kind: String,
     index: Option<u64>,
-    /// In the event `message_start`, this is the message without its content. In an error of AWS, the text of the
-    /// error.
+    /// In the event `message_start`, this is the message without its content. In an error of AWS, this is the text of
+    /// the error.
     #[serde(borrow)]
     message: Option<&'a RawValue>,
     /// The error in an event without a type. Some platforms send errors as events without a type.

@@ -20,8 +20,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(400 * 86_400);
 /// The largest value that is read as a limit. A larger value means "no limit": some proxies send 2³² or 2⁶³.
 const LARGEST_LIMIT: u64 = 4_000_000_000;
 
-/// The prefix that a LiteLLM proxy puts before the name of a header that comes from the platform behind the proxy. On
-/// the Messages path, the proxy itself sends no `retry-after` when it rejects a request. Sources: PyPI litellm 1.110.2;
+/// A LiteLLM proxy puts this prefix before the names of headers that come from the platform behind the proxy. On the
+/// Messages path, the proxy itself sends no `retry-after` when it rejects a request. Sources: PyPI litellm 1.110.2;
 /// BerriAI/litellm#37754 (2026-08).
 const OF_PLATFORM_BEHIND: &str = "llm_provider-";
 

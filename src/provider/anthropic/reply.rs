@@ -1,8 +1,8 @@
 //! Reads whole responses (not streams): a message as JSON, or the error that came instead ([`super::error_body`]).
 //!
-//! Invariant: a message has the server's own bytes. White space around the message is removed, and line breaks become
-//! blanks, so that the message fits on one line. A message is checked, but never rebuilt. [`super::shape`] lists what a
-//! message must have. Unknown block types, stop reasons and members are kept.
+//! Invariant: the bytes of a message stay as the server sent them. White space around the message is removed, and line
+//! breaks become blanks, so that the message fits on one line. A message is checked, but never rebuilt.
+//! [`super::shape`] lists what a message must have. Unknown block types, stop reasons and members are kept.
 
 use std::ops::Range;
 

@@ -1,11 +1,12 @@
 //! The fast way to read a whole message. A single pass checks that the message is JSON, and reads the members that are
 //! needed.
 //!
-//! This scan reads the usual form of the API's answers. The scan returns `None` for escapes in names or in texts that
-//! are read, for repeated members, for deep nesting, and for text that is not a message. The parser ([`super::shape`])
-//! reads the answers that the scan can't read. For messages that the scan can read, a test checks that the parser
-//! returns the same result as the scan. An accepted message becomes part of a line of results, so it must be valid
-//! JSON. The caller checks whether the strings of the message are UTF-8.
+//! This scan reads the usual form of the API's answers. The scan returns `None` for text that is not a message, for
+//! repeated members, and for deep nesting. The scan also returns `None` for escapes in names, and for escapes in the
+//! texts that the scan reads. The parser ([`super::shape`]) reads the answers that the scan can't read. For messages
+//! that the scan can read, a test checks that the parser returns the same result as the scan. An accepted message
+//! becomes part of a line of results, so it must be valid JSON. The caller checks whether the strings of the message
+//! are UTF-8.
 
 use std::ops::Range;
 

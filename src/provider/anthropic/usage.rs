@@ -11,7 +11,7 @@ use crate::domain::Usage;
 /// Reads the member `usage` of a message; returns `None` when its value is not an object.
 ///
 /// A member that is missing, null or not a number is read as zero, so no answer is discarded because of a wrong usage.
-/// Counts above 2³²−1 are read as 2³²−1, so that sums of hostile counts can't overflow.
+/// A count above 2³²−1 is read as 2³²−1, so that sums of hostile counts can't overflow.
 pub(super) fn read(json: &str) -> Option<Usage> {
     let mut counts = Counts::default();
     visit(json, &mut |name, value| match name {

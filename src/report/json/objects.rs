@@ -356,8 +356,8 @@ struct Pool {
     rpm: Option<u32>,
     itpm: Option<u32>,
     otpm: Option<u32>,
-    /// The fill level of the buckets for requests, input tokens and output tokens, each as a share of its limit per
-    /// minute. A level is null if the pool has no such limit.
+    /// The fill levels of the buckets for requests, input tokens and output tokens. Each level is a share of the
+    /// bucket's limit per minute. A level is null if the pool has no such limit.
     level: [Option<f64>; 3],
     held_s: Option<f64>,
 }

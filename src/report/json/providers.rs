@@ -28,7 +28,7 @@ pub(super) struct ProviderNow {
     /// The reason why another provider gets the rows, as a name that `--fallback-on` takes; null if this provider gets
     /// its own rows.
     why: Option<&'static str>,
-    /// How many times the run began to send the rows of this provider to another provider, by reason.
+    /// For each reason, how many times the run began to send this provider's rows to another provider.
     left: BTreeMap<&'static str, u64>,
     /// The number of attempts that were tried again after a 429.
     limited: u64,

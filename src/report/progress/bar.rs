@@ -8,13 +8,13 @@
 //! indicatif's own repaint is not used. This repaint leaves the cursor after the last line. Before the next drawing,
 //! the repaint moves the cursor up by the number of drawn rows. After the terminal's size has changed, the number of
 //! rows is wrong, and the repaint erases other text above the block. The repaint also fills each line with blanks up to
-//! the edge. So every line wraps when the terminal becomes narrower.
+//! the edge. Because of these blanks, every line wraps when the terminal becomes narrower.
 //!
 //! Only [`Bar::draw`] draws, and no thread draws at regular times. The draw target does not limit the drawings per
 //! second, so no drawing is dropped. `Progress` decides how often to draw. [`line`](crate::report::line) decides which
 //! parts fit, because indicatif's templates can't drop the least important part first. `line` also sets the colours,
-//! and follows the run's decision whether to use colours. The crate indicatif would decide this again from the
-//! environment variables.
+//! and follows the run's decision whether to use colours. The crate indicatif would decide about colours again, from
+//! the environment variables.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

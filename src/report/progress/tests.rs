@@ -215,7 +215,7 @@ struct Screen {
     view: Progress,
     stats: Stats,
     breaks: Breaks,
-    /// All printed text that must still be on the terminal at the end, without its spaces.
+    /// The printed text that must still be on the terminal at the end. Spaces are left out.
     printed: String,
 }
 

@@ -1,9 +1,9 @@
 //! Estimates the time left of a run, as an interval.
 //!
 //! The speed so far can mislead: a full bucket makes the start quick, and the longest answers come last. So one end of
-//! the interval is the time left at the recent speed, and the other end is the time left at the mean speed of the whole
-//! run. The interval is then widened for random differences and for the time of the last answers. The low end of the
-//! interval is never much lower than the time that the known limits require.
+//! the interval is computed from the recent speed, and the other end from the mean speed of the whole run. The interval
+//! is then widened for random differences and for the time of the last answers. The low end of the interval is never
+//! much lower than the time that the known limits require.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use crate::report::stats::Stats;
 /// The largest expected difference between the speed so far and the speed of the remaining rows, as a share. Random
 /// differences between rows are not included.
 const MARGIN: f64 = 0.15;
-/// The limits require a certain time for the remaining rows. The low end of the interval is at least this share of that
-/// time. The share is below 1, because the tokens per row are known only from the finished rows.
+/// The limits require a certain time for the remaining rows. The low end of the interval is at least this share of the
+/// required time. The share is below 1, because the tokens per row are known only from the finished rows.
 const SURE: f64 = 0.85;
 /// Until the run has lasted this long, the interval includes the whole interval of the forecast.
 const ENOUGH_TIME: Duration = Duration::from_secs(10);
@@ -46,8 +46,8 @@ impl Known {
         low.max(SURE * self.by_limits).clamp(0.0, self.likely)
     }
 
-    /// Returns the interval of the time left, widened towards the planned interval. `weight` is the weight of the plan,
-    /// from 0 to 1.
+    /// Widens the interval of the remaining time towards the planned interval, and returns the result. `weight` is the
+    /// weight of the plan, from 0 to 1.
     fn with_plan(self, planned: Interval<f64>, weight: f64) -> Interval<f64> {
         let seen = self.interval();
         let further = |seen: f64, planned: f64| seen + weight * (planned - seen);

@@ -22,7 +22,7 @@ pub enum InputOrder<'a> {
     /// Rows are read in the order of the input.
     AsWritten,
     /// Rows are read in the order of the input, with a short delay. During this delay, the program finds prefixes that
-    /// several rows share. Rows of pipes are read in this order.
+    /// several rows share. If the input is a pipe, its rows are read in this order.
     AsItComes(PromptCache),
     /// Rows are read from several places of the input alternately.
     Places(&'a Places),
@@ -87,8 +87,8 @@ enum Fed {
     LoopGone,
 }
 
-/// The reason why reading at one place of the input has stopped. Reading at a place always stops after one row to be
-/// sent, or earlier.
+/// The reason why reading at one place of the input has stopped. At each place, reading stops at the latest after one
+/// row to be sent.
 enum Turn {
     /// A row to be sent was passed to the loop.
     Sent,
@@ -280,7 +280,7 @@ fn stored_or_sent(item: Incoming, earlier: &Earlier) -> Incoming {
 }
 
 /// Rejects a row whose label was already used by an earlier row. The row gets a label that consists of its file and
-/// line. With its old label, the row would seem to have the answer of the earlier row.
+/// line. If the row kept its label, the answer to the earlier row would look like the answer to this row.
 fn repeated(mut planned: Planned) -> Incoming {
     let Origin { source, line, .. } = &planned.job.origin;
     let place = format!("{source}:{line}");

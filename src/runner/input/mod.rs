@@ -80,8 +80,8 @@ pub struct Earlier {
     /// The function that returns the reason why a row must not be sent. An example of such a reason: there is a budget,
     /// and the price of the row is not known.
     pub refuse: Refusal,
-    /// The answers in the results of other runs. Rows take these answers instead of being sent. The value is `None` if
-    /// no results of other runs are used.
+    /// The answers in the results of other runs. A row that takes one of these answers is not sent. The value is `None`
+    /// if no results of other runs are used.
     pub stored: Option<Arc<StoredAnswers>>,
     /// The rows whose last answer was not accepted. Each of these rows continues from its last answer, so the row takes
     /// no stored answer.

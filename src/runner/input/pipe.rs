@@ -1,10 +1,11 @@
 //! Reads the rows of a pipe slightly ahead. So if rows share a prefix, the program finds this prefix before it sends
 //! the first of these rows.
 //!
-//! Only rows that could share a prefix wait. A row waits until one of three things happens. First, the number of
-//! waiting rows reaches [`ROWS`], or their size in bytes reaches [`BYTES`]. Second, no row has come for [`IDLE`].
-//! Third, the program's waits for the pipe since the row came add up to [`LONGEST`]. So if a pipe has long pauses
-//! between rows, each row waits for a tenth of a second. A row never waits for much more than a second.
+//! Only rows that could share a prefix wait. A row waits until one of three things happens. The wait ends when the
+//! number of waiting rows reaches [`ROWS`], or when their size in bytes reaches [`BYTES`]. The wait also ends when no
+//! row has come during the time [`IDLE`]. The wait also ends when the program has waited for the pipe for [`LONGEST`]
+//! in total since the row came. So if a pipe has long pauses between rows, each row waits for a tenth of a second. A
+//! row never waits for much more than a second.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -54,7 +55,7 @@ impl Window {
         Self { census: StreamCensus::new(cache), items, bytes: 0, begun, waited: Duration::ZERO }
     }
 
-    /// Returns whether there are rows that wait for further rows.
+    /// Returns whether any rows wait here until further rows come.
     pub(super) fn is_waiting(&self) -> bool {
         !self.items.is_empty()
     }

@@ -6,8 +6,8 @@
 //!
 //! In each round, each place gives one row to be sent. At each place, reading continues up to and including the next
 //! row to be sent. The rows of one place end exactly where the next place begins. If the rows of one place end before
-//! or after the beginning of the next place, the file has changed since the survey. Reading then stops, because one row
-//! could be mistaken for another.
+//! or after the beginning of the next place, the file has changed since the survey. The program then stops reading,
+//! because it could mistake one row for another.
 //!
 //! Unnamed rows with the same request are distinguished only by their order in the file. For this reason, an input with
 //! equal unnamed rows is read from the first row to the last.

@@ -8,7 +8,7 @@ use crate::source::{BrokenRow, Item, Row, SourceError};
 use super::Earlier;
 use super::reading::{Read, RowPlace};
 
-/// A row or the end of an input, and the warnings about the part of the input before this place.
+/// A place in an input (a row or the end), and the warnings about the part of the input before this place.
 #[derive(Debug)]
 pub(super) struct Step {
     /// The name of a stream and the format that the program recognized in it; `None` unless the stream has just been

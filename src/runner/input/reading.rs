@@ -18,8 +18,8 @@ pub(super) struct RowPlace {
 /// A row or the end of an input, together with the warnings about the part of the input before that point.
 #[derive(Debug)]
 pub(super) struct Read {
-    /// The name of a stream and the format that the program recognized in it; `None` unless the stream has just been
-    /// opened.
+    /// The name of a stream that has just been opened, and the format that the program recognized in it; otherwise
+    /// `None`.
     pub(super) recognized: Option<String>,
     /// The warnings about the part of the input before the row. At the end of an input, these are the last warnings.
     pub(super) warnings: Vec<String>,

@@ -98,8 +98,8 @@ pub(crate) struct ModelSum {
     pub(crate) input_tokens: u64,
     /// The largest `max_tokens` of the rows of this model.
     pub(crate) max_tokens: u32,
-    /// The highest possible cost of all rows of this model if one answer is paid for each row. Rows without a price are
-    /// not included.
+    /// The highest possible cost of this model's rows, with one paid answer per row. Rows without a price are not
+    /// included.
     pub(crate) most: Money,
     /// The number of rows without a price.
     pub(crate) unpriced: u64,

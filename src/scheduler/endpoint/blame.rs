@@ -33,8 +33,8 @@ pub(crate) enum Blame {
 pub(crate) struct Tally {
     /// When the counts were last updated.
     at: Instant,
-    /// When the newest answered request was sent. A request that was sent before the trouble can be answered during the
-    /// trouble, so the time of sending is needed.
+    /// When the newest answered request was sent. A request from before the trouble can be answered during the trouble.
+    /// So the time at which the request was sent is needed.
     answered_sent_at: Instant,
     answers: u64,
     /// The number of answers to rows that had met a fault.

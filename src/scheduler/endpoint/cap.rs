@@ -1,12 +1,12 @@
 //! The server's cap: the highest number of requests that the server allows in flight at once.
 //!
-//! The program learns about a cap only from refusals. When the server refuses a first request, it will also refuse some
-//! of the other requests in flight. The cap is the number of requests in flight that the server accepts. The server can
-//! raise or remove its cap during a run without saying so. Because the cap can rise, the program sometimes sends one
-//! request more than the known cap allows. Such a trial ends when the server refuses a request. The wait before the
-//! next trial is then twice as long as the last wait. If every request of a full window is answered without a refusal,
-//! the real cap is higher than the known cap. The next trial then begins immediately, with twice as many additional
-//! requests as this trial.
+//! The program learns about a cap only from refusals. After a first refusal, the server will also refuse some of the
+//! other requests in flight. The cap is the number of requests in flight that the server accepts. The server can raise
+//! or remove its cap during a run without saying so. Because the cap can rise, the program sometimes sends one request
+//! more than the known cap allows. Such a trial ends when the server refuses a request. The wait before the next trial
+//! is then twice as long as the last wait. If every request of a full window is answered without a refusal, the real
+//! cap is higher than the known cap. The next trial then begins immediately, with twice as many additional requests as
+//! this trial.
 //!
 //! If the cap does not change, the server rejects a request after 1, 3, 7 and 15 minutes. From then on, it rejects a
 //! request every eight minutes. Rejected requests are not billed. If the server has removed the cap, the run reaches

@@ -17,7 +17,7 @@ use crate::clock::Instant;
 /// could make the last row of a run fail.
 const FAULTS: u32 = 8;
 /// If an endpoint's last outage ended less than [`RELAPSE`] ago, the endpoint is assumed to fail again after this many
-/// faults. For each answer since the last outage, one more fault is needed.
+/// faults. Each answer since the last outage raises this number by one.
 const FAULTS_OF_RELAPSE: u32 = 3;
 const RELAPSE: Duration = Duration::from_secs(60);
 const FIRST_PROBE: Duration = Duration::from_secs(1);
@@ -56,8 +56,8 @@ pub(crate) struct Health {
     /// outage.
     probe_at: Instant,
     probe_after: Duration,
-    /// Whether a probe (a single test request) has failed in the current outage. Until a probe fails, it is possible
-    /// that there is no outage and only some rows fail.
+    /// Whether a probe (a single test request) has failed in the current outage. As long as no probe has failed, there
+    /// may be no outage: perhaps only some rows fail.
     has_failed_probe: bool,
 }
 

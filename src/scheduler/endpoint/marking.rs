@@ -37,13 +37,13 @@ enum Support {
 /// What the answers so far show about the prompt cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::scheduler) enum CacheNews {
-    /// The requests read less than half of the tokens that they should have read from the cache.
+    /// From the cache, the requests have read less than half of the expected tokens.
     FarFromPlan,
     /// Marks cost more than they save, because so few tokens are read from the cache.
     Useless,
 }
 
-/// The cache marks that a server refuses. `is_new` says that the user has not been told about the refused marks yet.
+/// The cache marks that a server refuses. `is_new` is `true` if the user has not been told about the refused marks yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::scheduler) enum RefusedMarks {
     /// All marks.
@@ -60,7 +60,7 @@ impl Marking {
     }
 
     /// Returns whether cache marks are a possible reason why the server rejects a request. After a request with cache
-    /// marks was answered, cache marks are no longer a possible reason.
+    /// marks was answered, cache marks are no longer a possible reason for a rejection.
     pub(in crate::scheduler) fn is_suspect(&self) -> bool {
         self.support != Support::Accepted
     }
@@ -73,9 +73,9 @@ impl Marking {
     }
 
     /// Records that the server rejected a request with cache marks, but answered the same request without marks. The
-    /// endpoint gets no more marks if it has never accepted marks, or if it has previously accepted marks on the
-    /// prefixes of this request (`are_known`). If the endpoint has accepted marks, but never on these prefixes, only
-    /// these prefixes get no more marks.
+    /// program sends no more marks to the endpoint in two cases: the endpoint has never accepted marks, or it has
+    /// already accepted marks on the prefixes of this request (`are_known`). If the endpoint has accepted marks, but
+    /// never on these prefixes, only these prefixes get no more marks.
     pub(in crate::scheduler) fn on_refused(&mut self, are_known: bool) -> RefusedMarks {
         let is_told = std::mem::replace(&mut self.is_refusal_told, true);
         match self.support {
@@ -115,7 +115,7 @@ impl Marking {
         None
     }
 
-    /// Among the tokens that should have been read from the cache, returns the share that was not read, from 0 to 1.
+    /// Some tokens should have been read from the cache. Returns the share of these tokens (0 to 1) that was not read.
     pub(in crate::scheduler) fn missed_share(&self) -> f64 {
         self.missed as f64 / self.expected.max(1) as f64
     }

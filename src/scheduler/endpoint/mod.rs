@@ -63,7 +63,7 @@ pub(super) struct Endpoint {
     pub(super) access: Access,
     /// Whether the endpoint accepts cache marks, and whether its prompt cache works.
     pub(super) marking: Marking,
-    /// Counts of how attempts at the endpoint have ended so far.
+    /// How many attempts at the endpoint have ended in each way so far.
     pub(super) tally: Tally,
     /// The canary (a test request) of the endpoint.
     pub(super) canary: CanaryState,

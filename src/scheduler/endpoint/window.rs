@@ -16,7 +16,7 @@
 //! answers report an overload, the sum stays near zero. If more than a fifth of the answers report an overload, the sum
 //! grows. The window is cut when the sum reaches a threshold: 32 or half of the window's size, whichever is larger.
 //! Eight consecutive overloads cause a cut. The window is also cut after 32 answers if 40 % of them report an overload.
-//! If 10 % of the answers report an overload at random, there is one cut in tens of thousands of answers.
+//! If 10 % of the answers report an overload at random, the window is cut only once in tens of thousands of answers.
 //!
 //! Rejected:
 //! - A window whose size is the measured rate times the measured latency. Such a window reacts too late when the rate
@@ -49,7 +49,7 @@ const CUT: f64 = 0.7;
 /// If no good size is known when the window is cut, the window grows again after `CALM` consecutive answers without an
 /// overload. If the window is larger than `CALM`, the required number of answers is the size of the window.
 const CALM: usize = 8;
-/// How long the window takes after a cut to return to nine tenths of its last good size.
+/// The time from a cut until the window is back at nine tenths of its last good size.
 const RECOVERY: Duration = Duration::from_secs(60);
 /// If growth did not raise throughput, the window waits this long before it grows again.
 const REPROBE: Duration = Duration::from_secs(5);

@@ -60,7 +60,7 @@
 //!
 //! The first user message of a request decides which shares the request belongs to. So all turns of a row belong to the
 //! same shares. Shares are added up only if their rules have the same turn. In the following file, the rules for turn 1
-//! and turn 2 have the same share, so they apply to the same rows.
+//! and turn 2 have the same share, so both rules apply to the same rows.
 //!
 //! ```json
 //! {"rules": [

@@ -55,8 +55,8 @@ pub enum OutputRule {
     /// empty.
     #[default]
     AsProduced,
-    /// The whole `max_tokens` of a request counts against the limit at the start of the call. The unused part is given
-    /// back at the end. The API had this rule up to 2026-02-18.
+    /// The whole `max_tokens` of a request counts against the limit at the start of the call. At the end of the call,
+    /// the unused part is given back. The API had this rule up to 2026-02-18.
     MaxTokensUpFront,
 }
 

@@ -27,8 +27,8 @@ pub struct SimModel {
     pub max_output_tokens: u64,
     /// The minimum number of tokens in a cached prefix.
     pub cache_min_tokens: u64,
-    /// Whether tokens that are read from the cache count against the input limit. Only the oldest models count such
-    /// tokens.
+    /// Whether tokens that are read from the cache count against the input limit. Such tokens count only for the oldest
+    /// models.
     pub counts_cache_reads: bool,
     /// The prices of the model's tokens; `None` when they are unknown.
     pub price: Option<SimPrice>,

@@ -1,4 +1,4 @@
-//! The content of an answer in blocks, before the answer is written as JSON.
+//! The content blocks of an answer, before they are written as JSON.
 
 use std::borrow::Cow;
 
@@ -152,7 +152,7 @@ impl Room {
         Self { tokens: ((tokens as f64 / skew) as u64).max(1), full }
     }
 
-    /// Returns the room that is left when `tokens` tokens are used up, but at least one token.
+    /// Returns the room that is left after the use of `tokens` tokens. At least one token is left.
     pub(super) fn less(self, tokens: u64) -> Self {
         Self { tokens: self.tokens.saturating_sub(tokens).max(1), ..self }
     }

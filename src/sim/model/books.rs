@@ -68,7 +68,7 @@ pub struct Books {
     pub batches: BatchBooks,
     /// A map from a `metadata.user_id` to the charges for its requests.
     pub by_id: BTreeMap<String, IdBooks>,
-    /// Whether there were too many bodies or ids, so that some have no records.
+    /// Whether some bodies or ids have no records, because there were too many of them.
     pub is_truncated: bool,
     #[serde(skip)]
     bodies: HashMap<u64, Seen>,

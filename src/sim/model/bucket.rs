@@ -117,8 +117,8 @@ impl Bucket {
         self.capacity - self.level
     }
 
-    /// Sets a new limit and a new capacity. A level above the new capacity is lowered to the capacity; any other level
-    /// stays.
+    /// Sets a new limit and a new capacity. A level above the new capacity is lowered to this capacity; any other level
+    /// does not change.
     pub(super) fn set_limit(&mut self, limit: u32, capacity: u64) {
         self.limit = limit;
         self.refill = refill(limit, self.others_permille);
@@ -126,7 +126,7 @@ impl Bucket {
         self.level = self.level.min(self.capacity);
     }
 
-    /// Sets which share of the refill, in thousandths, other clients take evenly over time.
+    /// Sets the share of the refill, in thousandths, that other clients take evenly over time.
     pub(super) fn set_others(&mut self, permille: u32) {
         self.others_permille = permille.min(1000);
         self.refill = refill(self.limit, self.others_permille);

@@ -1,4 +1,4 @@
-//! While the simulator runs, changes its limits and lets other clients use these limits.
+//! Changes the limits of the running simulator, and simulates other clients that use these limits.
 
 use std::time::Duration;
 

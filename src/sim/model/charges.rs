@@ -1,4 +1,4 @@
-//! Charges calls. While output is produced, it uses up the limits. At the end, the price is charged.
+//! Charges calls. Output uses up the limits while it is produced. At the end, the price is charged.
 
 use crate::clock::Instant;
 use crate::domain::{Dimension, Money, Usage};
@@ -111,7 +111,7 @@ impl Model {
         }
     }
 
-    /// Drops a call if it is fully charged and its client has received the response or has left.
+    /// Drops a fully charged call if its client has received the response or has left.
     pub(super) fn forget_if_over(&mut self, ticket: u64) {
         if self.calls.get(&ticket).is_some_and(|call| !call.is_open && call.phase == Phase::Over) {
             self.calls.remove(&ticket);

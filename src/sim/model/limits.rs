@@ -216,7 +216,7 @@ impl ClassLimits {
         Some(Refusal { reason: Reason::Acceleration, retry_after: left.div_ceil(1_000_000_000), limit: allowed })
     }
 
-    /// Records that clients have to wait until `until`, and that they learn this at `known_at`.
+    /// Records a wait: at `known_at`, clients learn that they have to wait until `until`.
     pub(super) fn hold(&mut self, known_at: Instant, until: Instant) {
         if self.hold_until <= known_at {
             self.hold_from = known_at;
@@ -237,7 +237,7 @@ impl ClassLimits {
         }
     }
 
-    /// Lowers the output rate by `units` per nanosecond, and takes `rest` more units at once.
+    /// Lowers the output rate by `units` per nanosecond. Also takes `rest` units from the bucket at once.
     pub(super) fn end_output(&mut self, units: i128, rest: i128, now: Instant) {
         if let Some(bucket) = &mut self.output {
             bucket.advance(now);

@@ -8,14 +8,14 @@
 //! A request goes from `arrivals` to its endpoint (`endpoints`, `lists`), which reads the body (`fields`, `request`,
 //! `parts`, `validate`). `admission` decides whether the request is admitted. `cache` decides what the prompt of the
 //! request reads from the cache and writes to it. `diagnostics` says why the prompt was not read from the cache.
-//! `answer`, `script` and `scripted` decide what is answered, with the help of `schema`, `offered` and `server_tools`.
+//! `answer`, `script` and `scripted` decide what the API answers. They use `schema`, `offered` and `server_tools`.
 //! `reply` and `deltas` write the answer, and `charges` bills the call. `batches` serves message batches. `state`
 //! contains the state that these modules share. `platform` contains the differences between the platforms. `sized`
 //! handles calls that have sizes instead of a body.
 //!
 //! Invariants:
 //! - Time never goes backward.
-//! - Output uses up the limits while it is produced, even if the client does not read it.
+//! - While output is produced, it uses up the limits, even if the client does not read this output.
 //! - Every request gets an answer or an injected fault.
 
 mod admission;

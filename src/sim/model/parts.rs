@@ -78,8 +78,8 @@ impl PartKind {
         }
     }
 
-    /// Returns whether a part of this kind shares its position with the previous part, whose kind is `before`.
-    /// Consecutive tool calls share one position, and so do consecutive results.
+    /// Returns whether a part of this kind has the same position as the previous part. `before` is the kind of the
+    /// previous part. Consecutive tool calls share one position, and so do consecutive results.
     pub(super) fn continues(self, before: Self) -> bool {
         self == before && matches!(self, Self::ToolUse | Self::ToolResult)
     }

@@ -116,7 +116,7 @@ impl Model {
         &self.config
     }
 
-    /// Sets the wall-clock time at [`Instant::ZERO`], for dates in headers.
+    /// Sets the wall-clock time at [`Instant::ZERO`]. Dates in headers are computed from this time.
     pub(crate) fn set_wall_start(&mut self, wall_start: jiff::Timestamp) {
         self.config.wall_start = wall_start;
     }

@@ -1,5 +1,5 @@
-//! Makes text for answers. The text is quick to make and easy to read, and has an exact number of tokens by the
-//! simulator's own counter.
+//! Makes text for answers. The text is quick to make and easy to read. By the simulator's own counter, the text has
+//! exactly the wanted number of tokens.
 //!
 //! A fixed text of 8,192 tokens is made at the first use. The text of an answer is a piece of the fixed text, or
 //! repeats the fixed text if the answer is longer. The fixed text is escaped for a JSON string, so pieces of it can be

@@ -86,7 +86,7 @@ pub(in crate::sim) fn first<'r>(
 ) -> Option<usize> {
     let mut from = 0.0;
     for (at, rule) in rules {
-        // Shares do not overlap, so two rules, each with a share of 0.1, together apply to a fifth of the requests.
+        // Shares do not overlap. So if two rules have a share of 0.1 each, they cover a fifth of the requests together.
         let is_drawn = is_within(if rule.draw == Draw::Row { facts.row } else { facts.attempt }, from, rule.share);
         from += rule.share;
         let applies = is_drawn
@@ -105,8 +105,8 @@ pub(in crate::sim) fn first<'r>(
     None
 }
 
-/// Returns whether `unit` is in the range of length `share` that begins at `from`. A range that goes beyond 1 continues
-/// at 0.
+/// Returns whether `unit` is in the range that begins at `from` and has the length `share`. A range that goes beyond 1
+/// continues at 0.
 fn is_within(unit: f64, from: f64, share: f64) -> bool {
     (unit - from).rem_euclid(1.0) < share
 }

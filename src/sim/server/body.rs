@@ -11,8 +11,8 @@ use super::super::model::Unread;
 
 use super::bounds::{Budget, Share};
 
-/// Reads a body of at most `most` bytes. If there is no memory for the whole body, the rest is read and dropped. This
-/// helps clients that read the answer only after they have sent everything.
+/// Reads a body of at most `most` bytes. If there is no memory for the whole body, the rest is read and dropped.
+/// Reading the rest helps clients that read the answer only after they have sent everything.
 ///
 /// # Errors
 /// Returns why the body could not be read: it was too large, arrived too slowly or ended too early, or there was no

@@ -73,8 +73,8 @@ impl Body for Played {
         let this = &mut *self;
         let due = match this.steps.front() {
             Some(Step::Bytes { at, .. } | Step::Part { at, .. }) => *at,
-            // If the planned time of the reset has passed (on a busy machine), the pause before the reset begins now.
-            // Without a pause before the reset, the earlier bytes would never be sent.
+            // If the reset is already late (on a busy machine), the pause before the reset begins now. Without a pause
+            // before the reset, the earlier bytes would never be sent.
             Some(Step::Reset { at }) if this.sleep.is_none() => (*at).max(this.clock.now()) + FLUSH,
             Some(Step::Reset { at }) => *at,
             Some(Step::Stall) => return Poll::Pending,

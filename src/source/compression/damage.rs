@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-/// A description of what is damaged in a compressed input. It is the inner error of an [`io::Error`].
+/// A description of what is damaged in a compressed input. This description is the inner error of an [`io::Error`].
 #[derive(Debug)]
 pub(in crate::source) struct Damage(String);
 

@@ -43,7 +43,7 @@ pub(super) struct Unpacked<R> {
     unpacked: Box<[u8]>,
     given: usize,
     filled: usize,
-    /// The damage that follows the unpacked bytes. It is returned when all unpacked bytes have been returned.
+    /// The damage that follows the unpacked bytes. The damage is returned after all unpacked bytes have been returned.
     damage: Option<io::Error>,
 }
 

@@ -64,7 +64,7 @@ fn count(part: impl Read, most: u64) -> std::io::Result<u64> {
     std::io::copy(&mut part.take(most + 1), &mut std::io::sink())
 }
 
-/// Checks that the list of shared texts neither has nor claims too many texts.
+/// Rejects a list of shared texts that has too many texts, or claims to have too many.
 fn check_texts(part: impl Read, bytes: u64) -> Result<(), String> {
     let too_many = || "the list claims more shared texts than the file has".to_owned();
     let mut reader = Reader::from_reader(std::io::BufReader::new(part));

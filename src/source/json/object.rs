@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 use super::super::raw::Fault;
 use super::check::{MAX_DEPTH, after_end_fault, check_text, refuse_repeats, repeated, syntax_fault};
 
-/// A value can be nested deeper in the error log than in its row, by at most this many levels. The error log writes
-/// every request inside `params`. In a row with a short shape or another service's shape, a value is nested in fewer
+/// In the error log, a value can be nested up to this many levels deeper than in its row. The error log writes every
+/// request inside `params`. If a row has a short shape or the shape of another service, its values are nested in fewer
 /// objects than in the error log.
 const GAINED: usize = 4;
 

@@ -111,7 +111,7 @@ fn ints(bytes: &[u8], most: usize) -> Result<(Vec<i64>, &[u8]), Damage> {
     Ok((numbers, &bytes[bits.at..]))
 }
 
-/// Returns the number that begins at this bit and has `width` bits, the lowest bit first.
+/// Returns the number of `width` bits that begins at this bit. The lowest bit of the number comes first.
 fn number_at(packed: &[u8], bit: usize, width: usize) -> u64 {
     let mut number = 0_u128;
     let (first, last) = (bit / 8, (bit + width).div_ceil(8));

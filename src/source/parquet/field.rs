@@ -196,8 +196,8 @@ impl RowState<'_> {
 
 const TOO_LONG: Unshown = "is longer than the API accepts";
 
-/// The longest text of a cell, in bytes: twice the size limit of a request, because JSON can be longer than the text in
-/// it.
+/// The maximum length of a cell's text, in bytes. This is twice the size limit of a request, because JSON can be longer
+/// than the text in it.
 const MAX_CELL_BYTES: usize = 2 * MAX_BODY_BYTES;
 
 struct Builder<'a> {
@@ -205,7 +205,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// Returns the field of a node of the schema. `definition` and `repetition` are the levels of its parent node.
+    /// Returns the field of a node of the schema. `definition` and `repetition` are the levels of the node's parent.
     fn node(&mut self, node: &Type, definition: i16, repetition: i16) -> Field {
         match repetition_of(node) {
             Repetition::REQUIRED => self.inner(node, definition, repetition),

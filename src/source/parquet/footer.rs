@@ -1,4 +1,4 @@
-//! Reads the footer of a Parquet file: its schema, and where its columns are.
+//! Reads the footer of a Parquet file. The footer contains the schema and the positions of the columns.
 //!
 //! The parquet crate decodes the footer, but this module reads and checks the footer first, for two reasons. The crate
 //! allocates memory for all children that a group claims to have. The crate also recurses as deeply as the groups are

@@ -166,7 +166,7 @@ fn decimal(bytes: &[u8], scale: usize) -> Result<String, Unshown> {
 }
 
 fn date(days: i64) -> Option<String> {
-    // Parquet counts days in 32 bits, but in ISO 8601 the last year is 9999.
+    // A day number in Parquet has 32 bits, so the date can be later than 9999, the last year in ISO 8601.
     let days = Span::new().try_days(days).ok()?;
     Date::constant(1970, 1, 1).checked_add(days).ok().map(|date| date.to_string())
 }

@@ -8,8 +8,8 @@
 //! - `usage`: the tokens of the answer, such as `usage.output_tokens`.
 //! - `stop_reason`: why the answer ended. `model`: the model that answered.
 //!
-//! Conditions have stricter rules than templates, because a condition decides about a paid answer. A condition that
-//! reads a missing value, or compares values of different kinds, can't be evaluated, and the error says why
+//! Conditions have stricter rules than templates, because a condition decides about a paid answer. If a condition reads
+//! a missing value or compares values of different kinds, the condition can't be evaluated, and the error says why
 //! ([`checked`]). Like the cost of a template, the cost of a condition is limited by the size of its source, by fuel,
 //! and by the depth of JSON. Reading the JSON of an answer takes no fuel.
 
@@ -188,8 +188,8 @@ impl Condition {
     /// Returns whether the condition is true for an answer.
     ///
     /// # Errors
-    /// The condition can't be evaluated for this answer. The error says why. Messages show this error after the
-    /// condition and a colon ("`json.score > 3`: ").
+    /// The condition can't be evaluated for this answer. The error says why. In messages, the condition and a colon
+    /// come before this error ("`json.score > 3`: ").
     pub fn holds(&self, facts: &Facts<'_>) -> Result<bool, String> {
         let (context, not_json) = self.context(facts)?;
         let Inner { environment, code, .. } = &*self.inner;

@@ -77,7 +77,7 @@ fn show(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Resul
 }
 
 /// Returns a value as JSON, if there is enough fuel left for its length. Even a short list can become long JSON,
-/// because the list can contain the same long list many times.
+/// because all its elements can be the same long list.
 fn json_of(value: &Value, state: &State<'_, '_>) -> Result<String, minijinja::Error> {
     let left = state.fuel_levels().map_or(FUEL, |(_, left)| left).saturating_mul(JSON_BYTES_OF_FUEL);
     let mut json = Bounded::new(usize::try_from(left).unwrap_or(usize::MAX));

@@ -22,10 +22,11 @@ pub(super) const BYTES_OF_FUEL: u64 = 64;
 /// writing JSON takes longer than copying text.
 pub(super) const JSON_BYTES_OF_FUEL: u64 = 8;
 
-/// The number of a message or of a block in a template that has several of them. The first has the number 1.
+/// The number of a message or of a block in a template that has several of them. The first message or block has the
+/// number 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// A message, if the template is a list of messages.
+    /// A message of a template that is a list of messages.
     Message(usize),
     /// A block of the system prompt.
     Block(usize),

@@ -15,7 +15,7 @@ use crate::transport::destination::{Unfit, is_local_name, unfit};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Names;
 
-/// The error for a name that resolves to an address at which there can be no API.
+/// The error if a name resolves to an address at which no API can be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name} resolves to {address}, {why}, where no API can be")]
 pub(super) struct NoServerThere {

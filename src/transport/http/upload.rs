@@ -95,8 +95,8 @@ impl Patience<'_> {
         })
     }
 
-    /// Returns the moment at which the time limit of the current stage is exceeded. Also returns whether this is the
-    /// limit for a stalled upload.
+    /// Returns the moment at which the time limit of the current stage is exceeded. Also returns whether this time
+    /// limit is the limit for a stalled upload.
     fn limit(&self) -> (Instant, bool) {
         match self.upload.map_or(Stage::Waiting, Upload::stage) {
             Stage::Waiting => (self.deadline, false),

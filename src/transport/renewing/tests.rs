@@ -11,7 +11,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 type Answer = Result<Issued, String>;
 
-/// An issuer that gets its answers from the test. Each call waits for the next answer.
+/// An issuer that gets its answers from the test. Each call of `issue` waits until the test gives the next answer.
 #[derive(Debug)]
 struct Gate {
     answers: Mutex<Receiver<Answer>>,

@@ -19,7 +19,7 @@ const MOST_EXAMPLES: usize = 50;
 #[derive(Default)]
 pub(super) struct ReadFailures {
     unresolved: Unresolved,
-    /// For each error class, the number of entries about rows that are not remembered.
+    /// For each error class, the number of entries whose rows are not remembered.
     beyond: BTreeMap<ErrorClass, u64>,
     failures: Failures,
     /// How many rows failed in each time interval.

@@ -57,7 +57,7 @@ pub(crate) fn gather(files: RunFiles<'_>, disk: &dyn Disk, now: Timestamp) -> Re
     } else if folder.is_none() {
         missing.push("There is no run folder, so it is not known what was asked, and how the run went.".to_owned());
     }
-    // At its end, a run first writes the timeline and then frees the lock. So the lock is checked before the timeline
+    // When a run ends, it first writes the timeline and then frees the lock. So the lock is checked before the timeline
     // is read.
     let lock = folder.as_deref().map(|folder| lock_state(disk, folder));
     let manifest = folder.as_deref().and_then(|folder| manifest_of(folder, disk, &mut missing));

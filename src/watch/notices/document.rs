@@ -82,8 +82,8 @@ struct Document<'a> {
     elapsed_s: f64,
     /// The estimated time left, in seconds; null if it can't be estimated.
     eta_s: Option<f64>,
-    /// The threshold that was crossed. It is in seconds for `hold`, and otherwise a share. Null for the notices
-    /// `finish` and `halt`.
+    /// The threshold that was crossed. The threshold of `hold` is in seconds; other thresholds are shares. The
+    /// threshold is null for the notices `finish` and `halt`.
     threshold: Option<f64>,
     /// The value that crossed the threshold, in the same unit as the threshold.
     value: Option<f64>,
@@ -91,7 +91,7 @@ struct Document<'a> {
     provider: Option<String>,
     /// The pool that the notice is about; null if the notice is about the whole run.
     pool: Option<String>,
-    /// The limit that the notice is about; null for other kinds of notices.
+    /// The limit that the notice is about; null if the notice is not about a limit.
     limit: Option<&'static str>,
     /// The reason why the run stopped, or the fault of the provider; null if there is neither.
     reason: Option<String>,

@@ -73,7 +73,8 @@ impl Axis {
         found.map_or(0.0, place)
     }
 
-    /// Returns the gaps. Each gap has the positions of its start and end on the axis, and its duration.
+    /// Returns the gaps. A gap consists of three values: the position of its start on the axis, the position of its
+    /// end, and its duration.
     pub(super) fn gaps(&self) -> Vec<(f64, f64, Duration)> {
         let pairs = self.pieces.iter().zip(self.pieces.iter().skip(1));
         let long = |from: i64, to: i64| Duration::from_millis(u64::try_from(to - from).unwrap_or_default());

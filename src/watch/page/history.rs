@@ -293,7 +293,7 @@ fn span(point: &Point) -> (i64, i64) {
     (from, from + (point.s * 1_000.0) as i64)
 }
 
-/// Returns points made from the times in the lines of the results and the error log.
+/// Returns points, computed from the times in the results and the error log.
 fn points_of_lines(facts: &RunFacts) -> Vec<Point> {
     let (seconds, pieces) = facts.answers.rate.pieces();
     let point = |(second, ended): (i64, crate::watch::facts::Ended)| {

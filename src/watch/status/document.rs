@@ -107,7 +107,7 @@ struct Pool {
     held_s: Option<f64>,
     /// The use of the limit on requests; null if there is no limit, and in the first seconds of the run.
     requests: Option<Used>,
-    /// The use of the limit on input tokens, without tokens read from the prompt cache.
+    /// The use of the limit on input tokens. Tokens that were read from the prompt cache are not counted.
     input_tokens: Option<Used>,
     output_tokens: Option<Used>,
 }

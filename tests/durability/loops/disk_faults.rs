@@ -14,8 +14,8 @@ use super::kills::{FAULTS, POINTS, Point, has_strace, under_strace};
 use super::program::{Api, Outcome, ROWS, Workspace};
 use super::{Seen, Size};
 
-/// In some runs, one call fails. Each of these runs has this many rows. With [`ROWS`] rows, a run would make three
-/// times as many calls on each file.
+/// In some runs, one call fails. Each of these runs has this many rows. A run of [`ROWS`] rows would make three times
+/// as many calls on each file as a run of this size.
 const FAULTED_ROWS: usize = 60;
 /// After this time, the loop tries only every fourth call number. If the loop skips numbers, the page of results says
 /// so.

@@ -1,5 +1,5 @@
-//! Tests runs that send only one of several equal requests. The process dies at each change that such a run makes to
-//! the disk. The next run copies the answers that the dead run has written.
+//! Tests runs that send only one of several equal requests. The tests let the process die at changes that such a run
+//! makes to the disk. The next run copies the answers that the dead run has written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,7 +76,7 @@ pub fn faults(rows: u64) {
 }
 
 /// Asserts that all rows with the same request have the same answer. Also asserts that only one of these rows has a
-/// cost, except for answers that were lost when the process died.
+/// cost. Answers that were lost when the process died are not counted.
 fn assert_copied(disk: &MemDisk, what: &str) {
     let content = String::from_utf8(disk.content(RESULTS).expect("there are results")).expect("it is text");
     let lines: Vec<Value> = content.lines().map(|line| serde_json::from_str(line).expect("a line")).collect();

@@ -14,8 +14,8 @@ const BROKEN: &str = r#"{"rules":[{"kind":"reset_mid","contains":"tenth","first_
 /// A fault: the first request of each row gets no answer.
 const SILENT: &str = r#"{"rules":[{"kind":"stall","first_attempts_only":true}]}"#;
 
-/// The summary and the lines count the ambiguous attempts that are retried. The API counts as many of these attempts as
-/// the program does.
+/// The number of retried ambiguous attempts is in the summary and in the lines. The API counts as many of these
+/// attempts as the program does.
 pub fn retried_attempts_are_counted() {
     let (api, workspace) = (Api::start(BROKEN), Workspace::with_rows(20));
 
@@ -26,8 +26,8 @@ pub fn retried_attempts_are_counted() {
     assert_eq!(sum_of(&workspace, "out.jsonl", "meta"), 2);
 }
 
-/// With `--no-retry-ambiguous`, rows whose attempt was possibly billed fail, and their entries say so. `resume` sends
-/// these rows again.
+/// With `--no-retry-ambiguous`, rows fail if their attempt was possibly billed. The entries of these rows say so.
+/// `resume` sends these rows again.
 pub fn attempts_that_are_not_retried_are_counted() {
     let (api, workspace) = (Api::start(BROKEN), Workspace::with_rows(20));
 

@@ -42,7 +42,7 @@ pub struct Kills {
     pub old: u64,
     /// How many times the output was already complete.
     pub whole: u64,
-    /// How many times there was an unfinished file in the same folder.
+    /// How many times the folder of the output had an unfinished file.
     pub unfinished: u64,
 }
 

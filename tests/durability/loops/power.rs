@@ -3,7 +3,7 @@
 //!
 //! The journal uses threads, as in the program. So several groups of lines are still being written when the power is
 //! lost. After a power failure, each write that was not synced can be complete, missing, cut at a multiple of 512
-//! bytes, or zeroed. These writes can also have reached the disk in a different order.
+//! bytes, or zeroed. The disk can also have stored these writes in another order than the program made them.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -22,8 +22,8 @@ const ROWS: u64 = 48;
 
 /// During runs, makes the power fail at random changes of the disk. Returns how many states of the disk were checked.
 ///
-/// The journal opens each state, which must contain every row that was reported. For one in `finished` states, further
-/// runs then continue until every row is answered.
+/// The journal opens each state, which must contain every row that was reported. After one in `finished` states, the
+/// function also starts further runs until every row is answered.
 pub fn losses(states: u64, finished: u64, seed: u64) -> u64 {
     const STATES_OF_A_DEATH: u64 = 20;
     let mut random = fastrand::Rng::with_seed(seed);

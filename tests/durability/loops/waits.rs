@@ -49,7 +49,7 @@ pub fn told(rows: u64) -> Judgement {
     run(sim(RateLimits::NONE, faults), || support::config(RateLimits::NONE, Window::fixed(32), 1), rows)
 }
 
-/// Plays a run in which refusals have a `retry-after` header. The value of the header is `value`, which makes no sense.
+/// Plays a run in which refusals have a `retry-after` header. The header has the nonsensical value `value`.
 pub fn nonsense(value: &str) -> Judgement {
     let faults =
         format!(r#"{{"seed":5,"rules":[{{"status":429,"share":0.3,"draw":"attempt","retry_after":{value:?}}}]}}"#);

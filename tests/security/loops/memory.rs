@@ -1,7 +1,7 @@
 //! Tests servers that send too much. Measures the peak memory of the real program, as the system reports it.
 //!
 //! Each kind of server answers every request in its own way. The program must stop reading endless bodies. If the
-//! program does not stop, the server ends the bodies at a limit, so that no test runs for ever.
+//! program does not stop reading, the server ends the body at a limit, so that no test runs for ever.
 
 use std::fs;
 use std::io::{self, Write};

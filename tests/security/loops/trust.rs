@@ -192,7 +192,7 @@ fn shown(name: &str) -> String {
     if is_plain { name.to_owned() } else { format!("{name:?}") }
 }
 
-/// Returns values of a flag that would do harm if the program used them.
+/// Returns values for a flag. Each value would do harm if the program used it.
 fn values_of(name: &str, servers: &Servers, place: &Place) -> Vec<Value> {
     let root = place.root();
     let command = root.join("canary.sh").display().to_string();

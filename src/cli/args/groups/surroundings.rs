@@ -131,8 +131,8 @@ layered! {
 }
 
 impl Layered for KeyArgs {
-    /// `--api-key-file` and `--api-key-cmd` are two ways to give the key. So if a higher layer sets one of these flags,
-    /// a lower layer's values of both flags are ignored. `--api-key-ttl` is merged separately.
+    /// `--api-key-file` and `--api-key-cmd` are two ways to give the key. So if a layer sets one of these flags, the
+    /// values of both flags in lower layers are ignored. `--api-key-ttl` is merged separately.
     fn over(self, lower: Self) -> Self {
         let api_key_ttl = self.api_key_ttl.or(lower.api_key_ttl);
         Self { api_key_ttl, ..if self.is_set() { self } else { lower } }

@@ -18,7 +18,7 @@ impl Places {
     /// Returns the places that are set.
     ///
     /// # Errors
-    /// Fails if a value contains characters that are not allowed. Some characters could make the address lead to
+    /// Fails if a value contains characters that are not allowed. Such characters could make the address lead to
     /// another server.
     pub(super) fn find(found: Found<'_>, preset: &'static Preset, world: &World) -> Result<Self> {
         if let Some((name, (_, at))) = found.table.and_then(|table| {

@@ -44,7 +44,7 @@ impl Pace {
         self.next
     }
 
-    /// Returns the time at which the program gives up if no further count has arrived.
+    /// Returns the time at which the program gives up if no further token count has arrived by then.
     pub(super) fn end(&self) -> Instant {
         self.progress + PATIENCE
     }

@@ -70,7 +70,8 @@ impl CurrentSettings {
         }
     }
 
-    /// Reads the settings of files again. Only the settings whose values differ from the last reading are changed.
+    /// Reads the settings of files again. Changes only the settings whose values in the files have changed since the
+    /// last reading.
     pub(super) fn reread(&mut self) -> SteerResult {
         self.try_reread().map_err(|error| {
             format!("the run keeps its settings, because they can't be read again: {}", causes(error.as_ref()))

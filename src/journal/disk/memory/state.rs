@@ -34,7 +34,7 @@ pub(super) enum Fault {
 
 impl State {
     /// Counts a change. If this change must fail, returns the error, and how many bytes of the change are written
-    /// before it fails.
+    /// before the failure.
     pub(super) fn change(&mut self) -> Result<(), (io::Error, usize)> {
         let now = self.changes;
         self.changes += 1;

@@ -1,4 +1,4 @@
-//! The meanings that platform errors can have, and the words by which error messages show these meanings.
+//! The meanings that platform errors can have, and the words by which the program recognizes these meanings.
 
 use std::time::Duration;
 

@@ -22,7 +22,7 @@ impl Model {
             let at = number.and_then(|number| numbers.iter().position(|own| *own == number));
             at.map(Some).ok_or_else(|| ApiError::invalid(format!("{name}: {id} is not a message batch")))
         };
-        // Returns how many batches before this index are shown. Hidden batches do not count.
+        // Returns the number of shown batches before an index. Hidden batches do not count.
         let shown_before = |place: usize| hidden[..place].iter().filter(|hidden| !**hidden).count();
         let after = place("after_id")?.map_or(0, |at| shown_before(at + 1));
         let before = place("before_id")?.map(shown_before);

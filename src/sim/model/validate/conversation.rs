@@ -134,7 +134,8 @@ fn prefill(last: &Said<'_>, traits: &ModelTraits, form: &Form) -> Result<(), Api
     Ok(())
 }
 
-/// Returns whether a request has a budget for thinking. Without a budget, messages need no thinking blocks.
+/// Returns whether a request has a budget for thinking. If a request has no budget for thinking, its messages need no
+/// thinking blocks.
 fn has_thinking_budget(fields: &Fields<'_>) -> bool {
     let thinking = fields.get("thinking").and_then(|raw| serde_json::from_str::<Members<'_>>(raw.get()).ok());
     thinking.is_some_and(|thinking| thinking.kind == "enabled")

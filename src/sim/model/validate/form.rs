@@ -9,7 +9,7 @@ use crate::sim::config::ModelTraits;
 use crate::sim::model::errors::ApiError;
 use crate::sim::model::fields::{Fields, read_raw};
 
-/// What the model must answer with.
+/// The form in which the model must answer.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::sim::model) enum Form {
     /// The answer is a text, or a tool call if the model is allowed to use tools.

@@ -67,7 +67,7 @@ pub(super) enum Endpoint {
 /// The member `diagnostics` of a body, which asks why a prompt was not read from the cache.
 #[derive(Debug, Deserialize)]
 pub(super) struct Diagnostics<'a> {
-    /// The prompt is compared with an earlier message; this is the id of that message.
+    /// The id of the earlier message with which the prompt is compared.
     #[serde(borrow, default)]
     pub previous_message_id: Option<Cow<'a, str>>,
 }

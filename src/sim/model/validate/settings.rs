@@ -9,8 +9,8 @@
 //!
 //! Every cache entry also depends on the model and the speed. The module `admission` adds both. Source: API
 //! documentation, "Prompt caching", what invalidates the cache, and "Structured outputs" (2026-09-29). The
-//! documentation does not say whether tool entries are still found if the schema of structured output has changed. In
-//! the simulator, tool entries are not found after such a change.
+//! documentation does not say whether the cache entries of tools are still found after the schema of structured output
+//! has changed. In the simulator, tool entries are not found after such a change.
 
 use std::borrow::Cow;
 

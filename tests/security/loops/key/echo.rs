@@ -66,7 +66,7 @@ fn is_last(bytes: &[u8]) -> bool {
 const CONTENT: &str = r#"[{"type":"text","text":"Hi \u00e9"}]"#;
 const USAGE: &str = r#"{"input_tokens":3,"output_tokens":2}"#;
 
-/// Returns a complete answer with more members before and after its content.
+/// Returns a complete answer with additional members before and after its content.
 fn answer(before: &str, behind: &str) -> Vec<u8> {
     let body = format!(
         r#"{{"id":"msg_1","type":"message","role":"assistant"{before},"content":{CONTENT}{behind},"stop_reason":"end_turn","usage":{USAGE}}}"#

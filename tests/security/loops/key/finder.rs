@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-/// The number of consecutive characters of a key that count as a leak.
+/// If this many consecutive characters of a key are found, the key has leaked.
 const PART: usize = 12;
 /// The number of layers of escapes and encodings that the finder decodes. A server can escape or encode a text several
 /// times.

@@ -28,7 +28,7 @@ type Encoder = fn(&str, &mut fastrand::Rng) -> String;
 
 /// Escapes that can be applied one after the other.
 const ESCAPES: [Encoder; 6] = [json, json_all, percent, percent_all, entities, as_is];
-/// Encodings of the whole text. In some spellings, an encoding of the whole text is applied before the escapes.
+/// Encodings of the whole text. Some spellings first encode the whole text, and then apply the escapes.
 const ENCODINGS: [Encoder; 4] = [base64, base64_within, hex, as_is];
 /// The number of spellings. Combinations of spellings are not counted.
 pub const WAYS: usize = ESCAPES.len() + ENCODINGS.len() - 1;

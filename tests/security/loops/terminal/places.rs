@@ -17,7 +17,7 @@ use super::pty::{Pty, Shown, USUAL, WIDE, ended};
 use super::strings::Nasty;
 
 /// A place that strings can reach. `at_once` is the number of strings that one run of the program gets. `longest` is
-/// the largest length of a string. `play` puts the strings into this place.
+/// the maximum length of these strings, in bytes. `play` puts the strings into this place.
 pub struct Place {
     pub name: &'static str,
     pub at_once: usize,
@@ -406,7 +406,7 @@ fn joined(strings: &[Nasty]) -> OsString {
 
 /// Joins the strings into one argument. In every fifth turn, the argument can be bytes that are not text. If the bytes
 /// are not text, the program rejects the argument and does not parse it. For this reason, the argument is valid text in
-/// all other turns.
+/// four of five turns.
 fn mostly_text(strings: &[Nasty], turn: usize) -> OsString {
     let raw = joined(strings);
     if turn % 5 == 4 { raw } else { raw.to_string_lossy().into_owned().into() }
