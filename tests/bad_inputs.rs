@@ -1,7 +1,7 @@
 //! Runs the program with bad inputs. Each bad input must give a clear message. The program must not hang, and must send
 //! all good rows.
 //!
-//! `tests/inputs.rs` tests the message for each broken row and the corner cases of CSV. The tests in `tests/inputs.rs`
+//! `tests/inputs.rs` tests the corner cases of CSV, and the message for each broken row. The tests in `tests/inputs.rs`
 //! call the library directly.
 #![cfg(feature = "sim")]
 

@@ -5,8 +5,8 @@
 //! The real loop, scheduler, planner and journal are used. Two promises are checked after each run:
 //!
 //! - **The budget is never exceeded.** The money that the API charged in all runs so far is at most the budget. The
-//!   charged money includes answers that were charged and then lost. An answer is lost if its connection broke, if it
-//!   came too late, if its stream contained an error, if it was aborted, or if the process died before the line was
+//!   charged money includes answers that were charged and then lost. An answer is lost in five cases: its connection
+//!   broke, it came too late, its stream contained an error, it was aborted, or the process died before the line was
 //!   written.
 //! - **The budget is used.** If the budget stops a run, then *what is left* is less than the highest cost of the next
 //!   row, or less than 3 % of the budget. What is left is the budget minus what the program counts. The program counts

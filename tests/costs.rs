@@ -265,7 +265,7 @@ impl Default for PriceList {
 }
 
 impl PriceList {
-    /// Returns a price list in which some models have random prices from a price file.
+    /// Returns a price list in which a price file gives random prices for some models.
     fn random(random: &mut fastrand::Rng) -> Self {
         let mut steps = Self::default().steps;
         for model in ["claude-haiku-5-5", "claude-opus-5", "my-proxy-model"] {
@@ -307,8 +307,8 @@ impl PriceList {
 
 /// The prices that apply to a request.
 struct Tariff {
-    /// The prices for long prompts. Each entry has a number of tokens, and the prices for prompts with more tokens than
-    /// this number. The entries are sorted by the number of tokens.
+    /// The prices for long prompts. Each entry has a number of tokens, and the prices for prompts with more than this
+    /// number of tokens. The entries are sorted by the number of tokens.
     steps: Vec<(u64, Dollars)>,
     dollars_for_a_thousand_searches: f64,
     is_us: bool,

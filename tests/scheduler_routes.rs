@@ -1,8 +1,8 @@
 //! Tests runs in which rows can go to several endpoints, send a second request, or wait for another row.
 //!
-//! Some tests try one feature alone: one account fails and another works; a policy requests a repair; other rows wait
-//! for one row. In the other tests, random runs combine the features. After every event, the tests check the invariants
-//! that the module doc of the scheduler lists.
+//! Some tests try a single feature: another account if one account fails, a repair that a policy requests, or rows that
+//! wait for another row. In the other tests, random runs combine the features. After every event, the tests check the
+//! invariants that the module doc of the scheduler lists.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! Measures how many rows per second the scheduler sends on one core, and how many finished rows per second it handles
-//! there.
+//! Measures how many rows per second the scheduler sends, and how many finished rows per second it handles. The
+//! scheduler runs on one core.
 
 use std::time::Instant as WallInstant;
 

@@ -1,4 +1,4 @@
-//! The two sides of the comparison. One side is a run of the library over real sockets and files. The other side is a
+//! The two sides of the comparison. One side is a run of the library with real sockets and files. The other side is a
 //! bare loop that only sends requests over the same HTTP client.
 //!
 //! Each side runs in a process of its own, so its CPU time and peak memory can be measured separately.
@@ -279,7 +279,7 @@ fn scheduling(catalog: &Arc<Catalog>, window: Window) -> Config {
     }
 }
 
-/// Records how fast each million rows was answered.
+/// For each million rows, records how fast these rows were answered.
 #[derive(Default)]
 struct Pace {
     rows: u64,

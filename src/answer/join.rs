@@ -14,8 +14,8 @@ pub(super) fn with_text(before: &str, message: &Message) -> Option<Message> {
     with_content(&blocks.collect::<Vec<_>>().join(","), message)
 }
 
-/// Puts the blocks of an answer's earlier parts before the blocks of its last message, and returns this message.
-/// `before` is a JSON list of the earlier blocks.
+/// Puts the earlier blocks of an answer before the blocks of its last message. Returns the message with all these
+/// blocks. `before` is a JSON list of the earlier blocks.
 pub(super) fn with_blocks(before: &str, message: &Message) -> Option<Message> {
     let before = before.trim().strip_prefix('[')?.strip_suffix(']')?.trim();
     let seen = Seen::of(message);

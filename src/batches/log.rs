@@ -166,8 +166,8 @@ pub(crate) struct Known {
     pub(crate) id: String,
     pub(crate) created_at: jiff::Timestamp,
     pub(crate) expires_at: jiff::Timestamp,
-    /// Whether the batch was found in the list of batches. If the batch was found there, it is not certain that the
-    /// batch belongs to this run.
+    /// Whether the batch was found in the list of batches. A batch that was found in this list may belong to another
+    /// run.
     pub(crate) is_found: bool,
 }
 

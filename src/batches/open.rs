@@ -50,8 +50,8 @@ impl Opened {
         Ok(Self { disk, folder, replayed, files, log: Some(log) })
     }
 
-    /// Reads the batches that earlier runs left open, and changes nothing. The result must not be used for a batch
-    /// lane, because its log is not open.
+    /// Reads the batches that earlier runs left open, and changes nothing. Do not use the result for a batch lane,
+    /// because the log in the result is not open.
     ///
     /// # Errors
     /// [`BatchesError`]

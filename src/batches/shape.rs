@@ -89,7 +89,7 @@ impl Trials {
         self.waiting.drain(..).map(|(_, planned)| planned)
     }
 
-    /// Returns whether the first row of a shape is in flight, or whether other rows wait for the answer to this row.
+    /// Returns true if the first row of a shape is in flight, or if other rows wait for its answer.
     pub(crate) fn is_busy(&self) -> bool {
         !self.in_flight.is_empty() || !self.waiting.is_empty()
     }

@@ -117,7 +117,8 @@ impl Catalog {
         self.with_price_file(toml_text, "price file")
     }
 
-    /// Does the same as [`Catalog::with_prices`], for a price file with a name. Messages call the file `name`.
+    /// Does the same as [`Catalog::with_prices`], for a price file with a name. `name` is the name of the file in
+    /// messages.
     pub(crate) fn with_price_file(mut self, toml_text: &str, name: &str) -> Result<Self, CatalogError> {
         let id_of = |name: &str| self.model(name).map_or(name, |model| &*model.id).to_owned();
         let file = price_file::parse_price_file(toml_text, id_of)?;

@@ -44,7 +44,7 @@ pub enum CatalogError {
         line: usize,
         /// The name of the member with the wrong value.
         member: &'static str,
-        /// The name that the message uses for the entry with the value; empty if the value is outside all entries.
+        /// The entry that contains the value, as the message names it; empty if the value is outside all entries.
         of: String,
         /// The value, as written in the file.
         found: String,
@@ -421,7 +421,7 @@ mod tests {
         parsed.expect_err("the file is broken").to_string()
     }
 
-    /// Replaces `old` by `new` in `ENTRY`, and returns the message of the error that this causes.
+    /// Replaces `old` by `new` in `ENTRY`, and returns the message of the error that the change causes.
     fn fault_with(old: &str, new: &str) -> String {
         assert!(ENTRY.contains(old), "{old}");
         fault(&ENTRY.replacen(old, new, 1))

@@ -42,7 +42,8 @@ pub(crate) struct Preset {
     /// The header that contains the key; `None` if the header depends on the environment variable from which the key
     /// came.
     pub(crate) auth: Option<KeyHeader>,
-    /// Other headers of requests to the provider. Their values can contain the names of places in braces.
+    /// Other headers of requests to the provider. The values of these headers can contain the names of places, written
+    /// in braces.
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
     /// The places in addresses and headers: parts that depend on the user, for example the region.

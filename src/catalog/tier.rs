@@ -46,7 +46,7 @@ impl TierTable {
         }
     }
 
-    /// Returns each class with its limits, in the order in which they were published. Retired classes are included.
+    /// Returns each class and its limits, in the order of the published table. Retired classes are included.
     pub fn rows(&self) -> impl Iterator<Item = (&ModelClass, RateLimits)> {
         self.rows.iter().map(|(class, limits)| (class, *limits))
     }

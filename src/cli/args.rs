@@ -279,8 +279,8 @@ pub struct LimitsArgs {
     /// Show only limits that apply to this model
     #[arg(short, long)]
     pub model: Option<String>,
-    /// Show the limits that apply now: from the API's list of limits (for an administrator's key), from an earlier run,
-    /// or from a message of one token
+    /// Show the limits that apply now; they come from the API's list of limits (for an administrator's key), from an
+    /// earlier run, or from a message of one token
     #[arg(long)]
     pub live: bool,
     /// With --live: send a message of one token to learn the limits, even if they are known from an earlier run
@@ -339,7 +339,7 @@ pub struct ModelsArgs {
     /// Show retired models too
     #[arg(long)]
     pub all: bool,
-    /// Write one JSON document instead of text, with retired models too
+    /// Write one JSON document, including retired models, instead of text
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]

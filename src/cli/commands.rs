@@ -203,7 +203,7 @@ impl Commands {
         self.carried(&ApiArgs::augment_args(Command::new("batches")))
     }
 
-    /// Returns, in their long form, the flags that the user typed and that `command` also has.
+    /// Returns those typed flags that `command` also has, in their long form.
     fn carried(&self, command: &Command) -> Vec<OsString> {
         let Some(matches) = self.matches() else { return Vec::new() };
         let is_resume = matches.subcommand_name() == Some("resume");

@@ -19,8 +19,8 @@ use crate::journal::{Disk, FileKind, Owners, RealDisk, with_suffix};
 use crate::report::text::escape;
 use crate::watch::ctl::{Answer, Caller, Posted, Request, Verb, random_id};
 
-/// The longest time that the command waits for each of three steps: the run begins to accept requests, takes an earlier
-/// request, and answers.
+/// The longest wait for each of three steps: the run begins to accept requests, the run takes an earlier request, and
+/// the run answers.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often the command looks at the run folder.
 const LOOK_EVERY: Duration = Duration::from_millis(20);

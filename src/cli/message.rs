@@ -64,7 +64,7 @@ pub(crate) fn has_remedy(text: &str) -> bool {
 }
 
 /// Adds a closing quotation mark if one is missing, because the end of the text was cut off. Without the quotation
-/// mark, the words after the text would look like a part of it.
+/// mark, the words after the text would look like a part of the text.
 pub(crate) fn closed(text: String) -> String {
     if breaks(&text, false).is_some() { text } else { text + "\"" }
 }

@@ -1,4 +1,4 @@
-//! The current request of a row: the request that is in flight for the row or will be sent next.
+//! The current request of a row: the request that is in flight, or the request that will be sent next.
 //!
 //! A row and its request are different things. The row ([`super::Job`]) always keeps its label, its key and its own
 //! request. The request that is sent for the row can change. If an answer does not fit its schema, a request to repair

@@ -48,7 +48,7 @@ impl WireErrorKind {
 pub struct WriteFault {
     /// The kind of target that the lines should be written to.
     pub target: WriteTarget,
-    /// The kind of fault of the target.
+    /// The reason why lines can't be written to the target.
     pub cause: WriteCause,
     /// A text that names the failed operation and its target, and contains the message of the operating system.
     pub message: String,

@@ -10,7 +10,7 @@ use std::fmt;
 pub struct JobKey(pub [u8; 16]);
 
 impl JobKey {
-    /// Returns the shown form of the key, as ASCII bytes.
+    /// Returns the key as text, in ASCII bytes.
     pub fn text(self) -> [u8; 35] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = *b"k1:00000000000000000000000000000000";

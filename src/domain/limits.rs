@@ -122,7 +122,7 @@ impl Speed {
         }
     }
 
-    /// Parses the name that a speed has in the Messages API.
+    /// Returns the speed that has this name in the Messages API.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Standard, Self::Fast].into_iter().find(|speed| speed.name() == text)
     }

@@ -35,7 +35,7 @@ pub(crate) struct MemberFinder {
 /// A member or an element that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FoundMember {
-    /// The position, in the list of paths, of the path that leads to the member or element.
+    /// The path that leads to the member or element, as a position in the list of paths.
     pub path: usize,
     /// The range of the text that must be left out: the member, and one comma before or after it. Without this range,
     /// the text is valid JSON.

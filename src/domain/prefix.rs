@@ -107,8 +107,8 @@ pub struct Prefixes {
     pub levels: Vec<Level>,
     /// The shortest prefix that the model caches, in tokens.
     pub least_tokens: u32,
-    /// How much cache marks add to the highest possible cost of an answer: first for five-minute marks, then for
-    /// one-hour marks.
+    /// The amount by which cache marks raise the highest possible cost of an answer: first for five-minute marks, then
+    /// for one-hour marks.
     pub extra_most: [Money; 2],
 }
 

@@ -86,8 +86,8 @@ impl Terms {
     }
 }
 
-/// Returns whether batches do not accept a request with these parameters. The parameter `stream` is ignored here,
-/// because it is left out of requests in batches.
+/// Returns whether batches reject a request with these parameters. The parameter `stream` is ignored here, because it
+/// is left out of requests in batches.
 ///
 /// Source: API documentation, "Batch processing" (2026-09-20); the official Python client 2.10.0 (`billing_policy`).
 fn is_online_only(params: Merged<'_>) -> bool {

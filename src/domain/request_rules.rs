@@ -36,10 +36,10 @@ impl RequestRules {
 }
 
 /// The path of a member in a request: names with dots between them. An example is `output_config.format`. `[]` after a
-/// name means all elements of a list, for example in `tools[].strict`. A condition can select whole elements of a list.
-/// For example, `tools[type=web_search]` means each element of `tools` with a `type` that begins with `web_search`. If
-/// a path begins with `**.`, as in `**.cache_control`, the path finds the member anywhere in the request. A path with
-/// `**.` finds nothing inside the inputs and schemas of tools.
+/// name means all elements of a list, for example in `tools[].strict`. With a condition in the brackets, the path means
+/// only the elements that meet the condition. For example, `tools[type=web_search]` means each element of `tools` with
+/// a `type` that begins with `web_search`. If a path begins with `**.`, as in `**.cache_control`, the path finds the
+/// member anywhere in the request. A path with `**.` finds nothing inside the inputs and schemas of tools.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MemberPath(pub Arc<str>);
 

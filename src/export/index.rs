@@ -1,7 +1,7 @@
 //! The index of a run's journal: where the line of each row is.
 //!
 //! The index takes 16 bytes per row. If a row has several lines, the index uses the latest answer. If the row has no
-//! answer, the index uses the latest failure. A resumed run chooses the line of a row by the same rule.
+//! answer, the index uses the latest failure. A resumed run chooses the line of a row by this rule too.
 
 use std::path::Path;
 

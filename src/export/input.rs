@@ -165,8 +165,8 @@ impl RunInput {
     }
 }
 
-/// Returns the next row. If the input is damaged, only the rows before the damage are returned, because the run also
-/// used only these.
+/// Returns the next row. If the input is damaged, only the rows before the damage are returned, because the run used no
+/// other rows.
 fn next(reader: &mut Reader) -> Result<Option<Item>, ExportError> {
     match reader.next().transpose() {
         Err(SourceError::Damaged { .. }) => Ok(None),

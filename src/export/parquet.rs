@@ -265,7 +265,8 @@ mod tests {
         let path = folder.path().join("t.parquet");
         let seed = 3;
         let mut random = fastrand::Rng::with_seed(seed);
-        // Long texts fill a group up to its limit on bytes. Missing values fill a group up to its limit on rows.
+        // With long texts, a group reaches its limit on bytes first. With missing values, a group reaches its limit on
+        // rows first.
         let lengths: Vec<usize> = (0..40).map(|_| random.usize(0..300_000)).collect();
         let mut some = |length| std::iter::repeat_with(|| random.char(..)).take(length).collect();
         let texts: Vec<String> = lengths.into_iter().map(&mut some).collect();

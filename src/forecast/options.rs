@@ -184,8 +184,8 @@ impl Question<'_> {
     }
 
     /// Returns a better `max_tokens`. If many answers were truncated, the better value is twice the present value. If
-    /// few answers were truncated, it is a value that no earlier answer reached. If few answers were truncated, but
-    /// this value is at least half of the present value, returns `None`.
+    /// few answers were truncated, the better value is a value that no earlier answer reached. If few answers were
+    /// truncated, but this value is at least half of the present value, returns `None`.
     fn other_max_tokens(&self, base: &Forecast, sizes: &[Sizes]) -> Option<u32> {
         let rows = self.load.rows();
         let present = (self.load.groups().iter().map(|group| group.max_tokens).sum::<u64>() / rows.max(1)) as u32;

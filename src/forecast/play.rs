@@ -244,7 +244,7 @@ impl<'a> Game<'a> {
     }
 }
 
-/// Returns a simulated server that has a model class for each pool.
+/// Returns the configuration of a simulated server that has a model class for each pool.
 fn sim_config(server: &Server) -> SimConfig {
     let models = server.pools.iter().map(|(pool, limits)| sim_model(pool, *limits)).collect();
     let mut config = SimConfig::new(models).with_latency(Latency { error: REFUSED_AFTER, ..Latency::ZERO });

@@ -321,8 +321,8 @@ pub(super) mod tests {
         assert!(tier.time.likely < base.time.time.likely / 3, "{tier:?}");
         let model = of(&|change| matches!(change, Change::Model { to, .. } if to == "claude-opus-5-5"));
         let (cost, before) = (model.cost.expect("a price"), base.totals.cost.expect("a price"));
-        // The other model has the same tokenizer as the first model. Its prices for input and output are four fifths of
-        // the first model's prices.
+        // The other model has the same tokenizer as the first model. The other model's prices for input and output are
+        // four fifths of the first model's prices.
         let ratio = cost.likely.dollars() / before.likely.dollars();
         assert!((0.79..0.81).contains(&ratio), "{ratio}");
         let shorter = of(&|change| matches!(change, Change::MaxTokens { .. }));

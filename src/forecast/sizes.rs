@@ -239,7 +239,7 @@ impl Truncated {
         let (all, too_short) = (kept.iter().fold(0.0, sum), kept.iter().filter(early).fold(0.0, sum));
         let seen = all / number;
         let most = seen + (cut as f64 * max_tokens - too_short) / number;
-        // Source: the usual estimate of the mean of an exponential distribution from a sample in which some values are
+        // Source: the usual estimate for the mean of an exponential distribution, if some values of the sample are
         // truncated.
         let likely = (all / (answers - cut).max(1) as f64).clamp(seen, most.max(seen));
         Self { answers, cut, seen, likely, most }

@@ -11,9 +11,9 @@ pub(super) struct Sampled {
     pub(super) error: f64,
 }
 
-/// Returns a factor for a sample of `n` values. The standard error times this factor is half the width of the 95 %
-/// interval. The factor is a little above the quantile of Student's distribution, because answer lengths are skewed: a
-/// few answers are much longer than the mean.
+/// Returns a factor for a sample of `n` values. Half the width of the 95 % interval is the standard error multiplied by
+/// this factor. The factor is a little above the quantile of Student's distribution, because answer lengths are skewed:
+/// a few answers are much longer than the mean.
 fn quantile(n: usize) -> f64 {
     1.96 + 4.0 / (n.max(2) - 1) as f64
 }

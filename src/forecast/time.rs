@@ -14,8 +14,8 @@
 //! simulated twice: once with a burst of a whole minute, and once with a burst of a second. The likely time is the mean
 //! of both times.
 //!
-//! The simulation does not include other clients of the same organization, faults or overloads of the API, limits on
-//! growth (acceleration), or prompt caches.
+//! The simulation leaves out four things: other clients of the same organization, faults and overloads of the API,
+//! limits on growth (acceleration), and prompt caches.
 
 use std::collections::HashMap;
 use std::sync::Arc;

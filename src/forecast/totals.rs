@@ -20,7 +20,7 @@ const TO_90_PERCENT: f64 = 1.645 / 1.96;
 #[derive(Clone, Debug, Default)]
 struct Sum {
     likely: f64,
-    /// For each source of errors: the error below and the error above the likely value.
+    /// For each source of errors: two errors, one below and one above the likely value.
     by_source: BTreeMap<(u8, u64), (f64, f64)>,
     /// The errors that assumptions cause, below and above the likely value.
     assumed: (f64, f64),
@@ -84,8 +84,8 @@ pub struct Totals {
     pub output_tokens: Interval<u64>,
     /// The cost of the rows that have a price; `None` if no row has a price.
     pub cost: Option<Interval<Money>>,
-    /// The highest possible cost if each row with a price gets one paid answer; `None` if no row has a price or if
-    /// there is no upper bound.
+    /// The highest possible cost if each row with a price gets one paid answer; `None` if no row has a price, or if the
+    /// cost has no upper bound.
     pub at_most: Option<Money>,
 }
 

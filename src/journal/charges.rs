@@ -14,7 +14,7 @@ pub(crate) struct Charges {
     pub(crate) spend: Money,
     /// The number of attempts that may have been billed although no answer was kept.
     pub(crate) maybe_paid: u64,
-    /// The most that these attempts may have cost in addition to `spend`.
+    /// The highest possible cost of these attempts, in addition to `spend`.
     pub(crate) maybe_spend: Money,
 }
 

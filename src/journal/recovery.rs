@@ -261,8 +261,8 @@ impl<'a> Recovery<'a> {
     }
 }
 
-/// Returns the rows in flight, each with its highest possible cost. If the slot of an answered request was not emptied
-/// before the next request was sent, the row has two slots.
+/// Returns the rows in flight, each with its highest possible cost. If a row's next request was sent before the slot of
+/// its answered request was emptied, the row has two slots.
 fn in_flight(unclosed: &UnclosedRun) -> HashMap<RowId, Money> {
     let mut rows = HashMap::new();
     for &(row, at_most) in &unclosed.rows {

@@ -48,8 +48,8 @@ pub struct StoredAnswers {
     places: DoneSet,
 }
 
-/// What was found in one block of a file: pairs of a place and one half of a key. `end` is the offset at which the last
-/// line of the block ends.
+/// The findings in one block of a file: each pair contains a place and half of a key. `end` is the offset at which the
+/// last line of the block ends.
 #[derive(Default)]
 struct Found {
     pairs: Vec<RowId>,

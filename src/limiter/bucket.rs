@@ -125,8 +125,8 @@ impl Bucket {
         level - most
     }
 
-    /// Raises the level towards `target`, by at most `step`, and raises the burst to the new level if the burst is
-    /// lower. Never lowers the level or the burst. Returns how many tokens were added.
+    /// Raises the level towards `target`, by at most `step`. If the burst is lower than the new level, raises the burst
+    /// to this level. Never lowers the level or the burst. Returns how many tokens were added.
     ///
     /// The burst never exceeds one minute's limit.
     pub fn raise(&mut self, target: i64, step: i64, now: Instant) -> i64 {
@@ -143,8 +143,8 @@ impl Bucket {
         raised - level
     }
 
-    /// Changes the burst of the bucket. If the level is above the new burst, it is lowered to the burst. A level below
-    /// the new burst stays the same.
+    /// Changes the burst of the bucket. If the level is above the new burst, the level is lowered to the burst. A level
+    /// below the new burst stays the same.
     pub(super) fn set_burst(&mut self, burst: u32, now: Instant) {
         let level = self.level(now);
         self.burst = burst.clamp(1, self.limit_per_minute);

@@ -3,9 +3,8 @@
 //! A gateway (a proxy in front of the API) can have limits of its own without showing them. If such a limit is reached,
 //! the gateway sends a 429 without headers, or a 500. At each refusal, the gateway's bucket is empty. So between two
 //! refusals, the gateway accepts exactly the amount that its limit allows in this time. The size of the gateway's burst
-//! does not matter. The limit is computed from two refusals that are ten seconds to a minute apart. The program
-//! computes a limit for requests and a limit for input tokens, because a refusal does not say which of the two limits
-//! was reached.
+//! does not matter. The limit is computed from two refusals that are ten seconds to a minute apart. A refusal does not
+//! say which limit was reached. So the program computes two limits: for requests and for input tokens.
 //!
 //! After a limit was found, the pool first sends slightly less than the limit, and then raises its rate. Near the limit
 //! the rate rises slowly. Later, as long as no request is rejected, the rate rises faster and faster. The limit that
@@ -30,13 +29,12 @@ use crate::domain::Cost;
 const LEAST: Duration = Duration::from_secs(10);
 const LEAST_ACCEPTED: u64 = 3;
 const LONGEST: Duration = Duration::from_secs(60);
-/// The rate over time, as a share of the limit that was found. The rate begins at `FIRST`, reaches `FLAT` after
-/// `FLAT_AFTER`, and hardly changes after that.
+/// How the rate changes over time, as a share of the limit that was found. The rate begins at `FIRST`, reaches `FLAT`
+/// after `FLAT_AFTER`, and hardly changes after that.
 const FIRST: f64 = 0.98;
 const FLAT: f64 = 1.03;
 const FLAT_AFTER: Duration = Duration::from_secs(20);
-/// If there was no refusal for [`FLAT_AFTER`], the next limit that is found is at least the current rate multiplied by
-/// `HELD`.
+/// If no refusal came for [`FLAT_AFTER`], the limit that is found next is at least `HELD` times the current rate.
 const HELD: f64 = 0.94;
 /// The number that each fault adds to a running sum. Each accepted request subtracts 1 from the sum, so the sum grows
 /// when more than a fifth of the attempts meet a fault. A trial begins when the sum reaches `EXCESS`.
@@ -126,7 +124,7 @@ impl Hidden {
         self.judge_trial(now);
     }
 
-    /// Call this after a refusal that came while the pool was not held.
+    /// Call this function after a refusal, unless the pool was held when the refusal came.
     pub(super) fn on_refusal(&mut self, now: Instant) {
         self.refusals.push_back((now, self.accepted));
         while self.refusals.front().is_some_and(|(at, _)| now.since(*at) > LONGEST) {

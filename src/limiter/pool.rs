@@ -14,9 +14,8 @@
 //! reserves the sum of its input and `max_tokens` as input, and keeps the reservation when it ends. If a server does
 //! give tokens back, its response headers report more than this program counts, and raise the level.
 //!
-//! Rejected: a fourth dimension for a limit on the sum of input and output tokens. All code that names dimensions would
-//! have to name the fourth dimension too: flags, presets, reports, and headers. No server has separate headers for such
-//! a limit.
+//! Rejected: a fourth dimension for a limit on the sum of input and output tokens. Flags, presets, reports and the code
+//! for headers would all have to name the fourth dimension too. No server has separate headers for such a limit.
 
 mod learned;
 
@@ -91,7 +90,7 @@ impl Pool {
     /// Replaces, during a run, the limits that the user set by hand.
     ///
     /// A new limit applies immediately. But if the limit that the server last reported is lower, the reported limit
-    /// applies. When the user removes a limit, the reported limit applies, or `preset` if none was reported.
+    /// applies. When the user removes a limit, the reported limit applies. If no limit was reported, `preset` applies.
     pub(crate) fn set_by_hand(&mut self, by_hand: RateLimits, preset: RateLimits, now: Instant) {
         self.dimensions.iter_mut().for_each(|dimension| dimension.set_by_hand(by_hand, preset, now));
         self.hidden = Hidden::default();
@@ -295,7 +294,7 @@ impl Pool {
     }
 
     /// Slows the pool after a refusal by an acceleration limit (the rate rose too fast). This call reduces the rate to
-    /// half. The rate then rises by itself.
+    /// half. After that, the rate rises again by itself.
     pub(crate) fn on_acceleration(&mut self, now: Instant) {
         self.open_headroom(HEADROOM_AFTER_ACCELERATION, now);
     }

@@ -59,7 +59,7 @@ impl Repeats {
 pub(crate) enum RequestCensus {
     /// Counts the equal rows when all rows have been added. This needs eight bytes of memory per row.
     Counting(Vec<u64>),
-    /// Recognizes an equal row when it is added, with up to 16 bytes of memory per row.
+    /// Recognizes an equal row as soon as the row is added. This needs up to 16 bytes of memory per row.
     Recognizing {
         /// The hashes of the requests that were added so far.
         seen: Seen,
@@ -74,7 +74,7 @@ impl RequestCensus {
         Self::Counting(Vec::new())
     }
 
-    /// Returns a census that recognizes an equal row when it is added.
+    /// Returns a census that recognizes an equal row as soon as the row is added.
     pub(crate) fn recognizing() -> Self {
         Self::Recognizing { seen: Seen::default(), again: Vec::new() }
     }

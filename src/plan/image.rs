@@ -19,13 +19,14 @@ impl Vision {
     /// The limits of Opus 4.7 and later models.
     pub(super) const NEW: Self = Self { longest_edge_px: 2576, max_tokens: 4784 };
 
-    /// Returns the tokens of a picture given as base64 text; `None` if its size can't be read.
+    /// Returns the number of tokens of a picture that is given as base64 text; `None` if the picture's size can't be
+    /// read.
     pub(super) fn tokens_of(&self, base64: &[u8]) -> Option<u32> {
         dimensions(base64).map(|(width, height)| self.tokens(width, height))
     }
 
     /// Returns the number of tokens of a picture. After the API has scaled the picture down, each square of 28 by 28
-    /// pixels is one token. A square that the picture covers only partly counts as one token too.
+    /// pixels counts as one token. A square that the picture covers only partly counts as one token too.
     pub(super) fn tokens(&self, width: u32, height: u32) -> u32 {
         let longest = u64::from(width.max(height)).max(1);
         let edge = u64::from(self.longest_edge_px).min(longest);

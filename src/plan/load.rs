@@ -21,7 +21,7 @@ const MOST_TEMPLATES: usize = 1024;
 const SAMPLED: usize = 1 << 15;
 /// If there is room, at least this many requests per model are kept, so that their tokens can be counted.
 const OF_EACH_MODEL: usize = 5;
-/// Some requests are kept so that their tokens can be counted. Together, they have at most this many bytes.
+/// Some requests are kept so that their tokens can be counted. Together, these requests have at most this many bytes.
 const REQUEST_BYTES: usize = 64 << 20;
 
 /// The rows that a run has to send.
@@ -79,8 +79,8 @@ pub struct Group {
 /// The expected effect of the prompt cache on the rows of a group.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CachedShares {
-    /// The share (from 0 to 1) of the input tokens that count against the input limit, because they are not read from
-    /// the cache.
+    /// The share (from 0 to 1) of input tokens that are not read from the cache. Only these tokens count against the
+    /// input limit.
     pub limited: f64,
     /// The cost of the prompts with the cache, divided by the cost of the prompts without a cache.
     pub price: f64,
@@ -414,7 +414,7 @@ impl Requests {
         }
     }
 
-    /// Returns how many requests of each model are kept even if other models have requests with lower hashes.
+    /// Returns how many requests are kept for each model, even if requests of other models have lower hashes.
     fn share(&self) -> usize {
         (self.wanted / self.by_model.len().max(1)).clamp(1, OF_EACH_MODEL)
     }

@@ -36,7 +36,7 @@ pub(crate) enum Notice {
         /// The parameter.
         param: &'static str,
     },
-    /// Rows have a member that is left out of requests, because the provider does not accept the member.
+    /// The provider does not accept a member of some rows, so this member is left out of requests.
     Dropped {
         /// The name of the provider.
         provider: Arc<str>,

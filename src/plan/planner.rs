@@ -42,7 +42,7 @@ pub struct Planner {
     models: Models,
     templates: Templates,
     repeats: Option<Repeats>,
-    /// The keys of the unnamed rows that were identified so far.
+    /// The keys of the rows identified so far that have no label of their own.
     seen: Seen,
     /// A map from each repeated key to the number of rows that repeated it. The first row with the key is not counted.
     again: HashMap<u64, u32>,

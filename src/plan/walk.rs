@@ -9,9 +9,9 @@ use crate::domain::{Caching, Interval};
 /// The number of levels of nested blocks that are read. The API nests three levels. Deeper content is counted as plain
 /// text.
 const MOST_DEPTH: u32 = 8;
-/// The API adds tokens around a whole request. These tokens are counted as this number of bytes. The API also adds
-/// tokens at each message. Their number is lower than the number of bytes of JSON around the message, so no extra bytes
-/// are counted for messages.
+/// The API adds tokens around a whole request. For these tokens, the program counts this number of bytes. The API also
+/// adds tokens at each message. Their number is lower than the number of bytes of JSON around the message, so no extra
+/// bytes are counted for messages.
 pub(super) const BYTES_AROUND: u64 = 16;
 /// The real tokens of a text, divided by its weight (its estimated tokens). The values are the lowest, the likely and
 /// the highest ratio, in thousandths. ASCII text is mostly Latin prose, code and data. Wide text is text that is not
@@ -285,8 +285,8 @@ impl<'s> Walk<'s> {
         Some(())
     }
 
-    /// Reads the cache marks of tools. Also finds the closing brace of the last tool that can have a mark. The prompt
-    /// does not contain tools that are loaded only when needed, and the API rejects marks on such tools.
+    /// Reads the cache marks of tools. Also finds the closing brace of the last tool that can have a mark. Tools that
+    /// are loaded only when needed are not part of the prompt, and the API rejects marks on such tools.
     fn tools(&mut self, cursor: &mut Cursor<'_>, last_brace: &mut Option<usize>) -> Option<()> {
         if cursor.peek()? != b'[' {
             return Some(());

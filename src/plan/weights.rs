@@ -14,11 +14,11 @@
 
 use crate::domain::json::special;
 
-/// The weight of each pair of a byte and the byte before it, in thousandths of a token.
+/// The weight of each pair of neighbouring bytes, in thousandths of a token.
 pub(super) struct Weights {
     by_class: &'static Table,
-    /// For each byte: the table row that has the weights of the byte after it. A look-up here is faster than computing
-    /// the class of the byte.
+    /// Each byte value has an entry here: the table row with the weights of the next byte. A look-up here is faster
+    /// than computing the class of the byte.
     after: [&'static [u16; 256]; 256],
 }
 

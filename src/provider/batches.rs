@@ -45,7 +45,7 @@ pub enum BatchCall<'a> {
 /// The state of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchStatus {
-    /// Requests are waiting or running. States that this program does not know also count as `InProgress`.
+    /// Requests are waiting or running. A state that this program does not know counts as `InProgress` too.
     InProgress,
     /// The batch is being canceled, and has not ended yet.
     Canceling,

@@ -75,7 +75,7 @@ pub trait Decoder: Send {
     /// Returns the approximate number of bytes of memory that the body uses. The number includes the memory that will
     /// be needed to join the received parts.
     ///
-    /// A stream uses much less memory than the size of the received bytes.
+    /// A stream uses much less memory than its received bytes would need.
     fn held_bytes(&self) -> usize;
 
     /// Returns the reply, which is made from the head (status and headers) and the body. Callers call this function

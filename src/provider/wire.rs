@@ -69,8 +69,8 @@ pub trait BodySource: Send + Sync + fmt::Debug {
         self.len() == 0
     }
 
-    /// Reads bytes at `offset` into the buffer, and returns how many bytes it has read. The number of bytes that it has
-    /// read can be smaller than the length of the buffer. 0 means that there are no bytes at `offset`.
+    /// Reads bytes at `offset` into the buffer, and returns how many bytes it has read. The number of bytes read can be
+    /// smaller than the length of the buffer. 0 means that there are no bytes at `offset`.
     ///
     /// # Errors
     /// Returns an error if the bytes can't be read.
@@ -151,7 +151,7 @@ impl Body {
         self.len() == 0
     }
 
-    /// Returns whether nothing is inserted into the body when it is sent.
+    /// Returns whether the body is sent as it is, with nothing inserted.
     pub fn is_plain(&self) -> bool {
         self.splices.is_empty()
     }

@@ -90,7 +90,7 @@ fn reason_advice(reason: Reason, fixed_window: Option<usize>) -> Option<String> 
     })
 }
 
-/// How much of one limit the run used, as a share.
+/// The share of one limit that the run used.
 struct Used<'a> {
     pool: &'a LimitUse,
     dimension: Dimension,
@@ -131,7 +131,7 @@ fn smoothing(stats: &Stats, used: &Used<'_>) -> String {
 /// time in which the limit slowed it down.
 fn limit_advice(uses: &[LimitUse], bound: Dimension, share_of_time: f64) -> String {
     let Some(used) = most_used_of(uses, bound) else { return remedy(bound).to_owned() };
-    // A limit slows a run down only when it is used up. If the run itself used much less than the limit, another client
+    // Only a limit that is used up slows a run down. If the run itself used much less than the limit, another client
     // used the rest.
     if used.share < share_of_time * LITTLE_USED {
         return format!(

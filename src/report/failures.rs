@@ -64,8 +64,8 @@ fn words(row: &FailedRow) -> String {
     format!("row {}{status}{message}", escape(&row.label))
 }
 
-/// Returns the error classes with rows that can succeed without a change. `log` contains the number of rows of each
-/// class in the error log. For rows that failed in earlier runs, only the error class is known.
+/// Returns the error classes with rows that can succeed without a change. `log` says how many rows of each class are in
+/// the error log. For rows that failed in earlier runs, only the error class is known.
 pub(crate) fn worth_retrying(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<ErrorClass> {
     let may_pass = |(class, rows): (&ErrorClass, &u64)| {
         let own = stats.failed.get(class);
@@ -300,7 +300,7 @@ mod tests {
     }
 
     /// Returns the counters of a run with these failed rows. Each row has a class, a message, and a flag. The flag says
-    /// whether the row may succeed later without a change.
+    /// whether the unchanged row may succeed later.
     fn stats<'a>(rows: impl IntoIterator<Item = (ErrorClass, &'a str, bool)>) -> Stats {
         let mut stats = Stats::default();
         stats.fold(&at(0, started(Some(1_000), 0)));

@@ -75,7 +75,7 @@ impl<W: Write> Write for OnTerminal<W> {
     }
 }
 
-/// Returns the number of bytes at the end that belong to an incomplete UTF-8 character.
+/// Returns how many bytes at the end belong to an incomplete UTF-8 character.
 fn unfinished(bytes: &[u8]) -> usize {
     let needed = |lead: u8| match lead {
         0xc2..=0xdf => 2,

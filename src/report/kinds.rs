@@ -10,8 +10,9 @@ use crate::domain::{Quality, shortened_to};
 /// How many characters of a label are shown. The end of a longer label is rarely useful.
 const LONGEST_LABEL: usize = 40;
 
-/// Returns the lines of the summary that count the answers of each kind. If all answers are ok, no line counts them,
-/// because the first line of the summary does. The numbers do not include the input rows that earlier runs answered.
+/// Returns the lines of the summary that count the answers of each kind. If all answers are ok, these lines are left
+/// out, because the first line of the summary counts the answers. The numbers do not include the input rows that
+/// earlier runs answered.
 pub(super) fn rows(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
     let mut rows = Vec::new();
     if stats.succeeded.keys().any(|quality| *quality != Quality::Ok) {

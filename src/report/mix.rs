@@ -1,5 +1,5 @@
-//! The mix of models in a run: compares the cost of the remaining rows with the cost of the finished rows. The two
-//! costs differ if the remaining rows are for other models than the finished rows.
+//! Uses the mix of models in a run to compare the cost of the remaining rows with the cost of the finished rows. The
+//! two costs differ if the remaining rows are for other models than the finished rows.
 //!
 //! Each model has its own limits, so the rows of one model can be done early. The cost of one model's rows says little
 //! about the cost of other models' rows.

@@ -128,8 +128,8 @@ impl Stats {
     /// - how long rows have to wait after a 429 or another failure
     ///
     /// Returns `None` in three cases: the input is a pipe, the run began less than five seconds ago, or fewer than ten
-    /// rows have finished. So early in a run, the estimated time would be several times too long. At the start, few
-    /// requests are in flight, and the first answers have not arrived yet.
+    /// rows have finished. At such an early point of a run, the estimated time would be several times too long. At the
+    /// start, few requests are in flight, and the first answers have not arrived yet.
     fn seconds_left(&self, idle: Duration) -> Option<f64> {
         const ROWS: u64 = 10;
         let remaining = self.remaining_to_send()?;

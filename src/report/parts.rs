@@ -72,7 +72,7 @@ impl Part {
         Self::new(rank, text.clone(), text)
     }
 
-    /// Returns a part without a short form. When parts of its rank are shortened, this part is left out.
+    /// Returns a part without a short form. When the parts of this rank are shortened, the part is left out.
     pub(super) fn optional(rank: u8, text: impl Into<String>) -> Self {
         Self::new(rank, text, "")
     }

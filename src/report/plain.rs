@@ -1,6 +1,6 @@
 //! Plain lines of progress, for logs and other output that can't be redrawn. A line is printed after 1, 10, 30 and 60
-//! seconds, then every minute, and from one hour on, every five minutes. So the user soon sees that a run works, and
-//! the log of a long run stays short.
+//! seconds, then every minute, and after an hour every five minutes. So the user soon sees that a run works, and the
+//! log of a long run stays short.
 //!
 //! A line is never wrapped: it is fitted to the width of the log, and the least important parts are left out.
 

@@ -6,12 +6,12 @@
 //! repaint the lines itself. The lines are drawn at most ten times per second. The times of the events decide when the
 //! next drawing is due.
 //!
-//! The cursor stays at the start of the first line, and a drawing begins by erasing everything from the cursor on. So a
-//! drawing is correct even after the terminal has changed its size. When the width of the terminal changes, some
-//! terminals wrap the lines again, and other terminals cut the lines off. In both cases, the cursor stays in front of
-//! the same text. If the cursor stayed after the last line, each drawing would have to move the cursor up by the number
-//! of rows that the lines fill. After a change of size, the number of rows that the lines fill is unknown. A drawing
-//! that begins too far up would erase other text above the lines.
+//! The cursor stays at the start of the first line. Each drawing first erases everything from the cursor to the end of
+//! the screen. So a drawing is correct even after the terminal has changed its size. When the width of the terminal
+//! changes, some terminals wrap the lines again, and other terminals cut the lines off. In both cases, the cursor stays
+//! in front of the same text. If the cursor stayed after the last line, each drawing would have to move the cursor up
+//! by the number of rows that the lines fill. After a change of size, it is unknown how many rows the lines fill. A
+//! drawing that begins too far up would erase other text above the lines.
 //!
 //! Line wrapping is turned off while a block is drawn. If the size changes at that moment, lines are cut off, but each
 //! line still fills one row. Each line ends with a line break, so no terminal joins two lines into one. A drawing is a

@@ -1,9 +1,9 @@
 //! Estimates the cost and the end of the whole run, as intervals.
 //!
 //! The cost so far is known. Only the cost of the remaining rows is estimated. At first, the mean cost of a remaining
-//! row comes from the forecast. The more rows have finished, the more weight the mean of the finished rows gets. Both
-//! means are weighted by their precision. Rows in flight are on average longer than finished rows. So while most rows
-//! are in flight, the finished rows get less weight. For the same reason, the upper end of the interval is raised: see
+//! row comes from the forecast. As more rows finish, the mean of the finished rows gets more weight. Both means are
+//! weighted by their precision. Rows in flight are on average longer than finished rows. So while most rows are in
+//! flight, the finished rows get less weight. For the same reason, the upper end of the interval is raised: see
 //! [`super::pace::Pace::longer_than_seen`]. Both means are computed for the models of the remaining rows: see
 //! [`super::mix`].
 //!
@@ -85,8 +85,8 @@ impl Guess {
         }
         let (by_chance, drift) = (variance / left as f64, finished.drift(variance));
         // Rows in flight are on average longer than finished rows: each row in flight can exceed the mean by two
-        // standard deviations. While only few rows have finished, their mean also says less about the rows that are not
-        // sent yet.
+        // standard deviations. While only few rows have finished, their mean is also a poor estimate for the rows that
+        // are not sent yet.
         let (of_started, of_left) = (in_flight as f64 / (count + in_flight as f64), in_flight as f64 / left as f64);
         let longer = if count == 0.0 { 0.0 } else { variance.sqrt() * of_started.max(2.0 * of_left.min(1.0)) };
         let of_mean = match count {

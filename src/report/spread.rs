@@ -86,9 +86,9 @@ impl Spread {
         Self { blocks, per_block: self.per_block, open: (0.0, 0), sum, count }
     }
 
-    /// Returns the drift of the values. The drift is the squared difference between the means of the earlier and the
-    /// later half, minus the part that chance can explain. `variance` is the variance of one value. If the values
-    /// drift, more values do not make the prediction of later values better: a variance as large as the drift remains.
+    /// Returns the drift of the values. The drift compares the means of the earlier and the later half: it is the
+    /// square of their difference, minus the part that chance can explain. `variance` is the variance of one value.
+    /// However many values are known, the prediction of later values keeps a variance as large as the drift.
     pub(super) fn drift(&self, variance: f64) -> f64 {
         let half = self.blocks.len() / 2;
         if half == 0 {

@@ -237,7 +237,7 @@ impl Stats {
         self.failed.values().map(|failed| failed.rows).sum()
     }
 
-    /// Returns the number of failed rows of this run with this error class.
+    /// Returns how many rows of this run failed with this error class.
     pub(crate) fn failed_as(&self, class: ErrorClass) -> u64 {
         self.failed.get(&class).map_or(0, |failed| failed.rows)
     }

@@ -74,7 +74,7 @@ impl FailedRows {
 pub struct MendedRows(BTreeMap<Purpose, u64>);
 
 impl MendedRows {
-    /// Counts a row whose accepted answer came from a later request with this purpose.
+    /// Counts a mended row: its accepted answer came from a later request with this purpose.
     pub(crate) fn add(&mut self, purpose: Purpose) {
         *self.0.entry(purpose).or_default() += 1;
     }
@@ -84,8 +84,8 @@ impl MendedRows {
         self.0.values().sum()
     }
 
-    /// Returns the number of mended rows per purpose of the later request. The keys are the names that scripts use for
-    /// the purposes.
+    /// For each purpose of the later request, returns the number of mended rows. The keys are the names that scripts
+    /// use for the purposes.
     pub(crate) fn by_name(&self) -> BTreeMap<&'static str, u64> {
         self.0.iter().map(|(purpose, rows)| (name(*purpose), *rows)).collect()
     }

@@ -56,7 +56,7 @@ fn cost(stats: &Stats, context: &SummaryContext) -> String {
     }
 }
 
-/// Returns a text with up to 20 of the names, and with the number of the other names.
+/// Returns a text with at most 20 names. If there are more names, the text also says how many more.
 fn some_of(names: &[String]) -> String {
     const SHOWN: usize = 20;
     let mut shown: Vec<_> = names.iter().take(SHOWN).map(|name| escape(name)).collect();

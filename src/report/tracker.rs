@@ -1,10 +1,9 @@
 //! The use of each limit over the last five minutes, and the moments at which it crosses 80 and 95 %.
 //!
 //! The use of a limit is the amount that counted against the limit, divided by the amount that the limit allowed in the
-//! same time. The level of the limit's bucket would not show the use, because the buckets of a run that uses its limits
-//! well are nearly empty. Each of these two amounts is the difference between two sums. The sums are counted from the
-//! start of the run. So if a limit changes, each value of the limit is used only for the time in which that value
-//! applied.
+//! same time. The level of the limit's bucket would not show the use: if a run uses its limits well, its buckets are
+//! nearly empty. Each of these two amounts is the difference between two sums. The sums are counted from the start of
+//! the run. So if a limit changes, each value of the limit is used only for the time in which that value applied.
 //!
 //! At the start, a server can accept the requests of a whole minute immediately. The use that the program shows
 //! includes this burst. The thresholds do not apply in the first minute of a run, because a short burst does not show

@@ -50,7 +50,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             }
             Next::NoRow => {}
             // The answer was paid for, but no line contains it yet. So the row's mark stays in the ledger. If this run
-            // crashes, the next run then counts the answer.
+            // crashes, the next run counts the answer because of this mark.
             Next::More { job } => self.ledger.keep(ticket, job),
             Next::FollowUp { step, purpose } => self.record_step(Some(ticket), &step, purpose),
             Next::Pending { planned, maybe_paid } => {
@@ -63,9 +63,9 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// If a request has ended and got no line, clears the mark of this request in the ledger (a mark records a request
-    /// in flight). If the row was possibly billed, its mark is not cleared. Until the row has a line, only the mark
-    /// tells a later run that the row was billed.
+    /// If a request has ended and got no line, clears the request's mark in the ledger. A mark records a request in
+    /// flight. If the row was possibly billed, its mark is not cleared. Until the row has a line, only the mark tells a
+    /// later run that the row was billed.
     fn release(&mut self, ticket: Ticket, keeps_mark: Option<JobId>) {
         match keeps_mark {
             Some(job) => self.ledger.keep(ticket, job),

@@ -47,7 +47,8 @@ pub struct Parts<T, L, R> {
     /// After an interrupt asks the run to stop, requests in flight can continue for this long. `None` means the default
     /// of the signal: no time limit after Ctrl-C, and 30 seconds after other signals.
     pub grace: Option<Duration>,
-    /// Whether the caller gets the rows that this run does not answer. If not, the run only counts these rows.
+    /// Whether the caller gets the rows that this run does not answer. If the value is false, the run only counts these
+    /// rows.
     pub keep_pending: bool,
 }
 

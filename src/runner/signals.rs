@@ -72,7 +72,7 @@ impl Signals {
     pub(crate) fn install() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         // Without a handler, the signal XFSZ would end the program when a write exceeds the limit on file sizes. With a
-        // handler, the write returns an error instead.
+        // handler, a write above this limit returns an error.
         drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
         let wanted = [
             (Meaning::End(INT), SignalKind::interrupt()),

@@ -103,7 +103,7 @@ fn rejected(request: Request) -> Rejected {
     }
 }
 
-/// A ledger whose lines are on disk only after the test says so.
+/// A ledger whose lines reach the disk only when the test allows it.
 struct Stalled {
     written: Arc<AtomicU64>,
     taken: u64,

@@ -89,7 +89,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             let until = match (self.dispatch(), lane_until) {
                 (Some(online), Some(lane)) => online.min(lane),
                 (Some(until), None) | (None, Some(until)) => until,
-                // The loop waits for the slow disk: it copies answers to equal rows only when enough lines are on disk.
+                // The loop waits for the slow disk: answers are copied to equal rows only when enough lines are on
+                // disk.
                 (None, None) if self.has_rows_to_copy() => Instant::NEVER,
                 (None, None) => return,
             };

@@ -1,19 +1,19 @@
 //! How many rows the scheduler reads ahead.
 //!
 //! The scheduler asks for more rows until enough rows wait. With one pool, the wanted number of waiting rows is at
-//! least twice the window (the number of requests allowed in flight). With several pools, the wanted number is several
-//! thousand, so that every pool has rows of its own. Rows can be large, so their total size in bytes is limited as
-//! well. Together, all rows that wait or are in flight have at most [`MOST_BYTES`] bytes plus the size of one row.
-//! Small rows never reach the limit on bytes.
+//! least twice the window (the number of requests allowed in flight). With several pools, the wanted number of waiting
+//! rows is several thousand, so that every pool has rows of its own. Rows can be large, so their total size in bytes is
+//! limited as well. Together, all rows that wait or are in flight have at most [`MOST_BYTES`] bytes plus the size of
+//! one row. Small rows never reach the limit on bytes.
 //!
 //! The scheduler stops asking for rows when its rows have [`MOST_BYTES`] bytes or more. For this reason, one row always
 //! fits, even if the row has more bytes than the limit. When a policy replaces the request of a row, the bytes of the
 //! new request count as well, and can exceed the limit.
 //!
-//! All pools share one limit on the bytes of rows. If a pool must wait or has low limits, its rows can take all the
-//! bytes that this limit allows. If all the bytes are used up, no more rows are read. Then a pool has nothing to send
-//! if its rows come later in the input. Reading starts again by itself. Each row ends with an answer, a failure or the
-//! halt of its endpoint, and then another row is read. If the rows of one pool all come before the rows of another
+//! All pools share one limit on the bytes of rows. If a pool must wait or has low limits, its rows can use up all the
+//! bytes that the pools share. If all the bytes are used up, no more rows are read. Then a pool has nothing to send if
+//! its rows come later in the input. Reading starts again by itself. Sooner or later, each row is answered, fails, or
+//! loses its endpoint to a halt. Then another row is read. If the rows of one pool all come before the rows of another
 //! pool, the input is read from several places in turn (`order`). Rows of both pools then alternate.
 //!
 //! One design was rejected: giving each pool a share of the bytes. The reader reads rows in the order of the input, so

@@ -5,9 +5,9 @@ use std::time::Duration;
 use crate::limiter::LONGEST_UNSAID_HOLD;
 
 /// Exponential backoff with jitter (a random part of each delay). Each delay is between zero and its ceiling (full
-/// jitter), and the ceiling doubles with each try. Two delays differ from this rule: the ceiling of the first delay is
-/// half as high, and the second delay is always longer than the first. So each row that fails again waits longer than
-/// after its first failure, and a server that fails gets fewer and fewer requests.
+/// jitter), and the ceiling doubles with each try. Two delays differ from this rule: the first delay has half the usual
+/// ceiling, and the second delay is always longer than the first. So each row that fails again waits longer than after
+/// its first failure, and a server that fails gets fewer and fewer requests.
 ///
 /// Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015). The tests in that article found that full
 /// jitter needs the fewest calls.
@@ -17,8 +17,8 @@ pub(super) struct Backoff {
     most: Duration,
 }
 
-/// The shortest delay after a second failure, as a share of the ceiling of this delay. It is a tenth longer than the
-/// longest delay after a first failure.
+/// The shortest delay after a second failure, as a share of the ceiling of this delay. This shortest delay is a tenth
+/// longer than the longest delay after a first failure.
 const SECOND: f64 = 0.275;
 
 impl Backoff {

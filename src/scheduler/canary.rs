@@ -117,9 +117,8 @@ impl Scheduler {
     }
 
     /// Handles an answered canary (a test request). If it is certain that the faults of rows are not hidden refusals,
-    /// an answered canary proves that the endpoint works. If the faults can be hidden refusals, the next row is sent
-    /// alone, because the canary was also sent alone. A gateway that has room for the canary also has room for this
-    /// row.
+    /// an answered canary proves that the endpoint works. If hidden refusals are possible, the next row is sent alone,
+    /// because the canary was also sent alone. A gateway that has room for the canary also has room for this row.
     fn on_canary_answer(&mut self, end: &End) {
         let pool = &mut self.pools[end.pool].pool;
         let endpoint = &mut self.endpoints[end.endpoint];

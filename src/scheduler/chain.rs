@@ -138,7 +138,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns the reason why a row that has tries left moves to the next endpoint; `None` if the row stays at its
+    /// If a row that has tries left moves to the next endpoint, returns the reason; `None` if the row stays at its
     /// endpoint. The row began to wait at the instant `since`. If the row stayed at its endpoint, its next try would be
     /// at the instant `at`.
     pub(super) fn early_case(&self, entry: &Entry, since: Instant, at: Instant, end: &End) -> Option<FallbackCase> {
@@ -160,7 +160,7 @@ impl Scheduler {
         self.config.retry_ambiguous || !entry.attempts.last().is_some_and(|attempt| attempt.maybe_paid)
     }
 
-    /// Sends a row to another endpoint after its attempt has ended without an answer.
+    /// After an attempt has ended without an answer, sends the row to another endpoint.
     pub(super) fn leave(&mut self, entry: Box<Entry>, ask: Ask, leaves: &Leaves, end: &End) -> Next {
         self.note_detour(end.endpoint, &ask.pool.provider, leaves.case, end.now + SHOWN);
         self.leave_untold(entry, ask, leaves, end)

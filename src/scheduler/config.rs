@@ -51,7 +51,7 @@ pub struct Config {
     /// How long a row can wait because of limits and overload. The run also waits for a failing endpoint for at most
     /// this long.
     pub retry_for: Duration,
-    /// Whether an earlier run got answers from the endpoint for rows of this input.
+    /// Whether the endpoint answered requests for rows of this input in an earlier run.
     pub has_worked_before: bool,
     /// Whether a request that was possibly billed is tried again.
     pub retry_ambiguous: bool,

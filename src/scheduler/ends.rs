@@ -162,8 +162,8 @@ impl Scheduler {
 }
 
 /// Returns how much of each limit an attempt used. If the attempt was answered, the amounts are the usage of the
-/// answer. If the server refused the attempt, the amounts are one request and no tokens. If an attempt has no answer
-/// but was possibly processed, the amounts are one request, the input, and a part of the predicted output.
+/// answer. If the server refused the attempt, the attempt counts as one request and no tokens. If an attempt has no
+/// answer but was possibly processed, the attempt counts as one request, the input, and a part of the predicted output.
 ///
 /// An answer can break off at any point, so the number of output tokens that it used is not known. Half of the
 /// predicted output counts as used. If no output counted as used, the row would be sent again too early. The server

@@ -41,7 +41,8 @@ pub(super) struct Entry {
     pub(super) leads: Marks,
     /// Whether the row's request is sent without cache marks.
     pub(super) is_unmarked: bool,
-    /// Whether the row is sent without cache marks as a test, because the server rejected the row with marks.
+    /// Whether the row is sent without cache marks as a test, because the server rejected the row's request that had
+    /// marks.
     pub(super) tests_marks: bool,
     /// The message with which the server rejected a request of the row that had cache marks.
     pub(super) refused_marks: Option<String>,

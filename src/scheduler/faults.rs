@@ -36,8 +36,8 @@ const QUOTA_WAIT: Duration = Duration::from_secs(30);
 /// A fault can be a hidden refusal: a refusal because of a limit that no header shows. If the faults of a row are
 /// perhaps hidden refusals, several faults (`MAYBE_REFUSED_A_TRY`) together use up only one try.
 const MAYBE_REFUSED_A_TRY: u32 = 8;
-/// The shortest time that the run waits for the endpoint after all remaining rows have failed. If the time of the run
-/// before these faults, divided by `END_PATIENCE_PART`, is longer, the run waits for that time instead.
+/// After all remaining rows have failed, the run waits for the endpoint at least this long. The wait is also at least
+/// the time of the run before these faults, divided by `END_PATIENCE_PART`.
 const END_PATIENCE: Duration = Duration::from_secs(90);
 const END_PATIENCE_PART: u32 = 10;
 
@@ -220,8 +220,8 @@ impl Scheduler {
         }
     }
 
-    /// Returns whether faults at the endpoint `at` are allowed to use up tries of this endpoint's rows. Call this only
-    /// if all remaining rows have failed.
+    /// Returns whether a fault at the endpoint `at` is allowed to use up a try of its row. Call this only if all
+    /// remaining rows have failed.
     fn may_blame_rows(&self, at: usize, now: Instant) -> bool {
         let endpoint = &self.endpoints[at];
         let since = endpoint.health.unclear_since();

@@ -41,8 +41,8 @@ impl Halt {
     }
 
     /// Returns the reason to stop the run, if all rows so far have failed in the same way, and these rows are enough
-    /// for the default rule. The run must send nothing until this is decided. It stops when no request is in flight;
-    /// an answer or a different failure ends the suspicion.
+    /// for the default rule. The run must send nothing until this is decided. An answer or a different failure ends the
+    /// suspicion. If neither comes, the run stops as soon as no request is in flight.
     pub(super) fn suspicion(&self) -> Option<&HaltReason> {
         self.suspicion.as_ref()
     }

@@ -31,14 +31,15 @@ const PLACES: usize = 64;
 /// The program changes the order of the file only if the gain is at least `WORTH_IT`. The gain is the time that a run
 /// takes in the order of the file, divided by the time that it takes in the new order.
 const WORTH_IT: f64 = 1.05;
-/// Phases that take less than `SPAN_SECS` seconds do not matter, because the token buckets compensate for them. For
-/// this reason, the time of a run is computed in spans of at least `SPAN_SECS`.
+/// Phases that take less than `SPAN_SECS` seconds do not matter, because the token buckets compensate for them. So the
+/// time of a run is computed in spans of at least `SPAN_SECS` seconds.
 const SPAN_SECS: f64 = 120.0;
 /// The shares of `max_tokens` that answers are assumed to use. Before the first answer nobody knows which share is
 /// right, so the gain is computed for each share.
 const OUTPUT_SHARES: [f64; 3] = [1.0, 0.2, 0.05];
 
-/// The maximum number of pools for which sizes are added up. Rows of additional pools are left out.
+/// The maximum number of pools for which sizes are added up. If an input has more pools, the rows of the remaining
+/// pools are left out.
 const POOLS: usize = 16;
 
 /// The sizes of an input's rows. A first pass over the input collects the sizes of its rows.

@@ -19,8 +19,8 @@ impl Scheduler {
         self.pause.is_on()
     }
 
-    /// Pauses the run, or continues a paused run. The time of a pause is not counted as a wait of rows, and not as time
-    /// in which an endpoint fails. But the time of a pause counts for `--max-time`.
+    /// Pauses the run, or continues a paused run. The time of a pause counts neither as waiting time of rows nor as
+    /// time in which an endpoint fails. But the time of a pause counts for `--max-time`.
     pub(crate) fn set_paused(&mut self, is_paused: bool, now: Instant) {
         let since = self.pause.since.take();
         if is_paused {

@@ -125,7 +125,7 @@ impl Scheduler {
             match endpoint.check(next_wake, now) {
                 None => is_any_open = true,
                 Some((until, reason)) => {
-                    // The row that becomes ready next could be for another endpoint.
+                    // The next row that becomes ready may belong to another endpoint.
                     let until = if is_only { until } else { until.min(next_wake) };
                     if soonest.is_none_or(|(at, _)| until < at) {
                         soonest = Some((until, reason));

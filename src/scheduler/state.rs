@@ -55,8 +55,8 @@ pub struct Scheduler {
     pub(super) left: u64,
     /// The reason why rows are left for a later run although their endpoint has not halted.
     pub(super) left_because: Option<HaltReason>,
-    /// The earliest instant at which the next endpoint can perhaps take a row from a closed endpoint (an endpoint that
-    /// fails or must wait).
+    /// The earliest instant at which a row of a closed endpoint (an endpoint that fails or must wait) can perhaps move
+    /// to another endpoint.
     pub(super) pull_at: Instant,
     /// Whether a pool has closed since the last check. A pool closes when its rows must wait too long. Rows of a closed
     /// pool can be sent to another endpoint.

@@ -57,7 +57,7 @@ impl Scheduler {
         self.config.budget.max_cost
     }
 
-    /// Replaces the limits that the user has set, in all pools, including pools that get their first row later.
+    /// In all pools, replaces the limits that the user has set. This includes pools that get their first row later.
     ///
     /// The new limits apply from the next row that is sent. Requests in flight do not change. No limit is raised above
     /// the limit that the server last reported, and no hold (wait after a refusal) is shortened.

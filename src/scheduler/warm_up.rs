@@ -42,7 +42,7 @@ impl Scheduler {
         flight.row().is_some_and(|entry| !entry.leads.is_empty())
     }
 
-    /// Handles the beginning of a response, with the usage that it reports. Rows that waited for the beginning of the
+    /// Handles the beginning of a response, and the usage in this beginning. Rows that waited for the beginning of the
     /// response can then be sent.
     pub fn on_begin(&mut self, ticket: Ticket, usage: &Usage, now: Instant) {
         let Some(flight) = self.flights.get_mut(ticket) else { return };

@@ -99,8 +99,8 @@ impl Warmth {
             return Turn::Go(plan);
         }
         let slots = Prefixes::MOST_MARKS - plan.marks.count();
-        // If there are more cold prefixes than marks, the row writes only some of them: the longest prefix and the
-        // shortest prefixes. A shorter prefix is shared by more rows than a longer prefix.
+        // If there are more cold prefixes than marks, the row writes only some of these prefixes: the longest prefix
+        // and the shortest prefixes. A shorter prefix is shared by more rows than a longer prefix.
         let leads = cold.iter().rev().take(1).chain(cold.iter().take(slots - 1));
         let leads = leads.fold(Marks::NONE, |marks, &at| marks.with(at));
         Turn::Lead { leads, plan: self.plan(prefixes, warm, leads) }

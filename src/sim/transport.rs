@@ -48,7 +48,7 @@ impl SimTransport {
         Self { model, clock, network, timeout: None, idle_timeout: None }
     }
 
-    /// Sets how long a whole request can take, and how long it can stay without data.
+    /// Sets the longest time for a whole request, and the longest time without data.
     #[must_use]
     pub fn with_timeouts(mut self, timeout: Option<Duration>, idle_timeout: Option<Duration>) -> Self {
         self.timeout = timeout;

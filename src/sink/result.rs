@@ -33,10 +33,10 @@ pub(super) fn line_around(outcome: &Outcome, message: &Message, context: &Record
 
 /// Appends the line of a row that takes its answer from another line. The line gets the time `at`.
 ///
-/// The line has no attempts, no usage and no cost. Instead, the line has two other members. The first of these members
-/// is `meta.copied_from` (the label of the equal row) or `meta.reused_from` (the run and the label of the earlier
-/// line). The second added member is `meta.saved_usd`: the amount that was paid for the answer, or null if this amount
-/// is not known.
+/// The line has no attempts, no usage and no cost. Instead, the line has two members that other lines do not have. The
+/// first of these members is `meta.copied_from` (the label of the equal row) or `meta.reused_from` (the run and the
+/// label of the earlier line). The second added member is `meta.saved_usd`: the amount that was paid for the answer, or
+/// null if this amount is not known.
 pub(super) fn taken_line(taken: &Taken, at: Instant, context: &RecordContext, out: &mut Vec<u8>) {
     let Taken { job, answer, .. } = taken;
     out.reserve(answer.message.json.len() + ROOM);

@@ -122,7 +122,7 @@ pub enum SourceError {
         /// Advice on what to do.
         remedy: &'static str,
     },
-    /// A line or a CSV record does not end within the limit.
+    /// A line or a CSV record is longer than the limit.
     #[error("{name}: the row that begins on line {line} is longer than {} GiB; {remedy}", bytes >> 30)]
     Endless {
         /// The name of the input, as the user gave it.

@@ -68,7 +68,7 @@ const MAX_CHECKED: usize = 1000;
 #[derive(Debug, Default)]
 struct Checked {
     all: HashSet<Box<str>>,
-    /// The names that were added to `all` first. Most inputs have no more names than this list can hold. It is faster
+    /// The first names that were added to `all`. Most inputs have no more names than this list can hold. It is faster
     /// to compare a name with a few others than to compute its hash.
     first: Vec<Box<str>>,
 }

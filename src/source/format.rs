@@ -37,7 +37,7 @@ pub(super) trait Rows: Send {
     /// names are added to `warnings`.
     fn next(&mut self, name: &Arc<str>, warnings: &mut Warnings) -> Result<Option<Item>, SourceError>;
 
-    /// Continues at `position`, which was found when the input was read before. `position` must not be before the
+    /// Continues at `position`. An earlier reading of the input found this position. `position` must not be before the
     /// current position.
     ///
     /// # Errors

@@ -242,7 +242,7 @@ impl Options {
     }
 }
 
-/// The position in an input where a row begins.
+/// The position at which a row begins in its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// The number of the row's first line in the input, counted from 1.

@@ -93,8 +93,8 @@ pub struct Reader {
     unusable: Option<(u64, Option<(String, String)>)>,
 }
 
-/// The largest number of broken rows at the beginning of an input. If more rows are broken, the input is another kind
-/// of data, or the wrong format was chosen.
+/// The largest number of broken rows that are allowed at the beginning of an input. If more rows are broken, the input
+/// is another kind of data, or the wrong format was chosen.
 const MAX_UNUSABLE: u64 = 1_000;
 
 impl std::fmt::Debug for Reader {

@@ -25,8 +25,8 @@ pub(super) struct SplitRows<F> {
 }
 
 impl<F: Format> SplitRows<F> {
-    /// Returns the rows that `splitter` cuts out of the input. With `keeps_input`, each row has its [`InputRow`].
-    /// `file` is the path of the input; it is `None` if the input can be read only from its start.
+    /// Returns the rows that `splitter` cuts out of the input. If `keeps_input` is true, each returned row contains its
+    /// [`InputRow`]. `file` is the path of the input; it is `None` if the input can be read only from its start.
     pub(super) fn new(
         splitter: Splitter,
         format: F,

@@ -35,8 +35,8 @@ impl<R: Read> Read for Copied<R> {
             && copy.write_all(&buffer[..read]).is_err()
         {
             self.copy = None;
-            // If the copy can't be removed either, it stays incomplete, and the output will lack the rows that the copy
-            // lacks.
+            // If removing the copy fails too, the copy stays incomplete. Its missing rows will also be missing in the
+            // output.
             let _ = std::fs::remove_file(&self.path);
         }
         Ok(read)

@@ -56,8 +56,8 @@ pub trait CredentialSource: fmt::Debug + Send + Sync {
     /// credential, returns the refused credential. If the refused credential has been replaced in the meantime, returns
     /// the current credential.
     ///
-    /// A server can refuse the same credential in many requests. All calls of `renew` for these requests together must
-    /// cause only one renewal.
+    /// A server can refuse the same credential in many requests. `renew` is called for each of these requests, but must
+    /// renew the credential only once.
     ///
     /// # Errors
     /// Returns the reason why there is no other credential. The message must not contain a secret.

@@ -1,8 +1,8 @@
 //! The base URL, which is checked before anything is sent to it.
 //!
 //! The program sends the key to this address, so it rejects dangerous addresses. An address is dangerous if its scheme
-//! is neither https nor http, or if plain http would go to another machine. It is also dangerous if the URL contains a
-//! password, or if the host is the metadata service of a cloud.
+//! is neither https nor http, or if plain http would go to another machine. An address is also dangerous if it contains
+//! a password, or if its host is the metadata service of a cloud.
 
 use std::fmt;
 use std::net::IpAddr;

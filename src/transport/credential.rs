@@ -18,8 +18,7 @@ pub enum Credential {
     ApiKeyTwice(SecretString),
     /// A token that is sent in the header `authorization: Bearer`.
     Bearer(SecretString),
-    /// No credential. Requests have no credential, because they go to a simulator or through a proxy that adds its own
-    /// key.
+    /// No credential. Requests have no credential if they go to a simulator, or through a proxy that adds its own key.
     None,
 }
 

@@ -67,7 +67,7 @@ pub(crate) use self::notices::NoticePoster;
 pub use super::credential::Credential;
 
 /// The highest number of requests on one HTTP/2 connection. Servers allow 100 or more requests on a connection.
-/// Requests above the server's limit would wait in a queue, and this wait would be part of their time limits.
+/// Requests above the server's limit would wait in a queue, and this wait would count towards their time limits.
 const STREAMS_PER_CONNECTION: usize = 64;
 /// How many bytes of the body of an error response are read. Error responses of real servers are shorter than this.
 const MAX_ERROR_BYTES: usize = 128 * 1024;
@@ -245,7 +245,8 @@ impl HttpTransport {
         deadline: Instant,
     ) -> Result<HttpExchange, WireError> {
         let deadline = match request.body.source() {
-            // The first upload can have taken longer than the usual time limit of a request, so the limit starts again.
+            // The first upload possibly took longer than the usual time limit of a request, so this time limit starts
+            // again.
             Some(_) => after(Instant::now(), self.timeout),
             None => deadline,
         };

@@ -189,8 +189,8 @@ impl fmt::Display for PassedOver {
     }
 }
 
-/// Returns an environment variable that contains a proxy, if [`proxy_for`] returns no proxy although this variable is
-/// set. Returns `None` if `proxy_for` uses the variable, or if no such variable is set.
+/// If an environment variable contains a proxy, but [`proxy_for`] returns no proxy, returns this variable. Returns
+/// `None` if `proxy_for` uses the variable, or if no such variable is set.
 pub(crate) fn passed_over<'a>(base_url: &BaseUrl, variable: impl Fn(&str) -> Option<&'a OsStr>) -> Option<PassedOver> {
     let (own, other) = if base_url.is_https() { (HTTPS, HTTP) } else { (HTTP, HTTPS) };
     let own_one = set(own, &variable).or_else(|| set(ALL, &variable));

@@ -97,7 +97,7 @@ struct State {
     is_renewing: bool,
     failure: Option<Failure>,
     has_warned: bool,
-    /// The earliest time at which a refusal by a server can cause another renewal.
+    /// Before this time, a refusal by a server causes no further renewal.
     refused_until: Option<Instant>,
 }
 

@@ -1,8 +1,9 @@
 //! Makes the bearer token of Amazon Bedrock from AWS credentials, without an AWS SDK.
 //!
 //! The token is a request in base64, signed in advance with AWS Signature Version 4. The signature is in the query of
-//! this request. Everyone who has the token can send the request in it. So Bedrock can use the request to find out who
-//! the caller is. This module is pure: it sends nothing over the network, and the caller passes the time.
+//! this request. Everyone who has the token can send the request that the token contains. So Bedrock can use the
+//! request to find out who the caller is. This module is pure: it sends nothing over the network, and the caller passes
+//! the time.
 //!
 //! Source: PyPI `aws-bedrock-token-generator` 1.1.0, `token_generator.py`, and PyPI `botocore` 1.44.8, `auth.py`
 //! (`SigV4QueryAuth`). `tests/judges/aws_token.py` compares this module with both packages.

@@ -70,7 +70,7 @@ pub(crate) struct Answers {
     pub(crate) attempts: u64,
     /// The number of rows that needed more than one attempt.
     pub(crate) retried: u64,
-    /// The number of rows with an unknown cost, because the price of their model is not known.
+    /// The number of rows whose cost is unknown because their model has no known price.
     pub(crate) unpriced: u64,
     /// The number of rows that were answered in a batch.
     pub(crate) batch: u64,
@@ -78,7 +78,7 @@ pub(crate) struct Answers {
     pub(crate) copied: u64,
     /// The number of rows that took their answer from earlier results.
     pub(crate) reused: u64,
-    /// The cost of the copied and reused answers when they were paid for.
+    /// The sum of the original costs of the copied and reused answers.
     pub(crate) saved: Money,
     /// The sums of each model, in the order in which the models were found in the results.
     pub(crate) models: Vec<ModelSum>,

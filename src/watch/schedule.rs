@@ -18,7 +18,7 @@ pub struct Schedule<S> {
     pub settings: Vec<S>,
     /// Whether the run is paused while the window is open.
     pub is_pause: bool,
-    /// Whether the window begins on a day, for each day of the week from Monday to Sunday.
+    /// For each day of the week, from Monday to Sunday: whether the window begins on that day.
     days: [bool; 7],
     /// The beginning of the window, in minutes after midnight.
     from: u16,

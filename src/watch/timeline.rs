@@ -33,8 +33,8 @@ pub(crate) struct Timeline {
     /// Notes about holds, changed limits, crossed thresholds, steering, warnings and other events. The oldest note
     /// comes first.
     pub(crate) notes: Vec<Note>,
-    /// The durations between sending a row's last request and receiving the response head (the status line and
-    /// headers). All runs are included, and batches are left out.
+    /// The durations from a row's last request to the response head (the status line and headers). All runs are
+    /// included, and batches are left out.
     pub(crate) first_byte: Histogram,
     /// The durations from a row's first request to its answer. All runs are included, and batches are left out.
     pub(crate) latency: Histogram,

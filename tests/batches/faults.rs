@@ -535,7 +535,7 @@ pub fn a_limit_on_requests() {
 }
 
 /// When a time limit is reached, the run ends even if batches are open. The batches stay open. When the user repeats
-/// the command, it collects them.
+/// the command, the command collects these batches.
 pub fn a_limit_on_time() {
     play(NO_FAULTS, taking(110), async |world| {
         let run = Run { max_time: Some(MINUTE), ..Run::of(0..41) };

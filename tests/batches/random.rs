@@ -180,7 +180,7 @@ impl Game {
         let Some(id) = known(chunk) else { return };
         let path = "d/out.jsonl.batches/log.jsonl";
         let mut content = world.disk.content(path).unwrap_or_default();
-        // The command opens the log first, which removes a line that was cut off.
+        // When the command opens the log, a line that was cut off is removed.
         let whole = content.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         content.truncate(whole);
         content.extend_from_slice(format!("{{\"v\":1,\"type\":\"canceling\",\"chunk\":{chunk}}}\n").as_bytes());

@@ -252,7 +252,7 @@ fn of_limit(setting: &Setting, played: &Played, at: usize, dimension: Dimension)
 /// How many rows an API can accept over time, according to the limit that is used up first.
 struct Capacity {
     per_second: f64,
-    /// The first and the last second of each period in which the API works and gets rows.
+    /// The start and the end, in seconds, of each period in which the API works and gets rows.
     open: Vec<(f64, f64)>,
 }
 

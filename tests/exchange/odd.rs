@@ -107,7 +107,7 @@ impl Odd {
         Exchange::new(200, &[("content-type", "application/json")], body.as_bytes())
     }
 
-    /// Returns a streamed response whose events together contain this answer.
+    /// Returns a response that streams this answer in several events.
     pub fn streamed(&self, random: &mut Rng) -> Exchange {
         let mut start = Vec::new();
         let (mut delta, mut usage) = (Vec::new(), None);

@@ -19,7 +19,7 @@ The simulator is a part of this project. It follows the documented rules of the 
 [src/sim/mod.rs](../src/sim/mod.rs) lists them. No statement on this page comes only from the documentation of a tool.
 """
 
-# The least time in seconds that the limits of these cases allow. This time does not include the time that the last
+# The shortest time that the limits of these cases allow, in seconds. This time does not include the time that the last
 # answer takes.
 BOUNDS = {"requests bind": 50.0, "output binds": 50.0}
 

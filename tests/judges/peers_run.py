@@ -30,7 +30,7 @@ class Case:
     most_seconds: int = 240
     kill_at: int = 0
     # Whether claude-batch is limited to 20 requests in flight, like the other tools. Without this limit, claude-batch
-    # chooses the number itself.
+    # itself chooses the number of requests in flight.
     few: bool = False
 
 

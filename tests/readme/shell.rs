@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 use crate::page::root;
 use crate::support::{Api, Folder};
 
-/// The script behind the command `claude-batch` in a shell of these tests. The script turns some exit codes into
-/// success, because the pages expect them: 3 (failed rows), 4 (a run that leaves its batches running) and 9 (a run in
+/// The script behind the command `claude-batch` in a shell of these tests. The pages expect some exit codes, so the
+/// script turns these codes into success: 3 (failed rows), 4 (a run that leaves its batches running) and 9 (a run in
 /// progress).
 const WRAPPER: &str = r#"#!/bin/sh
 "$PROGRAM_OF_TESTS" "$@"

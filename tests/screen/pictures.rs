@@ -21,7 +21,7 @@ const OF_TIMING: [&str; 8] = ["time", "limits", "now", "speed", "latency", "fast
 /// The width of a label, in columns. A line without a label belongs to the label above it.
 const LABEL: usize = 10;
 
-/// A picture of a run: the typed command, one moment of the run, and below that the end of the run.
+/// A picture of a run. From top to bottom, it shows the typed command, one moment of the run, and the end of the run.
 struct Scene {
     name: &'static str,
     title: &'static str,

@@ -79,7 +79,8 @@ fn printed_commands_finish_the_run_with_any_names_and_settings() {
             variables: &[key],
             results: "p.results.jsonl",
         },
-        // `--fresh` renames earlier results when the run starts. A resume of the run does not rename results again.
+        // `--fresh` renames earlier results when the run starts. When the run is resumed, the results are not renamed
+        // again.
         Case { args: &["run", "p.jsonl", "--base-url", url, "--fresh"], variables: &[key], results: "p.results.jsonl" },
         Case {
             args: &["run", "p.jsonl", "--base-url", url],

@@ -155,8 +155,7 @@ fn files_that_are_damaged_or_of_an_older_version_are_reported() {
 #[test]
 fn a_status_that_can_not_be_written_causes_one_warning_and_the_run_continues() {
     let (folder, api) = (Folder::with_rows(30), Api::quick());
-    // The test creates a folder with the name of the status file. No user can replace this folder with a file, not even
-    // root.
+    // The test creates a folder with the name of the status file. Not even root can replace this folder with a file.
     folder.write("prompts.results.jsonl.run/status.json/x", "");
     folder.write("prompts.results.jsonl.run/timeline.json", "{");
 

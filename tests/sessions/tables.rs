@@ -71,7 +71,7 @@ fn results_makes_the_same_table_from_any_file_of_the_run() {
 fn rows_without_a_label_get_their_own_answers_back() {
     let folder = Folder::new();
     let api = Api::quick();
-    // To tell equal rows apart, the program counts the equal rows before each of them.
+    // The program tells equal rows apart by the number of equal rows before each row.
     let rows: String = (0..40).map(|at| format!("{{\"prompt\":\"Say {}.\",\"nr\":{at}}}\n", at % 7)).collect();
     folder.write("rows.jsonl", &rows);
     let fields = "input.nr,id,text";

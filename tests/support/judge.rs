@@ -382,8 +382,8 @@ impl Judge<'_> {
         })
     }
 
-    /// Returns how much of the binding limit the run used in its slowest `span` seconds, as a share of this limit. The
-    /// binding limit is the limit that is used up first.
+    /// Returns the share of the binding limit that the run used in its slowest `span` seconds. The binding limit is the
+    /// limit that is used up first.
     fn slowest(&self, span: f64, binding: Option<Dimension>) -> f64 {
         let Some(dimension) = binding else { return f64::NAN };
         let end = self.seen.sent.values().copied().fold(0.0, f64::max);

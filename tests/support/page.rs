@@ -12,10 +12,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// How much of a loop is run.
+/// How much of a loop runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// Only a part of the loop, which is short enough to run with the other tests.
+    /// Only a part of the loop. This part is short enough to run with the other tests.
     Share,
     /// The whole loop.
     Full,

@@ -66,7 +66,7 @@ pub struct Server {
     pub error_s: f64,
     /// The mean length of an answer, in tokens.
     pub output: f64,
-    /// How many additional output tokens an answer has per token of `max_tokens`.
+    /// The number of output tokens that each token of `max_tokens` adds to an answer.
     pub output_per_max_token: f64,
     /// The standard deviation of the logarithm of an answer's length.
     pub sigma: f64,
@@ -158,7 +158,7 @@ pub struct Load {
     /// The order in which the kinds of rows come.
     #[serde(default)]
     pub order: Order,
-    /// The estimate of each row is its real input multiplied by a random factor from this range.
+    /// For each row, the estimated input is the real input multiplied by a random factor from this range.
     #[serde(default = "exact_estimate")]
     pub estimate: [f64; 2],
     /// The model of all rows.

@@ -98,7 +98,8 @@ fn cells_that_are_far_apart_or_share_a_long_text_take_little_memory() {
     let header = "<row r=\"1\"><c r=\"A1\" t=\"str\"><v>prompt</v></c></row>";
     let sheet = |rows: &str| format!("<worksheet><sheetData>{header}{rows}</sheetData></worksheet>");
 
-    // A sheet of the largest size has seventeen billion places for cells. Here, only a few of them are used.
+    // A sheet of the largest size has seventeen billion places for cells. The sheet in this test uses only a few of
+    // these places.
     let last = "<row r=\"1048576\"><c r=\"A1048576\" t=\"str\"><v>x</v></c><c r=\"XFD1048576\"><v>1</v></c></row>";
     let far = Made::new(&with_parts(&[("xl/worksheets/sheet1.xml", &sheet(last))]), "xlsx");
     let items = read(&far.path(), &keeping());

@@ -232,7 +232,7 @@ impl Adapter {
         changes
     }
 
-    /// Checks two counts over the whole schema, because the API has a limit on each of them.
+    /// Checks two counts over the whole schema, because the API has a limit for each of these counts.
     fn check_totals(&self) -> Result<(), Refusal> {
         if self.optional > MOST_OPTIONAL {
             return Err(format!("{} members are not required; the API takes at most {MOST_OPTIONAL}", self.optional));

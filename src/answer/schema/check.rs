@@ -15,8 +15,8 @@ use crate::domain::{quoted, shortened};
 const PATTERN_BYTES: usize = 2 << 20;
 
 /// The limits for matching a pattern with look-around or back-references: the highest number of steps, and the largest
-/// size, in bytes, of the text. A step can read the whole text. Because of the two limits together, a match takes less
-/// than a second.
+/// size, in bytes, of the text. A step can read the whole text. Together, the two limits keep the time of a match below
+/// a second.
 const STEPS: usize = 10_000;
 const LONGEST_LOOKED_AT: usize = 10_000;
 

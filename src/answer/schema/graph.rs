@@ -16,7 +16,7 @@ use crate::domain::quoted;
 /// milliseconds.
 const WIDEST: u64 = 10_000;
 
-/// The largest allowed length of a chain of subschemas that apply to one value. For example, a chain can be a reference
+/// A chain of subschemas that apply to one value can have at most this length. For example, a chain can be a reference
 /// to an `allOf` that contains another reference. In most schemas, chains have fewer than ten subschemas.
 const DEEPEST: u64 = 64;
 
@@ -79,7 +79,7 @@ impl Graph {
         order
     }
 
-    /// Returns how often one check of a value can visit the same part of the value if the schema contains itself. If
+    /// If the schema contains itself, returns how often one check of a value can visit the same part of the value. If
     /// the result is 1, the time of a check is proportional to the number of parts. If the result is 2 or more, the
     /// time at least doubles with each level of the value.
     pub(super) fn repeats(&self) -> u32 {
@@ -166,7 +166,7 @@ fn walk<'g>(start: usize, seen: &mut [bool], nexts: impl Fn(usize) -> &'g Vec<us
 struct Open<'s> {
     at: usize,
     value: &'s Value,
-    /// The pointer of the closest enclosing schema with an `$id` (the base). References are relative to the base.
+    /// The base: the pointer of the closest enclosing schema that has an `$id`. References are relative to the base.
     base: String,
 }
 

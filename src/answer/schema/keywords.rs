@@ -1,4 +1,4 @@
-//! The keywords of JSON Schema that contain schemas, for all drafts.
+//! The JSON Schema keywords whose values contain schemas, for all drafts.
 //!
 //! Source: JSON Schema, drafts 4 to 2020-12, Core and Validation.
 
@@ -89,7 +89,7 @@ pub(super) const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"
 pub(super) const FORMATS: [&str; 10] =
     ["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
 
-/// The formats that this program checks in answers, but that the API does not enforce.
+/// The formats of strings that this program checks in answers, although the API does not enforce them.
 pub(super) const OTHER_FORMATS: [&str; 7] =
     ["iri", "iri-reference", "json-pointer", "regex", "relative-json-pointer", "uri-reference", "uri-template"];
 

@@ -101,7 +101,7 @@ fn may_force_tool(model: Option<&Model>, params: Merged<'_>) -> bool {
     model.is_none_or(|model| model.allows_forced_tools) && !thinks && !has_tools && !has_choice
 }
 
-/// The parts of a message that this file needs.
+/// The parts of a message that this module reads.
 #[derive(Deserialize)]
 struct Content<'m> {
     #[serde(borrow)]

@@ -15,8 +15,8 @@ const INSTRUCTION: &str = "Answer with one JSON value that fits this JSON schema
                            no code block around it.";
 
 impl SchemaMethod {
-    /// Returns the parameters of a request with the schema added. Everything that the request already has is kept: the
-    /// other members of `output_config`, its own format if it has one, and the system prompt.
+    /// Adds the schema to the parameters of a request, and returns the new parameters. Everything that the request
+    /// already has is kept: the other members of `output_config`, its own format if it has one, and the system prompt.
     pub fn apply(self, schema: &Schema, params: Merged<'_>) -> Params {
         let own = params.iter().map(|(name, json)| (name.into(), raw_value(json.to_owned())));
         let mut params = Params(own.collect());

@@ -32,8 +32,8 @@ pub(super) fn elements(json: &str) -> Vec<&str> {
     elements.into_iter().map(RawValue::get).collect()
 }
 
-/// Checks that no object has two members with the same name. Most parsers keep only one of two such members: some keep
-/// the first, others the last.
+/// Checks that no object has two members with the same name. Most parsers keep only one of two members with the same
+/// name: some keep the first, others keep the last.
 pub(super) fn check_names(json: &str, pointer: &str) -> Result<(), SchemaError> {
     match first_byte(json.as_bytes()) {
         Some(b'{') => {

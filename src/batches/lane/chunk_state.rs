@@ -141,7 +141,8 @@ impl Chunk {
         }
     }
 
-    /// Returns the earliest time, on the clock of the API, at which the chunk's batch can have been created.
+    /// Returns the earliest time at which the API can have created the chunk's batch. The time is on the clock of the
+    /// API.
     pub(super) fn earliest(&self) -> jiff::Timestamp {
         let skew = if self.is_wide { A_DAY } else { SKEW };
         self.submitted_at.saturating_sub(skew).unwrap_or(self.submitted_at)

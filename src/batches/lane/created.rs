@@ -96,7 +96,7 @@ impl Lane {
         }
     }
 
-    /// Records the batch of a chunk of rows. `is_found` says that the batch was found in the list of batches.
+    /// Records the batch of a chunk of rows. If `is_found` is true, the batch was found in the list of batches.
     fn adopt(&mut self, number: u32, batch: &Batch, is_found: bool, now: Instant) -> Result<(), DiskFailure> {
         let Batch { id, created_at, expires_at, .. } = batch.clone();
         self.own_ids.insert(id.clone());

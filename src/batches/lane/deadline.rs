@@ -5,7 +5,8 @@
 //! moment on, rows are moved only when the online lane (the rows that are sent one by one) needs more rows:
 //! - Rows that are not submitted are moved first.
 //! - When no such rows are left, the newest batch is canceled. The newest batch is the least likely to end in time by
-//!   itself. Answers that this batch has already finished are kept, at half the price. Its other rows are sent online.
+//!   itself. Answers that this batch has already finished are kept, at half the price. The other rows of this batch are
+//!   sent online.
 //! - If batches end by themselves in the meantime, fewer rows are left. As soon as the online lane can answer all
 //!   remaining rows in time, no more rows are moved.
 //!
@@ -143,7 +144,7 @@ impl Lane {
         sum
     }
 
-    /// Returns the demand of the rows that were not submitted or must be sent again.
+    /// Returns the demand of two kinds of rows: rows that were not submitted, and rows that must be sent again.
     fn demand_of_unsent(&self) -> Demand {
         let mut sum = self.deadline.unread.clone();
         self.rows.iter().for_each(|waiting| sum.add(&waiting.planned.ask));

@@ -179,7 +179,7 @@ impl Lane {
         }
     }
 
-    /// Notes that the results of a chunk do not have all of its rows. The missing rows are sent again.
+    /// Notes that some rows of a chunk are missing from the results. The missing rows are sent again.
     fn note_lacking(&mut self, number: u32, scheduler: &mut Scheduler) -> Result<(), DiskFailure> {
         let lacking = self.unanswered(number, scheduler)?;
         let Some(chunk) = self.chunks.get_mut(&number) else { return Ok(()) };

@@ -12,8 +12,8 @@ const EVERY: Duration = Duration::from_secs(5);
 /// are moved to the online lane, and ends when that lane needs these rows. The lead time is needed for two reasons: a
 /// canceled batch ends only after some time, and the run sees this end a little later. The last answers also take time.
 const LEAD: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(180)];
-/// Without the time for a cancellation, the lead time is this share of the time from the start to the deadline. The
-/// lead time stays within the bounds in `LEAD`.
+/// The lead time without the time for a cancellation, as a share of the time from the start to the deadline. The lead
+/// time stays within the bounds in `LEAD`.
 const SHARE_OF_TIME: f64 = 0.04;
 /// The expected duration of a cancellation, as long as the run has seen no cancellation.
 const FIRST_CANCEL: Duration = Duration::from_secs(25);
@@ -90,7 +90,7 @@ impl Outlook {
         self.finished.1 += age.as_secs_f64();
     }
 
-    /// Returns the share of rows that are probably unfinished in a batch of this age.
+    /// Returns the share of a batch's rows that are probably unfinished when the batch has this age.
     pub(super) fn left_of(&self, age: Duration) -> f64 {
         let (shares, ages) = self.finished;
         1.0 - (TRUSTED * shares / ages.max(1.0) * age.as_secs_f64()).min(TRUSTED)

@@ -66,7 +66,7 @@ pub enum Text {
     Inside {
         /// The path, relative to the working folder.
         path: PathBuf,
-        /// The place in the configuration file that gives the path, as `file:line`.
+        /// The place where the configuration file gives the path, as `file:line`.
         named_at: String,
     },
 }

@@ -40,7 +40,7 @@ fn without_hidden(script: &str) -> String {
     script.lines().filter(|line| !is_hidden(line)).fold(String::new(), |text, line| text + line + "\n")
 }
 
-/// Replaces the placeholders for names of profiles and providers with calls of this program.
+/// Replaces each placeholder with a call of this program that lists the names of profiles or of providers.
 fn asked(script: &str, begin: &str, end: &str) -> String {
     let call = |kind: &str| format!("{begin}claude-batch completions --list {kind} 2>/dev/null{end}");
     script.replace(PROFILES, &call("profiles")).replace(PROVIDERS, &call("providers"))

@@ -162,8 +162,8 @@ impl From<credential::Credential> for Credential {
     }
 }
 
-/// Changes a key so that it is sent in the header that `style` names. If `style` is `None`, the header of the key does
-/// not change. For Foundry, a key that is not a token is sent in two headers.
+/// Changes a key so that it is sent in the header that `style` names. If `style` is `None`, the key stays in its
+/// header. For Foundry, a key that is not a token is sent in two headers.
 fn styled(key: Credential, style: Option<AuthStyle>, kind: ProviderKind) -> Credential {
     let (key, style) = match key {
         Credential::ApiKey(key) | Credential::ApiKeyTwice(key) => (key, style.unwrap_or(AuthStyle::ApiKey)),

@@ -20,14 +20,15 @@ use crate::scheduler::StreamMode;
 use crate::source::InputFormat;
 use crate::watch::notices::NoticeForm;
 
-/// `--max-retries`. If 13 % of requests fail at random, 5 retries leave 48 failed rows of ten million. With 8 retries,
-/// fewer than one of ten million rows fails on average.
+/// `--max-retries`. If 13 % of requests fail at random, 48 of ten million rows still fail with 5 retries. With 8
+/// retries, fewer than one of ten million rows fails on average.
 pub(super) const MAX_RETRIES: u32 = 8;
 /// `--retry-for`.
 pub(super) const RETRY_FOR: Duration = Duration::from_secs(30 * 60);
 /// `--timeout`. The API's client libraries have the same default timeout.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(600);
-/// `--idle-timeout`. One minute is long enough, because within a stream, the API sends pings much more often.
+/// `--idle-timeout`. One minute is long enough, because within a stream, the API sends pings much more often than once
+/// a minute.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The default of a setting.

@@ -37,7 +37,7 @@ struct Recorded {
     of: fn(&Config) -> Option<Value>,
     /// Returns a recorded value as the user would type it; `None` if it has the wrong kind.
     texts: fn(&Value) -> Option<Vec<String>>,
-    /// The kind of value that is recorded, with an article ("a number").
+    /// The kind of the recorded value, with an article ("a number").
     kind: &'static str,
 }
 

@@ -65,7 +65,7 @@ fn json(value: &DeValue<'_>) -> Result<serde_json::Value, String> {
     })
 }
 
-/// Returns how many times `-v` would have to be typed for this value.
+/// Returns how many flags `-v` have the same effect as this value.
 pub(super) fn times(value: &str) -> Option<usize> {
     match value {
         "true" => Some(1),

@@ -4,7 +4,7 @@
 //! 2. The API's list of the limits of the organization, if the key is an admin key. A request for the list of limits is
 //!    free.
 //! 3. The most recent limits that runs below the working folder have learned. These limits must come from the server
-//!    that the settings name. Nothing is sent to find learned limits.
+//!    that the settings name. To find learned limits, the program sends nothing.
 //! 4. The response to a message of one token. The message is sent only if the user agrees.
 //! 5. The limits that runs learned from another server, for example in a rehearsal. They are used only if the message
 //!    can't be sent. A note says that learned limits are from another server.

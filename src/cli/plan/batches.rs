@@ -107,7 +107,7 @@ pub(super) fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
 
 const REFUSED: &str = "batches refuse a parameter (speed, fallbacks or max_tokens 0)";
 
-/// Returns the plan's remark about the alternative to send the rows in batches.
+/// Returns the remark about sending the rows in batches, which the plan shows as an alternative.
 pub(super) fn remark(plan: &Plan<'_>) -> String {
     let longest = plan.batches.as_ref().map(|batches| hours(batches.time.high)).unwrap_or_default();
     format!("at most {longest}; {}", stored_words())
@@ -148,8 +148,8 @@ fn stored_words() -> String {
     format!("the API stores batches for {STORED_DAYS} days (no zero data retention)")
 }
 
-/// Returns lines that say why `online` rows are sent online: their earlier answers must be replaced, or the API does
-/// not accept these rows in batches.
+/// Returns lines that say why this many rows (`online`) are sent online: their earlier answers must be replaced, or the
+/// API does not accept these rows in batches.
 fn refused_words(online: u64, asked_again: u64) -> Vec<String> {
     let again = asked_again.min(online);
     let reasons = [(again, "rows whose answers are asked for again are sent online"), (online - again, REFUSED)];

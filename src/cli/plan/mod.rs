@@ -65,7 +65,7 @@ pub(super) struct Rows {
     pub(super) to_send: u64,
     /// Rows that earlier runs have answered.
     pub(super) done: u64,
-    /// Rows that are answered from the results that `--reuse` names.
+    /// Rows that take their answer from the results of `--reuse`.
     pub(super) reused: u64,
     /// With `--dedupe`: rows that copy the answer of an equal row.
     pub(super) copied: u64,

@@ -86,7 +86,7 @@ impl NewRun<'_> {
     /// Returns what this run knows about the rows of earlier runs, and how this run treats these rows.
     pub(super) fn earlier(&self, recovered: &Recovered, catalog: &Arc<Catalog>) -> Earlier {
         let (done, reruns) = (recovered.done.clone(), recovered.reruns.clone());
-        // An answered row can be unfinished, if an earlier run with --rerun was interrupted. `resume` continues an
+        // If an earlier run with --rerun was interrupted, an answered row can be unfinished. `resume` continues an
         // unfinished row.
         let unfinished = if self.start == Start::Resume { recovered.unfinished.clone() } else { HashMap::new() };
         let begun = move |row| unfinished.get(&row).map(|unfinished| unfinished.message.quality);

@@ -19,8 +19,8 @@ use crate::journal::{
 use crate::watch::files::Found;
 use crate::watch::status::read_status;
 
-/// Checks several error logs: reads all of them before the rows of the first log are run. So if the program rejects a
-/// log, no file has been changed yet. A single log is read later, when its rows are run.
+/// If there are several error logs, reads and checks all of them before the rows of the first log are run. So if the
+/// program rejects a log, no file has been changed yet. A single log is read later, when its rows are run.
 pub(super) fn check_logs(args: &ResumeArgs, world: &World) -> Result<()> {
     if args.output.as_deref() == Some(Path::new("-")) {
         bail!(
@@ -46,7 +46,7 @@ pub(super) fn disk(args: &ResumeArgs, world: &World) -> Result<RealDisk> {
 /// Returns whether the error log is missing because the run had no failures. A run without failures removes its error
 /// log at the end.
 ///
-/// The function returns true only if the run folder of the results says that the run has ended and every row is
+/// The function returns true only if the run folder of the results says that the run has ended and that every row is
 /// answered. In every other case, a missing log is an error: its name may be misspelled, or the log was moved.
 pub(super) fn is_log_gone(args: &ResumeArgs, log: &Path, disk: &RealDisk) -> bool {
     let runs: Vec<_> = results_of(args, log).into_iter().filter(|results| has_run(results, disk)).collect();

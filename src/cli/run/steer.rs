@@ -25,8 +25,8 @@ pub(super) use thread::SteeringThread;
 use thread::local_time;
 
 impl NewRun<'_> {
-    /// Starts the thread that follows `ctl` and `--schedule`. This function also sends the settings that the schedule
-    /// has at the start of the run. Returns the thread, and a function for the signal USR2.
+    /// Starts the thread that handles the requests of `ctl` and the times of `--schedule`. This function also sends the
+    /// settings that the schedule has at the start of the run. Returns the thread, and a function for the signal USR2.
     pub(super) fn start_steering(
         &mut self,
         known: &Known,

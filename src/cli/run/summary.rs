@@ -1,7 +1,7 @@
 //! Collects the facts for the summary at the end of a run, and prints the summary.
 //!
 //! A text summary is printed directly after the run, before the messages about a stop and about the output. A JSON
-//! summary is the last line of the program, because the exit code and the files are known only then.
+//! summary is the last line that the program prints, because the exit code and the files are known only then.
 
 use std::path::Path;
 

@@ -117,7 +117,7 @@ fn limits(config: &mut SimConfig, args: &SimLimitArgs) -> Result<()> {
 }
 
 /// Returns the limit changes that one `--change` describes. If `--change` gives a factor, the new limits of each class
-/// are computed with this factor.
+/// are its initial limits, multiplied by this factor.
 fn changes(change: &Change, models: &[SimModel]) -> Result<Vec<LimitChange>> {
     if let Some(class) = &change.class {
         check_class(class, models)?;

@@ -7,10 +7,10 @@ pub(crate) const DEEPEST: u32 = 127;
 
 /// A place in JSON text.
 ///
-/// Each method reads one part of the text, for example a string, and moves past it. A method that does not find this
-/// part returns `None`, and the cursor must then not be used again. A few methods do not move the cursor in this case,
-/// and their docs say so. If such a method returns `None`, the cursor can be used again. Values are returned as they
-/// are written in the text, and nothing is copied. Skipping a deeply nested value uses no recursion. Recursion is
+/// Each method reads one part of the text, for example a string, and moves past it. If a method does not find this
+/// part, it returns `None`. After that, the cursor must not be used again. A few methods do not move the cursor in this
+/// case, and their docs say so. If such a method returns `None`, the cursor can be used again. Values are returned as
+/// they are written in the text, and nothing is copied. Skipping a deeply nested value uses no recursion. Recursion is
 /// possible only in the closures that callers give to [`Cursor::object`] and [`Cursor::array`].
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {
@@ -165,7 +165,8 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// Reads any value that is nested at most `deepest` levels, and returns its text. `deepest` is at most [`DEEPEST`].
+    /// Reads a value of any type, with at most `deepest` levels of nesting. Returns the text of the value. `deepest` is
+    /// at most [`DEEPEST`].
     #[inline]
     pub(crate) fn value(&mut self, deepest: u32) -> Option<&'a [u8]> {
         self.peek()?;

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use wide::u8x16;
 
-/// Returns the position after the blanks at `at`.
+/// Skips the blanks that begin at `at`, and returns the position after them.
 pub(super) fn blanks_end(bytes: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\t' | b'\r' | b'\n') = bytes.get(at) {
         at += 1;

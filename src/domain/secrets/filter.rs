@@ -21,7 +21,7 @@ const ENTRIES: usize = 1 << 16;
 
 /// The runs of secrets.
 pub(super) struct Filter {
-    /// The table: an entry is 1 if at least one run (five bytes) of the secrets belongs to it, and 0 otherwise.
+    /// The table: an entry is 1 if a run (five bytes) of a secret has the index of this entry, and 0 otherwise.
     table: Box<Zeroizing<[u8; ENTRIES]>>,
     /// All runs (sequences of five bytes) of the secrets, sorted.
     runs: Zeroizing<Vec<u64>>,

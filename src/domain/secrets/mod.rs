@@ -4,8 +4,8 @@
 //! escaped or encoded. So each text from a server passes through [`Secrets`] after it was decoded, and before it is
 //! shown, written or counted. For each secret, [`Secrets`] finds:
 //!
-//! - Any twelve or more consecutive characters of the secret, of its base64 form (both alphabets, any alignment) or of
-//!   its hex form. A secret of 8 to 11 characters is found only as a whole.
+//! - Each part of the secret that has twelve or more characters. Such parts of its base64 form (both alphabets, any
+//!   alignment) and of its hex form are found too. A secret of 8 to 11 characters is found only as a whole.
 //! - The same characters in an escaped form, with percent signs, backslashes or HTML entities. Up to three layers of
 //!   escapes are decoded, and the layers can be of different kinds. In a long text, the program does not try every
 //!   order in which the kinds of escapes can be nested. A text is long if it has more than a megabyte, not counting the
@@ -92,7 +92,7 @@ impl Secrets {
             return;
         }
         // The last range is replaced first, so the positions of the earlier ranges stay valid. Secrets are ASCII, so no
-        // character is cut.
+        // character is cut in the middle.
         for found in self.find(text.as_bytes(), text.len()).into_iter().rev() {
             text.replace_range(found, MARK);
         }

@@ -13,8 +13,8 @@ pub(super) const VIEWS: usize = 40;
 /// The number of views of a long text. All 40 views would take seconds. A server does not hide a key in a megabyte of
 /// text by accident.
 pub(super) const VIEWS_OF_LONG: usize = 4;
-/// The size of a piece, in bytes. A longer text is searched piece by piece, because a view needs much memory: it stores
-/// the source of each byte.
+/// The size of a piece, in bytes. A view needs much memory, because it stores the source of each byte. So a longer text
+/// is searched piece by piece.
 const PIECE: usize = 16 * 1024;
 /// The number of bytes by which two consecutive pieces overlap. Even if a part of a secret is escaped three times, the
 /// part is shorter than this overlap.

@@ -52,8 +52,8 @@ pub enum OpenMode {
 }
 
 impl OpenMode {
-    /// The mode for finding out whether another run uses a file. On Windows, a file that is open for writing counts as
-    /// locked.
+    /// The mode in which a file is opened to find out whether another run uses the file. On Windows, a file that is
+    /// open for writing counts as locked.
     pub(crate) const TO_PROBE: Self = if cfg!(windows) { Self::Existing } else { Self::Read };
 }
 

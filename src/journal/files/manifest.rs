@@ -163,8 +163,8 @@ impl Manifest {
         [&*self.origin].into_iter().chain(providers)
     }
 
-    /// Adds the charges of lines that are about to be removed, and makes the sums durable. If there is no run folder,
-    /// the sums are kept only in memory.
+    /// Before lines are removed, adds the charges of these lines to the sums, and makes the sums durable. If there is
+    /// no run folder, the sums are kept only in memory.
     ///
     /// # Errors
     /// A disk failure.

@@ -188,7 +188,7 @@ impl ExistingOutputs {
     /// Creates the missing outputs, and makes the names of all outputs durable.
     ///
     /// # Errors
-    /// Returns the errors of [`Output::create`], or [`JournalError::SameFile`].
+    /// Returns the same errors as [`Output::create`], and also [`JournalError::SameFile`].
     pub(crate) fn complete(
         self,
         disk: &dyn Disk,

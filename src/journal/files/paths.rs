@@ -174,7 +174,8 @@ fn without_suffix(path: &Path, suffix: &str) -> PathBuf {
 mod tests {
     use super::*;
 
-    /// Each case gives the inputs, the output, and whether the run is simulated. Expected: results and error log.
+    /// Each case gives the inputs, the output, and whether the run is simulated. It also gives the expected paths of
+    /// the results file and the error log.
     type Case<'a> = (&'a [&'a str], Option<&'a str>, bool, Option<&'a str>, &'a str);
 
     fn resolved(inputs: &[&str], output: Option<&str>, is_simulated: bool) -> Result<RunPaths, JournalError> {

@@ -28,7 +28,7 @@ pub enum RowState {
     Failed(ErrorClass),
     /// Another request with this label has an answer.
     Changed {
-        /// The beginning of the other request's key.
+        /// The beginning of the key of the request that has an answer.
         old_key: KeyPart,
     },
 }
@@ -62,7 +62,7 @@ impl AnsweredRows {
     pub(crate) fn push(&mut self, row: RowId) {
         let part = &mut self.parts[part_of(row.label)];
         if part.len() == part.capacity() {
-            // Hashes are evenly distributed, so only a few parts have more rows than the average plus 2 %.
+            // Hashes are evenly distributed, so only a few parts exceed the average number of rows by more than 2 %.
             let share = usize::try_from(self.expected).unwrap_or(usize::MAX) / PARTS;
             let wanted = (share + share / 50 + 8).max(part.len() + part.len() / 16 + 8);
             part.reserve_exact(wanted - part.len());

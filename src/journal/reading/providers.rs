@@ -2,7 +2,7 @@
 
 use super::record::{ProviderText, decoded};
 
-/// The largest number of providers that are counted. This program never writes a file with more providers.
+/// The largest number of providers that are counted. This program never writes a file with more providers than this.
 const MOST: usize = 64;
 /// The largest length of a provider's name, in bytes.
 const NAME_BYTES: usize = 256;

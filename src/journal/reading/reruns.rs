@@ -25,7 +25,7 @@ impl Reruns {
         self.rows.len()
     }
 
-    /// Returns whether no row is to be run again.
+    /// Returns true if no row is to be run again.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }

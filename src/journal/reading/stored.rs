@@ -1,4 +1,4 @@
-//! Reads the whole answer of a result line, so that another row can take it.
+//! Reads the whole answer in a result line, so that another row can take this answer.
 
 use std::borrow::Cow;
 use std::io;

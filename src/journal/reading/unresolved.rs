@@ -1,7 +1,7 @@
 //! The failures that still count: for each row, the latest entry of the error log and its offset.
 //!
-//! An entry no longer counts in these cases:
-//! - The row has an answer to the same request, or a later answer to another request.
+//! In these cases, an entry does not count any more:
+//! - The request of the entry has an answer, or another request of the row was answered later.
 //! - The error log has a later entry for the same row.
 //! - The row was never sent, and a later run read the whole input without writing an entry for it.
 
@@ -45,7 +45,7 @@ struct Entry {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Unresolved {
     rows: HashMap<u64, Entry>,
-    /// The offsets of lines with charges that a later line of the same row also contains.
+    /// The offsets of lines whose charges are also in a later line of the same row.
     absorbed: HashSet<u64>,
 }
 
@@ -123,8 +123,8 @@ impl Unresolved {
     /// Removes an entry if its request has an answer, or if another request of its row was answered after the entry.
     ///
     /// Returns the charges of unfinished rows. If the line of an answer also contains a charge, this charge is left
-    /// out. If the line of an answer is older than the entry, the line does not contain these charges, because the row
-    /// was run again later.
+    /// out. An answer line that is older than the entry does not contain the entry's charges, because the row was run
+    /// again after that line.
     pub(crate) fn remove_answered(&mut self) -> Charges {
         let mut charges = Charges::default();
         let absorbed = &mut self.absorbed;

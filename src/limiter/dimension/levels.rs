@@ -2,9 +2,9 @@
 //!
 //! The figures in a response head (the status line and headers) do not include requests that are on their way to the
 //! server. For this reason, a level is never set to the figure in a header. The level is *clamped* (lowered to the
-//! figure if the level is higher) or *raised* in steps of limited size. The target of a raise is the remaining amount
-//! in the header, minus the cost of the requests that the server had not counted yet. The burst that the server accepts
-//! is not published. This program finds the burst by raising the level in steps.
+//! header's figure, if this figure is lower) or *raised* in steps of limited size. The target of a raise is the
+//! remaining amount in the header, minus the cost of the requests that the server had not counted yet. The burst that
+//! the server accepts is not published. This program finds the burst by raising the level in steps.
 //!
 //! If all clamps together take more from the level than all raises add to it, another client has used the difference.
 //! From the difference between clamps and raises, `Drift` learns the other client's share of the refill. This program
@@ -47,8 +47,8 @@ use super::{DimensionState, first_burst};
 /// server as exact.
 const ROUNDED_TO: i64 = 1_000;
 const ROUNDING: i64 = ROUNDED_TO / 2;
-/// The search for the burst begins `UNSURE` tokens below the remaining amount that a refusal reports. Half of `UNSURE`
-/// compensates for the rounding of the reported amount.
+/// If a refusal reports a remaining amount, the search for the burst begins `UNSURE` tokens below this amount. Half of
+/// `UNSURE` compensates for the rounding of the reported amount.
 const UNSURE: u32 = 1_000;
 /// The most by which one response head can raise a level, in multiples of the cost of the request.
 const RAISE_FACTOR: f64 = 4.0;
@@ -67,15 +67,15 @@ const SHADOW_RAISE_FACTOR: f64 = 1.0;
 /// After a refusal, the level of a dimension is not raised for this time.
 const RAISE_PAUSE: Duration = Duration::from_secs(5);
 /// If other clients also use the limit, a margin of the level is left unused. The margin is at most the limit per
-/// minute, divided by `KEPT_BACK`. Because `KEPT_BACK` is 180, the margin is never more than the limit allows in a
-/// third of a second.
+/// minute divided by `KEPT_BACK`. Because `KEPT_BACK` is 180, the margin is never more than the limit allows in a third
+/// of a second.
 const KEPT_BACK: i64 = 180;
 
 /// During the first seconds of the run (`GIVEN_FOR`), the amounts that requests take from the server's bucket are added
 /// up. After this time, the errors of the estimated input would add up to too much.
 const GIVEN_FOR: Duration = Duration::from_secs(10);
 
-/// What a response head says about one dimension, and facts about the request that got this response head.
+/// What a response head says about one dimension, and facts about its request.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::limiter) struct HeadSignal {
     pub(in crate::limiter) signal: LimitSignal,
@@ -239,8 +239,8 @@ impl DimensionState {
         bucket.set_burst((bucket.burst() / 2).max(least), now);
     }
 
-    /// Empties the bucket after a refusal that names no dimension, because the cause of the refusal could be this
-    /// dimension.
+    /// Empties the bucket after a refusal that names no dimension, because this dimension could be the cause of the
+    /// refusal.
     pub(in crate::limiter) fn empty(&mut self, now: Instant) {
         self.shadow = None;
         if let Some(bucket) = &mut self.bucket {

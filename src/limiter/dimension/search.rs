@@ -19,7 +19,7 @@
 use std::time::Duration;
 
 /// The first step of the search, in seconds of the limit's refill. The server rounds the wait in `retry-after` up to
-/// whole seconds. On average, half a second of that wait is therefore not needed.
+/// whole seconds. So on average, the wait is half a second too long.
 const FIRST_STEP_SECS: f64 = 0.5;
 
 /// A search for the size of the server's bucket, in units of the dimension.

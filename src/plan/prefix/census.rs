@@ -2,8 +2,8 @@
 //!
 //! The prefixes of all rows form a trie: the parent of a prefix is the next shorter prefix of the same row. Most
 //! prefixes belong to a single row. A node is kept only for a prefix that at least two rows have. Of the other prefixes
-//! of a row, only the shortest is kept, as a hash ([`SeenPrefixes`]). The shortest prefix is enough, because a second
-//! row with a longer prefix also has the shortest prefix.
+//! of a row, only the shortest is kept, as a hash ([`SeenPrefixes`]). It is enough to keep the shortest prefix, because
+//! a second row that has a longer prefix has the shortest prefix too.
 //!
 //! A prefix is recognized as shared when a second row with this prefix comes. The longer prefixes of the first row are
 //! then needed too, because both rows may share them. Rows with a common prefix are often neighbours, so the longer

@@ -20,7 +20,7 @@ use super::census::{Node, PrefixCensus};
 use crate::domain::{Caching, PrefixId, Prefixes, PromptCache};
 
 /// How long a cache entry is assumed to live after its last use, in seconds. The API keeps an entry for 300 or 3,600
-/// seconds. The rest is a reserve, because requests take time and the speed of the run can change.
+/// seconds. The other 60 or 300 seconds are a reserve, because requests take time and the speed of the run can change.
 const FIVE_MINUTES: f64 = 240.0;
 const HOUR: f64 = 3_300.0;
 /// The factor by which the estimated length of a prefix can be too low or too high.
@@ -181,7 +181,7 @@ impl PrefixCensus {
         }
     }
 
-    /// Returns whether reading rows group by group saves enough.
+    /// Returns whether the run saves enough if the rows are read group by group.
     fn is_worth_ordering(&self, setting: &CacheSetting<'_>) -> bool {
         let (mut ordered, mut as_written) = (0.0, 0.0);
         for node in self.nodes.values().filter(|node| !node.is_own && !node.is_too_short()) {
@@ -287,9 +287,9 @@ impl Node {
         }
     }
 
-    /// Returns the least number of times that this prefix must be written. Longer prefixes can increase this number.
-    /// Among the rows with a longer prefix, the first row reads this prefix, and the other rows read the longer prefix.
-    /// If sending these rows takes longer than `seconds` seconds, this prefix expires in the meantime.
+    /// Returns how many writes this prefix needs at least. Longer prefixes can increase this number. If rows have a
+    /// longer prefix, the first of these rows reads this prefix, and the others read the longer prefix. If sending
+    /// these rows takes longer than `seconds` seconds, this prefix expires in the meantime.
     ///
     /// The API documentation does not say whether a read of a longer prefix also renews the shorter prefix inside it.
     /// The plan assumes that such a read does not renew the shorter prefix.

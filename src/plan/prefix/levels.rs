@@ -152,8 +152,8 @@ impl LevelFinder {
                 add(hash.0, weight + share, place);
                 hash = hash.bytes(&bytes[first..]);
                 weight += part.weight;
-                // A mark at the end of the second block would help only requests with the same whole text, so this
-                // prefix is left out.
+                // A mark at the end of the second block would help only requests with an identical text. So the prefix
+                // that ends there is left out.
                 continue;
             }
             hash = hash.bytes(bytes);

@@ -29,7 +29,7 @@ const MOST_COUNTED: usize = 8;
 pub(crate) struct StreamCensus {
     cache: PromptCache,
     census: PrefixCensus,
-    /// When each prefix was last marked, in seconds since the start of the run.
+    /// For each prefix, the time of its last mark, in seconds since the start of the run.
     marked: HashMap<PrefixId, u32>,
     /// For each prefix with only one row, the time when this row came. Only recent prefixes are kept.
     firsts: HashMap<PrefixId, u32>,
@@ -117,7 +117,7 @@ impl StreamCensus {
         Some(longest)
     }
 
-    /// Returns how many rows have had a prefix so far, and how many seconds ago the last of them came.
+    /// Returns how many rows have had a prefix so far, and how many seconds ago the last such row came.
     fn before(&self, level: &Level, now: u32) -> (u32, u32) {
         match (self.census.last_of(level), self.firsts.get(&level.id)) {
             (Some((rows, last)), _) => (rows, now.saturating_sub(last)),

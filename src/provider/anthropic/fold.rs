@@ -46,8 +46,8 @@ struct Event<'a> {
     #[serde(rename = "type", default)]
     kind: String,
     index: Option<u64>,
-    /// In the event `message_start`, this is the message without its content. In an error of AWS, this is the text of
-    /// the error.
+    /// In the event `message_start`, the value is the message without its content. In an error of AWS, this is the text
+    /// of the error.
     #[serde(borrow)]
     message: Option<&'a RawValue>,
     /// The error in an event without a type. Some platforms send errors as events without a type.

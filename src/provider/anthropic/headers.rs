@@ -13,16 +13,16 @@ use jiff::fmt::rfc2822::DateTimeParser;
 use crate::domain::{LimitSignal, ProviderKind, RateSignals};
 use crate::provider::HeadNews;
 
-/// The longest wait that is accepted. Some waits take several days (302,539 s has been seen), and a spend cap is lifted
+/// The longest wait that is accepted. Some waits take several days: 302,539 s has been seen. A spend cap is lifted
 /// within a month. A wait of more than a year must be a mistake.
 const LONGEST_WAIT: Duration = Duration::from_secs(400 * 86_400);
 
 /// The largest value that is read as a limit. A larger value means "no limit": some proxies send 2³² or 2⁶³.
 const LARGEST_LIMIT: u64 = 4_000_000_000;
 
-/// A LiteLLM proxy puts this prefix before the names of headers that come from the platform behind the proxy. On the
-/// Messages path, the proxy itself sends no `retry-after` when it rejects a request. Sources: PyPI litellm 1.110.2;
-/// BerriAI/litellm#37754 (2026-08).
+/// A LiteLLM proxy puts this prefix before the names of headers that come from the platform behind the proxy. If the
+/// proxy itself rejects a request on the Messages path, the proxy sends no `retry-after`. Sources: PyPI litellm
+/// 1.110.2; BerriAI/litellm#37754 (2026-08).
 const OF_PLATFORM_BEHIND: &str = "llm_provider-";
 
 /// Returns the limits and the waiting times in the headers of a response, and the id of the request.
@@ -183,7 +183,7 @@ impl<'a> Values<'a> {
             },
         };
         let id = id.text()?;
-        // The loop over the bytes never stops early, so the compiler can check many bytes in one step.
+        // The loop over the bytes never stops early, so the compiled code can check many bytes in one step.
         let is_graphic = id.bytes().fold(true, |so_far, byte| so_far & byte.is_ascii_graphic());
         let is_id = !id.is_empty() && id.len() <= 128 && is_graphic;
         is_id.then(|| id.to_owned())

@@ -202,8 +202,8 @@ fn obey_should_retry(verdict: Verdict, status: u16, should_retry: Option<bool>) 
     }
 }
 
-/// If a reply names another address of the API, returns the reason to stop the run. No row causes a redirect, so the
-/// whole run stops. Nothing is sent to the other address, because the key would be sent along.
+/// If a reply names another address of the API, returns the reason to stop the run. A redirect does not depend on the
+/// row, so the whole run stops. Nothing is sent to the other address, because the key would be sent along.
 fn redirect(failure: Failure, head: &ReplyHead) -> HaltReason {
     let location = head.headers.get(LOCATION).and_then(|value| value.to_str().ok());
     // The body of the redirect is not kept, because it repeats the whole address, including the parts that this

@@ -37,7 +37,7 @@ pub(crate) struct LimitGroup {
     pub kind: String,
     /// The display name of the group.
     pub name: String,
-    /// The names of the models in the group; empty if it is not a group of models.
+    /// The names of the models, if the group is a group of models; otherwise empty.
     pub models: Vec<String>,
     /// The limits of the group, each under the name that the API gives it.
     pub limits: Vec<(String, u64)>,
@@ -142,7 +142,8 @@ mod tests {
 
     use super::*;
 
-    /// A page of limits. It is the example of the API documentation, with one more group that has no models.
+    /// A page of limits. The page is the example in the API documentation, with one additional group, which has no
+    /// models.
     const PAGE: &str = r#"{"data":[{"type":"rate_limit","id":"x","group":{"type":"model_group","id":"rlg_01VPTCmyiu5ZLsWkcxYG2pY8","display_name":"Claude Sonnet 4.x"},"models":["claude-sonnet-4-6","claude-sonnet-4-5"],
       "limits":[{"type":"requests_per_minute","value":1000},{"type":"input_tokens_per_minute_cache_aware","value":2000000},{"type":"output_tokens_per_minute","value":400000}]},
       {"type":"rate_limit","id":"y","group":{"type":"batch"},"models":null,"limits":[{"type":"enqueued_batch_requests","value":200000}]}],"next_page":null}"#;

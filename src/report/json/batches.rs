@@ -20,7 +20,7 @@ pub(super) struct BatchesNow {
     expires_in_s: Option<f64>,
     /// Whether an open batch is being canceled.
     canceling: bool,
-    /// Whether the run looks for a batch in the API's list of batches, because the reply to the submission was lost.
+    /// Whether the reply to a submission was lost, so that the run looks for the batch in the API's list of batches.
     reply_lost: bool,
     /// The number of ended batches whose results are being collected.
     collecting: usize,

@@ -285,8 +285,9 @@ pub(crate) struct Progress {
     /// Input tokens written to the prompt cache, for five minutes or for an hour. These tokens are also part of
     /// `input_tokens`.
     cache_write_tokens: u64,
-    /// The dollars that the cache saved, compared with the same run without a cache; negative if writing to the cache
-    /// cost more than reading from the cache saved. Null if no token was written or read, or if no price is known.
+    /// The dollars that the cache saved, compared with the same run without a cache. The number is negative if the
+    /// writes to the cache cost more than the reads saved. Null if no token was written or read, or if no price is
+    /// known.
     cache_saved_usd: Option<f64>,
     /// Output tokens.
     output_tokens: u64,
@@ -296,8 +297,8 @@ pub(crate) struct Progress {
     /// if a price is unknown, if the run stops early, and while the run waits for its last answers. Also null at the
     /// start of a run without an estimate.
     projected_cost_usd: Option<Interval<f64>>,
-    /// The expected time of the end of this run, as RFC 3339. Null if the input is a pipe, if the run has ended or
-    /// stops early, and while the run waits.
+    /// The expected time of the end of this run, as RFC 3339. Null in four cases: the input is a pipe, the run has
+    /// ended, the run stops early, or the run waits.
     projected_end: Option<Interval<Timestamp>>,
     /// The number of finished rows whose model has no known price.
     unpriced: u64,

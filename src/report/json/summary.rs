@@ -163,7 +163,7 @@ struct BilledTwice {
     /// The number of answers that were possibly billed twice in the previous run. The number is 0 if the previous run
     /// was not cut short.
     run_before: u64,
-    /// In all runs on this file, the number of answers that were possibly billed twice.
+    /// For all runs on this file together, the number of answers that were possibly billed twice.
     all_runs: u64,
 }
 

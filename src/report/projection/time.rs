@@ -100,8 +100,8 @@ impl Stats {
         if self.elapsed() < ENOUGH_TIME { 1.0 } else { (ENOUGH_ROWS as f64 / finished.max(1.0)).min(1.0).powf(1.5) }
     }
 
-    /// Returns the largest expected mean size of the remaining rows, divided by the mean size of the finished rows. The
-    /// size is estimated from the cost.
+    /// Returns a ratio of mean sizes: the largest expected size of the remaining rows, divided by the size of the
+    /// finished rows. The size is estimated from the cost.
     fn largest_size_of_left(&self, rows: u64) -> f64 {
         let size = self.cost_of_row_left(rows).map_or(1.0, |each| each.high / self.finished_like_left().mean());
         if size.is_finite() { size.max(1.0) } else { 1.0 }

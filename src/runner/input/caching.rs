@@ -14,7 +14,7 @@ impl Survey {
     /// Decides which prefixes are cached, and adds the expected effect of the cache to the load (the sums over the rows
     /// to be sent). `limits_of` returns the limits that the run begins with.
     pub fn decide_caching(&mut self, cache: PromptCache, catalog: &Catalog, limits_of: &dyn Fn(&PoolId) -> RateLimits) {
-        // Rows with the same request and no id are distinguished only by their order, so this order must not change.
+        // If rows have the same request and no id, only their order tells them apart. This order must not change.
         let can_be_ordered = self.is_random_access && self.repeats.is_empty();
         let load = &self.load;
         let rates = |group: usize| {

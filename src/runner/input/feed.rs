@@ -73,8 +73,8 @@ struct Feeder<'a> {
     /// The hashes of the labels of all rows so far. The hashes are kept only for an input that can't be surveyed (read
     /// twice), for example a pipe.
     labels: Option<Seen>,
-    /// The warnings that were already passed to the loop. Warnings are kept because the readers of all places of the
-    /// input give the same warnings.
+    /// The warnings that were already passed to the loop. The readers of all places of the input give the same
+    /// warnings, and this set prevents repeats.
     warned: HashSet<String>,
     has_begun: HasBegun,
 }

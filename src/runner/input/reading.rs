@@ -72,7 +72,8 @@ impl Reading {
         }
     }
 
-    /// Reads the next row of the inputs. If only warnings are left in an input, returns the warnings without a row.
+    /// Reads the next row of the inputs. If an input has no more rows but still has warnings, returns the warnings
+    /// without a row.
     fn read(&mut self) -> Result<Option<Read>, SourceError> {
         loop {
             if self.rows_left == Some(0) {

@@ -40,8 +40,8 @@ pub struct Survey {
     pub(crate) unnamed: u64,
     /// The number of rows that already have an answer from an earlier run.
     pub(crate) done: u64,
-    /// A map from the quality of an answer to the number of rows that are run again because their answer has this
-    /// quality. These rows are included in the rows to be sent.
+    /// For each quality of answers: the number of rows that are run again because their answer has this quality. These
+    /// rows are included in the rows to be sent.
     pub(crate) rerun: BTreeMap<Quality, u64>,
     /// How many rows are in batches that earlier runs left open.
     pub(crate) submitted: u64,
@@ -57,7 +57,7 @@ pub struct Survey {
     /// With `--dedupe`: the number of rows that copy the answer of an equal row. These rows are not included in the
     /// rows to be sent.
     pub(crate) copied: u64,
-    /// Without `--dedupe`: among the rows to be sent, the number of rows with the same request as an earlier row.
+    /// Without `--dedupe`: the number of rows to be sent that repeat the request of an earlier row.
     pub(crate) repeated: u64,
     /// With `--dedupe`: the keys that several rows share. The keys of rows with a label are included.
     pub(crate) equal: Repeats,

@@ -7,13 +7,14 @@
 //! cause. If none of the other rows was answered, the cause stays unknown.
 //!
 //! Until a retry is answered, only the first fault of each row is counted. If all faults were counted, a group of bad
-//! rows would look like an endpoint in trouble. After a retry was answered, all faults are counted, because retries
-//! evidently help.
+//! rows would look like an endpoint in trouble. After a retry was answered, all faults are counted, because an answered
+//! retry shows that retries help.
 
 use crate::clock::Instant;
 
-/// With at least `FAULTS_PER_ANSWER` faults per answer, the endpoint is the cause of a fault. If there are fewer faults
-/// per answer, the row is the cause of the fault. The faults and answers since the row's last fault are counted.
+/// If there are at least `FAULTS_PER_ANSWER` faults per answer, the endpoint is the cause of a fault. If there are
+/// fewer faults per answer, the row is the cause of the fault. The faults and answers since the row's last fault are
+/// counted.
 const FAULTS_PER_ANSWER: u64 = 3;
 
 /// Who caused a fault.

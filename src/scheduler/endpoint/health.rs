@@ -128,8 +128,8 @@ impl Health {
         }
     }
 
-    /// Records the end of a pause. If an outage continues after the pause, only the time after the end of the pause
-    /// counts as part of the outage.
+    /// Records the end of a pause. If an outage continues after the pause, the duration of the outage is measured from
+    /// the end of the pause.
     pub(crate) fn on_resume(&mut self, now: Instant) {
         if self.failing_since.is_some() {
             (self.failing_since, self.unclear_since) = (Some(now), now);

@@ -30,7 +30,7 @@ enum Support {
     Accepted,
     /// The endpoint rejected a request with cache marks and answered the same request without them.
     Refused,
-    /// Almost no tokens that are written to the cache are ever read.
+    /// Tokens are written to the cache, but almost none of these tokens are ever read.
     Useless,
 }
 

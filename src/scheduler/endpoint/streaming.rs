@@ -6,8 +6,8 @@
 //! streams.
 //!
 //! A stream in the form of another API always counts as unreadable, because the server will send more such streams. A
-//! stream that ends early counts only if no complete stream has arrived before. After a complete stream has arrived, a
-//! stream that ends early is treated like other faults.
+//! stream that ends early counts as unreadable only if no complete stream has arrived before. After a complete stream
+//! has arrived, a stream that ends early is treated like other faults.
 
 use crate::domain::{StreamFault, Verdict};
 

@@ -6,9 +6,9 @@
 //! needs (rate times latency), and this size is never computed. If no rate limit slows the run down, the window grows
 //! only as long as throughput grows with it. If more than a fifth of the answers report an overload, the window is cut,
 //! at most once in a round trip. Within a minute after a cut, the window returns to nine tenths of its last good size.
-//! An overload can come before any window size is known to be large enough or too large. In this case, after eight
-//! consecutive answered requests, the window grows again as it did before the cut. The server can reject a request
-//! because too many requests are in flight. The server has accepted the other requests in flight, so after this
+//! An overload can come before the program knows a window size that is large enough or too large. In this case, after
+//! eight consecutive answered requests, the window grows again as it did before the cut. The server can reject a
+//! request because too many requests are in flight. The server has accepted the other requests in flight, so after this
 //! refusal, the window is at most their number ([`Cap`]).
 //!
 //! A running sum shows whether more than a fifth of the answers report an overload. An overload adds four to the sum,
@@ -22,9 +22,9 @@
 //! - A window whose size is the measured rate times the measured latency. Such a window reacts too late when the rate
 //!   or the latency changes. Such a window also shrinks at times when the server would accept a burst of requests.
 //! - The share of overloads in the last 20 answers is too inexact to be a reason for a cut. If 10 % of all answers
-//!   report an overload at random, the share of overloads is above a fifth in one of 25 samples. In runs with harmless
-//!   overload at random, the window was too small most of the time. Such runs took 1.19 to 1.44 times the shortest
-//!   possible time.
+//!   report an overload at random, the share of overloads is above a fifth in one of 25 samples. In runs whose
+//!   overloads were random and harmless, the window was too small most of the time. Such runs took 1.19 to 1.44 times
+//!   the shortest possible time.
 
 use std::time::Duration;
 
@@ -270,7 +270,7 @@ impl Window {
     }
 
     /// Compares the current throughput with the earlier throughput, which was measured when the window was clearly
-    /// smaller. If growth did not help, the window returns to the earlier size.
+    /// smaller. If the throughput did not grow enough, the window returns to its earlier size.
     fn end_epoch(&mut self, now: Instant) {
         let seconds = now.since(self.epoch.since).as_secs_f64();
         let rate = self.epoch.answers as f64 / seconds.max(1e-9);

@@ -30,7 +30,7 @@ pub struct AnswerRule {
     pub truncated: Option<f64>,
     /// The refusal at the end of the answer.
     pub refusal: Option<Refusal>,
-    /// How many tokens the model thinks, if the request asks for thinking.
+    /// The number of thinking tokens, if the request asks for thinking.
     pub thinking: Option<u64>,
 }
 

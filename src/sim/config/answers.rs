@@ -62,9 +62,8 @@ impl Default for OutputLengths {
 pub struct Endings {
     /// The share of all requests that the model refuses to answer (stop reason `refusal`) before the first output.
     pub refusal: f64,
-    /// The share of answers that end with `stop_sequence`, among the answers to requests with stop sequences.
+    /// Of the answers to requests with stop sequences, the share that ends with `stop_sequence`.
     pub stop_sequence: f64,
-    /// The share of answers that end with `tool_use`, among the answers to requests with tools that the model need not
-    /// call.
+    /// Of the answers to requests with tools that the model need not call, the share that ends with `tool_use`.
     pub tool_use: f64,
 }

@@ -19,9 +19,9 @@ pub struct FaultPlan {
 pub struct FaultRule {
     /// What happens to the selected requests.
     pub fault: Fault,
-    /// Which requests the rule applies to.
+    /// The requests to which the rule applies.
     pub selection: Selection,
-    /// Which calls to the batch endpoints the rule applies to. If the list is empty, the rule is about messages or
+    /// The calls to the batch endpoints to which the rule applies. If the list is empty, the rule is about messages or
     /// about the requests in a batch.
     pub calls: Vec<BatchCall>,
     /// If set, the rule applies only to batches that are younger than this time.
@@ -147,7 +147,8 @@ pub enum Fault {
     NoStart,
     /// The last event of a stream is missing. In a response that is not a stream, the closing brace is missing.
     NoEnd,
-    /// A request with cache breakpoints gets a 400, as from a gateway that does not know them.
+    /// A request with cache breakpoints gets a 400, like the response of a gateway that does not know cache
+    /// breakpoints.
     CacheRefused,
     /// Cache breakpoints have no effect: nothing is written to the cache, and nothing is read from it.
     CacheIgnored,
@@ -240,6 +241,6 @@ pub enum RetryAfter {
     Absent,
     /// This text.
     Text(String),
-    /// A date that is this far in the future.
+    /// A date in the future. The value is the time until this date.
     Date(Duration),
 }

@@ -132,8 +132,8 @@ fn beginning(text: &str, kept: u64, count: u64) -> String {
     text[..end].to_owned()
 }
 
-/// The room for an answer: its maximum number of tokens, by the simulator's own counter. `full` is the stop reason of
-/// an answer that is truncated at this maximum.
+/// The maximum number of tokens of an answer, as the simulator itself counts tokens. `full` is the stop reason of an
+/// answer that is truncated at this maximum.
 #[derive(Clone, Copy)]
 pub(super) struct Room {
     pub tokens: u64,

@@ -1,4 +1,4 @@
-//! Charges calls. Output uses up the limits while it is produced. At the end, the price is charged.
+//! Charges calls. Output uses up the limits while it is produced. At the end of a call, its price is charged.
 
 use crate::clock::Instant;
 use crate::domain::{Dimension, Money, Usage};

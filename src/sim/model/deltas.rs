@@ -60,8 +60,8 @@ pub(super) fn escaped(text: &str) -> String {
     quoted
 }
 
-/// Splits an escaped text into parts of about `size` tokens. Calls `each` with the number of tokens and the text of
-/// each part.
+/// Splits an escaped text into parts of about `size` tokens. For every part, calls `each` with the part's number of
+/// tokens and its text.
 fn for_each_part(text: &str, tokens: u64, size: u64, mut each: impl FnMut(u64, &str)) {
     let count = tokens.div_ceil(size.max(1)).clamp(1, (text.len() as u64).max(1));
     let (mut from, mut sent) = (0, 0);

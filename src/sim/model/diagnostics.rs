@@ -2,7 +2,7 @@
 //!
 //! A request with `diagnostics` is compared with the message that it names. Source: API reference, "Messages",
 //! `diagnostics` (Python SDK 2.14.0, 2026-11). How the API compares two prompts is not documented. The simulator
-//! compares the levels of both prompts in the order tools, system, messages. The first difference is the reason. The
+//! compares the levels of both prompts in this order: tools, system, messages. The first difference is the reason. The
 //! reason is found immediately, so an answer never says that it is pending.
 
 use std::collections::{HashMap, VecDeque};

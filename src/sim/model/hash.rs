@@ -9,7 +9,7 @@ pub(super) struct Hash(u64);
 const FOLD: u64 = 0x9E37_79B9_7F4A_7C15;
 
 impl Hash {
-    /// Returns the hash of a seed without content.
+    /// Returns the hash of the seed alone, before any content is added.
     pub(super) fn new(seed: u64) -> Self {
         Self(seed ^ 0xA076_1D64_78BD_642F)
     }

@@ -170,7 +170,7 @@ impl ClassLimits {
         Ok(())
     }
 
-    /// Counts a request against the request limit although it got a 429.
+    /// Counts a request that got a 429 against the request limit.
     pub(super) fn charge_refused(&mut self) {
         if let Some(bucket) = &mut self.requests {
             bucket.take(1);

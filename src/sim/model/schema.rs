@@ -14,7 +14,7 @@ const DEEP: u32 = 6;
 /// The maximum number of values in generated JSON. All further values are `null`, so that the JSON never has more
 /// values than an answer can contain.
 const MOST_VALUES: u32 = 20_000;
-/// The maximum number of items in a list and of characters in a text, even if the schema asks for more.
+/// The maximum length of a list (in items) and of a text (in characters), even if the schema asks for more.
 const MOST_ITEMS: u64 = 20_000;
 
 /// Returns a value that fits `schema`. If several values fit `schema`, `seed` decides which of them is returned.

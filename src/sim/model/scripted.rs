@@ -9,7 +9,7 @@ use super::schema;
 use super::text::Passage;
 use super::validate::{Form, Prompt};
 
-/// The maximum number of tokens of a text that is sent instead of JSON.
+/// If a text is sent instead of JSON, the text has at most this many tokens.
 const NOT_JSON: u64 = 24;
 
 /// If the rule describes a refusal before the first output, returns this refusal; otherwise returns `None`.

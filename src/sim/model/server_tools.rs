@@ -39,7 +39,7 @@ impl Served {
             .find_map(|(begin, served)| kind.starts_with(begin).then_some(served))
     }
 
-    /// Returns the number of output tokens of the call. The result of the call is not output.
+    /// Returns the number of output tokens of the call. The result of the call does not count as output.
     pub(super) fn tokens(&self) -> u64 {
         tokens::of_text(self.input) + CALL
     }

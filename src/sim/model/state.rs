@@ -17,7 +17,7 @@ use super::journal::{Draft, Line};
 use super::limits::{Account, ClassLimits};
 
 /// The maximum number of accounts (pairs of an organization and a model class) with limits of their own. All later
-/// accounts share the same limits.
+/// accounts share one set of limits.
 const MAX_ACCOUNTS: usize = 20_000;
 /// The number that identifies the organization with the shared limits. All accounts after the first [`MAX_ACCOUNTS`]
 /// use these limits.
@@ -155,8 +155,8 @@ impl Model {
         self.books_since = self.now;
     }
 
-    /// Replaces all cache entries with copies of the entries of `other`. The copies never expire. This makes it
-    /// possible to compare a run with the same run on a warm cache, which contains all prefixes from the start.
+    /// Replaces all cache entries with copies of the entries of `other`. The copies never expire. So a run can be
+    /// compared with the same run on a warm cache (a cache that contains all prefixes from the start).
     pub fn warm_like(&mut self, other: &Self) {
         self.cache = other.cache.forever();
         self.batches.cache = other.batches.cache.forever();

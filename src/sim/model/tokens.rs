@@ -7,7 +7,7 @@
 //! Source: a rule of our own, which is close to the ratio in the API documentation, "Token counting": about 3.5 English
 //! characters per token.
 
-/// The number of tokens of an image of any size.
+/// The number of tokens in each image, whatever its size.
 pub(super) const IMAGE: u64 = 1_500;
 /// How many tokens a message has in addition to the tokens of its text.
 pub(super) const PER_MESSAGE: u64 = 4;

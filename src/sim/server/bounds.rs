@@ -20,8 +20,8 @@ pub struct Bounds {
     /// The maximum number of bytes of all request bodies that are being received. Bodies that create batches are not
     /// included in this number.
     pub body_bytes: usize,
-    /// The maximum number of bytes of all request bodies that create batches and are being received. A single body that
-    /// creates a batch can have 256 MB.
+    /// For request bodies that create batches: the maximum number of bytes of all such bodies that are being received.
+    /// A single body that creates a batch can have 256 MB.
     pub batch_bytes: usize,
     /// The maximum number of bytes of all requests and answers in flight, not counting request bodies.
     pub answer_bytes: usize,

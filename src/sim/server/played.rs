@@ -17,7 +17,7 @@ use super::bounds::Share;
 use super::connection::Busy;
 use crate::clock::{Instant, RunClock};
 
-/// The delay of a connection reset. During the delay, the bytes before the reset are sent.
+/// The delay before a connection is reset. During the delay, the bytes before the reset are sent.
 const FLUSH: Duration = Duration::from_millis(2);
 
 /// The resources that a request uses until it is answered.

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use super::super::raw::Fault;
 
-/// The csv crate's reader, which gets one record at a time.
+/// A parser that passes one record at a time to the reader of the csv crate.
 ///
 /// One reader is used for all records, because a new reader would first build the tables of its automaton, which takes
 /// longer than parsing a record.

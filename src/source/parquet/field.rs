@@ -25,7 +25,7 @@ pub(super) enum Field {
     /// A field that can be missing. The field is present if the definition level is at least this number.
     Optional(i16, Box<Field>),
     /// A list with any number of elements. The list has at least one element if the definition level is at least
-    /// `definition`. A slot with the repetition level `repetition` begins another element.
+    /// `definition`. If the repetition level of a slot is `repetition`, the slot begins the next element of the list.
     List { definition: i16, repetition: i16, element: Box<Field> },
     /// A map with any number of keys and their values. `definition` and `repetition` have the same meaning as for a
     /// list.

@@ -151,7 +151,7 @@ impl Schema {
         Ok(())
     }
 
-    /// Counts a node of the schema that begins now.
+    /// Counts the schema node that begins now.
     fn node(&mut self) -> Result<(), Damage> {
         self.close_leaf();
         if self.seen > 0 {

@@ -224,7 +224,7 @@ impl Pages {
         header.page(Bytes::from_owner(PageBytes { bytes, _held: held }))
     }
 
-    /// Makes a page of plain values from a page that stores lengths separately or stores only differences.
+    /// Makes a page of plain values. The original page stores lengths separately, or stores only differences.
     fn plain(&self, header: Header, bytes: &[u8]) -> Result<Page> {
         let levels = self.levels_end(&header, bytes)?;
         let values = &bytes[levels..];

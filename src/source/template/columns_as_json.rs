@@ -1,7 +1,7 @@
 //! Columns that contain JSON. In a CSV file, every cell is text, so a list in a cell is text too.
 //!
-//! `{{ items }}` always writes the cell as it is. Two things read the JSON in the cell: the filter `fromjson` (also
-//! `from_json`), and a loop directly over the column, such as `{% for item in items %}`.
+//! `{{ items }}` always writes the cell as it is. The JSON in the cell is read by the filter `fromjson` (also
+//! `from_json`), and by a loop directly over the column, such as `{% for item in items %}`.
 //!
 //! A loop over a column never goes over the characters of a cell: hardly anybody wants that, and the user would pay for
 //! a wrong prompt. So the cell must be empty, or contain a JSON list or a JSON object. To loop over characters, write
@@ -117,7 +117,7 @@ impl NotJson {
     }
 }
 
-/// Returns the text that caused the error because it is not JSON; `None` if the error has another cause.
+/// If a text that is not JSON caused the error, returns this text; otherwise returns `None`.
 pub(super) fn not_json(error: &minijinja::Error) -> Option<&NotJson> {
     std::error::Error::source(error)?.downcast_ref()
 }

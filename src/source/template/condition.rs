@@ -10,8 +10,8 @@
 //!
 //! Conditions have stricter rules than templates, because a condition decides about a paid answer. If a condition reads
 //! a missing value or compares values of different kinds, the condition can't be evaluated, and the error says why
-//! ([`checked`]). Like the cost of a template, the cost of a condition is limited by the size of its source, by fuel,
-//! and by the depth of JSON. Reading the JSON of an answer takes no fuel.
+//! ([`checked`]). As for a template, three things limit the cost of a condition: the size of its source, its fuel (the
+//! allowed number of steps), and the depth of JSON. Reading the JSON of an answer takes no fuel.
 
 mod checked;
 
@@ -133,8 +133,8 @@ impl Condition {
     /// The expression stays in memory until the program ends. A run has only a few conditions.
     ///
     /// # Errors
-    /// The expression is empty, too long or too deep, can't be parsed, or uses a name, a filter or a test that does not
-    /// exist.
+    /// The expression is empty, too long or too deep, or can't be parsed. It is also an error if the expression uses a
+    /// name, a filter or a test that does not exist.
     pub fn parse(expression: &str) -> Result<Self, ConditionError> {
         let expression = expression.trim();
         let wrong = |message: String| ConditionError { expression: expression.to_owned(), column: 1, message };

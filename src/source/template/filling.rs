@@ -40,8 +40,8 @@ impl Template {
                 Err(error) if error.kind() == ErrorKind::OutOfFuel => return Err(TemplateError::TooMuch),
                 Err(error) => return Err(in_part(self.explain(&error, columns))),
             }
-            // The engine gives the full fuel to each text. So before this check stops a row, the row can use at most
-            // twice its fuel.
+            // The engine gives the full fuel to each text. So a row can use up to twice its fuel before this check
+            // stops the row.
             if burnt > FUEL {
                 return Err(TemplateError::TooMuch);
             }

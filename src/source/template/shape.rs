@@ -13,14 +13,14 @@ use minijinja::syntax::SyntaxConfig;
 
 use super::error::{TemplateError, syntax};
 
-/// The longest source of a template, in bytes.
+/// The maximum length of a template's source, in bytes.
 const MAX_SOURCE_BYTES: usize = 1 << 20;
-/// The highest number of tokens in one tag that can make the syntax tree deeper. A token of this kind adds at most one
+/// In one tag, the highest number of tokens that can make the syntax tree deeper. A token of this kind adds at most one
 /// level to the syntax tree.
 const MAX_TAG_SIGNS: usize = 2_000;
 /// The largest number of places where a template can put a value into a list or an object. Loops keep no state, so
-/// values are never nested deeper than this number. The depth matters because a value is shown, compared and freed
-/// recursively too.
+/// values are never nested deeper than this number. The depth matters because recursive functions show, compare and
+/// free each value.
 const MAX_CONTAINERS: usize = 1_000;
 /// Filters and functions that put their arguments into a list or an object.
 const CONTAINERS: [&str; 6] = ["batch", "slice", "groupby", "zip", "chain", "dict"];
@@ -174,7 +174,7 @@ mod tests {
                 let text = format!("{before}{}{inner}{}{behind}", open.repeat(depth), close.repeat(depth));
 
                 match Template::read(&text) {
-                    // The function must return, whether the template succeeds or fails.
+                    // Even if the template fails, the function must return.
                     Ok(template) => drop(template.render(&[("x", Cell::Text("x"))])),
                     Err(error) => {
                         assert!(depth > 40, "{open}: {error}");

@@ -34,7 +34,7 @@ impl Route {
         }
     }
 
-    /// Returns whether a response comes from the proxy itself, which asks for a user name and a password.
+    /// Returns whether the proxy itself sent this response to ask for a user name and a password.
     pub(super) fn is_refused_by_proxy(&self, response: &reqwest::Response) -> bool {
         self.is_read_by_proxy && response.status() == http::StatusCode::PROXY_AUTHENTICATION_REQUIRED
     }
@@ -143,7 +143,7 @@ fn is_unsafe(cause: &(dyn StdError + 'static)) -> bool {
 }
 
 /// Returns whether a cause is a TLS error. An I/O error can wrap another error. The wrapped error is checked too,
-/// because `source` does not return it.
+/// because `source` does not return the wrapped error.
 fn is_tls_cause(cause: &(dyn StdError + 'static)) -> bool {
     let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     cause.is::<rustls::Error>() || inner.is_some_and(|inner| is_tls_cause(inner))

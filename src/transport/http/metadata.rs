@@ -61,7 +61,8 @@ pub(crate) fn google_token(host: Option<&str>) -> Result<Zeroizing<Vec<u8>>, Met
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| MetadataFault::Unreachable(error.to_string()))?;
     let answer = runtime.block_on(async { tokio::time::timeout(PATIENCE, ask(&client, &url)).await });
-    // Resolving a name can block for a long time, and dropping the runtime would wait for it.
+    // The lookup of a host name can block for a long time, and dropping the runtime would wait for the end of the
+    // lookup.
     runtime.shutdown_background();
     let silent =
         || MetadataFault::Unreachable(format!("the metadata server did not answer within {} s", PATIENCE.as_secs()));
@@ -81,8 +82,8 @@ fn root(host: &str) -> Result<String, MetadataFault> {
 }
 
 fn client(host: &str) -> Result<reqwest::Client, reqwest::Error> {
-    // The client needs a TLS provider, although it uses no TLS. If a provider was already installed, this call fails,
-    // and the failure is ignored.
+    // The client needs a TLS provider, although it uses no TLS. If a TLS provider was already installed, this call
+    // fails, and the failure is ignored.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())

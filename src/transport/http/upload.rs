@@ -1,7 +1,7 @@
 //! The time limits of a request whose body is read from a source while it is sent.
 //!
 //! Such a body is large, so there is no time limit for sending all of it. But sending must not stall: each piece must
-//! be sent within `idle_timeout` after the piece before it. After the last piece was sent, the headers of the response
+//! be sent within `idle_timeout` after the previous piece. After the last piece was sent, the headers of the response
 //! must arrive within `timeout`.
 
 use std::sync::{Mutex, OnceLock, PoisonError};

@@ -30,7 +30,7 @@ impl Issuer for Gate {
     }
 }
 
-/// The source that is tested, and the channel on which the test sends answers in place of the source's issuer.
+/// The tested source, and a channel through which the test gives the answers of the source's issuer.
 struct Stage {
     source: Renewing,
     answers: Sender<Answer>,

@@ -27,7 +27,7 @@ pub(crate) struct Answer {
     pub(crate) message: String,
 }
 
-/// The last answers of a run to control requests. The oldest answer comes first.
+/// The latest answers that a run gave to control requests. The oldest answer comes first.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Answers {
     v: u32,

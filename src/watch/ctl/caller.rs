@@ -29,7 +29,8 @@ impl<'a> Caller<'a> {
         Self { disk, folder }
     }
 
-    /// Returns whether a run is in progress. Returns `None` if this is not known, because the file system has no locks.
+    /// Returns whether a run is in progress. Returns `None` if the file system has no locks, because the state of the
+    /// run is then not known.
     ///
     /// # Errors
     /// Returns an error if the lock can't be checked.

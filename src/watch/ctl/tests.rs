@@ -7,7 +7,7 @@ use super::*;
 use crate::journal::{Disk, MemDisk, Owners, RealDisk};
 
 const FOLDER: &str = "out.jsonl.run";
-/// A run removes an incomplete request after fewer checks than this.
+/// A run needs fewer checks than this before it removes an incomplete request.
 const LOOKS: usize = 12;
 
 fn request(process: &str, verb: Verb) -> Request {

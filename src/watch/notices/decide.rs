@@ -101,7 +101,7 @@ impl Purse {
 pub(super) struct Decider {
     rules: Vec<Watched>,
     purse: Purse,
-    /// The pools that send nothing after a 429, each with the time when its hold began.
+    /// For each pool that must wait after a 429: the time when this wait began.
     held: BTreeMap<PoolId, Timestamp>,
     outage_lasted: Option<Duration>,
 }

@@ -202,7 +202,8 @@ fn threshold(happened: &Happened) -> (Option<f64>, Option<f64>) {
     (Some(rounded(threshold)), Some(rounded(value)))
 }
 
-/// Returns the use of each limit over the last five minutes. The command `status` and the report show the same numbers.
+/// Returns the use of each limit over the last five minutes. The command `status` and the report show these numbers
+/// too.
 fn uses(stats: &Stats) -> Vec<Use> {
     let of = |pool: &PoolId, dimension: Dimension| {
         let RecentUse { average, highest, level } = stats.tracker.recent(pool, dimension)?;

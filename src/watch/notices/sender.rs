@@ -1,8 +1,8 @@
 //! The thread that sends the notices of one target.
 //!
 //! The thread tries to send each notice up to three times, with waits of one and two seconds between the attempts. An
-//! attempt takes at most five seconds. Only the first notice that can't be sent causes a warning, because then the user
-//! knows that the receiver does not work.
+//! attempt takes at most five seconds. The first notice that can't be sent causes a warning. Later failures cause no
+//! warning, because the user then knows that the receiver does not work.
 
 use std::fmt;
 use std::sync::Arc;

@@ -53,8 +53,8 @@ pub(crate) fn end_words(stats: &Stats, facts: &RunFacts) -> String {
     text(&happened, stats, facts)
 }
 
-/// Returns the reason why the run stopped, or the fault of the provider. Returns `None` if there is neither such a
-/// reason nor such a fault.
+/// Returns the reason why the run stopped, or the fault of the provider. Returns `None` if there is no such reason or
+/// fault.
 pub(super) fn reason_of(happened: &Happened, stats: &Stats) -> Option<String> {
     match happened {
         Happened::Halted(reason) => Some(with_message(reason)),

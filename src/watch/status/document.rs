@@ -1,7 +1,7 @@
 //! The content of `status.json`. The schema of this file is `fixtures/schemas/status.schema.json`.
 //!
 //! Within one version of the format, members can be added, but the meaning of a member never changes. The file contains
-//! no prompts and no answers. About single rows, the file contains only ids and failure messages.
+//! no prompts and no answers. The file contains no data about single rows except their ids and failure messages.
 
 use std::borrow::Cow;
 use std::time::Duration;

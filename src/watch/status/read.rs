@@ -120,7 +120,7 @@ pub(crate) struct ShownProvider {
     pub(crate) state: String,
     /// The provider that gets the rows of this provider; `None` if this provider gets its own rows.
     pub(crate) to: Option<String>,
-    /// The reason why another provider gets the rows, as a name that `--fallback-on` takes.
+    /// The reason why another provider gets the rows, as a value that `--fallback-on` accepts.
     pub(crate) why: Option<String>,
 }
 

@@ -25,7 +25,7 @@ const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 /// A warning from the thread to the user.
 pub(super) type Warning = Arc<Mutex<Option<String>>>;
 
-/// A message from the main loop of the run to the thread.
+/// A message that the main loop of the run sends to the writer thread.
 pub(super) enum Update {
     /// The state of the run.
     State {

@@ -29,8 +29,8 @@ pub struct Deaths {
     pub paid_again: u64,
 }
 
-/// Makes a run die at every `step`-th change to the disk, with a separate run for each change. After each death,
-/// another run finishes all rows.
+/// For every `step`-th change to the disk, starts a separate run that dies at this change. After each death, another
+/// run finishes all rows.
 pub fn deaths(rows: u64, step: usize) -> Deaths {
     let mut all = Deaths::default();
     for (at, roads) in (0..).step_by(step).zip([Roads::Two, Roads::One, Roads::Second].into_iter().cycle()) {

@@ -34,9 +34,9 @@ pub struct Disturbed {
 }
 
 /// Makes the process die at every `step`-th change, with a separate run for each death. If the change is a write, only
-/// the first `cut` bytes of the write reach the disk. After each death, a second run finishes the rows. It must report
-/// every row that was paid twice. Calls `check` with the disk, the run that died, the second run, and a message for
-/// failed assertions.
+/// the first `cut` bytes of the write reach the disk. After each death, a second run finishes the rows. The second run
+/// must report every row that was paid twice. Calls `check` with the disk, the run that died, the second run, and a
+/// message for failed assertions.
 pub fn each_death(
     step: usize,
     cut: usize,

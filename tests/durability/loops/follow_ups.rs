@@ -164,7 +164,7 @@ pub struct Disturbed {
     pub with_pending: u64,
     /// The number of answers that were paid for and are in no line.
     pub lost: u64,
-    /// The number of answers that later runs reported as possibly paid when they started.
+    /// The number of answers that later runs, at their start, reported as possibly paid.
     pub reported: u64,
 }
 
@@ -190,8 +190,8 @@ impl History {
         Self { what, rows, calls, before, charged: Money::ZERO, may_count_twice: false, seen: Disturbed::default() }
     }
 
-    /// Plays a run. Asserts that, for each row, the run sends at most as many requests as the row needs according to
-    /// the files.
+    /// Plays a run. For each row, asserts that the run sends no more requests than the row needs according to the
+    /// files.
     fn run(&mut self, disk: &MemDisk, name: &str, start: Start) -> Virtual {
         let before = recorded(disk);
         for (label, earlier) in self.before.iter().filter(|(_, row)| row.line == Line::Failed) {

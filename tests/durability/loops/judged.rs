@@ -1,5 +1,5 @@
 //! Plays whole runs on virtual time, with a judge between the run and the simulated API. The judge is a transport that
-//! records the time of each request, and records all refusals.
+//! records all refusals and the time of each request.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -20,7 +20,8 @@ pub struct Deaths {
     pub kills: u64,
     /// The number of answers that the server produced twice.
     pub twice: u64,
-    /// The number of answers that the server had produced and the program had not written when the program was killed.
+    /// The number of answers that the server had produced but the program had not yet written at the moment of the
+    /// kill.
     pub unwritten: u64,
     /// The number of rows that were reported as possibly paid.
     pub reported: u64,
@@ -254,8 +255,8 @@ pub fn at_every_change(every: u64) -> Deaths {
 ///
 /// The slot of a row is filled before the row is sent. The slot is freed after the line of the row is synced. The
 /// program passes the line to the operating system before it reuses the slot for another row. Because of this order,
-/// two things are true at each kill, and the test asserts both. First, the number of answers that were produced but not
-/// written is at most the number of requests in flight. Second, the next run reports all these answers when it starts.
+/// two things are true at each kill, and the test asserts both. First, there are at most as many unwritten answers as
+/// requests in flight. Second, the next run reports all these answers when it starts.
 pub fn page(size: Size) -> Vec<Seen> {
     // The program makes its file system calls in groups, so strace can kill it at only about 160 different points. The
     // other kills are at random moments.

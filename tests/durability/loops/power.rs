@@ -20,7 +20,7 @@ use crate::support::journal_options;
 
 const ROWS: u64 = 48;
 
-/// During runs, makes the power fail at random changes of the disk. Returns how many states of the disk were checked.
+/// Makes the power fail during runs, at random changes of the disk. Returns how many states of the disk were checked.
 ///
 /// The journal opens each state, which must contain every row that was reported. After one in `finished` states, the
 /// function also starts further runs until every row is answered.

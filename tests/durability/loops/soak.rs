@@ -121,7 +121,7 @@ pub fn soak(seed: u64, hours: u64) -> SoakCounts {
     // (8): the longest time without events is at most the sum of three times. These three times are the longest wait,
     // the slowest test request, and the longest silence of a server.
     assert!(run.longest_silence <= Duration::from_secs(180), "{what}: silent for {:?}", run.longest_silence);
-    // (9): if a request was charged but has no line, the run reports it.
+    // (9): the run reports each request that was charged but has no line.
     let charged_besides = run.books.billed_calls - run.ledger.answered.len() as u64;
     assert!(
         run.finish.maybe_paid >= charged_besides,

@@ -13,7 +13,7 @@ use super::super::hostile::{Asked, Hostile, Then, response};
 use super::super::page::{Seen, Size};
 use super::super::support::{CANARY, Folder, rows};
 
-/// The length of an endless body, in bytes. Such a body is longer than the largest body that the program reads.
+/// The length of an endless body, in bytes. The program never reads a body of this length to its end.
 const ENDLESS: usize = 40 << 20;
 /// The size of an answer in the short version, in bytes. Sixteen such answers need twice the allowed memory, so the
 /// test notices if the program keeps many answers in memory at once.

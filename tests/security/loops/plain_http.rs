@@ -108,8 +108,8 @@ fn address(rng: &mut fastrand::Rng) -> Ipv4Addr {
 }
 
 /// Returns an address in one of the spellings that a URL allows. The address has one to four numbers, each decimal,
-/// octal or hexadecimal. The digits and dots can be fullwidth characters or percent-encoded. There can be a dot at the
-/// end.
+/// octal or hexadecimal. The digits and dots can be fullwidth characters or percent-encoded. The address can end with a
+/// dot.
 fn as_v4(address: Ipv4Addr, rng: &mut fastrand::Rng) -> String {
     let octets = address.octets().map(u64::from);
     let parts = match rng.u8(..4) {

@@ -27,8 +27,8 @@ pub(crate) struct ListedProvider {
     pub(crate) kind: ProviderKind,
     /// The title of the provider's kind, for people.
     pub(crate) title: &'static str,
-    /// The address in the preset. Where the region, the project and similar values belong, the address contains names
-    /// in braces.
+    /// The address in the preset. The address contains names in braces in place of the region, the project and similar
+    /// values.
     pub(crate) address: Option<&'static str>,
     /// The place of the provider's table, as `file:line`; `None` without a table.
     pub(crate) table: Option<String>,

@@ -73,7 +73,7 @@ pub(crate) struct ProviderTable {
     pub(super) price_factor: Option<f64>,
     /// The features that the table switches on (`true`) or off (`false`).
     pub(super) features: Vec<(String, bool)>,
-    /// A map from a key, such as `region` or `project`, to its value and the value's place as `file:line`.
+    /// The value of each key, such as `region` or `project`, and the place of the value as `file:line`.
     pub(super) places: BTreeMap<String, (String, String)>,
 }
 

@@ -42,8 +42,8 @@ pub(super) fn put(setting: Setting, config: &mut Config) {
     }
 }
 
-/// Compares the setting with the same setting in flags and files (`base`), and returns the one with the lower cap.
-/// Settings that are not caps are returned unchanged.
+/// Compares `setting` with its value in flags and files (`base`), and returns the setting with the lower cap. Settings
+/// that are not caps are returned unchanged.
 ///
 /// A schedule may come from a file in the working folder, which another person may have written. It can therefore lower
 /// the user's caps, but not raise them.

@@ -144,13 +144,13 @@ pub(super) struct Row {
     at: u32,
     params_bytes: u32,
     id_bytes: u8,
-    /// Whether the results contain the line of this request once, twice or not at all.
+    /// How many times the results contain the line of this request: once, twice or not at all.
     pub line: Line,
     /// The outcome of the request.
     pub end: End,
 }
 
-/// Whether the results contain the line of a request once, twice or not at all.
+/// How many times the results contain the line of a request: once, twice or not at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line {
     /// The line is written once.

@@ -141,9 +141,8 @@ fn has_thinking_budget(fields: &Fields<'_>) -> bool {
     thinking.is_some_and(|thinking| thinking.kind == "enabled")
 }
 
-/// Checks an assistant message that the model has to continue, and rejects the message if it does not begin with a
-/// thinking block. The model continues a message if the message is the last in the request, or if tool results follow
-/// the message.
+/// Rejects an assistant message that the model has to continue but that does not begin with a thinking block. The model
+/// continues a message if the message is the last in the request, or if tool results follow the message.
 fn thinking_comes_first(said: &[Said<'_>]) -> Result<(), ApiError> {
     let goes_on = match said {
         [.., last] if last.is_of_assistant() => Some(last),

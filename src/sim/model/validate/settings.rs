@@ -7,8 +7,8 @@
 //! | citations on or off | system and messages |
 //! | tool choice, thinking, effort, whether the request has an image | messages |
 //!
-//! Every cache entry also depends on the model and the speed. The module `admission` adds both. Source: API
-//! documentation, "Prompt caching", what invalidates the cache, and "Structured outputs" (2026-09-29). The
+//! Every cache entry also depends on the model and the speed. The module `admission` adds the model and the speed.
+//! Source: API documentation, "Prompt caching", what invalidates the cache, and "Structured outputs" (2026-09-29). The
 //! documentation does not say whether the cache entries of tools are still found after the schema of structured output
 //! has changed. In the simulator, tool entries are not found after such a change.
 
@@ -21,8 +21,8 @@ use crate::sim::model::fields::Fields;
 use crate::sim::model::hash::Hash;
 use crate::sim::model::parts::json;
 
-/// One hash for each level of a prompt. Each hash is made from the settings on which the cache entries of its level
-/// depend.
+/// One hash for each level of a prompt. The cache entries of a level depend on some settings, and the level's hash is
+/// made from these settings.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::sim::model) struct Settings {
     /// The hash for the tools.
@@ -93,7 +93,7 @@ struct Block<'a> {
     citations: Option<&'a RawValue>,
 }
 
-/// Searches a list of messages or blocks at all depths, and returns whether `is_wanted` is true for at least one block.
+/// Returns whether `is_wanted` is true for at least one block in a list of messages or blocks, at any depth.
 fn any_block(raw: &RawValue, is_wanted: &dyn Fn(&Block<'_>) -> bool) -> bool {
     let blocks: Vec<Block<'_>> = serde_json::from_str(raw.get()).unwrap_or_default();
     blocks.iter().any(|block| is_wanted(block) || block.content.is_some_and(|inner| any_block(inner, is_wanted)))

@@ -41,9 +41,9 @@ fn there(value: Value, name: &str) -> Result<Value, Error> {
 
 /// Compares values. `parts` contains values and operators in turn. Returns whether all comparisons are true.
 ///
-/// Only two numbers, two texts or two lists can be ordered. A number is never equal to a text, but authors of
-/// conditions probably expect that the text `7` equals the number 7. So if a text looks like a number, as many CSV
-/// cells do, it is an error to compare the text with a number.
+/// An order comparison, such as `<`, needs two numbers, two texts or two lists. A number is never equal to a text, but
+/// authors of conditions probably expect that the text `7` equals the number 7. So if a text looks like a number, as
+/// many CSV cells do, it is an error to compare the text with a number.
 fn compared(state: &State<'_, '_>, parts: Rest<Value>) -> Result<bool, Error> {
     let mut holds = true;
     for parts in parts.windows(3).step_by(2) {
@@ -151,7 +151,7 @@ impl<'a> Checked<'a> {
         }
     }
 
-    /// Makes a path strict: a variable, a member or an element.
+    /// Makes a path strict. A path is a variable, a member or an element.
     fn path(&mut self, expr: &Expr<'a>, missing: Missing) -> Expr<'a> {
         let span = expr.span();
         match expr {

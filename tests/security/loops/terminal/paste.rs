@@ -109,8 +109,8 @@ fn rerun_and_resume(api: &Api, name: &OsString, text: &str, turn: u64, at: &str)
     let mut printed = Vec::new();
     let to_the_end: (&[&str], &[&str]) = (&[], &["resume"]);
     let steps = [(["--max-requests", "2", "-c1"].as_slice(), ["run"].as_slice()), to_the_end, to_the_end];
-    // A log keeps the name of its results as text. If the name is not valid text, the second run would reject the log,
-    // so there is only one run.
+    // An error log contains the name of its results file as text. If the name is not valid text, the second run would
+    // reject the log, so there is only one run.
     let steps = if name.to_str().is_some() { &steps } else { &steps[..1] };
     for (more, wanted) in steps {
         let mut command = folder.command_at(api, &[]);

@@ -101,8 +101,8 @@ pub fn shown(mut command: Command, columns: u16) -> Shown {
     let pty = Pty::new(columns);
     command.stdout(pty.stream()).stderr(pty.stream());
     let mut child = command.spawn().expect("the program starts");
-    // The value `command` keeps copies of the program's side of the terminal open. When `command` is dropped, its
-    // copies are closed.
+    // As long as the value `command` exists, copies of the program's side of the terminal stay open. When `command` is
+    // dropped, its copies are closed.
     drop(command);
     let bytes = pty.read();
     let code = ended(&mut child);
