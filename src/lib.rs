@@ -17,8 +17,8 @@
 //! The layers are `clock, domain, catalog` < `source, sink, plan, limiter, provider, answer` < `scheduler, classify,
 //! transport, journal, report` < `batches, runner, export, watch, sim` < `forecast` < `cli`. Each layer uses only the
 //! layers to its left, except for a few uses that `tests/layering/tables.rs` lists. `sim` never uses `limiter` or
-//! `scheduler`, because `sim` is used to test them. `tests/layering` checks the rules about layers. It also checks that
-//! no files depend on each other in a cycle.
+//! `scheduler`, because `sim` is used to test them. `tests/layering` checks the rules about layers. `tests/layering`
+//! also checks that no files depend on each other in a cycle.
 //!
 //! # The steps of a row, from the input file to the line in the results
 //!

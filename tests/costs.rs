@@ -164,8 +164,8 @@ impl PlannedRow {
         answers
     }
 
-    /// Returns how many times larger than the simulator's count the count of a real tokenizer can be. A tokenizer makes
-    /// at most one token per byte, and a picture has a limited number of tokens.
+    /// Returns the largest possible ratio of a real tokenizer's count to the simulator's count. A tokenizer makes at
+    /// most one token per byte, and a picture has a limited number of tokens.
     fn physical_skew(&self, tokens: u64) -> f64 {
         let Prompt { own_tokens, picture, .. } = self.prompt();
         let text = self.body.to_string();

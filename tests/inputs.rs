@@ -385,8 +385,7 @@ proptest! {
         let text: String = (0..rows).map(|row| format!("\"{:x}\"\n", row.pow(5) * 7_919)).collect();
         let mut packed = if is_zstd { zstd_in_frames(text.as_bytes()) } else { gzip(text.as_bytes()) };
         let whole: Vec<String> = read("p.jsonl", Box::new(Cursor::new(packed.clone()))).iter().map(|item| format!("{item:?}")).collect();
-        // If fewer than four bytes of the compressed input are left, the program does not recognize that the input is
-        // compressed.
+        // If fewer than four bytes of the compressed input remained, the program would not recognize the compression.
         let at = 4 + place.index(packed.len() - 4);
         match wrong {
             Some(wrong) => packed[at] ^= wrong,

@@ -116,8 +116,8 @@ fn check(seed: u64, planned: &Planned, prefixes: &Prefixes, marks: Marks, stream
     assert_eq!(sent, own, "{}", about());
 }
 
-/// Returns the tools and blocks with marks, in the order in which the API reads them. The `bool` says whether the mark
-/// keeps the prefix for an hour.
+/// Returns the marked tools and the marked blocks, in the order in which the API reads them. The `bool` says whether
+/// the mark keeps the prefix for an hour.
 fn found(request: &Value) -> Vec<(Value, bool)> {
     let lists = [&request["tools"], &request["system"]].into_iter();
     let contents = request["messages"].as_array().into_iter().flatten().map(|message| &message["content"]);

@@ -1,4 +1,4 @@
-//! Scripted answers of the simulated API, and the requests that it rejects because of their content.
+//! Tests scripted answers of the simulated API, and the requests that this API rejects because of their content.
 //!
 //! The tests call the API in the same process, without sockets and without waiting. `tests/sim_batches.rs` tests
 //! scripted answers in message batches.

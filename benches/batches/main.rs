@@ -2,8 +2,8 @@
 //! their results.
 //!
 //! `cargo bench --bench batches` runs a part of each loop. With `-- full`, every loop runs in full, and its results are
-//! written into the page. If names of loops follow `full`, as in `-- full kills`, only these loops run. The page keeps
-//! its lines for the other loops.
+//! written into the page. If names of loops follow `full`, as in `-- full kills`, only these loops run. For the loops
+//! that do not run, the page keeps its old lines.
 
 #![allow(dead_code, reason = "shared with tests that use all of it")]
 

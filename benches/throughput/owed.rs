@@ -1,10 +1,10 @@
 //! Sends rows with a plain client. Apart from sending, it does only the work that every runner must do.
 //!
-//! One thread reads and plans rows. Before the loop sends more rows, it writes the answers that have arrived, and it
-//! writes a mark for each row that it sends next. Another thread syncs the files. This loop has no scheduler. Answers
-//! are not parsed: each line contains the bytes of an answer as they arrived. So the difference between the bare loop
-//! and `owed` is the cost of the promise that no row gets lost. The difference between `owed` and the runner is the
-//! cost of the runner's code.
+//! One thread reads and plans rows. Before the loop sends more rows, it writes two things: the answers that have
+//! arrived, and a mark for each row to be sent. Another thread syncs the files. This loop has no scheduler. Answers are
+//! not parsed: each line contains the bytes of an answer as they arrived. So the difference between the bare loop and
+//! `owed` is the cost of the promise that no row gets lost. The difference between `owed` and the runner is the cost of
+//! the runner's code.
 
 use std::io;
 use std::path::Path;

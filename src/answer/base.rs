@@ -1,5 +1,5 @@
-//! Makes the base of a follow-up (another request for the same row). The base is the first request for the row. Only
-//! the model, `max_tokens` and the form of the schema come from the request that got the last answer.
+//! Makes the base of a follow-up (another request for the same row). The base is the first request for the row. From
+//! the request that got the last answer, the base takes only the model, `max_tokens` and the form of the schema.
 
 use super::Form;
 use super::follow_up::{self, Base, params_of};
@@ -10,8 +10,8 @@ use crate::domain::{Merged, Params, ProviderFeatures, Request, SchemaMethod};
 
 impl Look<'_> {
     /// Returns the first request for the row, with three changes: the model, the `max_tokens` and the form of the
-    /// schema are those of the last answered request. These values can differ from those of the first request, for
-    /// example if an earlier run got the last answer from another model.
+    /// schema are those of the last answered request. The two requests can differ in these values, for example if the
+    /// last answer came from another model in an earlier run.
     pub(super) fn base(&self) -> Option<Base> {
         let mut base = self.first_with(&self.last.model, self.last.schema_method)?;
         let is_first = base.schema_method == self.ask.schema_method;

@@ -82,5 +82,5 @@ pub enum Decision {
 /// row, oldest first, including the attempt that has just ended. If an earlier run left the row unfinished, the list
 /// also has the attempts of that run.
 ///
-/// A policy must limit the number of requests for a row. To do this, it counts the attempts in the list.
+/// A policy must limit the number of requests for a row. For this limit, the policy counts the attempts in the list.
 pub type Policy = Box<dyn Fn(&Job, &Ask, RequestResult<'_>, &[AttemptRecord]) -> Decision + Send>;

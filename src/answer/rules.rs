@@ -9,7 +9,7 @@ pub struct Rules {
     pub form: Form,
     /// The further conditions on answers. Each condition can say why an answer does not meet it.
     pub conditions: Vec<Condition>,
-    /// The action after an answer that does not have the form or does not meet a condition.
+    /// The action after an invalid answer: an answer that has the wrong form or does not meet a condition.
     pub on_invalid: OnInvalid,
     /// The action after a truncated answer.
     pub on_truncate: OnTruncate,

@@ -84,8 +84,8 @@ const PAUSED: &str = "pause_turn";
 const WINDOW: &str = "model_context_window_exceeded";
 
 impl<'a> Seen<'a> {
-    /// Reads a message. The provider's code has checked that the message is an object with a list of blocks. For any
-    /// other value, the result is empty.
+    /// Reads a message. The provider's code has checked that the message is an object with a list of blocks. If the
+    /// message has any other form, the result is empty.
     pub(super) fn of(message: &'a Message) -> Self {
         let Ok(Body { content, stop_reason, usage }) = serde_json::from_slice::<Body<'a>>(&message.json) else {
             return Self::default();

@@ -1,5 +1,4 @@
-//! If some rows were sent online, they would use a part of the online limits for some time. This module estimates this
-//! part and this time.
+//! Estimates how much of the online limits some rows would use if they were sent online, and for how long.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +11,7 @@ const FIRST_OUTPUT: f64 = 256.0;
 /// With at least this number of answers, their mean length is good enough. If there are fewer answers, the mean length
 /// is multiplied by [`UNSURE`], so longer prompts and answers are expected.
 const ENOUGH: f64 = 30.0;
-/// As long as few answers have come, expected lengths are multiplied by this factor.
+/// Until `ENOUGH` answers have come, the mean length is multiplied by this factor.
 const UNSURE: f64 = 1.25;
 
 /// The totals of the rows in one pool (a group of rows that share limits).

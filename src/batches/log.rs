@@ -346,8 +346,8 @@ fn records(bytes: &[u8], path: &Path, mut each: impl FnMut(Record)) -> Result<u6
         let Some(text) = line.strip_suffix(b"\n") else { break };
         let Line { v, record } = match serde_json::from_slice::<Line<Record>>(text) {
             Ok(line) => line,
-            // A power failure can damage the last line. A damaged last line is ignored. But a last line that is valid
-            // JSON is a record of a later version.
+            // A power failure can damage the last line. A damaged last line is ignored. But if the last line is valid
+            // JSON, a later version of this program wrote it.
             Err(_) if end + line.len() as u64 == bytes.len() as u64 && !is_json(text) => break,
             Err(error) => return Err(damaged(at + 1, error.to_string())),
         };

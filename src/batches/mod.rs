@@ -4,8 +4,8 @@
 //! before the batch has ended. So rows are collected into *chunks*, and each chunk is submitted as one batch. The
 //! results of a batch are written to the same results file and error log as answers that come online.
 //!
-//! A client can't tell the API that a submission repeats an earlier submission. So if a batch of a chunk may exist, the
-//! lane does not submit this chunk again:
+//! A client can't tell the API that a submission repeats an earlier submission. So the lane never submits a chunk again
+//! while a batch of this chunk may exist:
 //! - Before a submission, two things are made durable in `<results>.batches/`: the rows of the chunk (`chunk`), and the
 //!   intent to submit the chunk (`log`).
 //! - If the reply to a submission is lost, the list of batches shows whether the batch exists. Until the lane knows

@@ -10,7 +10,7 @@ use super::log::{self, BatchLog, Record, Replayed};
 use crate::domain::{Identity, Money, RowId};
 use crate::journal::{Disk, DiskFailure, DoneSet, RowState, with_suffix};
 
-/// When a run dies, at most this many chunks are left without a record that the run was about to submit them.
+/// When a run dies, at most this many chunks have files but no `Intent` record in the log.
 const LEFT_OVER: u32 = 4;
 
 /// The files of the batch lane.

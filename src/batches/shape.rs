@@ -38,7 +38,8 @@ pub(crate) enum Trial {
 #[derive(Debug, Default)]
 pub(crate) struct Trials {
     proven: HashSet<String>,
-    /// The shapes that have the same model and the same parameter names, with their different parameter values.
+    /// A map from a model and parameter names to the different parameter values of the shapes with this model and these
+    /// names.
     values: HashMap<String, HashSet<String>>,
     in_flight: HashMap<JobId, String>,
     waiting: VecDeque<(String, Planned)>,
@@ -83,7 +84,7 @@ impl Trials {
         Some(planned)
     }
 
-    /// Returns all rows that wait, and removes them.
+    /// Removes all waiting rows and returns them.
     pub(crate) fn take_waiting(&mut self) -> impl Iterator<Item = Planned> {
         self.waiting_bytes = 0;
         self.waiting.drain(..).map(|(_, planned)| planned)
@@ -99,7 +100,7 @@ impl Trials {
         !self.in_flight.is_empty() && !self.waiting.is_empty()
     }
 
-    /// Returns whether so many rows wait that no more rows should be read.
+    /// Returns whether reading must stop, because too many rows wait.
     pub(crate) fn is_full(&self) -> bool {
         self.waiting.len() >= MOST_WAITING.0 || self.waiting_bytes >= MOST_WAITING.1
     }

@@ -242,7 +242,7 @@ impl Catalog {
         self.price_file.as_ref()
     }
 
-    /// Returns the price file if it gives prices to the model with this id.
+    /// Returns the price file if this file contains prices for the model with this id.
     pub(crate) fn price_file_of(&self, id: &str) -> Option<&OfPriceFile> {
         self.price_file.as_ref().filter(|file| file.models.iter().any(|own| own == id))
     }

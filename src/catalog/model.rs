@@ -86,7 +86,7 @@ pub struct ToolPrompt {
 
 impl ToolPrompt {
     /// The lengths that are assumed for a model without published figures. Most models have one of two published pairs
-    /// of lengths. The assumed lengths are the larger pair, which models 4.5 and 4.6 have.
+    /// of lengths. The assumed lengths are the larger pair, which is published for models 4.5 and 4.6.
     pub(crate) const UNPUBLISHED: Self = Self { auto: 496, forced: 588 };
 }
 
@@ -148,7 +148,7 @@ pub struct Model {
 impl Model {
     /// The assumed length, in tokens, of a model's shortest cached prefix, if no figure is published for the model. The
     /// assumed figure is the lowest figure of all models. If this figure is too low, some prefixes with a cache mark
-    /// (`cache_control`) are too short to be cached. Such a mark costs nothing.
+    /// (`cache_control`) are too short to be cached. A mark on a prefix that is too short costs nothing.
     pub(crate) const UNPUBLISHED_CACHE_MIN_TOKENS: u32 = 512;
 
     /// Returns whether the catalog lists the model as retired.
@@ -156,7 +156,7 @@ impl Model {
         self.lifecycle == Lifecycle::Retired
     }
 
-    /// Returns whether the model is retired on `date`. If the catalog lists the model as served, the model can still
+    /// Returns whether the model is retired on `date`. Even if the catalog lists the model as served, the model can
     /// have a retirement date. So `date` is compared with the retirement date too.
     pub(crate) fn is_retired_on(&self, date: Date) -> bool {
         self.is_retired() || self.retires.is_some_and(|retires| retires <= date)

@@ -60,7 +60,7 @@ impl PriceStep {
 /// In a batch, all tokens cost half: input, output, cache writes and cache reads. Requests that must run in the United
 /// States have a higher price, which is halved too. Callers add the full price of web searches to the result, because
 /// searches are not tokens. The documentation does not say whether searches cost less in a batch. If the full price is
-/// used, a computed cost can be too high. An upper bound is never too low.
+/// used, a computed cost can be too high. But an upper bound that is computed with the full price is never too low.
 ///
 /// Source: API documentation, "Batch processing" and "Pricing" (2026-09-20).
 fn on(terms: Terms, money: Money) -> Money {

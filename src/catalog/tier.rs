@@ -56,8 +56,8 @@ impl TierTable {
         self.rows().find(|(own, _)| *own == class).map(|(_, limits)| limits)
     }
 
-    /// Returns the lowest limits on requests, input tokens and output tokens among the classes for which `is_live`
-    /// returns true.
+    /// Among the classes for which `is_live` returns true, returns the lowest limit on requests, the lowest on input
+    /// tokens and the lowest on output tokens.
     pub(super) fn strictest(&self, is_live: impl Fn(&ModelClass) -> bool) -> RateLimits {
         let live = self.rows().filter(|(class, _)| is_live(class)).map(|(_, limits)| limits);
         live.reduce(|a, b| RateLimits { rpm: a.rpm.min(b.rpm), itpm: a.itpm.min(b.itpm), otpm: a.otpm.min(b.otpm) })

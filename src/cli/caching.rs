@@ -1,5 +1,5 @@
-//! Shows the plan for the prompt cache as text: which requests get cache marks (`cache_control`), and what they should
-//! save.
+//! Shows the plan for the prompt cache as text: which requests get cache marks (`cache_control`), and how much these
+//! marks should save.
 
 use crate::catalog::{Catalog, Model};
 use crate::domain::{Caching, Money, PromptCache};
@@ -119,7 +119,7 @@ pub(super) fn own_words(caching: &CachePlan) -> Option<String> {
     (rows > 0).then(|| format!("{} {words} no others", count(rows)))
 }
 
-/// Returns the likely number of input tokens, divided by the number of input tokens that is estimated from the text.
+/// Returns a ratio: the likely number of input tokens, divided by the number that is estimated from the text.
 pub(super) fn real_input(load: &Load, forecast: &Forecast) -> f64 {
     forecast.totals.input_tokens.likely as f64 / load.input_tokens().likely.max(1) as f64
 }

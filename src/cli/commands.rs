@@ -3,15 +3,16 @@
 //! The module makes all printed commands from the command that the user typed. The printed commands work in the folder
 //! where the run was started, with the same environment:
 //!
-//! - The command for *continuing* a run is the typed command. `--fresh` becomes `--fresh=false`: otherwise the results
-//!   file would be renamed, and the finished answers would be paid for again.
+//! - *Continuing* a run uses the typed command. `--fresh` becomes `--fresh=false`: otherwise the results file would be
+//!   renamed, and the finished answers would be paid for again.
 //! - *Collecting* batches uses the typed command, but without `--detach`. So the new run waits for the batches.
 //! - *Retrying* failed rows uses `resume` with the error log. The new command repeats all typed flags that `resume`
 //!   also has: server, configuration, key file, limits and so on. The run folder records some of the typed flags, but a
-//!   run from a pipe has no run folder. `--only`, `--simulate-faults` and `--simulate-answers` are left out. `--only`
-//!   selected rows of an earlier log, and the two flags of the simulator would make the same rows fail again. Some
-//!   flags replace parameters of rows. If the user typed `resume`, the new command repeats these flags. If the user
-//!   typed `run`, the new command leaves them out, because the rows of the error log contain their parameters.
+//!   run from a pipe has no run folder. The new command leaves out `--only`, `--simulate-faults` and
+//!   `--simulate-answers`. `--only` selected rows of an earlier log, and the two flags of the simulator would make the
+//!   same rows fail again. Some flags replace parameters of rows. If the user typed `resume`, the new command repeats
+//!   these flags. If the user typed `run`, the new command leaves them out, because the rows of the error log contain
+//!   their parameters.
 //! - *Asking again* after truncated answers uses `run` with the same inputs and most of the typed flags. Flags that say
 //!   how the rows are read, or that set parameters of the rows, are left out, because the run folder records them.
 
@@ -33,7 +34,7 @@ const NOT_CARRIED: [&str; 4] = ["output", "only", "simulate-faults", "simulate-a
 /// Flags of `resume` that replace parameters of rows.
 const OVERRIDES: [&str; 3] = ["model", "system", "max-tokens"];
 
-/// The flags of `run` that are left out of the command for asking again after truncated answers. The run folder records
+/// The printed command that asks again after truncated answers leaves out these flags of `run`. The run folder records
 /// the flags in this list from `format` to `system`. In this list, `fresh` and all flags after `fresh` concern only a
 /// single run.
 const NOT_IN_RERUN: [&str; 19] = [
@@ -148,8 +149,7 @@ impl Commands {
         self.resume_with(paths, only, None)
     }
 
-    /// Returns the command that retries the rows with truncated answers in the error log, with `max_tokens` as the new
-    /// limit.
+    /// Returns the command that sends the truncated rows of the error log again, with `max_tokens` as the new limit.
     pub(crate) fn resume_longer(&self, paths: &RunPaths, max_tokens: u32) -> PrintedCommand {
         self.resume_with(paths, Some(ErrorClass::Truncated.name()), Some(max_tokens))
     }
@@ -225,8 +225,8 @@ impl Commands {
     }
 }
 
-/// Removes a switch from the arguments. Returns two lists: the other arguments before `--`, and all arguments from `--`
-/// on. The second list has no flags.
+/// Removes a switch from the arguments. Returns two lists: the other arguments before `--`, and then `--` with all
+/// arguments after it. The second list has no flags.
 fn without(mut args: Vec<OsString>, switch: &str) -> (Vec<OsString>, Vec<OsString>) {
     let flags = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
     let rest = args.split_off(flags);

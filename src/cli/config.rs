@@ -232,7 +232,8 @@ impl Config {
         std::iter::once(&self.provider).chain(&self.fallback.chain)
     }
 
-    /// Returns the settings of `run`. `recorded` contains settings of an earlier run, which override files.
+    /// Returns the settings of `run`. `recorded` contains the settings of an earlier run. These settings override
+    /// files.
     fn of_run_with(args: &RunArgs, recorded: Settings, world: &World) -> Result<Self> {
         let inputs = |format| inputs(&args.inputs, format, world);
         let config = Self::of(args.settings.clone(), recorded, inputs, world)?.with_notices(world)?;
@@ -277,7 +278,8 @@ impl Config {
     }
 
     /// Returns the settings of `resume`. The inputs of `resume` are error logs. `recorded` contains settings of the run
-    /// that is resumed. Recorded settings override files; flags and the environment override recorded settings.
+    /// that is resumed. Recorded settings override the settings in files, but flags and environment variables override
+    /// recorded settings.
     ///
     /// # Errors
     /// Fails in the same cases as [`Config::of_run`].
@@ -319,7 +321,8 @@ impl Config {
     }
 
     /// Returns the settings of a command that is about a run but reads no inputs. `recorded` contains settings of the
-    /// run. Recorded settings override files; flags and the environment override recorded settings.
+    /// run. Recorded settings override the settings in files, but flags and environment variables override recorded
+    /// settings.
     ///
     /// # Errors
     /// Fails in the same cases as [`Config::of_run`].

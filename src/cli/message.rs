@@ -63,8 +63,8 @@ pub(crate) fn has_remedy(text: &str) -> bool {
     breaks(text, true).or_else(|| breaks(text, false)).map_or_else(|| text.contains("; "), closed)
 }
 
-/// Adds a closing quotation mark if one is missing, because the end of the text was cut off. Without the quotation
-/// mark, the words after the text would look like a part of the text.
+/// If the text lacks a closing quotation mark because its end was cut off, adds the mark. Without the quotation mark,
+/// the words after the text would look like a part of the text.
 pub(crate) fn closed(text: String) -> String {
     if breaks(&text, false).is_some() { text } else { text + "\"" }
 }

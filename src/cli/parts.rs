@@ -138,8 +138,8 @@ pub(crate) fn check_not_input(config: &Config, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Returns the results file of a run whose output is not named; `None` if results go to standard output, or if the user
-/// must name the output.
+/// Returns the results file that a run uses if the user does not name the output; `None` if results go to standard
+/// output, or if the user must name the output.
 pub(crate) fn default_results(config: &Config) -> Option<PathBuf> {
     let is_single = config.inputs.len() == 1 && !config.inputs.contains(&InputArg::Stdin);
     RunPaths::of_input(&input_files(config), config.simulate).filter(|_| is_single)?.results
@@ -258,8 +258,8 @@ fn open_files() -> usize {
 }
 
 /// Returns a function that gives the initial limits of a pool. The limits in the provider's table have priority. For
-/// the first provider, limits that are missing from the table come from the tier. If another provider reports limits in
-/// headers, the limits that are missing from its table come from `Tier::Auto`.
+/// the first provider, limits that are missing from the table come from the tier. For every other provider that reports
+/// limits in headers, missing limits come from `Tier::Auto`.
 pub(crate) fn limits_of(config: &Config, catalog: &Arc<Catalog>) -> LimitsOf {
     let (catalog, tier) = (catalog.clone(), config.tier);
     let preset = |provider: &ProviderConfig| {

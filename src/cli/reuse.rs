@@ -20,7 +20,7 @@ use crate::journal::{
 use crate::report::text::{escape, plural};
 use crate::source::{Expanded, InputFormat, expand};
 
-/// The highest number of files per folder that are checked.
+/// The highest number of files that are checked in one folder.
 const MOST_LOOKED_AT: usize = 10_000;
 /// The highest number of files that a note names.
 const MOST_SHOWN: usize = 3;

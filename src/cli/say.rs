@@ -141,8 +141,8 @@ pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
     if shown.contains(KEY_BEGINS) { Cow::Owned(without_keys(&shown)) } else { shown }
 }
 
-/// Hides text that looks like a key, because otherwise an error message would repeat a key that the user typed in the
-/// wrong place.
+/// Hides text that looks like a key. Otherwise, if the user typed a key in the wrong place, an error message would show
+/// the key.
 fn without_keys(text: &str) -> String {
     let mut parts = text.split(KEY_BEGINS);
     let mut shown = parts.next().unwrap_or_default().to_owned();

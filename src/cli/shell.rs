@@ -28,7 +28,7 @@ pub(crate) fn ours(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String 
     args.into_iter().fold(PROGRAM.to_owned(), |command, arg| command + " " + &quoted(arg))
 }
 
-/// Returns, as text and as a list of words, the command that runs this program with these arguments.
+/// Returns the command that runs this program with these arguments: its text and its list of words.
 pub(crate) fn printed(args: impl IntoIterator<Item = OsString>) -> PrintedCommand {
     let args: Vec<_> = args.into_iter().collect();
     let words = args.iter().map(|arg| arg.to_string_lossy().into_owned());

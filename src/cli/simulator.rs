@@ -134,8 +134,8 @@ async fn serve_visibly(model: SharedModel, address: SocketAddr, played: (Tier, P
     Ok(())
 }
 
-/// Prints the address of the simulator and some commands that use it. The whole text is a single write, because a
-/// script that starts the simulator waits only for the first line.
+/// Prints the address of the simulator and some commands that use it. The whole text is printed by a single write,
+/// because a script that starts the simulator waits only for the first line.
 fn announce(url: &str, (tier, kind): (Tier, ProviderKind)) {
     let tier = tier.name();
     let base = format!("{url}{}", base_path(kind));

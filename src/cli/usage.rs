@@ -24,8 +24,8 @@ const NAME: &str = "claude-batch";
 /// Parses the command line, and returns the command to run.
 ///
 /// # Errors
-/// Fails if there is no command to run, because help or an error was printed. The error contains the exit code of the
-/// program, or the reason why nothing could be printed.
+/// Fails if help or an error was printed, because there is then no command to run. The error contains the exit code of
+/// the program, or the reason why nothing could be printed.
 pub(crate) fn typed() -> Result<Cli, Result<Exit, OutputFailure>> {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     let all = std::iter::once(OsString::from(NAME)).chain(args.iter().cloned());

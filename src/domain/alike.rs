@@ -50,7 +50,7 @@ impl<T> Alike<T> {
         groups
     }
 
-    /// Returns the example of the fault that was found first.
+    /// Returns the example of the first fault that was found.
     pub fn first(&self) -> Option<&T> {
         self.groups.first().map(|group| &group.first)
     }
@@ -70,8 +70,8 @@ fn without_values(message: &str) -> String {
     }
     let mut shown = String::with_capacity(end);
     let mut chars = message[..end].chars().peekable();
-    // The first flag says whether the current character is inside a name. The second flag says whether a `-` at this
-    // place can be the sign of a number.
+    // `is_in_name` says whether the current character is inside a name. `may_be_sign` says whether a `-` at this place
+    // can be the sign of a number.
     let (mut is_in_name, mut may_be_sign) = (false, true);
     while let Some(char) = chars.next() {
         match char {

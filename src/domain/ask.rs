@@ -23,9 +23,9 @@ pub struct Ask {
     /// The route. The provider and the account in this id identify the endpoint. The whole id names the pool: the
     /// limits that apply to the request at this endpoint.
     pub pool: Arc<PoolId>,
-    /// The estimated amounts that the request takes from the limits. These are one request, `max_tokens` output tokens,
-    /// and the input tokens as estimated from the text. The estimate assumes that no input is cached. The estimate does
-    /// not use the answers of this run.
+    /// The estimated amounts that the request takes from the limits. The amounts are one request, `max_tokens` output
+    /// tokens, and the input tokens as estimated from the text. The estimate assumes that no input is cached. The
+    /// estimate does not use the answers of this run.
     pub cost: Cost,
     /// The estimated input tokens as an interval. `cost` contains the likely value of this interval.
     pub input_tokens: Interval<u32>,

@@ -1,4 +1,4 @@
-//! Types for what a request takes from the limits and what it costs: dimensions, tokens and money.
+//! Types that say how much of the limits a request uses, and how much the request costs: dimensions, tokens and money.
 
 use std::fmt;
 use std::ops::{Add, AddAssign};

@@ -178,10 +178,10 @@ pub struct BatchesStatus {
 pub struct BatchesEnd {
     /// The number of open batches, plus the number of ended batches whose results the run has not read.
     pub left: u64,
-    /// How many rows of these batches have no line in the results.
+    /// The number of rows in these batches that have no line in the results.
     pub left_rows: u64,
     /// The parameters that batches do not accept. For each parameter, the number says how many rows were sent online
-    /// because of it.
+    /// because of this parameter.
     pub refused: Vec<(String, u64)>,
 }
 
@@ -222,7 +222,7 @@ pub enum EventBody {
         /// Whether the API has possibly billed the attempt.
         maybe_paid: bool,
     },
-    /// A row has an answer, and its line is on disk.
+    /// A row has an answer, and the line of the row is on disk.
     Succeeded {
         /// The label of the row.
         row: Box<str>,

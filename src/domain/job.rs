@@ -18,8 +18,8 @@ pub struct Origin {
     pub line: u64,
 }
 
-/// One row to be answered: its identity and its request. A job never changes. The request that is sent for the job at a
-/// given moment is its [`Ask`].
+/// One row to be answered: its identity and its request. A job never changes. The job's [`Ask`] is the request that is
+/// sent for the job at a given moment.
 #[derive(Clone, Debug)]
 pub struct Job {
     /// The id of the job in this run.

@@ -10,9 +10,9 @@ pub struct LimitUse {
     /// The amounts that counted against the limits since the start of the run: requests, uncached input tokens and
     /// output tokens. The amounts are in the order of [`Dimension::ALL`].
     pub counted: [u64; 3],
-    /// The amounts that the limits allowed since the start of the run, without a burst: each limit per minute,
-    /// multiplied by the minutes of the run. If a limit changed during the run, each value of the limit is multiplied
-    /// by the minutes in which this value applied. The amount is `None` if the dimension has no limit.
+    /// The amounts that the limits allowed since the start of the run. Each amount is the limit per minute, multiplied
+    /// by the minutes of the run; a burst is not included. If a limit changed during the run, each value of the limit
+    /// is multiplied by the minutes in which this value applied. The amount is `None` if the dimension has no limit.
     pub allowed: [Option<u64>; 3],
 }
 

@@ -69,7 +69,7 @@ impl MemberFinder {
     }
 }
 
-/// Returns the range of the value of a top-level member of a JSON object.
+/// Finds a top-level member of a JSON object, and returns the range of the member's value.
 pub(crate) fn top_level_value(json: &[u8], wanted: &str) -> Option<Range<usize>> {
     let mut cursor = Cursor::new(json);
     let mut range = None;
@@ -208,8 +208,8 @@ impl<'a> Search<'a> {
         self.value(cursor, places, depth + 1)
     }
 
-    /// For a member with this name, returns the path that ends at the member, and the places of the paths that continue
-    /// inside the member. `name` includes its quotes.
+    /// Looks for paths that lead to a member with this name. Returns the path that ends at the member, and the places
+    /// of the paths that continue inside the member. `name` includes its quotes.
     fn after_name(&self, places: &[Place], name: &[u8]) -> (Option<usize>, Vec<Place>) {
         let is = |wanted: &str| match inside_quotes(name) {
             Some(plain) if !plain.contains(&b'\\') => plain == wanted.as_bytes(),

@@ -42,7 +42,7 @@ impl Quality {
 #[derive(Clone, Debug)]
 pub struct Message {
     /// The message of the API as one JSON object on one line. If the answer was a stream, this object was built from
-    /// the events. Otherwise, it consists of the API's own bytes.
+    /// the events. If the answer was not a stream, this object consists of the API's own bytes.
     pub json: Bytes,
     /// The usage of the answer.
     pub usage: Usage,

@@ -36,7 +36,7 @@ pub struct AttemptRecord {
     pub schema_method: Option<SchemaMethod>,
     /// The highest number of output tokens that the request allowed for the answer.
     pub max_tokens: u32,
-    /// Whether a line of the error log already contains the attempt. An earlier run wrote that line, because its row
+    /// Whether a line of the error log already contains the attempt. An earlier run wrote that line, because the row
     /// was not finished.
     pub is_recorded: bool,
     /// The quality of the answer before the rules for answers were applied; `None` if the attempt got no answer.

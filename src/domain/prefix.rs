@@ -45,7 +45,7 @@ impl PromptCache {
     }
 }
 
-/// The id of a prefix: a hash of the prefix's content and of everything else that the cache entry depends on. The id is
+/// The id of a prefix: a hash of everything that the cache entry depends on, including the prefix's content. The id is
 /// valid only within this process.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PrefixId(pub u64);
@@ -123,7 +123,7 @@ impl Prefixes {
         self.levels.iter().any(|level| level.place == MarkPlace::Own)
     }
 
-    /// Returns the levels that are marked.
+    /// Returns the levels that are in `marks`.
     pub fn marked(&self, marks: Marks) -> impl DoubleEndedIterator<Item = &Level> {
         self.levels.iter().enumerate().filter(move |(at, _)| marks.has(*at)).map(|(_, level)| level)
     }

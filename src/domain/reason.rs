@@ -32,8 +32,8 @@ pub enum Reason {
     Paused,
     /// All remaining rows are in batches that have not ended.
     Batches,
-    /// Nothing is left to send, or the first rows have all failed and the run could stop because of the `--halt` rule.
-    /// The run waits for the requests in flight.
+    /// Nothing is left to send. Or the first rows have all failed, so the `--halt` rule could stop the run. The run
+    /// waits for the requests in flight.
     Draining,
 }
 

@@ -73,8 +73,8 @@ fn halves(key: JobKey) -> (u64, u64) {
     ((whole >> 64) as u64, whole as u64)
 }
 
-/// Returns 64 bits of the SHA-256 of the parts. The length of each part is hashed before the part, so two different
-/// lists never have the same hash input.
+/// Returns the first 64 bits of the SHA-256 hash of the parts. The length of each part is hashed before the part, so
+/// two different lists never have the same hash input.
 fn hash(parts: &[&[u8]]) -> u64 {
     let mut context = Context::new(&SHA256);
     for part in parts {

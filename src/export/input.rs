@@ -83,7 +83,7 @@ impl InputLine<'_> {
 }
 
 impl RunInput {
-    /// Returns what identifies the rows of this input in the journal.
+    /// Returns how the journal identifies the rows of this input.
     pub(crate) fn known_by(&self) -> KnownBy {
         if self.planner.is_some() { KnownBy::Identity } else { KnownBy::Label }
     }
@@ -147,8 +147,7 @@ impl RunInput {
                 let item = match item {
                     Item::Row(row) if (row.custom_id.is_none() || row.error.is_some()) && rows.begin_planning() => {
                         reader = rows.open(input)?;
-                        // All rows before this row have labels of their own, so the planner does not need these earlier
-                        // rows.
+                        // All earlier rows have their own labels, so the planner does not need the earlier rows.
                         match reader.nth(read).transpose()? {
                             Some(item) => item,
                             None => break,

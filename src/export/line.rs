@@ -169,8 +169,8 @@ impl<'a> Line<'a> {
         Value::Json(count.to_string().into())
     }
 
-    /// If the row has several answers, returns the purpose of the last answered request. Otherwise, the value is
-    /// missing.
+    /// If the row has several answers, returns the purpose of the last answered request. If the row does not have
+    /// several answers, the value is missing.
     pub(crate) fn mended(&self) -> Value<'a> {
         // If another provider was asked first, even a row with only one answer has `steps`.
         let answered = self.list_of_steps().map(answered).filter(|answered| answered.count > 1 || !answered.has_others);

@@ -111,7 +111,7 @@ impl Write for Appended {
 ///
 /// # Errors
 /// [`ExportError::Busy`], [`ExportError::Disk`], and the errors of `fill`. After an error, the file at `path` is
-/// unchanged. There is one exception: the last step syncs the folder. If only this step fails, the file is already
+/// unchanged. There is one exception: if only the last step (the sync of the folder) fails, the file is already
 /// replaced.
 pub(crate) fn whole_file<T>(
     disk: &dyn Disk,

@@ -1,9 +1,9 @@
 //! Parquet output.
 //!
-//! Rows are collected until they fill a row group. The columns of a full row group are compressed and written one after
-//! another. A row group is full when its values take [`GROUP_BYTES`] bytes or it has [`GROUP_ROWS`] rows, so a longer
-//! table does not need more memory. Text is written as UTF-8, a missing value as null, and an empty text as an empty
-//! string.
+//! Rows are collected until they fill a row group. When a row group is full, its columns are compressed and written one
+//! after another. A row group is full when its values take [`GROUP_BYTES`] bytes or it has [`GROUP_ROWS`] rows, so a
+//! longer table does not need more memory. Text is written as UTF-8, a missing value as null, and an empty text as an
+//! empty string.
 
 use std::io;
 use std::sync::Arc;

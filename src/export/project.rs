@@ -51,8 +51,8 @@ pub(crate) struct Request {
     pub(crate) fields: Option<Vec<Field>>,
     /// The order of the output's rows.
     pub(crate) order: Order,
-    /// The kinds of rows that are written; `None` for the default. If lines are copied, the default is only answers. If
-    /// the output is made from cells, the default is all rows.
+    /// The kinds of rows that are written; `None` for the default. If lines are copied, only answers are written by
+    /// default. If the output is made from cells, all rows are written by default.
     pub(crate) include: Option<Include>,
     /// Whether cells that look like formulas are written unchanged.
     pub(crate) raw_cells: bool,
@@ -253,7 +253,7 @@ struct RowWriter<'f> {
     wanted: Vec<String>,
     /// The members of a line that are needed for the fields.
     needed: Needed,
-    /// Whether a field is a value in an answer that is JSON.
+    /// Whether at least one field is a value inside a JSON answer.
     reads_json: bool,
     kind: Kind,
     rows: u64,

@@ -34,7 +34,7 @@ pub struct InBatches {
     /// The number of rounds: how many times the queue for batches is filled. The rows of a round are submitted after
     /// all rows of the previous round are done.
     pub rounds: u64,
-    /// The time of the run. Each round probably takes an hour. It takes at most a day.
+    /// The time of the run. Each round probably takes an hour. A round takes at most a day.
     pub time: Interval<Duration>,
     /// In batches, a prompt cache saves money if its hit rate is above a certain rate. These are the rates for the
     /// five-minute cache and for the one-hour cache. These rates are computed for the model with the most input tokens;
@@ -88,8 +88,8 @@ impl Question<'_> {
         others.chain([without]).collect()
     }
 
-    /// Returns the two values of `InBatches::break_even` for a group. A cached prefix costs `hits × read + (1 − hits) ×
-    /// write` for each row, as a share of the price of plain input. This share is less than 1 if `hits` is above
+    /// Returns the two values of `InBatches::break_even` for a group. As a share of the price of plain input, a cached
+    /// prefix costs `hits × read + (1 − hits) × write` for each row. This share is less than 1 if `hits` is above
     /// `(write − 1) / (write − read)`. In a batch, all prices are halved, so the result is the same as online.
     fn break_even(&self, group: &Group) -> Option<[f64; 2]> {
         let [minutes, hour, read] = self.catalog.prices(Speed::Standard, &group.model)?.cache_rates()?;

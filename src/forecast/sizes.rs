@@ -10,8 +10,8 @@ use crate::catalog::Catalog;
 use crate::domain::Interval;
 use crate::plan::{Group, Load};
 
-/// How many answers or token counts a group needs to get figures of its own. If a group has fewer, the figures of its
-/// model are used.
+/// How many answers or token counts a group needs to get figures of its own. If a group has fewer answers or token
+/// counts, the figures of its model are used.
 const ENOUGH: usize = 5;
 /// The token counts of the API are estimates. The real number of input tokens differs from the count by at most about
 /// this share. Source: API documentation, "Token counting" (2026-08-22; "a small amount").
@@ -45,13 +45,13 @@ pub type Counts = Vec<(usize, u32, u64)>;
 pub(super) struct Quantity {
     /// The likely mean of the quantity.
     pub(super) mean: f64,
-    /// How far below `mean` the real mean can be, and how far above `mean`.
+    /// How far the real mean can be below `mean`, and how far it can be above `mean`.
     pub(super) errors: (f64, f64),
     /// The source of the estimate.
     pub(super) basis: Basis,
-    /// A number that identifies the sample behind the quantity. Quantities from the same sample have the same error.
-    /// The value is `None` if the quantity is assumed, because its error can have the same cause as the errors of other
-    /// quantities.
+    /// A number that identifies the sample from which the quantity comes. Quantities from the same sample have the same
+    /// error. The value is `None` if the quantity is assumed, because its error can have the same cause as the errors
+    /// of other quantities.
     pub(super) source: Option<u64>,
 }
 
@@ -226,7 +226,8 @@ struct Truncated {
     seen: f64,
     /// The mean length that the answers would probably have if none had been truncated too early.
     likely: f64,
-    /// The mean length if each answer that was truncated too early had reached the present `max_tokens`.
+    /// The mean length that the answers would have if all that were truncated too early had reached the present
+    /// `max_tokens`.
     most: f64,
 }
 

@@ -29,8 +29,8 @@ pub(super) fn mean(values: &[f64], rows: u64) -> Option<Sampled> {
     Some(Sampled { mean, error: error(squares / (n - 1) as f64, n, rows) })
 }
 
-/// For `rows` rows, estimates the sum of `y` divided by the sum of `x`. The estimate comes from a sample of pairs `(x,
-/// y)`. Returns `None` if the sample is too small.
+/// Estimates a ratio for `rows` rows: the sum of `y` divided by the sum of `x`. The estimate comes from a sample of
+/// pairs `(x, y)`. Returns `None` if the sample is too small.
 pub(super) fn ratio(pairs: &[(f64, f64)], rows: u64) -> Option<Sampled> {
     let n = pairs.len();
     let (x, y) = pairs.iter().fold((0.0, 0.0), |(x, y), pair| (x + pair.0, y + pair.1));
@@ -85,7 +85,7 @@ pub(super) fn unseen_slope(pairs: &[(f64, f64)], mean_x: f64) -> f64 {
     let (x, y) = pairs.iter().fold((0.0, 0.0), |(x, y), pair| (x + pair.0 / count, y + pair.1 / count));
     let xx: f64 = pairs.iter().map(|pair| (pair.0 - x).powi(2)).sum();
     let yy: f64 = pairs.iter().map(|pair| (pair.1 - y).powi(2)).sum();
-    // The lengths of answers rarely rise faster than in proportion to the lengths of prompts.
+    // If a prompt is twice as long, its answer is rarely more than twice as long.
     let steepest = y / x.max(1.0);
     let slope = if xx > 0.0 { (2.0 * (yy / xx / count).sqrt()).min(steepest) } else { steepest };
     slope * (mean_x - x)

@@ -7,8 +7,8 @@
 //! The steady part begins when half of the rows have ended, and ends when 95 % of the rows have ended. A time is
 //! computed for each pool (a model class with its own limits). The time of the slowest pool is the time of the run. The
 //! steady rate comes from thousands of rows, so its error is about one percent. The assumptions about sizes, speeds and
-//! bursts cause larger errors than the steady rate. So the run is simulated again with the lowest and with the highest
-//! sizes, and these two times give the interval.
+//! bursts cause larger errors than the steady rate. So the run is simulated two more times: once with the lowest sizes,
+//! and once with the highest sizes. The times of these two runs give the interval.
 //!
 //! The largest burst that the server accepts is not published. If earlier runs have not found this burst, the run is
 //! simulated twice: once with a burst of a whole minute, and once with a burst of a second. The likely time is the mean

@@ -9,8 +9,8 @@ use super::sizes::{Quantity, Sizes};
 use crate::domain::{Interval, Money};
 use crate::plan::Group;
 
-/// If there are at least this many answers, each side of a total's interval can be narrowed to [`WIDEST`] of the likely
-/// value. The interval is never made narrower than a 90 % interval.
+/// If there are at least this many answers, the two sides of a total's interval can be narrowed. A narrowed side is
+/// still at least [`WIDEST`] times the likely value. The interval is never made narrower than a 90 % interval.
 const MANY: u64 = 50;
 const WIDEST: f64 = 0.15;
 /// The width of a 90 % interval, divided by the width of a 95 % interval.
@@ -111,7 +111,8 @@ pub(super) fn totals<'a>(groups: impl Iterator<Item = (&'a Group, &'a Sizes)>, a
             None => {
                 prompts.add(&sizes.input, in_cost.likely, INPUT);
                 // Cache marks (`cache_control`) in the rows can make the prompts cheaper or more expensive. Without
-                // such marks, the cost is as uncertain as the tokens, and the line above has added this error.
+                // such marks, the cost is only as uncertain as the tokens. The line of code above has already added
+                // this error.
                 let tokens = group.input_tokens.map(|tokens| tokens as f64 / group.input_tokens.likely.max(1) as f64);
                 prompts.assumed.0 += (in_cost.likely * tokens.low - in_cost.low).max(0.0);
                 prompts.assumed.1 += (in_cost.high - in_cost.likely * tokens.high).max(0.0);

@@ -12,8 +12,8 @@ use crate::domain::ErrorClass;
 /// Whether a run read its whole input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputRead {
-    /// The run read the input to the end. An earlier entry for a broken or rejected row is removed if this run did not
-    /// write the entry again.
+    /// The run read the input to the end. Entries of earlier runs for broken or rejected rows are removed, unless this
+    /// run wrote them again.
     Whole,
     /// The run did not read the input to the end, or it read an error log.
     Part,
@@ -28,8 +28,8 @@ pub struct Closed {
 
 impl Journal {
     /// Ends the run. Makes all lines durable, and removes from the results and the error log the lines that no longer
-    /// count. Empties the slots (the records of requests in flight), and writes the learned limits. A failure to write
-    /// the limits is not an error.
+    /// count. Empties the slots (the records of requests in flight), and writes the learned limits. If the limits can't
+    /// be written, this is not an error.
     ///
     /// If `keeps_slots` is set, the slots stay filled, as if the process had died. Set `keeps_slots` if requests were
     /// aborted: such requests may have been billed, so the next run counts them.

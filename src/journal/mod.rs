@@ -123,8 +123,8 @@ pub struct Journal {
     paths: RunPaths,
     context: RecordContext,
     manifest: Manifest,
-    /// The manifest of this run. It is kept in this field until the run begins to use it. As long as `given` is `Some`,
-    /// `manifest` is the manifest of the previous run.
+    /// The manifest of this run. The manifest stays in this field until the run begins to use it. As long as `given` is
+    /// `Some`, `manifest` is the manifest of the previous run.
     given: Option<Manifest>,
     slots: Slots,
     unresolved: Unresolved,
@@ -135,7 +135,7 @@ pub struct Journal {
     results_end: u64,
     /// The offset in the results file at which the line of this run's last answer begins.
     last_result: u64,
-    /// The private file for answers that later rows may need. It is used only if there is no results file.
+    /// The private file for answers that later rows may need. This file is used only if there is no results file.
     private: Option<PrivateFile>,
     /// A buffer for a line that is made before it is appended.
     line: Vec<u8>,
@@ -249,14 +249,14 @@ impl Journal {
         self.slots.clear(slot);
     }
 
-    /// Frees the slot of a row whose line is durable. The file of slots does not have to change, because a later run
-    /// finds the line.
+    /// Frees the slot of a row whose line is durable. The file of slots does not change, because a later run finds the
+    /// row's line and ignores the slot.
     pub(crate) fn release(&mut self, slot: Slot) {
         self.slots.release(slot);
     }
 
-    /// Writes the waiting lines and slots. The run's loop calls this function in each iteration, before it sends
-    /// anything.
+    /// Writes the lines and the slots that are waiting to be written. The run's loop calls this function in each
+    /// iteration, before it sends anything.
     ///
     /// # Errors
     /// [`JournalError::Disk`] if slots can't be written. In that case, requests whose slots were filled since the last
@@ -278,8 +278,8 @@ impl Journal {
         Ok(self.manifest.carry(&*self.disk, folder.as_deref(), Charges { spend, ..Charges::default() })?)
     }
 
-    /// Makes lines durable as soon as possible from now on. The run calls this function when it is only waiting for its
-    /// lines to become durable.
+    /// Makes lines durable as soon as possible from now on. When the run only waits until its lines are durable, it
+    /// calls this function.
     pub(crate) fn hurry(&mut self) {
         self.writer.hurry();
     }

@@ -23,7 +23,7 @@ use crate::domain::{ErrorClass, Money, Quality, RowId};
 pub struct Recovered {
     /// The state of each row after the earlier runs.
     pub done: DoneSet,
-    /// Answered rows that are to be run again, because of the quality of their answer.
+    /// The answered rows that must be run again because of the quality of their answers.
     pub reruns: Reruns,
     /// Sums over all runs that wrote to the results.
     pub totals: Totals,
@@ -34,7 +34,7 @@ pub struct Recovered {
     /// The number of rows that have no line and were in flight when the last run died. The requests of these rows may
     /// have been billed. `totals.maybe_paid` counts each of these rows once.
     pub dead_in_flight: u64,
-    /// The most that the rows in flight can have cost. `totals.maybe_spend` includes this amount.
+    /// The highest possible cost of the rows that were in flight. `totals.maybe_spend` includes this amount.
     pub dead_at_most: Money,
     /// Rows that need another request because their last answer was not accepted.
     pub unfinished: HashMap<RowId, UnfinishedRow>,
@@ -70,7 +70,7 @@ impl<'a> Recovery<'a> {
         Self { disk, paths, run, access, rerun: &[], recovered: Recovered::default() }
     }
 
-    /// Makes recovery collect the rows that are to be run again because their answers have one of these qualities.
+    /// Makes recovery collect the rows whose answers have one of these qualities. These rows are to be run again.
     pub(crate) fn with_rerun(self, rerun: &'a [Quality]) -> Self {
         Self { rerun, ..self }
     }
@@ -154,8 +154,8 @@ impl<'a> Recovery<'a> {
     }
 
     /// Reads the manifest for a run that takes all settings from the command line. If the manifest is damaged, a note
-    /// says what the run can't do: check whether the results come from the same server, and count the cost of removed
-    /// lines.
+    /// says that the run can't check whether the results come from the same server. The note also says that the run
+    /// can't count the cost of removed lines.
     fn read_or_note(&mut self, folder: &Path) -> Result<Option<Manifest>, JournalError> {
         match read_manifest(folder, self.disk) {
             Err(JournalError::Manifest { path, fault }) => {

@@ -152,8 +152,8 @@ impl Bucket {
         self.set_level(level.min(i64::from(self.burst)), now);
     }
 
-    /// Changes the limit per minute. The number of missing tokens (burst minus level) stays the same. The change
-    /// affects only the time until the missing tokens are refilled.
+    /// Changes the limit per minute. The number of missing tokens (burst minus level) stays the same. The new limit
+    /// changes only how long the refill of the missing tokens takes.
     pub fn set_limit(&mut self, limit_per_minute: u32, now: Instant) {
         self.limit_per_minute = limit_per_minute.max(1);
         self.burst = self.burst.min(self.limit_per_minute);
@@ -240,7 +240,7 @@ impl StateStore for Arrival {
     }
 }
 
-/// A clock for governor that always shows the time that it was last set to.
+/// A clock for the crate `governor`. The clock always shows the time that was set last.
 #[derive(Debug, Default)]
 struct GivenClock(AtomicU64);
 

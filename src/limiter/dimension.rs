@@ -55,8 +55,8 @@ pub(super) struct DimensionState {
     /// Learns the size of the server's bucket from refusals. The burst never falls below the size that this search
     /// found.
     search: BurstSearch,
-    /// The fraction of a token that is left over from the last raise of the level. This fraction is added when the
-    /// level is raised the next time.
+    /// The fraction of a token that is left over from the last raise of the level. The next raise of the level adds
+    /// this fraction.
     raise_credit: f64,
     /// The amount that is reserved for requests that the server has not counted yet.
     uncounted: i64,
@@ -81,8 +81,8 @@ struct Learned {
 }
 
 impl DimensionState {
-    /// Returns a dimension. Its limit is the limit that was given by hand, or else the preset limit. The bucket leaves
-    /// a share of the limit unused: `headroom`.
+    /// Returns a dimension. If a limit was given by hand, the dimension has this limit. Otherwise, it has the preset
+    /// limit. The bucket leaves a share of the limit unused: `headroom`.
     pub(super) fn new(
         dimension: Dimension,
         preset: RateLimits,
@@ -180,8 +180,8 @@ impl DimensionState {
         }
     }
 
-    /// Call this when a request has ended, because by then the server has counted its output. If the request ended
-    /// without a response head, the server has by then also counted the request itself and its input.
+    /// Call this when a request has ended, because by then the server has counted the output of the request. If the
+    /// request ended without a response head, the server has by then also counted the request itself and its input.
     pub(super) fn on_end(&mut self, cost: Cost, head_seen: bool) {
         if !head_seen || self.dimension == Dimension::OutputTokens {
             self.uncounted -= i64::from(self.amount(cost));

@@ -13,10 +13,10 @@
 //! last refusal.
 //!
 //! A hidden limit can cause faults, but faults can also have other causes. If the share of faults falls when the pool
-//! sends less, the cause is a limit. For this reason, a trial begins when more than a fifth of the attempts meet a
-//! fault. During a trial, the pool sends only as much as the server accepted before. If a trial reduces the share of
-//! faults by less than half, the pool returns to its earlier rate. After a failed trial, the pool waits five minutes
-//! before it starts another.
+//! sends less, the cause is a limit. So if more than a fifth of the attempts meet a fault, the pool begins a trial.
+//! During a trial, the pool sends only as much as the server accepted before. If a trial reduces the share of faults by
+//! less than half, the pool returns to its earlier rate. After a failed trial, the pool waits five minutes before it
+//! starts another.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -184,8 +184,8 @@ impl Hidden {
         }
     }
 
-    /// Call this when it is certain that the current faults are not refusals. A call has no effect if the faults are
-    /// already known to be refusals.
+    /// Call this when it is certain that the current faults are not refusals. If the faults are already known to be
+    /// refusals, a call has no effect.
     pub(super) fn on_proof_of_room(&mut self, now: Instant) {
         if self.faults.trial.is_some() {
             self.give_up(now);

@@ -17,6 +17,7 @@ mod headroom;
 mod hidden;
 mod pool;
 mod production;
+mod slow_start;
 mod used;
 
 pub use admission::{Admission, Reservation};

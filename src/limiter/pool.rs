@@ -6,13 +6,15 @@
 //! lower a preset limit, but can only lower a limit given by hand. The file `dimension` decides what a response head
 //! changes in a dimension.
 //!
-//! If a proxy hides the headers, limits are learned from refusals (`hidden`).
+//! If a proxy hides the headers, limits are learned from refusals (`hidden`). Until then, the pool sends few requests
+//! after each hold (`slow_start`).
 //!
-//! Some servers have one limit on input and output together. A limit on the sum of input and output takes the place of
-//! the input limit. When a known server with such a limit admits a request, the server counts the input and the
-//! `max_tokens` of the request. Servers with such a limit give no tokens back when a request ends. So a request
-//! reserves the sum of its input and `max_tokens` as input, and keeps the reservation when it ends. If a server does
-//! give tokens back, its response headers report more than this program counts, and raise the level.
+//! Some servers have one limit on input and output together. If a server limits the sum of input and output, this limit
+//! takes the place of the input limit. When a known server with such a limit admits a request, the server counts the
+//! input and the `max_tokens` of the request. Servers with such a limit give no tokens back when a request ends. So a
+//! request reserves the sum of its input and `max_tokens` as input, and keeps the reservation when it ends. If a server
+//! does give tokens back, its response headers report more tokens than this program has counted. The headers then raise
+//! the level.
 //!
 //! Rejected: a fourth dimension for a limit on the sum of input and output tokens. Flags, presets, reports and the code
 //! for headers would all have to name the fourth dimension too. No server has separate headers for such a limit.
@@ -29,6 +31,7 @@ use super::bucket::Bucket;
 use super::dimension::{DimensionState, HeadSignal};
 use super::headroom::{Headroom, UnusedShare};
 use super::hidden::Hidden;
+use super::slow_start::SlowStart;
 
 /// How many response heads count as the first response heads of a pool.
 const FIRST_HEADS: u32 = 8;
@@ -56,6 +59,8 @@ pub struct Pool {
     refusals_in_a_row: u32,
     /// The limit that the server does not report; it is learned from refusals.
     hidden: Hidden,
+    /// The slow start after the last hold. There is none if the limits are known.
+    slow_start: Option<SlowStart>,
     unused: UnusedShare,
     /// When the rates of the buckets were last set.
     paced_at: Instant,
@@ -77,6 +82,7 @@ impl Pool {
             held_until: Instant::ZERO,
             refusals_in_a_row: 0,
             hidden: Hidden::default(),
+            slow_start: None,
             unused,
             paced_at: now,
             heads_seen: 0,
@@ -87,7 +93,7 @@ impl Pool {
         pool
     }
 
-    /// Replaces, during a run, the limits that the user set by hand.
+    /// During a run, replaces the limits that the user set by hand.
     ///
     /// A new limit applies immediately. But if the limit that the server last reported is lower, the reported limit
     /// applies. When the user removes a limit, the reported limit applies. If no limit was reported, `preset` applies.
@@ -183,6 +189,9 @@ impl Pool {
             return Admission::Wait { until: self.held_until, on: None };
         }
         self.pace(now);
+        if let Some(until) = self.slow_start.map(|start| start.next_at()).filter(|until| *until > now) {
+            return Admission::Wait { until, on: None };
+        }
         for (at, dimension) in Dimension::ALL.into_iter().enumerate() {
             let Some(bucket) = &mut self.dimensions[at].bucket else { continue };
             if let Err(until) = bucket.take(cost.of(dimension), now) {
@@ -191,6 +200,9 @@ impl Pool {
             }
         }
         self.dimensions.iter_mut().for_each(|dimension| dimension.on_sent(cost, now));
+        if self.slow_start.as_mut().is_some_and(SlowStart::on_sent) {
+            self.slow_start = None;
+        }
         Admission::Granted(Reservation { cost, taken_at: now })
     }
 
@@ -309,6 +321,8 @@ impl Pool {
     pub fn hold_until(&mut self, until: Instant, refused: Cost, now: Instant) {
         self.held_until = self.held_until.max(until);
         self.dimensions.iter_mut().for_each(|dimension| dimension.hold(refused, until));
+        let is_unknown = !self.has_seen_limits && !self.has_learned();
+        self.slow_start = is_unknown.then(|| SlowStart::new(self.held_until));
         if until.since(now) >= LONG_HOLD {
             self.restart_slowly(now);
         }
@@ -325,7 +339,8 @@ impl Pool {
         Duration::from_secs_f64(fits.max(1.0)).saturating_mul(1 << exponent).min(LONGEST_UNSAID_HOLD)
     }
 
-    /// Returns whether holds become longer because the server has rejected several consecutive requests.
+    /// Returns whether the server has rejected several consecutive requests. Each of them makes the next hold (wait) of
+    /// the pool longer.
     pub(crate) fn is_refused_in_a_row(&self) -> bool {
         self.refusals_in_a_row > 1
     }
@@ -709,6 +724,29 @@ mod tests {
 
         assert!(together && !pool.counts_together());
         assert_eq!(pool.limits(), RateLimits { itpm: Some(50_000), otpm: Some(10_000), ..TIER_2 });
+    }
+
+    #[test]
+    fn after_a_hold_a_pool_starts_slowly_only_if_its_limits_are_not_known() {
+        let id = pool(RateLimits::NONE).id().clone();
+        let sent_at_once = |knows_limits: bool| {
+            let mut pool =
+                Pool::new(id.clone(), RateLimits::NONE, RateLimits::NONE, Headroom::Fixed(0.0), Instant::ZERO);
+            if knows_limits {
+                observe(&mut pool, &requests(1_000, 1_000), Instant::ZERO);
+            }
+            let refused_at = Instant::from_secs(1);
+            pool.on_refusal(ONE, &RateSignals::default(), false, refused_at);
+            pool.hold_until(Instant::from_secs(2), ONE, refused_at);
+            // A later answer shows that the server's bucket is full again.
+            if knows_limits {
+                pool.observe(ONE, &requests(1_000, 1_000), true, Instant::from_secs(2));
+            }
+            (0..20).filter(|_| matches!(pool.reserve(ONE, Instant::from_secs(3)), Admission::Granted(_))).count()
+        };
+
+        assert_eq!(sent_at_once(false), 4, "one second after the hold: 2² requests");
+        assert_eq!(sent_at_once(true), 20);
     }
 
     #[test]

@@ -34,7 +34,8 @@ impl Production {
     }
 
     /// Returns how many of the `reserved` tokens the refill will not cover. `reserved` is the number of tokens that the
-    /// server has not counted yet. While the server counts the reserved tokens, `per_second` tokens refill each second.
+    /// server has not counted yet. `per_second` is the number of tokens that refill each second while the server counts
+    /// the reserved tokens.
     ///
     /// The computation assumes averages: half of the output in flight is not produced yet, and half of the production
     /// time is left.

@@ -2,8 +2,7 @@
 
 use crate::clock::Instant;
 
-/// Two amounts since the start of the run: the amount that counted against one limit, and the amount that this limit
-/// allowed.
+/// How much counted against one limit since the start of the run, and how much this limit allowed in the same time.
 ///
 /// While no limit is known, the allowed amount is unknown. When a limit becomes known, the allowed amount is computed
 /// from the start of the run. For example, the limit that the first response reports is also counted for the time

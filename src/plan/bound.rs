@@ -64,9 +64,9 @@ pub(super) fn bound(params: Merged<'_>, estimate: &Estimate, model: Option<&Mode
         };
         UsageBound { input_tokens, caching, output_tokens, web_searches: tools.searches(output_tokens) }
     };
-    // In a batch, the API takes more turns (calls of the model) for one request than it takes online. The largest
-    // number of turns is not published. But the output tokens limit this number, because each tool call uses some
-    // output tokens. Source: API documentation, "Batch processing" (2026-09-20).
+    // For one request, the API takes more turns (calls of the model) in a batch than online. The largest number of
+    // turns is not published. But the number of turns is limited by the maximum number of output tokens, because each
+    // tool call uses some output tokens. Source: API documentation, "Batch processing" (2026-09-20).
     let usage_in_batch = within(MOST_TURNS.max(most_calls(output_tokens).saturating_add(1)));
     Bound { usage: within(MOST_TURNS), usage_in_batch, may_fall_back: has(params, "fallbacks") }
 }
@@ -165,8 +165,8 @@ impl<'a> Tool<'a> {
     /// tool.
     const ANY: Tool<'static> = Tool { kind: Some(b"\\"), max_uses: None };
 
-    /// Reads a tool. Returns `None` if the tool is nested too deep, or if a member name has escapes, because such a
-    /// name can be any name.
+    /// Reads a tool. Returns `None` if the tool is nested too deep, or if a member name has escapes. A name with
+    /// escapes can stand for any name.
     fn of(tool: &'a [u8]) -> Option<Self> {
         let mut own = Self { kind: None, max_uses: None };
         if !tool.starts_with(b"{") {

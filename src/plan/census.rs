@@ -1,9 +1,9 @@
 //! A first pass over the input, which finds the keys and labels that occur more than once.
 //!
-//! The collected keys take eight bytes per row, and so do the collected labels. A key is a hash. Its first half is
-//! enough, so only this half is stored. If the first halves of two keys are equal by chance, the only effect is that a
-//! row gets a number that it does not need. A label is stored as a hash. Two labels with the same hash may be equal, so
-//! a second pass compares the labels themselves.
+//! The collected keys take eight bytes per row, and so do the collected labels. A key is a hash. The first half of a
+//! key is enough, so only this half is stored. If the first halves of two keys are equal by chance, the only effect is
+//! that a row gets a number that it does not need. A label is stored as a hash. Two labels with the same hash may be
+//! equal, so a second pass compares the labels themselves.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -42,7 +42,7 @@ pub(super) fn model_name(params: Merged<'_>) -> Result<String, Fault> {
     })
 }
 
-/// Returns the fault of a row whose model is new, if the run already has the highest allowed number of models.
+/// Returns the fault of a row that adds a model although the run already has the highest allowed number of models.
 pub(super) fn too_many_models(name: &str, most: usize) -> Fault {
     invalid(format!("model is {}, but a run can have at most {most} different models", excerpt(Some(name))))
 }

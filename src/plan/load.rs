@@ -201,7 +201,7 @@ impl Load {
     /// Sets the expected effect of the prompt cache on each group. `rates` takes the position of a group and returns
     /// its cache prices.
     ///
-    /// Rows of several templates can share a prefix, and the plan counts the tokens of the prefix in the group of the
+    /// Rows of several templates can share a prefix. The plan then counts the tokens of the prefix in the group of the
     /// first row. So all groups with the same model and terms get the same shares. Groups without markable rows get no
     /// shares.
     pub(crate) fn set_caching(&mut self, plan: &CachePlan, rates: &dyn Fn(usize) -> CacheRates) {

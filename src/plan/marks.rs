@@ -144,12 +144,12 @@ fn read(mark: &[u8]) -> Option<Option<Caching>> {
     })
 }
 
-/// Reads the elements of an array, and skips any other value.
+/// If the value is an array, reads its elements. Skips any other value.
 fn array<'a>(cursor: &mut Cursor<'a>, element: impl FnMut(&mut Cursor<'a>) -> Option<()>) -> Option<()> {
     if cursor.peek()? == b'[' { cursor.array(element) } else { cursor.skip_value(DEEPEST) }
 }
 
-/// Reads the members of an object, and skips any other value.
+/// If the value is an object, reads its members. Skips any other value.
 fn object<'a>(cursor: &mut Cursor<'a>, member: impl FnMut(&mut Cursor<'a>, &'a [u8]) -> Option<()>) -> Option<()> {
     if cursor.peek()? == b'{' { cursor.object(member) } else { cursor.skip_value(DEEPEST) }
 }

@@ -181,7 +181,7 @@ impl Planner {
         self
     }
 
-    /// Makes the planner find all cacheable prefixes of each row, for the survey of the input before a run.
+    /// For the survey of the input before a run, makes the planner find all cacheable prefixes of each row.
     pub fn finding_prefixes(mut self, fixed_starts: &[String]) -> Self {
         self.prefixes = PrefixFinder::of_survey(fixed_starts);
         self
@@ -216,8 +216,8 @@ impl Planner {
     ///
     /// A row's own parameters override the defaults. A named row is identified by its label and key. An unnamed row is
     /// identified by its key and the number of equal rows before it. If an entry of an error log has the member
-    /// `occurrence`, it was made from an unnamed row. Such an entry keeps its label, but its key and its `occurrence`
-    /// identify it. If an entry has the member `index`, it keeps this index.
+    /// `occurrence`, it was made from an unnamed row. Such an entry keeps its label, but the entry is identified by its
+    /// key and its `occurrence`. If an entry has the member `index`, it keeps this index.
     ///
     /// # Errors
     /// Returns [`Rejected`] if the row is certain to fail:

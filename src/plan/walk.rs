@@ -6,22 +6,22 @@ use super::weights::{self, Class, Weighed, Weights, weigh, weigh_escaped, weigh_
 use crate::domain::json::{Cursor, DEEPEST, inside_quotes};
 use crate::domain::{Caching, Interval};
 
-/// The number of levels of nested blocks that are read. The API nests three levels. Deeper content is counted as plain
-/// text.
+/// The number of levels of nested blocks that are read. The API nests blocks three levels deep. Deeper content is
+/// counted as plain text.
 const MOST_DEPTH: u32 = 8;
 /// The API adds tokens around a whole request. For these tokens, the program counts this number of bytes. The API also
 /// adds tokens at each message. Their number is lower than the number of bytes of JSON around the message, so no extra
 /// bytes are counted for messages.
 pub(super) const BYTES_AROUND: u64 = 16;
-/// The real tokens of a text, divided by its weight (its estimated tokens). The values are the lowest, the likely and
-/// the highest ratio, in thousandths. ASCII text is mostly Latin prose, code and data. Wide text is text that is not
-/// ASCII, such as accented letters and other scripts.
+/// The real number of tokens of a text, divided by the text's weight (the estimated number of tokens). The values are
+/// the lowest, the likely and the highest ratio, in thousandths. ASCII text is mostly Latin prose, code and data. Wide
+/// text is text that is not ASCII, such as accented letters and other scripts.
 ///
 /// No tokenizer is published. To check the weights, two counts were compared on texts in ten languages, code, JSON and
-/// tables of numbers. One of the two counts was made with these weights. For the other count, the text was split into
-/// runs of letters, runs of digits and runs of punctuation. The ratio of the two counts was between 0.52 and 1.35 for
-/// ASCII texts, and between 0.46 and 1.44 for other texts. Third-party measurements (April 2026) differ from each other
-/// by a fifth.
+/// tables of numbers. The first count was made with these weights. For the second count, the text was split into runs
+/// of letters, runs of digits and runs of punctuation. The ratio of the two counts was between 0.52 and 1.35 for ASCII
+/// texts, and between 0.46 and 1.44 for other texts. Third-party measurements (April 2026) differ from each other by a
+/// fifth.
 const ASCII_TEXT: Interval<u64> = Interval { low: 550, likely: 1000, high: 1500 };
 const WIDE_TEXT: Interval<u64> = Interval { low: 500, likely: 1000, high: 1500 };
 /// The tokens that the API adds per message.
@@ -73,7 +73,8 @@ pub(super) struct Walk<'s> {
     /// The tokens of all pictures and documents.
     pub media: Interval<u64>,
     pub messages: u32,
-    /// The total size of everything that can be part of a prompt, in bytes. Escapes are counted as they are written.
+    /// The total size of everything that can be part of a prompt, in bytes. The size of an escape is its written
+    /// length: `\n` has two bytes.
     pub bytes: u64,
     /// The part of `bytes` that is not text: the data of pictures and documents, and the extra bytes of escapes (an
     /// escape is longer than its character).
@@ -463,7 +464,7 @@ pub(super) fn member<'a>(object: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
 
 #[cfg(test)]
 thread_local! {
-    /// How often this thread has walked over a request.
+    /// The number of walks over requests that this thread has made.
     static WALKS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 

@@ -43,7 +43,7 @@ pub enum Reply {
         /// The failure, with a message that says what is wrong with the response.
         failure: Failure,
     },
-    /// A complete response with an answer that is not finished, because the model has paused. Sending the same request
+    /// The response is complete, but its answer is not finished, because the model has paused. Sending the same request
     /// again would not help, because the model would pause again.
     Unfinished {
         /// The unfinished answer.

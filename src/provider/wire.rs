@@ -122,8 +122,8 @@ impl Body {
     /// If an earlier splice leaves out the bytes around the new splice's offset, the new splice has no effect.
     ///
     /// # Panics
-    /// Panics if the splice goes beyond the end of the body's own bytes. Also panics if the splice leaves out bytes
-    /// that have earlier splices. This function also panics if the body is read from a source.
+    /// Panics if the splice goes beyond the end of the body's own bytes. Also panics if an earlier splice overlaps the
+    /// bytes that this splice leaves out. This function also panics if the body is read from a source.
     #[must_use]
     pub fn with(mut self, splice: Splice) -> Self {
         assert!(self.source.is_none(), "a body that is read from a source takes no splices");
@@ -222,7 +222,7 @@ fn read_whole(source: &dyn BodySource) -> io::Result<Bytes> {
     Ok(whole.into())
 }
 
-/// Reads exactly `bytes` bytes of a source at `offset`.
+/// Reads exactly `bytes` bytes from a source, beginning at `offset`.
 pub(crate) fn read_piece(source: &dyn BodySource, offset: u64, bytes: usize) -> io::Result<Bytes> {
     let mut piece = vec![0; bytes];
     let mut filled = 0;

@@ -27,8 +27,8 @@ use crate::domain::{Dimension, LimitUse, Reason};
 const SHORTEST: Duration = Duration::from_secs(10);
 /// The advice mentions a reason only if that reason slowed the run down for at least this share of the run's time.
 const WORTH_IT: f64 = 0.2;
-/// If raising a single limit would speed up the run by less than this factor, the advice is a higher tier. With the
-/// raised limit, the run would almost immediately reach another limit.
+/// If raising a single limit would speed up the run by less than this factor, the advice is a higher tier. In this
+/// case, raising one limit does not help, because the run would almost immediately reach another limit.
 const NOTHING_GAINED: f64 = 1.05;
 /// If the run used at most this share of each limit, the advice assumes that the limits did not slow it down.
 const LITTLE_USED: f64 = 0.5;

@@ -20,7 +20,7 @@ pub(crate) struct CacheUse {
 }
 
 impl CacheUse {
-    /// Returns the number of tokens written to the five-minute cache and to the one-hour cache together.
+    /// Returns the total number of tokens that were written to the five-minute cache and to the one-hour cache.
     pub(crate) fn written(&self) -> u64 {
         self.written_5m.saturating_add(self.written_1h)
     }

@@ -1,8 +1,8 @@
 //! Uses the mix of models in a run to compare the cost of the remaining rows with the cost of the finished rows. The
 //! two costs differ if the remaining rows are for other models than the finished rows.
 //!
-//! Each model has its own limits, so the rows of one model can be done early. The cost of one model's rows says little
-//! about the cost of other models' rows.
+//! Each model has its own limits, so the rows of one model can be done long before the rows of other models. The cost
+//! of one model's rows says little about the cost of other models' rows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,7 +51,8 @@ impl Mix {
         let finished: u64 = self.models.values().map(|rows| rows.finished).sum();
         let of_all = self.models.values().map(|rows| rows.cost).sum::<f64>() / finished.max(1) as f64;
         let (cost, rows) = self.models.values().fold((0.0, 0), |(cost, sum), rows| {
-            // If a model has no answers yet, each of its rows is assumed to cost the mean of all finished rows.
+            // If no row of a model has finished yet, each of its rows is assumed to have the mean cost of all finished
+            // rows.
             let each = if rows.finished == 0 { of_all } else { rows.cost / rows.finished as f64 };
             (cost + rows_of(rows) as f64 * each, sum + rows_of(rows))
         });

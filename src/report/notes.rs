@@ -33,12 +33,13 @@ const LONGEST_LABEL: usize = 40;
 #[derive(Debug)]
 pub(crate) struct Notes {
     verbosity: Verbosity,
-    /// Whether the run has several providers. If so, the notes name the provider.
+    /// Whether the run has several providers. If the run has several providers, the notes name the provider.
     has_several: bool,
     told_at: BTreeMap<PoolId, Timestamp>,
     /// The last note about an outage: its text, its time, and how long the outage had lasted at that time.
     outage: Option<(String, Timestamp, Duration)>,
-    /// The beginning of a note about this outage: the name of the provider. In a run with one provider, it is empty.
+    /// The beginning of a note about this outage: the name of the provider. In a run with one provider, this text is
+    /// empty.
     failing: String,
 }
 

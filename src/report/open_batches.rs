@@ -38,8 +38,8 @@ pub(super) fn words(batches: &BatchesStatus) -> String {
         parts.push(if batches.open == 1 { "it is being canceled" } else { "some are being canceled" }.to_owned());
     }
     if parts.is_empty() {
-        // The API reports errors in the requests of a batch only when the batch ends, so the run first sends one
-        // request of each kind online.
+        // If a request in a batch has an error, the API reports the error only when the batch ends. So the run first
+        // sends one request of each kind online.
         parts.push("a first answer, before the other rows go into batches".to_owned());
     }
     parts.join("; ")

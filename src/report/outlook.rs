@@ -122,7 +122,7 @@ impl Stats {
     }
 
     /// Returns how many seconds the remaining rows will take at the recent rate. The number is zero or less if the run
-    /// should already be over. The result is at least each of these times:
+    /// should already be over. The result is at least the longer of these two times:
     /// - the time that the rate limits require for the remaining rows, because the recent rate is far too high after a
     ///   burst at the start
     /// - how long rows have to wait after a 429 or another failure
@@ -422,7 +422,7 @@ mod tests {
     }
 
     /// Returns a status with one pool. If `last_in` is not 0, two rows wait `last_in` seconds for their next try. The
-    /// pool has no limits. The pool is held for `held` seconds.
+    /// pool has no limits. The pool sends nothing for `held` seconds.
     fn waits(reason: Reason, held: u64, last_in: u64) -> EventBody {
         let held_for = Some(Duration::from_secs(held)).filter(|held| !held.is_zero());
         let pools = vec![PoolStatus { held_for, limits: RateLimits::NONE, ..pool("haiku-4.5", [None; 3]) }];

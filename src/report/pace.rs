@@ -130,8 +130,8 @@ impl Pace {
     /// least 1. The remaining answers take longer, because long answers come last. This effect is largest at the start
     /// of a run.
     ///
-    /// To estimate the mean latency of all answers, the total time in flight of all requests is divided by the number
-    /// of answers. It is assumed that a request in flight needs this mean latency from now on, however long it has
+    /// The estimate of the mean latency is the time that all requests together were in flight, divided by the number of
+    /// answers. Assumption: from now on, a request in flight needs this mean latency, however long the request has
     /// already taken.
     pub(super) fn longer_than_seen(&self, left: u64) -> f64 {
         let (latencies, answers) = self.latencies;

@@ -93,7 +93,7 @@ impl Part {
         Self { rank, short: String::new(), ..self }
     }
 
-    /// Returns the part with another separator in front of its text.
+    /// Returns the part with `joint` as the separator in front of its text.
     pub(super) fn after(self, joint: &'static str) -> Self {
         Self { joint, ..self }
     }

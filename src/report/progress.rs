@@ -10,8 +10,9 @@
 //! the screen. So a drawing is correct even after the terminal has changed its size. When the width of the terminal
 //! changes, some terminals wrap the lines again, and other terminals cut the lines off. In both cases, the cursor stays
 //! in front of the same text. If the cursor stayed after the last line, each drawing would have to move the cursor up
-//! by the number of rows that the lines fill. After a change of size, it is unknown how many rows the lines fill. A
-//! drawing that begins too far up would erase other text above the lines.
+//! to the first line. For this move, the program would need the number of rows that the lines fill. After a change of
+//! size, it is unknown how many rows the lines fill. A drawing that begins too far up would erase other text above the
+//! lines.
 //!
 //! Line wrapping is turned off while a block is drawn. If the size changes at that moment, lines are cut off, but each
 //! line still fills one row. Each line ends with a line break, so no terminal joins two lines into one. A drawing is a

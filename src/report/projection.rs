@@ -3,9 +3,9 @@
 //! The cost so far is known. Only the cost of the remaining rows is estimated. At first, the mean cost of a remaining
 //! row comes from the forecast. As more rows finish, the mean of the finished rows gets more weight. Both means are
 //! weighted by their precision. Rows in flight are on average longer than finished rows. So while most rows are in
-//! flight, the finished rows get less weight. For the same reason, the upper end of the interval is raised: see
-//! [`super::pace::Pace::longer_than_seen`]. Both means are computed for the models of the remaining rows: see
-//! [`super::mix`].
+//! flight, the finished rows get less weight. Because rows in flight are longer, the upper end of the interval is also
+//! raised: see [`super::pace::Pace::longer_than_seen`]. Both means are computed for the models of the remaining rows:
+//! see [`super::mix`].
 //!
 //! The likely end of the run comes from the [`Outlook`], and `projection/time.rs` adds the uncertainty. Until there is
 //! an outlook, the likely end comes from the forecast.
@@ -26,14 +26,14 @@ use crate::domain::{Interval, Money, Reason, RunForecast};
 /// The distance from the middle of an interval to its ends, in standard deviations. At this distance, the interval
 /// contains the real value with a probability of 90 %.
 const DEVIATIONS: f64 = 1.645;
-/// The distance from the middle of an interval to its ends, in standard deviations, if the interval is estimated from
-/// finished rows. This distance is larger than `DEVIATIONS`, because finished rows are never quite a random sample.
+/// For an interval that is estimated from finished rows: the distance from its middle to its ends, in standard
+/// deviations. This distance is larger than `DEVIATIONS`, because finished rows are never quite a random sample.
 const DEVIATIONS_OF_ROWS: f64 = 2.5;
 /// The lowest estimated cost of the remaining rows is at least this share of their likely cost.
 const LEAST_COST: f64 = 0.1;
 /// The remaining answers are assumed to be at most this many times as long as the answers so far.
 const MOST_LONGER: f64 = 6.0;
-/// The smallest standard deviation of a forecast, as a share of its value.
+/// The smallest standard deviation of a forecast, as a share of the forecast's value.
 const MOST_EXACT: f64 = 0.01;
 /// If a run has no forecast, the first estimate is made after this number of rows has finished.
 const ROWS: u64 = 10;
@@ -159,7 +159,7 @@ impl Stats {
         if self.rows_so_far.cost.count() < ROWS { 1.0 } else { self.pace.longer_than_seen(left).min(MOST_LONGER) }
     }
 
-    /// Returns the cost of the finished rows, scaled to the models of the remaining rows.
+    /// Returns what the finished rows would have cost with the mix of models of the remaining rows.
     fn finished_like_left(&self) -> Spread {
         self.rows_so_far.cost.times(self.mix.left_to_finished())
     }
@@ -174,7 +174,7 @@ impl Stats {
     }
 
     /// Returns the number of rows that are still to be sent. If there is a forecast, rows that can't be sent are left
-    /// out. Returns `None` if the input is a pipe, and when the run stops early.
+    /// out. Returns `None` if the input is a pipe or the run is stopping early.
     fn left_to_send(&self) -> Option<u64> {
         let left = self.remaining().filter(|_| self.total.is_some() && !self.is_stopping)?;
         let planned = self.forecast.map(|forecast| forecast.rows.saturating_sub(self.rows_so_far.cost.count()));

@@ -94,8 +94,8 @@ impl Providers {
         self.of(to);
         let own = self.of(from);
         *own.left.entry(why).or_default() += 1;
-        // If a provider was stopped because of its account, it stays stopped. A later event about its rows does not
-        // change this state.
+        // If a provider was stopped because of its account, it stays stopped. A later event about the provider's rows
+        // does not change this state.
         let is_stopped = own.diverted.as_ref().is_some_and(|(_, why)| *why == FallbackCase::Account);
         if is_about_provider(why) && !is_stopped {
             own.diverted = Some((Arc::clone(to), why));

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use super::pace::between;
 
-/// The largest number of bins. Each bin is one column of the chart. A chart of this width fits, with the labels of the
-/// summary, into 40 columns of a terminal.
+/// The largest number of bins. Each bin is one column of the chart. With the labels of the summary, a chart of this
+/// width fits into 40 columns of a terminal.
 const MOST: usize = 24;
 /// The smallest number of bins of a chart. A chart with fewer bins would be useless.
 const FEWEST: usize = 5;

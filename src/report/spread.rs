@@ -31,7 +31,7 @@ impl Default for Spread {
 
 impl Spread {
     const BLOCKS: usize = 32;
-    /// The caller's guess of the variance has the weight of this many blocks.
+    /// The caller's guess of the variance counts as much as this many blocks.
     const GUESSES: f64 = 2.0;
 
     /// Adds a value to the end of the series.
@@ -97,8 +97,8 @@ impl Spread {
         let values = (half as u64 * self.per_block) as f64;
         let mean = |blocks: &[f64]| blocks.iter().sum::<f64>() / values;
         let apart = mean(&self.blocks[self.blocks.len() - half..]) - mean(&self.blocks[..half]);
-        // If chance alone causes the difference, its expected square is twice the variance of the mean of one half. A
-        // square of three times the expected square is rare.
+        // If chance alone causes the difference, the expected square of the difference is `2.0 * variance / values`. A
+        // square that is three times as large as the expected square is rare.
         (apart * apart - 6.0 * variance / values).max(0.0)
     }
 }

@@ -48,7 +48,8 @@ pub struct Ending {
     pub pending: u64,
     /// The reason why the run stopped early; `None` if the run ended because its input ended.
     pub halt: Option<HaltReason>,
-    /// The reasons that slowed the run down, each with its share of the run's time, the largest share first.
+    /// The reasons that slowed the run down, each with its share of the run's time. The reason with the largest share
+    /// comes first.
     pub reasons: Vec<(Reason, f64)>,
     /// The use of the limits of each pool over the whole run.
     pub uses: Vec<LimitUse>,

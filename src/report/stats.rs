@@ -579,7 +579,7 @@ pub(crate) mod tests {
         EventBody::Ended { pending: 0, reason: None, reasons, uses, elapsed, max_in_flight: 1, batches: None }
     }
 
-    /// Returns the event of a failure. This failure used as many tokens as an answer in these tests.
+    /// Returns the event of a failure. In these tests, such a failure uses as many tokens as an answer.
     pub(crate) fn failed(class: ErrorClass) -> EventBody {
         failed_with(class, usage(), Some(Money::ZERO))
     }

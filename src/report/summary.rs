@@ -24,8 +24,8 @@ use super::totals;
 use super::use_of_limits;
 use super::words::doing_words;
 
-/// Returns the summary in lines of at most `columns`. Only lines with paths and commands can be longer, because paths
-/// and commands are never broken.
+/// Returns the summary in lines that are at most `columns` columns wide. Only lines with paths and commands can be
+/// longer, because paths and commands are never broken.
 pub(crate) fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -> String {
     let mut rows = kinds::rows(stats, context);
     rows.extend(labelled("by", stats.providers.several().iter().map(OfProvider::words).collect()));

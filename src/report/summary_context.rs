@@ -72,8 +72,8 @@ pub(crate) struct PrintedCommand {
     /// The program and its arguments, for scripts. In an argument that is not valid UTF-8, the invalid bytes are
     /// replaced.
     pub argv: Vec<String>,
-    /// Whether the command contains all its arguments. The value is false if a secret argument was replaced by a
-    /// placeholder, which the program does not accept.
+    /// Whether the command contains all its arguments. The value is false if a placeholder replaces a secret argument.
+    /// The program does not accept this placeholder.
     pub is_complete: bool,
 }
 

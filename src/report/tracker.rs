@@ -21,8 +21,8 @@ use crate::domain::{Dimension, PoolId, PoolStatus, RateLimits};
 
 /// The time over which the mean use is computed.
 const WINDOW: Duration = Duration::from_secs(300);
-/// The length of the interval over which the highest use is measured. The burst at the start of a run can't last
-/// longer.
+/// The length of the interval over which the highest use is measured. The burst at the start of a run can't last longer
+/// than this interval.
 const MINUTE: Duration = Duration::from_secs(60);
 /// The time between two samples.
 const EVERY: Duration = Duration::from_secs(1);

@@ -17,7 +17,8 @@ use crate::domain::{Dimension, LimitUse};
 const SHORTEST: Duration = Duration::from_secs(10);
 /// If a run is shorter than this time, its use of limits gets no level.
 const MINUTE: Duration = Duration::from_secs(60);
-/// The smallest use that is called a burst. In a long run, a use between 1 and this value can be a rounding error.
+/// The use of a limit is called a burst if it is at least this value. In a long run, a use between 1 and this value can
+/// be a rounding error.
 const BURST: f64 = 1.02;
 
 /// The level of the use of a limit.

@@ -59,13 +59,13 @@ pub(crate) fn doing_words(reason: Reason) -> &'static str {
     }
 }
 
-/// Returns what `doing_words` returns for the reason with this name in a status file. Returns `None` for a name that
-/// this program does not know.
+/// Finds the reason that has this name in status files, and returns the result of `doing_words` for this reason.
+/// Returns `None` for a name that this program does not know.
 pub(crate) fn doing_words_of(name: &str) -> Option<&'static str> {
     Reason::ALL.into_iter().find(|reason| reason.name() == name).map(doing_words)
 }
 
-/// Returns a short text about the fault of a provider, made from its last failure.
+/// Returns a short text about the fault of a provider. The text is made from the provider's last failure.
 pub(crate) fn fault_words(failure: &Failure) -> Cow<'static, str> {
     match (failure.wire, failure.status, &failure.kind) {
         (Some(kind), ..) => wire_words(kind).into(),

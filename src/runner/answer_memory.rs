@@ -5,10 +5,10 @@
 //! flight the limit is higher: [`EACH_BYTES`] per request.
 //!
 //! Below the limit, every answer is read when it comes, so slow streams of long answers don't wait for each other.
-//! Above the limit, reading continues for only one answer, however large it is, and the others wait. This answer is
-//! called exempt, because the limit does not apply to it. All other answers wait until memory is free. The servers that
-//! send these waiting answers have to stop, because the buffers of the network fill up. In this way, even answers of
-//! the largest size succeed, one after the other.
+//! Above the limit, the program continues to read only one answer, however large this answer is. This answer is called
+//! exempt, because the limit does not apply to it. All other answers wait until memory is free. The servers that send
+//! these waiting answers have to stop, because the buffers of the network fill up. In this way, even answers of the
+//! largest size succeed, one after the other.
 //!
 //! - Ordinary answers are not counted, because the first [`FREE_BYTES`] of each answer are free.
 //! - An answer keeps its share of the memory until its line has been passed to the operating system. So lines that wait
@@ -18,7 +18,8 @@
 //!
 //! Rejected:
 //! - If each request in flight had a fixed share and all answers had the largest size, memory would grow with `-c`.
-//! - If the sum is too high, the program could abort the largest answer. But then a paid answer would be lost.
+//! - If the answers together used too much memory, the program could abort the largest answer. But then a paid answer
+//!   would be lost.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

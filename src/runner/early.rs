@@ -69,8 +69,8 @@ pub(crate) struct EarlySignals {
 }
 
 impl EarlySignals {
-    /// Starts to catch signals. `grace` limits how long the preparation can take to end after a signal. For each
-    /// signal, `grace` replaces the default limit. The first signal that asks for an end is recorded in `progress`.
+    /// Starts to catch signals. After a signal, the preparation must end within the time `grace`. If `grace` is given,
+    /// it replaces the default limit of every signal. The first signal that asks for an end is recorded in `progress`.
     /// `on_heard` is called for all other signals.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! Rows with equal requests (`--dedupe`): one of them is sent, and the others copy its answer.
 //!
 //! The first of several equal rows is the *leader*: it is passed to the scheduler. Equal rows that come before the
-//! leader has ended are *parked*: they wait in this module. The end of the leader decides what happens to the parked
-//! rows (the rows that wait):
+//! leader has ended are *parked*: they wait in this module. What happens to the parked rows (the rows that wait)
+//! depends on how the leader ends:
 //! - The leader has an answer. The line of the leader is written, and then the parked rows copy the answer. The program
 //!   remembers the place of the leader's line. Equal rows that come later read the answer at this place and copy it.
 //! - The leader has failed, or stays pending for a later run. If the leader has no answer, the next parked row becomes
@@ -34,13 +34,13 @@ pub struct EqualRows {
     repeats: Option<Repeats>,
     /// The answers that earlier runs wrote to the same results file.
     earlier: Option<StoredAnswers>,
-    /// The places of this run's answers. The map's keys are halves of the rows' keys.
+    /// The places of this run's answers. Each key of the map is half of a row's key.
     places: NumberOf,
     /// A map from the key of a leader (a row that was sent) to the parked rows that wait for this leader.
     leaders: HashMap<JobKey, VecDeque<Planned>>,
     /// The rows that can copy an answer now. Each row has the place of the answer that it copies.
     due: VecDeque<(Planned, u64)>,
-    /// The rows that have become leaders. They are passed to the scheduler next.
+    /// The rows that have become leaders. These rows are passed to the scheduler next.
     freed: VecDeque<Planned>,
     /// The number of rows in this struct, and the size of these rows in bytes.
     rows: usize,
@@ -87,14 +87,14 @@ impl EqualRows {
         }
     }
 
-    /// Records that an earlier run sent a row with this key, in a batch that is still open. It leads.
+    /// Records that an open batch of an earlier run contains a row with this key. That row leads.
     pub(super) fn note_leader(&mut self, key: JobKey) {
         if self.repeats.as_ref().is_none_or(|repeats| repeats.contains(key)) && self.place_of(key).is_none() {
             self.leaders.entry(key).or_default();
         }
     }
 
-    /// Makes a row the leader of its key, and returns the row, which must be sent. If the key already has a leader,
+    /// Makes a row the leader of its key. Returns the row, which must then be sent. If the key already has a leader,
     /// parks the row (makes it wait) and returns `None`.
     pub(super) fn lead_or_park(&mut self, planned: Planned) -> Option<Planned> {
         let key = planned.job.key;

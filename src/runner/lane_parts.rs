@@ -17,6 +17,6 @@ pub struct LaneParts {
     pub replan: Replan,
     /// The pool id that the calls use; it identifies the endpoint.
     pub route: Arc<PoolId>,
-    /// Whether rows that must be sent again wait for a later run.
+    /// Whether rows are left for a later run if they must be sent again.
     pub leaves_rows: bool,
 }

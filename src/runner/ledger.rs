@@ -17,8 +17,8 @@ use crate::source::BrokenRow;
 
 pub use crate::journal::Commit;
 
-/// Returns the callback for the commits of a journal (lines that are on disk), and the channel on which the loop
-/// receives these commits.
+/// Returns a callback and a channel. The journal passes its commits (lines that are on disk) to the callback, and the
+/// loop receives these commits from the channel.
 pub fn commits() -> (OnCommit, mpsc::UnboundedReceiver<Commit>) {
     let (commits_in, commits) = mpsc::unbounded_channel();
     // After the end of the run, nobody receives commits.
@@ -64,8 +64,8 @@ pub trait Ledger {
     /// Writes the line of a row whose answer is taken from another line.
     fn write_taken(&mut self, seq: u64, taken: &Taken);
 
-    /// Makes the answer that was written last readable, so that equal rows can copy this answer. Returns the place of
-    /// the answer.
+    /// Makes it possible to read the last written answer again, so that equal rows can copy this answer. Returns the
+    /// place of the answer.
     ///
     /// # Errors
     /// Returns a text that says why the answer can't be read again.
@@ -121,7 +121,7 @@ enum AfterSync {
 pub struct JournalLedger {
     journal: Journal,
     clock: RunClock,
-    /// The slot (the record of a request in flight) of each ticket, at the index of the ticket's number.
+    /// The slots (the records of requests in flight). The number of a ticket is the index of its slot.
     slots: Vec<Option<Slot>>,
     /// The slots of rows that have no request in flight but were billed or possibly billed.
     kept: HashMap<JobId, Slot>,

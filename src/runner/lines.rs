@@ -27,7 +27,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.ledger.backlog_bytes() > BACKLOG_BYTES || self.unsynced.bytes() > UNSYNCED_BYTES
     }
 
-    /// Until the last written line is on disk, keeps the row of this line and the line's share of the memory for
+    /// Keeps two things until the last written line is on disk: the line's row, and the line's share of the memory for
     /// answers.
     pub(super) fn keep_until_synced(&mut self, job: Box<Job>, share: Option<AnswerShare>) {
         // A line that was passed to the operating system uses no memory of this process.

@@ -18,8 +18,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.is_input_open && has_room && lane_has_room && self.scheduler.wants() > 0 && !self.is_backed_up()
     }
 
-    /// Moves rows from the channel to the scheduler as long as the loop wants rows. After that, copies the answers that
-    /// equal rows can copy.
+    /// Moves rows from the channel to the scheduler as long as the loop wants rows. After that, lets waiting rows copy
+    /// the answers of equal rows.
     pub(super) fn take_rows(&mut self, feed: &mut mpsc::Receiver<Incoming>) {
         while self.wants_rows() {
             match feed.try_recv() {
@@ -51,8 +51,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             Some(Incoming::Recognized(text)) => self.events.show(EventBody::Noted(text)),
             Some(Incoming::Warning(text)) => self.events.show(EventBody::Warned(text)),
             Some(Incoming::Failed(message, has_begun)) => {
-                // The reason why the input failed is shown only once, in the summary at the end of the run. In the
-                // summary, even users who have turned warnings off see the reason.
+                // The reason why the input failed is shown only once, in the summary at the end of the run. Users see
+                // the reason in the summary even if they have turned warnings off.
                 if has_begun == HasBegun::Yes {
                     let text = "the input broke off: the run finishes the rows that were read before".to_owned();
                     self.events.show(EventBody::Warned(text));

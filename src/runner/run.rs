@@ -44,7 +44,7 @@ pub(super) struct Run<T, L, R> {
     pub(super) is_input_open: bool,
     /// Whether the reporter was told that the run has halted.
     pub(super) is_draining: bool,
-    /// Whether the reporter was told of an outage but not yet of its end.
+    /// Whether the reporter was told that an outage has begun, but not yet that the outage has ended.
     pub(super) has_outage: bool,
     pub(super) interrupts_seen: u32,
     /// The instant at which requests in flight are aborted; `None` if no instant is set.

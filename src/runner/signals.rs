@@ -35,7 +35,7 @@ pub enum Interrupt {
     End(i32),
     /// Show the status (signal USR1).
     Status,
-    /// The order of a user: change settings, pause, continue or end the run.
+    /// An order from the user: to change settings, or to pause, continue or end the run.
     Steer(Steer),
     /// Show this warning to the user, because settings could not be changed.
     Refused(String),
@@ -112,7 +112,7 @@ impl Signals {
         self.is_steering_due = true;
     }
 
-    /// Starts to send an interrupt to `sender` for each signal. Call this inside a runtime.
+    /// Starts a task that sends an interrupt to `sender` for each signal. Call this inside a runtime.
     pub(crate) fn send_to(mut self, sender: mpsc::Sender<Interrupt>, mut on_reread: OnReread) {
         tokio::spawn(async move {
             loop {

@@ -1,4 +1,4 @@
-//! Tests of the loop when lines are not written, because the disk hangs or nobody reads standard output.
+//! Tests the loop while no lines are written, because the disk hangs or nobody reads standard output.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

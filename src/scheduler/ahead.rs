@@ -28,8 +28,8 @@ use super::state::Scheduler;
 const LOOKAHEAD: usize = 64;
 /// The smallest number of waiting rows that the scheduler wants with several pools.
 const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
-/// Rows behind gates (`gate`) wait until another row has written their prefix to the prompt cache. The count of waiting
-/// rows leaves out at most this many rows behind gates.
+/// Rows behind gates (`gate`) wait until another row has written their prefix to the prompt cache. When waiting rows
+/// are counted, at most this many rows behind gates are left out.
 const MOST_BEHIND_GATES: usize = 8192;
 /// The number of rows that the scheduler keeps ready to probe (test) an endpoint that fails. Only rows that have not
 /// failed are counted.
@@ -264,7 +264,7 @@ mod tests {
         }
     }
 
-    /// Adds a prefix that other rows share to the row, and returns the row.
+    /// Gives the row a prefix that other rows share, and returns the row.
     fn with_prefix(mut planned: Planned, prefix: u64) -> Planned {
         let level = Level {
             id: PrefixId(prefix),

@@ -77,8 +77,8 @@ impl Scheduler {
         }
     }
 
-    /// Makes all pools of an endpoint restart slowly. Little was sent during the trouble, so the server's buckets are
-    /// full. Without the slow restart, the run would use all tokens in these buckets in one burst.
+    /// Makes all pools of an endpoint restart slowly. During the endpoint's trouble, the run sent few requests, so the
+    /// server's buckets are full. Without the slow restart, the run would use all tokens in these buckets in one burst.
     pub(super) fn restart_slowly(&mut self, end: &End) {
         self.pools_of(end.endpoint).for_each(|pool| pool.restart_slowly(end.now));
     }

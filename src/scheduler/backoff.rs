@@ -55,8 +55,8 @@ impl Backoff {
     }
 }
 
-/// Adds jitter (a random time) to a hold. During a hold, which follows a refusal, a pool sends nothing. Jitter makes
-/// the hold longer by at most a tenth, and by at most 5 s. Jitter never makes the hold shorter.
+/// Adds jitter (a random time) to a hold. A hold is the time after a refusal in which a pool sends nothing. Jitter
+/// makes the hold longer by at most a tenth, and by at most 5 s. Jitter never makes the hold shorter.
 pub(super) fn jittered_hold(wait: Duration, rng: &mut fastrand::Rng) -> Duration {
     wait + wait.mul_f64(0.1 * rng.f64()).min(Duration::from_secs(5))
 }

@@ -1,5 +1,5 @@
-//! Rows that are sent in batches. The scheduler does not send these rows. But the scheduler counts the money and
-//! failures of these rows together with those of the rows that it sends.
+//! Rows that are sent in batches. The scheduler does not send these rows. But for money and failures, the scheduler
+//! counts these rows together with the rows that it sends.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ impl Scheduler {
         }
     }
 
-    /// Stops the endpoint of the batches, or the whole run, after a failed call for batches. All batches are at the
+    /// After a failed call for batches, stops the endpoint of the batches or the whole run. All batches are at the
     /// first endpoint of the chain. If the chain can send the rows to the next endpoint after this failure, the first
     /// endpoint stops and the run continues. Otherwise, the whole run stops.
     pub(crate) fn halt_batches(&mut self, reason: HaltReason, now: Instant) {

@@ -43,7 +43,7 @@ pub enum Room {
 impl Budget {
     /// Returns a budget with the limits of the user. The limit on money applies to the total cost of all runs with the
     /// same results file. `spent` is the money that all runs with this results file have already spent. The limits on
-    /// requests and time are for this run.
+    /// requests and time apply only to this run.
     ///
     /// `spent` does not include attempts with lost answers: see [`Budget::with_unsure`].
     pub fn new(max_cost: Option<Money>, max_requests: Option<u64>, max_time: Option<Duration>, spent: Money) -> Self {
@@ -100,7 +100,7 @@ impl Budget {
         self.reserved += most;
     }
 
-    /// Gives back reservations of requests that were not sent.
+    /// Gives back what was reserved for requests that were not sent.
     pub(super) fn release(&mut self, reserved: Money, requests: u64) {
         self.reserved = self.reserved.less(reserved);
         self.requests = self.requests.saturating_sub(requests);

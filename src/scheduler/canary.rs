@@ -10,7 +10,7 @@
 //! - If the canary is answered, the endpoint works. If a row fails after the answer to the canary, the row is the
 //!   cause.
 //! - If the canary fails in the same way as the rows, the whole endpoint fails. As long as the endpoint fails, a fault
-//!   does not use up a try of its row.
+//!   of a row does not use up one of the row's tries.
 //! - If the canary is rejected, or if it does not fail in the same way as the rows, the result shows nothing. The
 //!   reason is that some gateways accept only certain requests.
 //!
@@ -23,7 +23,7 @@
 //! a row. When the limits or the budget have no room, the canary is not sent. No line is written for a canary.
 //!
 //! Rejected idea: keep back some good rows of the input, and probe a failing endpoint with them. At the end of a run,
-//! none of these rows were left. So an outage at the end of a run put good rows into the error log.
+//! none of these rows were left. So if an outage came at the end of a run, good rows went into the error log.
 
 use std::time::Duration;
 
@@ -116,8 +116,8 @@ impl Scheduler {
         }
     }
 
-    /// Handles an answered canary (a test request). If it is certain that the faults of rows are not hidden refusals,
-    /// an answered canary proves that the endpoint works. If hidden refusals are possible, the next row is sent alone,
+    /// Handles an answered canary (a test request). If the faults of rows are certainly not hidden refusals, an
+    /// answered canary proves that the endpoint works. If hidden refusals are possible, the next row is sent alone,
     /// because the canary was also sent alone. A gateway that has room for the canary also has room for this row.
     fn on_canary_answer(&mut self, end: &End) {
         let pool = &mut self.pools[end.pool].pool;

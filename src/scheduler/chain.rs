@@ -21,8 +21,8 @@ use super::flights::End;
 use super::state::Scheduler;
 use super::step::Next;
 
-/// For at least this long, reporters show that rows are sent to the next endpoint. This time begins when a row moves to
-/// the next endpoint.
+/// The shortest time for which reporters show that rows are sent to the next endpoint. This time begins when a row
+/// moves to the next endpoint.
 const SHOWN: Duration = Duration::from_secs(60);
 /// A row moves to the next endpoint after it has received this many overload responses.
 const OVERLOADS: u32 = 2;
@@ -33,7 +33,7 @@ pub(super) struct Leaves {
     pub(super) class: ErrorClass,
     /// The HTTP status of the row's last attempt.
     pub(super) status: Option<u16>,
-    /// The kind of limit that the attempt met; `None` unless a limit was the reason.
+    /// If the row leaves because of a limit, the kind of this limit; otherwise `None`.
     pub(super) limit: Option<LimitKind>,
 }
 
@@ -49,12 +49,13 @@ impl Scheduler {
         self.config.fallback.as_ref().is_some_and(|fallback| fallback.on.has(case))
     }
 
-    /// Returns how long limits can delay a row before the row moves to another endpoint.
+    /// Returns the longest time that a row waits because of limits. If the wait would be longer, the row can move to
+    /// another endpoint.
     pub(super) fn longest_wait(&self) -> Option<Duration> {
         self.config.fallback.as_ref()?.on.limit
     }
 
-    /// Among the endpoints after `from` in the chain, returns the first that has not halted.
+    /// Returns the first endpoint after `from` that has not halted.
     pub(super) fn next_endpoint(&self, from: usize) -> Option<usize> {
         (from + 1..self.chain_len()).find(|at| self.endpoints[*at].halted.is_none())
     }
@@ -196,8 +197,8 @@ impl Scheduler {
     }
 
     /// Decides whether a row moves to the next endpoint after the model refused to answer it. If the row moves, returns
-    /// the row's request for that endpoint, and the failure that records the refusal. `provider` is the provider whose
-    /// model refused to answer. The result is `None` if the row stays at its endpoint.
+    /// the row's request for the next endpoint, and the failure that records the refusal. `provider` is the provider
+    /// whose model refused to answer. The result is `None` if the row stays at its endpoint.
     pub(super) fn after_refusal(
         &self,
         entry: &Entry,
@@ -235,7 +236,7 @@ impl Scheduler {
     }
 
     /// During a detour, an endpoint's rows are sent to the next endpoint. This function ends each detour whose time is
-    /// over. The rows of the endpoint are then sent to the endpoint again.
+    /// over. After that, the endpoint gets its own rows again.
     pub(super) fn end_detours(&mut self, now: Instant) {
         for at in 0..self.chain_len() {
             let Endpoint { id, health, halted, detour, .. } = &self.endpoints[at];

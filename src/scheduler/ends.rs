@@ -49,7 +49,7 @@ impl Scheduler {
     /// Handles the end of an attempt, and returns what happens to its row.
     ///
     /// # Panics
-    /// Panics if the ticket is not in flight. An attempt ends only once, so call this once for each attempt.
+    /// Panics if the ticket is not in flight. An attempt ends only once, so call this function once for each attempt.
     pub fn on_end(&mut self, ticket: Ticket, verdict: Verdict, now: Instant) -> Next {
         let flight = self.flights.remove(ticket).expect("an attempt ends once, while it is in flight");
         let usage = verdict.usage();
@@ -166,8 +166,8 @@ impl Scheduler {
 /// answer but was possibly processed, the attempt counts as one request, the input, and a part of the predicted output.
 ///
 /// An answer can break off at any point, so the number of output tokens that it used is not known. Half of the
-/// predicted output counts as used. If no output counted as used, the row would be sent again too early. The server
-/// would then reject the row because of the output limit.
+/// predicted output counts as used. If the program counted no output as used, it would send the row again too early.
+/// The server would then reject the row because of the output limit.
 fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     let small = |tokens: u64| u32::try_from(tokens).unwrap_or(u32::MAX);
     match verdict {
@@ -234,7 +234,7 @@ fn remember(
     let maybe_paid = verdict.is_maybe_paid();
     let head_at = head.as_ref().map(|head| head.at);
     let request_id = request_id.or_else(|| head?.request_id.take());
-    // An attempt that has a line of its own is never replaced, because that line contains its usage.
+    // If an attempt has its own line, the attempt is never replaced, because the line contains the attempt's usage.
     let is_full = entry.attempts.len() >= REMEMBERED;
     let replaced = if is_full { entry.attempts.pop_if(|last| !last.is_recorded) } else { None };
     let maybe_cost = if maybe_paid { most.less(cost.unwrap_or(Money::ZERO)) } else { Money::ZERO };

@@ -7,8 +7,8 @@ use crate::domain::{AttemptRecord, ErrorClass, JobId, Marks, Money, Planned, Ret
 
 use super::endpoint::Tally;
 
-/// When the next wait of a row is computed, the row's last wait counts only if it was at most this long. A longer wait
-/// was caused by an outage, so it does not count.
+/// A row's last wait affects the row's next wait only if the last wait was at most this long. A longer wait was caused
+/// by an outage, so it does not count.
 const LONGEST_MEASURE: Duration = Duration::from_secs(10);
 
 /// A row with its attempts in this run.
@@ -23,7 +23,7 @@ pub(super) struct Entry {
     pub(super) overloads: u32,
     /// The number of faults of the row that were possibly hidden refusals (refusals that look like faults).
     pub(super) maybe_refused: u32,
-    /// The start of the first try after which the row had to wait for another try.
+    /// The start of the row's first try that ended with a wait for another try.
     pub(super) waiting_since: Option<Instant>,
     /// How many times the row was rejected by the API or met a fault. When a failing endpoint is probed (tested), rows
     /// with a low number are sent first.
@@ -87,15 +87,15 @@ impl Entry {
         self.attempts.iter().filter(|attempt| !attempt.is_recorded)
     }
 
-    /// Returns the id of the row if the row's mark in the ledger must stay after an attempt has ended.
+    /// If the row's mark in the ledger must stay after the end of an attempt, returns the id of the row.
     pub(super) fn keeps_mark(&self) -> Option<JobId> {
         self.may_be_billed().then_some(self.planned.job.id)
     }
 
-    /// Returns the shortest wait before the third try of the row. It is an eighth longer than the first wait, which was
-    /// before the second try. The first wait can be longer than its computed delay, for example because a probe tested
-    /// the endpoint first. Without this lower bound, the second wait could be shorter than the first, although the row
-    /// has failed again.
+    /// Returns the shortest wait before the third try of the row. This wait is an eighth longer than the first wait
+    /// (the wait before the second try). The first wait can be longer than its computed delay, for example because a
+    /// probe tested the endpoint first. Without this lower bound, the second wait could be shorter than the first,
+    /// although the row has failed again.
     pub(super) fn least_delay(&self) -> Duration {
         let [before, last] = &self.attempts[..] else { return Duration::ZERO };
         let waited = last.started_at.since(before.ended_at);

@@ -1,11 +1,11 @@
 //! Handles faults of the server and the connection: what a fault shows about the endpoint, and what happens to the row.
 //!
 //! A fault that the row causes itself ([`Blame`]) uses up one of the row's tries. After the last try, the row is
-//! written to the error log. If the cause of a fault is unknown, the fault uses up a try of the row only while the
-//! endpoint seems to work. While the endpoint seems to fail, a fault with an unknown cause uses up no try. An endpoint
-//! that seems to fail is probed with single requests (`endpoint::health`). Canaries (test requests, `canary`) and rows
-//! take turns as probes. If a row is the probe, it is one of the rows with the fewest failures. Probing ends with the
-//! first answer. Probing also ends when the endpoint is given up and its rows stay pending.
+//! written to the error log. While the endpoint seems to work, a fault with an unknown cause also uses up a try of the
+//! row. While the endpoint seems to fail, a fault with an unknown cause uses up no try. An endpoint that seems to fail
+//! is probed with single requests (`endpoint::health`). Canaries (test requests, `canary`) and rows take turns as
+//! probes. If a row is the probe, it is one of the rows with the fewest failures. Probing ends with the first answer.
+//! Probing also ends when the endpoint is given up and its rows stay pending.
 //!
 //! If the canary does not show the cause of the faults, the cause can be unclear at the end of a run. At that time all
 //! remaining rows have failed, and either the rows or the endpoint is the cause. A sign of an outage is a 503, a 529 or
@@ -31,7 +31,7 @@ use super::flights::End;
 use super::state::Scheduler;
 use super::step::Next;
 
-/// The delay of a retry when the endpoint has no retries left.
+/// The delay of a retry if the endpoint's quota of retries is used up.
 const QUOTA_WAIT: Duration = Duration::from_secs(30);
 /// A fault can be a hidden refusal: a refusal because of a limit that no header shows. If the faults of a row are
 /// perhaps hidden refusals, several faults (`MAYBE_REFUSED_A_TRY`) together use up only one try.
@@ -202,7 +202,7 @@ impl Scheduler {
         delay.max(QUOTA_WAIT.mul_f64(0.5 + 0.5 * self.rng.f64()))
     }
 
-    /// Handles endpoints that have failed for too long. The run gives up each of these endpoints, or gives its
+    /// Handles endpoints that have failed for too long. The run gives up such an endpoint, or gives the endpoint's
     /// remaining rows one last try.
     pub(super) fn judge_endpoints(&mut self, now: Instant) {
         for at in 0..self.endpoints.len() {

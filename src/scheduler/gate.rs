@@ -58,7 +58,7 @@ impl Gates {
         self.closed.keys().copied()
     }
 
-    /// Returns the rows that wait behind all gates.
+    /// Returns all rows that wait behind gates.
     pub(super) fn rows(&self) -> impl Iterator<Item = &Entry> {
         self.closed.values().flatten().map(|entry| &**entry)
     }

@@ -40,9 +40,9 @@ impl Halt {
         Self { rule, ..Self::default() }
     }
 
-    /// Returns the reason to stop the run, if all rows so far have failed in the same way, and these rows are enough
-    /// for the default rule. The run must send nothing until this is decided. An answer or a different failure ends the
-    /// suspicion. If neither comes, the run stops as soon as no request is in flight.
+    /// If all rows so far have failed in the same way, and there are enough of them for the default rule, returns the
+    /// reason to stop the run. The run must send nothing until this is decided. An answer or a different failure ends
+    /// the suspicion. If neither comes, the run stops as soon as no request is in flight.
     pub(super) fn suspicion(&self) -> Option<&HaltReason> {
         self.suspicion.as_ref()
     }
@@ -101,7 +101,7 @@ fn is_outside(class: ErrorClass) -> bool {
 mod tests {
     use super::*;
 
-    /// Returns the number of the row after which the run stops, if only one request is in flight at a time.
+    /// In a run with one request in flight at a time, returns the number of the row after which the run stops.
     fn stops_at(rule: HaltRule, rows: impl Iterator<Item = Option<ErrorClass>>) -> Option<usize> {
         let mut halt = Halt::new(rule);
         rows.enumerate().find_map(|(at, row)| match row {

@@ -21,7 +21,7 @@ impl Later {
         self.rows.insert((at, self.added), entry);
     }
 
-    /// Removes and returns the first row if the instant of its next try has come.
+    /// If the time for the next try of the first row has come, removes and returns this row.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<Box<Entry>> {
         let first = self.rows.first_entry()?;
         (first.key().0 <= now).then(|| first.remove())
@@ -35,12 +35,12 @@ impl Later {
         taken.into_iter().map(|(_, entry)| entry).collect()
     }
 
-    /// Returns the instant of the next try of the first row; `Instant::NEVER` when no row waits.
+    /// Returns the earliest instant at which a waiting row is tried again; `Instant::NEVER` if no row waits.
     pub(super) fn first_at(&self) -> Instant {
         self.rows.first_key_value().map_or(Instant::NEVER, |((at, _), _)| *at)
     }
 
-    /// Returns the instant of the next try of the last row; `None` when no row waits.
+    /// Returns the latest instant at which a waiting row is tried again; `None` if no row waits.
     pub(super) fn last_at(&self) -> Option<Instant> {
         self.rows.last_key_value().map(|((at, _), _)| *at)
     }

@@ -21,7 +21,7 @@
 //!   sent after the run has halted.
 //! - Every reservation of tokens or money is settled exactly once.
 //!
-//! A wait because of a limit (429) or an overload (529) does not use up tries of the row. `--retry-for` limits how long
+//! A row that waits because of a limit (429) or an overload (529) does not use up tries. `--retry-for` limits how long
 //! a row waits.
 //!
 //! A pool sends its rows in the order in which they came, with two exceptions. Rows that are tried again are sent
@@ -31,8 +31,8 @@
 //!
 //! In all tries of a row, its request stays the same, byte for byte, except for its cache marks. The cache marks depend
 //! on what is in the cache when the request is sent. The first try decides whether the request asks for a stream. A
-//! later try changes this decision in two cases: the program can't read the endpoint's streams (`endpoint::streaming`),
-//! or other rows wait for the beginning of the response.
+//! later try changes this decision if the program can't read the endpoint's streams (`endpoint::streaming`), or if
+//! other rows wait for the beginning of the response.
 //!
 //! Several endpoints can form a chain: a list in the order in which they are used. A row that can't be sent to its
 //! endpoint soon is sent to the next endpoint of the chain (`chain`). A row never moves back to an earlier endpoint.

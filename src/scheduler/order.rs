@@ -28,8 +28,8 @@ const BLOCKS: usize = 1024;
 /// The maximum number of places from which a file is read in turn. Each place from which a file is read needs an open
 /// file position and a buffer.
 const PLACES: usize = 64;
-/// The program changes the order of the file only if the gain is at least `WORTH_IT`. The gain is the time that a run
-/// takes in the order of the file, divided by the time that it takes in the new order.
+/// The program changes the order of the file only if the gain is at least `WORTH_IT`. The gain is a ratio of two times:
+/// the run's time in the order of the file, divided by the run's time in the new order.
 const WORTH_IT: f64 = 1.05;
 /// Phases that take less than `SPAN_SECS` seconds do not matter, because the token buckets compensate for them. So the
 /// time of a run is computed in spans of at least `SPAN_SECS` seconds.

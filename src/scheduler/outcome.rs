@@ -18,7 +18,7 @@ pub(crate) struct AnsweredRow {
     pub(crate) attempts: Vec<AttemptRecord>,
     /// The answer.
     pub(crate) message: Message,
-    /// The failure that the row gets if no request continues its answer; `None` if the API did not pause the answer.
+    /// The failure of the row if no further request continues the paused answer; `None` if the answer was not paused.
     pub(crate) paused: Option<Failure>,
 }
 
@@ -79,8 +79,8 @@ impl Scheduler {
         Next::More { job }
     }
 
-    /// Records an answer that was not accepted, and sends another request for the row. In a run that has halted, the
-    /// row is set aside instead (left for a later run). A later run finds the recorded answer.
+    /// Records an answer that was not accepted, and sends another request for the row. If the run has halted, no
+    /// request is sent, and the row is set aside (left for a later run). A later run finds the recorded answer.
     pub(super) fn follow_up(
         &mut self,
         mut entry: Box<Entry>,
@@ -147,8 +147,8 @@ impl Scheduler {
         Next::Pending { planned: Box::new(entry.planned), maybe_paid }
     }
 
-    /// Counts a row that stays pending for a later run, and returns whether an attempt of the row was billed or
-    /// possibly billed.
+    /// Counts a row that stays pending for a later run. Returns whether an attempt of the row was billed or possibly
+    /// billed.
     pub(super) fn note_pending(&mut self, entry: &Entry) -> bool {
         let maybe_paid = entry.may_be_billed();
         self.left += 1;

@@ -2,9 +2,9 @@
 //!
 //! If a row needs a large part of a minute's tokens, the row waits until the bucket contains these tokens. A big row
 //! can wait for up to a minute. During this wait, the small rows behind the big row can use a quarter of the refill. So
-//! the big row waits for at most four thirds of the time that it would wait alone. The rate at which small rows are
-//! sent is at least a quarter of the limit. The run does not take longer when rows pass, because the limit is used
-//! fully in both cases.
+//! the big row waits at most four thirds as long as it would wait without the small rows. The rate at which small rows
+//! are sent is at least a quarter of the limit. The run does not take longer when small rows pass a big row, because
+//! the limit is fully used in any case.
 //!
 //! The tokens of passing rows are counted from the instant at which the big row first had to wait. In this way, the
 //! wait of the big row is limited, however many rows pass it.
@@ -16,7 +16,8 @@
 //! - If small rows got half of the refill, a big row would have to wait for two refills of its bucket, plus a short
 //!   time for the headroom.
 //! - Small rows can't use spare tokens to pass a big row, because the waiting big row needs all tokens.
-//! - With a queue for each size of rows, the order of the answers would be very different from the order of the input.
+//! - If each size of rows had its own queue, the order of the answers would be very different from the order of the
+//!   input.
 
 use std::time::Duration;
 

@@ -86,7 +86,8 @@ impl Scheduler {
         Step::Wait { until: soonest.0, reason: soonest.1 }
     }
 
-    /// Returns the step of a run that waits for its requests in flight, because it has halted or could halt soon.
+    /// Returns the next step of a run that has halted or could halt soon. Such a run only waits for its requests in
+    /// flight.
     fn drain(&self) -> Step {
         match self.in_flight() {
             0 => Step::Drained,
@@ -206,8 +207,8 @@ impl Scheduler {
         }
         let mut entry = state.ready.remove(at).expect("the queue has a row at this place");
         let wants = entry.wants_stream.unwrap_or_else(|| state.wants_stream(self.config.stream, &entry.planned.ask));
-        // A leader (the row that writes a prefix to the prompt cache) asks for a stream. With a stream, the response of
-        // the leader begins earlier, and other rows wait for this beginning.
+        // A leader (the row that writes a prefix to the prompt cache) asks for a stream. Other rows wait until the
+        // leader's response begins. With a stream, this response begins earlier.
         let is_awaited = !entry.leads.is_empty() && entry.planned.ask.max_tokens > 0;
         let wants = wants || (is_awaited && self.config.stream == StreamMode::Auto);
         entry.wants_stream = Some(wants);

@@ -78,8 +78,8 @@ impl PoolState {
         cost
     }
 
-    /// Returns the position of the row that is sent as the next probe of a failing endpoint. The probe is the first of
-    /// the rows that have had the fewest rejections and faults.
+    /// Returns the position of the row that is sent as the next probe of a failing endpoint. The probe is the row with
+    /// the fewest rejections and faults so far. If several rows have equally few, the first of these rows is the probe.
     pub(super) fn next_probe(&self) -> usize {
         let places = self.ready.iter().take(PROBED).enumerate();
         places.min_by_key(|(_, entry)| entry.turns).map_or(0, |(place, _)| place)

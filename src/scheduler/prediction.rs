@@ -1,12 +1,12 @@
 //! Predicts how many tokens a request will really use. The prediction learns from answers, separately for each pool and
 //! each template.
 //!
-//! The predicted output is a quantile of the lengths of real answers. The reason is that only produced tokens count
-//! against a limit. `max_tokens` says little about the number of these tokens. The predicted number of input tokens is
-//! the estimate from the text, multiplied by the learned ratio of real tokens to estimated tokens. The ratio corrects
-//! for differences between tokenizers, and for the share of the input that is read from the cache. The output and the
-//! input are predicted separately for each template. The rows of a template share their writing system, their language
-//! and their cached prefix. For the first rows of a template, the figures of the whole pool are used.
+//! The predicted output is a quantile of the lengths of real answers. Real lengths are used, because only produced
+//! tokens count against a limit. `max_tokens` says little about the number of these tokens. The predicted number of
+//! input tokens is the estimate from the text, multiplied by the learned ratio of real tokens to estimated tokens. The
+//! ratio corrects for differences between tokenizers, and for the share of the input that is read from the cache. The
+//! output and the input are predicted separately for each template. The rows of a template share their writing system,
+//! their language and their cached prefix. For the first rows of a template, the figures of the whole pool are used.
 //!
 //! Rejected:
 //! - A separate ratio for each writing system would not show which share of the input is read from the cache. Also, a

@@ -2,8 +2,8 @@
 //!
 //! In a chain, a pool is closed if its first row would wait longer than the user allows. An endpoint is closed while it
 //! fails. The rows of a closed pool stay in its queue. The next endpoint takes the rows from this queue one at a time,
-//! and only if it can send them soon. So the number of rows that move is never larger than the number that the next
-//! endpoint can send. When a closed endpoint opens again, its own queues still contain rows.
+//! and only if it can send them soon. So the next endpoint never takes more rows than it can send. When a closed
+//! endpoint opens again, its own queues still contain rows.
 //!
 //! A closed pool stays closed until it sends a row again, even if the rest of its wait is short. If the pool opened
 //! earlier, the next endpoint would have nothing to send during the rest of the wait.
@@ -68,8 +68,8 @@ impl Scheduler {
         }
     }
 
-    /// If the pool is closed, returns the case in which its rows are sent to another endpoint. If the pool is not
-    /// closed, returns `None`.
+    /// If the pool is closed, returns why its rows are sent to another endpoint. If the pool is not closed, returns
+    /// `None`.
     fn closed(&self, pool: usize, now: Instant) -> Option<FallbackCase> {
         let state = &self.pools[pool];
         if state.closed_until.is_some_and(|until| until > now) {
@@ -177,7 +177,7 @@ impl Scheduler {
         if its < endpoint.window.size() {
             return Takes::Now;
         }
-        // With a larger window, the endpoint would take more rows, so its window is allowed to grow.
+        // The endpoint could take more rows if its window were larger, so the window is allowed to grow.
         self.endpoints[to].window.on_full();
         Takes::Soon(Instant::NEVER)
     }

@@ -39,8 +39,8 @@ impl Scheduler {
     }
 
     /// Queues a row at the front of its pool. If the row had at least two rejections or faults, up to [`REACH`] rows
-    /// stay in front of it. A row stays in front if it failed less often than the queued row and needs at most as many
-    /// tokens. So the rows that often fail take turns.
+    /// stay in front of it. A row stays in front if it failed less often than the queued row and does not need more
+    /// tokens than the queued row. So the rows that often fail take turns.
     pub(super) fn queue_in_turn(&mut self, entry: Box<Entry>, now: Instant) {
         self.queue(entry, now, |pool, entry| {
             let need = |entry: &Entry| entry.planned.ask.cost.input_tokens;
@@ -71,7 +71,7 @@ impl Scheduler {
         true
     }
 
-    /// Moves rows back to their queues at the instant of their next try.
+    /// Moves the rows whose next try is due back to their queues.
     pub(super) fn wake(&mut self, now: Instant) {
         while let Some(entry) = self.later.pop_due(now) {
             self.queue_first(entry, now);

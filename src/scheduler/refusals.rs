@@ -1,5 +1,5 @@
-//! Handles a refusal by a limit (status 429). This file decides which limit was exceeded, how long nothing is sent, and
-//! what happens to the row.
+//! Handles a refusal by a limit (status 429). This file decides three things: which limit was exceeded, how long
+//! nothing is sent, and what happens to the row.
 
 use std::time::Duration;
 

@@ -63,7 +63,8 @@ impl Scheduler {
     }
 
     /// Decides whether a row is sent now, leads a prefix (writes it to the prompt cache) or waits. If the row leads a
-    /// prefix, the row is recorded as the leader of this prefix. If the row waits, the error contains its gate.
+    /// prefix, the row is recorded as the leader of this prefix. If the row must wait, the error contains the gate
+    /// behind which the row waits.
     pub(super) fn take_turn(&mut self, entry: &mut Entry, endpoint: usize, now: Instant) -> Result<Plan, Key> {
         let Some(prefixes) = &entry.planned.ask.prefixes else { return Ok(Plan::default()) };
         let is_own = prefixes.are_own();
@@ -242,7 +243,8 @@ impl Scheduler {
         true
     }
 
-    /// If a row leads prefixes (writes them to the cache), calls [`Scheduler::end_lead`] for these prefixes.
+    /// If a row is the leader of some prefixes (it writes them to the cache), calls [`Scheduler::end_lead`] for these
+    /// prefixes.
     pub(super) fn give_up_lead(&mut self, entry: &mut Entry, endpoint: usize, now: Instant) {
         let leads = std::mem::take(&mut entry.leads);
         if let Some(prefixes) = entry.planned.ask.prefixes.clone().filter(|_| !leads.is_empty()) {

@@ -21,8 +21,8 @@ use crate::domain::{Caching, Level, MarkPlace, Marks, PrefixId, Prefixes};
 /// A prefix at one endpoint: the index of the endpoint, and the id of the prefix.
 pub(super) type Key = (usize, PrefixId);
 
-/// In this last part of its lifetime, a warm prefix is already treated as cold. This safety margin is needed because a
-/// request takes some time to reach the API.
+/// A warm prefix is already treated as cold when only this much of its lifetime is left. This safety margin is needed
+/// because a request takes some time to reach the API.
 const RESERVE: Duration = Duration::from_secs(10);
 /// Suppose that prefix A was too short to be cached. If the estimated length of prefix B is at most `SURELY_SHORTER`
 /// times the length of A, B is certainly too short as well.
@@ -37,8 +37,8 @@ enum State {
     Warming,
     /// The prefix is in the cache and can be read until this instant.
     Warm(Instant),
-    /// Requests no longer mark the prefix, because the API does not cache it, or because the server refuses marks on
-    /// it.
+    /// Requests no longer mark the prefix. Either the API does not cache the prefix, or the server refuses marks on the
+    /// prefix.
     Uncached,
 }
 

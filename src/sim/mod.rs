@@ -100,11 +100,12 @@
 //!
 //! # Not modelled
 //!
-//! - Missing endpoints and parts of endpoints: files and betas; the limits of workspaces, files, skills and web search;
-//!   lists of limits with several pages; CORS.
+//! - These endpoints and parts of endpoints are missing: files and betas; the limits of workspaces, files, skills and
+//!   web search; lists of limits with several pages; CORS.
 //! - Batches lack these features: workspaces (an organization has only one), `anthropic-user-profile-id`, longer
 //!   answers with a beta, and answers with several calls of server tools. The slow processing of batches by a busy
-//!   service is not simulated. To test its effect, use a long [`config::BatchTime`] or the fault `request_expired`.
+//!   service is not simulated. To test the effect of slow processing, use a long [`config::BatchTime`] or the fault
+//!   `request_expired`.
 //! - Requests: a request with a service tier, `speed: fast` or `inference_geo` is accepted, but it is served and priced
 //!   like a standard request.
 //! - Betas: every value that looks like the name of a beta is accepted. Betas have no effect. Fallbacks need a beta, so
@@ -114,14 +115,14 @@
 //! - Bodies: the simulator rejects compressed bodies. Unknown fields inside messages and blocks are accepted. The
 //!   simulator does not limit the size of schemas and stop sequences. It does not limit the number of messages, images
 //!   and pages either.
-//! - Missing from answers: calls of server tools other than web search and fetch (the model answers with text instead);
-//!   citations and `compaction`; the tokens of search results; omitted, summarized and hidden thinking; time-outs of
-//!   the API itself.
+//! - The simulated answers lack these things: calls of server tools, except web search and fetch (instead of other
+//!   calls, the model answers with text); citations and `compaction`; the tokens of search results; omitted, summarized
+//!   and hidden thinking; time-outs of the API itself.
 //! - Token counts are simpler: all models use the same tokenizer; every image has 1,500 tokens; the tokens of a PDF are
 //!   estimated from its size in bytes; the hidden tool prompt has 346 tokens for all models.
 //! - These parts of the limits are missing: workspace limits in the `tokens` headers; the headers for priority tier and
-//!   fast mode; the end of a spend cap at the start of a month; spend limits that a user sets (their errors can be
-//!   injected).
+//!   fast mode; the end of a spend cap when a new month begins; spend limits that a user sets (but the errors of these
+//!   limits can be injected).
 //! - Caching: if web search is added to a request, the API can still read the cache entries of the other tools, but the
 //!   simulator can't. The simulator removes entries early only with the fault `cache_evicted`.
 

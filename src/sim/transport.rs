@@ -201,8 +201,7 @@ pub(super) struct OpenCall {
 }
 
 impl OpenCall {
-    /// Returns a call in progress. If this value is dropped before `end` is called, this means that the client has
-    /// left.
+    /// Returns a call in progress. If this value is dropped before `end` is called, the client has left.
     pub(super) fn new(model: SharedModel, clock: RunClock, ticket: Ticket) -> Self {
         Self { model, clock, ticket, is_over: false }
     }

@@ -7,8 +7,8 @@ use crate::domain::json::{write_json_str, write_on_one_line};
 use crate::domain::{Money, Usage};
 
 /// The name of a member as it is written: a comma, the name in quotes, and a colon. The compiler joins the comma, the
-/// quoted name and the colon. So the program writes a name by copying a constant number of bytes. A line contains
-/// twenty-five member names.
+/// quoted name and the colon. So to write a name, the program copies a number of bytes that the compiler knows. A line
+/// contains twenty-five member names.
 #[derive(Clone, Copy)]
 pub(super) struct Name(pub(super) &'static str);
 

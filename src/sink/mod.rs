@@ -63,8 +63,8 @@ pub(crate) fn taken_line(taken: &Taken, at: Instant, context: &RecordContext, ou
 /// Appends the line of a row that is not finished: its last answer was not accepted, and the next request for it has
 /// this `purpose`. The line is for the error log.
 ///
-/// The line looks like the line of a failed row. In addition, it has `error.next` (the name of the purpose), and it
-/// always has `error.steps`.
+/// The line looks like the line of a failed row. In addition, the line has `error.next` (the name of the purpose), and
+/// it always has `error.steps`.
 pub(crate) fn step_line(step: &Outcome, purpose: Purpose, context: &RecordContext, out: &mut Vec<u8>) {
     if let Ended::Failed { class, failure, is_retryable } = &step.ended {
         let fault = error::Fault { class: *class, failure, is_retryable: *is_retryable };

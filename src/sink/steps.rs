@@ -19,14 +19,14 @@
 //!
 //! Requests without an answer are not listed. There are two exceptions for rows that were sent to several providers.
 //! When a row leaves a provider, the row's last request to this provider is listed. If the row failed, its last request
-//! is listed too. So the sums of a row can be larger than the sums of its steps.
+//! is listed too. So a row can have more tokens and a higher cost than all its steps together.
 //!
 use crate::domain::{AttemptRecord, Lane, Outcome, Purpose};
 
 use super::json::{Object, name};
 
-/// Returns false if [`write_asked`] certainly writes nothing for these attempts. The check is short because it is made
-/// for every line: most rows have a single attempt and no schema.
+/// Returns false if [`write_asked`] certainly writes nothing for these attempts. The check is short, because it is made
+/// for every line, and most rows have a single attempt and no schema.
 #[inline]
 pub(super) fn has_asked(attempts: &[AttemptRecord]) -> bool {
     match attempts {

@@ -92,8 +92,8 @@ impl Jsonl {
     }
 
     /// Returns the label of a simple row without parsing the row. A simple row is an object that has `custom_id` or
-    /// `id`, but not both. The value of this member is a string without escapes. If the result is `None`, the row can
-    /// still have a label.
+    /// `id`, but not both. The value of this member is a string without escapes. Even if this function returns `None`,
+    /// the row can have a label.
     fn quick_label<'a>(&self, text: &'a str) -> Option<&'a str> {
         if self.label.asked.is_some() {
             return None;

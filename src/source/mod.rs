@@ -112,8 +112,8 @@ pub struct BrokenRow {
     /// What is wrong with the row, and what to do. Messages show this text after words like "line 7", so the text
     /// begins in lower case and has no full stop.
     pub message: String,
-    /// The readable part of the row, unchanged. It is set only with [`Options::keeps_input`], for outputs with columns
-    /// of the input.
+    /// The readable part of the row, unchanged. This field is set only with [`Options::keeps_input`], for outputs with
+    /// columns of the input.
     pub input: Option<InputRow>,
 }
 
@@ -199,7 +199,7 @@ pub struct Options {
     pub system: Option<Template>,
     /// The longest row that is accepted, in bytes. A longer row is an error, and is never in memory as a whole.
     pub max_line_bytes: usize,
-    /// Whether [`Row::input`] is set. Outputs with the input's columns need it.
+    /// Whether [`Row::input`] is set. An output that has columns of the input needs `Row::input`.
     pub keeps_input: bool,
     /// Whether only the labels of rows are read. If it is set, no parameters are read, and no prompts are made.
     pub labels_only: bool,

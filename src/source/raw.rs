@@ -146,7 +146,7 @@ impl Fault {
         Self { column: Some(byte as u64 + 1), ..Self::new(message) }
     }
 
-    /// Returns the fault with the label of its row.
+    /// Adds the label of the row to the fault, and returns the fault.
     pub(super) fn of(self, custom_id: Option<String>) -> Self {
         Self { custom_id, ..self }
     }

@@ -57,8 +57,8 @@ fn open_file(path: &Path, options: &Options) -> Result<Reader, SourceError> {
     Ok(reader)
 }
 
-/// Opens a file as [`open`] does, but starts at `position`. An earlier reader of this file returned this position
-/// ([`Reader::position`]).
+/// Opens a file as [`open`] does, but starts at `position`. `position` comes from [`Reader::position`] of an earlier
+/// reader of this file.
 ///
 /// # Errors
 /// Any [`SourceError`]; [`SourceError::Moved`] if no row begins at `position` any more.
@@ -88,8 +88,8 @@ pub struct Reader {
     compression: Option<Compression>,
     warnings: Warnings,
     watched: Option<(PathBuf, InputIdentity)>,
-    /// How many unusable rows there were so far, and the place and the fault of the first one. The value is `None` as
-    /// soon as a usable row has been read.
+    /// The number of unusable rows so far, and the place and the fault of the first unusable row. The value is `None`
+    /// as soon as a usable row has been read.
     unusable: Option<(u64, Option<(String, String)>)>,
 }
 

@@ -11,9 +11,9 @@
 //! With a template, every member is a column, and the prompt comes from the template. A member that is a request field
 //! is also a parameter. The members `prompt`, `messages` and `params` are exceptions: they are only columns.
 //!
-//! Two members of a row, or of its `params`, must not have the same name. Some parsers use the first value, and others
-//! use the last value. Such a row gets an error entry, because a paid answer to the wrong value would be worse. Names
-//! at deeper levels are not checked here.
+//! Two members of a row, or of its `params`, must not have the same name. If a name is repeated, some parsers use its
+//! first value, and other parsers use its last value. Such a row gets an error entry, because a paid answer to the
+//! wrong value would be worse. Names at deeper levels are not checked here.
 
 use serde_json::value::RawValue;
 

@@ -9,7 +9,7 @@
 //! A system prompt can be a template too ([`Template::of_system`]). Columns that contain JSON are handled by
 //! [`columns_as_json`].
 //!
-//! A template can come from a stranger, in the configuration file of a folder, so the cost of a template is limited:
+//! A template in the configuration file of a folder can come from a stranger, so the cost of a template is limited:
 //! - The size and depth of the template's source are limited ([`shape`]).
 //! - Filling in the template for a row uses fuel (`error::FUEL`): every step, byte and item costs fuel. So an endless
 //!   loop stops with an error, and so does a loop that doubles a string again and again. If the template is a list of
@@ -246,8 +246,8 @@ impl Template {
 
     /// Returns a number while a row is being filled in, and `None` at all other times. Each row has a different number.
     ///
-    /// The fuel of a row lasts for at most two seconds. So if a row takes much longer, it will not finish in reasonable
-    /// time.
+    /// The fuel of a row lasts for at most two seconds. So if a row takes much longer than two seconds, filling it in
+    /// will not end in reasonable time.
     pub(crate) fn pulse(&self) -> Option<u64> {
         let ended = self.inner.ended.load(Ordering::Acquire);
         let begun = self.inner.begun.load(Ordering::Acquire);
@@ -380,7 +380,7 @@ fn remedy(placeholder: Option<&Placeholder>) -> String {
     }
 }
 
-/// Adds to an error a hint about what the author of the template probably meant.
+/// Adds a hint to an error: what the author of the template probably meant.
 fn with_remedy(error: TemplateError, text: &str) -> TemplateError {
     match (error, uses::misspelt(text)) {
         (TemplateError::Syntax { line, message }, Some(meant)) => {

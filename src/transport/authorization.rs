@@ -3,8 +3,8 @@
 //! request one more time.
 //!
 //! This module keeps the last few credentials that were sent, so that they can be removed from texts that servers send.
-//! The transport itself stores each credential before it sends the request, so a source of tokens does not have to do
-//! this. Earlier tokens are not needed, because a server would most likely repeat only recent tokens.
+//! The transport itself stores each credential before it sends the request, so a source of tokens does not have to
+//! store its tokens. Earlier tokens are not needed, because a server would most likely repeat only recent tokens.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -128,8 +128,8 @@ impl Authorizer {
         matches!(self.source, Authorization::Asked(_))
     }
 
-    /// Returns another credential, after a server refused the credential `refused`. Returns `None` if there is no other
-    /// credential.
+    /// After a server has refused the credential `refused`, returns another credential. Returns `None` if there is no
+    /// other credential.
     pub(super) async fn renewed(&self, refused: &Arc<Credential>) -> Option<Arc<Credential>> {
         let Authorization::Asked(source) = &self.source else { return None };
         let other = source.renew(refused).await.ok()?;

@@ -20,7 +20,7 @@ pub struct BaseUrl {
 }
 
 impl BaseUrl {
-    /// Returns the scheme, host and port of the URL. These parts are shown to people and stored in manifests.
+    /// Returns the scheme, host and port of the URL. The origin is shown to people and stored in manifests.
     pub(crate) fn origin(&self) -> &str {
         &self.origin
     }

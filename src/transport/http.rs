@@ -5,7 +5,7 @@
 //! - One call of [`Transport::send`] sends one request, so the scheduler knows of every attempt. This module retries a
 //!   request only if a server refuses a token that can be renewed (401, 403). Then the token is renewed, and the
 //!   request is sent one more time. A refused request is not billed. Redirects are not followed, because the key would
-//!   also be sent to the other address.
+//!   then also be sent to the new address.
 //! - There are two time limits. `timeout` is the limit for the whole request, from the call to the end of the response
 //!   body. `idle_timeout` is the limit for the wait between two pieces of the response body. `idle_timeout` starts when
 //!   the status line and headers of the response have arrived, because the wait for them can be long. Without
@@ -95,7 +95,8 @@ impl fmt::Debug for HttpTransport {
 }
 
 impl HttpTransport {
-    /// Returns a transport. It has one HTTP client, or several HTTP clients if HTTP/2 is used. Sends nothing.
+    /// Returns a transport. The transport has one HTTP client. If HTTP/2 is used, it has several HTTP clients. Sends
+    /// nothing.
     ///
     /// # Errors
     /// Any `TransportError`.

@@ -72,8 +72,8 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// The error for a proxy variable or `NO_PROXY` with a value that can't be used. The message shows no part of the
-/// value, because the value can contain a password.
+/// The error if the value of a proxy variable or of `NO_PROXY` can't be used. The message shows no part of the value,
+/// because the value can contain a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{variable} can't be used ({fault}); give it a proxy's address, as http://proxy.example:3128, or pass --no-proxy to \

@@ -35,9 +35,9 @@ pub struct AwsCredentials {
     pub session_token: Option<SecretString>,
 }
 
-/// Returns the bearer token for a region. The token becomes valid at the time `at`. It stays valid for `valid_for`,
-/// rounded down to whole seconds, but at most for [`LONGEST`]. If the credentials expire before the end of this time,
-/// the token expires with the credentials.
+/// Returns the bearer token for a region. The token becomes valid at the time `at`. The token stays valid for
+/// `valid_for`, rounded down to whole seconds, but at most for [`LONGEST`]. If the credentials expire before the end of
+/// this time, the token expires with the credentials.
 pub fn bedrock_token(credentials: &AwsCredentials, region: &str, at: Timestamp, valid_for: Duration) -> SecretString {
     let time = at.strftime("%Y%m%dT%H%M%SZ").to_string();
     let scope = format!("{}/{region}/{SERVICE}/aws4_request", &time[..8]);

@@ -37,7 +37,7 @@ pub(crate) struct Tick {
 }
 
 impl Tick {
-    /// Adds the next time interval to this one.
+    /// Adds the next time interval to this time interval.
     pub(crate) fn absorb(&mut self, next: Self) {
         self.point.absorb(&next.point);
         next.uses.iter().for_each(|(pool, used)| self.uses.entry(pool.clone()).or_default().absorb(used));

@@ -78,6 +78,6 @@ pub(super) fn fits(last: &Point, next: &Point, slot: f64) -> bool {
 
 /// Returns whether two points belong to different runs.
 pub(super) fn is_apart(one: Timestamp, next: Timestamp, runs: &[RunSpan]) -> bool {
-    // If the clock was set back between two runs, the times of the second run can be before the times of the first run.
+    // If the clock was set back between two runs, the second run can have earlier times than the first run.
     !runs.is_empty() && (next < one || runs.iter().any(|run| one < run.started_at && run.started_at <= next))
 }

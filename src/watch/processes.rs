@@ -1,7 +1,7 @@
 //! Ends a program that claude-batch has started, and ends all programs that this program has started.
 //!
-//! On Linux, the started programs are found in `/proc`. On systems other than Linux, only the program that claude-batch
-//! started is ended.
+//! On Linux, the started programs are found in `/proc`. On systems other than Linux, this module ends only the program
+//! that claude-batch started.
 
 use std::process::Child;
 

@@ -236,7 +236,7 @@ impl World {
 
     /// Returns what the next run will read from the files of the earlier runs.
     pub fn recovered(&self) -> Recovered {
-        // Opening a journal changes the disk, so a copy is opened.
+        // Opening a journal changes its disk, so the journal is opened on a copy of the disk.
         Journal::open(journal_options(&self.disk.after_death(), "look"), Box::new(|_| ())).expect("the disk works").1
     }
 

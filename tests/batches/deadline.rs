@@ -13,8 +13,8 @@ use crate::seen::Kill;
 use crate::world::{NO_FAULTS, Run, play, play_under, row};
 
 /// A random case: the rows, the limits, the deadline and the speed of batches. In a third of the cases, batches end
-/// long before the deadline. In another third of the cases, batches end around the deadline. In the last third, batches
-/// never end.
+/// long before the deadline. In another third of the cases, batches end around the deadline. In the last third of the
+/// cases, batches never end.
 #[derive(Debug)]
 struct Case {
     rows: u64,

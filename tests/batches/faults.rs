@@ -165,8 +165,8 @@ pub fn two_unclear_batches() {
     });
 }
 
-/// All the time, other clients create batches of the same size, and replies are lost. If the reply to a call is lost,
-/// the call has created a batch in some cases, and no batch in other cases.
+/// Other clients create batches that are as large as the batches of the run, and some replies are lost. If the reply to
+/// a call is lost, the call has created a batch in some cases, and no batch in other cases.
 pub fn a_busy_workspace(seeds: u64) {
     for seed in 0..seeds {
         let faults = format!(
@@ -273,8 +273,8 @@ pub fn an_endpoint_without_batches() {
 // ---- faults of batches that exist -----------------------------------------------------------------------------------
 
 /// For a long time, the run can't read the state of its batches, or can't download their results. After a limited wait
-/// for the endpoint, the run reports the problem and ends. The batches stay open. When the user repeats the command, it
-/// collects these batches.
+/// for the endpoint, the run reports the problem and ends. The batches stay open. If the user repeats the command, the
+/// new run collects these batches.
 pub fn an_endpoint_that_is_down() {
     for call in [Call::List, Call::Results] {
         play(NO_FAULTS, quick(), async |world| {
@@ -608,7 +608,7 @@ pub fn interrupts() {
 // ---- rows -----------------------------------------------------------------------------------------------------------
 
 /// The first rows with a new kind of request fail online. The run then sends the next row of this kind online. The run
-/// puts this kind of request into batches only after one such row was answered.
+/// puts rows of this kind into batches only after the API has answered one of them online.
 pub fn a_shape_whose_first_rows_fail() {
     let faults = r#"{"rules":[{"status":400,"contains":[":0:",":1:",":2:"],"first_attempts_only":true}]}"#;
     play(faults, quick(), async |world| {

@@ -73,7 +73,7 @@ pub fn log(world: &World) -> Vec<Value> {
     lines(&world.disk, &format!("{FOLDER}/log.jsonl"))
 }
 
-/// From the log, returns the numbers of the batches that can exist at the API and are not collected.
+/// Reads the log, and returns the numbers of the batches that may exist at the API and are not collected.
 pub fn open_chunks(world: &World) -> BTreeSet<u64> {
     let mut open = BTreeSet::new();
     for record in log(world) {

@@ -94,7 +94,8 @@ impl Drop for Simulator {
     }
 }
 
-/// The number of the call that creates a batch and never gets a reply. The client is killed during this call.
+/// One of the calls that create batches never gets a reply. This is the number of that call. The client is killed
+/// during this call.
 const STALLED: u64 = 5;
 
 fn faults(scale: Scale) -> String {
@@ -175,8 +176,8 @@ pub fn play(scale: Scale) -> Played {
     let watched = child.id();
     let reader = std::thread::spawn(move || {
         let mut said = String::new();
-        // The pipe ends when the process ends. Until the process ends, its peak memory is read each time it prints
-        // something.
+        // The pipe ends when the process ends. While this thread reads, the loop below measures the peak memory of the
+        // process.
         stderr.read_to_string(&mut said).expect("it says text");
         said
     });

@@ -109,7 +109,7 @@ impl Game {
             9..=11 => self.run(world, Start::Resume).await,
             12 | 13 => self.cancel(world),
             // If a batch was deleted, the next run keeps looking for this batch for ten minutes. So batches are deleted
-            // in only one sequence of four.
+            // in only one of four sequences.
             14 if self.deletes => self.delete(world),
             15 => self.change_input(),
             16 => {

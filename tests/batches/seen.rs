@@ -114,8 +114,8 @@ impl Watched {
         Self { inside, traffic, clock, run }
     }
 
-    /// Counts a call. Returns whether the run is already dead, and whether this call kills the run: before, during or
-    /// after the reply to the call.
+    /// Counts a call. Returns whether the run is already dead. Also returns whether this call kills the run, and when:
+    /// before, during or after the reply to the call.
     fn count(&self, call: Call, body: &WireRequest) -> (bool, Option<Kill>) {
         let mut traffic = self.traffic.lock().expect("nobody panics");
         if traffic.is_dead || traffic.run != self.run {

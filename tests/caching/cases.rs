@@ -164,7 +164,8 @@ fn around_the_minimum(name: &str, tokens: u64, size: Size) -> Case {
     Case { burst: short(size, case.burst), ..case }
 }
 
-/// Rows of several conversations, in alternation. Each row is the next turn of its conversation.
+/// Rows of several conversations: one row of each conversation, then the next row of each, and so on. Each row is the
+/// next turn of its conversation.
 fn conversations(size: Size) -> Case {
     let (talks, turns) = (rows(size, 100, 8), rows(size, 12, 8));
     let system = rows(size, 2_500, 1_200) as u64;
@@ -190,7 +191,7 @@ fn unique(size: Size) -> Case {
     Case::new("i unique", about, rows(size, 1_000, 60), row)
 }
 
-/// Rows with one long prefix. If the prefix is cached, the limit on requests decides how long the run takes.
+/// Rows that share one long prefix. If the prefix is cached, the limit on requests decides how long the run takes.
 fn one_prefix(size: Size) -> Case {
     let tokens = rows(size, 8_000, 1_100) as u64;
     let row = move |number: usize| {

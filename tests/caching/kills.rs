@@ -35,7 +35,7 @@ pub struct Killed {
 }
 
 impl Killed {
-    /// Returns whether the kill caused at most one more write of each prefix.
+    /// Returns whether the kill caused at most one additional write per prefix.
     pub fn holds(&self) -> bool {
         self.writes <= 2 * self.prefixes
     }

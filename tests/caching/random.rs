@@ -24,8 +24,8 @@ const MODELS: [(&str, u64); 6] = [
 
 const NO_FAULTS: &str = r#"{"rules":[]}"#;
 /// The largest cost with a server that loses entries, divided by the cost without a cache. The program can see only in
-/// the answers whether the server has lost entries. Before an answer shows this loss, each row can pay for a cache
-/// write. A cache write costs 1.25 times the price of plain input.
+/// the answers whether the server has lost entries. Until an answer shows this loss, each row can cause the cost of a
+/// cache write. A cache write costs 1.25 times the price of plain input.
 const MOST_OF_LOST: f64 = 1.25;
 /// Faults of caches, and of an overloaded API.
 const FAULTS: [(&str, &str); 6] = [
@@ -62,7 +62,7 @@ impl Random {
         self.holds() || (self.loses_entries && self.played.answered == self.rows && self.of_plain <= MOST_OF_LOST)
     }
 
-    /// Returns whether every row was answered, and the cost was within the limit for servers that keep their entries.
+    /// Returns whether every row was answered at a cost within the limit for servers that keep their entries.
     pub fn holds(&self) -> bool {
         self.played.answered == self.rows && self.of_plain <= MOST_OF_PLAIN
     }

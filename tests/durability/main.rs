@@ -1,5 +1,5 @@
-//! Tests that no row is lost, and that no row with a written line is paid twice. These tests run a part of each loop,
-//! some with the real program and some without it.
+//! Tests that no row is lost, and that no row with a written line is paid for twice. These tests run a part of each
+//! loop, some with the real program and some without it.
 //!
 //! `cargo bench --bench durability -- full` runs the full loops and writes the page `benches/DURABILITY.md`.
 #![cfg(feature = "sim")]

@@ -24,7 +24,7 @@ const USUAL: [(&str, &str); 9] = [
     ("not_json", "transient server, maybe paid"),
 ];
 
-/// All other responses, each with the kind of its provider, its name and its meaning.
+/// All other responses. Each entry contains the kind of the provider, and the name and the meaning of the response.
 const OWN: [(&str, &str, &str); 55] = [
     ("bedrock", "throttle_day", "halt account"),
     ("bedrock", "overload", "transient server"),

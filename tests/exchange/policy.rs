@@ -7,7 +7,7 @@ use claude_batch::transport::{WireError, WireErrorKind};
 
 use crate::exchange::{self, Exchange};
 
-/// A row of the table: the name of a response, its verdict, and the expected verdict.
+/// A row of the table: the name of a response, the program's verdict, and the expected verdict.
 pub type Row = (&'static str, String, &'static str);
 
 /// All rows.

@@ -142,8 +142,8 @@ fn options(disk: &MemDisk) -> JournalOptions {
     }
 }
 
-/// Tests response headers, as `name: value` lines. The headers can ask for any wait, but the program accepts only waits
-/// up to 400 days.
+/// Tests response headers, as `name: value` lines. The headers can ask for a wait of any length, but the program
+/// accepts only waits of up to 400 days.
 pub fn headers(data: &[u8]) {
     let mut headers = http::HeaderMap::new();
     for line in data.split(|&byte| byte == b'\n') {

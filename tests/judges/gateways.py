@@ -40,7 +40,7 @@ FAULTS = {
     "401": (["--error-rate", "401=0.05"], [], "the run stops"),
     "streams cut": (["--stream-fault", "truncate=0.1"], ["--stream", "on"], EACH),
     "connections cut": (["--stream-fault", "disconnect=0.1"], ["--stream", "on"], EACH),
-    # llmock can't see that a client stopped reading if the broken event was the last one. llmock then counts the
+    # If the broken event was the last event, llmock can't see that the client stopped reading. llmock then counts the
     # client's next try as a new call, and reports that the client ignored the fault. This report is an error only if
     # the number of further tries is lower than the number of faults.
     "malformed events": (["--stream-fault", "malformed=0.1"], ["--stream", "on"], EACH),
@@ -204,7 +204,8 @@ def by_llmock(runs, llmock, only):
 # The servers behind LiteLLM: for each model, the flags and faults of its simulator.
 UPSTREAMS = {
     "claude-haiku-4-5": (["--rpm", "300"], []),
-    # The headers of this simulator do not show its limits. Clients learn the limits only from its 429 responses.
+    # The headers of this simulator do not show its limits. Clients learn the limits only from the simulator's 429
+    # responses.
     "claude-haiku-5-5": (["--rpm", "120", "--as", "messages"], []),
     "claude-sonnet-4-5": (["--rpm", "100000"], [
         {"status": 500, "share": 0.1, "first_attempts_only": True},

@@ -19,8 +19,8 @@ The simulator is a part of this project. It follows the documented rules of the 
 [src/sim/mod.rs](../src/sim/mod.rs) lists them. No statement on this page comes only from the documentation of a tool.
 """
 
-# The shortest time that the limits of these cases allow, in seconds. This time does not include the time that the last
-# answer takes.
+# The shortest time that the limits of these cases allow, in seconds. This time does not include the duration of the
+# last answer.
 BOUNDS = {"requests bind": 50.0, "output binds": 50.0}
 
 

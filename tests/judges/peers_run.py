@@ -18,7 +18,7 @@ STEP = 0.1
 
 @dataclasses.dataclass
 class Case:
-    """The rows, the flags of the simulator, and the settings that tell the tools the limits of the simulator."""
+    """The rows, the flags of the simulator, and the settings from which the tools learn the limits of the simulator."""
 
     name: str
     rows: list
@@ -84,7 +84,7 @@ class Simulator:
 
     def lines(self):
         """Returns the requests to the Messages API that the simulator saw. Curator reads the limits with a
-        call to another model. This call is left out."""
+        call to another model. The returned list does not contain this call."""
         lines = map(json.loads, self.journal.read_text().splitlines()) if self.journal.exists() else []
         return [line for line in lines if line["path"] == "/v1/messages" and "haiku" in (line["model"] or "haiku")]
 

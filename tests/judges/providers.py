@@ -124,7 +124,7 @@ ROWS = [
 
 
 def classes(url):
-    """Returns, for each preset, the client of the SDK, the environment variables of the program, and the base URL."""
+    """For each preset, returns the client of the SDK, the environment variables of the program, and the base URL."""
     common = dict(max_retries=0)
     return {
         "bedrock-mantle": (

@@ -123,7 +123,7 @@ def come_back(program, name, rows, verdicts):
     compare = lambda judge, what, found, expected: verdicts.compare(PART, judge, f"{what} of {name}", found, expected)
     in_journal(program.folder / "out.jsonl", name, rows, verdicts)
     as_text = FIELDS, [(row.label, *row.cells, row.text) for row in rows]
-    # In an Excel sheet, an empty text is a missing cell.
+    # In an Excel sheet, an empty text becomes a missing cell.
     has_empty = not name.endswith(".xlsx")
     cell = lambda text: text if text or has_empty else None
     expected = FIELDS, [(row.label, *map(cell, row.cells), row.text) for row in rows]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Checks the names in the tables of a module doc. Returns the names that do not exist in the project. `read` returns
-/// the text of a file, or of all files in a folder. It returns `None` if there is no such file or folder.
+/// the text of a file, or of all files in a folder. `read` returns `None` if there is no such file or folder.
 pub fn map_faults(doc: &str, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let mut faults = Vec::new();
     for row in doc.lines().filter(|line| line.starts_with("//! |")) {

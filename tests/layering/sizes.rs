@@ -1,4 +1,4 @@
-//! Checks the sizes of files. Lines of tests do not count.
+//! Checks the sizes of files. Lines of tests are not counted.
 
 /// The largest number of lines that a file is allowed to have.
 const MOST_LINES: usize = 500;

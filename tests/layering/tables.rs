@@ -144,7 +144,7 @@ pub const STREAMS: (&[&str], &[&str]) = (
 
 /// Words that belong to the Messages API or to other platforms, and the folders that may contain these words. The words
 /// are types and codes of errors, and names of headers. Only the provider decides what a reply means. Case does not
-/// matter. The words are also found inside longer words, in comments, and in tests.
+/// matter. The search also finds these words inside longer words, in comments, and in tests.
 pub const OF_A_PROVIDER: (&[&str], &[&str]) = (
     &[
         "invalid_request_error",

@@ -9,7 +9,7 @@ use crate::window::Window;
 const ROWS: usize = 3_000;
 /// How many times the size changes in a run.
 const CHANGES: usize = 25;
-/// The number of drawings that the tests wait for when the size has changed. After these drawings, the tests check the
+/// After each change of size, the tests wait for this many drawings. After these drawings, the tests check the
 /// terminal. The first drawing after a change can still have the old size.
 const DRAWINGS: usize = 2;
 /// The sequence that follows the lines of a drawing and switches line wrapping on again. After this sequence, the

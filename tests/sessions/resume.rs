@@ -9,7 +9,7 @@ use claude_batch::sim::faults::FaultPlan;
 
 use crate::support::*;
 
-/// The server rejects a tenth of the rows each time that they are sent.
+/// The server rejects a tenth of the rows, each time that these rows are sent.
 const TENTH: &str = r#"{"seed": 1, "rules": [{"status": 400, "share": 0.1}]}"#;
 
 /// The server rejects the first request for row 1. The error says that the request is invalid.

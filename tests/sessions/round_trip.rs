@@ -212,7 +212,7 @@ fn assert_outputs(folder: &Folder, rows: &[Row]) {
     assert!(folder.read("o.txt") == all, "o.txt with --null");
 }
 
-/// Compares rows. Returns a message that shows the first row that differs.
+/// Compares rows. Panics if a row differs, and shows the first such row.
 #[track_caller]
 fn assert_rows(output: &str, found: &[Vec<String>], expected: &[Vec<String>]) {
     assert_eq!(found.len(), expected.len(), "{output}: rows");

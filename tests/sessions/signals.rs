@@ -267,8 +267,8 @@ fn usr1_prints_the_state_of_the_run() {
     said.ends_with(0).tells(&["0 of 4 rows done, waiting for the last 4 answers"]);
 }
 
-/// Returns a folder whose input takes long to read, because the template runs a long loop for each row. The number of
-/// `rows` sets how long the reading takes.
+/// Returns a folder whose input takes long to read, because the template runs a long loop for each row. The more `rows`
+/// the input has, the longer the reading takes.
 #[cfg(target_os = "linux")]
 fn slow_first_pass(rows: usize) -> (Folder, [&'static str; 6]) {
     let folder = Folder::new();

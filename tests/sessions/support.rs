@@ -1,4 +1,4 @@
-//! A folder in which the program runs, an API for the program, and functions that read the files in the folder and the
+//! Sets up a folder in which the program runs, and an API for the program. Reads the files in the folder and the
 //! records of the API.
 
 use std::collections::BTreeMap;
@@ -161,7 +161,7 @@ impl Said {
         self
     }
 
-    /// Returns how many answers were reported as possibly billed twice.
+    /// Returns the number of answers that the program reported as possibly billed twice.
     pub fn billed_twice(&self) -> u64 {
         let Some((_, after)) = self.err.split_once("possibly billed twice: ") else { return 0 };
         let number: String = after.chars().take_while(|char| char.is_ascii_digit() || *char == ',').collect();
@@ -198,7 +198,7 @@ impl Api {
         Self::new(quick())
     }
 
-    /// Returns an API whose answers take between two thirds of the given time and one and a half times the given time.
+    /// Returns an API whose answers take between 2/3 and 3/2 of the given time.
     pub fn slow(first_token: Duration) -> Self {
         Self::new(quick().with_latency(Latency { first_token, jitter: 0.4, ..Latency::ZERO }))
     }

@@ -1,5 +1,5 @@
-//! Tests keys that a command prints and that are renewed. In some tests the API rejects the key, and in others the
-//! command fails.
+//! Tests keys that a command prints, and the renewal of these keys. In some tests the API rejects the key, and in
+//! others the command fails.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Tests, on virtual time, runs that get orders at random moments.
+//! Tests what happens if a run on virtual time gets orders at random moments.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};

@@ -311,8 +311,8 @@ impl Judge<'_> {
         }
     }
 
-    /// Measures the error of the shown remaining time at three moments. The three moments are: a twentieth of the rows
-    /// is done, a twentieth of the time has passed, and the first change of limits was a minute ago.
+    /// Measures the error of the shown remaining time at three moments. These are the moments when a twentieth of the
+    /// rows is done, when a twentieth of the time has passed, and one minute after the first change of limits.
     fn etas(&self, measures: &mut Measures) {
         let elapsed = self.seen.elapsed;
         let error = |(at, left): (f64, f64)| (at + left - elapsed).abs() / elapsed;

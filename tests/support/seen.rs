@@ -68,7 +68,7 @@ pub struct Seen {
     pub last_admitted: (f64, [f64; 3]),
     /// The reason why the run stopped before its end.
     pub halted: Option<HaltReason>,
-    /// When the scheduler last reported its state, and which levels of the limits it assumed then.
+    /// The time when the scheduler last reported its state, and the levels of the limits that it assumed then.
     pub levels: Option<(f64, [f64; 3])>,
     /// The duration of the run, in seconds.
     pub elapsed: f64,
@@ -76,7 +76,7 @@ pub struct Seen {
     pub attempts: usize,
     /// The number of lines that have not reached the operating system.
     pub unwritten: usize,
-    /// The largest value of `unwritten` at a moment when a request was sent.
+    /// The largest value that `unwritten` had when a request was sent.
     pub most_unwritten: usize,
 }
 

@@ -1,8 +1,8 @@
 //! Workloads for the judge of plans: random rows, and a random server that the plan does not know.
 //!
-//! To find the true cost and time of a workload, the judge runs the whole workload on virtual time, with the real loop
-//! and scheduler against the simulated API. One plan is made from the rows alone. The other plan also uses the answers
-//! to 50 rows and the token counts of some rows.
+//! To find the true cost and time of a workload, the judge runs the whole workload on virtual time. This run uses the
+//! real loop and scheduler, and the simulated API. One plan is made from the rows alone. The other plan also uses the
+//! answers to 50 rows and the token counts of some rows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -7,8 +7,8 @@
 //! Source for the constraints that are kept and moved: the official Python client 2.14.0, `lib/_parse/_transform.py`
 //! (2026-11-24). Source for the schemas that the API rejects: API documentation, "Structured outputs", JSON Schema
 //! limitations (2026). The API rejects schemas that contain themselves: it answers 400 with "Circular reference
-//! detected in schema definitions". It also rejects `allOf` with `$ref`, more than 24 optional members, and more than
-//! 16 members with several types.
+//! detected in schema definitions". The API also rejects `allOf` with `$ref`, more than 24 optional members, and more
+//! than 16 members with several types.
 //!
 //! This program differs from the official client in these points:
 //! - Lists of types are kept, because the API accepts them.
@@ -305,8 +305,8 @@ fn string(json: &str) -> Option<String> {
     serde_json::from_str(json).ok()
 }
 
-/// Returns whether a value has no parts (no members, no elements). The API accepts only such values in `enum` and
-/// `const`.
+/// Returns whether a value has no parts (no members, no elements). In `enum` and `const`, the API accepts only values
+/// without parts.
 fn is_plain(json: &str) -> bool {
     !matches!(first_byte(json.as_bytes()), Some(b'{' | b'['))
 }

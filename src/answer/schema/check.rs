@@ -14,9 +14,9 @@ use crate::domain::{quoted, shortened};
 /// classes need a few hundred thousand bytes. A pattern like `(a{1000}){1000}` is too large.
 const PATTERN_BYTES: usize = 2 << 20;
 
-/// The limits for matching a pattern with look-around or back-references: the highest number of steps, and the largest
-/// size, in bytes, of the text. A step can read the whole text. Together, the two limits keep the time of a match below
-/// a second.
+/// Two limits for matching a pattern with look-around or back-references: the highest number of steps, and the largest
+/// size of the text in bytes. A step can read the whole text. Together, the two limits keep the time of a match below a
+/// second.
 const STEPS: usize = 10_000;
 const LONGEST_LOOKED_AT: usize = 10_000;
 

@@ -1,8 +1,8 @@
 //! The graph of a schema's subschemas. If subschema A applies subschema B, an edge leads from A to B.
 //!
 //! The graph answers three questions: whether a reference leaves the file, how many subschemas apply to one value, and
-//! whether a schema contains itself. How long a check can take depends on the number of subschemas and on the circles
-//! between them. The graph treats a `$dynamicRef` like a `$ref`.
+//! whether a schema contains itself. The number of subschemas and the circles between them decide how long a check can
+//! take. The graph treats a `$dynamicRef` like a `$ref`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -34,9 +34,9 @@ pub(super) struct Graph {
 #[derive(Default)]
 struct Node {
     pointer: String,
-    /// The positions of the subschemas that this subschema applies to the same value.
+    /// The positions of the subschemas that this subschema applies to the whole value.
     same: Vec<usize>,
-    /// The positions of the subschemas that this subschema applies to parts of the value.
+    /// This subschema applies the subschemas at these positions to parts of the value.
     inner: Vec<(Reach, usize)>,
 }
 

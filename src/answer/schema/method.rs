@@ -15,15 +15,15 @@ impl SchemaMethod {
     /// Returns the best way to send a schema. The best way depends on the provider, the model, the schema and the other
     /// parameters of the request.
     ///
-    /// - If a provider does not support structured outputs or strict tools, its requests do not contain them. For
-    ///   example, Amazon Bedrock gets a tool that the model must call. The program checks the answer against the schema
-    ///   in all cases.
+    /// - If a provider does not support structured outputs or strict tools, requests to this provider do not contain
+    ///   the unsupported feature. For example, Amazon Bedrock gets a tool that the model must call. The program checks
+    ///   the answer against the schema in all cases.
     /// - If the request has a format of its own, this format stays unchanged, and the answer is a text:
     ///   [`SchemaMethod::Format`].
     /// - The API rejects a format if documents have citations, or if the request contains the beginning of the answer.
     /// - If the schema is sent as a tool, the model is forced to call this tool. The API rejects a forced tool call if
     ///   thinking is on, and for some models in any case. If a request has tools of its own, the model is not forced to
-    ///   call another tool.
+    ///   call the tool for the schema.
     ///
     /// For a model that is not in the catalog, the name decides. If a name contains `claude`, probably a later model
     /// has this name, or a gateway uses it. In both cases, formats are accepted. A name with `anthropic.claude` is a

@@ -21,7 +21,7 @@ pub(super) fn compact(json: &str) -> String {
     String::from_utf8(out).expect("white space is removed only between characters")
 }
 
-/// Returns the members of an object in their order. For any other value, returns no members.
+/// Returns the members of an object in their order. If the value is not an object, returns no members.
 pub(super) fn members(json: &str) -> Params {
     Params::of_object(json).unwrap_or_default()
 }

@@ -91,8 +91,8 @@ impl Lane {
         Ok(())
     }
 
-    /// Handles a batch of this run that is not in the list of batches. If the batch is missing for ten minutes, the API
-    /// is asked for this single batch.
+    /// Handles a batch of this run that is not in the list of batches. If the batch has been missing from the list for
+    /// ten minutes, the program asks the API for this single batch.
     fn on_missing(&mut self, number: u32, now: Instant) {
         let Some(chunk) = self.chunks.get_mut(&number) else { return };
         let since = *chunk.missing_since.get_or_insert(now);

@@ -85,7 +85,7 @@ pub(super) enum State {
     Sealed,
     /// The chunk is being submitted.
     Posting,
-    /// The chunk was submitted, and it is not known whether a batch exists. The value is the time of the first check
+    /// The chunk was submitted, but it is not known whether its batch exists. The value is the time of the first check
     /// after the submission.
     Unclear(Option<Instant>),
     /// The API is processing the batch of the chunk.

@@ -5,8 +5,8 @@
 //! moment on, rows are moved only when the online lane (the rows that are sent one by one) needs more rows:
 //! - Rows that are not submitted are moved first.
 //! - When no such rows are left, the newest batch is canceled. The newest batch is the least likely to end in time by
-//!   itself. Answers that this batch has already finished are kept, at half the price. The other rows of this batch are
-//!   sent online.
+//!   itself. The answers that this batch has already finished are kept, and they cost half the price. The other rows of
+//!   this batch are sent online.
 //! - If batches end by themselves in the meantime, fewer rows are left. As soon as the online lane can answer all
 //!   remaining rows in time, no more rows are moved.
 //!

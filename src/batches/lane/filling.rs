@@ -139,7 +139,8 @@ impl Lane {
         Ok(online)
     }
 
-    /// Tells the user that the budget has no room for more rows until a batch ends. Each run says this at most once.
+    /// Tells the user that the budget has no room for more rows until a batch ends. A run shows this message at most
+    /// once.
     fn tell_budget(&mut self) {
         if !std::mem::replace(&mut self.is_budget_told, true) {
             self.note(

@@ -103,8 +103,8 @@ impl Lane {
         Ok(None)
     }
 
-    /// Notes that a row has ended. From now on, the real cost of the row counts instead of the money that was reserved
-    /// for it.
+    /// Notes that a row has ended. From now on, the budget counts the real cost of the row, not the money that was
+    /// reserved for the row.
     pub(crate) fn settle(&mut self, number: u32, reserved: Money, cost: Money, scheduler: &mut Scheduler) {
         if let Some(chunk) = self.chunks.get_mut(&number) {
             chunk.reserved = chunk.reserved.less(reserved);

@@ -13,10 +13,10 @@
 //! ```
 //!
 //! Invariants:
-//! - A chunk is submitted only after its files and its intent are durable. So after a crash, the next run knows every
-//!   batch that can exist, and the rows of this batch.
-//! - While it is not known whether the batch of a submitted chunk exists, no other chunk is submitted. Until this is
-//!   known, the rows of the chunk are sent neither online nor in another batch.
+//! - A chunk is submitted only after its files and its intent are durable. So after a crash, the next run knows all
+//!   batches that can exist, and the rows of each batch.
+//! - While it is not known whether the batch of a submitted chunk exists, no other chunk is submitted. Until the
+//!   program knows whether the batch exists, the rows of the chunk are sent neither online nor in another batch.
 //! - The highest possible cost of a row is reserved in the budget before the row is added to a chunk. When the row
 //!   ends, its real cost replaces the reserved cost.
 //! - The files of a chunk are kept until each of its rows has a line on disk or was sent again.

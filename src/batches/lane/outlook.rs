@@ -60,7 +60,7 @@ impl Outlook {
         self.is_online_only = true;
     }
 
-    /// Returns whether all rows are sent online. If so, no more rows are put into batches.
+    /// Returns whether all rows are sent online. If all rows are sent online, no more rows are put into batches.
     pub(super) fn is_online_only(&self) -> bool {
         self.is_online_only
     }

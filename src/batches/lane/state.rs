@@ -54,7 +54,8 @@ pub struct Lane {
     pub(super) checks: CheckTimes,
     pub(super) is_looking: bool,
     pub(super) submit: Submitting,
-    /// How many rows each parameter kept out of batches. Batches do not accept these parameters.
+    /// For each parameter: the number of rows that are sent online because they have this parameter. Batches do not
+    /// accept these parameters.
     pub(super) unfit: BTreeMap<String, u64>,
     /// The number of rows that may have been billed although their answers are lost.
     pub(super) lost_rows: u64,
@@ -64,7 +65,7 @@ pub struct Lane {
     pub(super) is_budget_told: bool,
     /// Whether a record could not be written to the log of batches.
     pub(super) is_broken: bool,
-    /// Whether the run has halted, so no more batches are submitted.
+    /// Whether the run has halted, so that no more batches are submitted.
     pub(super) is_stopped: bool,
     /// Whether the run is paused, so that no batch is submitted at this moment.
     pub(super) is_paused: bool,

@@ -33,8 +33,8 @@ pub(crate) struct RunWithBatches {
     origin: Option<String>,
 }
 
-/// Returns settings without fallback providers. Only the first provider of a run has batches, so the settings of the
-/// other providers are not needed.
+/// Removes the fallback providers from the settings. Only the first provider of a run has batches, so the settings of
+/// the other providers are not needed.
 pub(crate) fn without_fallback(settings: Settings) -> Settings {
     let providers = ProviderArgs { fallback: Some(Fallbacks::default()), ..settings.providers };
     Settings { providers, ..settings }

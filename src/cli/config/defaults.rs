@@ -1,7 +1,7 @@
 //! The default values of settings.
 //!
-//! A test passes each default value as a flag. It checks that the settings are then equal to the settings of a run
-//! without flags.
+//! A test passes each default value as a flag. The test checks that this gives the same settings as a run without
+//! flags.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) enum Default {
     /// A default value, as a user would type it.
     Value(String),
-    /// What happens without the setting, in words.
+    /// A text that says what happens without the setting.
     Words(String),
     /// Nothing.
     Unset,

@@ -7,8 +7,8 @@
 //! variables also apply to the provider `anthropic`.
 //!
 //! `table.rs` reads the tables, and `values.rs` reads the values in the tables. `known.rs` finds a provider by its
-//! name. `resolve.rs` makes the settings of a provider, with `places.rs` (regions and projects) and `key.rs`.
-//! `chain.rs` puts the first provider and its fallbacks together and checks that the other settings fit these
+//! name. `resolve.rs` makes the settings of a provider, and uses `places.rs` (regions and projects) and `key.rs` for
+//! this. `chain.rs` puts the first provider and its fallbacks together and checks that the other settings fit these
 //! providers.
 //!
 //! In this module, a place (such as the region) can be missing, because commands that send nothing do not need it.

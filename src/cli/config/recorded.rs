@@ -6,8 +6,8 @@
 //! manifest is an error, and the message names it. The program does not ignore an unexpected setting, because somebody
 //! must have added it by hand. The table contains the setting `lane`, because batches make rows cheaper and never more
 //! expensive. A run with batches says at its start that the API stores the rows. The rules for answers are in the
-//! table, because they can cause only a few extra requests per row. The rows of an error log can cost more than these
-//! extra requests.
+//! table, because these rules can cause only a few extra requests per row. The rows of an error log can cost more than
+//! these extra requests.
 //!
 //! Of providers, only the names are recorded: their addresses and keys come from presets and from this user's own
 //! configuration. So a run folder from another person can name only providers that this user has set up. A run says at
@@ -33,7 +33,7 @@ use crate::source::Condition;
 struct Recorded {
     /// The name of the setting's flag.
     name: &'static str,
-    /// Returns the setting's value in the settings of a run; `None` if it was not set.
+    /// Returns the value that this setting has in a run; `None` if the setting was not set.
     of: fn(&Config) -> Option<Value>,
     /// Returns a recorded value as the user would type it; `None` if it has the wrong kind.
     texts: fn(&Value) -> Option<Vec<String>>,

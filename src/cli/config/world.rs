@@ -18,7 +18,7 @@ pub(super) const MAX_FILE_BYTES: u64 = 16 << 20;
 /// The variable with the secret that signs notices.
 pub(crate) const NOTIFY_SECRET: &str = "CLAUDE_BATCH_NOTIFY_SECRET";
 
-/// The variables with a key, or with headers and addresses that are as secret as a key.
+/// The variables that contain a key, or that contain headers or addresses that are as secret as a key.
 pub(crate) const SECRET_VARIABLES: [&str; 15] = [
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AUTH_TOKEN",
@@ -44,8 +44,8 @@ pub(crate) const SECRET_VARIABLES: [&str; 15] = [
 pub struct World {
     /// Environment variables, except those in [`World::secrets`].
     pub variables: BTreeMap<OsString, OsString>,
-    /// The secret variables that are set. Debug output does not show the secret variables. Their memory is overwritten
-    /// with zeros when they are dropped.
+    /// The secret variables that are set. Debug output does not show the secret variables. When a secret variable is
+    /// dropped, its memory is overwritten with zeros.
     pub secrets: BTreeMap<&'static str, SecretString>,
     /// Other variables that contain keys, according to the tables of providers. Programs that this program starts do
     /// not get the variables with keys.

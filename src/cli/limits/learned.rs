@@ -1,4 +1,4 @@
-//! Finds the most recent limits that runs have learned, in their run folders.
+//! Searches run folders for the most recent limits that runs have learned.
 //!
 //! A run folder may come from another person, so the limits in it are only shown, together with their origin. The
 //! search stops after a fixed number of files and folders.

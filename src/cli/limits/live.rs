@@ -6,8 +6,8 @@
 //! 3. The most recent limits that runs below the working folder have learned. These limits must come from the server
 //!    that the settings name. To find learned limits, the program sends nothing.
 //! 4. The response to a message of one token. The message is sent only if the user agrees.
-//! 5. The limits that runs learned from another server, for example in a rehearsal. They are used only if the message
-//!    can't be sent. A note says that learned limits are from another server.
+//! 5. The limits that runs learned from another server, for example in a rehearsal. The limits from another server are
+//!    used only if the message can't be sent. A note says that learned limits are from another server.
 //!
 //! With `--ask`, only the message is used. With `--simulate --tier`, only the message is used, because `--tier` sets
 //! the limits of the simulator.

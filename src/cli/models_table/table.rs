@@ -7,7 +7,7 @@ use crate::catalog::{Catalog, Model, OfPriceFile, PriceStep};
 use crate::domain::Money;
 use crate::report::text::{escape, plural, width, wrap};
 
-/// The largest number of models that the sentence about a price file names.
+/// The sentence about a price file names at most this number of models.
 const NAMED: usize = 5;
 
 /// Which models the table contains.

@@ -19,15 +19,15 @@ use crate::provider::{Provider, Reply};
 use crate::report::text::{escape, shorten};
 use crate::transport::{Exchange, Transport};
 
-/// If this number of tries for a row has failed because of the server, the program gives up the row. A request that the
-/// server rejects because of a limit is not counted as a try.
+/// The program gives up a row after this many of its tries have failed because of the server. A request that the server
+/// rejects because of a limit is not counted as a try.
 const TRIES: u32 = 4;
 /// A server's message is shown in at most this many columns.
 const LONGEST_FAULT: usize = 80;
 /// The highest number of bytes in a response.
 const MOST_BYTES: usize = 1 << 20;
-/// If no other rate limit is known, this rate limit is used, in requests per minute. It is the limit of the lowest
-/// tier.
+/// If no other rate limit is known, this rate limit is used, in requests per minute. This rate limit is the limit of
+/// the lowest tier.
 const LEAST_RPM: u32 = 100;
 
 /// How many tokens each counted row has, according to the API.

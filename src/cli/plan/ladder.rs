@@ -1,19 +1,19 @@
 //! Computes the steps from the current tier to the tiers 1, 2, 3 and 4, which the API had until 2026-06-25. For each
 //! step to another tier, this module computes the deposit and the increase of the limits. The module also computes how
-//! many requests the current limits must block before the deposit for the step pays for itself.
+//! many requests a day the current limits must block to make the step worth its deposit.
 
 use crate::catalog::Catalog;
 use crate::domain::{Dimension, Money, PoolId, Tier};
 
-/// The table of tiers 1 to 4 shows the state of this month.
+/// The table of tiers 1 to 4 shows the tiers as they were in this month.
 pub(super) const AS_OF: &str = "2026-01";
 
 /// A step from the current tier to another tier.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Step {
-    /// The sum of all deposits that the tier needed, in dollars.
+    /// The sum of all deposits that were needed to reach the tier, in dollars.
     pub(super) deposit: Money,
-    /// The ratios of the tier's limits to the current tier's limits, for requests, input tokens and output tokens. A
+    /// For requests, input tokens and output tokens: the ratio of this tier's limit to the current tier's limit. A
     /// ratio is `None` if one of the two tiers has no such limit.
     pub(super) increase: [Option<f64>; 3],
     /// The step is worth its price if the current limits block at least this many requests a day. The value is `None`

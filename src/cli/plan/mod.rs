@@ -69,7 +69,7 @@ pub(super) struct Rows {
     pub(super) reused: u64,
     /// With `--dedupe`: rows that copy the answer of an equal row.
     pub(super) copied: u64,
-    /// Without `--dedupe`: rows to be sent that have the same request as an earlier row.
+    /// Without `--dedupe`: rows that will be sent although they have the same request as an earlier row.
     pub(super) repeated: u64,
     /// Rows that failed in earlier runs and are not sent again.
     pub(super) failed_before: u64,
@@ -128,8 +128,8 @@ impl Plan<'_> {
         self.now.timestamp().checked_add(span).unwrap_or(Timestamp::MAX)
     }
 
-    /// Returns the highest cost of the answers in flight, which are paid for twice if the run is killed. Returns `None`
-    /// if the cost is not known.
+    /// Returns the highest cost of the answers in flight. If the run is killed, these answers are paid for twice.
+    /// Returns `None` if the cost is not known.
     fn paid_twice(&self) -> Option<Money> {
         let rows = self.rows.to_send.max(1);
         let most = self.forecast.totals.at_most?.dollars() / rows as f64;

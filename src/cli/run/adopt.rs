@@ -132,7 +132,7 @@ impl NewRun<'_> {
         self.finish(ended, &known)
     }
 
-    /// Makes a chunk from those answers of the batch that belong to rows without an answer.
+    /// Makes a chunk from the batch's answers to rows that have no answer yet.
     fn take(
         &self,
         batches: Opened,

@@ -12,9 +12,10 @@ use crate::runner::input::Survey;
 impl NewRun<'_> {
     /// Returns the most useful command for the failed rows in the error log; `None` if no command helps.
     ///
-    /// If some rows can succeed unchanged, the command runs these rows again. Otherwise, the command sends one of two
-    /// kinds of rows again. The first kind has truncated answers, and gets a higher `max_tokens`. The answers of the
-    /// second kind break the rules. If there are rows of both kinds, the command sends the more frequent kind.
+    /// If some rows can succeed unchanged, the command runs these rows again. If no row can succeed unchanged, the
+    /// command sends one of two kinds of rows again. The rows of the first kind have truncated answers, and get a
+    /// higher `max_tokens`. The answers of the second kind break the rules. If there are rows of both kinds, the
+    /// command sends the more frequent kind.
     pub(super) fn command_for_failures(
         &self,
         log: &FailedInLog,

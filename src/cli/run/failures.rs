@@ -20,7 +20,7 @@ impl NewRun<'_> {
         (!classes.is_empty()).then(|| match self.config.rerun.is_empty() {
             true => self.commands.resume(&self.paths, only),
             // In a run with --rerun, a failed row keeps its old answer, so `resume` does not run this row. To ask for a
-            // new answer again, the user runs the same command with --retry-failed.
+            // new answer again, the user repeats the command of this run and adds --retry-failed.
             false => self.commands.again_with_failed(),
         })
     }

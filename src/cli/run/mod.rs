@@ -2,7 +2,7 @@
 //!
 //! [`NewRun::go`] shows the steps of a run from top to bottom. Each step is a function in a file of this folder. The
 //! order of the steps matters. First, everything that can be wrong with the command line is checked, and then the input
-//! is read. Only after both steps does the program create files and fetch the key. Only the loop ([`crate::runner`])
+//! is read. The program creates files and fetches the key only after these two steps. Only the loop ([`crate::runner`])
 //! sends rows.
 
 mod adopt;

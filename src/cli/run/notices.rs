@@ -27,8 +27,8 @@ const MOST: Duration = Duration::from_secs(20);
 const SILENT: Duration = Duration::from_secs(1);
 /// How often the program checks whether all notices are sent.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// A run that takes at least this long shows a notification on the terminal at its end. After a shorter run, the user
-/// is still at the terminal.
+/// A run that takes at least this long shows a notification on the terminal at its end. After a run that is shorter
+/// than this, the user is still at the terminal.
 const LONG: Duration = Duration::from_secs(60);
 
 impl NewRun<'_> {

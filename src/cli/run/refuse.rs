@@ -13,7 +13,7 @@ use crate::runner::input::{Refusal, Survey, is_seekable};
 use crate::source::Input;
 
 impl NewRun<'_> {
-    /// Rejects a run with a mistake that affects all rows, before a file is created.
+    /// If a mistake affects all rows, rejects the run before a file is created.
     pub(super) fn refuse(&self, survey: &Survey) -> Result<()> {
         if let Some(duplicate) = &survey.duplicate {
             let are_paths = self.plan.inputs.iter().filter(|input| matches!(input, Input::Texts(_))).count() > 1;

@@ -20,7 +20,8 @@ use crate::watch::files::Found;
 use crate::watch::status::read_status;
 
 /// If there are several error logs, reads and checks all of them before the rows of the first log are run. So if the
-/// program rejects a log, no file has been changed yet. A single log is read later, when its rows are run.
+/// program rejects a log, no file has been changed yet. If there is only one log, it is read later, when its rows are
+/// run.
 pub(super) fn check_logs(args: &ResumeArgs, world: &World) -> Result<()> {
     if args.output.as_deref() == Some(Path::new("-")) {
         bail!(

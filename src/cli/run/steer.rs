@@ -2,8 +2,8 @@
 //!
 //! The settings of a run can change for three reasons: the command `ctl`, the signal USR2, and `--schedule`. If a
 //! setting was changed several times, the latest change is used. One thread ([`thread`]) handles all changes, so no
-//! locks are needed. The thread owns the current settings ([`current`]). It sends its orders to the loop through the
-//! channel of interrupts.
+//! locks are needed. The thread owns the current settings ([`current`]). The thread sends its orders to the loop
+//! through the channel of interrupts.
 
 mod current;
 mod settings;

@@ -1,10 +1,10 @@
 //! Stops the program if filling one row into the template takes too long.
 //!
 //! The template engine limits the number of steps of a template (its *fuel*). In one case, the fuel does not limit the
-//! time. A value can contain the same list many times. If a value contains many copies of a list, it takes long to
-//! write or compare this value, but the work counts as a single step. A thread can't be stopped from outside, so the
-//! watchdog stops the whole program, as if it had been killed. No answer is lost: all answers are on disk, and the same
-//! command resumes the run.
+//! time. A value can contain the same list many times. If a value contains many copies of a list, writing or comparing
+//! this value takes long, but counts as a single step. A thread can't be stopped from outside, so the watchdog stops
+//! the whole program, as if it had been killed. No answer is lost: all answers are on disk, and the same command
+//! resumes the run.
 //!
 //! The watchdog counts its checks instead of measuring time, so it ignores the time while the program is suspended or
 //! the machine sleeps.

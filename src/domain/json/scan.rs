@@ -28,7 +28,7 @@ pub(crate) fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// Returns the range of the text inside the string that begins at `at`; `None` when the string has escapes.
+/// A string begins at `at`. Returns the range of the text between its quotes; `None` when the string has escapes.
 pub(super) fn plain_text(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     let start = (*bytes.get(at)? == b'"').then_some(at + 1)?;
     special(bytes, start).filter(|&end| bytes[end] == b'"').map(|end| start..end)

@@ -9,21 +9,21 @@
 
 use zeroize::Zeroizing;
 
-/// The length of a run, in bytes.
+/// The length, in bytes, of a run (a sequence of bytes).
 const RUN: usize = 5;
 const RUN_MASK: u64 = (1 << (8 * RUN)) - 1;
 /// The number of bytes that are loaded in one step. If `shortest` is twelve bytes, the stride is equal to this number.
 const PIECE: usize = 8;
-/// The number of entries of the table. The forms of a key have about a thousand runs (of `RUN` bytes each), so about
-/// one entry in sixty is set. So in a text without secrets, about one position in sixty makes the filter search the
-/// list.
+/// The number of entries of the table. The forms of a key contain about a thousand runs (pieces of `RUN` bytes), so
+/// they set about one table entry in sixty. So in a text without secrets, about one position in sixty makes the filter
+/// search the list.
 const ENTRIES: usize = 1 << 16;
 
 /// The runs of secrets.
 pub(super) struct Filter {
     /// The table: an entry is 1 if a run (five bytes) of a secret has the index of this entry, and 0 otherwise.
     table: Box<Zeroizing<[u8; ENTRIES]>>,
-    /// All runs (sequences of five bytes) of the secrets, sorted.
+    /// All sequences of five bytes in the secrets (the runs), sorted.
     runs: Zeroizing<Vec<u64>>,
     stride: usize,
 }

@@ -91,8 +91,7 @@ impl View {
         &self.bytes
     }
 
-    /// Returns the source of these bytes of the view. The source is the range of the original text that was decoded to
-    /// these bytes.
+    /// Returns the source of these bytes: the range of the original text that was decoded to these bytes of the view.
     pub(super) fn source(&self, bytes: Range<usize>) -> Range<usize> {
         self.sources[bytes.start].start..self.sources[bytes.end - 1].end
     }

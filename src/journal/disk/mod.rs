@@ -157,8 +157,8 @@ pub trait Disk: Send + Sync {
     /// Returns whether both paths lead to the same existing file.
     fn is_same_file(&self, one: &Path, other: &Path) -> bool;
 
-    /// Returns whether standard output goes to the regular file at `path`. With `None`, returns whether standard output
-    /// goes to the file that standard input reads.
+    /// Returns whether standard output goes to the regular file at `path`. If `path` is `None`, returns whether
+    /// standard output and standard input are the same file.
     fn is_standard_output(&self, path: Option<&Path>) -> bool;
 
     /// Checks, without writing, that this user is allowed to write to an existing file or folder.
@@ -177,7 +177,7 @@ pub trait Disk: Send + Sync {
     /// reports.
     fn create_folder(&self, path: &Path) -> io::Result<()>;
 
-    /// Renames a file. A file that has the new name is replaced.
+    /// Renames a file. If a file already has the new name, that file is replaced.
     ///
     /// # Errors
     /// The error that the system reports.

@@ -59,8 +59,8 @@ impl RealDisk {
         Ok(Box::new(RealFile { file: tempfile::tempfile()?, path: std::env::temp_dir() }))
     }
 
-    /// Opens a file for another part of the program. That part appends to the file without giving a position. The file
-    /// is checked and made private like the files of a run.
+    /// Opens a file to which another part of the program appends. The file is checked and made private like the files
+    /// of a run.
     ///
     /// # Errors
     /// The errors of [`Disk::open`].

@@ -81,8 +81,8 @@ mod unix {
         Ok(is_one(&file.metadata()?, &fs::metadata(path)?))
     }
 
-    /// Returns whether standard output goes to the regular file at `path`. With `None`, returns whether standard output
-    /// goes to the file that standard input reads.
+    /// Returns whether standard output goes to the regular file at `path`. If `path` is `None`, returns whether
+    /// standard output and standard input are the same file.
     pub(crate) fn is_standard_output(path: Option<&Path>) -> io::Result<bool> {
         let out = metadata_of(&io::stdout())?;
         let other = match path {

@@ -2,8 +2,8 @@
 //!
 //! A run can use a folder such as `/tmp`, in which other users can create files. Another user can put a file, a link or
 //! a FIFO under the name that the run is about to use. Another user can even put a file there between the check of the
-//! name and the opening of the file. So the opened file is checked again. The earlier check before opening
-//! ([`super::Disk::kind`]) only gives a better message. Both checks follow the same table:
+//! name and the opening of the file. So the opened file is checked again. The first check, before the file is opened
+//! ([`super::Disk::kind`]), only gives a better message. Both checks follow the same table:
 //!
 //! | what is there | what happens | allowed by `--trust-owner` |
 //! |---|---|---|

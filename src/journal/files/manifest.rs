@@ -64,8 +64,8 @@ pub struct Manifest {
     /// credential or the base URL.
     #[serde(default)]
     pub settings: Map<String, Value>,
-    /// A map from flag names to the settings for reading rows and for making requests from the rows. The values of the
-    /// settings are not checked here.
+    /// The settings that say how rows are read and how requests are made from rows: a map from flag names to values.
+    /// The values of the settings are not checked here.
     #[serde(default)]
     pub rows: Map<String, Value>,
     /// The output that is made from the results; `None` if the results file is the output.

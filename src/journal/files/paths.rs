@@ -96,7 +96,7 @@ impl RunPaths {
     }
 
     /// Returns the name that entries of the error log use for the results file. If both files are in the same folder,
-    /// the name is only the file name. Otherwise, the name is an absolute path.
+    /// the name is only the file name. If the files are in different folders, the name is an absolute path.
     pub(crate) fn results_beside_errors(&self) -> Option<String> {
         let results = self.results.as_deref()?;
         let absolute_folder = |path: &Path| std::path::absolute(folder_of(path)).ok();
@@ -119,8 +119,8 @@ impl RunPaths {
             || std::path::absolute(named).ok() == std::path::absolute(results).ok()
     }
 
-    /// Returns a function that does the same as [`Self::are_results`]. In the common case, consecutive entries name the
-    /// same file, and the returned function is fast.
+    /// Returns a function that does the same as [`Self::are_results`]. If consecutive entries name the same file, which
+    /// is common, the returned function is fast.
     pub(crate) fn belonging(&self) -> impl FnMut(&str) -> bool {
         let mut ours: Option<String> = None;
         move |theirs| {

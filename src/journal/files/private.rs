@@ -1,4 +1,4 @@
-//! The private file: in runs without a results file, it keeps answers that other rows may need.
+//! In a run without a results file, the private file keeps the answers that other rows may need.
 
 use std::path::Path;
 use std::sync::Arc;

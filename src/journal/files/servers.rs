@@ -26,9 +26,9 @@ pub(crate) struct Servers {
 pub(crate) struct Conflict {
     /// The provider whose address has changed; `None` if only one of the two runs uses the simulator.
     pub(crate) provider: Option<String>,
-    /// The origin of the earlier run.
+    /// The origin of the earlier run's server.
     pub(crate) theirs: String,
-    /// The origin of this run.
+    /// The origin of this run's server.
     pub(crate) ours: String,
 }
 

@@ -57,7 +57,7 @@ pub(crate) struct UnclosedRun {
     pub(crate) opening: u64,
     /// Id of the run, shortened to fit into the header.
     pub(crate) run: String,
-    /// The rows in flight, and the most that each row can have cost.
+    /// The rows in flight, each with its highest possible cost.
     pub(crate) rows: Vec<(RowId, Money)>,
 }
 

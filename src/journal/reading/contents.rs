@@ -102,7 +102,7 @@ impl Contents {
                 if unresolved.has(record.row) {
                     block.with_entry.push((record.row, record.ended_at()));
                 }
-                // A line of another run has an older answer, not the answer to the request in flight.
+                // If a line comes from another run, its answer is older and does not belong to the request in flight.
                 let is_of_unclosed = || record.run.as_deref().is_none_or(|run| slots::shortened(run) == unclosed_run);
                 if in_flight.contains_key(&record.row) && is_of_unclosed() {
                     block.was_in_flight.insert(record.row);
@@ -169,9 +169,9 @@ pub(crate) fn check_owner(file: &dyn DiskFile, paths: &RunPaths) -> Result<(), J
     Ok(())
 }
 
-/// Returns the name of the results to which an entry belongs, if these are not the results of this run. If a run writes
-/// results to standard output, its error-log entries do not name a results file. With `resume`, entries without a name
-/// belong to this run.
+/// If an entry does not belong to the results of this run, returns the name of the results to which the entry belongs.
+/// If a run writes results to standard output, its error-log entries do not name a results file. With `resume`, entries
+/// without a name belong to this run.
 fn named_by_other<'r>(
     record: &'r ErrorRecord,
     belongs: &mut impl FnMut(&str) -> bool,

@@ -19,8 +19,8 @@ pub enum RowState {
     New,
     /// The row has an answer.
     Done,
-    /// The row has an answer of this quality, and is run again because of this quality. The answer stays until there is
-    /// a newer answer.
+    /// The row has an answer, and is run again because the answer has this quality. The answer stays until there is a
+    /// newer answer.
     Rerun(Quality),
     /// The row is in a batch that is not collected yet.
     Submitted,
@@ -85,7 +85,7 @@ impl AnsweredRows {
         let others = if rows < ROWS_FOR_THREADS { 0 } else { threads() - 1 };
         std::thread::scope(|scope| {
             for _ in 0..others {
-                // If no thread can be started, this thread does all the work.
+                // If no thread can be started, the calling thread does all the work.
                 let _ = std::thread::Builder::new().name("recovery".to_owned()).spawn_scoped(scope, work);
             }
             work();
@@ -98,7 +98,7 @@ fn part_of(label: u64) -> usize {
     (label >> (64 - PARTS.trailing_zeros())) as usize
 }
 
-/// Sorts a part and keeps the last row of each label. Returns the labels that occurred more than once.
+/// Sorts a part, and keeps only the last row of each label. Returns the labels that occurred more than once.
 fn sort(part: &mut Vec<RowId>) -> Vec<u64> {
     let mut repeated = Vec::new();
     // The sort is stable, so rows with the same label stay in the order of their lines.
@@ -119,7 +119,7 @@ fn sort(part: &mut Vec<RowId>) -> Vec<u64> {
 #[derive(Clone, Debug, Default)]
 pub struct DoneSet {
     /// The answered rows, divided into parts. The rows are sorted by label, and each label has only one row. An empty
-    /// set has no parts. Copies of the set share the parts, because ten million rows need 160 MB.
+    /// set has no parts. Ten million rows need 160 MB, so copies of the set share the parts.
     answered: Arc<[Vec<RowId>]>,
     len: usize,
     failed: Arc<HashMap<u64, (u64, ErrorClass)>>,

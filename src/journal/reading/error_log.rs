@@ -22,7 +22,7 @@ use crate::journal::files::{RunPaths, fault_of_name, is_own_log};
 pub struct ErrorLog {
     /// The results file that the rows belong to; `None` if the results went to standard output or the log is empty.
     pub results: Option<PathBuf>,
-    /// How many entries of each error class contain a row.
+    /// The number of entries that contain a row, per error class.
     pub rows: BTreeMap<ErrorClass, u64>,
     /// The number of entries that contain the text of a broken row (a row that could not be read). Broken rows can't be
     /// run again.

@@ -15,8 +15,8 @@ use crate::domain::{JobKey, Lane, Money, TakenFrom, Usage};
 use crate::journal::charges::Charges;
 use crate::sink::{LINE_VERSION, parse_usd};
 
-/// Receives those members of a line that only some readers need. A resumed run needs none of these members. It uses
-/// `()`, whose methods do nothing.
+/// Receives those members of a line that only some readers need. A resumed run needs none of these members. So a
+/// resumed run uses `()`, whose methods do nothing.
 pub(super) trait More<'a>: Default {
     /// Receives the model. Escapes are not decoded.
     #[inline]

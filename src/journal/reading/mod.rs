@@ -2,8 +2,8 @@
 //!
 //! A line is read in these steps:
 //! 1. `blocks.rs` cuts the file into lines, on several threads.
-//! 2. `parse.rs` turns a line into a record. If the line has exactly the form that the writer uses, `fast_path.rs` does
-//!    this without a JSON parser.
+//! 2. `parse.rs` turns a line into a record. If the line has exactly the form that the writer uses, `fast_path.rs`
+//!    reads the line without a JSON parser.
 //! 3. `scan.rs` separates records from damaged and foreign lines.
 //! 4. `contents.rs` collects the records of both files into the set of done rows (`done.rs`), the failures that still
 //!    count (`unresolved.rs`) and the sums (`totals.rs`).

@@ -17,7 +17,7 @@ pub(crate) enum Parsed<T> {
 }
 
 impl<T> Parsed<T> {
-    /// If there is a record, passes the record to `take`. Returns the same variant without the record.
+    /// If there is a record, passes the record to `take`. Returns the variant of `self`, without the record.
     pub(crate) fn handed_to(self, take: impl FnOnce(T)) -> Parsed<()> {
         match self {
             Self::Record(record) => {
@@ -35,7 +35,7 @@ impl<T> Parsed<T> {
 pub(crate) enum ProviderText<'a> {
     /// The provider that the caller expected.
     Expected,
-    /// The text that names the provider, with its escapes; `None` if the line names no provider.
+    /// The name of the provider as it is written in the line, with escapes; `None` if the line names no provider.
     Text(Option<&'a [u8]>),
 }
 
@@ -80,7 +80,7 @@ impl ResultRecord<'_> {
     }
 }
 
-/// Some members of a result line: only a report needs these members.
+/// The members of a result line that only a report needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Details<'a> {
     /// The model that answered; `None` if the line names no model.
@@ -93,7 +93,8 @@ pub(crate) struct Details<'a> {
     pub(crate) latency_ms: Option<u64>,
     /// Whether the cost is known. The cost is unknown if the model has no price.
     pub(crate) has_cost: bool,
-    /// Whether the row took its answer from an equal row or from earlier results; `None` if it did neither.
+    /// The place from which the row copied its answer: an equal row or earlier results; `None` if the row copied no
+    /// answer.
     pub(crate) taken: Option<TakenFrom>,
     /// The cost of the answer that the row took from another line; zero if this cost is not known.
     pub(crate) saved: Money,

@@ -39,12 +39,12 @@ pub(crate) struct RerunRows {
 }
 
 impl RerunRows {
-    /// Returns an empty collection for rows with answers of the `wanted` qualities.
+    /// Returns an empty collection. Only rows whose answer has a `wanted` quality will be added to the collection.
     pub(crate) fn new(wanted: &[Quality]) -> Self {
         Self { wanted: wanted.to_owned(), rows: HashMap::new() }
     }
 
-    /// Returns whether rows of any quality are wanted.
+    /// Returns whether rows of at least one quality are wanted.
     pub(super) fn is_used(&self) -> bool {
         !self.wanted.is_empty()
     }

@@ -84,9 +84,10 @@ struct Stretch {
     is_complete: bool,
 }
 
-/// Scans a file on several threads. `read` is called for each line. It gets the line, and the collection of the line's
-/// block (a part of the file). `read` adds the needed data of the line to this collection, and returns whether the line
-/// is a record. `take` receives the collections one by one, in the order of their blocks in the file.
+/// Scans a file on several threads. `read` is called for each line. `read` gets the line, and the collection of the
+/// block (the part of the file) that contains the line. `read` adds the needed data of the line to this collection, and
+/// returns whether the line is a record. `take` receives the collections one by one, in the order of their blocks in
+/// the file.
 ///
 /// If `is_known` is `true`, the run folder exists, so the file belongs to a run of this program.
 ///

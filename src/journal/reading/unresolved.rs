@@ -37,7 +37,7 @@ struct Entry {
     /// The charges of the line, if the row is not finished. A later line of the row also contains these charges.
     unfinished: Option<Charges>,
     last_at: Option<jiff::Timestamp>,
-    /// If the results contain an answer to the row, the key and the time of this answer.
+    /// The key and the time of the answer to the row; `None` if the results contain no answer to the row.
     answer: Option<(u64, Option<jiff::Timestamp>)>,
 }
 
@@ -217,8 +217,9 @@ impl Unresolved {
         counts
     }
 
-    /// Returns the key and the class of each entry, by label, for [`super::DoneSet`]. Like a row that was not sent, an
-    /// unfinished row gets the class `Canceled`, because a later run finishes the row without a special flag.
+    /// Returns the key and the class of each entry, by label, for [`super::DoneSet`]. An unfinished row gets the class
+    /// `Canceled`, as if it had not been sent. The reason is that a later run finishes such a row without a special
+    /// flag.
     pub(crate) fn keys_and_classes(&self) -> HashMap<u64, (u64, ErrorClass)> {
         let class = |entry: &Entry| if entry.unfinished.is_some() { ErrorClass::Canceled } else { entry.class };
         self.rows.iter().map(|(&label, entry)| (label, (entry.key, class(entry)))).collect()

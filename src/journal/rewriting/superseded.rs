@@ -1,5 +1,5 @@
-//! Removes superseded answers. If a row has several result lines, only the last line counts. The other lines are
-//! removed at the end of a run.
+//! Removes superseded answers. If a row has several result lines, only the last line counts. The earlier lines of the
+//! row are removed at the end of a run.
 //!
 //! A named row gets a second answer if somebody changes its request and runs the row again. A failure does not
 //! supersede an answer: an answer that was paid for stays until there is a newer answer.

@@ -23,8 +23,8 @@ use crate::sink::Log;
 /// ten requests. At a thousand rows per second, syncing without a pause would mean a sync for every third row. Nobody
 /// notices if a row is reported as done a fifth of a second later. A power cut loses far less than a second of work.
 const SYNC_EVERY: Duration = Duration::from_millis(200);
-/// A sync begins immediately if this many bytes are waiting. The run stops sending requests only at a much larger
-/// backlog.
+/// A sync begins immediately if this many bytes are waiting. The run stops sending requests only if far more bytes are
+/// waiting.
 const SYNC_BYTES: usize = 1 << 20;
 
 /// The results file and the error log, each with its path; `None` for a file that is not synced.

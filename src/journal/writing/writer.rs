@@ -16,8 +16,8 @@ use crate::journal::disk::DiskFailure;
 use crate::sink::Log;
 
 /// The maximum number of bytes that wait for a flush. In a write of this size, the cost of the system call itself does
-/// not matter. With this limit, most answers are in memory only once, even if a turn (an iteration of the run's loop)
-/// has huge answers.
+/// not matter. With this limit, most answers are in memory only once, even if huge answers come in one turn (an
+/// iteration of the run's loop).
 const MOST_BYTES: usize = 1 << 20;
 
 /// Accepts lines and makes them durable.

@@ -6,9 +6,9 @@
 //! remaining amount in the header, minus the cost of the requests that the server had not counted yet. The burst that
 //! the server accepts is not published. This program finds the burst by raising the level in steps.
 //!
-//! If all clamps together take more from the level than all raises add to it, another client has used the difference.
-//! From the difference between clamps and raises, `Drift` learns the other client's share of the refill. This program
-//! leaves the share of the other client unused, so that the server rejects fewer requests.
+//! Suppose that all clamps together lower the level by more than all raises add. Then another client has used the
+//! difference. From the difference between clamps and raises, `Drift` learns the other client's share of the refill.
+//! This program leaves the share of the other client unused, so that the server rejects fewer requests.
 //!
 //! A server's level can be below zero, and a header then reports 0. The server's level falls below zero when the server
 //! accepts a request that is larger than its bucket, or when answers are longer than predicted. So our own level is
@@ -20,9 +20,9 @@
 //! with a burst of a whole minute's limit. The cost of each request is taken from both the bucket and the shadow. The
 //! level rises towards the level of the shadow until the first refusal shows that the shadow is wrong.
 //!
-//! A request reserves its whole output when it is sent, but the server counts the output when it is produced. So the
-//! level is lowered only by a part of the output that is not produced yet. The refill will not replace this part in
-//! time (`production`).
+//! A request reserves its whole output when it is sent, but the server counts the output when it is produced. So only a
+//! part of the output that is not produced yet lowers the level. The refill will not replace this part in time
+//! (`production`).
 //!
 //! Rejected:
 //! - When a level was set to the figure in a header, the tokens of other clients and of requests in flight were counted
@@ -171,8 +171,8 @@ impl DimensionState {
         let may_raise = head.was_admitted && !may_be_in_debt && self.no_raise_until <= now && !is_below_server;
         let raised = if may_raise { bucket.raise(target, self.raise_credit as i64, now) } else { 0 };
         self.is_slow &= raised > 0 || target > bucket.level(now);
-        // If a refused request has a large cost, the refusal is no sign of other clients, because the server's burst
-        // can be small. A refusal by the output limit is no sign of other clients either, because the run's own answers
+        // The refusal of a large request is no sign of other clients, because the server's burst can be smaller than
+        // the request. A refusal by the output limit is no sign of other clients either, because the run's own answers
         // can be longer than predicted.
         let is_sign = is_short && cost <= first_burst(bucket.limit()) && self.dimension != Dimension::OutputTokens;
         let refused = if is_sign { i64::from(cost) } else { 0 };
@@ -209,8 +209,7 @@ impl DimensionState {
         signal.remaining.is_some_and(|remaining| i64::from(remaining) < needed)
     }
 
-    /// Corrects the burst after a refusal of a request with this cost. `signal` and `retry_after` come from the
-    /// refusal.
+    /// Corrects the burst after a request with this cost was refused. `signal` and `retry_after` come from the refusal.
     pub(in crate::limiter) fn correct_burst(
         &mut self,
         cost: Cost,

@@ -1,20 +1,21 @@
 //! Finds the size of the server's bucket from refusals.
 //!
 //! The server accepts a request that costs more than its whole bucket, but only while the bucket is full. For this
-//! reason, this program sends a request that is larger than the burst only when the program's own bucket is full. The
-//! two buckets should have the same size, for two reasons:
+//! reason, if a request is larger than the burst, this program waits until its own bucket is full, and then sends the
+//! request. The two buckets should have the same size, for two reasons:
 //!
 //! - If our bucket is smaller, our bucket is full first. The large request is then sent too early, and the server
 //!   refuses it.
-//! - If our bucket is larger, the server's bucket is full first. The server's bucket then loses its refill until our
-//!   bucket is full too. Our level is then above the server's level, so the server can refuse a small request.
+//! - If our bucket is larger than the server's bucket, the server's bucket is full first. The server's bucket then
+//!   loses its refill until our bucket is full too. Our level is then above the server's level, so the server can
+//!   refuse a small request.
 //!
-//! Each refusal shows whether our bucket is too small or too large. The search halves its step when the direction
-//! changes, so it finds the size within about ten refusals.
+//! Each refusal shows whether our bucket is too small or too large. When the direction of the search changes, its step
+//! is halved. So the search finds the size within about ten refusals.
 //!
 //! One idea was rejected: to compute the size of the server's bucket from the amount that it contains after
-//! `retry-after`. A response header never shows a level below zero, so it hides the debt. The computed size included
-//! this debt, and was too large. Runs with rows larger than the server's burst took four times as long.
+//! `retry-after`. A response header never shows a level below zero (a debt), so the header hides the debt. The computed
+//! size included this debt, and was too large. Runs with rows larger than the server's burst took four times as long.
 
 use std::time::Duration;
 

@@ -36,8 +36,8 @@ impl Pool {
         self.hidden.on_outage_end();
     }
 
-    /// Call this when the server accepts some requests while other requests meet faults. In this case, the faults are
-    /// not refusals.
+    /// Call this function if the server accepts some requests while other requests meet faults. In this case, the
+    /// faults are not refusals.
     pub(crate) fn on_proof_of_room(&mut self, now: Instant) {
         self.hidden.on_proof_of_room(now);
     }

@@ -42,7 +42,7 @@ pub(super) struct Node {
     /// The positions, in reading order, of the first and of the last row that have the prefix.
     pub(super) first: u32,
     pub(super) last: u32,
-    /// The position, in the load, of the group to which the prefix's rows belong.
+    /// The rows of the prefix belong to the group at this position in the load.
     pub(super) group: u32,
     /// The length, in tokens, of the shortest prefix that the model of these rows caches.
     pub(super) least: u32,

@@ -1,16 +1,16 @@
 //! Decides which prefixes get cache marks, and for how long they are cached.
 //!
 //! If `rows` rows share a prefix, each token of the prefix costs `write × W + read × (rows − W)` in the whole run.
-//! `write` and `read` are shares of the price of plain input. `W` is the number of writes: one write at the start, and
-//! one write after each pause between two rows that is longer than the lifetime. Without a mark, each token of the
-//! prefix costs `rows` times the price of plain input. For each prefix, the plan chooses whatever is cheapest: a
-//! five-minute mark, a one-hour mark, or no mark.
+//! `write` and `read` are the prices of a write and a read, divided by the price of plain input. `W` is the number of
+//! writes: one write at the start, and one write after each pause between two rows that is longer than the lifetime.
+//! Without a mark, each token of the prefix costs `rows` times the price of plain input. For each prefix, the plan
+//! chooses whatever is cheapest: a five-minute mark, a one-hour mark, or no mark.
 //!
 //! The length of a pause is the distance between the two rows in the input, divided by the number of rows that are sent
 //! per second. If rows are read group by group, there are no pauses.
 //!
 //! In this file, a *longer* prefix contains a shorter prefix. Some of the rows with the shorter prefix also have the
-//! longer prefix. An *own* prefix ends at a cache mark that is part of the rows.
+//! longer prefix. An *own* prefix ends at a cache mark that the rows themselves contain.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -268,7 +268,7 @@ impl PrefixCensus {
 
 impl Node {
     /// If rows are sent in the order of the input, some time passes from one row of the prefix to the next. Returns the
-    /// mean of this time in seconds.
+    /// mean of this time between two rows, in seconds.
     fn gap_seconds(&self, rows_per_second: f64) -> f64 {
         let rows = f64::from(self.last - self.first) / f64::from(self.rows.max(2) - 1);
         if rows_per_second > 0.0 { (rows - 1.0).max(0.0) / rows_per_second } else { 0.0 }

@@ -70,8 +70,8 @@ impl PrefixFinder {
 }
 
 impl Found {
-    /// Returns the prefixes and the caching that the request asks for. The returned prefixes also say how much the
-    /// highest cost of an answer rises with five-minute marks, and with one-hour marks. `most_if` takes the longest
+    /// Returns the prefixes and the caching that the request asks for. The returned prefixes also say how much each
+    /// kind of mark (five-minute or one-hour) raises the highest cost of an answer. `most_if` takes the longest
     /// lifetime of the marks and returns the highest cost of an answer.
     pub(in crate::plan) fn priced(self, most_if: &dyn Fn(Caching) -> Money) -> (Prefixes, Caching) {
         let plain = most_if(Caching::None);

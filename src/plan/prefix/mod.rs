@@ -6,8 +6,8 @@
 //! run:     request ─► levels ─► only those in the plan ─► Ask::prefixes ─► the scheduler chooses marks and gates
 //! ```
 //!
-//! A cached prefix makes the row that writes it more expensive, and each row that reads it cheaper. With the prices of
-//! the API, caching saves money if two rows are sent within five minutes, or three rows within an hour.
+//! The row that writes a cached prefix gets more expensive, and each row that reads the prefix gets cheaper. With the
+//! prices of the API, caching saves money if two rows are sent within five minutes, or three rows within an hour.
 //!
 //! Most prompts are shorter than any prefix that a model caches. For rows with such short prompts, the program computes
 //! and keeps nothing. For longer prompts, one hash of six to twelve bytes is kept for each row that has a prefix of its

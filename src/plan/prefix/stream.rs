@@ -3,8 +3,8 @@
 //! The rows of a pipe are not known in advance. So before the marks of a row are decided ([`StreamCensus::decide`]),
 //! some later rows are read ahead ([`StreamCensus::add`]). A prefix is marked if an earlier row has written it to the
 //! cache, or if a row that was read ahead shares it. A prefix is also marked if a later row will probably share it. To
-//! estimate how probable this is, the program looks at earlier prefixes with the same number of rows. The estimate is
-//! the share of these prefixes that later got one more row.
+//! estimate how probable a later row is, the program looks at earlier prefixes that had as many rows as this prefix.
+//! The estimate is the share of these prefixes that later got one more row.
 
 use std::collections::HashMap;
 
@@ -33,8 +33,7 @@ pub(crate) struct StreamCensus {
     marked: HashMap<PrefixId, u32>,
     /// For each prefix with only one row, the time when this row came. Only recent prefixes are kept.
     firsts: HashMap<PrefixId, u32>,
-    /// Counts of prefixes: entry `n` is the number of prefixes that have more than `n` rows so far. Entry 0 is not
-    /// used.
+    /// Entry `n` is the number of prefixes that have more than `n` rows so far. Entry 0 is not used.
     with_rows: [u64; MOST_COUNTED + 1],
 }
 
@@ -132,8 +131,8 @@ impl StreamCensus {
         let rows = (rows as usize).min(MOST_COUNTED - 1);
         let with = |rows: usize| if rows == 0 { self.census.distinct() as u64 } else { self.with_rows[rows] };
         let sum = |rows: std::ops::Range<usize>| rows.map(with).sum::<u64>() as f64;
-        // `fewer` is the share among prefixes with fewer rows. `fewer` has the weight of two prefixes. If hardly any
-        // prefix has had `rows` rows, the result depends mostly on `fewer`.
+        // `fewer` is the share of the prefixes with fewer rows that got one more row. In the result, `fewer` counts as
+        // much as two prefixes. If hardly any prefix has had `rows` rows, the result depends mostly on `fewer`.
         let fewer = sum(1..rows + 1) / (sum(0..rows) + 1.0);
         (with(rows + 1) as f64 + 2.0 * fewer) / (with(rows) as f64 + 2.0) > WORTH_A_WRITE
     }

@@ -23,8 +23,8 @@ use super::{growth, members, usage};
 use crate::domain::{Params, Usage};
 
 /// The maximum length, in bytes, of a message that is folded. While a message is built, memory holds both its parts and
-/// the whole message. So a message needs twice its size in memory. The longest real answers have a tenth of this
-/// length.
+/// the whole message. So building a message of 1 MiB needs 2 MiB of memory. The longest real answers have a tenth of
+/// this length.
 const LONGEST_MESSAGE_BYTES: usize = 16 << 20;
 /// The highest number of content blocks in a message. The number of blocks must have a maximum, because a block uses
 /// more memory than the event that begins the block. Real answers have fewer than a hundred blocks.
@@ -75,7 +75,7 @@ pub(super) struct Fold {
     usage: Params,
     blocks: BTreeMap<u64, Block>,
     has_message_delta: bool,
-    /// The number of bytes of the blocks and deltas that were received.
+    /// The number of bytes in all received blocks and deltas.
     held_bytes: usize,
 }
 

@@ -27,14 +27,14 @@ const LARGE_BYTES: usize = 4 << 20;
 /// default.
 const WHOLE_BYTES: usize = (32 << 20) + (64 << 10);
 
-/// How many bytes of memory are reserved for a large message in a stream. This is a little more than the longest
-/// message that is folded.
+/// How many bytes of memory are reserved for a large message in a stream. This number is a little larger than the size
+/// of the longest message that is folded.
 const MESSAGE_BYTES: usize = (16 << 20) + (64 << 10);
 
 /// The memory that the last dropped large answer used, kept for the next large answer.
 static SPARE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
-/// The memory of the large stream message that was dropped last. A message can't use the memory in [`SPARE`], because
-/// the message and its parts are in memory together.
+/// When a large stream message is dropped, its memory is kept here for the next large message. A message can't use the
+/// memory in [`SPARE`], because the message and its parts are in memory together.
 static SPARE_MESSAGE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 
 /// A growable buffer of several pieces.

@@ -87,8 +87,8 @@ fn after_success(
     }
 }
 
-/// Judges an error by its special meaning at this kind of provider. An error without a special meaning is judged by its
-/// status.
+/// If an error has a special meaning at this kind of provider, judges the error by this meaning. An error without a
+/// special meaning is judged by its status.
 fn by_platform(
     kind: ProviderKind,
     head: &ReplyHead,

@@ -6,7 +6,7 @@
 //!
 //! Source: API documentation, "Batch processing" (2026-09-20); changes of the official Python client 2.10.0
 //! (`billing_policy`). The documentation also mentions hints for caches and contexts, and flags of research previews.
-//! The documentation does not name the members for these hints and flags, so they are not checked.
+//! The documentation does not name the members for these hints and flags, so the program does not check these members.
 
 use crate::domain::json::{Cursor, DEEPEST};
 

@@ -1,4 +1,4 @@
-//! Reads whole responses (not streams): a message as JSON, or the error that came instead ([`super::error_body`]).
+//! Reads a response that is not a stream. Its body is either a message as JSON or an error ([`super::error_body`]).
 //!
 //! Invariant: the bytes of a message stay as the server sent them. White space around the message is removed, and line
 //! breaks become blanks, so that the message fits on one line. A message is checked, but never rebuilt.

@@ -15,7 +15,8 @@ use super::usage::{self, Counts};
 use crate::domain::json::Cursor;
 use crate::domain::{Quality, Usage};
 
-/// The maximum nesting depth of the values that the scan reads. The parser reads answers with deeper nesting.
+/// The maximum nesting depth of the values that the scan reads. The scan leaves answers with deeper nesting to the
+/// parser.
 const DEEPEST: u32 = 64;
 
 /// The members of a request that can add tools whose names are not in the request.
@@ -53,8 +54,9 @@ pub(super) fn message(json: &[u8]) -> Option<Scanned<'_>> {
 
 /// Looks for the called tools among the tools of a request, and stops when all are found.
 ///
-/// If the request does not offer a called tool, returns `Some(Some(name))` with the first such tool. If the request
-/// offers all called tools, returns `Some(None)`. Returns `None` if the request does not have the usual form.
+/// If a called tool is missing from the request, returns `Some(Some(name))` with the name of the first missing tool. If
+/// the request offers all called tools, returns `Some(None)`. Returns `None` if the request does not have the usual
+/// form.
 pub(super) fn first_not_offered<'n>(called: &[&'n [u8]], request: &[u8]) -> Option<Option<&'n [u8]>> {
     let mut cursor = Cursor::new(request);
     let mut tools = Tools { missing: called.to_vec(), may_be_more: false };

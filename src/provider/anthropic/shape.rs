@@ -193,8 +193,8 @@ struct Tool<'a> {
     name: Option<Cow<'a, str>>,
 }
 
-/// Returns the first of the `called` tools that a request does not offer. If no tool was called, this function does not
-/// read the request.
+/// Returns the first tool in `called` that a request does not offer. If no tool was called, this function does not read
+/// the request.
 pub(super) fn first_not_offered<'n>(called: &[&'n [u8]], asked: &Request) -> Option<&'n [u8]> {
     if called.is_empty() {
         return None;

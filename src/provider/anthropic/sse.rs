@@ -50,7 +50,7 @@ impl Decoder for SseDecoder {
     }
 
     fn held_bytes(&self) -> usize {
-        // When the stream ends, the parts of the message and the whole message are in memory together.
+        // When the stream ends, the parts of the message and the whole message are in memory at the same time.
         self.lines.held() + 2 * self.fold.held_bytes()
     }
 
@@ -79,7 +79,7 @@ fn in_stream(reply: Reply, usage: Usage) -> Reply {
     }
 }
 
-/// Splits bytes into lines (ended by LF, CR or CRLF) and lines into events.
+/// Splits bytes into lines, and lines into events. A line ends with LF, CR or CRLF.
 ///
 /// Source: HTML standard, section 9.2.6. An event without data is ignored, and so is an event without a blank line at
 /// its end.
@@ -93,8 +93,8 @@ struct Lines {
 }
 
 impl Lines {
-    /// Reads bytes up to the end of the next line. Returns the number of bytes that were read, and the data of an event
-    /// if the line completes the event.
+    /// Reads bytes up to the end of the next line. Returns the number of bytes that were read. If the line completes an
+    /// event, also returns the data of the event.
     fn take(&mut self, bytes: &[u8]) -> (usize, Option<Bytes>) {
         if std::mem::take(&mut self.is_after_cr) && bytes.first() == Some(&b'\n') {
             return (1, None);

@@ -2,8 +2,8 @@
 
 /// The text of a failed response is shortened to at most this many bytes.
 const LONGEST_BYTES: usize = 4 * 1024;
-/// How many bytes of a body are read for an excerpt. An excerpt seldom needs more bytes, although tags are removed from
-/// it.
+/// How many bytes of a body are read for an excerpt. Tags are removed from these bytes, but nearly always enough text
+/// is left for an excerpt.
 const LOOKED_AT_BYTES: usize = 64 * 1024;
 
 /// Returns the readable beginning of a body that has an unknown form, for example a gateway's page or plain text.

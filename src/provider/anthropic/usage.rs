@@ -136,7 +136,7 @@ impl<'de> Visitor<'de> for Members<'_> {
     }
 }
 
-/// A name. The name of a member. The name is copied only if it has escapes.
+/// The name of a member. The name is copied only if it has escapes.
 #[derive(serde::Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 

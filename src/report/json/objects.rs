@@ -254,8 +254,8 @@ pub(crate) struct Progress {
     /// The dollars that copied and reused answers saved: what these answers cost when they were paid for. Answers with
     /// an unknown cost are left out.
     saved_usd: f64,
-    /// The number of answered rows whose first answer was not accepted, split by the way in which the accepted answer
-    /// was made. The keys are `repaired`, `retried` (asked again), `grown` (with a larger `max_tokens`), `continued`,
+    /// The number of answered rows whose first answer was not accepted. Each way to make the accepted answer has its
+    /// own number. The keys are `repaired`, `retried` (asked again), `grown` (with a larger `max_tokens`), `continued`,
     /// `unpaused` (continued after a pause) and `another_model`. These rows are also counted by the quality of their
     /// answer, for example in `ok`.
     mended: BTreeMap<&'static str, u64>,
@@ -295,7 +295,7 @@ pub(crate) struct Progress {
     cost_usd: Option<f64>,
     /// The expected cost of all rows of this run in dollars, including the finished rows. Null if the input is a pipe,
     /// if a price is unknown, if the run stops early, and while the run waits for its last answers. Also null at the
-    /// start of a run without an estimate.
+    /// start of a run, until there is an estimate.
     projected_cost_usd: Option<Interval<f64>>,
     /// The expected time of the end of this run, as RFC 3339. Null in four cases: the input is a pipe, the run has
     /// ended, the run stops early, or the run waits.

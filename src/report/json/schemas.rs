@@ -115,7 +115,8 @@ fn close(schema: &mut Value) {
     }
 }
 
-/// Returns events for each type of line except `progress`: some events have all optional values, and others have none.
+/// Returns events for each type of line except `progress`. Some events have all optional values, and the other events
+/// have none of them.
 fn bodies() -> Vec<EventBody> {
     let id = || pool("haiku-4.5", [None; 3]).pool;
     let held = |kind, dimension| EventBody::Held { pool: id(), wait: Duration::from_secs(1), kind, dimension };
@@ -178,7 +179,7 @@ fn bodies() -> Vec<EventBody> {
     bodies
 }
 
-/// Returns the counters of a run. With these counters, every member of the objects has a value.
+/// Returns the counters of a run. Every member of the objects that are made from these counters has a value.
 fn everything() -> Stats {
     let mut stats = chain();
     let fault = Failure { status: Some(529), message: "Overloaded".to_owned(), ..Failure::default() };

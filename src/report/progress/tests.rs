@@ -200,7 +200,7 @@ proptest! {
 /// How a terminal changes its text when its width changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Breaks {
-    /// The terminal wraps the lines again.
+    /// The terminal wraps the lines again, at its new width.
     Anew,
     /// The terminal cuts off the ends of the lines. When the terminal becomes wider, the missing text does not come
     /// back.
@@ -223,8 +223,8 @@ impl Screen {
     fn new(columns: usize, rows: usize, breaks: Breaks) -> Self {
         let mut terminal = Terminal::with_scrollback(columns, rows, None).expect("a size");
         if breaks == Breaks::Never {
-            // The control sequence switches to the alternate screen. On that screen, the emulator does not wrap lines
-            // again after a change of size.
+            // The control sequence switches to the alternate screen. On the alternate screen, the emulator does not
+            // wrap lines again after a change of size.
             terminal.feed("\x1b[?1049h");
         }
         terminal.feed(format!("{HEADER}\r\n").as_str());
@@ -331,7 +331,7 @@ fn ended() -> EventBody {
     }
 }
 
-/// A writer to the emulated terminal, in place of standard error.
+/// Writes to the emulated terminal instead of standard error.
 struct Printer(Arc<Mutex<Terminal>>);
 
 impl Write for Printer {

@@ -2,8 +2,8 @@
 //!
 //! The speed so far can mislead: a full bucket makes the start quick, and the longest answers come last. So one end of
 //! the interval is computed from the recent speed, and the other end from the mean speed of the whole run. The interval
-//! is then widened for random differences and for the time of the last answers. The low end of the interval is never
-//! much lower than the time that the known limits require.
+//! is then made wider, to allow for random differences and for the time of the last answers. The low end of the
+//! interval is never much lower than the time that the known limits require.
 
 use std::time::Duration;
 
@@ -111,8 +111,8 @@ impl Stats {
         let (finished, in_flight) = (&self.rows_so_far.seconds, self.in_flight());
         let pools = self.standing.as_ref().map_or(&[][..], |standing| &standing.pools);
         let not_sent = rows.saturating_sub(in_flight as u64);
-        // The answers of requests in flight can take longer than the answers so far. This difference is largest when
-        // only a few answers have come.
+        // Requests in flight can take longer than the requests that are already answered. This difference is largest
+        // when only a few answers have come.
         let longer = 1.0 + in_flight as f64 / finished.count().max(1) as f64;
         Known {
             likely,

@@ -156,7 +156,7 @@ fn a_path_cannot_control_the_terminal() {
     assert!(shown.contains(r"results  a\u{1b}[2J\nb"), "{shown}");
 }
 
-/// Returns the ways in which a run can end, each with its name, its counters and its context; the first four are
+/// Returns the ways in which a run can end, each with its name, its counters and its context. The first four ways are
 /// ordinary.
 pub(in super::super) fn kinds_of_ends() -> Vec<(&'static str, Stats, SummaryContext)> {
     let command = |text: &str| Some(text.into());

@@ -1,11 +1,11 @@
 //! Reads the rows of a pipe slightly ahead. So if rows share a prefix, the program finds this prefix before it sends
 //! the first of these rows.
 //!
-//! Only rows that could share a prefix wait. A row waits until one of three things happens. The wait ends when the
-//! number of waiting rows reaches [`ROWS`], or when their size in bytes reaches [`BYTES`]. The wait also ends when no
-//! row has come during the time [`IDLE`]. The wait also ends when the program has waited for the pipe for [`LONGEST`]
-//! in total since the row came. So if a pipe has long pauses between rows, each row waits for a tenth of a second. A
-//! row never waits for much more than a second.
+//! A row waits only if it could share a prefix with another row. A row waits until one of three things happens. The
+//! wait ends when the number of waiting rows reaches [`ROWS`], or when their size in bytes reaches [`BYTES`]. The wait
+//! also ends when no row has come during the time [`IDLE`]. The wait also ends when the program has waited for the pipe
+//! for [`LONGEST`] in total since the row came. So if a pipe has long pauses between rows, each row waits for a tenth
+//! of a second. A row never waits for much more than a second.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -71,8 +71,8 @@ impl Window {
         self.items.push_back(Item { incoming: item, before, came: self.waited });
     }
 
-    /// Removes and returns the first item if it does not have to wait any longer. If `all` is `true`, no item has to
-    /// wait.
+    /// If the first item does not have to wait any longer, removes and returns the item. If `all` is `true`, no item
+    /// has to wait.
     pub(super) fn pop(&mut self, all: bool) -> Option<Incoming> {
         let Item { before, came, .. } = self.items.front()?;
         let is_full = self.items.len() > ROWS || self.bytes > BYTES;

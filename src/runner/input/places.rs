@@ -42,7 +42,8 @@ impl Layout {
         }
     }
 
-    /// Returns the places to read from under these limits; `None` if the rows should be read in the order of the input.
+    /// Returns the places from which the input should be read if these limits apply; `None` if the rows should be read
+    /// in the order of the input.
     pub(crate) fn advise(&self, repeats: &Repeats, limits_of: &dyn Fn(&PoolId) -> RateLimits) -> Option<Places> {
         let (order, gain) = self.sizes.advise(limits_of);
         let is_in_turn = matches!(order, ReadingOrder::Interleaved { .. });

@@ -84,7 +84,7 @@ impl Reading {
                 Some(reader) => reader,
                 None => {
                     let reader = open(input, &self.plan.options, self.begin.take())?;
-                    // The formats of inputs that are not streams were recognized before the run began.
+                    // If an input is not a stream, its format was recognized before the run began.
                     self.recognized =
                         (!source::is_seekable(input)).then(|| format!("{}: {}", reader.name(), reader.kind()));
                     self.reader.insert(reader)

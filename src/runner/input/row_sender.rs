@@ -169,7 +169,7 @@ mod tests {
                     std::thread::yield_now();
                 }
                 let next = || {
-                    // The yield lets the thread of the reader continue.
+                    // These yields give the reader's thread time to continue.
                     (0..20).for_each(|_| std::thread::yield_now());
                     let held = arrived.len();
                     arrived.blocking_recv().map(|_| held)

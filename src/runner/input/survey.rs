@@ -61,8 +61,8 @@ pub struct Survey {
     pub(crate) repeated: u64,
     /// With `--dedupe`: the keys that several rows share. The keys of rows with a label are included.
     pub(crate) equal: Repeats,
-    /// The smallest budget with which at least one row can be sent. It is the highest possible cost of the cheapest
-    /// row. The value is `None` if no row has a price.
+    /// The smallest budget with which at least one row can be sent. This budget is equal to the highest possible cost
+    /// of the cheapest row. The value is `None` if no row has a price.
     pub(crate) cheapest: Option<Money>,
     /// For each model: the number of its rows to be sent, and sums over these rows.
     pub(crate) models: BTreeMap<Arc<str>, ModelSum>,

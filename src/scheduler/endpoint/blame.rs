@@ -6,9 +6,9 @@
 //! the row is the cause. If some of the other rows were answered, but fewer than a quarter of them, the endpoint is the
 //! cause. If none of the other rows was answered, the cause stays unknown.
 //!
-//! Until a retry is answered, only the first fault of each row is counted. If all faults were counted, a group of bad
-//! rows would look like an endpoint in trouble. After a retry was answered, all faults are counted, because an answered
-//! retry shows that retries help.
+//! Before the first answer to a retry, only the first fault of each row is counted. If all faults were counted, a group
+//! of bad rows would look like an endpoint in trouble. After a retry was answered, all faults are counted, because an
+//! answered retry shows that retries help.
 
 use crate::clock::Instant;
 

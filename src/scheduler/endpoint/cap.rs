@@ -8,9 +8,9 @@
 //! cap is higher than the known cap. The next trial then begins immediately, with twice as many additional requests as
 //! this trial.
 //!
-//! If the cap does not change, the server rejects a request after 1, 3, 7 and 15 minutes. From then on, it rejects a
-//! request every eight minutes. Rejected requests are not billed. If the server has removed the cap, the run reaches
-//! its full speed about twelve round trips after the next trial begins.
+//! If the cap does not change, the server rejects a request after 1, 3, 7 and 15 minutes. After these 15 minutes, the
+//! server rejects a request every eight minutes. Rejected requests are not billed. If the server has removed the cap,
+//! the run reaches its full speed about twelve round trips after the next trial begins.
 
 use std::time::Duration;
 
@@ -40,8 +40,8 @@ pub(crate) struct Cap {
 #[derive(Debug)]
 struct Probe {
     more: usize,
-    /// The number of answers that must still come, without a refusal, to confirm the trial; `None` until all requests
-    /// of the trial are in flight.
+    /// The trial succeeds if this many more answers come without a refusal. The value is `None` until all requests of
+    /// the trial are in flight.
     answers_left: Option<usize>,
 }
 

@@ -78,8 +78,8 @@ impl Health {
         self.was_reached
     }
 
-    /// Returns the start of the current period in which every fault was [`Sign::Unclear`]. It is possible that the rows
-    /// caused all faults in the period.
+    /// Returns the start of the current period in which every fault was [`Sign::Unclear`]. The rows may have caused all
+    /// faults in this period.
     pub(crate) fn unclear_since(&self) -> Instant {
         self.unclear_since
     }

@@ -48,8 +48,8 @@ pub(in crate::scheduler) enum CacheNews {
 pub(in crate::scheduler) enum RefusedMarks {
     /// All marks.
     Any { is_new: bool },
-    /// The server refuses only the marks on some prefixes, for example because of the model or the content of the
-    /// prefix. The server has accepted marks on other prefixes.
+    /// The server refuses marks only on some prefixes, for example because of the model or the content of the prefix.
+    /// The server has accepted marks on other prefixes.
     OfPrefix { is_new: bool },
 }
 

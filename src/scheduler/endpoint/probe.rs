@@ -21,7 +21,7 @@ pub(crate) struct CanaryState {
     pub(crate) not_before: Instant,
     /// Whether the next probe is a row instead of a canary.
     pub(crate) is_rows_turn: bool,
-    /// Whether, since the last answer, a canary has failed in the same way as the rows.
+    /// Whether at least one canary since the last answer has failed in the same way as the rows.
     pub(crate) fails_alike: bool,
     /// Whether the server has rejected the canary. If a canary was rejected, no canary is sent until a row of another
     /// model fails.

@@ -3,13 +3,13 @@
 //! The window grows with each answer that comes while the window is full. At first the window grows by three per
 //! answer, so it is four times as large after a round trip. After the window was too large for the first time, it grows
 //! by one per answer, so its size doubles in a round trip. In this way, the window reaches the size that a rate limit
-//! needs (rate times latency), and this size is never computed. If no rate limit slows the run down, the window grows
-//! only as long as throughput grows with it. If more than a fifth of the answers report an overload, the window is cut,
-//! at most once in a round trip. Within a minute after a cut, the window returns to nine tenths of its last good size.
-//! An overload can come before the program knows a window size that is large enough or too large. In this case, after
-//! eight consecutive answered requests, the window grows again as it did before the cut. The server can reject a
-//! request because too many requests are in flight. The server has accepted the other requests in flight, so after this
-//! refusal, the window is at most their number ([`Cap`]).
+//! needs (rate times latency), although the program never computes this size. If no rate limit slows the run down, the
+//! window grows only as long as throughput grows with it. If more than a fifth of the answers report an overload, the
+//! window is cut, at most once in a round trip. Within a minute after a cut, the window returns to nine tenths of its
+//! last good size. An overload can come before the program knows a window size that is large enough or too large. In
+//! this case, after eight consecutive answered requests, the window grows again as it did before the cut. The server
+//! can reject a request because too many requests are in flight. After such a refusal, the window is at most the number
+//! of the other requests in flight, which the server has accepted ([`Cap`]).
 //!
 //! A running sum shows whether more than a fifth of the answers report an overload. An overload adds four to the sum,
 //! and an answer without an overload subtracts one. The sum never falls below zero. If fewer than a fifth of the
@@ -68,8 +68,8 @@ pub struct Window {
     overloaded_at: Instant,
     /// The number of requests that were sent and answered after the last overload.
     calm: usize,
-    /// Whether a size of the window was found to be large enough or too large. Before such a size is found, a cut does
-    /// not slow down later growth.
+    /// Whether the program has already found a window size that is large enough or too large. Before such a size is
+    /// found, a cut does not slow down later growth.
     is_known: bool,
     /// Whether overloads have cut the window.
     was_cut: bool,
@@ -330,7 +330,7 @@ mod tests {
         assert_eq!(window.size(), 16);
     }
 
-    /// Cuts the window by reporting overloads of requests that were sent at `at`.
+    /// Reports overloads of requests that were sent at `at`, until the window is cut.
     fn cut(window: &mut Window, at: Instant) {
         assert!((0..100).any(|_| window.on_overload(at, at)), "100 overloads cut nothing");
     }

@@ -38,9 +38,9 @@
 //! | `thinking` | begins with this number of thinking tokens, if the request asks for thinking |
 //!
 //! A rule needs at least one of these fields, and can have several. Without `text`, `json`, `tool` and `schema`, the
-//! answer has its usual content. For example, `{"thinking": 800}` changes only how long the model thinks. With
-//! `"stop_reason": "pause_turn"`, the usual content is a call of a server tool and its result, if the request has such
-//! a tool. A client continues a paused answer with a request that has this answer as its last message.
+//! answer has its usual content. For example, `{"thinking": 800}` changes only how long the model thinks. If the
+//! request has a server tool, the usual content with `"stop_reason": "pause_turn"` is a call of this tool and the
+//! result of the call. A client continues a paused answer with a request that has this answer as its last message.
 //!
 //! `max_tokens`, the context window and the stop sequences of the request apply to scripted answers too. An answer that
 //! is too long is truncated and has the stop reason `max_tokens`. A text ends before the first stop sequence. Thinking
@@ -59,8 +59,8 @@
 //!   longer applies when a client repeats the request with a higher `max_tokens`.
 //!
 //! The first user message of a request decides which shares the request belongs to. So all turns of a row belong to the
-//! same shares. Shares are added up only if their rules have the same turn. In the following file, the rules for turn 1
-//! and turn 2 have the same share, so both rules apply to the same rows.
+//! same shares. The shares of several rules are added up only if these rules have the same turn. In the following file,
+//! the rules for turn 1 and turn 2 have the same share, so both rules apply to the same rows.
 //!
 //! ```json
 //! {"rules": [

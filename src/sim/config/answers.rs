@@ -36,7 +36,7 @@ impl Latency {
 pub struct OutputLengths {
     /// The mean length, in tokens, of the answer to an empty prompt.
     pub mean: f64,
-    /// By how many tokens the mean length grows with each token of the prompt.
+    /// The growth of the mean length, in tokens, per token of the prompt.
     pub per_prompt_token: f64,
     /// By how many tokens the mean length grows with each token of `max_tokens`.
     pub per_max_token: f64,

@@ -66,7 +66,7 @@ pub enum OutputRule {
 pub struct Acceleration {
     /// The number of input tokens that are always allowed in a minute.
     pub floor: u64,
-    /// How many more input tokens a minute can use than the minute before.
+    /// Each minute can use this number of input tokens more than the minute before.
     pub step: u64,
 }
 

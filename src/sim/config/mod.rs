@@ -52,8 +52,8 @@ pub struct SimConfig {
     /// Whether a request that gets a 429 counts against the request limit. The documentation does not say what the real
     /// API does.
     pub refused_uses_request: bool,
-    /// The usage in answers is the simulator's own token count times this factor. With 1.3, the usage is 30 % higher
-    /// than this count.
+    /// The usage in answers is the simulator's own token count times this factor. With the factor 1.3, the usage is 30
+    /// % higher than the simulator's own count.
     pub token_skew: f64,
     /// At the start of a call, the input limit is charged with an estimate: the real input times this factor.
     pub estimate_skew: f64,

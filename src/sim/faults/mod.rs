@@ -81,9 +81,9 @@
 //! **For whom**:
 //! - `share` (0 to 1, default 1) is the share of requests that the rule applies to. If the shares of all rules add up
 //!   to 1 or less, no request belongs to two shares.
-//! - `draw` sets how the requests of the share are chosen. With `"row"` (the default), the seed and the content of the
-//!   request decide, so a fault applies to all attempts of a row or to none. With `"attempt"`, each attempt is drawn
-//!   separately.
+//! - `draw` sets how the requests of the share are chosen. With `"row"` (the default), the choice depends on the seed
+//!   and the content of the request, so a fault applies to all attempts of a row or to none. With `"attempt"`, each
+//!   attempt is drawn separately.
 //! - `"first_attempts_only": true` limits the rule to the first attempt of each row.
 //! - `contains` (a text, or a list of texts) selects requests whose body contains one of the texts.
 //! - `models` (a list of names) selects the requests for these models.

@@ -157,8 +157,8 @@ impl Room {
         Self { tokens: self.tokens.saturating_sub(tokens).max(1), ..self }
     }
 
-    /// Returns an answer with `blocks`. If the blocks fit into the room, the stop reason is `stop_reason`. Otherwise,
-    /// the blocks are truncated.
+    /// Returns an answer with `blocks`. If the room is large enough for all blocks, the stop reason is `stop_reason`.
+    /// Otherwise, the blocks are truncated.
     pub(super) fn filled(self, mut blocks: Vec<OutBlock>, stop_reason: &'static str) -> Answer {
         if total(&blocks) <= self.tokens {
             return Answer::new(blocks, stop_reason);

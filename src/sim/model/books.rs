@@ -12,7 +12,8 @@ use crate::domain::{Money, Usage};
 
 use super::limits::Reason;
 
-/// The maximum number of request bodies that have separate records. The maximum number of ids with records is the same.
+/// The maximum number of request bodies that have separate records. This number is also the maximum number of ids with
+/// records.
 const KEPT: usize = 1_000_000;
 /// The maximum length of all ids together, in bytes.
 const KEPT_ID_BYTES: usize = 64 << 20;
@@ -49,12 +50,12 @@ pub struct Books {
     pub billed_and_lost: u64,
     /// The number of charged calls that had the same body as an earlier charged call.
     pub billed_again: u64,
-    /// The number of complete answers that were sent although an equal request body already had a complete answer.
+    /// The number of complete answers to requests whose body equals the body of an earlier, completely answered
+    /// request.
     pub answered_again: u64,
-    /// The number of requests that arrived too early, although a 429 had told clients of their model class to wait
-    /// longer.
+    /// The number of requests that arrived too early: a 429 had told the clients of this model class to wait longer.
     pub too_early: u64,
-    /// The longest remaining wait, in milliseconds, of a client whose request arrived too early.
+    /// The largest number of milliseconds by which a request arrived too early.
     pub too_early_ms: u64,
     /// The time of the first request that was too early, in seconds since the start.
     pub first_too_early_s: Option<f64>,

@@ -3,8 +3,9 @@
 //!
 //! This module keeps the cache entries. Each entry belongs to a prefix of a prompt, and is found by the hash of all
 //! parts of the prefix. An entry becomes readable at the start of the first response that writes it. The entry stays
-//! readable until it expires. The lifetime begins at the start of the request that wrote the entry or last read it.
-//! Source: API documentation, "Prompt caching" (2026-09-29).
+//! readable until it expires. The lifetime of an entry begins at the start of the request that wrote the entry. If a
+//! later request reads the entry, the lifetime begins again at the start of that request. Source: API documentation,
+//! "Prompt caching" (2026-09-29).
 //!
 //! The documentation does not say whether a read of a long prefix also renews the entries of shorter prefixes inside
 //! it. In the simulator, a read renews only the entry that it reads.

@@ -76,7 +76,7 @@ impl Call {
     }
 
     /// Returns a call that has no prompt and is not billed. The first value of `input` is the number of tokens that
-    /// count against the input limit. The second value is an estimate of this number.
+    /// count against the input limit. The second value of `input` is an estimate of this number of tokens.
     pub(super) fn sized(
         account: Account,
         sizes: (u64, u64, u64),

@@ -14,7 +14,7 @@ use super::reply::{self, Piece};
 pub struct ResultsPart {
     /// The number of the batch.
     pub(super) batch: u64,
-    /// The number of requests that have their lines in earlier parts.
+    /// The number of requests whose lines are in earlier parts.
     pub(super) place: usize,
 }
 

@@ -1,9 +1,9 @@
 //! Finds out why a request could not read the cache entries of an earlier request.
 //!
 //! A request with `diagnostics` is compared with the message that it names. Source: API reference, "Messages",
-//! `diagnostics` (Python SDK 2.14.0, 2026-11). How the API compares two prompts is not documented. The simulator
-//! compares the levels of both prompts in this order: tools, system, messages. The first difference is the reason. The
-//! reason is found immediately, so an answer never says that it is pending.
+//! `diagnostics` (Python SDK 2.14.0, 2026-11). The API documentation does not say how the API compares two prompts. The
+//! simulator compares the levels of both prompts in this order: tools, system, messages. The first difference is the
+//! reason. The reason is found immediately, so an answer never says that it is pending.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -30,7 +30,7 @@ pub(super) enum Miss {
     Messages(u64),
     /// The earlier message is not known.
     NotFound,
-    /// The request has another tool choice, other settings for thinking, or another effort.
+    /// The request differs from the earlier request in its tool choice, its thinking settings or its effort.
     Unavailable,
 }
 

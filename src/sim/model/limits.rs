@@ -78,10 +78,10 @@ pub(super) struct ClassLimits {
     pub(super) requests: Option<Bucket>,
     pub(super) input: Option<Bucket>,
     pub(super) output: Option<Bucket>,
-    /// How many requests, input tokens and output tokens were used so far.
+    /// The numbers of requests, input tokens and output tokens that were used so far.
     pub used: [u64; 3],
-    /// How many requests, input tokens and output tokens other clients took in bursts. The amounts are in units of a
-    /// bucket.
+    /// The numbers of requests, input tokens and output tokens that other clients took in bursts. The amounts are in
+    /// units of a bucket.
     pub taken: [i128; 3],
     minute: u64,
     minute_input: u64,

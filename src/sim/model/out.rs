@@ -1,4 +1,4 @@
-//! A buffer for output bytes, and ids that look like those of the API.
+//! Contains a buffer for output bytes, and makes ids that look like the ids of the API.
 
 use super::hash::Hash;
 

@@ -1,9 +1,9 @@
 //! Compressed inputs: gzip and zstd. Compressed inputs are recognized by their first bytes and unpacked while they are
 //! read.
 //!
-//! All bytes before a damaged place are returned, so that no row before it is lost. When the readers of the crates
-//! flate2 and zstd find damage, they drop everything that they have unpacked in the same call. If the file is small,
-//! the dropped data can be its whole content. So [`gzip`] and [`zstd`] call the decoders directly.
+//! All bytes before a damaged place are returned, so that no row before it is lost. If the readers of the crates flate2
+//! and zstd find damage during a call, they drop everything that they unpacked in this call. If the file is small, the
+//! dropped data can be its whole content. So [`gzip`] and [`zstd`] call the decoders directly.
 //!
 //! Memory is bounded. For gzip, the last 32 KiB of the unpacked data are in memory. For zstd, the window of the frame
 //! is in memory, and [`zstd::MAX_WINDOW_LOG`] limits the size of the window.

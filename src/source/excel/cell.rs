@@ -55,7 +55,7 @@ fn clock(millis: f64, is_duration: bool) -> String {
     let sign = if millis < 0.0 { "-" } else { "" };
     let all = millis.abs() as u64;
     let (hours, minutes, seconds, millis) = (all / 3_600_000, all / 60_000 % 60, all / 1_000 % 60, all % 1_000);
-    // A time just before midnight can be rounded up to 24 hours, which is 0 hours as a time of day.
+    // Rounding can turn a time just before midnight into 24 hours. A time of day shows 24 hours as 0 hours.
     let hours = if is_duration { hours } else { hours % 24 };
     match millis {
         0 => format!("{sign}{hours:02}:{minutes:02}:{seconds:02}"),

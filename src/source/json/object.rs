@@ -10,9 +10,9 @@ use serde_json::value::RawValue;
 use super::super::raw::Fault;
 use super::check::{MAX_DEPTH, after_end_fault, check_text, refuse_repeats, repeated, syntax_fault};
 
-/// In the error log, a value can be nested up to this many levels deeper than in its row. The error log writes every
-/// request inside `params`. If a row has a short shape or the shape of another service, its values are nested in fewer
-/// objects than in the error log.
+/// In the error log, a value can be nested up to this many levels deeper than in its row. In the error log, every
+/// request is inside the member `params`. If a row has a short shape or the shape of another service, its values are
+/// nested in fewer objects than in the error log.
 const GAINED: usize = 4;
 
 /// One member of an object.

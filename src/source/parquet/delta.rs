@@ -1,10 +1,10 @@
-//! Decodes the byte arrays of a page, which have one of two encodings, into plain byte arrays. In one encoding, the
+//! Decodes the byte arrays of a page into plain byte arrays. The page has one of two encodings. In one encoding, the
 //! page begins with the lengths of all values. In the other encoding, the page stores only how each value differs from
 //! the previous value.
 //!
-//! Such a page says how many lengths it has, and the parquet crate allocates memory for this number of lengths. If
-//! values have the same beginning, they can need far more memory than the page that stores them. This module limits the
-//! memory in both cases. It returns at most as many values as the page has, and at most as many bytes as the caller
+//! Such a page says how many lengths it has, and the parquet crate allocates memory for this number of lengths. If many
+//! values begin with the same bytes, the decoded values can need far more memory than their page. This module limits
+//! the memory in both cases. It returns at most as many values as the page has, and at most as many bytes as the caller
 //! allows. Source: the Parquet format, "Encodings", `DELTA_BINARY_PACKED`, `DELTA_LENGTH_BYTE_ARRAY` and
 //! `DELTA_BYTE_ARRAY`.
 
@@ -189,7 +189,7 @@ mod tests {
         // The first value of the page is a text of a thousand bytes. The other 127 values are equal to the first.
         let prefixes = [0x80, 1, 4, 0x80, 1, 0, 0xd0, 15, 0, 0, 0, 0];
         let mut page = Vec::from(prefixes);
-        // In both lists of lengths, only the first difference is not zero.
+        // In both lists of lengths, the first difference is not zero, and all later differences are zero.
         page.truncate(6);
         page.extend([0, 16, 16, 16, 16]);
         page.extend((0..128_u16).flat_map(|at| if at == 0 { 1000_u16 } else { 0 }.to_le_bytes()));

@@ -2,10 +2,10 @@
 //! values.
 //!
 //! The values of a nested column are stored in several leaves (columns of primitive values). A leaf consists of slots,
-//! and each slot either has one value or shows that a value is missing. Each slot has two levels. The definition level
-//! says how much of the path from the root to the value is present. The repetition level says which of the enclosing
-//! lists continues with this value. Source: the Parquet format, "Nested Encoding" and "Nested Types", including the
-//! rules for files of old writers.
+//! and each slot either has one value or shows that a value is missing. Each slot has a definition level and a
+//! repetition level. The definition level says how much of the path from the root to the value is present. The
+//! repetition level says which of the enclosing lists continues with this value. Source: the Parquet format, "Nested
+//! Encoding" and "Nested Types", including the rules for files of old writers.
 
 use parquet::basic::{ConvertedType, LogicalType, Repetition};
 use parquet::schema::types::Type;

@@ -135,7 +135,7 @@ struct Schema {
     nodes: Option<usize>,
     seen: usize,
     leaves: usize,
-    /// For each group around the next node: the number of the group's children that are still to come.
+    /// For each group that contains the next node: how many children of the group are still to come.
     open: Vec<usize>,
     /// Whether the last node is a group.
     is_group: bool,

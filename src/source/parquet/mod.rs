@@ -10,8 +10,8 @@
 //!
 //! The module [`value`] turns values into cells. Lists, maps and structures become JSON ([`field`]). Some values can't
 //! be shown. If a value that can't be shown is in the label column or in a column that is sent, the row is broken. In
-//! other columns, the value is treated as missing. If the file is damaged, reading stops at the damage. The rows before
-//! the damage are kept.
+//! other columns, such a value is treated as missing. If the file is damaged, reading stops at the damage. The rows
+//! before the damage are kept.
 
 mod codec;
 mod damage;

@@ -93,14 +93,14 @@ pub struct Facts<'a> {
 /// The names under which a condition finds the label in `row`.
 const LABEL: [&str; 2] = ["id", "custom_id"];
 
-/// Returns the value of `row` for a condition, as a JSON object: the members of [`Job::extra`], and the label as `id`
-/// and `custom_id`.
+/// Returns the JSON object that a condition sees as `row`. The object has the members of [`Job::extra`], and the label
+/// under the names `id` and `custom_id`.
 ///
 /// `extra` contains the members that are kept with the row but are not sent. If there is a template, `extra` contains
 /// all columns of a table except the label. For a JSON row, `extra` then contains all members except the label and the
 /// request fields (such as `max_tokens`). Without a template, `extra` also lacks the columns and members that become
-/// the request, such as `prompt`. If the row is a line of plain text or a text file, it has only its label. Cells of
-/// CSV files are texts.
+/// the request, such as `prompt`. A row of plain text (a line or a whole text file) has only its label. Cells of CSV
+/// files are texts.
 pub(crate) fn row_of(job: &Job) -> String {
     let mut row = job.extra.clone();
     LABEL.iter().for_each(|name| row.set_default(name, &string_value(&job.custom_id)));

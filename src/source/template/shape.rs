@@ -32,7 +32,7 @@ const MAX_ELIFS: usize = 500;
 pub(super) enum Within {
     /// The source is text with tags.
     Text,
-    /// The source is one expression, as in a tag.
+    /// The source is one expression, like the expression inside a tag.
     Expression,
 }
 

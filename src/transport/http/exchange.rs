@@ -41,8 +41,8 @@ impl Exchange for HttpExchange {
 
     async fn chunk(&mut self) -> Result<Option<Bytes>, WireError> {
         let mut chunk = pin!(self.response.chunk());
-        // The next part of the body has usually already arrived. In this case, time is saved, because no clock is read
-        // and no timer is set.
+        // The next part of the body has usually already arrived. In this case, no clock is read and no timer is set,
+        // which saves time.
         let at_once = poll_fn(|context| Poll::Ready(chunk.as_mut().poll(context))).await;
         let chunk = match at_once {
             Poll::Ready(chunk) => chunk,

@@ -41,7 +41,7 @@ pub(super) enum Happened {
     },
     /// The use of a limit rose above a threshold.
     Limit(Crossing),
-    /// A pool sends nothing after a 429.
+    /// A pool sends nothing at this moment, because of a 429.
     Held {
         /// The pool.
         pool: PoolId,
@@ -321,7 +321,7 @@ mod tests {
         }
     }
 
-    /// Simulates ten minutes of a run that uses this share of a limit, and returns the rules that caused its notices.
+    /// Simulates ten minutes of a run that uses this share of a limit, and returns the rules that caused notices.
     fn told_by_a_run(share: f64, seed: u64) -> Vec<NoticeRule> {
         let told = Told::default();
         let rules = [NoticeRule::Limit(80), NoticeRule::Limit(95), NoticeRule::Halt];

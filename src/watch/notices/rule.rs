@@ -13,7 +13,7 @@ pub enum NoticeRule {
     Failures(f64),
     /// The use of a limit rose above this percentage, which is 80 or 95.
     Limit(u8),
-    /// For this long without a break, a pool was held after a 429, or all requests failed.
+    /// For this time without a break, either a pool was held after a 429, or all requests failed.
     Hold(Duration),
     /// The run has spent this share of `--max-cost`. The share is above 0 and at most 1.
     Budget(f64),

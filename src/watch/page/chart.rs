@@ -13,8 +13,8 @@ use crate::report::text::{duration, percent};
 /// The height of a chart, in units of the drawing.
 const HEIGHT: f64 = 100.0;
 
-/// The values of a series over time: the start and the end of each time interval, and its value. If an interval has no
-/// value, the value is `None`.
+/// The values of a series over time: the start and the end of each time interval, and the value in this interval. If an
+/// interval has no value, the value is `None`.
 pub(super) type Values<'a> = &'a [((i64, i64), Option<f64>)];
 
 /// How a series is drawn.

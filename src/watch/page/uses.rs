@@ -48,7 +48,7 @@ pub(super) fn share(point: &Point, pool: usize, dimension: usize) -> Option<f64>
     of_points(std::slice::from_ref(point), pool, dimension)
 }
 
-/// Returns the use of all limits in the time interval of a point, as text.
+/// Returns a text that says how much of each limit was used in the time interval of a point.
 pub(super) fn words(point: &Point, pools: &[String]) -> String {
     let mut words = Vec::new();
     for (at, _) in point.uses.iter().take(MOST_CHARTS) {
@@ -101,7 +101,8 @@ fn of_points(points: &[Point], pool: usize, dimension: usize) -> Option<f64> {
     (allowed > 0.0).then(|| counted / allowed)
 }
 
-/// Returns the highest use over five minutes. A single point that is longer than five minutes counts with its mean use.
+/// Returns the highest use over five minutes. For a single point that is longer than five minutes, the mean use of this
+/// point counts.
 fn highest(points: &[Point], pool: usize, dimension: usize) -> Option<f64> {
     let mut highest: Option<f64> = None;
     let mut first = 0;

@@ -118,7 +118,7 @@ pub(crate) struct ShownProvider {
     pub(crate) cost_usd: Option<f64>,
     /// The state of the provider, such as `sending` or `held`.
     pub(crate) state: String,
-    /// The provider that gets the rows of this provider; `None` if this provider gets its own rows.
+    /// The other provider to which the rows of this provider are sent; `None` if this provider gets its own rows.
     pub(crate) to: Option<String>,
     /// The reason why another provider gets the rows, as a value that `--fallback-on` accepts.
     pub(crate) why: Option<String>,
@@ -194,7 +194,7 @@ impl ShownInterval {
     }
 }
 
-/// The estimated time left of a run.
+/// The estimate of the time that a run still needs.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct ShownEta {

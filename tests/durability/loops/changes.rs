@@ -20,7 +20,7 @@ fn undisturbed(rows: u64) -> BTreeMap<String, Value> {
     assert_ends(&disk, load(rows), "undisturbed")
 }
 
-/// The totals of all runs. Each run was disturbed once, by a fault of the disk or a death of the process.
+/// The totals of all runs. Each run was disturbed once: the disk failed or the process died.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Disturbed {
     /// The number of runs.

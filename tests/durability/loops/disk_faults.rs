@@ -52,9 +52,9 @@ pub fn at_every_call(every: usize) -> FaultCounts {
     all
 }
 
-/// Makes the `nth` call of a run fail. If the run makes fewer calls, the call fails in one of the `resume` commands
-/// after the run. At the end, commands without faults finish the rows. Returns `false` if every command makes fewer
-/// than `nth` calls.
+/// Makes the `nth` call of a run fail. If the run makes fewer than `nth` calls, the `nth` call of a later `resume`
+/// command fails instead. At the end, commands without faults finish the rows. Returns `false` if every command makes
+/// fewer than `nth` calls.
 fn fails_at(point: Point, error: &str, nth: u64) -> bool {
     let (api, workspace) = (Api::start(FAULTS), Workspace::with_rows(FAULTED_ROWS));
     let what = format!("{error} at {point:?} {nth}");

@@ -1,6 +1,6 @@
-//! Tests runs that send follow-up requests, because many of their answers are not accepted. At each disk change of such
-//! a run, the process dies, the power fails or the disk fails. Some of these disk changes happen between an answer and
-//! its follow-up request. The next run must continue each row from its last written answer.
+//! Tests runs in which many answers are not accepted, so that the runs send follow-up requests. At each disk change of
+//! such a run, the process dies, the power fails or the disk fails. Some of these disk changes happen between an answer
+//! and its follow-up request. The next run must continue each row from its last written answer.
 //!
 //! The answers of the simulated API are scripted, so the tests know how many requests each row needs. The records of
 //! the API say what was paid.

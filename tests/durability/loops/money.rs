@@ -14,8 +14,8 @@ const BROKEN: &str = r#"{"rules":[{"kind":"reset_mid","contains":"tenth","first_
 /// A fault: the first request of each row gets no answer.
 const SILENT: &str = r#"{"rules":[{"kind":"stall","first_attempts_only":true}]}"#;
 
-/// The number of retried ambiguous attempts is in the summary and in the lines. The API counts as many of these
-/// attempts as the program does.
+/// The number of retried ambiguous attempts is in the summary and in the lines. The API and the program count the same
+/// number of these attempts.
 pub fn retried_attempts_are_counted() {
     let (api, workspace) = (Api::start(BROKEN), Workspace::with_rows(20));
 

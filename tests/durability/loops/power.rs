@@ -22,8 +22,8 @@ const ROWS: u64 = 48;
 
 /// Makes the power fail during runs, at random changes of the disk. Returns how many states of the disk were checked.
 ///
-/// The journal opens each state, which must contain every row that was reported. After one in `finished` states, the
-/// function also starts further runs until every row is answered.
+/// The journal opens each state, and the state must contain every row that was reported. After one in `finished`
+/// states, the function also starts further runs until every row is answered.
 pub fn losses(states: u64, finished: u64, seed: u64) -> u64 {
     const STATES_OF_A_DEATH: u64 = 20;
     let mut random = fastrand::Rng::with_seed(seed);

@@ -19,7 +19,7 @@ const ROWS: usize = 60;
 /// The number of output tokens of each answer of [`Api::start`].
 const TOKENS: u64 = 40;
 
-/// The calls to the file system that the program makes just before it replaces the results, and while it replaces them.
+/// The calls to the file system that the program makes just before and during the replacement of the results.
 const POINTS: &[Point] = &[
     Point { calls: "pwrite64", file: "out.jsonl.claude-batch.tmp" },
     Point { calls: "fdatasync,fsync", file: "out.jsonl.claude-batch.tmp" },

@@ -118,8 +118,8 @@ pub fn soak(seed: u64, hours: u64) -> SoakCounts {
     assert!(run.ledger.attempts as u64 <= rows * 2, "{what}: {} attempts", run.ledger.attempts);
     assert_eq!(run.stats.succeeded_total(), run.ledger.answered.len() as u64, "{what}");
     assert_eq!(run.stats.failed_total(), run.ledger.failed.len() as u64, "{what}");
-    // (8): the longest time without events is at most the sum of three times. These three times are the longest wait,
-    // the slowest test request, and the longest silence of a server.
+    // (8): the longest time without events is at most the sum of three durations. These three times are the longest
+    // wait, the slowest test request, and the longest silence of a server.
     assert!(run.longest_silence <= Duration::from_secs(180), "{what}: silent for {:?}", run.longest_silence);
     // (9): the run reports each request that was charged but has no line.
     let charged_besides = run.books.billed_calls - run.ledger.answered.len() as u64;

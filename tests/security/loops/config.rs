@@ -454,7 +454,7 @@ fn caps() -> String {
 }
 
 /// Contents of secret files, in the forms in which other programs write them. `S` is the secret. In the test, the
-/// configuration file in the folder is a link to such a file.
+/// configuration file in the folder is a link to a secret file.
 #[cfg(unix)]
 const SYNTAXES: [&str; 24] = [
     "S",
@@ -492,7 +492,7 @@ fn links(count: usize) -> String {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut refused = 0;
     for at in 0..count.max(SYNTAXES.len()) {
-        // The first texts are the contents of `SYNTAXES`. The later texts consist of parts of several of these
+        // The first texts are the contents of `SYNTAXES`. Each later text consists of one to three pieces of these
         // contents, cut at random positions.
         let text = match SYNTAXES.get(at) {
             Some(text) => text.replace('S', SECRET),

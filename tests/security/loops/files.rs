@@ -27,7 +27,8 @@ use super::super::support::{Api, CANARY, Folder, Said, assert_each_once, ids};
 const SECOND: u32 = 54_321;
 const THIRD: u32 = 54_322;
 const ROOT: u32 = 0;
-/// The time after which a run counts as hanging. Usually a run takes less than a second, but more on a busy machine.
+/// The time after which a run counts as hanging. Usually, a run takes less than a second. On a busy machine, a run can
+/// take longer.
 const HANGS: Duration = Duration::from_secs(60);
 const KEPT: &str = "not to be touched\n";
 

@@ -345,8 +345,8 @@ fn replacements(size: Size) -> Seen {
 }
 
 /// Opens the log as soon as nobody has locked it. Locks of this process can last a little longer, if another test
-/// starts a program at the same time. Before that program runs, its new process has copies of all open files and their
-/// locks for some milliseconds.
+/// starts a program at the same time. For some milliseconds before that program runs, its new process has copies of all
+/// open files and of their locks.
 fn opened_soon<T>(open: impl Fn() -> Result<T, JournalError>) -> T {
     for _ in 0..500 {
         match open() {

@@ -109,7 +109,7 @@ fn names(servers: &Servers, base: &Files, size: Size) -> Seen {
         let said = place.run(servers, &["resume", LOG]);
         let is_own = place.root().join("work").join(name) == place.root().join("work/out.jsonl");
         // With `-o`, the program accepts each path that leads to the same results file. So the test does not use `-o`
-        // with such a path.
+        // with a path that leads to the same results file.
         let given = (!is_own).then(|| place.run(servers, &["resume", LOG, "-o", "out.jsonl"]));
 
         said.ends_with(2).tells(&[LOG, &format!("line {line} "), "error.results", "-o RESULTS"]);

@@ -110,8 +110,8 @@ pub struct KeyArgs {
     /// File that contains the API key
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "api_key_cmd")]
     pub api_key_file: Option<PathBuf>,
-    /// Command that prints the API key, or JSON with the key and its expiry time; split at spaces and run without a
-    /// shell
+    /// Command that prints the API key, or JSON with the key and its expiry time; the command is split at spaces and
+    /// run without a shell
     #[arg(long, value_name = "CMD", value_parser = parsers::key_command)]
     pub api_key_cmd: Option<String>,
     /// Lifetime of a key that --api-key-cmd printed [default: until its expires_at, else the whole run]

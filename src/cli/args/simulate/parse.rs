@@ -219,7 +219,7 @@ pub(super) fn lengths(text: &str) -> Result<OutputLengths, String> {
     Ok(lengths)
 }
 
-/// Parses the shares of answers with each ending, as `ENDING=SHARE` pairs.
+/// Parses `ENDING=SHARE` pairs: for each ending, the share of the answers that end in this way.
 pub(super) fn endings(text: &str) -> Result<Endings, String> {
     let mut endings = Endings::default();
     for (name, value) in pairs(text)? {

@@ -164,7 +164,8 @@ fn tier(first: &ProviderConfig, named: &Settings, merged: &Settings) -> Result<T
     }
 }
 
-/// Returns the lane (online, batch or auto). A lane `auto` from a file has no effect for a provider without batches.
+/// Returns the lane (online, batch or auto). If a file sets the lane to `auto`, this setting has no effect for a
+/// provider without batches.
 fn lane(first: &ProviderConfig, named: &Settings, merged: &Settings) -> Result<LaneChoice> {
     let lane = merged.lanes.lane.unwrap_or_default();
     match lane {

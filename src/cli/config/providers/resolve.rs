@@ -197,8 +197,8 @@ fn features(found: Found<'_>, preset: &Preset) -> ProviderFeatures {
 }
 
 /// Returns the rules that say what is changed in requests. If the table lists a member under `drop`, a row with this
-/// member is not rejected, but is sent without the member. A table that switches a feature on also allows the members
-/// of this feature.
+/// member is not rejected, but is sent without the member. If the table switches a feature on, requests can also have
+/// the members of this feature.
 fn rules(found: Found<'_>, preset: &Preset, features: &ProviderFeatures) -> RequestRules {
     let table = found.table;
     let prefix = table.and_then(|table| table.model_prefix.as_deref()).unwrap_or(&preset.model_prefix);

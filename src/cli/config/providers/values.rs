@@ -9,8 +9,8 @@ use crate::cli::args::parsers;
 use crate::domain::{MemberPath, ProviderFeatures, RateLimits};
 use crate::source::nearest;
 
-/// The members of requests that the setting `drop` can't name. Every request needs these members, or the program sets
-/// them itself.
+/// The members of requests that the setting `drop` can't name. Either every request needs the member, or the program
+/// sets the member itself.
 const NEEDED: [&str; 4] = ["model", "messages", "max_tokens", "stream"];
 /// The highest factor for prices. A higher factor is certainly a mistake.
 const MOST_FACTOR: f64 = 100.0;

@@ -34,7 +34,7 @@ pub(super) struct CurrentSettings {
     /// The number of open files that a request in flight needs.
     files: usize,
     /// A model that occurs in the rows and has no price. The inner `None` means that all models have a price. The outer
-    /// `None` means that the input is a pipe, whose rows are not known.
+    /// `None` means that the rows are not known, because the input is a pipe.
     unpriced: Option<Option<Arc<str>>>,
     /// The windows of `--schedule` (periods with other settings). A flag says whether the window was open when the
     /// thread last looked at the clock.
@@ -61,7 +61,7 @@ impl CurrentSettings {
     /// Changes settings.
     ///
     /// # Errors
-    /// Returns why the settings are rejected, and leaves all settings unchanged.
+    /// If the changes are rejected, returns the reason and leaves all settings unchanged.
     pub(super) fn set(&mut self, changes: &[Change], by: SteeredBy) -> SteerResult {
         let settings: Vec<Setting> = changes.iter().filter_map(|change| self.wanted(*change, by)).collect();
         match self.adopt(&settings) {

@@ -136,7 +136,7 @@ impl SteeringRun {
         }
     }
 
-    /// Prints a warning that `ctl` may not reach this run, because the mailbox can't be used.
+    /// Prints a warning: `ctl` possibly can't reach this run, because the mailbox can't be used.
     fn tell(&self, failure: &DiskFailure) {
         self.send(Interrupt::Refused(format!("ctl possibly can't reach this run: {}", causes(failure))));
     }

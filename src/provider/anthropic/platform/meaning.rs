@@ -7,7 +7,7 @@ use crate::domain::{ErrorClass, Failure};
 /// The meaning of an error of a platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// A limit is used up. The value says for how long; `None` if the platform does not say it.
+    /// A limit is used up. The value says how long the limit stays used up; `None` if the platform does not say this.
     Limit(Option<Duration>),
     /// The platform has no capacity for anybody at the moment.
     Overload,

@@ -26,9 +26,8 @@ pub(super) fn finding(status: u16, failure: &Failure) -> Option<Finding> {
     })
 }
 
-/// Returns the facts in `error.metadata` that are added to the message. `error.metadata` can say who owns the limit
-/// that is used up and why the input was flagged. `error.metadata` can also contain the message of the provider behind
-/// OpenRouter.
+/// Returns the facts in `error.metadata` that are added to the message. `error.metadata` can say whose limit is used
+/// up, and why the input was flagged. `error.metadata` can also contain the message of the provider behind OpenRouter.
 pub(in crate::provider::anthropic) fn more(json: &Value) -> Option<String> {
     let metadata = json.pointer("/error/metadata")?;
     let string = |name: &str| metadata.get(name).and_then(Value::as_str);

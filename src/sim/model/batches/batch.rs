@@ -157,7 +157,7 @@ pub(super) enum Line {
     Once,
     /// The line is missing.
     Missing,
-    /// The line is written twice. The value is the index of the fault rule that causes this.
+    /// The line is written twice. The value is the index of the fault rule that causes the second line.
     Again(u16),
 }
 

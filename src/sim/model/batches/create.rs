@@ -17,7 +17,7 @@ const MAX_REQUESTS: usize = 100_000;
 /// The maximum number of characters of a `custom_id`.
 const MAX_ID: usize = 64;
 
-/// Reads the body that creates a batch, or returns the error that the API sends for it.
+/// Reads the body of a call that creates a batch. If the API would reject the body, returns the API's error.
 pub(super) fn read(body: &[u8]) -> Result<Rows, ApiError> {
     let fields = Fields::read(body)?;
     let requests: Vec<&RawValue> = fields.required("requests", "a valid list")?;

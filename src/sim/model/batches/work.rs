@@ -63,8 +63,8 @@ impl Model {
                 };
                 match fields.and_then(|fields| self.succeed(fields, batch.version, content, organization, asked)) {
                     Ok(success) => End::Succeeded(Box::new(success)),
-                    // Every error of an invalid request has the type `invalid_request_error`. It is not confirmed that
-                    // the API also uses this type if the model is unknown.
+                    // Every error of an invalid request has the type `invalid_request_error`. For an unknown model, it
+                    // is not confirmed that the API also uses this type.
                     Err(error) => {
                         let kind = errors::kind_of(400).to_owned();
                         End::Errored(Box::new(ApiError { kind, ..error }))
@@ -202,7 +202,7 @@ fn check<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, ApiError> {
     validate::model_name(fields, Endpoint::Messages)
 }
 
-/// Returns the first serial number of a request in a batch.
+/// Returns the first of the serial numbers that belong to one request in a batch.
 pub(super) fn serial(batch: &Batch, row: usize) -> u64 {
     batch.serial + row as u64 * SERIALS
 }

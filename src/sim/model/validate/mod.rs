@@ -1,7 +1,7 @@
 //! Checks a request body as the API does before it counts tokens. A body that fails a check gets a 400 or 404.
 //!
-//! Source: API reference, "Messages" (2026-10), and error messages seen from the API. If the message of the API is not
-//! known, the simulator uses a message of its own.
+//! Source: API reference, "Messages" (2026-10), and error messages that the API has sent. If the message of the API is
+//! not known, the simulator uses a message of its own.
 
 mod calls;
 mod conversation;

@@ -54,7 +54,8 @@ pub(super) fn count(fields: &Fields<'_>, skew: f64) -> Result<Counted, ApiError>
     Ok(Counted { tokens, parts, settings })
 }
 
-/// Multiplies the token counts of all parts by `skew`. Returns their sum, which is the count of the whole prompt.
+/// Multiplies the token counts of all parts by `skew`. Returns the sum of the new counts, which is the token count of
+/// the whole prompt.
 fn skew_parts(parts: &mut [Part], skew: f64) -> u64 {
     let (mut plain, mut skewed) = (0, 0);
     for part in parts {

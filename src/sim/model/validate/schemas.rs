@@ -63,7 +63,7 @@ impl Schemas {
 
 struct Walk<'a> {
     root: &'a Value,
-    /// The references that the check has followed to the current schema.
+    /// The references that the check has followed to reach the current schema.
     open: Vec<String>,
     /// The references whose schemas have been checked.
     done: HashSet<String>,

@@ -8,9 +8,9 @@
 //! | tool choice, thinking, effort, whether the request has an image | messages |
 //!
 //! Every cache entry also depends on the model and the speed. The module `admission` adds the model and the speed.
-//! Source: API documentation, "Prompt caching", what invalidates the cache, and "Structured outputs" (2026-09-29). The
+//! Source: API documentation, "Prompt caching" (what invalidates the cache) and "Structured outputs" (2026-09-29). The
 //! documentation does not say whether the cache entries of tools are still found after the schema of structured output
-//! has changed. In the simulator, tool entries are not found after such a change.
+//! has changed. In the simulator, tool entries are not found after the schema has changed.
 
 use std::borrow::Cow;
 

@@ -42,8 +42,8 @@ fn there(value: Value, name: &str) -> Result<Value, Error> {
 /// Compares values. `parts` contains values and operators in turn. Returns whether all comparisons are true.
 ///
 /// An order comparison, such as `<`, needs two numbers, two texts or two lists. A number is never equal to a text, but
-/// authors of conditions probably expect that the text `7` equals the number 7. So if a text looks like a number, as
-/// many CSV cells do, it is an error to compare the text with a number.
+/// authors of conditions probably expect that the text `7` equals the number 7. So it is an error to compare a number
+/// with a text that looks like a number. Many CSV cells are such texts.
 fn compared(state: &State<'_, '_>, parts: Rest<Value>) -> Result<bool, Error> {
     let mut holds = true;
     for parts in parts.windows(3).step_by(2) {

@@ -120,7 +120,7 @@ fn held(address: SocketAddr, beginning: &[u8], drops: &'static [u8], every: Dura
     began.elapsed()
 }
 
-/// Reads from a connection. Waits for data at most as long as the pause between two writes. Returns whether the other
+/// Reads from a connection. Waits for data, but not longer than the pause between two writes. Returns whether the other
 /// end has closed the connection.
 fn is_closed(stream: &mut TcpStream) -> bool {
     let mut some = [0; 4096];

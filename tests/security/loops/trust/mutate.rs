@@ -1,4 +1,5 @@
-//! Changes the files of a run: changes their structure or their bytes, or replaces a part by a part of another file.
+//! Changes the files of a run: changes the structure or the bytes of a file, or replaces a part of it by a part of
+//! another file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
