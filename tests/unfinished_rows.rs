@@ -140,7 +140,7 @@ fn when_a_step_is_on_disk_only_its_next_request_is_in_flight() {
     ledger.on_committed(2);
     ledger.flush().expect("the disk works");
 
-    // A line that is not synced is possibly missing after a crash.
+    // After a crash, a line that was not synced can be missing.
     assert_eq!([before_the_sync, after_the_sync, with_the_next_request, in_flight(&disk)], [1, 0, 1, 0]);
 }
 

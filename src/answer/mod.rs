@@ -2,8 +2,8 @@
 //!
 //! A policy is pure: it takes values and returns a decision. A [`Policy`] sees a row, the last request for the row, the
 //! result of that request, and the earlier attempts. A policy uses no queues, limits or files. If a policy returns a
-//! request, the scheduler sends it as soon as limits and budget allow. The journal keeps one line for the row, with the
-//! usage and cost of all its attempts.
+//! request, the scheduler sends the request as soon as the limits and the budget have room. The journal keeps one line
+//! for the row, with the usage and cost of all its attempts.
 //!
 //! [`schema`] checks answers against a JSON schema, and puts the schema into requests.
 //!

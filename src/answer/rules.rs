@@ -31,8 +31,9 @@ pub struct Answer<'a> {
     pub job: &'a Job,
     /// The text of the answer.
     pub text: &'a str,
-    /// The part of the answer that should be JSON. This is the input of the tool call if the schema was sent as a tool,
-    /// and otherwise the text without a code block around it. This part is not always JSON.
+    /// The part of the answer that should be JSON. If the schema was sent as a tool, this part is the input of the tool
+    /// call. Otherwise, this part is the text of the answer, without a code block around the text. This part is not
+    /// always JSON.
     pub json: &'a str,
     /// The total usage of all answers to the row.
     pub usage: Usage,

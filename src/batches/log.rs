@@ -1,4 +1,4 @@
-//! The log of batches. The log says which chunks (groups of rows with one batch each) were submitted. It also says
+//! The log of batches. The log says which chunks (groups of rows with one batch each) were submitted. The log also says
 //! whether each chunk is open, collected or lost.
 //!
 //! The log is the file `log.jsonl` in the folder `<results>.batches/`. Each change is one line, which is synced before

@@ -16,8 +16,8 @@ use crate::domain::{JobId, Planned, Request};
 
 /// The parameters whose values are part of a shape.
 const CHECKED: [&[u8]; 5] = [b"tools", b"tool_choice", b"output_config", b"thinking", b"mcp_servers"];
-/// The largest number of shapes with the same model and the same parameter names. In further shapes, the values of the
-/// parameters are ignored. Without this limit, a run in which each row has its own tools would send all its rows
+/// The largest number of shapes with the same model and the same parameter names. Shapes beyond this number ignore the
+/// values of the parameters. Without this limit, a run in which each row has its own tools would send all its rows
 /// online.
 const MOST_VALUES: usize = 32;
 /// How many rows can wait for the first answer of their shape, and how many bytes these rows can have together.

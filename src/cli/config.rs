@@ -97,7 +97,7 @@ pub struct Config {
     /// The parameters of every request.
     pub request: RequestDefaults,
     /// The parameters of this call that replace parameters of rows. With `resume`, all rows get the parameters of this
-    /// call; with `--rerun`, only the rows that are run again get them. The keys of the rows do not change.
+    /// call. With `--rerun`, only the rows that are run again get these parameters. The keys of the rows do not change.
     pub overrides: RequestDefaults,
     /// The API version and the betas that requests name.
     pub dialect: Dialect,

@@ -86,7 +86,7 @@ pub(super) fn read_stored(
 }
 
 /// If no other inputs are named, takes the inputs from the paths after `--reuse`. `--reuse` takes all paths that follow
-/// it. The files without answers at the end of the list become the inputs.
+/// it. If the last files in the list have no answers, these files become the inputs.
 pub(super) fn with_inputs(args: &RunArgs) -> RunArgs {
     let mut args = args.clone();
     let disk = RealDisk::new(Owners::Any);

@@ -84,7 +84,7 @@ impl ErrorClass {
     }
 
     /// Returns whether an unchanged row that failed with this class can succeed in another run. Call this function only
-    /// if nothing but the class is known about the failure.
+    /// if the class is all that is known about the failure.
     pub(crate) fn may_pass(self) -> bool {
         match self {
             Self::RateLimit

@@ -221,8 +221,8 @@ pub struct RateSignals {
 }
 
 impl RateSignals {
-    /// Returns the signal of one dimension. If the only token limit in the response is a limit on input and output
-    /// together, this limit is the signal of the input dimension.
+    /// Returns the signal of one dimension. If the response has only one token limit, for input and output together,
+    /// this limit is the signal of the input dimension.
     pub fn of(&self, dimension: Dimension) -> LimitSignal {
         match dimension {
             Dimension::Requests => self.requests,

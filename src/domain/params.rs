@@ -52,7 +52,7 @@ impl Params {
         }
     }
 
-    /// Adds a parameter. Nothing changes if the name exists already.
+    /// Adds a parameter. If the name exists already, nothing changes.
     pub(crate) fn set_default(&mut self, name: &str, value: &RawValue) {
         if self.get(name).is_none() {
             self.0.push((name.into(), value.to_owned()));

@@ -5,7 +5,7 @@
 //! system, messages. A mark on the last block of a prefix asks the API to keep the prefix as a cache entry. A later
 //! request reads this entry if it begins with the same prefix and has a mark at the end of the prefix. Tokens that are
 //! read from the cache cost at most a tenth of the price of plain input, and do not count against the input limit. A
-//! prefix of one request is also called a *level*: a request can have several levels, and each level contains all
+//! prefix of one request is also called a *level*. A request can have several levels, and each level contains all
 //! shorter levels.
 //!
 //! The marks that the program adds are not part of a row. The program inserts its marks when the row's request is sent,

@@ -33,7 +33,7 @@ pub(crate) enum Of {
     Quality,
     /// How many requests for the row were answered.
     Steps,
-    /// If the row has several answers, the purpose of the last request.
+    /// The purpose of the row's last request, if the row has several answers.
     Mended,
     /// A path in the line of the row. If only one of the two kinds of lines has the field, the path in the other kind
     /// is `None`.
@@ -50,8 +50,8 @@ pub(crate) enum Of {
 pub(crate) type Path = Vec<String>;
 
 /// Short names for members of `meta` and of `error`. Each entry has the short name, the path in the line of an answer,
-/// the path in the line of a failure, and the kind of the values. If one of these two kinds of lines does not have the
-/// member, the path for that kind is empty.
+/// the path in the line of a failure, and the kind of the values. If answer lines or failure lines do not have the
+/// member, the path for these lines is empty.
 const SHORT: [(&str, &str, &str, ColumnKind); 20] = [
     ("model", "meta.model", "params.model", ColumnKind::Text),
     ("provider", "meta.provider", "error.provider", ColumnKind::Text),

@@ -177,8 +177,8 @@ impl JournalFiles {
 pub(crate) struct Index {
     /// Labels with their places, sorted by label. Each label has one entry.
     entries: Vec<(u64, Place)>,
-    /// `begins[v]` is the index of the first entry whose label has the value `v` in its first bits. Labels are hashes,
-    /// so about eight entries share each value. So the search for a label reads memory in only one or two places.
+    /// `begins[v]` is the index of the first entry whose label begins with the bits of `v`. Labels are hashes, so about
+    /// eight entries share each value. So the search for a label reads memory in only one or two places.
     begins: Vec<u32>,
     /// One bit per entry: whether the row of the entry was found in the input.
     found: Vec<u64>,
@@ -283,9 +283,9 @@ impl Index {
     }
 }
 
-/// Returns, for each value of the first bits of a label, the index of the first entry with this value. The last element
-/// is the number of all entries. The list is empty in two cases: there are few entries, or the number of entries does
-/// not fit in 32 bits. If the list is empty, a search goes through all entries.
+/// Returns a list with one index for each value of the first bits of a label: the index of the first entry with this
+/// value. The last element is the number of all entries. The list is empty in two cases: there are few entries, or the
+/// number of entries does not fit in 32 bits. If the list is empty, a search goes through all entries.
 fn begins(entries: &[(u64, Place)]) -> Vec<u32> {
     let values = (entries.len() / SHARING).next_power_of_two();
     if values < 2 || u32::try_from(entries.len()).is_err() {

@@ -65,7 +65,7 @@ pub(crate) enum Value<'a> {
 /// The kind of the values in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ColumnKind {
-    /// Text, or any JSON as text.
+    /// Text, or JSON values of any kind that are written as text.
     Text,
     /// Whole numbers that fit 64 bits.
     Integer,

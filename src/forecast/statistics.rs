@@ -74,9 +74,9 @@ pub(super) fn regression(pairs: &[(f64, f64)], mean_x: f64, rows: u64) -> Option
     Some((Sampled { mean, error: quantile(n - 1) * variance_of_mean.sqrt() }, slope))
 }
 
-/// For rows whose mean `x` is `mean_x`, returns how far their mean `y` can be above the mean `y` of the sample. This
-/// function is for samples that are too small or too uniform to show whether `y` rises with `x`. The result is negative
-/// if `mean_x` is below the mean `x` of the sample.
+/// Returns how far the mean `y` of some rows can be above the mean `y` of the sample. The mean `x` of these rows is
+/// `mean_x`. This function is for samples that are too small or too uniform to show whether `y` rises with `x`. The
+/// result is negative if `mean_x` is below the mean `x` of the sample.
 pub(super) fn unseen_slope(pairs: &[(f64, f64)], mean_x: f64) -> f64 {
     let count = pairs.len() as f64;
     if pairs.len() < 3 {

@@ -34,7 +34,7 @@ use crate::scheduler::{Config, LimitsOf};
 use crate::sim::config::{Burst, Bursts};
 use crate::sim::model::SizedCall;
 
-/// The time that the simulated rows take at the limits, in minutes.
+/// How many minutes the simulated rows take at the speed that the limits allow.
 const PLAYED_MINUTES: f64 = 5.0;
 /// At least this many rows are simulated, unless the load has fewer rows.
 const LEAST_ROWS: usize = 3_000;

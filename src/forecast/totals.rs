@@ -22,7 +22,7 @@ struct Sum {
     likely: f64,
     /// For each source of errors: two errors, one below and one above the likely value.
     by_source: BTreeMap<(u8, u64), (f64, f64)>,
-    /// The errors that assumptions cause, below and above the likely value.
+    /// For the assumptions: the error below and the error above the likely value.
     assumed: (f64, f64),
     /// The lowest possible total.
     least: f64,

@@ -287,7 +287,7 @@ mod tests {
         assert_eq!(WriteFault::from(&JournalError::NoFolder).cause, WriteCause::Other);
     }
 
-    /// Returns an error of every variant. The match below does not compile when a variant is missing.
+    /// Returns an error of every variant. If a variant is missing, the match below does not compile.
     fn all() -> Vec<JournalError> {
         let (path, output, input) = (PathBuf::from("o.jsonl"), PathBuf::from("o.jsonl"), PathBuf::from("i.jsonl"));
         let folder = PathBuf::from("gone");

@@ -150,8 +150,8 @@ fn next_manifest(
             let settings = before.settings.clone();
             (Manifest { settings, ..described_as(before, given.clone()) }, Some(given))
         }
-        // Without a manifest, it is not known how the rows of earlier runs were read. This matters for `resume`, and
-        // for a run that finds earlier answers.
+        // Without a manifest, it is not known how the rows of earlier runs were read. This missing fact matters for
+        // `resume`, and for a run that finds earlier answers.
         (None, Start::Resume) => (without_rows(given), None),
         (None, Start::Continue) if !recovered.done.is_empty() => (without_rows(given.clone()), Some(given)),
         (None, Start::Continue | Start::Fresh) => (given, None),

@@ -103,7 +103,7 @@ impl Bucket {
         Ok(())
     }
 
-    /// Gives `n` tokens back to the bucket. This never fills the bucket above its burst, because a TAT in the past
+    /// Gives `n` tokens back to the bucket. A refund never fills the bucket above its burst, because a TAT in the past
     /// counts as `now` when tokens are taken.
     pub fn refund(&mut self, n: u32) {
         self.arrival.set(self.arrival.get().saturating_sub(self.worth(u64::from(n))));

@@ -180,8 +180,9 @@ impl DimensionState {
         }
     }
 
-    /// Call this when a request has ended, because by then the server has counted the output of the request. If the
-    /// request ended without a response head, the server has by then also counted the request itself and its input.
+    /// Call this when a request has ended, because by then the server has counted the output of the request. If no
+    /// response head has come, the end of the request also shows that the server has counted the request itself and its
+    /// input.
     pub(super) fn on_end(&mut self, cost: Cost, head_seen: bool) {
         if !head_seen || self.dimension == Dimension::OutputTokens {
             self.uncounted -= i64::from(self.amount(cost));

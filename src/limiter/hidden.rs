@@ -218,8 +218,8 @@ impl Hidden {
     /// Computes the hidden limit. The gateway's bucket was empty at `since`. Since then, the gateway has accepted the
     /// amounts in `accepted`. Returns whether `accepted` was large enough to compute the limit.
     ///
-    /// If the pool sent at a rate for some time without a refusal, this rate is at most slightly above the limit. For
-    /// this reason, the computed limit is at least this rate multiplied by `HELD`.
+    /// If the pool sent at some rate for a while and no request was refused, this rate is at most slightly above the
+    /// limit. For this reason, the computed limit is at least this rate multiplied by `HELD`.
     fn find(&mut self, since: Instant, accepted: Accepted, now: Instant) -> bool {
         let passed = now.since(since);
         if passed < LEAST || accepted.requests < LEAST_ACCEPTED {
@@ -312,7 +312,7 @@ mod tests {
             tried += u32::from(hidden.on_fault(now));
         }
 
-        // At every rate, half of the attempts meet a fault.
+        // Whatever the rate is, half of the attempts meet a fault.
         assert!(tried <= TRIED, "{tried} faults were treated as refusals");
         assert_eq!(hidden.per_minute(Instant::from_secs(200)), None);
     }

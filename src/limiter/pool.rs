@@ -55,7 +55,7 @@ pub struct Pool {
     id: PoolId,
     dimensions: [DimensionState; 3],
     held_until: Instant,
-    /// The number of consecutive holds (waits after a refusal) for which the server did not say how long to wait.
+    /// The number of consecutive holds (waits after a refusal) whose length the server did not give.
     refusals_in_a_row: u32,
     /// The limit that the server does not report; it is learned from refusals.
     hidden: Hidden,
@@ -178,7 +178,7 @@ impl Pool {
         self.has_seen_limits
     }
 
-    /// Returns whether a request must reserve the sum of its input and its `max_tokens` from the input limit.
+    /// Returns whether a request must reserve its `max_tokens` from the input limit, in addition to its input tokens.
     pub(crate) fn counts_together(&self) -> bool {
         self.counts_together
     }

@@ -202,8 +202,8 @@ impl Load {
     /// its cache prices.
     ///
     /// Rows of several templates can share a prefix. The plan then counts the tokens of the prefix in the group of the
-    /// first row. So all groups with the same model and terms get the same shares. Groups without markable rows get no
-    /// shares.
+    /// first row. So all groups with the same model and terms get the same shares. If the program can't add cache marks
+    /// to any row of a group, the group gets no shares.
     pub(crate) fn set_caching(&mut self, plan: &CachePlan, rates: &dyn Fn(usize) -> CacheRates) {
         let mut sums: HashMap<(Arc<str>, Terms), Expected> = HashMap::new();
         for (at, (group, cached)) in self.groups.iter().zip(&plan.groups).enumerate() {

@@ -36,7 +36,8 @@ pub(super) struct Models {
 }
 
 impl Models {
-    /// Replaces the model of a request. If `max_tokens` is larger than the new model allows, it is lowered.
+    /// Replaces the model of a request. If `max_tokens` is larger than the new model allows, `max_tokens` is lowered to
+    /// the model's maximum.
     pub(super) fn replace(&self, params: &mut Params, name: &str) {
         let raw = |json: String| RawValue::from_string(json).expect("it is JSON");
         let most = self.catalog.model(name).map_or(u32::MAX, |model| model.max_output_tokens);

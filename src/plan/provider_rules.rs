@@ -1,5 +1,5 @@
-//! The members that the provider of a planner does not accept. Rows with some of these members are rejected. Members
-//! that do not cause a rejection are left out of requests.
+//! The members that the provider of a planner does not accept. Rows with some of these members are rejected. All other
+//! members that the provider does not accept are left out of requests.
 
 use std::sync::Arc;
 

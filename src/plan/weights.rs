@@ -145,8 +145,8 @@ fn decode_escape(text: &[u8]) -> (u8, usize) {
     }
 }
 
-/// Returns the first byte that a UTF-16 unit has in UTF-8. For the second half of a surrogate pair, returns a
-/// continuation byte.
+/// Returns the first byte of a UTF-16 unit when the unit is written in UTF-8. For the second half of a surrogate pair,
+/// returns a continuation byte.
 fn lead_byte(unit: u16) -> u8 {
     match unit {
         0..0x80 => unit as u8,

@@ -34,7 +34,7 @@ pub(crate) fn explain_refusal(head: &ReplyHead, verdict: &mut Verdict, now: Time
     }
 }
 
-/// Returns the failure that the verdict on a rejected request contains.
+/// Returns the failure inside the verdict on a rejected request.
 fn failure_of(verdict: &mut Verdict) -> Option<&mut Failure> {
     match verdict {
         Verdict::Rejected { failure, .. } | Verdict::Transient { failure, .. } | Verdict::Forbidden(failure) => {

@@ -40,8 +40,8 @@ pub(crate) fn reasons(stats: &Stats) -> Vec<String> {
     reasons
 }
 
-/// Returns a line for each reason why rows of one class failed, the most common reason first. A line begins with the
-/// number of rows, because the end of a long line is cut off.
+/// Returns one line for each reason why rows of one class failed. The most common reason comes first. A line begins
+/// with the number of rows, because the end of a long line is cut off.
 fn of_class(class: ErrorClass, failed: &FailedRows) -> Vec<String> {
     let groups = failed.faults.by_size();
     let example = |group: &&Group<FailedRow>| format!("{} {class}: {}", count(group.rows), words(&group.first));

@@ -6,9 +6,8 @@
 //!
 //! [`Report`] adds each event once to the counters in [`Stats`], and passes the event and the counters to its views. A
 //! `View` writes one kind of output: live lines on a terminal (`progress`), plain lines elsewhere (`plain`), JSON for
-//! scripts (`json`), or almost nothing ([`quiet`]). A view never reads a clock. A view takes the time from the events,
-//! and the scheduler sends its status several times per second. So a run on virtual time has the same output as a real
-//! run.
+//! scripts (`json`), or almost nothing ([`quiet`]). A view never reads a clock. A view takes the time from the events.
+//! The scheduler sends its status several times per second. So a run on virtual time has the same output as a real run.
 //!
 //! Text from outside (model names, messages of servers, paths) always goes through `text::escape` before it reaches a
 //! terminal. JSON output always goes through `harmless`, which escapes control characters. A failed write to standard

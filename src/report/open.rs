@@ -103,7 +103,7 @@ impl Reporter for Report {
 
     fn finish(&mut self) {
         self.views.iter_mut().for_each(|view| view.close());
-        // If a view could not close its file, the other views show a warning about this, and all views are closed
+        // If a view could not close its file, the other views show a warning about the file. Then all views are closed
         // again.
         let warnings = self.take_warnings();
         let Some((at, run)) = self.last.clone().filter(|_| !warnings.is_empty()) else { return };

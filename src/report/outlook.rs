@@ -125,7 +125,7 @@ impl Stats {
     /// should already be over. The result is at least the longer of these two times:
     /// - the time that the rate limits require for the remaining rows, because the recent rate is far too high after a
     ///   burst at the start
-    /// - how long rows have to wait after a 429 or another failure
+    /// - the time that rows have to wait after a 429 or another failure
     ///
     /// Returns `None` in three cases: the input is a pipe, the run began less than five seconds ago, or fewer than ten
     /// rows have finished. At such an early point of a run, the estimated time would be several times too long. At the

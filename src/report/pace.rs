@@ -77,8 +77,8 @@ impl Pace {
 
     /// Returns the mean size of the recent rows, divided by the mean size of all rows of the run. The size of a row is
     /// the number of its tokens that count against one limit: the limit that slows the run down. If no token limit
-    /// slows the run down, the result is 1. The result times the number of recent rows says how many rows of mean size
-    /// would have finished in the same time.
+    /// slows the run down, the result is 1. Multiply the result by the number of recent rows to get how many rows of
+    /// mean size would have finished in the same time.
     pub(super) fn size_of_last(&self, reason: Option<Reason>) -> f64 {
         let of = |at: usize| {
             let (last, all) =

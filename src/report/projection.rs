@@ -186,7 +186,7 @@ impl Stats {
     }
 }
 
-/// Returns the estimate for one row from a forecast; `None` if the forecast has no rows.
+/// Returns the estimate that a forecast gives for one row; `None` if the forecast has no rows.
 fn expected(sum: Interval<f64>, forecast: &RunForecast) -> Option<Guess> {
     (forecast.rows > 0).then(|| Guess::of_forecast(sum, forecast.rows))
 }

@@ -82,7 +82,7 @@ impl State {
     }
 
     /// Returns the other provider that gets this provider's rows, and the reason for that. Returns `None` if this
-    /// provider gets its own rows.
+    /// provider's rows go to this provider itself.
     pub(crate) fn diverted(&self) -> Option<(&str, FallbackCase)> {
         match self {
             Self::Stopped(to, _) => Some((to, FallbackCase::Account)),

@@ -109,7 +109,7 @@ impl Spread {
 pub(super) struct RowsSoFar {
     /// The cost of each row, in dollars.
     pub(super) cost: Spread,
-    /// The time between each finished row and the row that finished before it, in seconds.
+    /// For each finished row, the time since the previous row finished, in seconds.
     pub(super) seconds: Spread,
     last_at: Option<Timestamp>,
 }

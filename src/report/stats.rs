@@ -63,7 +63,7 @@ pub struct Stats {
     pub(crate) new_max_cost: Option<Option<Money>>,
     /// How the run ended; `None` while the run lasts.
     pub ending: Option<Ending>,
-    /// Whether the run starts no more requests.
+    /// Whether the run no longer starts requests.
     pub is_draining: bool,
     /// Whether the run ends before its rows are done.
     pub(super) is_stopping: bool,

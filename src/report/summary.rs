@@ -1,8 +1,9 @@
 //! The summary at the end of a run. The summary says what happened, what the run cost, what slowed the run down, where
 //! the answers are, and which command the user should probably type next.
 //!
-//! The summary is plain text, made from [`Stats`] and from facts that only the caller knows ([`SummaryContext`]). A row
-//! that would say nothing is left out of the summary. `json/summary.rs` makes the summary as JSON from the same facts.
+//! The summary is plain text, made from [`Stats`] and from facts that only the caller knows ([`SummaryContext`]). If a
+//! row of the summary would say nothing, this row is left out. `json/summary.rs` makes the summary as JSON from the
+//! same facts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

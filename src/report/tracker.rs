@@ -26,7 +26,8 @@ const WINDOW: Duration = Duration::from_secs(300);
 const MINUTE: Duration = Duration::from_secs(60);
 /// The time between two samples.
 const EVERY: Duration = Duration::from_secs(1);
-/// In this time at the start of a run, no use is computed, because a single request could be the whole use.
+/// In this time at the start of a run, the tracker computes no use of a limit, because a single request could make up
+/// the whole use.
 const SHORTEST: Duration = Duration::from_secs(10);
 /// The thresholds in percent of a limit. The tracker reports when the use crosses a threshold.
 const THRESHOLDS: [u8; 2] = [80, 95];

@@ -100,7 +100,8 @@ pub trait Ledger {
     /// since the last call must not be sent.
     fn flush(&mut self) -> Result<(), WriteFault>;
 
-    /// Makes the ledger write all later lines to disk as soon as possible, because the run waits for nothing else.
+    /// Makes the ledger write all later lines to disk as soon as possible. The run now waits for nothing but these
+    /// lines.
     fn hurry(&mut self) {}
 }
 
@@ -172,8 +173,7 @@ impl JournalLedger {
         self.journal.keep_answers_in(file);
     }
 
-    /// If rows were not answered before the run ended, writes error lines for these rows, so that no row from a pipe is
-    /// lost.
+    /// Writes error lines for rows that were not answered before the run ended, so that no row from a pipe is lost.
     pub(crate) fn write_canceled(&mut self, rows: Vec<Job>) {
         // If a row already has a line with its last answer, the row is left out, because a later run continues from
         // that answer.

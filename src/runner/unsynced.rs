@@ -24,7 +24,7 @@ struct Unsynced {
     /// is pending.
     job: Option<Box<Job>>,
     /// The share that the line's answer has in the memory for answers; `None` if the answer uses none of this memory.
-    /// This share is kept as long as the line is in memory.
+    /// This part of the memory stays reserved as long as the line is in memory.
     share: Option<AnswerShare>,
 }
 

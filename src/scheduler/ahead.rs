@@ -7,8 +7,8 @@
 //! one row. Small rows never reach the limit on bytes.
 //!
 //! The scheduler stops asking for rows when its rows have [`MOST_BYTES`] bytes or more. For this reason, one row always
-//! fits, even if the row has more bytes than the limit. When a policy replaces the request of a row, the bytes of the
-//! new request count as well, and can exceed the limit.
+//! fits, even if the row has more bytes than the limit. If a policy replaces the request of a row, the bytes of the new
+//! request are counted too. These bytes can exceed the limit.
 //!
 //! All pools share one limit on the bytes of rows. If a pool must wait or has low limits, its rows can use up all the
 //! bytes that the pools share. If all the bytes are used up, no more rows are read. Then a pool has nothing to send if

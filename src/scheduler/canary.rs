@@ -3,7 +3,7 @@
 //!
 //! If a row makes the server fail, the server answers every attempt of that row with 500. If the endpoint is in
 //! trouble, the server answers every row with 500. So after several faults with no answer between them, the program
-//! can't know whether the cause is the rows or the endpoint. For this reason, an endpoint that seems to fail is probed
+//! can't know whether the rows or the endpoint caused them. For this reason, an endpoint that seems to fail is probed
 //! (tested) with a canary and a row alternately. The canary has a prompt of one word and `max_tokens` 1, and uses the
 //! model of a row that failed. The result of the canary has one of three meanings:
 //!

@@ -9,9 +9,9 @@
 //!
 //! If the canary does not show the cause of the faults, the cause can be unclear at the end of a run. At that time all
 //! remaining rows have failed, and either the rows or the endpoint is the cause. A sign of an outage is a 503, a 529 or
-//! a refused connection. If there was no sign of an outage, the run waits for at least 90 seconds or a tenth of its
-//! time so far, whichever is longer. After the wait at the end of a run, each remaining row is tried once more. If the
-//! last try meets a fault, the row fails.
+//! a refused connection. If there was no sign of an outage, the run waits. The wait is a tenth of the run's time so
+//! far, but at least 90 seconds. After the wait at the end of a run, each remaining row is tried once more. If the last
+//! try meets a fault, the row fails.
 //!
 //! In total, a row waits for at most `--retry-for`; all kinds of waits are added up. This time is counted from the
 //! start of the row's first wait. If the endpoint's last outage ended after the start of this wait, the time is counted
@@ -238,7 +238,7 @@ impl Scheduler {
         self.is_input_closed && !self.waiting_rows().chain(self.flights.rows()).any(is_other)
     }
 
-    /// Lets each remaining row of an endpoint be tried once more, without a delay.
+    /// Allows one more try for each remaining row of an endpoint, without a delay.
     fn give_last_tries(&mut self, at: usize, now: Instant) {
         let endpoint = &mut self.endpoints[at];
         endpoint.health.stop_probing();

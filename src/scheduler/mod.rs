@@ -1,10 +1,10 @@
 //! The scheduler decides when each row is sent, and what happens to the row after each attempt.
 //!
 //! The scheduler is a state machine that decides the order of the rows and applies the limits of the run. The scheduler
-//! owns the endpoints. It also owns the window (how many requests can be in flight), the health and the halt of each
-//! endpoint. The scheduler also owns the pools, queues, gates, retries and budgets. Callers pass `now` and events to
-//! the scheduler, and it returns steps (what to do next). The scheduler never reads a clock, and it never sends or
-//! writes anything.
+//! owns the endpoints. For each endpoint, the scheduler owns the window (how many requests can be in flight), the
+//! health and the halt. The scheduler also owns the pools, queues, gates, retries and budgets. Callers pass `now` and
+//! events to the scheduler, and it returns steps (what to do next). The scheduler never reads a clock, and it never
+//! sends or writes anything.
 //!
 //! ```text
 //! offer(planned) ─► ready queue of its pool ─► poll: window, budget, pool.reserve ─► Step::Dispatch(ticket)

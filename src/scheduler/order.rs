@@ -61,8 +61,8 @@ impl Default for Sizes {
 }
 
 impl Sizes {
-    /// Adds the next row with its pool and estimated cost. The cost contains the value of `max_tokens` as the number of
-    /// output tokens. Returns whether this row is the first row of a block.
+    /// Adds the next row with its pool and estimated cost. In this cost, the number of output tokens is the value of
+    /// `max_tokens`. Returns whether this row is the first row of a block.
     pub fn add(&mut self, pool: &PoolId, cost: Cost) -> bool {
         if self.rows == self.rows_per_block * BLOCKS as u64 {
             self.blocks = self.blocks.chunks(2).map(|pair| sum(pair.iter())).collect();
@@ -112,9 +112,9 @@ impl Sizes {
         places.map_or((ReadingOrder::AsWritten, 1.0), |places| (ReadingOrder::Interleaved { places }, gain(places)))
     }
 
-    /// Returns how many seconds a run takes under these limits if blocks are read alternately from several places.
-    /// `places` is the number of these places. The slowest limit in each part of the run decides how long that part
-    /// takes.
+    /// Returns the duration of a run, in seconds, if the run has these limits and reads blocks from several places in
+    /// turn. `places` is the number of these places. The slowest limit in each part of the run decides how long that
+    /// part takes.
     fn seconds(&self, limits: &[RateLimits], places: usize, output_share: f64) -> f64 {
         let share = |dimension| if dimension == Dimension::OutputTokens { output_share } else { 1.0 };
         let time = |block: &Block| {

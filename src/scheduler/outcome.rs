@@ -63,7 +63,8 @@ impl Scheduler {
         }
     }
 
-    /// Returns whether a row is allowed to use an answer that already exists. The policy must accept the answer.
+    /// Returns whether a row is allowed to use an answer that already exists. If there is a policy, it must accept the
+    /// answer.
     pub(crate) fn accepts(&self, planned: &Planned, stored: &StoredAnswer) -> bool {
         let keeps = |policy| accepts(policy, &planned.job, &planned.ask, stored);
         self.config.policy.as_ref().is_none_or(keeps)

@@ -2,9 +2,9 @@
 //!
 //! If a row needs a large part of a minute's tokens, the row waits until the bucket contains these tokens. A big row
 //! can wait for up to a minute. During this wait, the small rows behind the big row can use a quarter of the refill. So
-//! the big row waits at most four thirds as long as it would wait without the small rows. The rate at which small rows
-//! are sent is at least a quarter of the limit. The run does not take longer when small rows pass a big row, because
-//! the limit is fully used in any case.
+//! the big row waits at most four thirds as long as it would wait without the small rows. Small rows are sent at a rate
+//! of at least a quarter of the limit. The run does not take longer when small rows pass a big row, because the limit
+//! is fully used in any case.
 //!
 //! The tokens of passing rows are counted from the instant at which the big row first had to wait. In this way, the
 //! wait of the big row is limited, however many rows pass it.

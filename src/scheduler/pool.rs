@@ -33,8 +33,8 @@ pub(super) struct PoolState {
     streamed: u32,
     /// The wait of a big row at the front of the queue; `None` while no big row waits there.
     pub(super) passing: Option<Passing>,
-    /// The time when the pool was first held (made to wait) after its last answer; `None` if the pool was not held
-    /// since then.
+    /// The start of the pool's first hold (a forced wait) after its last answer; `None` if no hold has begun since that
+    /// answer.
     pub(super) held_since: Option<Instant>,
     /// The end of the first row's wait, if this wait is long enough to send rows to another endpoint; otherwise `None`.
     pub(super) closed_until: Option<Instant>,

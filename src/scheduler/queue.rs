@@ -12,8 +12,8 @@ use super::fallback::case_of_halt;
 use super::pool::PoolState;
 use super::state::Scheduler;
 
-/// If the API has rejected a row several times, at most this many other rows are sent before this row. So rows that the
-/// API has rejected many times take turns.
+/// If the API has rejected a row several times, at most this many other rows are sent before this row. So if the API
+/// has rejected several rows many times, these rows take turns.
 const REACH: usize = 8;
 
 impl Scheduler {

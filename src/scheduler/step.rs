@@ -50,8 +50,8 @@ pub enum Next {
         limit: Option<LimitKind>,
         /// Whether the attempt was possibly billed.
         maybe_paid: bool,
-        /// The id of the row; `None` unless this attempt or an earlier attempt was possibly billed. The mark of a
-        /// billed row must stay in the ledger, because no line of the results shows the attempt yet.
+        /// The id of the row, if this attempt or an earlier attempt was possibly billed; otherwise `None`. The mark of
+        /// a billed row must stay in the ledger, because no line of the results shows the attempt yet.
         keeps_mark: Option<JobId>,
     },
     /// Another request is sent for the row. The answers to the row's earlier requests were paid for, but are in no line

@@ -113,8 +113,8 @@ impl Warmth {
         self.plan(prefixes, prefixes.levels.iter().rposition(is_warm), leads)
     }
 
-    /// Returns the cold prefixes that a leader should also write: those that are shorter than the prefixes in `leads`.
-    /// The number of additional prefixes is at most the number of unused marks.
+    /// Returns the cold prefixes that are shorter than the prefixes in `leads`. The leader should also write these cold
+    /// prefixes. The number of additional prefixes is at most the number of unused marks.
     pub(super) fn cold_before(&self, endpoint: usize, prefixes: &Prefixes, leads: Marks, now: Instant) -> Marks {
         let is_cold = |level: &Level| match self.states.get(&(endpoint, level.id)) {
             Some(State::Warm(until)) => *until <= now,

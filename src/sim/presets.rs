@@ -40,7 +40,7 @@ const FROM_4_7: ModelTraits = ModelTraits { allows_sampling: false, allows_think
 const ALWAYS_THINKING: ModelTraits = ModelTraits { allows_thinking_disabled: false, ..FROM_4_7 };
 /// The traits of Opus 5.5, and of Fable from 5.1 on: thinking can't be `disabled`, and tools can't be forced.
 const NO_FORCED_TOOLS: ModelTraits = ModelTraits { allows_forced_tools: false, ..ALWAYS_THINKING };
-/// The traits of Sonnet 5.5: like version 4.7 models, but tools can't be forced.
+/// The traits of Sonnet 5.5: the traits of version 4.7 models, except that tools can't be forced.
 const SONNET_5_5: ModelTraits = ModelTraits { allows_forced_tools: false, ..FROM_4_7 };
 
 /// The models with a retirement date. Source: API documentation, "Model deprecations" (2026-10), and the change log of

@@ -129,7 +129,8 @@ pub enum Item {
 /// The format of an input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum InputFormat {
-    /// The extension of the file's name shows the format. If the extension does not show it, the first line decides.
+    /// The extension of the file's name shows the format. If the extension does not show the format, the first line
+    /// decides.
     #[default]
     Auto,
     /// JSON lines: one JSON value per line.

@@ -51,7 +51,7 @@ impl Label {
     }
 
     fn is(&self, name: &str, object: &Object<'_>) -> bool {
-        // The name is compared first, because a search through the whole row for each member would take too long.
+        // The name is compared first, because it would take too long to search the whole row for each member.
         let may_be = match &self.asked {
             Some(asked) => asked == name,
             None => matches!(name, "custom_id" | "id"),

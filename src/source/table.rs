@@ -22,8 +22,8 @@ pub(super) struct Record {
     pub(super) byte_offset: u64,
     /// The cells of the row, one for each column.
     pub(super) cells: Vec<InputCell>,
-    /// The cells that could not be read and are treated as missing. For each such cell, the list has the index of the
-    /// column, and a message. The message is shown after the column's name.
+    /// The cells that could not be read and are treated as missing. For each of these cells, the list has the index of
+    /// the column and a message. The message is shown after the column's name.
     pub(super) faults: Vec<(usize, String)>,
 }
 
@@ -47,7 +47,7 @@ pub(super) trait Table: Send {
 pub(super) struct TableRows<T> {
     table: T,
     header: Header,
-    /// For each column, whether the column is used: its cells are sent, or they are the labels of the rows.
+    /// For each column, whether its cells are used: they are sent, or they are the labels of the rows.
     is_used: Vec<bool>,
     template: Option<Template>,
     keeps_input: bool,

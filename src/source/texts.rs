@@ -105,8 +105,8 @@ pub(crate) enum Expanded {
 /// Returns the inputs that a path on the command line names. A relative path starts at `working_folder`.
 ///
 /// A folder stands for the text files in it and in the folders below it. A pattern stands for the text files that match
-/// the pattern. But if no matching file is a text file, or if `format` is a format for files with rows, each matching
-/// file is a separate input.
+/// the pattern. But each matching file is a separate input in two cases: none of these files is a text file, or
+/// `format` is a format for files with rows.
 ///
 /// # Errors
 /// [`SourceError::NoMatch`], [`SourceError::NoTexts`], [`SourceError::FolderFormat`], [`SourceError::Open`].

@@ -282,7 +282,7 @@ mod tests {
     use super::*;
     use crate::transport::parse_base_url;
 
-    /// Returns how a server is reached with these environment variables. The result is the address of a proxy,
+    /// Returns how a program with these environment variables reaches the server. The result is the address of a proxy,
     /// `direct`, or the name of the variable that can't be used.
     fn way(server: &str, variables: &[(&str, &str)]) -> String {
         let server = parse_base_url(server, true).expect(server);

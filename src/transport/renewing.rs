@@ -10,9 +10,9 @@
 //! - The current credential has expired. Then requests wait for the renewal.
 //!
 //! If several requests need the credential, the issuer is asked only once for all of them. The issuer runs on its own
-//! thread, because it can block, and because the runtime of the request can end before the issuer has answered. If the
-//! issuer fails, the user gets one warning, and the current credential is used until it expires. After the credential
-//! has expired, each request fails with the reason. The issuer is asked again later.
+//! thread for two reasons: the issuer can block, and the runtime of the request can end before the issuer has answered.
+//! If the issuer fails, the user gets one warning, and the current credential is used until it expires. After the
+//! credential has expired, each request fails with the reason. The issuer is asked again later.
 //!
 //! The life of a credential is counted from the moment when the issuer is asked, because the issuer's answer can come
 //! late. The clock of this module can stop while the computer sleeps, so a credential can expire without a renewal. The

@@ -27,7 +27,7 @@ pub(crate) struct RunFacts {
     pub(crate) answers: Answers,
     /// The failures.
     pub(crate) failures: Failures,
-    /// The tokens and the cost of all answers and failures, including lines that were removed later.
+    /// The tokens and the cost of all answers and failures, even if their lines were removed later.
     pub(crate) totals: Totals,
     /// The number of requests that were in flight when the run was killed. These requests were possibly billed.
     pub(crate) dead_in_flight: u64,

@@ -51,7 +51,7 @@ pub struct Truth {
     pub refused: u64,
 }
 
-/// What a plan knows in addition to the rows.
+/// The facts that a plan knows in addition to the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
     /// The plan knows the answers to [`HISTORY`] rows, and the token counts of [`COUNTED`] rows.

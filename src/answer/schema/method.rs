@@ -27,9 +27,9 @@ impl SchemaMethod {
     ///
     /// For a model that is not in the catalog, the name decides. If a name contains `claude`, probably a later model
     /// has this name, or a gateway uses it. In both cases, formats are accepted. A name with `anthropic.claude` is a
-    /// model of Amazon Bedrock, which rejects formats and strict tools (as of 2026-09). Any other name does not say
-    /// what kind of server gets the request. The request then gets a tool that the model must call, because most
-    /// servers with a Messages API support this.
+    /// model of Amazon Bedrock, which rejects formats and strict tools (as of 2026-09). From any other name, the
+    /// program can't tell what kind of server gets the request. The request then gets a tool that the model must call,
+    /// because most servers with a Messages API support this.
     ///
     /// Source: API documentation, "Structured outputs", "Citations" and "Extended thinking" (2026).
     pub fn of(schema: &Schema, model: Option<&Model>, features: ProviderFeatures, params: Merged<'_>) -> Self {

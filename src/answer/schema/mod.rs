@@ -28,8 +28,8 @@
 //! - A schema can have at most 1 MiB and 127 levels.
 //! - A schema is rejected if more than 10,000 subschemas apply to one value, or if a chain of more than 64 subschemas
 //!   applies to it.
-//! - A schema is allowed to contain itself. A check keeps the results of subschemas. So even if alternatives contain
-//!   themselves, the time does not double with each level.
+//! - A schema is allowed to contain itself. A check remembers the results of subschemas. So even if alternatives
+//!   contain themselves, the time does not double with each level.
 //! - If it could take a long time to list the violations of an answer, the violations are not listed. So if an answer
 //!   is long, its violations are not listed. If several alternatives in the schema contain the schema itself, the
 //!   violations of a deeply nested answer are not listed.

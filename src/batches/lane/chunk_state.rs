@@ -98,8 +98,8 @@ pub(super) enum State {
     Downloading,
     /// The results of the batch are on the disk.
     Saved,
-    /// All lines of the chunk were written. The value is the sequence number of the last line. The lines may not be
-    /// synced yet.
+    /// All lines of the chunk were written. The value is the sequence number of the last line. Some of the lines are
+    /// possibly not synced yet.
     Merged(u64),
     /// The batch is done. The files of the chunk are still needed, because some of its rows are sent again.
     Draining,

@@ -251,9 +251,9 @@ impl Lane {
         Ok(())
     }
 
-    /// For each unclear chunk, returns the best candidate for its batch. A candidate has the same number of rows as the
-    /// chunk, and was created at about the time of the submission. If a chunk has several candidates, the batch with
-    /// the smallest difference in time is chosen. Later, the results of this batch show whether the batch really
+    /// For each unclear chunk, returns the best candidate for its batch. A candidate is a batch that has as many rows
+    /// as the chunk and was created at about the time of the submission. If a chunk has several candidates, the batch
+    /// with the smallest difference in time is chosen. Later, the results of this batch show whether the batch really
     /// belongs to the chunk.
     fn likely_batches(&self, unclear: &[u32], listed: &[Batch]) -> BTreeMap<u32, Batch> {
         let chunks = || unclear.iter().filter_map(|number| self.chunks.get(number));

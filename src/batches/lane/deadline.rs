@@ -1,8 +1,9 @@
 //! Decides which rows must be sent online so that every row is answered before the deadline.
 //!
-//! Batches cost half, so rows stay in batches as long as possible. Rows are moved at the last possible moment. This
-//! moment is the deadline, minus the time that the online limits need for all remaining rows, minus a margin. From this
-//! moment on, rows are moved only when the online lane (the rows that are sent one by one) needs more rows:
+//! Batches cost half as much as online requests, so rows stay in batches as long as possible. Rows are moved at the
+//! last possible moment. This moment is the deadline, minus the time that the online limits need for all remaining
+//! rows, minus a margin. From this moment on, rows are moved only when the online lane (the rows that are sent one by
+//! one) needs more rows:
 //! - Rows that are not submitted are moved first.
 //! - When no such rows are left, the newest batch is canceled. The newest batch is the least likely to end in time by
 //!   itself. The answers that this batch has already finished are kept, and they cost half the price. The other rows of

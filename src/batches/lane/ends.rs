@@ -12,7 +12,7 @@ use crate::domain::LaneChoice;
 use crate::journal::DiskFailure;
 
 impl Lane {
-    /// If rows of a chunk were noted to be sent again, begins to send these rows. If no rows were noted, the chunk is
+    /// Begins to send the noted rows of a chunk: rows that must be sent again. If no rows were noted, the chunk is
     /// done, and its files are removed.
     pub(super) fn reopen(&mut self, number: u32) {
         let Some(chunk) = self.chunks.get_mut(&number) else { return };

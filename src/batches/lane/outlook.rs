@@ -15,7 +15,7 @@ const LEAD: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(180)];
 /// The lead time without the time for a cancellation, as a share of the time from the start to the deadline. The lead
 /// time stays within the bounds in `LEAD`.
 const SHARE_OF_TIME: f64 = 0.04;
-/// The expected duration of a cancellation, as long as the run has seen no cancellation.
+/// The expected duration of a cancellation, until the run has seen a cancellation.
 const FIRST_CANCEL: Duration = Duration::from_secs(25);
 /// The API does not say how many rows of a batch are finished. So the number of finished rows is estimated from
 /// canceled batches. Other batches are expected to finish their rows at the same speed. To be careful, only a part of

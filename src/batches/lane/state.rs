@@ -40,7 +40,7 @@ pub struct Lane {
     /// The largest number of rows in each of the next chunks. The number is lowered when the queue of the API has no
     /// room for a whole chunk.
     pub(super) most_rows: u32,
-    /// Whether the queue of the API or the budget has no room, so that no rows can be added to chunks.
+    /// Whether no rows can be added to chunks, because the budget or the API's queue has no room.
     pub(super) is_blocked: bool,
     /// The reason why no more rows will be added to chunks. When all batches have ended, the run halts with this
     /// reason.

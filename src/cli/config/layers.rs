@@ -1,8 +1,8 @@
 //! The layers of settings: flags, environment, profile, files. A setting in a layer overrides the same setting in the
 //! layers below it.
 //!
-//! The parser of a flag also parses the values for this flag in all layers. So all layers accept the same values, and a
-//! message can name the variable, or the file and the line.
+//! The parser of a flag also parses the values for this flag in all layers. So all layers accept the same values for a
+//! flag, and an error message can name the variable, or the file and the line.
 
 use std::path::PathBuf;
 
@@ -129,7 +129,7 @@ fn profiles(files: &[FileLayer]) -> Vec<ProfilePlace> {
     files.iter().flat_map(|file| file.profiles.iter().map(of)).collect()
 }
 
-/// Returns the paths of the files to read. Each file overrides the files after it.
+/// Returns the paths of the files to read. A file overrides all files that come after it in the list.
 fn places(named: &Settings, world: &World) -> Vec<(PathBuf, Trust)> {
     if let Some(path) = &named.place.config {
         return vec![(path.clone(), Trust::Named)];

@@ -28,8 +28,8 @@ pub(crate) struct Opened {
     /// Whether the path is a symbolic link. A link can lead to any file, so messages do not show the values in that
     /// file.
     pub is_link: bool,
-    /// Which other users may have written the file, in words; `None` if only this user and the administrator can write
-    /// it.
+    /// A text that says which other users may have written the file; `None` if only this user and the administrator can
+    /// write it.
     pub writers: Option<String>,
 }
 

@@ -41,7 +41,7 @@ pub(super) enum Found {
 }
 
 impl Found {
-    /// Removes all limits that do not apply to a model.
+    /// Removes all limits that do not apply to the model `model`.
     pub(super) fn of_model(self, catalog: &Catalog, model: &str) -> Self {
         let class = catalog.class_of(model);
         match self {

@@ -158,8 +158,8 @@ fn refused_words(online: u64, asked_again: u64) -> Vec<String> {
 }
 
 /// Returns lines that compare two costs: in batches without the prompt cache, and online with the prompt cache. The
-/// lines also say how high the hit rate of the cache in batches must be to save money. Returns no lines if the rows
-/// share no prefix that is worth caching.
+/// lines also say from which hit rate the cache saves money in batches. Returns no lines if the rows share no prefix
+/// that is worth caching.
 fn cache_words(plan: &Plan<'_>, batches: &InBatches) -> Vec<String> {
     if !caching::is_planned(plan) {
         return Vec::new();

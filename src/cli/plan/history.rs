@@ -22,7 +22,7 @@ use crate::sink::parse_usd;
 /// which is more than an estimate needs.
 const MOST_BYTES: u64 = 64 << 20;
 /// If a line of a file has at least this number of bytes, the program stops reading the file at this line. Every line
-/// with an answer is shorter.
+/// with an answer is shorter than this.
 const LONGEST_LINE: u64 = 128 << 20;
 
 /// The facts that a plan has learned from earlier results.

@@ -20,7 +20,7 @@ pub(super) fn change_words(change: &Change) -> String {
     }
 }
 
-/// If `rows` rows cost `cost` in total, returns how many of these rows `money` can pay for.
+/// `rows` rows cost `cost` in total. Returns how many of these rows can be paid with `money`.
 pub(in crate::cli) fn rows_within(rows: u64, money: Money, cost: Money) -> u64 {
     match cost {
         Money::ZERO => rows,

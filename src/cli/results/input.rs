@@ -94,9 +94,8 @@ fn changed_input(manifest: &Manifest, inputs: &[Input]) -> Option<String> {
     files.into_iter().find(|path| !is_same(path)).map(|path| path.display().to_string())
 }
 
-/// Returns whether the file that the user named must be the input of a run. Appends `.results.jsonl` to the file's
-/// name, and returns false if the result is the name of the results file. A file with such a name could also be the
-/// output of the run.
+/// Returns whether the file that the user named must be the input of a run. If the file's name plus `.results.jsonl` is
+/// the name of the results file, returns false. A file with such a name could also be the output of the run.
 fn is_input_of(named: &Path, results: Option<&Path>, world: &World) -> bool {
     world.resolve(named).exists() && results.is_some_and(|results| with_suffix(named, ".results.jsonl") != results)
 }

@@ -93,7 +93,7 @@ impl NewRun<'_> {
     }
 
     /// Reports an input error if the run read fewer rows than the program counted before the run. Rows in open batches
-    /// are not missing: this run or an earlier run has read them.
+    /// do not count as missing, because this run or an earlier run has read these rows.
     fn note_missing_rows(&self, finish: &mut Finish, stats: &Stats) {
         let (_, in_batches) = finish.batches;
         let missing = stats.remaining().map_or(0, |rows| rows.saturating_sub(finish.pending + in_batches));

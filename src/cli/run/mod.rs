@@ -121,7 +121,7 @@ pub(crate) fn resume(args: &ResumeArgs, world: &World) -> Result<Exit> {
         match one {
             Exit::Done => {}
             Exit::SomeFailed if exit == Exit::Left => {}
-            // Nothing has stopped the run, so the next error log follows.
+            // Nothing has stopped the run, so the program continues with the next error log.
             Exit::SomeFailed | Exit::Left => exit = one,
             Exit::Internal
             | Exit::Usage

@@ -25,8 +25,8 @@ use crate::runner::input::Survey;
 /// The factor by which `max_tokens` is raised for truncated answers.
 const MORE: u32 = 4;
 
-/// Returns `max_tokens` for answers that were truncated at `before` tokens. The result is the lower of two numbers:
-/// four times `before`, and the highest number that all these models accept.
+/// Returns the new `max_tokens` for rows whose answers were truncated at `before` tokens. The result is the lower of
+/// two numbers: four times `before`, and the highest number that all these models accept.
 pub(super) fn raised<'a>(before: u32, models: impl Iterator<Item = &'a str>, catalog: &Catalog) -> u32 {
     let accepted = models.filter_map(|name| Some(catalog.model(name)?.max_output_tokens)).min();
     before.saturating_mul(MORE).min(accepted.unwrap_or(u32::MAX))

@@ -3,9 +3,9 @@
 //! In this file, a run is a sequence of five bytes. The filter checks only every n-th position of a text; n is the
 //! stride. The filter finds a part of a secret only if this part has at least a certain length. Because the stride is
 //! small, each of these parts contains a run (five bytes) that begins at a checked position. The run (five bytes) at
-//! each checked position is looked up in a table. If the table contains the run (five bytes), the filter also looks for
-//! this run in the list of all runs of the secrets. A typical answer has only about fifty positions to check, so the
-//! filter looks up four positions before it branches.
+//! each checked position is looked up in a table. If the table contains these five bytes, the filter also looks for
+//! them in the list of all runs (sequences of five bytes) of the secrets. A typical answer has only about fifty
+//! positions to check, so the filter looks up four positions before it branches.
 
 use zeroize::Zeroizing;
 

@@ -17,9 +17,9 @@
 //!
 //! The content of an answer is not changed, because the results must have the model's own words, byte for byte.
 //!
-//! Checking a successful answer costs little. A filter checks every eighth position of the answer, except in its
-//! content. A text is searched only if the filter finds a sign of a secret. The tables of the filter contain parts of
-//! the secrets. So the memory of a table is set to zero when the table is dropped.
+//! Checking a successful answer costs little. A filter checks every eighth position of the answer, but skips the
+//! content of the answer. A text is searched only if the filter finds a sign of a secret. The tables of the filter
+//! contain parts of the secrets. So the memory of a table is set to zero when the table is dropped.
 
 mod filter;
 mod forms;
@@ -46,7 +46,7 @@ const MARK: &str = "[key]";
 /// A text of at least this size, in bytes, counts as long.
 const LONG: usize = 1 << 20;
 
-/// The secrets: texts that must never be shown. The `Debug` form of this type does not show them.
+/// The secrets: texts that must never be shown. The `Debug` form of this type does not show the secrets.
 #[derive(Default)]
 pub struct Secrets {
     filter: Filter,

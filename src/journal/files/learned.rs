@@ -5,10 +5,10 @@
 //! {"requests":16,"input_tokens":7000,"output_tokens":null}}]}`. A number that no response reported is `null`. In files
 //! of early versions, which name no provider, the provider is `anthropic`.
 //!
-//! No result depends on this file. The file is replaced atomically at the end of a run, if a response reported a limit.
-//! If the file can't be written, the run still ends normally. A run folder can come from another person, so the file is
-//! not trusted. The size of the file is limited. If the content shows that this program did not write the file, the
-//! file is treated as missing.
+//! No result depends on this file. If a response reported a limit, the file is replaced atomically at the end of the
+//! run. If the file can't be written, the run still ends normally. A run folder can come from another person, so the
+//! file is not trusted. The size of the file is limited. If the content shows that this program did not write the file,
+//! the file is treated as missing.
 
 use std::path::{Path, PathBuf};
 

@@ -22,7 +22,7 @@ use crate::journal::charges::Charges;
 use crate::journal::disk::{Disk, DiskFailure, OpenMode, read_up_to, replace, with_suffix};
 use crate::journal::error::JournalError;
 
-/// Format version of the run folder. A run does not use a folder with a higher version.
+/// Format version of the run folder. If a folder has a higher version than this, a run does not use the folder.
 pub(crate) const FORMAT_VERSION: u32 = 1;
 
 const NAME: &str = "manifest.json";

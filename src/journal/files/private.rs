@@ -20,7 +20,7 @@ impl PrivateFile {
     /// Appends a line. Returns the offset at which the line begins.
     ///
     /// # Errors
-    /// A disk failure. Lines that were appended before can still be read.
+    /// A disk failure. After a failure, lines that were appended earlier can still be read.
     pub(crate) fn append(&mut self, line: &[u8]) -> Result<u64, DiskFailure> {
         let name = Path::new("the private file for equal rows");
         self.file.write_at(line, self.end).map_err(DiskFailure::of("write", name))?;

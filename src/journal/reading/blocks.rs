@@ -21,7 +21,7 @@ use crate::journal::disk::DiskFile;
 /// Length of a block. A block fits into the cache of a core, and is long enough that the time for starting it does not
 /// matter.
 const BLOCK_BYTES: u64 = 1 << 20;
-/// How many blocks per thread a round has.
+/// The number of blocks in a round, per thread.
 const BLOCKS_OF_ROUND: u64 = 30;
 /// The largest number of threads that read. More threads would not be faster, because the disk is the limit.
 const MOST_THREADS: usize = 8;

@@ -1,8 +1,8 @@
 //! Scans a file of a run to find out which lines are records, and how the other lines are damaged.
 //!
 //! This module distinguishes half-written, zeroed and foreign lines. [`crate::journal::rewriting`] removes or repairs
-//! these lines. Lines are read on several threads. The kind of damage depends on the lines around a damaged line, so it
-//! is decided afterwards, in the order of the file.
+//! these lines. Lines are read on several threads. The kind of damage depends on the lines around a damaged line. So
+//! the kinds are decided after the reading, in the order of the file.
 
 use std::io;
 use std::ops::Range;

@@ -1,9 +1,9 @@
 //! Writes results to standard output, on a separate thread. The reader of a pipe can be slow, and the run's loop must
 //! not wait for this reader.
 //!
-//! If the pipe is not full, a line waits in the queue of the thread for at most a hundredth of a second. The same
-//! thread writes the error log, so lines are written in the order of their numbers. If standard output fails, the
-//! thread continues to write the error log, because rows from a pipe are stored nowhere else.
+//! If the pipe is not full, a line waits in the queue of the thread for at most a hundredth of a second. This thread
+//! also writes the error log, so lines are written in the order of their numbers. If standard output fails, the thread
+//! continues to write the error log, because rows from a pipe are stored nowhere else.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;

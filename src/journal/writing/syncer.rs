@@ -20,8 +20,9 @@ use crate::journal::disk::{DiskFailure, DiskFile};
 use crate::sink::Log;
 
 /// Time from the beginning of one sync to the beginning of the next. A sync and its two thread switches cost as much as
-/// ten requests. At a thousand rows per second, syncing without a pause would mean a sync for every third row. Nobody
-/// notices if a row is reported as done a fifth of a second later. A power cut loses far less than a second of work.
+/// ten requests. If the program synced without a pause, a run of a thousand rows per second would need a sync for every
+/// third row. Nobody notices if a row is reported as done a fifth of a second later. A power cut loses far less than a
+/// second of work.
 const SYNC_EVERY: Duration = Duration::from_millis(200);
 /// A sync begins immediately if this many bytes are waiting. The run stops sending requests only if far more bytes are
 /// waiting.

@@ -54,8 +54,8 @@ const UNSURE: u32 = 1_000;
 const RAISE_FACTOR: f64 = 4.0;
 /// The most by which one of a pool's first response heads can raise a level, in multiples of the cost of the request.
 /// With this factor, a run of 50 prompts at tier 1 starts with one request. After three round trips, such a run has
-/// sent all its requests. When the program used this factor for all response heads, it sent too much before it knew the
-/// length of answers.
+/// sent all its requests. An earlier version used this factor for all response heads. That version sent too much before
+/// it knew the length of answers.
 const FIRST_RAISE_FACTOR: f64 = 8.0;
 /// After trouble, one response head can raise a level by at most this factor times the cost of its request. With this
 /// factor, the run gradually uses the tokens that built up in the server's bucket during the trouble. With this factor,

@@ -6,8 +6,8 @@
 //!
 //! - If our bucket is smaller, our bucket is full first. The large request is then sent too early, and the server
 //!   refuses it.
-//! - If our bucket is larger than the server's bucket, the server's bucket is full first. The server's bucket then
-//!   loses its refill until our bucket is full too. Our level is then above the server's level, so the server can
+//! - If our bucket is larger than the server's bucket, the server's bucket is full first. The refill of the server's
+//!   bucket is then lost until our bucket is full too. Our level is then above the server's level, so the server can
 //!   refuse a small request.
 //!
 //! Each refusal shows whether our bucket is too small or too large. When the direction of the search changes, its step

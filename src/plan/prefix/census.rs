@@ -7,8 +7,8 @@
 //!
 //! A prefix is recognized as shared when a second row with this prefix comes. The longer prefixes of the first row are
 //! then needed too, because both rows may share them. Rows with a common prefix are often neighbours, so the longer
-//! prefixes are kept only for the last [`RECENT`] rows. If a first row is not among the last `RECENT` rows, the counts
-//! of its longer prefixes do not include this row.
+//! prefixes are kept only for the last [`RECENT`] rows. If the first row came before the last `RECENT` rows, this row
+//! is not counted for its longer prefixes.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -46,8 +46,8 @@ pub(super) struct Node {
     pub(super) group: u32,
     /// The length, in tokens, of the shortest prefix that the model of these rows caches.
     pub(super) least: u32,
-    /// The number of rows with the most frequent prefix among the next longer prefixes. The number is computed when the
-    /// plan is made.
+    /// The number of rows that have the most frequent of the next longer prefixes. The number is computed when the plan
+    /// is made.
     pub(super) most_of_longer: u32,
     /// Whether the prefix ends at a cache mark that the rows themselves contain.
     pub(super) is_own: bool,

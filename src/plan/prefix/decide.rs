@@ -2,9 +2,9 @@
 //!
 //! If `rows` rows share a prefix, each token of the prefix costs `write × W + read × (rows − W)` in the whole run.
 //! `write` and `read` are the prices of a write and a read, divided by the price of plain input. `W` is the number of
-//! writes: one write at the start, and one write after each pause between two rows that is longer than the lifetime.
-//! Without a mark, each token of the prefix costs `rows` times the price of plain input. For each prefix, the plan
-//! chooses whatever is cheapest: a five-minute mark, a one-hour mark, or no mark.
+//! writes: one write at the start, and one write after each pause between two rows, if the pause is longer than the
+//! lifetime. Without a mark, each token of the prefix costs `rows` times the price of plain input. For each prefix, the
+//! plan chooses whatever is cheapest: a five-minute mark, a one-hour mark, or no mark.
 //!
 //! The length of a pause is the distance between the two rows in the input, divided by the number of rows that are sent
 //! per second. If rows are read group by group, there are no pauses.
@@ -327,7 +327,8 @@ impl Node {
             Caching::Hour => (rates.write_1h, HOUR),
             Caching::None | Caching::FiveMinutes => (rates.write_5m, FIVE_MINUTES),
         };
-        // If the rows of the prefix come at random times, this share of the pauses is longer than the lifetime.
+        // If the rows of the prefix come at random times, `missed` is the share of pauses that are longer than the
+        // lifetime.
         let missed = if gap > 0.0 { (-seconds / gap).exp() } else { 0.0 };
         let writes = (1.0 + (rows - 1.0) * missed).max(self.least_writes(seconds, rows_per_second));
         Choice { lifetime, writes, cost: write * writes + rates.read * (rows - writes) }

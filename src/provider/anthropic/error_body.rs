@@ -23,8 +23,8 @@ use super::text;
 use crate::domain::Failure;
 use crate::provider::{Reply, ReplyHead};
 
-/// The maximum length, in bytes, of an error body that is parsed as JSON. Real errors are shorter, and parsing a large
-/// body takes much memory.
+/// The maximum length, in bytes, of an error body that is parsed as JSON. Real errors are shorter than this, and
+/// parsing a large body takes much memory.
 const LONGEST_ERROR_BYTES: usize = 128 * 1024;
 
 /// Returns a failure with only the facts from the response head (status and headers).

@@ -6,9 +6,9 @@
 //! server spelled them. If an escaped character is split between two deltas, the folded message has the whole
 //! character.
 //!
-//! One rule folds nearly all deltas. A string is appended to the block's member of the same name. If a value in a delta
-//! is not a string, the value replaces the block's member of the same name. This rule also keeps deltas of unknown
-//! types. Two types of deltas have rules of their own: `input_json_delta` contains a piece of JSON, and
+//! One rule folds nearly all deltas. A string in a delta is appended to the block's member of the same name. If a value
+//! in a delta is not a string, the value replaces the block's member of the same name. This rule also keeps deltas of
+//! unknown types. Two types of deltas have rules of their own: `input_json_delta` contains a piece of JSON, and
 //! `citations_delta` contains one more item of a list. Events of unknown types are ignored, as the API asks. Source:
 //! API documentation, "Streaming messages" (2026-08-22).
 

@@ -146,8 +146,8 @@ pub(super) fn message(bytes: usize) -> Vec<u8> {
     spare.unwrap_or_else(|| Vec::with_capacity(if bytes < LARGE_BYTES { bytes } else { MESSAGE_BYTES.max(bytes) }))
 }
 
-/// Returns the complete message. The parameter `message` is the buffer that the function [`message`] returned. A large
-/// message is put on one line here, because a later step would have to copy the message for that.
+/// Returns the complete message. The parameter `message` is the buffer that the function [`message`] returned. This
+/// function puts a large message on one line, because a later step could do so only in a copy of the message.
 pub(super) fn message_bytes(mut message: Vec<u8>) -> Bytes {
     if message.capacity() >= MESSAGE_BYTES {
         put_on_one_line(&mut message);

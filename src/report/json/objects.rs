@@ -310,7 +310,7 @@ pub(crate) struct Progress {
     reason: Option<&'static str>,
     /// The current outage of the provider; null while the provider works.
     outage: Option<OutageNow>,
-    /// The batches whose results are not all collected; null if there are none.
+    /// The batches that are not fully collected; null if there are no such batches.
     batches: Option<BatchesNow>,
     /// The number of rows that were answered in a batch. These rows are also counted by the quality of their answer,
     /// for example in `ok`.

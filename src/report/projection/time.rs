@@ -1,4 +1,4 @@
-//! Estimates the time left of a run, as an interval.
+//! Estimates the remaining time of a run, as an interval.
 //!
 //! The speed so far can mislead: a full bucket makes the start quick, and the longest answers come last. So one end of
 //! the interval is computed from the recent speed, and the other end from the mean speed of the whole run. The interval

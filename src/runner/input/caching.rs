@@ -11,8 +11,8 @@ use crate::plan::{CachePlan, CacheRates, CacheSetting, Load};
 const OUTPUT_TOKENS: u64 = 300;
 
 impl Survey {
-    /// Decides which prefixes are cached, and adds the expected effect of the cache to the load (the sums over the rows
-    /// to be sent). `limits_of` returns the limits that the run begins with.
+    /// Decides which prefixes are cached. Adds the expected effect of the cache to the load (the sums over the rows to
+    /// be sent). `limits_of` returns the limits that the run begins with.
     pub fn decide_caching(&mut self, cache: PromptCache, catalog: &Catalog, limits_of: &dyn Fn(&PoolId) -> RateLimits) {
         // If rows have the same request and no id, only their order tells them apart. This order must not change.
         let can_be_ordered = self.is_random_access && self.repeats.is_empty();

@@ -52,8 +52,8 @@ impl Last {
         }
     }
 
-    /// Forgets the sizes of the oldest rows until the remaining rows have at most `bytes` bytes. Returns the number of
-    /// rows that remain.
+    /// Forgets the sizes of rows, beginning with the oldest row, until the remaining rows have at most `bytes` bytes.
+    /// Returns the number of rows that remain.
     fn keep_bytes(&mut self, bytes: usize) -> usize {
         while self.bytes > bytes {
             self.keep(self.sizes.len() - 1);

@@ -12,9 +12,9 @@
 
 use crate::clock::Instant;
 
-/// If there are at least `FAULTS_PER_ANSWER` faults per answer, the endpoint is the cause of a fault. If there are
-/// fewer faults per answer, the row is the cause of the fault. The faults and answers since the row's last fault are
-/// counted.
+/// If there are at least `FAULTS_PER_ANSWER` faults per answer, the endpoint is the cause of a fault. With fewer than
+/// `FAULTS_PER_ANSWER` faults per answer, the row is the cause of the fault. The program counts the faults and answers
+/// since the row's last fault.
 const FAULTS_PER_ANSWER: u64 = 3;
 
 /// Who caused a fault.

@@ -8,9 +8,10 @@
 //! cap is higher than the known cap. The next trial then begins immediately, with twice as many additional requests as
 //! this trial.
 //!
-//! If the cap does not change, the server rejects a request after 1, 3, 7 and 15 minutes. After these 15 minutes, the
-//! server rejects a request every eight minutes. Rejected requests are not billed. If the server has removed the cap,
-//! the run reaches its full speed about twelve round trips after the next trial begins.
+//! If the cap does not change, the server rejects one request after 1 minute, one after 3, one after 7 and one after 15
+//! minutes. After these 15 minutes, the server rejects a request every eight minutes. Rejected requests are not billed.
+//! If the server has removed the cap, the run reaches its full speed about twelve round trips after the next trial
+//! begins.
 
 use std::time::Duration;
 

@@ -3,10 +3,10 @@
 //! After eight faults with no answer between them, the program assumes that the endpoint, and not the rows, causes the
 //! faults. From then on, only one probe (a single request) is sent at a time, at growing intervals. During an outage, a
 //! fault does not use up a try of its row. The first answer ends an outage. In this way, an outage costs only a few
-//! requests per minute, even if the window is large, and rows keep their tries. If the endpoint fails again within a
-//! minute after an outage, fewer faults are enough: three, plus one for each answer since the outage. With this rule,
-//! an endpoint that answers one request in ten is treated as failing. An endpoint that answers every second request is
-//! treated as working.
+//! requests per minute, even if the window is large, and rows keep their tries. Within a minute after an outage, fewer
+//! faults count as a new outage: three, plus one for each answer since the last outage. With this rule, an endpoint
+//! that answers one request in ten is treated as failing. An endpoint that answers every second request is treated as
+//! working.
 
 use std::time::Duration;
 

@@ -75,7 +75,7 @@ impl Marking {
     /// Records that the server rejected a request with cache marks, but answered the same request without marks. The
     /// program sends no more marks to the endpoint in two cases: the endpoint has never accepted marks, or it has
     /// already accepted marks on the prefixes of this request (`are_known`). If the endpoint has accepted marks, but
-    /// never on these prefixes, only these prefixes get no more marks.
+    /// never on these prefixes, these prefixes get no more marks, and other prefixes still get marks.
     pub(in crate::scheduler) fn on_refused(&mut self, are_known: bool) -> RefusedMarks {
         let is_told = std::mem::replace(&mut self.is_refusal_told, true);
         match self.support {

@@ -34,8 +34,8 @@ impl Default for BatchConfig {
     }
 }
 
-/// How long the processing of a batch takes. Its requests are processed one after another, evenly spread over this
-/// time.
+/// How long the processing of a batch takes. The requests of the batch are processed one after another, evenly spread
+/// over this time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchTime {
     /// Every batch takes this time.

@@ -40,7 +40,7 @@
 //! | `html` | an HTML page, with `status` (default 502) | no |
 //! | `empty` | an empty body, with `status` (default 520) | no |
 //!
-//! The three cache kinds apply only to requests with a cache breakpoint.
+//! The three kinds `cache_…` apply only to requests with a cache breakpoint.
 //!
 //! **Batches**: a rule with `calls` is about calls to the batch endpoints, and not about messages. `calls` is a name or
 //! a list of names. The names are `"create"`, `"list"`, `"retrieve"`, `"results"`, `"cancel"` and `"delete"`. These

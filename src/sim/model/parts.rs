@@ -103,7 +103,8 @@ pub(super) struct Part {
 
 /// A receiver for the parts of a prompt, in the order tools, system, messages.
 pub(super) trait Parts {
-    /// Begins a section of a level. `section` is a hash of everything that the section depends on, except its content.
+    /// Begins a section of a level. The hash `section` covers everything on which the section depends, but not the
+    /// content of the section.
     fn enter(&mut self, _level: Level, _section: Hash) {}
 
     /// Receives the next part.

@@ -6,7 +6,7 @@ use super::super::raw::Fault;
 
 /// A parser that passes one record at a time to the reader of the csv crate.
 ///
-/// One reader is used for all records, because a new reader would first build the tables of its automaton, which takes
+/// One reader is used for all records. A new reader would first build the tables of its automaton, and this takes
 /// longer than parsing a record.
 pub(super) struct Parser {
     delimiter: u8,

@@ -37,8 +37,8 @@ use super::table::{Record, Table};
 use super::{InputFormat, Position, SourceError};
 
 /// The largest number of rows per byte of a file. If a million rows have equal values in a column, the column takes few
-/// bytes. But prompts differ from each other. If a file has more rows per byte than this number, somebody certainly
-/// made the file to do harm.
+/// bytes. But prompts differ from each other, so they take more bytes. If a file has more rows per byte than this
+/// number, somebody certainly made the file to do harm.
 const MAX_ROWS_PER_BYTE: u64 = 10_000;
 
 /// The highest average row length that the program assumes, in bytes. If a file claims a larger average, this limit is

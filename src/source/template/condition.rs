@@ -289,7 +289,7 @@ const SEARCHED: usize = 200;
 
 /// Returns the column of the first token that makes an expression invalid, or 1 if this token is not near the
 /// beginning. The engine does not say where the mistake is. So longer and longer beginnings of the expression are
-/// parsed, until the parser reports an error other than an early end.
+/// parsed, until the parser's error is not just that the text ends too early.
 fn fault_column(expression: &str) -> usize {
     let mut end = 0;
     for (number, token) in tokenize(expression, true, SyntaxConfig::default()).enumerate() {

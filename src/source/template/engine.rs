@@ -76,7 +76,7 @@ fn show(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Resul
     }
 }
 
-/// Returns a value as JSON, if there is enough fuel left for its length. Even a short list can become long JSON,
+/// Returns a value as JSON, if enough fuel is left for the length of the JSON. Even a short list can become long JSON,
 /// because all its elements can be the same long list.
 fn json_of(value: &Value, state: &State<'_, '_>) -> Result<String, minijinja::Error> {
     let left = state.fuel_levels().map_or(FUEL, |(_, left)| left).saturating_mul(JSON_BYTES_OF_FUEL);

@@ -11,8 +11,8 @@ use crate::domain::{MAX_BODY_BYTES, shortened};
 pub(super) const MAX_PROMPT_BYTES: usize = MAX_BODY_BYTES + (1 << 20);
 
 /// The fuel for filling in a template for one row. Each step costs one unit of fuel, and every 64 bytes cost one unit.
-/// All units together are enough to fill three prompts of the largest size, or to loop about ten times over a list of
-/// ten thousand items. With this fuel, at most 128 MB can be in memory at once.
+/// This fuel is enough to fill three prompts of the largest size, or to loop about ten times over a list of ten
+/// thousand items. With this fuel, at most 128 MB can be in memory at once.
 pub(super) const FUEL: u64 = 2_000_000;
 
 /// How many bytes cost one unit of fuel.

@@ -1,9 +1,9 @@
 //! Sends notices about a run to an address that the user has given.
 //!
 //! The server that receives a notice is not the API. So notices have an HTTP client of their own, and this module can't
-//! access the keys and headers of the API. The proxy and the certificates are chosen as for the API. Redirects are not
-//! followed, because the address and the content of a notice are secret. The body of the response is not read, so its
-//! length does not matter.
+//! access the keys and headers of the API. The proxy and the certificates are chosen in the same way as for requests to
+//! the API. Redirects are not followed, because the address and the content of a notice are secret. The body of the
+//! response is not read, so its length does not matter.
 
 use std::fmt;
 use std::time::Duration;

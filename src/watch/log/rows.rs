@@ -72,8 +72,8 @@ enum Body<'a> {
         pool: Option<String>,
         class: &'static str,
         status: Option<u16>,
-        /// The message about the failure. The value is null if messages of the error class can quote the row or the
-        /// answer.
+        /// The message about the failure. The value is null if messages of this error class can contain text of the row
+        /// or of the answer.
         message: Option<&'a str>,
         retryable: bool,
         usage: Tokens,

@@ -188,8 +188,8 @@ fn serve_large(requests: usize) -> String {
                 while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|count| count == 1) {
                     head.push(byte[0]);
                 }
-                // The server must read the body of the request. Otherwise, the connection would be reset before the
-                // answer is complete.
+                // The server must read the body of the request. If the server left the body unread, the connection
+                // would be reset before the answer is complete.
                 let head = String::from_utf8_lossy(&head).to_lowercase();
                 let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
                 let mut body = vec![0; length.unwrap_or(0)];

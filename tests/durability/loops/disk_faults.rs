@@ -21,7 +21,7 @@ const FAULTED_ROWS: usize = 60;
 /// so.
 const MOST: Duration = Duration::from_secs(40 * 60);
 
-/// The counts over all runs in which a call failed.
+/// The totals over all runs in which a call failed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FaultCounts {
     /// The number of faults that happened.

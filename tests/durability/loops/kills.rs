@@ -223,7 +223,7 @@ pub fn under_strace(command: &Command, workspace: &Workspace, point: Point, how:
 }
 
 /// For each file of the program, kills the program at the N-th write, at the N-th sync, at the N-th rename, and so on.
-/// N grows until a run and its `resume` commands end before the N-th call.
+/// The test raises N until a run and its `resume` commands make fewer than N of these calls.
 ///
 /// The test tries only every `every`-th value of N, because the program makes some calls very often.
 pub fn at_every_change(every: u64) -> Deaths {

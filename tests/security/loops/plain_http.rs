@@ -298,8 +298,8 @@ enum Effect {
     Error(&'static str),
 }
 
-/// A case has a server, environment variables (`P` is the proxy's address, `A` its authority), more arguments, and the
-/// expected effect.
+/// A case has a server, environment variables, further arguments, and the expected effect. In a variable, `P` stands
+/// for the proxy's address, and `A` for the authority of this address.
 type Case = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str], Effect);
 
 const PLAIN: &str = "http://gateway.example.invalid";

@@ -10,7 +10,7 @@ const AT_ONCE: usize = 8;
 const BACKOFF: Duration = Duration::from_secs(1);
 /// The longest time between two requests. Only a limit from the server can make this time longer.
 const LONGEST_GAP: Duration = Duration::from_secs(5);
-/// How long the program waits for another count before it stops asking the server.
+/// If no further count arrives within this time, the program stops asking the server.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The state that decides how fast requests are sent.

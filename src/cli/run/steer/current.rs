@@ -36,7 +36,7 @@ pub(super) struct CurrentSettings {
     /// A model that occurs in the rows and has no price. The inner `None` means that all models have a price. The outer
     /// `None` means that the rows are not known, because the input is a pipe.
     unpriced: Option<Option<Arc<str>>>,
-    /// The windows of `--schedule` (periods with other settings). A flag says whether the window was open when the
+    /// The windows of `--schedule` (periods with other settings). The `bool` says whether the window was open when the
     /// thread last looked at the clock.
     windows: Vec<(Schedule<Change>, bool)>,
 }

@@ -27,8 +27,8 @@ pub(super) struct State {
 pub(super) enum Fault {
     /// This change fails, and all other changes work.
     Once { at: u64, kind: io::ErrorKind },
-    /// This change and all later ones fail. If this change is a write, its first `written` bytes are written before the
-    /// write fails.
+    /// This change fails, and all later changes fail too. If this change is a write, its first `written` bytes are
+    /// written before the write fails.
     Death { at: u64, written: usize },
 }
 

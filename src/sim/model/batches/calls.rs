@@ -226,7 +226,7 @@ impl Model {
     }
 }
 
-/// Returns the batch call that a request makes, and the id of the batch in the request's path.
+/// Returns the batch call that a request makes, and the batch id that the path of the request contains.
 fn route<'p>(method: &Method, path: &'p str) -> Result<(BatchCall, &'p str), ApiError> {
     let rest = path.strip_prefix(PATH).unwrap_or_default();
     let mut parts = rest.split('/').skip(1);

@@ -1,8 +1,8 @@
 //! Reads the body that creates a batch. If this body has a mistake, the API rejects the whole batch. The `params` of
 //! the requests are not checked here: mistakes in them appear only in the results.
 //!
-//! The API is known to send the message about an id that is too long (anthropic-sdk-python#984). The other error
-//! messages imitate the form of this message.
+//! One error message is known to come from the API: the message about an id that is too long
+//! (anthropic-sdk-python#984). The other error messages imitate the form of this message.
 
 use std::collections::HashMap;
 

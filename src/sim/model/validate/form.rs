@@ -23,7 +23,7 @@ pub(in crate::sim::model) enum Form {
     Tool(Option<String>),
 }
 
-/// Returns what a request body asks the model to answer with.
+/// Returns the form of the answer that a request body asks for.
 pub(super) fn read(fields: &Fields<'_>, traits: &ModelTraits) -> Result<Form, ApiError> {
     #[derive(Deserialize)]
     struct Choice<'a> {

@@ -22,7 +22,7 @@ const DEEP: u32 = 256;
 /// The error message for schemas that are too large.
 const TOO_COMPLEX: &str = "Schema is too complex for compilation";
 
-/// The keywords that schemas of each type must not have.
+/// For each type, the keywords that a schema of this type must not have.
 const UNSUPPORTED: [(&str, &[&str]); 4] = [
     ("integer", &["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]),
     ("number", &["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]),

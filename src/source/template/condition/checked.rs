@@ -116,7 +116,7 @@ pub(super) struct Names<'a> {
     pub variables: Vec<(&'a str, Span)>,
     /// The members of `usage`, with their places.
     pub of_usage: Vec<(&'a str, Span)>,
-    /// The columns that are named through `row`.
+    /// The columns that the condition reads from `row`.
     pub of_row: Vec<(String, Missing)>,
 }
 
