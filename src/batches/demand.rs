@@ -8,8 +8,8 @@ use crate::domain::{Ask, PoolId, RateLimits, Usage};
 
 /// Until the first answer comes, each answer is expected to have this many output tokens.
 const FIRST_OUTPUT: f64 = 256.0;
-/// With at least this number of answers, their mean length is good enough. If there are fewer answers, the mean length
-/// is multiplied by [`UNSURE`], so longer prompts and answers are expected.
+/// If at least this many answers have come, their mean length is exact enough. If there are fewer answers, the mean
+/// length is multiplied by [`UNSURE`], so longer prompts and answers are expected.
 const ENOUGH: f64 = 30.0;
 /// Until `ENOUGH` answers have come, the mean length is multiplied by this factor.
 const UNSURE: f64 = 1.25;

@@ -85,8 +85,9 @@ pub struct ToolPrompt {
 }
 
 impl ToolPrompt {
-    /// The lengths that are assumed for a model without published figures. Most models have one of two published pairs
-    /// of lengths. The assumed lengths are the larger pair, which is published for models 4.5 and 4.6.
+    /// The lengths that are assumed for a model without published figures. Two pairs of lengths are published, and most
+    /// models have one of these pairs. The assumed lengths are the larger pair, which is published for models 4.5 and
+    /// 4.6.
     pub(crate) const UNPUBLISHED: Self = Self { auto: 496, forced: 588 };
 }
 

@@ -35,7 +35,7 @@ const NOT_CARRIED: [&str; 4] = ["output", "only", "simulate-faults", "simulate-a
 const OVERRIDES: [&str; 3] = ["model", "system", "max-tokens"];
 
 /// The printed command that asks again after truncated answers leaves out these flags of `run`. The run folder records
-/// the flags in this list from `format` to `system`. In this list, `fresh` and all flags after `fresh` concern only a
+/// the flags in this list from `format` to `system`. The flags from `fresh` to the end of the list concern only a
 /// single run.
 const NOT_IN_RERUN: [&str; 19] = [
     "format",

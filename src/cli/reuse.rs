@@ -105,7 +105,7 @@ enum Unused {
     Simulated,
     /// The answers are real, but the run is a rehearsal with the simulator. The value is the origin of the answers.
     Real(String),
-    /// The answers come from another server; the value is its origin.
+    /// The answers come from another server. The value is the origin of this server.
     OtherServer(String),
     /// The server of the answers is not known.
     Unknown,

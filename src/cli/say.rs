@@ -4,10 +4,10 @@
 //! that looks like a key of the API is hidden. If a name or message from outside is part of a sentence, its line breaks
 //! are also escaped. So a text from outside the program can't look like a line that the program wrote.
 //!
-//! The functions of this module never panic, unlike the standard library's macros, which panic if the disk is full or
-//! the stream is closed. A message that can't be written to standard error is lost, and the run continues. But a
-//! failure to write to standard output is an error, because standard output carries the result of a command. If the
-//! reader closes standard output, this is not an error: the reader has seen enough.
+//! The functions of this module never panic. The standard library's macros panic if the disk is full or the stream is
+//! closed. A message that can't be written to standard error is lost, and the run continues. But a failure to write to
+//! standard output is an error, because standard output carries the result of a command. If the reader closes standard
+//! output, this is not an error: the reader has seen enough.
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal, Write};

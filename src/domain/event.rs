@@ -312,7 +312,7 @@ pub enum EventBody {
         /// The bucket that was empty; `None` if the response does not name the bucket.
         dimension: Option<Dimension>,
     },
-    /// A response reported a limit that differs from the current limit, so the run changed its own limit.
+    /// The run changed its own limit, because a response reported a different limit.
     LimitsChanged {
         /// The pool.
         pool: PoolId,

@@ -42,8 +42,8 @@ pub struct Job {
     /// The file and line from which the row was read.
     pub origin: Origin,
     /// The row's position, counted from 0, among all rows of the first run that read this row. Blank lines are not
-    /// counted. A row from an error log was first read by an earlier run. This run reads all other rows for the first
-    /// time, so their position is the same number as `id`.
+    /// counted. A row from an error log was first read by an earlier run. A row that is not from an error log is read
+    /// for the first time, so its position is the same number as `id`.
     pub index: u64,
 }
 

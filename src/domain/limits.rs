@@ -244,8 +244,8 @@ impl RateSignals {
         [self.input_tokens, self.output_tokens, self.all_tokens].iter().any(|signal| *signal != LimitSignal::default())
     }
 
-    /// Returns whether the response reported a limit. A 429 for concurrency reports no limit, and a proxy can remove
-    /// the headers.
+    /// Returns whether the response reported a limit. Two kinds of responses report no limit: a 429 for concurrency,
+    /// and a response whose headers a proxy has removed.
     pub(crate) fn has_limits(&self) -> bool {
         Dimension::ALL.iter().any(|&dimension| {
             let signal = self.of(dimension);

@@ -298,8 +298,8 @@ impl<'f> RowWriter<'f> {
         Ok(0)
     }
 
-    /// Writes the rows of a run, if the output also needs the input of the run. Returns how many rows of the journal
-    /// are not in the input.
+    /// Writes the rows of a run to an output that also needs the run's input. Returns how many rows of the journal are
+    /// not in the input.
     fn joined(
         &mut self,
         input: &RunInput,

@@ -36,9 +36,9 @@ pub struct InBatches {
     pub rounds: u64,
     /// The time of the run. Each round probably takes an hour. A round takes at most a day.
     pub time: Interval<Duration>,
-    /// In batches, a prompt cache saves money if its hit rate is above a certain rate. These are the rates for the
-    /// five-minute cache and for the one-hour cache. These rates are computed for the model with the most input tokens;
-    /// `None` if the prices of this model are not known.
+    /// The hit rates above which a prompt cache saves money in batches: for the five-minute cache, and for the one-hour
+    /// cache. These rates are computed for the model with the most input tokens; `None` if the prices of this model are
+    /// not known.
     pub break_even: Option<[f64; 2]>,
 }
 

@@ -48,7 +48,7 @@ pub(super) struct Server {
 pub(super) struct Played {
     /// The time from the start of the run to the end of its last row.
     pub(super) time: Duration,
-    /// For each row, its pool and the time when the row ended, in the order in which the rows ended.
+    /// The pool and the end time of each row. The row that ended first comes first.
     pub(super) ends: Vec<(usize, Instant)>,
     /// The reasons that delayed the run, with their shares of the time.
     pub(super) reasons: Vec<(Reason, f64)>,

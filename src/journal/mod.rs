@@ -49,7 +49,7 @@
 //!   at the end of a file are copied to another file before they are removed.
 //! - A run uses only files that belong to its user. Each file is checked after it is opened (`disk/trust.rs`). A run
 //!   locks its files before it reads them, and keeps the locks until it ends (`files/output.rs`).
-//! - Repair, compaction and closing can be repeated if the process dies during any step.
+//! - If the process dies in any step of a repair, a compaction or the closing, the same work can be repeated.
 //! - If the manifest and the lines disagree, the lines are right. If the results and the error log disagree, the
 //!   results are right.
 //!

@@ -55,7 +55,7 @@ impl Journal {
         let _ = self.writer.flush();
     }
 
-    /// Reads the answer at a place in the file again. Returns `None` if no answer can be read there.
+    /// Reads an answer again from its place in the file. Returns `None` if no answer can be read there.
     pub(crate) fn read_answer(&mut self, place: u64) -> Option<StoredAnswer> {
         let file = match (&self.outputs.results, &self.private) {
             (Some(results), _) => &results.file,

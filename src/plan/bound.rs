@@ -29,7 +29,7 @@ const LEAST_CALL_TOKENS: u64 = 16;
 const LARGEST_WINDOW: u64 = 1_000_000;
 /// The prefixes of the tool types that the API defines but the client runs.
 const RUN_BY_CLIENT: [&[u8]; 4] = [b"bash_", b"text_editor_", b"computer_", b"memory_"];
-/// The members of a request that allow the API to call the model several times (take several turns).
+/// If a request has one of these members, the API can call the model several times (take several turns).
 const SERVED: [&str; 3] = ["mcp_servers", "thread", "compaction"];
 
 /// An upper bound for the usage of one answer.

@@ -258,7 +258,7 @@ impl Planner {
     }
 
     /// Makes the job of a row that is run again because its answer was truncated or was a refusal. The new request is
-    /// sent online, not in a batch. The results of a batch are matched to rows by the identity of the row, and this row
+    /// sent online, not in a batch. A batch's results are matched to rows by identity, and the identity of this row
     /// already has an answer.
     ///
     /// # Errors

@@ -17,11 +17,11 @@ pub(super) const BYTES_AROUND: u64 = 16;
 /// the lowest, the likely and the highest ratio, in thousandths. ASCII text is mostly Latin prose, code and data. Wide
 /// text is text that is not ASCII, such as accented letters and other scripts.
 ///
-/// No tokenizer is published. To check the weights, two counts were compared on texts in ten languages, code, JSON and
-/// tables of numbers. The first count was made with these weights. For the second count, the text was split into runs
-/// of letters, runs of digits and runs of punctuation. The ratio of the two counts was between 0.52 and 1.35 for ASCII
-/// texts, and between 0.46 and 1.44 for other texts. Third-party measurements (April 2026) differ from each other by a
-/// fifth.
+/// No tokenizer is published. To check the weights, two counts were compared on code, JSON, tables of numbers, and
+/// texts in ten languages. The first count was made with these weights. For the second count, the text was split into
+/// runs of letters, runs of digits and runs of punctuation. The ratio of the two counts was between 0.52 and 1.35 for
+/// ASCII texts, and between 0.46 and 1.44 for other texts. Third-party measurements (April 2026) differ from each other
+/// by a fifth.
 const ASCII_TEXT: Interval<u64> = Interval { low: 550, likely: 1000, high: 1500 };
 const WIDE_TEXT: Interval<u64> = Interval { low: 500, likely: 1000, high: 1500 };
 /// The tokens that the API adds per message.

@@ -1,4 +1,4 @@
-//! Batches: many requests that are sent in one upload. The results of a batch are fetched hours later.
+//! Batches: many requests that are sent in one upload. The results of a batch are fetched hours after the upload.
 //!
 //! This module defines the calls to an API for batches, and the values that are read from the API's answers. Each
 //! provider has code of its own that writes the calls as HTTP requests and reads the answers.

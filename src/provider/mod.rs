@@ -66,8 +66,8 @@ pub trait Decoder: Send {
     }
 
     /// Returns the usage that the response has reported before its end; `None` if it has not reported a usage. If a
-    /// response has reported a usage, the response has begun. From then on, other requests can read the prefixes that
-    /// this request wrote to the prompt cache.
+    /// response has reported a usage, the response has begun. As soon as a response has begun, other requests can read
+    /// the prefixes that its request wrote to the prompt cache.
     fn first_usage(&self) -> Option<Usage> {
         None
     }

@@ -68,7 +68,8 @@ impl View for Json {
         }
     }
 
-    /// Nothing is written here: the next event comes within a tenth of a second, and its line shows the progress.
+    /// Writes nothing, because the next event comes within a tenth of a second, and the line of that event shows the
+    /// progress.
     fn answer(&mut self, _stats: &Stats) {
         self.due_at = Some(Timestamp::MIN);
     }

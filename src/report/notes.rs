@@ -114,8 +114,8 @@ impl Notes {
         }
     }
 
-    /// Returns a note when an outage begins, when its fault changes, and when it ends. The progress line shows how long
-    /// the outage has lasted and when the next try is.
+    /// Returns a note in three cases: an outage begins, the fault of the outage changes, or the outage ends. The
+    /// progress line shows how long the outage has lasted and when the next try is.
     fn outage(&mut self, outage: Option<&Outage>, now: Timestamp) -> Option<String> {
         let Some(outage) = outage else {
             let (_, told, lasted) = self.outage.take()?;

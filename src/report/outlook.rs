@@ -14,7 +14,7 @@ use super::stats::Stats;
 use super::text::{count, duration, plural, rough_duration};
 use crate::domain::{BatchesStatus, Reason};
 
-/// The shortest time without a finished row after which a run counts as stuck.
+/// A run counts as stuck only if no row has finished for at least this long.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(3);
 
 /// An estimate of when a run ends.

@@ -146,8 +146,8 @@ impl Pace {
     }
 
     /// Returns the longest normal time between two finished rows. The result is three times the mean time between two
-    /// finished rows. But the result is at least one and a half times the mean latency, because rows that are sent
-    /// together finish together. `start` is the start of the run.
+    /// finished rows. Rows that are sent together finish together, so the result is at least one and a half times the
+    /// mean latency. `start` is the start of the run.
     pub(super) fn patience(&self, start: Timestamp) -> Duration {
         let between_two = self.last_at().and_then(|last| self.per_second(start, last)).map_or(0.0, |rate| 3.0 / rate);
         let (latencies, answers) = self.latencies;

@@ -35,7 +35,7 @@ const SHARED_BYTES: usize = 4 << 20;
 /// stream count twice, and on average only half of each stream has arrived. So with this value, streams of up to 80,000
 /// tokens don't wait.
 const EACH_BYTES: usize = 256 << 10;
-/// This many bytes at the beginning of each answer are not counted. Nearly all answers are shorter than this.
+/// The first `FREE_BYTES` bytes of each answer are not counted. Nearly all answers are shorter than this.
 const FREE_BYTES: usize = 64 << 10;
 /// The bytes of an answer are counted in units of this size.
 const PIECE_BYTES: usize = 64 << 10;

@@ -152,7 +152,7 @@ impl JournalLedger {
     /// # Errors
     /// Any [`JournalError::Disk`].
     pub fn close(mut self, input: InputRead, keeps_marks: bool) -> Result<journal::Closed, JournalError> {
-        // Before the journal writes the slots, it writes the lines of their rows to disk.
+        // The journal writes the lines of the rows to disk before it writes the slots of these rows.
         for (_, slot, then) in self.unsynced.drain(..) {
             match then {
                 AfterSync::Release => {}

@@ -34,10 +34,10 @@ const MOST_BEHIND_GATES: usize = 8192;
 /// The number of rows that the scheduler keeps ready to probe (test) an endpoint that fails. Only rows that have not
 /// failed are counted.
 const PROBES: usize = 4;
-/// When the rows that wait or are in flight have `MOST_BYTES` bytes, no more rows are read. The reader of the input can
-/// hold another third of `MOST_BYTES`, so all rows together have up to 64 MiB. For example, 48 MiB are enough for 250
-/// rows of 200 kB each, which are 12 million tokens. These 12 million tokens are more than twice the uncached input
-/// that the highest tier accepts in a minute.
+/// Once the waiting rows and the rows in flight together have `MOST_BYTES` bytes, no more rows are read. The reader of
+/// the input can hold another third of `MOST_BYTES`, so all rows together have up to 64 MiB. For example, 48 MiB are
+/// enough for 250 rows of 200 kB each, which are 12 million tokens. These 12 million tokens are more than twice the
+/// uncached input that the highest tier accepts in a minute.
 const MOST_BYTES: usize = 48 << 20;
 
 impl Scheduler {

@@ -37,8 +37,8 @@ impl Scheduler {
         }
     }
 
-    /// Handles an answer that the API paused before it was complete. The row fails, unless a policy sends a request
-    /// that continues the answer.
+    /// Handles an answer that the API paused before the answer was complete. The row fails, unless a policy sends a
+    /// request that continues the answer.
     pub(super) fn on_pause(&mut self, entry: Box<Entry>, message: &Message, failure: Failure, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
         match self.decision(&entry, RequestResult::Pause(message)) {

@@ -22,8 +22,8 @@
 //! An answered canary costs about a thousandth of a cent. The limits and the budget apply to a canary, as they apply to
 //! a row. When the limits or the budget have no room, the canary is not sent. No line is written for a canary.
 //!
-//! Rejected idea: keep back some good rows of the input, and probe a failing endpoint with them. At the end of a run,
-//! none of these rows were left. So if an outage came at the end of a run, good rows went into the error log.
+//! Rejected idea: probe a failing endpoint with good rows of the input that were kept back for this purpose. At the end
+//! of a run, none of these rows were left. So if an outage came at the end of a run, good rows went into the error log.
 
 use std::time::Duration;
 

@@ -71,7 +71,7 @@ impl Scheduler {
         first.is_some_and(|endpoint| endpoint.halted.is_none())
     }
 
-    /// Makes the request of a row for the next endpoint in the chain, among those that accept the row.
+    /// Makes the request of a row for the next endpoint in the chain that accepts the row.
     ///
     /// # Errors
     /// Returns the reason why no endpoint accepts the row; `None` if rows do not change their endpoint in this case, or

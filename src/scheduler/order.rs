@@ -25,8 +25,7 @@ use crate::domain::{Cost, Dimension, PoolId, RateLimits};
 /// The maximum number of blocks (groups of consecutive rows). For each block, the sizes of its rows are added up. A
 /// longer input has more rows in each block.
 const BLOCKS: usize = 1024;
-/// The maximum number of places from which a file is read in turn. Each place from which a file is read needs an open
-/// file position and a buffer.
+/// A file is read alternately from at most this many places. Each place needs an open file position and a buffer.
 const PLACES: usize = 64;
 /// The program changes the order of the file only if the gain is at least `WORTH_IT`. The gain is a ratio of two times:
 /// the run's time in the order of the file, divided by the run's time in the new order.

@@ -48,7 +48,7 @@ impl Passing {
 }
 
 impl PoolState {
-    /// Returns whether this `cost` of a row takes longer than `BIG_SECONDS` to refill in this dimension.
+    /// Returns whether the limit of this dimension needs more than `BIG_SECONDS` to refill the `cost` of a row.
     pub(super) fn is_big(&self, cost: Cost, dimension: Dimension) -> bool {
         f64::from(cost.of(dimension)) > BIG_SECONDS * self.per_second(dimension)
     }

@@ -1,9 +1,9 @@
 //! Lets the next endpoint of a chain take rows from a closed pool or a closed endpoint.
 //!
-//! In a chain, a pool is closed if its first row would wait longer than the user allows. An endpoint is closed while it
-//! fails. The rows of a closed pool stay in its queue. The next endpoint takes the rows from this queue one at a time,
-//! and only if it can send them soon. So the next endpoint never takes more rows than it can send. When a closed
-//! endpoint opens again, its own queues still contain rows.
+//! In a chain, a pool is closed if the first row in its queue would wait longer than the user allows. An endpoint is
+//! closed while it fails. The rows of a closed pool stay in its queue. The next endpoint takes the rows from this queue
+//! one at a time, and only if it can send them soon. So the next endpoint never takes more rows than it can send. When
+//! a closed endpoint opens again, its own queues still contain rows.
 //!
 //! A closed pool stays closed until it sends a row again, even if the rest of its wait is short. If the pool opened
 //! earlier, the next endpoint would have nothing to send during the rest of the wait.

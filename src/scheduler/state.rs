@@ -70,7 +70,7 @@ pub struct Scheduler {
     pub(super) is_unknown_end_told: bool,
     /// Whether the run has already said that the API does not cache a prefix.
     pub(super) is_uncached_told: bool,
-    /// The reason why nothing is sent at present, and since when this is so.
+    /// The reason why nothing is sent at present, and the time when this reason began.
     pub(super) bound_by: Option<(Reason, Instant)>,
     /// How long each reason has delayed the run.
     pub(super) bound_for: BTreeMap<Reason, Duration>,

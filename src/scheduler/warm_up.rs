@@ -48,9 +48,9 @@ impl Scheduler {
         let Some(flight) = self.flights.get_mut(ticket) else { return };
         let (plan, sent_at, pool) = (flight.plan, flight.sent_at, flight.pool);
         // The usage shows nothing about prefixes in two cases. In the first case, the request has no cache marks, for
-        // example because the server rejected an earlier try with marks. In the second case, the usage is empty,
-        // because some gateways report it only at the end of a stream. If the usage shows nothing, the row stays the
-        // leader of its prefixes until its answer is complete.
+        // example because the server rejected an earlier try with marks. In the second case, the usage is still empty,
+        // because some gateways report the usage only at the end of a stream. If the usage shows nothing, the row stays
+        // the leader of its prefixes until its answer is complete.
         if plan.marks.is_empty() || usage.prompt_tokens() == 0 {
             return;
         }

@@ -137,7 +137,7 @@ impl Warmth {
         Plan { marks, read_tokens: warm.map_or(0, |warm| prefixes.levels[warm].tokens) }
     }
 
-    /// Returns whether a prefix is certainly too short for its model: even a longer prefix was too short.
+    /// Returns whether a prefix is certainly too short for its model, because even a longer prefix was too short.
     fn is_too_short(&self, level: &Level, prefixes: &Prefixes) -> bool {
         let known = self.too_short.get(&prefixes.least_tokens);
         level.place != MarkPlace::Own

@@ -118,8 +118,8 @@
 //! - The simulated answers lack these things: calls of server tools, except web search and fetch (instead of other
 //!   calls, the model answers with text); citations and `compaction`; the tokens of search results; omitted, summarized
 //!   and hidden thinking; time-outs of the API itself.
-//! - Token counts are simpler: all models use the same tokenizer; every image has 1,500 tokens; the tokens of a PDF are
-//!   estimated from its size in bytes; the hidden tool prompt has 346 tokens for all models.
+//! - Token counts are simpler: all models use the same tokenizer. Every image has 1,500 tokens, and the hidden tool
+//!   prompt has 346 tokens for all models. The tokens of a PDF are estimated from its size in bytes.
 //! - These parts of the limits are missing: workspace limits in the `tokens` headers; the headers for priority tier and
 //!   fast mode; the end of a spend cap when a new month begins; spend limits that a user sets (but the errors of these
 //!   limits can be injected).

@@ -49,7 +49,7 @@ pub(crate) trait Issuer: fmt::Debug + Send + Sync + 'static {
     /// Returns the reason why there is no credential, as a message that contains no secrets.
     fn issue(&self) -> Result<Issued, String>;
 
-    /// Tells the user that the credential can't be renewed. The user is told this at most once between two successful
+    /// Tells the user that the credential can't be renewed. This warning is shown at most once between two successful
     /// renewals.
     fn warn(&self, warning: &str);
 }

@@ -65,7 +65,7 @@ pub(crate) struct Collector {
     has_several: bool,
 }
 
-/// The sums of a pool at the last status event, and its sums at the end of the last interval.
+/// The sums of a pool at two moments: at the last status event, and at the end of the last interval.
 #[derive(Debug)]
 struct Sums {
     pool: PoolId,

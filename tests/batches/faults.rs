@@ -38,9 +38,9 @@ fn recorded(world: &World, kind: &str) -> usize {
 
 // ---- batches whose creation is uncertain ----------------------------------------------------------------------------
 
-/// The reply to the creation of a batch is lost, or is a server error. The run does not know whether the batch exists.
-/// The rows of the batch are billed only once. If the run finds no batch, it reports these rows as possibly billed
-/// twice. If it finds the batch, it does not.
+/// When the run creates a batch, the reply is lost or is a server error. The run does not know whether the batch
+/// exists. The rows of the batch are billed only once. If the run finds no batch, it reports these rows as possibly
+/// billed twice. If it finds the batch, it does not.
 pub fn unclear_creations() {
     for (rule, is_created) in [
         (r#""kind":"reset_before","takes_effect":true"#, true),
@@ -675,8 +675,8 @@ pub fn many_shapes() {
     });
 }
 
-/// If several rows have equal requests, only one of these rows is sent in a batch. The other rows copy the answer.
-/// Answers are also copied in a run that ends as soon as everything is submitted.
+/// If several rows have equal requests, only one of these rows is sent in a batch. The other rows copy the answer. The
+/// answers are also copied if one run ends as soon as everything is submitted, and the next run collects the answers.
 pub fn equal_rows() {
     fn of_twenty(number: u64) -> Planned {
         let (mut planned, like) = (row(number), shaped(number % 20, "equal row"));

@@ -28,7 +28,7 @@ pub struct Submission {
 pub struct Verdict {
     /// The number of charges for rows that had already been charged.
     pub billed_again: u64,
-    /// The number of rows that were sent again too early: their earlier batch was still open, or had already answered
+    /// The number of rows that were wrongly sent again: their earlier batch was still open, or had already answered
     /// them.
     pub overlaps: u64,
     /// The number of rows that the log reports as possibly billed twice.

@@ -521,8 +521,8 @@ fn config(run: &Run, recovered: &Recovered) -> Config {
 /// The highest possible cost of a row in a batch.
 pub const MOST_IN_BATCH: Money = Money(MOST_TOKENS * 6 * 500_000);
 
-/// Returns the row with this number. Every second row has an id of its own. Faults are selected by the words in the
-/// prompt: one row in ten contains "tenth", and each row contains its own number between two colons.
+/// Returns the row with this number. Every second row has an id of its own. The words in a prompt decide which faults
+/// its row meets. One prompt in ten contains "tenth", and each prompt contains the row's number between two colons.
 pub fn row(number: u64) -> Planned {
     let word = if number % 10 == 7 { "tenth" } else { "plain" };
     shaped(number, &format!("{word} row :{number}:"))

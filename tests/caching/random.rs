@@ -1,5 +1,5 @@
-//! Tests random workloads: many kinds of prompts, prompts about as long as the shortest prefix that the model caches,
-//! low limits, and broken caches.
+//! Tests random workloads. The workloads have many kinds of prompts, low limits and broken caches. Some prompts are
+//! about as long as the shortest prefix that the model caches.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ pub struct Random {
 }
 
 impl Random {
-    /// Returns whether every row was answered, and the cost was within the limit. If the server loses entries, each row
+    /// Returns true if every row was answered and the cost was within the limit. If the server loses entries, each row
     /// is allowed to cost as much as a cache write of its whole prompt.
     pub fn is_bounded(&self) -> bool {
         self.holds() || (self.loses_entries && self.played.answered == self.rows && self.of_plain <= MOST_OF_LOST)

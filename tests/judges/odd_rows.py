@@ -9,7 +9,7 @@ PIECES = [
     "\ufeff", "\u2028", "\u2029", "\x85", "null", "NaN", "NA", '{"a":1}', "</t>", "_x000D_", "e\u0301", "\u200d", "0010",
 ]
 
-# Numbers that lose their spelling when a program parses them.
+# Numbers whose spelling can change when a program parses and writes them.
 NUMBERS = [
     "0", "-0", "1.0", "1e400", "-1E+5", "1.50", "0.1000000000000000055511151231257827", "18446744073709551616",
     "123456789012345678901234567890", "-9223372036854775809", "1e-999", "5e0",

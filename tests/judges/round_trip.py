@@ -30,8 +30,7 @@ def without_nul(text):
 
 def in_excel(text):
     text = NOT_IN_EXCEL.sub("?", text)
-    # A cell with only white space must be marked. Otherwise, readers remove the white space. openpyxl does not mark
-    # such cells.
+    # If a cell with only white space is not marked, readers remove the white space. openpyxl does not mark such cells.
     return text if text.strip() else text and "?"
 
 

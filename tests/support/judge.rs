@@ -427,7 +427,7 @@ impl Judge<'_> {
 
     /// Measures the longest wait of a small row and of a big row. The wait of a row begins when the row is read.
     /// Because of the limit, the small rows before a row take some time. The judge subtracts this time from the row's
-    /// wait. The judge then divides the result by one more than the number of big rows before the row.
+    /// wait. If there are N big rows before the row, the judge then divides the result by N + 1.
     fn waits(&self, measures: &mut Measures) {
         let kinds = &self.scenario.load.kinds;
         let limit = f64::from(self.scenario.server.limits[1]);

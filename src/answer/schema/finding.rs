@@ -87,9 +87,9 @@ pub(super) fn words(violation: &ValidationError<'_>) -> String {
     }
 }
 
-/// Returns the first violation of the closest alternative. The alternatives that expect another type than that of the
-/// value are farthest away. Alternatives whose constant does not match are the next farthest, because a constant often
-/// names its alternative. Among all other alternatives, the alternative with the fewest violations is the closest.
+/// Returns the first violation of the closest alternative. The farthest are alternatives that expect a different type
+/// than the value has. Alternatives whose constant does not match are the next farthest, because a constant often names
+/// its alternative. Among all other alternatives, the alternative with the fewest violations is the closest.
 fn closest<'v>(violation: &'v ValidationError<'_>) -> Option<&'v ValidationError<'static>> {
     use ValidationErrorKind as Kind;
 

@@ -297,7 +297,7 @@ impl Lane {
         Ok(())
     }
 
-    /// Gives up the answers of a chunk. The rows of the chunk that have no answer are sent again, and are possibly
+    /// Gives up the answers of a chunk. If a row of the chunk has no answer, the row is sent again, and is possibly
     /// billed twice.
     pub(super) fn lose(&mut self, number: u32, why: &str, scheduler: &mut Scheduler) -> Result<(), DiskFailure> {
         let lost = self.unanswered(number, scheduler)?;

@@ -129,7 +129,7 @@ impl Lane {
         self.deadline.on_progress(share, at.since(chunk.opened));
     }
 
-    /// For the open batches, returns the demand of the rows that are probably not finished. With `leaving`, only
+    /// Returns the demand of those rows in open batches that are probably not finished yet. With `leaving`, only
     /// batches that are being canceled are included. Without `leaving`, only batches that are not being canceled are
     /// included.
     fn demand_of_batches(&self, leaving: bool, now: Instant) -> Demand {

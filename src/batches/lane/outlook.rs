@@ -84,7 +84,8 @@ impl Outlook {
         self.longest_cancel = self.longest_cancel.max(took);
     }
 
-    /// Notes which share of a canceled batch's rows was finished, and how old the batch was when it was canceled.
+    /// Notes two facts about a canceled batch: which share of its rows was finished, and how old the batch was when it
+    /// was canceled.
     pub(super) fn on_progress(&mut self, share: f64, age: Duration) {
         self.finished.0 += share;
         self.finished.1 += age.as_secs_f64();

@@ -6,8 +6,9 @@
 //! contain a key. The standard error of the command is shown only if the command fails or takes too long. After a
 //! failure, only the last line of standard error is shown, without words that could be a key.
 //!
-//! The command stays in the process group of this program, so it can ask the user at the terminal, and Ctrl-C also
-//! stops the command. On systems with `/proc`, the processes that the command started are found by their parent ids.
+//! The command stays in the process group of this program. So the command can ask the user at the terminal, and Ctrl-C
+//! also stops the command. On systems with `/proc`, the processes that the command started are found by their parent
+//! ids.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};

@@ -14,7 +14,7 @@ use crate::domain::Params;
 /// system=…` does), and returns `None`.
 ///
 /// The prompt is a list of blocks if it comes from a file whose name ends in `.json` and whose content begins with `[`.
-/// A mistake in this JSON is an error, so that wrong JSON is not sent as the text of the system prompt.
+/// If this JSON has a mistake, the function fails, so that the wrong JSON is not sent as the text of the system prompt.
 pub(super) fn system_of(given: Option<Text>, params: &mut Params, world: &World) -> Result<Option<String>> {
     let path = match &given {
         Some(Text::File(path) | Text::Inside { path, .. }) => Some(path.clone()),

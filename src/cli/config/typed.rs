@@ -7,7 +7,7 @@ use toml::de::DeValue;
 use crate::cli::usage::value;
 use crate::report::text::escape;
 
-/// Returns a value as a user would type it. A list or table becomes several texts if the flag can be repeated.
+/// Returns a value as a user would type it. If the flag can be repeated, a list or table becomes several texts.
 pub(super) fn texts(name: &str, value: &DeValue<'_>) -> Result<Vec<String>, String> {
     match (name, value) {
         (_, DeValue::String(text)) => Ok(vec![text.to_string()]),

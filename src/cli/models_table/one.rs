@@ -64,7 +64,7 @@ fn about(catalog: &Catalog, model: &Model, today: Date) -> Vec<ListRow> {
     rows
 }
 
-/// Returns the class of a model, and the other models of the class, without retired models.
+/// Returns the class of a model, and the other models of this class that are not retired.
 fn class_words(catalog: &Catalog, model: &Model) -> String {
     let others = catalog.models().iter().filter(|other| other.class == model.class && other.id != model.id);
     let others: Vec<&str> = others.filter(|other| !other.is_retired()).map(|other| &*other.id).collect();

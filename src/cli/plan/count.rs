@@ -57,8 +57,8 @@ enum Try {
         /// The limit in requests per minute, if the server reports it.
         rpm: Option<u32>,
     },
-    /// The server has a temporary problem, so the row is tried again. The first value of `Again` is the wait before the
-    /// next request, if the server gives one.
+    /// The server has a temporary problem, so the row is tried again. If the server says how long to wait before the
+    /// next request, the first value of `Again` is this wait.
     Again(Option<Duration>, String),
     /// The API can't count the tokens of the row.
     Failed(String),

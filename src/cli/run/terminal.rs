@@ -1,6 +1,6 @@
 //! Asks the user before a run prints its answers on a terminal.
 //!
-//! Answers on a terminal are paid for, but no file contains them, and a run without a results file can't be resumed. In
+//! Answers on a terminal are paid for, but no file contains them. A run without a results file can't be resumed. In
 //! most cases, the user forgot `> results.jsonl`. The question comes before a file is created, a key is fetched or a
 //! row is read. A rehearsal costs nothing, so it prints its answers without a question.
 

@@ -113,7 +113,7 @@ pub(super) fn read_run(disk: &dyn Disk, results: PathBuf, now: Timestamp) -> Fou
         ),
     };
     let state = state(lock, status.as_ref().map(|(_, shown)| shown), now);
-    // If the journal is closed, the run has ended and was not killed, but it could not write its last status.
+    // If the journal is closed, the run was not killed: the run has ended, but could not write its last status.
     let is_closed = state == State::Killed && was_closed(disk, &folder);
     let state = if is_closed { State::Unknown } else { state };
     if is_closed {

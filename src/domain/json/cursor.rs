@@ -8,10 +8,10 @@ pub(crate) const DEEPEST: u32 = 127;
 /// A place in JSON text.
 ///
 /// Each method reads one part of the text, for example a string, and moves past it. If a method does not find this
-/// part, it returns `None`. After that, the cursor must not be used again. A few methods do not move the cursor in this
-/// case, and their docs say so. If such a method returns `None`, the cursor can be used again. Values are returned as
-/// they are written in the text, and nothing is copied. Skipping a deeply nested value uses no recursion. Recursion is
-/// possible only in the closures that callers give to [`Cursor::object`] and [`Cursor::array`].
+/// part, it returns `None`. After that, the cursor must not be used again. A few methods do not move the cursor when
+/// they return `None`, and their docs say so. If such a method returns `None`, the cursor can be used again. Values are
+/// returned as they are written in the text, and nothing is copied. Skipping a deeply nested value uses no recursion.
+/// Recursion is possible only in the closures that callers give to [`Cursor::object`] and [`Cursor::array`].
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {
     json: &'a [u8],

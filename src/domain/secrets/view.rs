@@ -41,8 +41,8 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Returns a view of a part of `text`. In this view, no escape is decoded. All bytes of one escape have the whole
-    /// escape as their source, so an escape is never cut in two.
+    /// Returns a view of a part of `text`. In this view, no escape is decoded. The source of each byte of an escape is
+    /// the whole escape, so an escape is never cut in two.
     pub(super) fn of(text: &[u8], range: Range<usize>) -> Self {
         let mut sources = Vec::with_capacity(range.len());
         let mut at = range.start;

@@ -13,7 +13,8 @@
 //! passed to `carry`. If the program dies after `carry` and before the replacement, the charges are counted twice. For
 //! a budget, it is safer to count too much than too little.
 //!
-//! A line with a key in an unknown format is kept, because the program can't tell whether the row has a label.
+//! If the format of a line's key is unknown, the line is kept, because the program can't tell whether the row has a
+//! label.
 
 use std::sync::Arc;
 

@@ -87,7 +87,7 @@ struct Queue {
 }
 
 impl Stdout {
-    /// Starts the thread. The thread tells `syncer` which lines are written, and tells it when the thread has ended.
+    /// Starts the thread. The thread tells `syncer` two things: which lines are written, and when the thread has ended.
     ///
     /// # Errors
     /// The system's error if no thread can be started.

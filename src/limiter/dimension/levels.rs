@@ -7,7 +7,7 @@
 //! the server accepts is not published. This program finds the burst by raising the level in steps.
 //!
 //! Suppose that all clamps together lower the level by more than all raises add. Then another client has used the
-//! difference. From the difference between clamps and raises, `Drift` learns the other client's share of the refill.
+//! difference. `Drift` learns the other client's share of the refill from the difference between clamps and raises.
 //! This program leaves the share of the other client unused, so that the server rejects fewer requests.
 //!
 //! A server's level can be below zero, and a header then reports 0. The server's level falls below zero when the server

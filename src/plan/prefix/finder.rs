@@ -51,8 +51,8 @@ impl PrefixFinder {
         !matches!(self.wanted, Wanted::Nothing)
     }
 
-    /// Returns the wanted prefixes of a request; `None` if there is none. The arguments are the same as for
-    /// [`LevelFinder::find`].
+    /// Returns the wanted prefixes of a request; `None` if the request has no wanted prefix. The arguments are the same
+    /// as for [`LevelFinder::find`].
     pub(in crate::plan) fn find(
         &mut self,
         params: Merged<'_>,

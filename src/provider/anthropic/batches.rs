@@ -132,7 +132,7 @@ fn address(call: &BatchCall<'_>) -> Result<(Method, String), String> {
     })
 }
 
-/// Returns the id of a batch if the id can be part of a path.
+/// Returns the id of a batch if the id can be used in the path of a URL.
 fn checked_id(id: &str) -> Result<&str, String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     if (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(is_plain) {

@@ -61,7 +61,7 @@ fn object(body: &[u8]) -> Option<Value> {
     json.is_object().then_some(json)
 }
 
-/// Reads the error object of a body into a failure.
+/// Makes a failure from the error object of a response body.
 fn failure(json: &Value, head: &ReplyHead, body: &[u8]) -> Failure {
     let string = |pointer: &str| json.pointer(pointer).and_then(Value::as_str);
     let message =

@@ -165,7 +165,7 @@ fn read_usage(cursor: &mut Cursor<'_>) -> Option<Usage> {
     Some(counts.usage())
 }
 
-/// Reads an object with counts, and passes each member's name and count to `show`.
+/// Reads an object whose members are counts, and passes the name and the count of each member to `show`.
 fn read_counts(cursor: &mut Cursor<'_>, mut show: impl FnMut(&[u8], u64)) -> Option<()> {
     cursor.plain_object(|cursor, name| {
         show(name, read_count(cursor)?);

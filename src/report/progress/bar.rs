@@ -60,7 +60,7 @@ fn style(cells: usize) -> ProgressStyle {
     ProgressStyle::with_template(&template).expect("only the number of cells differs").progress_chars("█░")
 }
 
-/// A draw target for indicatif. It keeps the drawn lines, but not the blanks at the ends of the lines.
+/// A draw target for indicatif. The target keeps the drawn lines, but not the blanks at the ends of the lines.
 #[derive(Clone, Debug, Default)]
 struct Sheet(Arc<Mutex<Vec<String>>>);
 

@@ -67,7 +67,7 @@ impl Places {
         self.starts.len()
     }
 
-    /// Returns how much shorter the run probably gets if rows are read from these places and not in the order of the
+    /// Returns how much time the run probably saves if rows are read from these places and not in the order of the
     /// file. The result is a share of the run's time, from 0 to 1.
     pub(crate) fn share_saved(&self) -> f64 {
         1.0 - 1.0 / self.gain.max(1.0)

@@ -67,7 +67,7 @@ pub(super) fn json(answer: &Answer, frame: Frame<'_>) -> Vec<u8> {
 pub(super) struct Piece {
     /// The events.
     pub bytes: Vec<u8>,
-    /// How many of the answer's tokens are in this piece and all earlier ones.
+    /// The number of the answer's tokens in this piece and all earlier pieces together.
     pub tokens: u64,
 }
 

@@ -40,7 +40,7 @@ pub(super) fn broken(schema: &Value, seed: u64) -> Value {
     if is_object { json!({"unexpected": true}) } else { of_another_type(kind(schema)) }
 }
 
-/// Returns a value of another type than `kind`.
+/// Returns a value whose type is not `kind`.
 fn of_another_type(kind: &str) -> Value {
     if kind == "array" { json!({"unexpected": true}) } else { json!(["unexpected"]) }
 }

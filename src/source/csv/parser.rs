@@ -39,8 +39,8 @@ impl Parser {
         let is_read = self.reader.read_record(&mut self.record);
         let is_whole = self.reader.get_ref().is_empty() && !self.reader.is_done();
         if !is_whole {
-            // If the record is incomplete, the parser and the splitter disagree about where it ends. The rest of the
-            // incomplete record must not get into the next record.
+            // If the record is incomplete, the parser and the splitter disagree about where the record ends. The rest
+            // of the incomplete record must not get into the next record.
             self.reader = reader(self.delimiter);
             return Err(Fault::new("can't be read as a record; check its quotes"));
         }

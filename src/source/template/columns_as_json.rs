@@ -3,10 +3,10 @@
 //! `{{ items }}` always writes the cell as it is. The JSON in the cell is read by the filter `fromjson` (also
 //! `from_json`), and by a loop directly over the column, such as `{% for item in items %}`.
 //!
-//! A loop over a column never goes over the characters of a cell: hardly anybody wants that, and the user would pay for
-//! a wrong prompt. So the cell must be empty, or contain a JSON list or a JSON object. To loop over characters, write
-//! `{% for c in word|list %}`. In JSON rows, values other than text already have their types, so the filter and the
-//! loop do not change them.
+//! A loop over a column never goes over the characters of a cell. Hardly anybody wants such a loop, and the user would
+//! pay for a wrong prompt. So the cell must be empty, or contain a JSON list or a JSON object. To loop over characters,
+//! write `{% for c in word|list %}`. In JSON rows, values other than text already have their types, so the filter and
+//! the loop do not change them.
 //!
 //! The engine has no setting for this, so [`with_json_loops`] adds a filter to the source of each loop over a column.
 

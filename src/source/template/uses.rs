@@ -98,7 +98,7 @@ const FORMS: [(&str, &str, bool); 12] = [
     ("[", "]", false),
 ];
 
-/// Returns the placeholders of other languages in a plain text, each one only once.
+/// Finds the placeholders of other template languages in a plain text. Returns each placeholder only once.
 pub(crate) fn placeholders(text: &str) -> Vec<Placeholder> {
     let mut found: Vec<Placeholder> = Vec::new();
     let mut at = 0;
@@ -143,7 +143,8 @@ fn dollar(text: &str) -> Option<Placeholder> {
     Some(Placeholder { written: format!("${column}"), column: column.to_owned() })
 }
 
-/// Returns whether a text can be a column name: words, the first of which begins with a letter.
+/// Returns whether a text can be a column name. A column name begins with a letter or `_`, and contains only letters,
+/// digits, spaces, `_`, `-` and `.`.
 fn is_name(text: &str) -> bool {
     let is_fit = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ');
     text.starts_with(|c: char| c.is_alphabetic() || c == '_') && text.chars().all(is_fit)

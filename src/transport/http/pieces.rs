@@ -71,9 +71,9 @@ impl http_body::Body for Pieces {
 /// A body whose pieces are read from its source while it is sent.
 struct Read {
     source: Arc<dyn BodySource>,
-    /// The offset of the next piece in the source, in bytes.
+    /// The offset in the source at which the next piece begins, in bytes.
     at: u64,
-    /// The offset of the body's end in the source, in bytes.
+    /// The offset in the source at which the body ends, in bytes.
     end: u64,
     /// The read of the piece at `at`, while this read is running.
     reading: Option<JoinHandle<io::Result<Bytes>>>,

@@ -70,7 +70,7 @@ impl Recorder {
         let update = Update::State { document: Box::new(document), tick: Box::new(tick), span, is_last };
         let Some(sender) = &self.sender else { return };
         if is_last {
-            // Sending fails only if the thread has panicked, and then its panic was already printed.
+            // Sending fails only if the thread has panicked. In this case, the panic was already printed.
             let _ = sender.send(update);
         } else if let Err(TrySendError::Full(Update::State { tick, .. })) = sender.try_send(update) {
             self.waiting = Some(*tick);

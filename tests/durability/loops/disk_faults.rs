@@ -29,7 +29,7 @@ pub struct FaultCounts {
     /// The number of combinations of a system call and an error. For each combination, call 1 fails in the first run,
     /// call 2 in the next run, and so on up to the last call.
     pub kinds: u64,
-    /// The number of combinations of a system call and an error for which the loop skipped some call numbers.
+    /// The number of combinations (system call and error) for which the loop skipped some call numbers.
     pub thinned: u64,
 }
 

@@ -477,8 +477,8 @@ fn race_of_openings(size: Size) -> Seen {
             let mut random = fastrand::Rng::with_seed(7);
             let next = folder.path().join("next");
             while !is_over.load(Ordering::Relaxed) {
-                // Renaming replaces the file in one step, so the program can check the file of the test and then open
-                // the other file or link.
+                // A rename replaces the file in one step. So the program can check the file of the test, and then open
+                // what has replaced this file.
                 fs::write(&next, "").expect("the file can be written");
                 fs::rename(&next, &path).expect("the test owns the file");
                 fs::hard_link(folder.path().join(kinds[random.usize(..kinds.len())]), &next)

@@ -1,6 +1,6 @@
 //! Errors of Claude on Google Cloud: `{"error":{"code","message","status"}}`.
 //!
-//! Google Cloud also passes on errors of the Claude API, and such errors mean the same as at the Claude API. Google
+//! Google Cloud also passes on errors of the Claude API. Such errors have the same meaning as at the Claude API. Google
 //! Cloud sends no headers about limits.
 //!
 //! Sources: Google Cloud API design guide, "Errors" (names and statuses); Google, partner models, Claude quotas (about

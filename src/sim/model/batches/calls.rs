@@ -246,7 +246,8 @@ fn route<'p>(method: &Method, path: &'p str) -> Result<(BatchCall, &'p str), Api
     Ok((call, id))
 }
 
-/// Returns the 429 for too many requests that are waiting to be processed. The real message of the API is not known.
+/// Returns the 429 that the API sends if too many requests are waiting to be processed. The real message of the API is
+/// not known.
 fn queue_is_full(most: u32, organization: u64) -> Stop {
     let message = format!(
         "This request would exceed the limit for your organization ({}) of {} message batch requests in the processing \

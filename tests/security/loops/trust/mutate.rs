@@ -251,8 +251,8 @@ impl Mutator {
         bytes
     }
 
-    /// Returns the bytes of a forged file `inflight`. The bytes are random, or a file header with slots (records of
-    /// requests in flight) of rows that were never sent.
+    /// Returns the bytes of a forged file `inflight`. The bytes are either random, or form a file header and slots
+    /// (records of requests in flight) for rows that were never sent.
     fn slots(&mut self) -> Vec<u8> {
         let mut file = b"cbslots1".to_vec();
         file.extend(self.random.u64(u64::MAX - 2..).to_be_bytes());
