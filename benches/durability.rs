@@ -2,9 +2,9 @@
 //! `benches/DURABILITY.md` from their results.
 //!
 //! `cargo bench --bench durability` runs a part of each loop. With `-- full`, every loop runs in full, and its results
-//! are written into the page. If names of loops follow (`-- full kills power`), only the named loops run. The page
-//! keeps its lines for the other loops. If a loop finds a violation, its line in the page says so, and the other loops
-//! still run.
+//! are written into the page. If names of loops follow the word `full` (`-- full kills power`), only the named loops
+//! run. The lines of all other loops stay unchanged in the page. If a loop finds a violation, its line in the page says
+//! so, and the other loops still run.
 
 #[path = "../tests/durability/corpora.rs"]
 mod corpora;

@@ -2,8 +2,8 @@
 //! from their results.
 //!
 //! `cargo bench --bench security` runs a part of each loop. With `-- full`, every loop runs in full, and its results
-//! are written into the page. If names of loops follow (`-- full key files`), only the named loops run. For the other
-//! loops, the lines in the page stay unchanged.
+//! are written into the page. If names of loops follow the word `full` (`-- full key files`), only the named loops run.
+//! For the other loops, the lines in the page stay unchanged.
 
 #[path = "../tests/support/hostile.rs"]
 mod hostile;

@@ -18,17 +18,17 @@ impl Instant {
     /// A moment that never comes.
     pub const NEVER: Self = Self(u64::MAX);
 
-    /// Returns the instant `nanos` nanoseconds after the run began.
+    /// Returns the instant that is `nanos` nanoseconds after the start of the run.
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
-    /// Returns the instant `millis` milliseconds after the run began.
+    /// Returns the instant that is `millis` milliseconds after the start of the run.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis.saturating_mul(1_000_000))
     }
 
-    /// Returns the instant `secs` seconds after the run began.
+    /// Returns the instant that is `secs` seconds after the start of the run.
     pub const fn from_secs(secs: u64) -> Self {
         Self(secs.saturating_mul(1_000_000_000))
     }

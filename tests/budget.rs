@@ -9,10 +9,10 @@
 //!   broke, it came too late, its stream contained an error, it was aborted, or the process died before the line was
 //!   written.
 //! - **The budget is used.** If the budget stops a run, then *what is left* is less than the highest cost of the next
-//!   row, or less than 3 % of the budget. What is left is the budget minus what the program counts. The program counts
-//!   the cost of each answer that it has. If an answer is lost and was possibly charged, the program counts the highest
-//!   possible cost of the attempt. The next row can be any unfinished row, so the test uses the most expensive
-//!   unfinished row.
+//!   row, or less than 3 % of the budget. *What is left* means the budget minus the cost that the program counts. The
+//!   program counts the cost of each answer that it has. If an answer is lost and was possibly charged, the program
+//!   counts the highest possible cost of the attempt. The next row can be any unfinished row, so the test uses the most
+//!   expensive unfinished row.
 //!
 //! `RUNS=20000 cargo test --test budget` tries more runs. The variable `FIRST` sets the first seed.
 

@@ -1174,8 +1174,9 @@ fn accept_one<T: Send + 'static>(
     (url, std::thread::spawn(move || script(listener.accept().expect("a client").0)))
 }
 
-/// Reads the head of a request (request line and headers), and at most `most` bytes of the body. Fewer bytes are read
-/// if the body is shorter or breaks off. If the head was already read, only bytes of the body are read.
+/// Reads the head of a request (request line and headers), and at most `most` bytes of the body. If the body is shorter
+/// than `most` bytes or breaks off, fewer bytes are read. If the head was already read, only bytes of the body are
+/// read.
 fn read_upload(stream: &mut TcpStream, most: u64) -> (String, Vec<u8>) {
     let mut bytes = vec![0; 64 << 10];
     let (mut head, mut body) = (String::new(), Vec::new());

@@ -1130,13 +1130,13 @@ const NONE_FAIL: &[u64] = &[];
 
 #[derive(Debug, Default)]
 struct Reported {
-    /// The labels of the rows whose lines were reported durable.
+    /// The labels of the rows whose lines were reported as durable.
     committed: BTreeSet<String>,
     /// The result of closing the journal; `None` if the journal failed.
     closed: Option<Closed>,
 }
 
-/// Runs all rows that are not done. Stops when the disk fails.
+/// Runs all rows that are not done. The run stops when the disk fails.
 fn run(disk: &MemDisk, run: &str, fails: &[u64]) -> Reported {
     run_rows(disk, run, job, |id| outcome(id, fails))
 }

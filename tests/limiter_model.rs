@@ -1,4 +1,4 @@
-//! Compares random histories of a bucket and a pool with plain arithmetic.
+//! Checks random histories of a bucket and a pool against plain arithmetic.
 
 mod support;
 

@@ -1,8 +1,8 @@
 //! Tests random runs with problems, on virtual time. The problems are rows that always fail, outages, limits that a
 //! gateway hides, models that do not exist, and endpoints that fail for ever.
 //!
-//! Every run ends by itself and says why. Each good row is answered. If the run gives up on the endpoint, a good row
-//! can also stay pending (not finished). Each bad row is in the error log. `RUNS=2000 cargo test --test resilience`
+//! Every run ends by itself and says why. Each good row is answered. If the run gives up on the endpoint, some good
+//! rows can stay pending (not finished). Each bad row is in the error log. `RUNS=2000 cargo test --test resilience`
 //! tries 2,000 runs.
 //!
 //! An outage ends before the time of `--retry-for` is over, or it never ends. There is one known exception: of the

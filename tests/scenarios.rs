@@ -61,7 +61,8 @@ fn every_scenario_stays_within_its_ranges() {
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
 
-/// The measures that a short run can't provide. Such a measure is a share of the whole run, or it needs a longer run.
+/// The measures that a short run can't provide. Each of these measures is a share of the whole run, or needs a longer
+/// run.
 const NOT_IN_SHORT_RUNS: [&str; 8] = [
     "attempts_per_row_later",
     "of_bound",

@@ -1,5 +1,5 @@
-//! The two sides of the comparison. One side is a run of the library with real sockets and files. The other side is a
-//! bare loop that only sends requests over the same HTTP client.
+//! The two sides of the comparison. One side of the comparison is a run of the library with real sockets and files. The
+//! other side is a bare loop that only sends requests over the same HTTP client.
 //!
 //! Each side runs in a process of its own, so its CPU time and peak memory can be measured separately.
 

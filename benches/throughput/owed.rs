@@ -26,8 +26,8 @@ use super::measure::Seen;
 
 /// The interval between syncs, as in the program.
 const SYNC_EVERY: Duration = Duration::from_millis(200);
-/// The length of a mark in bytes. A mark in a file records that a row is in flight. The marks that the program writes
-/// have the same length.
+/// The length of a mark in bytes. A mark in a file records that a row is in flight. Each mark that the program itself
+/// writes takes 64 bytes.
 const MARK: [u8; 24] = [1; 24];
 
 /// Sends the rows of `input`, with up to `at_once` rows in flight.

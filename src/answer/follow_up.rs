@@ -75,7 +75,7 @@ pub(super) fn kept_text<'s>(seen: &'s Seen<'_>) -> Option<&'s str> {
 }
 
 /// Returns whether an assistant message can be added to the request, so that the model continues this message. The API
-/// does not allow this if the request uses thinking, tools or a format, or already ends with an assistant message.
+/// rejects such a message if the request uses thinking, tools or a format, or already ends with an assistant message.
 ///
 /// Source: API documentation, "Prefill Claude's response", "Structured outputs" (2026).
 pub(super) fn is_open_to_prefill(params: &Params) -> bool {

@@ -15,8 +15,8 @@ use crate::domain::{
 };
 
 /// A function that makes a request from parameters: it estimates the tokens of the request, and finds its limits and
-/// its cost. Its [`PoolId`] is the pool of the row's last request, because the next request goes to the same provider.
-/// The error is a message for the user.
+/// its cost. The [`PoolId`] that the function gets is the pool of the row's last request, because the next request goes
+/// to the same provider. The error is a message for the user.
 pub type Measure = Box<dyn FnMut(&Params, Option<SchemaMethod>, Purpose, &PoolId) -> Result<Ask, String> + Send>;
 
 /// An answer that is being checked, with all known facts about its row.

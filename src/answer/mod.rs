@@ -30,7 +30,7 @@ pub(crate) use taken::accepts;
 
 use crate::domain::{Ask, AttemptRecord, ErrorClass, Failure, HaltReason, Job, Message};
 
-/// The result of a request for a row.
+/// The result of a request that was sent for a row.
 #[derive(Clone, Copy, Debug)]
 pub enum RequestResult<'a> {
     /// A whole answer.
@@ -70,10 +70,10 @@ pub enum Decision {
     FollowUp {
         /// The request.
         ask: Box<Ask>,
-        /// The class of the failure if the row fails without another answer.
+        /// If the row gets no other answer, the row fails with this class.
         class: ErrorClass,
-        /// The failure of the row if it fails without another answer. The failure contains the answer that was not
-        /// accepted.
+        /// If the row gets no other answer, the row fails with this failure. The failure contains the answer that was
+        /// not accepted.
         failure: Box<Failure>,
     },
 }

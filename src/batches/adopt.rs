@@ -2,8 +2,8 @@
 //!
 //! The results become a chunk (a group of rows with one batch) with new ids. The run does not wait for a batch of this
 //! chunk, because the results are already on disk. After this, the batch lane treats the chunk like every other chunk,
-//! and each row gets exactly one line, even after a crash. The chunk contains only rows with an answer. The other rows
-//! cost nothing, and the next run sends them.
+//! and each row gets exactly one line, even after a crash. The chunk contains only rows with an answer. Rows without an
+//! answer cost nothing, and the next run sends them.
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -31,8 +31,8 @@ impl CheckTimes {
         Self { since: now, next: now, failed: 0, failing_since: None }
     }
 
-    /// Starts the schedule again with short waits. The lane calls this function after a batch was submitted or
-    /// canceled, or when a submission has perhaps created a batch.
+    /// Restarts the schedule with short waits. The lane calls this function after a batch was submitted or canceled, or
+    /// when a submission has perhaps created a batch.
     pub(crate) fn begin_again(&mut self, now: Instant) {
         self.since = now;
         self.next = now + wait_after(Duration::ZERO);

@@ -147,7 +147,7 @@ pub(crate) struct Submitted {
     pub(crate) at_most: Money,
     /// The time of the submission on this machine's clock.
     pub(crate) at: jiff::Timestamp,
-    /// The origin of the server, or `simulator`; empty if the log does not contain it.
+    /// The origin of the server, or `simulator`; empty if the log contains no origin.
     pub(crate) origin: String,
     /// The batch of the chunk; `None` if it is not known whether a batch exists.
     pub(crate) batch: Option<Known>,

@@ -11,7 +11,7 @@ pub struct LaneSettings {
     pub choice: LaneChoice,
     /// The time before which every row should be answered; `None` without `--deadline`.
     pub deadline: Option<Instant>,
-    /// The requests and tokens that the rows of the input would use from the online limits. The value is known only if
+    /// How many requests and tokens of the online limits the rows of the input would use. The value is known only if
     /// the input was read once before the run.
     pub unread: Demand,
     /// The largest number of rows in a batch.

@@ -1,9 +1,9 @@
 //! Finds the shape (the kind of parameters) of each request, and sends the first request of each shape online.
 //!
 //! If the parameters of a batch request have errors, the API reports them only after the whole batch has ended. So the
-//! first request of each shape is sent online, as an ordinary row. Other rows of this shape are put into batches only
-//! after the first request was answered. If the first request fails, the next row of this shape is sent online, and so
-//! on, until the `--halt` rule ends the run.
+//! first request of each shape is sent online, as an ordinary row. The other rows of this shape are put into batches
+//! only after this first request was answered. If the first request fails, the next row of this shape is sent online,
+//! and so on, until the `--halt` rule ends the run.
 //!
 //! A shape is the model, the names of the parameters, and the values of some parameters. The values belong to the
 //! parameters that the API checks most strictly: tools, schemas and the thinking settings. Texts, numbers and lengths
@@ -34,12 +34,11 @@ pub(crate) enum Trial {
     Waits,
 }
 
-/// The shapes for which a request was answered online, and the rows that wait for the first answer of their shape.
+/// The shapes that already have an online answer, and the rows that wait for the first answer to a row of their shape.
 #[derive(Debug, Default)]
 pub(crate) struct Trials {
     proven: HashSet<String>,
-    /// A map from a model and parameter names to the different parameter values of the shapes with this model and these
-    /// names.
+    /// The different parameter values of the shapes, for each combination of a model and parameter names.
     values: HashMap<String, HashSet<String>>,
     in_flight: HashMap<JobId, String>,
     waiting: VecDeque<(String, Planned)>,
@@ -74,8 +73,8 @@ impl Trials {
         self.proven.insert(shape.clone()).then_some(shape)
     }
 
-    /// Returns a row that no longer has to wait. Either the API has accepted the shape of this row, or the row that was
-    /// sent online to test the shape has failed.
+    /// Returns a row that no longer has to wait. Either the API has accepted the shape of this row, or the online test
+    /// of this shape with another row has failed.
     pub(crate) fn next_freed(&mut self) -> Option<Planned> {
         let is_free = |shape: &String| self.proven.contains(shape) || !self.in_flight.values().any(|own| own == shape);
         let at = self.waiting.iter().position(|(shape, _)| is_free(shape))?;

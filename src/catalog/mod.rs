@@ -204,8 +204,8 @@ impl Catalog {
         self.cost_on(Terms::default(), model, usage)
     }
 
-    /// Returns the cost of an answer. `terms` are the terms of its request: the speed, the region, and whether the
-    /// request was in a batch. Returns `None` when the prices are unknown.
+    /// Returns the cost of an answer. `terms` are the terms of the answered request: the speed, the region, and whether
+    /// the request was in a batch. Returns `None` when the prices are unknown.
     pub fn cost_on(&self, terms: Terms, model: &str, usage: &Usage) -> Option<Money> {
         price::cost(self.steps(terms.speed, model)?, terms, usage, self.web_search)
     }

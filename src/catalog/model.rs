@@ -104,7 +104,7 @@ impl From<(u32, u32)> for ToolPrompt {
 pub struct Model {
     /// The id of the model's snapshot. The ids of models before 4.6 end with a date.
     pub id: Arc<str>,
-    /// Other names of the model that the API accepts.
+    /// Other names that the API accepts for the model.
     pub aliases: Vec<Arc<str>>,
     /// The model's name for people, for example in a table.
     pub display_name: String,

@@ -55,7 +55,7 @@ impl PriceStep {
     }
 }
 
-/// Returns what tokens cost on `terms` if they cost `money` on standard terms.
+/// Returns the cost on `terms` of the tokens that cost `money` on standard terms.
 ///
 /// In a batch, all tokens cost half: input, output, cache writes and cache reads. Requests that must run in the United
 /// States have a higher price, which is halved too. Callers add the full price of web searches to the result, because

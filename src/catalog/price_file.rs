@@ -247,7 +247,7 @@ impl Source<'_> {
             Found::Whole(dollars) if (0..=MOST_DOLLARS as i128).contains(dollars) => Ok(*dollars as f64),
             Found::Float(dollars) if (0.0..=MOST_DOLLARS).contains(dollars) => Ok(*dollars),
             found => {
-                // A number in quotes was meant as a number.
+                // If a number is in quotes, the user still meant a number.
                 let meant = match found {
                     Found::Text(text) => text.trim().trim_start_matches('$').parse::<f64>().ok(),
                     _ => None,

@@ -42,8 +42,8 @@ pub(crate) struct Preset {
     /// The header that contains the key; `None` if the header depends on the environment variable from which the key
     /// came.
     pub(crate) auth: Option<KeyHeader>,
-    /// Other headers of requests to the provider. The values of these headers can contain the names of places, written
-    /// in braces.
+    /// Headers that are added to each request to the provider. The value of such a header can contain the name of an
+    /// entry of `places` in braces, such as `{region}`.
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
     /// The places in addresses and headers: parts that depend on the user, for example the region.
@@ -136,8 +136,8 @@ impl Preset {
         features
     }
 
-    /// Returns whether one of the `texts` contains the placeholder of the place. The user must set a place only if it
-    /// occurs in a text.
+    /// Returns whether one of the `texts` contains the placeholder of `place`, for example `{region}`. If no text
+    /// contains the placeholder, the user does not have to set the place.
     pub(crate) fn needs(place: &PlaceFacts, texts: &[&str]) -> bool {
         texts.iter().any(|text| text.contains(&placeholder(&place.name)))
     }

@@ -13,8 +13,8 @@
 //!   same rows fail again. Some flags replace parameters of rows. If the user typed `resume`, the new command repeats
 //!   these flags. If the user typed `run`, the new command leaves them out, because the rows of the error log contain
 //!   their parameters.
-//! - *Asking again* after truncated answers uses `run` with the same inputs and most of the typed flags. Flags that say
-//!   how the rows are read, or that set parameters of the rows, are left out, because the run folder records them.
+//! - *Asking again* (after truncated answers) uses `run` with the same inputs and most of the typed flags. Flags that
+//!   say how the rows are read, or that set parameters of the rows, are left out, because the run folder records them.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -34,9 +34,9 @@ const NOT_CARRIED: [&str; 4] = ["output", "only", "simulate-faults", "simulate-a
 /// Flags of `resume` that replace parameters of rows.
 const OVERRIDES: [&str; 3] = ["model", "system", "max-tokens"];
 
-/// The printed command that asks again after truncated answers leaves out these flags of `run`. The run folder records
-/// the flags in this list from `format` to `system`. The flags from `fresh` to the end of the list concern only a
-/// single run.
+/// These flags of `run` are not copied into the command that the program prints after truncated answers. Of the flags
+/// in this list, those from `format` to `system` are recorded in the run folder. The flags from `fresh` to the end of
+/// the list concern only a single run.
 const NOT_IN_RERUN: [&str; 19] = [
     "format",
     "id",
@@ -59,7 +59,7 @@ const NOT_IN_RERUN: [&str; 19] = [
     "max-time",
 ];
 
-/// The typed command, from which other commands are made.
+/// The command that the user typed; other commands are made from this command.
 #[derive(Clone, Debug)]
 pub(crate) struct Commands {
     typed: Vec<OsString>,
@@ -190,8 +190,8 @@ impl Commands {
         shell::ours(args.into_iter().chain(self.carried_for_calls()))
     }
 
-    /// Returns the command that runs the inputs again with the same results file. The command has no other flags,
-    /// because the run's other flags are not known.
+    /// Returns the command that runs the inputs again with the same results file. The command leaves out the remaining
+    /// flags of the run, because they are not known.
     pub(crate) fn run_again(&self, inputs: &[String], results: &Path, lane: &str) -> String {
         let inputs = inputs.iter().map(|input| shell::file(Path::new(input)));
         let flags = ["-o".into(), shell::file(results), "--lane".into(), lane.into()];
@@ -203,7 +203,7 @@ impl Commands {
         self.carried(&ApiArgs::augment_args(Command::new("batches")))
     }
 
-    /// Returns those typed flags that `command` also has, in their long form.
+    /// Of the flags that the user typed, returns those that `command` also has, in their long form.
     fn carried(&self, command: &Command) -> Vec<OsString> {
         let Some(matches) = self.matches() else { return Vec::new() };
         let is_resume = matches.subcommand_name() == Some("resume");

@@ -96,8 +96,8 @@ pub struct Config {
     pub source: SourceConfig,
     /// The parameters of every request.
     pub request: RequestDefaults,
-    /// The parameters of this call that replace parameters of rows. With `resume`, all rows get the parameters of this
-    /// call. With `--rerun`, only the rows that are run again get these parameters. The keys of the rows do not change.
+    /// The parameters that replace the rows' own parameters. With `resume`, all rows get these parameters. With
+    /// `--rerun`, only the rows that are run again get these parameters. The keys of the rows do not change.
     pub overrides: RequestDefaults,
     /// The API version and the betas that requests name.
     pub dialect: Dialect,
@@ -143,8 +143,7 @@ pub struct Config {
     pub grace: Option<Duration>,
     /// The budget: the highest total cost of all runs that write to the same results file.
     pub max_cost: Option<Money>,
-    /// Whether the user set `max_cost`. If the user did not set `max_cost`, a file in the working folder may have set
-    /// it.
+    /// Whether the user set `max_cost`. If this is false, a file in the working folder may have set `max_cost`.
     pub has_own_max_cost: bool,
     /// The highest number of requests that the run sends.
     pub max_requests: Option<u64>,
@@ -232,8 +231,7 @@ impl Config {
         std::iter::once(&self.provider).chain(&self.fallback.chain)
     }
 
-    /// Returns the settings of `run`. `recorded` contains the settings of an earlier run. These settings override
-    /// files.
+    /// Returns the settings of `run`. `recorded` contains settings of an earlier run, which override files.
     fn of_run_with(args: &RunArgs, recorded: Settings, world: &World) -> Result<Self> {
         let inputs = |format| inputs(&args.inputs, format, world);
         let config = Self::of(args.settings.clone(), recorded, inputs, world)?.with_notices(world)?;

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How often the command looks at the run folder.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Sends the request that the user typed to the run, and prints the answer.
+/// Sends the user's request to the run, and prints the answer.
 pub(crate) fn ctl(args: &CtlArgs, world: &World) -> Result<Exit> {
     let (verb, setting) = asked(&args.words)?;
     let config = Config::of_settings(args.settings(), world)?;
@@ -41,7 +41,7 @@ pub(crate) fn ctl(args: &CtlArgs, world: &World) -> Result<Exit> {
 }
 
 /// Returns the verb and, for `set`, the name and the value of the setting. This function checks the setting, so that
-/// the user learns of a wrong value at once. The run checks the setting again.
+/// the user learns of a wrong value at once. When the run receives the setting, the run checks it too.
 fn asked(words: &[String]) -> Result<(Verb, Option<(String, String)>)> {
     let verbs = || Verb::ALL.map(Verb::name).join(", ");
     let Some((first, rest)) = words.split_first() else { bail!("give one of {}", verbs()) };

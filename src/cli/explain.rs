@@ -420,8 +420,8 @@ pub(super) mod tests {
         Failure { status: Some(status), message: message.to_owned(), ..Failure::default() }
     }
 
-    /// Returns all reasons for a stop, with their names. There is one endpoint reason for each kind of failure, and one
-    /// disk reason for each cause.
+    /// Returns all reasons for a stop, with their names. The reasons about an endpoint cover each kind of failure, and
+    /// the reasons about the disk cover each cause of a write failure.
     pub(in crate::cli) fn reasons() -> Vec<(&'static str, HaltReason)> {
         let request_id = Some("req_1".to_owned());
         let key = Failure { request_id, ..failure(401, "invalid x-api-key\x1b[2J\n") };

@@ -51,7 +51,7 @@ pub(super) fn first_example(command: &Command, name: &str) -> Option<String> {
     })
 }
 
-/// Returns a copy of a command in the form in which its help is shown.
+/// Returns a changed copy of a command. The help of the command is printed from this copy.
 pub(crate) fn shown(command: &Command, name: &str, is_long: bool) -> Command {
     let is_whole = name == command.get_name();
     let command = without_switch_values(command.clone()).bin_name(name);

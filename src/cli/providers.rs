@@ -20,7 +20,7 @@ use crate::report::progress::terminal_width;
 use crate::report::text::escape;
 use crate::source::nearest;
 
-/// The greatest width of a line, in columns. Only lines with a long address or path are wider.
+/// The greatest width of a line, in columns. Only lines with a long address or path are wider than this.
 const COLUMNS: usize = 80;
 
 /// Shows all providers, or one of them.

@@ -31,7 +31,7 @@ pub(super) struct Taker<'a> {
     pub(super) own: Option<&'a Path>,
     /// The server of the run.
     pub(super) origin: &'a str,
-    /// Whether the run also takes answers of other servers.
+    /// Whether the run also takes answers from servers other than its own.
     pub(super) any_origin: bool,
     /// The folder from which relative paths start.
     pub(super) working_folder: &'a Path,
@@ -254,7 +254,7 @@ impl Taker<'_> {
         let mut paths = Vec::new();
         for entry in entries.take(MOST_LOOKED_AT) {
             let entry = entry.context("can't read the folder")?;
-            // The names of results that `--fresh` has renamed end in `.jsonl.old-…`.
+            // If `--fresh` has renamed a results file, the new name ends in `.jsonl.old-…`.
             let is_named_so = entry.file_name().to_string_lossy().contains(".jsonl");
             if is_named_so && entry.file_type().is_ok_and(|kind| kind.is_file()) {
                 paths.push(folder.join(entry.file_name()));

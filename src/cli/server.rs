@@ -65,8 +65,8 @@ pub(crate) struct Response {
     pub(crate) body: Bytes,
 }
 
-/// Returns the origin: the server from which a run with these settings gets its answers. Runs record the origin in the
-/// same form.
+/// Returns the origin: the server from which a run with these settings gets its answers. A run records the origin in
+/// the form that this function returns.
 ///
 /// # Errors
 /// Fails if the settings of the first provider are not complete.

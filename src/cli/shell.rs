@@ -3,10 +3,10 @@
 //!
 //! A word that consists of letters, digits and `-_./=:,@%+` stays unchanged. Most words with other characters are put
 //! in single quotes. The form `$'…'` is used for a word with a control character, an unusual blank or bytes that are
-//! not UTF-8. In this form, octal numbers replace these characters and bytes. Shells such as bash, zsh and ksh, and all
-//! that follow POSIX 2024, understand this form. An older shell reads a word in this form as a different name, but does
-//! not run another command. On Windows, double quotes are enough, because file names can't contain control characters
-//! or quotes.
+//! not UTF-8. In this form, octal numbers replace these characters and bytes. Shells such as bash, zsh and ksh
+//! understand this form, and so does every shell that follows POSIX 2024. An older shell reads a word in this form as a
+//! different name, but does not run another command. On Windows, double quotes are enough, because file names can't
+//! contain control characters or quotes.
 //!
 //! Some values may be secret: the value of a `--header`, an address of `--notify`, and the arguments of a command. In a
 //! printed command, [`HIDDEN`] replaces such values. The program does not accept [`HIDDEN`] as a value.

@@ -1,10 +1,11 @@
 //! Groups equal faults of many rows. Each group has a count and an example.
 
-/// The highest number of groups. Each of the first `MOST` different faults gets a group. All rows with other faults are
-/// counted together.
+/// The highest number of groups. Each of the first `MOST` different faults gets a group. All rows whose fault has no
+/// group are counted together.
 const MOST: usize = 20;
 
-/// Only this number of bytes at the start of each message is compared. Only messages that list names are longer.
+/// Only this number of bytes at the start of each message is compared. Only messages that list names are longer than
+/// this.
 const COMPARED: usize = 1_000;
 
 /// Faults, grouped by their messages. Parts of a message that come from the row, such as numbers, are ignored. The

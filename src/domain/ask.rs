@@ -104,7 +104,7 @@ impl Purpose {
         Self::Canary,
     ];
 
-    /// Returns the name that files use for the purpose.
+    /// Returns the name of this purpose in files.
     pub fn name(self) -> &'static str {
         match self {
             Self::First => "first",
@@ -130,9 +130,9 @@ impl Purpose {
 pub enum SchemaMethod {
     /// Structured output: the API makes the model follow the schema.
     Format,
-    /// A tool that the model must call, with `strict`. Because of `strict`, the input of the call follows the schema.
+    /// A tool with `strict` that the model must call. Because of `strict`, the input of the call follows the schema.
     StrictTool,
-    /// A tool that the model must call, without `strict`. The input of the call can differ from the schema.
+    /// A tool without `strict` that the model must call. The input of the call can differ from the schema.
     Tool,
     /// A text in the prompt, which asks for JSON that fits the schema.
     Instruction,
@@ -142,7 +142,7 @@ impl SchemaMethod {
     /// All methods, from the best to the weakest.
     pub const ALL: [Self; 4] = [Self::Format, Self::StrictTool, Self::Tool, Self::Instruction];
 
-    /// Returns the name that files have for the method.
+    /// Returns the name of the method, as it is written in files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Format => "format",

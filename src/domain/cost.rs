@@ -20,7 +20,7 @@ impl Dimension {
     /// Every dimension. The dimensions, in the order in which pools check their buckets.
     pub const ALL: [Self; 3] = [Self::Requests, Self::InputTokens, Self::OutputTokens];
 
-    /// Returns the name of the dimension for people.
+    /// Returns the name of the dimension in texts for people.
     pub fn name(self) -> &'static str {
         match self {
             Self::Requests => "requests",
@@ -255,8 +255,8 @@ impl AddAssign for Money {
 }
 
 impl fmt::Display for Money {
-    /// Shows dollars. Amounts of one dollar or more have two decimal places, smaller amounts have four. An amount that
-    /// is too small for four places appears as `<$0.0001`.
+    /// Shows dollars. Amounts of one dollar or more have two decimal places, and smaller amounts have four. An amount
+    /// that is too small for four places appears as `<$0.0001`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dollars = self.dollars();
         match dollars {

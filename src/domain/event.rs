@@ -32,8 +32,8 @@ pub struct PoolStatus {
     /// The level of each bucket, divided by the limit per minute, from 0 to 1; `None` if there is no limit. The buckets
     /// are in the order of [`Dimension::ALL`].
     pub level: [Option<f64>; 3],
-    /// How long the pool will still be held; `None` if the pool is not held. After a 429 a pool is held: nothing is
-    /// sent through the pool for some time.
+    /// How long the pool will still be held; `None` if the pool is not held. After a 429 response, a pool is held:
+    /// nothing is sent through the pool for some time.
     pub held_for: Option<Duration>,
     /// The number of rows that wait because of the limits of the pool.
     pub ready: usize,
@@ -58,8 +58,8 @@ pub struct RetriedRow {
     pub next_try: u32,
 }
 
-/// A change in the use of one limit of a pool. The use has risen above a threshold, or has fallen clearly below the
-/// threshold again.
+/// A change in how much of one limit of a pool is used. The used share has risen above a threshold, or has fallen
+/// clearly below the threshold again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Crossing {
     /// The pool.
@@ -70,7 +70,7 @@ pub struct Crossing {
     pub threshold: u8,
     /// The amount that was used in the last five minutes, divided by the amount that the limit allowed in that time.
     pub share: f64,
-    /// Whether the use has risen above the threshold.
+    /// True if `share` has risen above the threshold, and false if `share` has fallen below the threshold.
     pub is_above: bool,
 }
 
@@ -348,7 +348,7 @@ pub enum EventBody {
         /// The provider.
         to: Arc<str>,
     },
-    /// The use of a limit has crossed a threshold.
+    /// The used share of a limit has crossed a threshold.
     Crossed(Box<Crossing>),
     /// The settings of the run were changed, or the run was paused or continued.
     Steered {

@@ -1,7 +1,7 @@
 //! Faults that do not come from the API: faults of connections to the API, and faults of the files that the run writes.
 //!
 //! A function that fails returns one of these types. The caller sees from the type what happened, so no code has to
-//! read a message. The code that writes messages for people uses the same types.
+//! read a message. The code that writes messages for people also uses the types of this module.
 
 /// The kinds of faults of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -19,7 +19,8 @@ impl<T: Copy> Interval<T> {
         Self { low: value, likely: value, high: value }
     }
 
-    /// Applies `change` to each of the three values. The change must keep their order.
+    /// Applies `change` to each of the three values. After the change, the three values must still be in the same
+    /// order.
     pub fn map<U>(self, change: impl Fn(T) -> U) -> Interval<U> {
         Interval { low: change(self.low), likely: change(self.likely), high: change(self.high) }
     }

@@ -17,8 +17,8 @@ pub struct LimitUse {
 }
 
 impl LimitUse {
-    /// Returns the use of one limit as a share. If the run used all that the limit allowed, the share is 1. With a
-    /// burst, the share can be more than 1. Returns `None` if there is no limit, or if no time has passed.
+    /// Returns the share of one limit that was used. If the run used all that the limit allowed, the share is 1. After
+    /// a burst, the share can be more than 1. Returns `None` if there is no limit, or if no time has passed.
     pub fn share(&self, dimension: Dimension) -> Option<f64> {
         let allowed = self.allowed[dimension.index()].filter(|allowed| *allowed > 0)?;
         Some(self.counted[dimension.index()] as f64 / allowed as f64)

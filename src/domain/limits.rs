@@ -222,7 +222,7 @@ pub struct RateSignals {
 
 impl RateSignals {
     /// Returns the signal of one dimension. If the response has only one token limit, for input and output together,
-    /// this limit is the signal of the input dimension.
+    /// the signal of this limit is returned for the input dimension.
     pub fn of(&self, dimension: Dimension) -> LimitSignal {
         match dimension {
             Dimension::Requests => self.requests,

@@ -126,8 +126,8 @@ struct Items {
     has_kept: bool,
     /// The path of the first item that was found.
     first_found: Option<usize>,
-    /// The last item that was found, if all items before this item are removed too; otherwise `None`. The text from
-    /// this item to the start of the next item is removed.
+    /// The last item that was found, but only if all items before this item are also removed; otherwise `None`. The
+    /// text from this item to the start of the next item is removed.
     leading: Option<(usize, usize)>,
 }
 

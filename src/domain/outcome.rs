@@ -178,7 +178,7 @@ impl Outcome {
     }
 }
 
-/// Returns the known usage of these attempts together.
+/// Returns the sum of the known usage of these attempts.
 pub(crate) fn usage_of<'a>(attempts: impl Iterator<Item = &'a AttemptRecord>) -> Usage {
     let mut sum = Usage::default();
     attempts.for_each(|attempt| sum += attempt.usage);

@@ -32,7 +32,7 @@ pub enum Reason {
     Paused,
     /// All remaining rows are in batches that have not ended.
     Batches,
-    /// Nothing is left to send. Or the first rows have all failed, so the `--halt` rule could stop the run. The run
+    /// Nothing is left to send, or the `--halt` rule could stop the run because the first rows have all failed. The run
     /// waits for the requests in flight.
     Draining,
 }
@@ -58,7 +58,8 @@ impl Reason {
         Self::Draining,
     ];
 
-    /// Returns the name of the reason for scripts. The wording that users see is in `report::words::doing_words`.
+    /// Returns the name that scripts see for this reason. The wording that users see is in
+    /// `report::words::doing_words`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Limit(Dimension::Requests) => "requests per minute",

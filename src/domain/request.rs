@@ -18,8 +18,8 @@ pub(crate) fn too_large_words(body_bytes: usize) -> String {
 
 /// A request as it is sent: the merged parameters as one JSON object on one line.
 ///
-/// A request is made one time, when its row is read. The task that sends the request and all its retries use the same
-/// bytes. If the row fails, its line uses these bytes too.
+/// A request is built only once, when its row is read. The task that sends the request and all its retries use the same
+/// bytes. If the row fails, its line in the error log contains these bytes too.
 #[derive(Clone, Debug)]
 pub struct Request(Bytes);
 

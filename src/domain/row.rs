@@ -14,8 +14,8 @@ use super::{Identity, JobKey};
 /// among equal rows. So the label and the key of an unnamed row together contain all 128 bits of the `JobKey`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId {
-    /// A number that is made from the row's name. If the row has no name, the number is made from its place among equal
-    /// rows.
+    /// A number that is made from the row's name. If the row has no name, the number is made from the row's place among
+    /// equal rows.
     pub label: u64,
     /// Half of the row's [`JobKey`].
     pub key: u64,

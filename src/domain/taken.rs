@@ -15,7 +15,7 @@ pub struct StoredAnswer {
     pub run: String,
     /// The answer. The usage in this answer is zero, because the answer is not paid for again.
     pub message: Message,
-    /// The usage that the line records for the answer; zero if the answer in this line came from another line.
+    /// The usage of the answer, as recorded in the line; zero if the line has its answer from another line.
     pub used: Usage,
     /// The model that answered; `None` if the line names no model.
     pub model: Option<Arc<str>>,

@@ -43,7 +43,7 @@ pub enum Verdict {
         class: ErrorClass,
         /// The wait that the server asks for; `None` when the server names no time.
         retry_after: Option<Duration>,
-        /// Whether the API has possibly billed the request. This is possible if the model has begun to answer.
+        /// Whether the API has possibly billed the request. A charge is possible if the model has begun to answer.
         maybe_paid: bool,
         /// The failure.
         failure: Failure,
@@ -55,8 +55,8 @@ pub enum Verdict {
         /// The failure.
         failure: Failure,
     },
-    /// The request is forbidden (403). If no request has succeeded before, the key is the cause. If another request has
-    /// succeeded before, the row is the cause.
+    /// The request is forbidden (403). If no earlier request has succeeded, the key is the cause of the 403. If an
+    /// earlier request has succeeded, the row is the cause of the 403.
     Forbidden(Failure),
     /// The model is unknown or retired (404). The rows of this model wait for a later run.
     NoModel(Failure),

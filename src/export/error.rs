@@ -45,7 +45,7 @@ pub(crate) enum ExportError {
         /// The results.
         results: String,
     },
-    /// A field names a column that the input does not have.
+    /// `--fields` contains a column that the input does not have.
     #[error("--fields names {field}, but the input has no such column; the columns are: {columns}")]
     NoColumn {
         /// The field.

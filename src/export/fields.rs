@@ -1,4 +1,4 @@
-//! Fields become columns: they are parts of a row's line, or parts of the row's input.
+//! Fields become the columns of an output: each field names a part of a row's line or of the row's input.
 //!
 //! A field is a dotted path. Most fields are short names: each of these names stands for a longer path in a line of the
 //! results file. The line of an answer and the line of a failure have different members. So a short name has two paths:
@@ -111,7 +111,7 @@ const OF_ERROR: [&str; 19] = [
 /// The names of the fields that have no path.
 const ALONE: [&str; 7] = ["id", "custom_id", "text", "json", "quality", "steps", "mended"];
 
-/// The prefixes of fields that are paths in a line or in the input.
+/// If a field is a path in a line or in the input, the field begins with one of these prefixes.
 const BEGINNINGS: [&str; 6] = ["json.", "input.", "message.", "meta.", "params.", "error."];
 
 /// The error for a field name that does not exist.
@@ -188,7 +188,7 @@ impl Of {
             ("mended", None) => Some(Self::Mended),
             ("json", rest) => Some(Self::Json(rest.and_then(path).unwrap_or_default())),
             ("input", Some(column)) => Some(Self::Input(column.to_owned())),
-            // The line of a failure contains an answer that was not accepted.
+            // If an answer was not accepted, the line of the failed row contains the answer.
             ("message", Some(_)) => Some(Self::Line { answer: path(&format!("result.{name}")), failure: path(name) }),
             ("meta", Some(_)) => Some(Self::Line { answer: path(name), failure: None }),
             ("params", Some(_)) => Some(Self::Line { answer: None, failure: path(name) }),

@@ -87,13 +87,13 @@ pub(crate) enum FormError {
         /// The extension of the output.
         extension: &'static str,
     },
-    /// The name of the output shows that the format is Parquet, but ends in the extension of a compression. Parquet
-    /// files are compressed inside.
+    /// The name of the output shows that the format is Parquet, but the name ends in the extension of a compression
+    /// format. Parquet files are compressed inside.
     #[error("{name}: a Parquet file is compressed inside; leave out {extension}")]
     Compressed {
         /// The path of the output, as the user gave it.
         name: String,
-        /// The extension of the compression.
+        /// The extension of the compression format.
         extension: &'static str,
     },
 }

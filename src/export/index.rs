@@ -154,8 +154,8 @@ impl JournalFiles {
             Some((_, Err(error))) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Some((path, Err(error))) => Err(DiskFailure::of("open", path)(error)),
         };
-        // The error log is opened first, so that no row is missed: a run removes a row from the error log only after
-        // the row's answer was written.
+        // The error log is opened before the results, so that no row is missed. A run removes a row from the error log
+        // only after the row's answer was written.
         let errors = open(errors)?;
         match (open(results)?, results) {
             (None, Some(path)) => Err(ExportError::NoResults { path: path.to_owned() }),

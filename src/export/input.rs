@@ -1,8 +1,8 @@
 //! Reads the input of a run again: the identity of each row, and the cells of its columns.
 //!
-//! If a row has its own label, it is recognized by the label. A row without a label is recognized by its request: a
-//! planner with the run's settings makes the request again. If there is no planner, a row without a label is recognized
-//! by its file and line. The file and line are enough if the input has not changed.
+//! If a row has its own label, it is recognized by the label. A row without a label is recognized by its request. A
+//! planner with the run's settings builds this request from the row, without sending it. If there is no planner, a row
+//! without a label is recognized by its file and line. The file and line are enough if the input has not changed.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -122,7 +122,7 @@ impl RunInput {
         self.columns().map(Some)
     }
 
-    /// Calls `each` with every row, in order. `wanted` lists the columns whose cells `each` needs.
+    /// Calls `each` with every row, in order. `wanted` is the list of the columns whose cells `each` needs.
     ///
     /// # Errors
     /// [`ExportError::Source`], and the errors of `each`.

@@ -10,8 +10,8 @@ use crate::domain::json::{Cursor, DEEPEST, inside_quotes, unescaped};
 /// The members of a line that are needed. All other members are skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needed {
-    /// The message that the API sent. Every field inside the message needs this member. Only the text does not, because
-    /// the text is always read.
+    /// The message that the API sent. Every field inside the message needs this member, except for the text of the
+    /// answer. The text of the answer is always read.
     pub(crate) message: bool,
     /// The member `meta`, which this program wrote.
     pub(crate) meta: bool,

@@ -41,7 +41,7 @@ struct Zstd<W: Write>(zstd::Encoder<'static, BufWriter<W>>);
 /// Returns an output that compresses everything written to it, and writes the result to `to`.
 ///
 /// # Errors
-/// An error if there is not enough memory for the compressor.
+/// Returns an error if there is not enough memory for the compressor.
 pub(crate) fn packed(to: impl Write + Send + 'static, compression: Compression) -> io::Result<Box<dyn Output>> {
     let to = BufWriter::with_capacity(BUFFER_BYTES, to);
     Ok(match compression {

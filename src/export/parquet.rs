@@ -265,8 +265,8 @@ mod tests {
         let path = folder.path().join("t.parquet");
         let seed = 3;
         let mut random = fastrand::Rng::with_seed(seed);
-        // With long texts, a group reaches its limit on bytes first. With missing values, a group reaches its limit on
-        // rows first.
+        // If texts are long, a group reaches its limit on bytes before its limit on rows. If values are missing, a
+        // group reaches its limit on rows before its limit on bytes.
         let lengths: Vec<usize> = (0..40).map(|_| random.usize(0..300_000)).collect();
         let mut some = |length| std::iter::repeat_with(|| random.char(..)).take(length).collect();
         let texts: Vec<String> = lengths.into_iter().map(&mut some).collect();

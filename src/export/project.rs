@@ -78,7 +78,8 @@ pub(crate) struct Run {
 pub(crate) struct Made {
     /// The number of rows in the output.
     pub(crate) rows: u64,
-    /// How many rows of the journal are no longer in the input. These rows are left out.
+    /// How many rows of the journal are no longer in the input. Rows that are no longer in the input are left out of
+    /// the output.
     pub(crate) not_in_input: u64,
 }
 
@@ -213,7 +214,8 @@ fn fields(runs: &[Run], request: &Request) -> Result<Vec<Field>, ExportError> {
         fields.insert(0, own(&label, Of::Id));
         columns.push(label);
     }
-    // The columns of the input keep their names, so an added column gets another name if its name is taken.
+    // The columns of the input keep their names. So if the name of an added column is taken, the added column gets
+    // another name.
     let mut members: Vec<&String> = Vec::new();
     for member in runs.iter().flat_map(|run| &run.json_fields) {
         if members.contains(&member) {
@@ -401,7 +403,7 @@ impl<'f> RowWriter<'f> {
     }
 }
 
-/// Returns which members of an answer's line the fields need.
+/// Returns which members the fields need from the line of an answer.
 fn needed(fields: &[Field]) -> Needed {
     let is_in = |path: &Option<Vec<String>>, member: &str| path.as_ref().is_some_and(|path| path[0] == member);
     let mut needed = Needed::default();

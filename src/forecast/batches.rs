@@ -88,8 +88,8 @@ impl Question<'_> {
         others.chain([without]).collect()
     }
 
-    /// Returns the two values of `InBatches::break_even` for a group. As a share of the price of plain input, a cached
-    /// prefix costs `hits × read + (1 − hits) × write` for each row. This share is less than 1 if `hits` is above
+    /// Returns the two values of `InBatches::break_even` for a group. For each row, a cached prefix costs this share of
+    /// the price of plain input: `hits × read + (1 − hits) × write`. This share is less than 1 if `hits` is above
     /// `(write − 1) / (write − read)`. In a batch, all prices are halved, so the result is the same as online.
     fn break_even(&self, group: &Group) -> Option<[f64; 2]> {
         let [minutes, hour, read] = self.catalog.prices(Speed::Standard, &group.model)?.cache_rates()?;

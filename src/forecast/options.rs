@@ -1,5 +1,5 @@
-//! Changes that would alter a forecast: other tiers, another model of the same product line, another `max_tokens`. Each
-//! change is computed like the forecast itself: the rows are simulated again.
+//! The changes that would alter a forecast: other tiers, another model of the same product line, another `max_tokens`.
+//! Each change is computed like the forecast itself: the rows are simulated again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub struct Alternative {
     pub cost: Option<Interval<Money>>,
     /// The highest possible cost of the run after the change; `None` if it is not known.
     pub at_most: Option<Money>,
-    /// The time of the run after the change.
+    /// The duration of the run after the change.
     pub time: Interval<Duration>,
 }
 
@@ -184,8 +184,8 @@ impl Question<'_> {
     }
 
     /// Returns a better `max_tokens`. If many answers were truncated, the better value is twice the present value. If
-    /// few answers were truncated, the better value is a value that no earlier answer reached. If few answers were
-    /// truncated, but this value is at least half of the present value, returns `None`.
+    /// few answers were truncated, the better value is about a fifth more than the length of the longest answer. If few
+    /// answers were truncated, but the better value is at least half of the present value, returns `None`.
     fn other_max_tokens(&self, base: &Forecast, sizes: &[Sizes]) -> Option<u32> {
         let rows = self.load.rows();
         let present = (self.load.groups().iter().map(|group| group.max_tokens).sum::<u64>() / rows.max(1)) as u32;
@@ -241,7 +241,8 @@ impl Question<'_> {
 }
 
 impl Sizes {
-    /// Returns the sizes of the same texts with another tokenizer. `factor` is the ratio of new tokens to old tokens.
+    /// Returns the sizes that the texts of `self` have with another tokenizer. `factor` is the ratio of new tokens to
+    /// old tokens.
     fn times(&self, factor: Interval<f64>, max_tokens: f64) -> Self {
         let scaled = |quantity: &Quantity, most: f64| {
             let mean = (quantity.mean * factor.likely).min(most);

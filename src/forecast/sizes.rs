@@ -1,5 +1,5 @@
-//! For each group, estimates the real sizes of its rows (input and output tokens). Each estimate has errors and a
-//! source.
+//! For each group, estimates the real sizes of its rows (input and output tokens). Each estimate says how large its
+//! error can be, and where the estimate comes from.
 
 use std::collections::HashMap;
 

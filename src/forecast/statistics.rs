@@ -47,7 +47,7 @@ pub(super) fn ratio(pairs: &[(f64, f64)], rows: u64) -> Option<Sampled> {
 /// of `y`, and the slope. Returns `None` if the sample is too small, or if it is not clear that `y` rises.
 pub(super) fn regression(pairs: &[(f64, f64)], mean_x: f64, rows: u64) -> Option<(Sampled, f64)> {
     const LEAST: usize = 20;
-    /// The slope must be at least this many times as large as its standard error.
+    /// The slope, divided by its standard error, must be at least this number.
     const CLEAR: f64 = 3.0;
     let n = pairs.len();
     if n < LEAST {

@@ -3,12 +3,12 @@
 //!
 //! # Method
 //! Only some rows, drawn at random, are simulated: enough rows for [`PLAYED_MINUTES`] minutes at the limits, and at
-//! most [`Setting::most_rows`] rows. The time of the other rows is computed from the steady part of the simulated run.
-//! The steady part begins when half of the rows have ended, and ends when 95 % of the rows have ended. A time is
-//! computed for each pool (a model class with its own limits). The time of the slowest pool is the time of the run. The
-//! steady rate comes from thousands of rows, so its error is about one percent. The assumptions about sizes, speeds and
-//! bursts cause larger errors than the steady rate. So the run is simulated two more times: once with the lowest sizes,
-//! and once with the highest sizes. The times of these two runs give the interval.
+//! most [`Setting::most_rows`] rows. The time of the rows that are not simulated is computed from the steady part of
+//! the simulated run. The steady part begins when half of the rows have ended, and ends when 95 % of the rows have
+//! ended. A time is computed for each pool (a model class with its own limits). The time of the slowest pool is the
+//! time of the run. The steady rate comes from thousands of rows, so its error is about one percent. The assumptions
+//! about sizes, speeds and bursts cause larger errors than the steady rate. So the run is simulated two more times:
+//! once with the lowest sizes, and once with the highest sizes. The times of these two runs give the interval.
 //!
 //! The largest burst that the server accepts is not published. If earlier runs have not found this burst, the run is
 //! simulated twice: once with a burst of a whole minute, and once with a burst of a second. The likely time is the mean

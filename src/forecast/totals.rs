@@ -9,8 +9,9 @@ use super::sizes::{Quantity, Sizes};
 use crate::domain::{Interval, Money};
 use crate::plan::Group;
 
-/// If there are at least this many answers, the two sides of a total's interval can be narrowed. A narrowed side is
-/// still at least [`WIDEST`] times the likely value. The interval is never made narrower than a 90 % interval.
+/// If there are at least this many answers, the two sides of a total's interval can be narrowed. The width of a
+/// narrowed side is still at least [`WIDEST`] times the likely value. The interval is never made narrower than a 90 %
+/// interval.
 const MANY: u64 = 50;
 const WIDEST: f64 = 0.15;
 /// The width of a 90 % interval, divided by the width of a 95 % interval.
@@ -22,7 +23,7 @@ struct Sum {
     likely: f64,
     /// For each source of errors: two errors, one below and one above the likely value.
     by_source: BTreeMap<(u8, u64), (f64, f64)>,
-    /// For the assumptions: the error below and the error above the likely value.
+    /// The two errors of the assumptions: one below and one above the likely value.
     assumed: (f64, f64),
     /// The lowest possible total.
     least: f64,
@@ -89,7 +90,7 @@ pub struct Totals {
     pub at_most: Option<Money>,
 }
 
-/// Returns the totals of all groups. `answers` is the number of earlier answers.
+/// Returns the totals of all groups. `answers` is the number of answered rows in the history.
 pub(super) fn totals<'a>(groups: impl Iterator<Item = (&'a Group, &'a Sizes)>, answers: u64) -> Totals {
     const INPUT: u8 = 0;
     const OUTPUT: u8 = 1;

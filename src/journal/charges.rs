@@ -14,7 +14,7 @@ pub(crate) struct Charges {
     pub(crate) spend: Money,
     /// The number of attempts that may have been billed although no answer was kept.
     pub(crate) maybe_paid: u64,
-    /// The highest possible cost of these attempts, in addition to `spend`.
+    /// The highest possible cost of these attempts. `spend` does not include this cost.
     pub(crate) maybe_spend: Money,
 }
 

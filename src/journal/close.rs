@@ -85,9 +85,9 @@ impl Journal {
     }
 }
 
-/// Removes an empty error log. The log is still locked, so no other run can write to it. If another run has already
-/// opened the log, that run notices that the path no longer leads to the opened file, and creates a new log. If the log
-/// can't be removed, it stays, which does no harm.
+/// Removes an empty error log. The log is still locked, so no other run can write to it. Another run may have opened
+/// the log already. That run notices that the path no longer leads to the opened file, and creates a new log. If the
+/// log can't be removed, it stays, which does no harm.
 fn remove_empty_log(disk: &dyn Disk, log: &Output) {
     if log.file.size().is_ok_and(|size| size == 0) && log.file.is_at(&log.path).unwrap_or(false) {
         let _ = disk.remove(&log.path);

@@ -132,7 +132,7 @@ pub enum JournalError {
         path: PathBuf,
         /// The number of the line, counted from 1.
         line: u64,
-        /// The results file that the line names.
+        /// The results file that is named in the line.
         results: String,
     },
     /// An error log refers to a results file that must not be used, such as a file in another folder.

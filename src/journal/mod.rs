@@ -117,7 +117,7 @@ use reading::{EntryKind, Parsed, parse_error};
 use rewriting::{Superseded, copy_rows};
 use writing::Writer;
 
-/// The open journal of a run. Its guarantees are described at the top of this module.
+/// The open journal of a run. The guarantees of the journal are described at the top of this module.
 pub struct Journal {
     disk: Arc<dyn Disk>,
     paths: RunPaths,
@@ -278,7 +278,7 @@ impl Journal {
         Ok(self.manifest.carry(&*self.disk, folder.as_deref(), Charges { spend, ..Charges::default() })?)
     }
 
-    /// Makes lines durable as soon as possible from now on. When the run only waits until its lines are durable, it
+    /// From now on, makes lines durable as soon as possible. When the run only waits until its lines are durable, it
     /// calls this function.
     pub(crate) fn hurry(&mut self) {
         self.writer.hurry();

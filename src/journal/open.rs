@@ -34,7 +34,8 @@ pub struct JournalOptions {
     pub clock: RunClock,
     /// Date of the price table.
     pub price_date: Option<Arc<str>>,
-    /// Origin, inputs and settings of the run. This module sets the other members of the manifest.
+    /// Origin, inputs and settings of the run. This module sets all members of the manifest except origin, inputs and
+    /// settings.
     pub manifest: Manifest,
     /// How the run begins: as a new run, as a resumed run, or with `resume`.
     pub start: Start,
@@ -150,8 +151,8 @@ fn next_manifest(
             let settings = before.settings.clone();
             (Manifest { settings, ..described_as(before, given.clone()) }, Some(given))
         }
-        // Without a manifest, it is not known how the rows of earlier runs were read. This missing fact matters for
-        // `resume`, and for a run that finds earlier answers.
+        // Without a manifest, it is not known how the rows of earlier runs were read. So if the run is a `resume` or
+        // finds earlier answers, the new manifest does not say how rows are read.
         (None, Start::Resume) => (without_rows(given), None),
         (None, Start::Continue) if !recovered.done.is_empty() => (without_rows(given.clone()), Some(given)),
         (None, Start::Continue | Start::Fresh) => (given, None),

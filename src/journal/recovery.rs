@@ -204,8 +204,8 @@ impl<'a> Recovery<'a> {
         Ok(self.sum_up(contents))
     }
 
-    /// Stores the sums and the rows that were read from the results and the error log. Returns two results: the
-    /// failures that still count, and the rows that have several answers.
+    /// Stores the sums and the rows that were read from the results and the error log. Returns the failures that still
+    /// count, and the rows that have several answers.
     fn sum_up(&mut self, mut contents: Contents) -> (Unresolved, Superseded) {
         let carried = self.recovered.manifest.as_ref().map(|manifest| manifest.carried).unwrap_or_default();
         let maybe_paid = contents.in_flight.len() as u64;

@@ -5,7 +5,7 @@
 //! the files is used.
 //!
 //! The index is stored like the set of done rows ([`DoneSet`]), because both are sets of pairs of numbers. Several
-//! threads read the files. The set of done rows is read in the same way.
+//! threads read the files. The files for the set of done rows are also read by several threads.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -25,11 +25,11 @@ pub(crate) const MOST_FILES: usize = 1 << (64 - OFFSET_BITS);
 /// Which answers of a results file can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Usable {
-    /// Every complete answer (neither truncated nor refused). The file comes from the server of this run.
+    /// Every complete answer (neither truncated nor refused). The answers in the file came from the server of this run.
     OwnServer,
-    /// Every complete answer that is not from the simulator. The file comes from another server.
+    /// Every complete answer that is not from the simulator. The answers in the file came from another server.
     OtherServer,
-    /// Every complete answer that the simulator gave. The server of the file is not known.
+    /// Every complete answer that the simulator gave. It is not known from which server the file comes.
     Simulated,
 }
 
@@ -89,7 +89,7 @@ impl StoredAnswers {
     }
 
     /// Returns whether there is probably an answer to the request with this key. If this function returns true, the
-    /// probability that there is no such answer is one in trillions.
+    /// result is wrong with a probability of one in trillions.
     pub(crate) fn contains(&self, key: JobKey) -> bool {
         self.place(key).is_some()
     }
@@ -136,7 +136,8 @@ struct Index {
 }
 
 impl Index {
-    /// Adds the lines of a file. `takes` gets a line and half of the line's key, and decides whether the line is added.
+    /// Adds the lines of a file. `takes` gets a line and half of the line's key, and returns whether the line is added
+    /// to the index.
     fn add(
         &mut self,
         path: &Path,
@@ -164,7 +165,7 @@ impl Index {
             found.pairs.into_iter().for_each(|pair| self.pairs.push(pair));
         };
         // The argument `true` says that the file belongs to this program. If a file has records, it certainly belongs
-        // to this program. If a file has no records, the index takes nothing from it.
+        // to this program. If a file has no records, nothing from this file is added to the index.
         scan(&*file, path, true, read, take)?;
         self.lines += lines;
         self.files.push(file);

@@ -1,5 +1,5 @@
-//! Writes the lines of rows that take their answer from another line. Also reads back answers that this run has
-//! written.
+//! Writes the lines of rows that take their answer from another line. This module also reads back the answers that this
+//! run has written.
 //!
 //! If there is a results file, answers are read back from that file. Without a results file, answers that later rows
 //! may need are also written to a private file. The private file has no name and vanishes when the process ends.

@@ -103,8 +103,8 @@ impl Bucket {
         Ok(())
     }
 
-    /// Gives `n` tokens back to the bucket. A refund never fills the bucket above its burst, because a TAT in the past
-    /// counts as `now` when tokens are taken.
+    /// Gives `n` tokens back to the bucket. A refund never fills the bucket above its burst: when tokens are taken, a
+    /// TAT (theoretical arrival time) in the past counts as `now`.
     pub fn refund(&mut self, n: u32) {
         self.arrival.set(self.arrival.get().saturating_sub(self.worth(u64::from(n))));
     }
@@ -213,7 +213,8 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The state of the bucket: the theoretical arrival time (TAT). The bucket and governor's limiter share this value.
+/// The state of the bucket: the theoretical arrival time (TAT). This value is shared by the bucket and the limiter of
+/// the crate `governor`.
 #[derive(Clone, Debug, Default)]
 struct Arrival(Arc<AtomicU64>);
 

@@ -43,9 +43,8 @@ pub(super) struct DimensionState {
     pub(super) bucket: Option<Bucket>,
     /// The share of the limit that other clients use.
     drift: Drift,
-    /// The shadow: an estimate of the server's bucket. The shadow assumes that, on the server, one burst can use the
-    /// limit of a whole minute. The shadow is used until a response header or a refusal says more about the server's
-    /// bucket.
+    /// The shadow: an estimate of the server's bucket. This estimate assumes that one burst can use the server's limit
+    /// of a whole minute. The shadow is used until a response header or a refusal says more about the server's bucket.
     shadow: Option<Bucket>,
     /// The limit that was learned from refusals, and that replaces the known limit.
     learned: Option<Learned>,
@@ -55,15 +54,15 @@ pub(super) struct DimensionState {
     /// Learns the size of the server's bucket from refusals. The burst never falls below the size that this search
     /// found.
     search: BurstSearch,
-    /// The fraction of a token that is left over from the last raise of the level. The next raise of the level adds
-    /// this fraction.
+    /// The fraction of a token that is left over from the last raise of the level. This fraction of a token is added at
+    /// the next raise of the level.
     raise_credit: f64,
     /// The amount that is reserved for requests that the server has not counted yet.
     uncounted: i64,
     /// How long the server takes to produce answers. Only the dimension of output tokens measures how long answers
     /// take.
     production: Production,
-    /// How much has counted against the limit since the start of the run.
+    /// The amount that was counted against the limit since the start of the run.
     pub(super) used: Used,
     no_raise_until: Instant,
     /// The instant at which the state of this dimension was created.
@@ -181,8 +180,7 @@ impl DimensionState {
     }
 
     /// Call this when a request has ended, because by then the server has counted the output of the request. If no
-    /// response head has come, the end of the request also shows that the server has counted the request itself and its
-    /// input.
+    /// response head has come, only the end of the request shows that the server has counted the request and its input.
     pub(super) fn on_end(&mut self, cost: Cost, head_seen: bool) {
         if !head_seen || self.dimension == Dimension::OutputTokens {
             self.uncounted -= i64::from(self.amount(cost));

@@ -1,17 +1,17 @@
 //! Learns which share of a limit is used by other clients.
 //!
 //! Our own count says how many tokens should remain, and a response header says how many really remain. In the long
-//! run, the difference is the amount that other clients took. All differences are added up, and an old difference
-//! counts less than a new one. A difference that comes from noise or a single correction is canceled by a later
-//! difference with the opposite sign. If other clients use a steady share of the limit, this share is found within two
-//! time constants.
+//! run, the difference between these two numbers is the amount that other clients took. All differences are added up,
+//! and an old difference counts less than a new one. A difference that comes from noise or a single correction is
+//! canceled by a later difference with the opposite sign. If other clients use a steady share of the limit, this share
+//! is found within two time constants.
 //!
-//! The learned share of a token limit also falls by itself. Response headers round token counts, and they show no level
-//! below zero. So the differences between our own count and the server's count contain errors. If the program leaves
-//! too much to other clients, the server's bucket becomes full, and its refill is lost. If the burst is small, response
-//! headers do not show that the bucket had room. If the learned share did not fall, an error at the start of a run
-//! would slow down the whole run. The learned share of the request limit does not fall by itself, because response
-//! headers report the exact number of requests.
+//! If there are no new differences, the learned share of a token limit falls by itself. Response headers round token
+//! counts, and they show no level below zero. So the differences between our own count and the server's count contain
+//! errors. If the program leaves too much to other clients, the server's bucket becomes full, and its refill is lost.
+//! If the burst is small, response headers do not show that the bucket had room. If the learned share did not fall, an
+//! error at the start of a run would slow down the whole run. The learned share of the request limit does not fall by
+//! itself, because response headers report the exact number of requests.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::clock::Instant;
 /// The time constant in seconds. The share of other clients is the sum of the differences, divided by the amount that
 /// the limit allows within the time constant.
 const TIME_CONSTANT_SECS: f64 = 10.0;
-/// The largest share of a limit that is left to other clients. The run always uses the rest of the limit.
+/// The largest share of a limit that is left to other clients. So the run always keeps at least a tenth of the limit.
 const MOST: f64 = 0.9;
 /// How long the share takes to fall to 1/e of its value if there are no new differences.
 const FADE: Duration = Duration::from_secs(60);
@@ -46,8 +46,8 @@ impl Drift {
         self.faded_at = now;
     }
 
-    /// Call this if the server had fewer tokens left than our own count says. `gone` is the difference. `gone` is
-    /// negative if the server had more tokens left than our own count says. `limit` is the limit per minute.
+    /// Call this function if the server had fewer tokens left than our own count says. `gone` is the difference. `gone`
+    /// is negative if the server had more tokens left than our own count says. `limit` is the limit per minute.
     pub(super) fn note(&mut self, gone: i64, limit: u32) {
         if gone != 0 {
             let worth = gone as f64 * 60.0 / f64::from(limit) / TIME_CONSTANT_SECS;

@@ -16,7 +16,7 @@ const CLOSED: f64 = 0.000_5;
 /// How the unused share of the limits is chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Headroom {
-    /// The unused share is a tenth of the limits at the start. While no request is rejected, the share shrinks to
+    /// At the start, the unused share is a tenth of the limits. While no request is rejected, the share shrinks to
     /// nothing.
     Auto,
     /// A fixed share of the limits, from 0 to 1.

@@ -4,7 +4,7 @@
 //! the gateway sends a 429 without headers, or a 500. At each refusal, the gateway's bucket is empty. So between two
 //! refusals, the gateway accepts exactly the amount that its limit allows in this time. The size of the gateway's burst
 //! does not matter. The limit is computed from two refusals that are ten seconds to a minute apart. A refusal does not
-//! say which limit was reached. So the program computes two limits: for requests and for input tokens.
+//! say which limit was reached. So the program computes two limits: one for requests and one for input tokens.
 //!
 //! After a limit was found, the pool first sends slightly less than the limit, and then raises its rate. Near the limit
 //! the rate rises slowly. Later, as long as no request is rejected, the rate rises faster and faster. The limit that
@@ -174,7 +174,7 @@ impl Hidden {
         }
     }
 
-    /// Forgets the faults of an outage, and the trial that they caused.
+    /// Forgets the faults of an outage, and the trial that these faults caused.
     pub(super) fn on_outage_end(&mut self) {
         if self.faults.trial.is_some() {
             self.found = None;
@@ -185,7 +185,7 @@ impl Hidden {
     }
 
     /// Call this when it is certain that the current faults are not refusals. If the faults are already known to be
-    /// refusals, a call has no effect.
+    /// refusals, a call of this function has no effect.
     pub(super) fn on_proof_of_room(&mut self, now: Instant) {
         if self.faults.trial.is_some() {
             self.give_up(now);
@@ -219,7 +219,7 @@ impl Hidden {
     /// amounts in `accepted`. Returns whether `accepted` was large enough to compute the limit.
     ///
     /// If the pool sent at some rate for a while and no request was refused, this rate is at most slightly above the
-    /// limit. For this reason, the computed limit is at least this rate multiplied by `HELD`.
+    /// limit. For this reason, the computed limit is never below `HELD` times this rate.
     fn find(&mut self, since: Instant, accepted: Accepted, now: Instant) -> bool {
         let passed = now.since(since);
         if passed < LEAST || accepted.requests < LEAST_ACCEPTED {

@@ -6,18 +6,19 @@
 //! lower a preset limit, but can only lower a limit given by hand. The file `dimension` decides what a response head
 //! changes in a dimension.
 //!
-//! If a proxy hides the headers, limits are learned from refusals (`hidden`). Until then, the pool sends few requests
-//! after each hold (`slow_start`).
+//! If a proxy hides the headers, limits are learned from refusals (`hidden`). Until these limits are learned, the pool
+//! sends few requests after each hold (`slow_start`).
 //!
 //! Some servers have one limit on input and output together. If a server limits the sum of input and output, this limit
 //! takes the place of the input limit. When a known server with such a limit admits a request, the server counts the
 //! input and the `max_tokens` of the request. Servers with such a limit give no tokens back when a request ends. So a
-//! request reserves the sum of its input and `max_tokens` as input, and keeps the reservation when it ends. If a server
-//! does give tokens back, its response headers report more tokens than this program has counted. The headers then raise
-//! the level.
+//! request reserves the sum of its input and `max_tokens` as input, and the reservation stays after the request ends.
+//! If a server does give tokens back, its response headers report more tokens than this program has counted. The
+//! headers then raise the level.
 //!
-//! Rejected: a fourth dimension for a limit on the sum of input and output tokens. Flags, presets, reports and the code
-//! for headers would all have to name the fourth dimension too. No server has separate headers for such a limit.
+//! Rejected: a fourth dimension for a limit on the sum of input and output tokens. The flags, the presets, the reports
+//! and the code for headers would all have to support the fourth dimension. No server has separate headers for such a
+//! limit.
 
 mod learned;
 
@@ -49,7 +50,7 @@ const HEADROOM_AFTER_ACCELERATION: f64 = 0.5;
 /// changes of these rates. It would be too much work to change the rates at every request.
 const PACE_EVERY: Duration = Duration::from_millis(250);
 
-/// The dimensions of one pool, with its headroom and its hold.
+/// One pool: its dimensions, its headroom and its hold (a time in which it sends nothing).
 #[derive(Debug)]
 pub struct Pool {
     id: PoolId,
@@ -59,7 +60,7 @@ pub struct Pool {
     refusals_in_a_row: u32,
     /// The limit that the server does not report; it is learned from refusals.
     hidden: Hidden,
-    /// The slow start after the last hold. There is none if the limits are known.
+    /// The slow start after the last hold. If the limits are known, there is no slow start.
     slow_start: Option<SlowStart>,
     unused: UnusedShare,
     /// When the rates of the buckets were last set.
@@ -147,7 +148,7 @@ impl Pool {
         self.bucket(dimension).map(|bucket| bucket.level(now))
     }
 
-    /// Returns the amounts that are reserved for requests and that the server has not counted yet. The server counts a
+    /// Returns the amounts that are reserved for requests, but are not yet counted by the server. The server counts a
     /// request and its input before it sends the response head. The server counts the output while it sends the answer.
     pub(crate) fn uncounted(&self) -> [i64; 3] {
         Dimension::ALL.map(|dimension| self.dimensions[dimension.index()].uncounted())
@@ -206,7 +207,7 @@ impl Pool {
         Admission::Granted(Reservation { cost, taken_at: now })
     }
 
-    /// Ends a request: corrects its reservation to the amount that it used.
+    /// Ends a request: replaces the reservation with the amount that the request used.
     ///
     /// `head_seen` says whether [`Pool::observe`] was already called for the request.
     pub fn settle(&mut self, reservation: Reservation, used: Cost, head_seen: bool, now: Instant) {
@@ -264,8 +265,8 @@ impl Pool {
 
     /// Updates the pool after a refusal: corrects the burst of the empty bucket, and raises the headroom.
     ///
-    /// Returns the dimension that had no room, if the response head shows it. If `limit_changed` is true, the limit
-    /// changed after the request was sent. If the limit has changed, the refusal says nothing about bursts.
+    /// If the response head shows which dimension had no room, returns this dimension. If `limit_changed` is true, the
+    /// limit changed after the request was sent. If the limit has changed, the refusal says nothing about bursts.
     pub(crate) fn on_refusal(
         &mut self,
         cost: Cost,
@@ -339,8 +340,8 @@ impl Pool {
         Duration::from_secs_f64(fits.max(1.0)).saturating_mul(1 << exponent).min(LONGEST_UNSAID_HOLD)
     }
 
-    /// Returns whether the server has rejected several consecutive requests. Each of them makes the next hold (wait) of
-    /// the pool longer.
+    /// Returns whether the server has rejected several consecutive requests. Each of these rejections makes the next
+    /// hold (wait) of the pool longer.
     pub(crate) fn is_refused_in_a_row(&self) -> bool {
         self.refusals_in_a_row > 1
     }

@@ -3,8 +3,8 @@
 //! A request reserves its whole output when it is sent, but the server counts the output when it is produced. While the
 //! server produces the output, the bucket of the limit fills again. So the program has to reserve only a part of the
 //! remaining output: the part that exceeds the refill. If the program reserved all of the output, a server with a small
-//! burst would seem to have no room for long answers. A version that reserved all of the output reached only a quarter
-//! of the rate. In that run, answers had 2,400 tokens, and the burst was five seconds.
+//! burst would seem to have no room for long answers. A version that reserved all of the output lost three quarters of
+//! its rate. In that run, answers had 2,400 tokens, and the burst was five seconds.
 
 use std::time::Duration;
 

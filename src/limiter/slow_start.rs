@@ -1,10 +1,10 @@
 //! A slow start after a hold, for pools whose limits nobody knows.
 //!
 //! A gateway can have limits that no response header shows (`hidden`). Until such a limit is learned, nothing says how
-//! many requests the gateway would accept after a hold. If all waiting requests were sent at once, most of them would be
-//! refused, and the same would happen after the next hold. So the pool sends one request first. After that, the total
-//! number of requests since the hold doubles every [`DOUBLES_EVERY`], until the next refusal. The time of requests does
-//! not matter: a slow answer does not slow down the start, because only refusals show that the rate is too high.
+//! many requests the gateway would accept after a hold. If all waiting requests were sent at once, most of them would
+//! be refused, and the same would happen after the next hold. So the pool begins with one request. After that, the
+//! total number of requests since the hold doubles every [`DOUBLES_EVERY`], until the next refusal. A slow answer does
+//! not slow down the start: only a refusal shows that the rate is too high.
 
 use std::time::Duration;
 

@@ -26,8 +26,8 @@ pub struct Dialect {
 ///   space outside strings. The parameter `stream` is left out, because it only says how the answer is sent.
 ///
 /// So three differences do not change the key: another order of the parameters, other white space between values, and a
-/// value from a flag instead of from the row. Every other difference changes the key, even another spelling of a number
-/// or an escape.
+/// value from a flag instead of from the row. Every difference of another kind changes the key, even a different
+/// spelling of a number or an escape.
 ///
 /// The key of a request must never change between versions of this program. If the key changed, finished rows would be
 /// sent and paid for again. If the rule for keys ever changes, the prefix `k1` must change with it.

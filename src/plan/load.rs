@@ -45,7 +45,7 @@ pub struct Group {
     pub template: Option<u64>,
     /// The model.
     pub model: Arc<str>,
-    /// The terms of the requests.
+    /// The terms of the requests, such as the speed of service.
     pub terms: Terms,
     /// The limits that apply to the requests.
     pub pool: Arc<PoolId>,
@@ -105,7 +105,7 @@ pub struct Sampled {
 #[derive(Clone, Debug)]
 struct Sample {
     rows: Vec<Sampled>,
-    /// The highest hash of a row in the sample. Rows with a higher hash are left out.
+    /// The highest hash of a row in the sample. Rows whose hash is above this threshold are left out.
     threshold: u64,
 }
 

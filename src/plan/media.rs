@@ -1,5 +1,5 @@
-//! Counts the tokens of pictures and documents in a request. The tokens depend on the kind and size, never on the
-//! length of the base64 text.
+//! Counts the tokens of pictures and documents in a request. The tokens of a picture are computed from its size in
+//! pixels, and the tokens of a PDF from its size in bytes.
 
 use super::walk::{Walk, member};
 use crate::domain::Interval;

@@ -13,8 +13,8 @@
 //!   fail, the user gets a `Notice`.
 //!
 //! Rejected:
-//! - Parsing each row into a tree of values: this would take three times the memory and ten times the time of reading
-//!   the raw text.
+//! - Parsing each row into a tree of values: compared with reading the raw text, this would take three times as much
+//!   memory and ten times as much time.
 //! - A list of allowed parameters: the list would soon be incomplete, because the API gets new parameters faster than
 //!   this program.
 
@@ -107,7 +107,7 @@ pub struct Rejected {
     pub extra: Params,
     /// The class of the failure: `InvalidInput` or `TooLarge`.
     pub class: ErrorClass,
-    /// A message that says what is wrong, with the numbers, and what to do.
+    /// A message that says what is wrong (for example, which number is too large) and what to do.
     pub message: String,
 }
 

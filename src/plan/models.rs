@@ -198,8 +198,8 @@ impl Models {
     }
 }
 
-/// Returns a sampling parameter of the request whose value is not the default. Models without sampling parameters
-/// accept only the default.
+/// Returns a sampling parameter of the request whose value is not the default. Some models accept only the default
+/// values of the sampling parameters.
 fn refused_sampling(params: Merged<'_>) -> Option<&'static str> {
     ["temperature", "top_p", "top_k"].into_iter().find(|name| match params.get(name) {
         Some("null") | None => false,

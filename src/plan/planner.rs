@@ -60,7 +60,7 @@ pub struct Planner {
 /// A function that changes the request of a row before it is sent. The row keeps its own request and its key.
 pub type Shaping = Arc<dyn Fn(Merged<'_>) -> Shaped + Send + Sync>;
 
-/// The request of a row in the changed form that is sent.
+/// The changed request that is sent for a row.
 #[derive(Debug)]
 pub struct Shaped {
     /// The parameters that are sent.
@@ -187,7 +187,7 @@ impl Planner {
         self
     }
 
-    /// For the run itself, makes the planner find only the prefixes that `plan` marks.
+    /// Returns a planner for the run itself, which finds only the prefixes that get a mark in `plan`.
     pub fn with_caching(mut self, plan: Arc<CachePlan>, fixed_starts: &[String]) -> Self {
         self.prefixes = PrefixFinder::of_run(plan, fixed_starts);
         self
@@ -235,7 +235,7 @@ impl Planner {
     }
 
     /// Finds the identity of a row. This step is half of the work of planning. If an earlier run has finished the row,
-    /// the other half of the work is not needed.
+    /// the rest of the planning is not needed.
     pub(crate) fn identify(&mut self, mut row: Row, id: JobId) -> Identified {
         self.mapped = self.model_map.apply(&self.defaults, &mut row.params);
         let key = self.key_of(&row);
@@ -361,7 +361,7 @@ impl Planner {
         })
     }
 
-    /// For a row that was kept on disk, makes the first request again from the request of `job`.
+    /// For a row that was kept on disk, rebuilds the row's first request from the request of `job`.
     ///
     /// # Errors
     /// The errors are the same as for [`Planner::plan`].

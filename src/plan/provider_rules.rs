@@ -1,5 +1,5 @@
-//! The members that the provider of a planner does not accept. Rows with some of these members are rejected. All other
-//! members that the provider does not accept are left out of requests.
+//! The members that the provider of a planner does not accept. Rows with some of these members are rejected. If the
+//! provider does not accept a member but the row is not rejected, the member is left out of the request.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
 //! A set of hashes that needs little memory, for inputs that are read once.
 //!
 //! The set consists of many small sets. Some bits of each hash decide which small set contains the hash. A growing set
-//! needs memory for both its old and its new table. But only one small set grows at a time. With ten million rows, a
-//! single large set would need 227 MB while it grows. The small sets together need at most 152 MB. The values are used
-//! as hashes without further hashing, so an attacker must not be able to choose them.
+//! needs memory for both its old and its new table. But at any time, at most one of the small sets grows. With ten
+//! million rows, a single large set would need 227 MB while it grows. The small sets together need at most 152 MB. The
+//! values are used as hashes without further hashing, so an attacker must not be able to choose them.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -50,7 +50,7 @@ impl Default for NumberOf {
 }
 
 impl NumberOf {
-    /// Sets the number of a hash.
+    /// Stores a number for a hash.
     pub(crate) fn set(&mut self, hash: u64, number: u64) {
         self.0[(hash >> 32) as usize % SHARDS].insert(hash, number);
     }

@@ -1,4 +1,4 @@
-//! Reads a request once, from its start to its end (a walk). A walk reads the parts that the model sees, and the cache
+//! A walk reads a request once, from its start to its end. A walk reads the parts that the model sees, and the cache
 //! marks (`cache_control`), which make the API write to a cache.
 
 use super::image::Vision;
@@ -10,18 +10,18 @@ use crate::domain::{Caching, Interval};
 /// counted as plain text.
 const MOST_DEPTH: u32 = 8;
 /// The API adds tokens around a whole request. For these tokens, the program counts this number of bytes. The API also
-/// adds tokens at each message. Their number is lower than the number of bytes of JSON around the message, so no extra
-/// bytes are counted for messages.
+/// adds tokens at each message. These tokens are fewer than the bytes of JSON around the message, so no extra bytes are
+/// counted for messages.
 pub(super) const BYTES_AROUND: u64 = 16;
 /// The real number of tokens of a text, divided by the text's weight (the estimated number of tokens). The values are
 /// the lowest, the likely and the highest ratio, in thousandths. ASCII text is mostly Latin prose, code and data. Wide
 /// text is text that is not ASCII, such as accented letters and other scripts.
 ///
 /// No tokenizer is published. To check the weights, two counts were compared on code, JSON, tables of numbers, and
-/// texts in ten languages. The first count was made with these weights. For the second count, the text was split into
-/// runs of letters, runs of digits and runs of punctuation. The ratio of the two counts was between 0.52 and 1.35 for
-/// ASCII texts, and between 0.46 and 1.44 for other texts. Third-party measurements (April 2026) differ from each other
-/// by a fifth.
+/// texts in ten languages. The first of the two counts was made with the weights. For the second count, the text was
+/// split into runs of letters, runs of digits and runs of punctuation. The ratio of the two counts was between 0.52 and
+/// 1.35 for ASCII texts, and between 0.46 and 1.44 for other texts. Third-party measurements (April 2026) differ from
+/// each other by a fifth.
 const ASCII_TEXT: Interval<u64> = Interval { low: 550, likely: 1000, high: 1500 };
 const WIDE_TEXT: Interval<u64> = Interval { low: 500, likely: 1000, high: 1500 };
 /// The tokens that the API adds per message.
@@ -68,7 +68,7 @@ pub(super) struct Walk<'s> {
     pub scale: &'s Scale,
     /// The tokens of all text, in thousandths.
     text: u64,
-    /// The part of `text` that comes from characters outside ASCII.
+    /// How much of `text` comes from characters outside ASCII.
     wide: u64,
     /// The tokens of all pictures and documents.
     pub media: Interval<u64>,
@@ -173,7 +173,7 @@ impl<'s> Walk<'s> {
         walk
     }
 
-    /// Notes a cache mark, because the API can write everything before the mark to a cache.
+    /// Records a cache mark, because the API can write everything before the mark to a cache.
     fn mark(&mut self, value: &[u8]) {
         self.caching = self.caching.max(lifetime(value));
     }

@@ -2,7 +2,7 @@
 //!
 //! No tokenizer is published, so tokens are estimated by statistics. The start of a word counts as most of a token, and
 //! each further letter counts as a small part of a token. In a series of blanks, digits or punctuation, each byte after
-//! the first weighs less. In other scripts, the first UTF-8 byte of each character has the weight of the whole
+//! the first weighs less. In other writing systems, the first UTF-8 byte of each character has the weight of the whole
 //! character. So the weight depends only on pairs of bytes, and each byte needs one fast table look-up. The weights are
 //! fitted to published ratios. Latin prose has about 3.3 characters per token with the old tokenizer, and 2.6 with the
 //! new tokenizer. Code has about 2.8 characters per token. Chinese and Japanese have about 1.0 characters per token.

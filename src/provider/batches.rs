@@ -139,7 +139,7 @@ pub enum BatchEnd {
 ///
 /// Each error is a short text that can be shown to people.
 pub trait BatchApi: Send + Sync {
-    /// Returns the HTTP request that makes a call.
+    /// Returns the HTTP request for a call of the batch API.
     ///
     /// # Errors
     /// Returns an error if an id has characters that could change the path.

@@ -40,8 +40,8 @@ pub enum Transfer {
     /// The response is an answer of usual size. One time limit applies to the request and the answer together.
     #[default]
     Usual,
-    /// The body of the response is large. There is no limit on the size of a large body, or on how long it takes. The
-    /// time limit applies only until the head of the response (status and headers) has arrived.
+    /// The body of the response is large. There is no limit on the size of a large body, or on the duration of its
+    /// transfer. The time limit applies only until the head of the response (status and headers) has arrived.
     Bulk,
 }
 
@@ -194,7 +194,8 @@ impl Body {
         whole.into()
     }
 
-    /// Returns the body in pieces, so that no byte is copied. The pieces are never empty. The body must have no source.
+    /// Returns the body in pieces, so that no byte is copied. The pieces are never empty. Do not call this method for a
+    /// body that is read from a source.
     pub(crate) fn into_pieces(self) -> Vec<Bytes> {
         let Self { mut bytes, splices, source: _ } = self;
         let mut pieces = Vec::with_capacity(2 * splices.len() + 1);

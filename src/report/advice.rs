@@ -10,9 +10,9 @@
 //! | the use of a limit is critical, even if the run waited for another reason | the same as if this limit had slowed the run down |
 //! | the run waited for any other reason | a change that helps against that reason |
 //!
-//! A higher limit makes a run faster only until the run reaches another limit. From the used shares of both limits,
-//! this module computes how many times faster the run would be at the other limit. If there are several pools, the
-//! module uses the pool that used the largest share of the limit.
+//! A higher limit makes a run faster only until the run reaches another limit. The module divides the used share of the
+//! raised limit by the used share of the next limit. The result says how many times faster the run can become. If there
+//! are several pools, the module does this for the pool that used the largest share of its limit.
 
 use std::time::Duration;
 
@@ -97,7 +97,7 @@ struct Used<'a> {
     share: f64,
 }
 
-/// Returns the limit with the highest use; `None` if there is no limit.
+/// Returns the limit of which the largest share was used; `None` if there is no limit.
 fn most_used(uses: &[LimitUse]) -> Option<Used<'_>> {
     let all = Dimension::ALL.into_iter().filter_map(|dimension| most_used_of(uses, dimension));
     all.max_by(|a, b| a.share.total_cmp(&b.share))

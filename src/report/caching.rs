@@ -5,7 +5,7 @@ use super::stats::Stats;
 use super::text::{count, percent};
 use crate::domain::Money;
 
-/// The use of the prompt cache by all rows of a run.
+/// How all rows of a run together used the prompt cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CacheUse {
     /// Tokens read from the cache.
@@ -36,8 +36,8 @@ impl CacheUse {
         self.money.map(|(spent, without)| without.dollars() - spent.dollars())
     }
 
-    /// Returns the use of the cache as text, such as `12,300,000 tokens read, 40,000 written (hit rate 99%); saved
-    /// $36.10 of $41.20`.
+    /// Returns a text that says how the cache was used, such as `12,300,000 tokens read, 40,000 written (hit rate 99%);
+    /// saved $36.10 of $41.20`.
     pub(super) fn words(&self) -> String {
         let written = match (self.written_5m, self.written_1h) {
             (0, 0) => "none written".to_owned(),

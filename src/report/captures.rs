@@ -171,8 +171,8 @@ fn each_kind_of_end() {
     insta_scene("end-pipe-closed", &calm().end(121, Some(HaltReason::Disk(pipe)), closed));
 }
 
-/// A scene of a test: the events of a run up to one moment. If the scene also shows the summary, it contains the end of
-/// the run as well.
+/// A scene of a test: the events of a run up to one moment. A scene that shows the summary also contains the end of the
+/// run.
 #[derive(Clone)]
 struct Scene {
     events: Vec<RunEvent>,

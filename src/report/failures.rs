@@ -100,6 +100,14 @@ pub(crate) fn to_change(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<S
     classes.into_iter().map(|(class, _)| format!("{class}: {}", change(*class))).collect()
 }
 
+/// Returns a text about rows in the error log that are not rows of the input, such as rows that the user has corrected.
+pub(crate) fn elsewhere(rows: u64) -> String {
+    match rows {
+        1 => "with 1 row that is no longer in the input".to_owned(),
+        rows => format!("with {} rows that are no longer in the input", count(rows)),
+    }
+}
+
 /// Returns what the user should change in a row that failed with this error class.
 fn change(class: ErrorClass) -> &'static str {
     match class {

@@ -1,7 +1,7 @@
-//! The use of limits on the live lines: the share of each limit that was used in the last five minutes.
+//! Shows on the live lines how much of each limit was used in the last five minutes.
 //!
 //! The live lines use the same words as the summary. In the first seconds of a run, the use of limits is not known yet.
-//! So the live lines show the limits themselves.
+//! So at first, the live lines show the limits themselves.
 
 use super::notes::limits_words;
 use super::parts::{Part, Tone, line_width};
@@ -21,8 +21,8 @@ type Used = (Dimension, f64);
 pub(super) fn by_use<'a>(stats: &Stats, pools: impl Iterator<Item = &'a PoolStatus>) -> Vec<&'a PoolStatus> {
     let mut pools: Vec<_> =
         pools.filter(|pool| Dimension::ALL.iter().any(|own| pool.limits.of(*own).is_some())).collect();
-    // If two pools have the same whole percentage, they are sorted by name, so that a small change of the use does not
-    // swap them.
+    // If two pools have the same whole percentage, they are sorted by name. So a small change of a percentage does not
+    // swap the two pools.
     pools.sort_by_key(|pool| (std::cmp::Reverse(most(&used(stats, pool))), pool.pool.to_string()));
     pools
 }
@@ -56,8 +56,8 @@ pub(super) fn pool_parts(stats: &Stats, pool: &PoolStatus, named: bool, columns:
     parts
 }
 
-/// Returns the parts of the line that say how much of a pool's limits is used. If this use is not known yet, the parts
-/// show the limits instead.
+/// Returns the parts of the line that say how much of a pool's limits is used. If the used amount is not known yet, the
+/// parts show the limits instead.
 pub(super) fn use_parts(stats: &Stats, pool: &PoolStatus, reason: Option<Reason>, columns: usize) -> Vec<Part> {
     let mut used = used(stats, pool);
     if used.is_empty() {

@@ -21,7 +21,7 @@ pub(crate) enum NextKind {
     Continue,
     /// The command runs failed rows again.
     Retry,
-    /// The command asks again for truncated answers, with a larger `max_tokens`.
+    /// The command sends the rows with truncated answers again, with a larger `max_tokens`.
     Rerun,
     /// The command shows the answers.
     Answers,

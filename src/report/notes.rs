@@ -1,7 +1,8 @@
 //! Notes: lines about single events, above the progress of the run.
 //!
-//! A hold is a wait of a pool after a 429. If a limit is set far too high, there are many holds. So, for each pool, the
-//! notes show a hold at most once every ten seconds. The counters include all holds.
+//! A hold is a wait of a pool after a 429. If a limit is set far too high, pools often have to wait after a 429. So,
+//! for each pool, the notes show a hold at most once every ten seconds. The counters also include the holds that the
+//! notes do not show.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -81,8 +81,8 @@ impl Report {
 }
 
 impl Reporter for Report {
-    /// Passes an event to the views. Asks the views for warnings only after a status event. Status events come several
-    /// times per second, which is often enough.
+    /// Passes an event to the views. If the event is a status event, also asks the views for warnings. Status events
+    /// come several times per second, which is often enough.
     fn on_event(&mut self, event: &RunEvent) {
         self.pass(event);
         if !matches!(event.body, EventBody::Status { .. }) {

@@ -13,7 +13,7 @@ use crate::domain::BatchesStatus;
 const MOST_END: Duration = Duration::from_secs(3_600);
 
 /// A part of the live line about batches: its rank, its long form, and its short form. The parts with the lowest rank
-/// are shortened and left out first.
+/// are the first to be shortened or left out.
 pub(super) type Piece = (u8, String, String);
 
 /// Returns the state of the batches as text that follows the words "waiting for".

@@ -1,9 +1,10 @@
 //! Estimates when a run will be done. If there is no estimate, this module says what the run waits for.
 //!
 //! The time left is shown as long as rows finish regularly. The time left includes known delays: rate limits, waits
-//! after a 429, and the next retry of rows. Between two finished rows, the time left counts down. If the time left
-//! reaches zero, or if no row finishes for an unusually long time, the report shows what the run waits for. So the
-//! displayed time left never gets stuck at one value. While batches are open, no time left is shown.
+//! after a 429, and the next retry of rows. Between two finished rows, the estimate of the time left decreases like a
+//! countdown. If the time left reaches zero, or if no row finishes for an unusually long time, the report shows what
+//! the run waits for. So the displayed time left never gets stuck at one value. While batches are open, no time left is
+//! shown.
 
 use std::time::Duration;
 

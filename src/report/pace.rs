@@ -13,9 +13,9 @@ use crate::domain::{Dimension, PoolStatus, Reason, Usage};
 /// which the last 20 rows finished. A mean over the whole run would stay wrong for hours after a change of a limit. A
 /// fixed minute would be too short for rows that take several minutes.
 ///
-/// The mean size of a row is taken over the whole run, because limits don't change the size of rows. By chance alone, a
-/// mean over a single minute would vary by a tenth. If a token limit slows the run down, the number of tokens per
-/// minute is steady. So the time left is computed from the recent tokens and the mean size of a row.
+/// The mean size of a row is computed over the whole run, because limits don't change the size of rows. By chance
+/// alone, a mean over a single minute would vary by a tenth. If a token limit slows the run down, the number of tokens
+/// per minute is steady. So the time left is computed from the recent tokens and the mean size of a row.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pace {
     slots: VecDeque<Slot>,

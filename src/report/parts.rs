@@ -1,8 +1,8 @@
 //! Lines made of parts, fitted to a width. This module is pure, so every width can be tested.
 //!
 //! If a line is too wide, some of its parts are shortened. If the line is still too wide, some parts are left out. The
-//! least important parts are shortened and left out first. A fitted line is never too wide, so a terminal never wraps
-//! it.
+//! least important parts are shortened or left out before the more important parts. A fitted line is never too wide, so
+//! a terminal never wraps it.
 
 use anstyle::{AnsiColor, Style};
 
@@ -72,7 +72,7 @@ impl Part {
         Self::new(rank, text.clone(), text)
     }
 
-    /// Returns a part without a short form. When the parts of this rank are shortened, the part is left out.
+    /// Returns a part without a short form. When all parts of its rank are shortened, this part is left out.
     pub(super) fn optional(rank: u8, text: impl Into<String>) -> Self {
         Self::new(rank, text, "")
     }

@@ -44,8 +44,8 @@ struct Compared {
     is_judged: bool,
 }
 
-/// Returns how the real cost and the real time compare with the plan, for scripts. A value is `None` if it was not
-/// planned. If the run did not do all planned rows, both values are `None`.
+/// Returns two verdicts for scripts: how the real cost and the real time compare with the plan. A value is `None` if it
+/// was not planned. If the run did not do all planned rows, both values are `None`.
 pub(super) fn verdicts(stats: &Stats) -> (Option<Verdict>, Option<Verdict>) {
     match compared(stats).filter(|compared| compared.is_judged) {
         Some(compared) => (compared.cost.map(|cost| cost.1), compared.time.map(|time| time.1)),

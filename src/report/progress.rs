@@ -8,19 +8,19 @@
 //!
 //! The cursor stays at the start of the first line. Each drawing first erases everything from the cursor to the end of
 //! the screen. So a drawing is correct even after the terminal has changed its size. When the width of the terminal
-//! changes, some terminals wrap the lines again, and other terminals cut the lines off. In both cases, the cursor stays
-//! in front of the same text. If the cursor stayed after the last line, each drawing would have to move the cursor up
-//! to the first line. For this move, the program would need the number of rows that the lines fill. After a change of
-//! size, it is unknown how many rows the lines fill. A drawing that begins too far up would erase other text above the
-//! lines.
+//! changes, some terminals wrap the lines again, and other terminals cut the lines off. With both kinds of terminals,
+//! the cursor stays in front of the same text. If the cursor stayed after the last line, each drawing would have to
+//! move the cursor up to the first line. To move the cursor up, the program would need to know how many rows of the
+//! terminal the lines fill. After a change of size, it is unknown how many rows the lines fill. A drawing that begins
+//! too far up would erase other text above the lines.
 //!
 //! Line wrapping is turned off while a block is drawn. If the size changes at that moment, lines are cut off, but each
 //! line still fills one row. Each line ends with a line break, so no terminal joins two lines into one. A drawing is a
 //! single write, so other output can't be mixed into it.
 //!
 //! A line that was scrolled away can't be erased. On some terminals, a change of size can scroll away the line of the
-//! cursor. The line is scrolled away if it is in the first row of the screen. The lines below the cursor are then
-//! wrapped again, and can push the first row off the screen.
+//! cursor. The line is scrolled away if it is in the first row of the screen. The terminal then wraps the lines below
+//! the cursor to the new width, and these lines can push the first row off the screen.
 
 mod bar;
 

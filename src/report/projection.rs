@@ -26,7 +26,7 @@ use crate::domain::{Interval, Money, Reason, RunForecast};
 /// The distance from the middle of an interval to its ends, in standard deviations. At this distance, the interval
 /// contains the real value with a probability of 90 %.
 const DEVIATIONS: f64 = 1.645;
-/// For an interval that is estimated from finished rows: the distance from its middle to its ends, in standard
+/// The distance from the middle to the ends of an interval that is estimated from finished rows, in standard
 /// deviations. This distance is larger than `DEVIATIONS`, because finished rows are never quite a random sample.
 const DEVIATIONS_OF_ROWS: f64 = 2.5;
 /// The lowest estimated cost of the remaining rows is at least this share of their likely cost.
@@ -159,7 +159,7 @@ impl Stats {
         if self.rows_so_far.cost.count() < ROWS { 1.0 } else { self.pace.longer_than_seen(left).min(MOST_LONGER) }
     }
 
-    /// Returns what the finished rows would have cost with the mix of models of the remaining rows.
+    /// Returns what the finished rows would have cost if they had the same mix of models as the remaining rows.
     fn finished_like_left(&self) -> Spread {
         self.rows_so_far.cost.times(self.mix.left_to_finished())
     }

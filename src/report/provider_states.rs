@@ -18,8 +18,8 @@ pub(crate) enum State {
     Stopped(Arc<str>, Cow<'static, str>),
     /// All requests to the provider fail.
     Failing(Box<Outage>),
-    /// The rows of the provider go to another provider for some time. The first field is the other provider, and the
-    /// second field is the reason.
+    /// The rows of the provider go to another provider for some time. The first field is the provider that gets the
+    /// rows, and the second field is the reason.
     Diverted(Arc<str>, FallbackCase),
     /// All active pools of the provider wait after a 429. The value is the time until the first of these pools sends
     /// again.
@@ -48,7 +48,7 @@ impl State {
         }
     }
 
-    /// Returns the name of the state, for scripts.
+    /// Returns the name that scripts use for the state.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Stopped(..) => "stopped",
@@ -82,7 +82,7 @@ impl State {
     }
 
     /// Returns the other provider that gets this provider's rows, and the reason for that. Returns `None` if this
-    /// provider's rows go to this provider itself.
+    /// provider's rows are not sent to another provider.
     pub(crate) fn diverted(&self) -> Option<(&str, FallbackCase)> {
         match self {
             Self::Stopped(to, _) => Some((to, FallbackCase::Account)),

@@ -102,7 +102,7 @@ impl Providers {
         }
     }
 
-    /// Records that a provider gets no more requests in this run, and the reason.
+    /// Records that a provider gets no more requests in this run, and why.
     pub(super) fn stop(&mut self, name: &Arc<str>, reason: &HaltReason) {
         self.of(name).stopped = Some(halt_words(reason));
     }

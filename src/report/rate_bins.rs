@@ -52,7 +52,7 @@ impl RateBins {
     }
 
     /// Returns the rate of finished rows, in rows per minute, in each part of a run. The run took `elapsed`. If less
-    /// than half of the last part is over, this part is left out, because a rate over a very short time says little.
+    /// than half of the last part has passed, this part is left out, because a rate over a very short time says little.
     pub(crate) fn per_minute(&self, elapsed: Duration) -> Vec<f64> {
         let width = self.width as f64;
         let parts = ((elapsed.as_secs_f64() / width).round() as usize).min(MOST);

@@ -86,9 +86,10 @@ impl Spread {
         Self { blocks, per_block: self.per_block, open: (0.0, 0), sum, count }
     }
 
-    /// Returns the drift of the values. The drift compares the means of the earlier and the later half: it is the
-    /// square of their difference, minus the part that chance can explain. `variance` is the variance of one value.
-    /// However many values are known, the prediction of later values keeps a variance as large as the drift.
+    /// Returns the drift of the values. The drift compares the mean of the earlier half with the mean of the later
+    /// half. The drift is the square of the difference between these means, minus the part that chance can explain.
+    /// `variance` is the variance of one value. Even if very many values are known, the prediction of later values
+    /// keeps a variance as large as the drift.
     pub(super) fn drift(&self, variance: f64) -> f64 {
         let half = self.blocks.len() / 2;
         if half == 0 {
@@ -103,8 +104,8 @@ impl Spread {
     }
 }
 
-/// The values of the finished rows of this run that are used to estimate the remaining rows. Failed rows are included.
-/// Rows that could not be sent are left out.
+/// The values with which the remaining rows are estimated. The values come from the finished rows of this run. Failed
+/// rows are included. Rows that could not be sent are left out.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RowsSoFar {
     /// The cost of each row, in dollars.

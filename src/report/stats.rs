@@ -247,6 +247,14 @@ impl Stats {
         self.retried.values().sum()
     }
 
+    /// Returns whether every row of the input is answered. `failed_before` is the number of rows that failed in earlier
+    /// runs and were not tried again. If the input is a pipe, the number of its rows is not known, so the result is
+    /// false.
+    pub(crate) fn is_all_answered(&self, failed_before: u64) -> bool {
+        let answered = self.already_done().saturating_sub(failed_before) + self.succeeded_total();
+        answered > 0 && self.total == Some(answered)
+    }
+
     /// Returns the number of rows that were finished by earlier runs. The result is the larger of two numbers: the
     /// number that was known at the start, and the number of skipped rows.
     pub(crate) fn already_done(&self) -> u64 {

@@ -45,7 +45,9 @@ pub(crate) fn summary(stats: &Stats, context: &SummaryContext, columns: usize) -
     rows.extend(stats.caching().map(|used| ListRow::text("cache", format!("{of_run}{}", used.words()))));
     rows.extend(planned::line(stats).map(|line| ListRow::text("plan", line)));
     rows.extend(repeated(stats, context));
-    rows.extend(labelled("change", failures::to_change(&context.failed_in_log, stats)));
+    if context.failed_elsewhere == 0 {
+        rows.extend(labelled("change", failures::to_change(&context.failed_in_log, stats)));
+    }
     rows.extend(files_and_next(stats, context));
     let first = wrap(&headline(stats, context), columns).join("\n").replace(FIXED_BLANK, " ");
     format!("{first}\n{}", list(&rows, columns))
@@ -140,6 +142,8 @@ pub(crate) fn billed_twice_words(answers: u64) -> String {
 fn files_and_next(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
     let files = [("results", &context.results), ("errors", &context.errors)];
     let files = files.into_iter().filter_map(|(label, path)| Some(ListRow::verbatim(label, escape(path.as_ref()?))));
+    let elsewhere = context.failed_elsewhere;
+    let files = files.chain((elsewhere > 0).then(|| ListRow::text("", failures::elsewhere(elsewhere))));
     let next = next_step(stats, context);
     files.chain(next.map(|next| ListRow::verbatim(next.kind.name(), escape(&next.command.text)))).collect()
 }

@@ -27,6 +27,9 @@ pub(crate) struct SummaryContext {
     pub output: Option<String>,
     /// The number of rows in the error log, by error class. Rows of earlier runs are included.
     pub failed_in_log: BTreeMap<ErrorClass, u64>,
+    /// The number of rows in the error log that are not rows of the input. This number is only known if every row of the
+    /// input is answered; otherwise, it is 0.
+    pub failed_elsewhere: u64,
     /// The command that runs failed rows again. It selects the rows that may succeed unchanged. If there are no such
     /// rows, the command selects the rows whose answers may be better with other settings. `None` if there is nothing
     /// to run again.
@@ -42,13 +45,13 @@ pub(crate) struct SummaryContext {
     pub price_date: Option<String>,
     /// The run's models that have no known price.
     pub unpriced_models: Vec<String>,
-    /// The number of attempts of this run that were possibly billed, but whose answer was not kept.
+    /// How many attempts of this run were possibly billed although no answer was kept.
     pub maybe_paid: u64,
-    /// The number of attempts of the previous run that were possibly billed, but whose answer was not kept. The number
-    /// is 0 if the previous run was not cut short.
+    /// How many attempts of the previous run were possibly billed although no answer was kept. The number is 0 if the
+    /// previous run was not cut short.
     pub maybe_paid_before: u64,
-    /// The number of attempts of all earlier runs that were possibly billed, but whose answer was not kept. The number
-    /// is taken from the files of these runs. Attempts in `maybe_paid_before` are left out.
+    /// How many attempts of all earlier runs were possibly billed although no answer was kept. The number is taken from
+    /// the files of these runs. Attempts in `maybe_paid_before` are left out.
     pub maybe_paid_earlier: u64,
     /// The number of rows that failed in earlier runs.
     pub failed_before: u64,

@@ -79,13 +79,13 @@ impl MendedRows {
         *self.0.entry(purpose).or_default() += 1;
     }
 
-    /// Returns the number of mended rows, for all purposes together.
+    /// Returns the total number of mended rows: the sum over all purposes of the later requests.
     pub(crate) fn rows(&self) -> u64 {
         self.0.values().sum()
     }
 
-    /// For each purpose of the later request, returns the number of mended rows. The keys are the names that scripts
-    /// use for the purposes.
+    /// For each purpose of the later request, returns the number of mended rows. The keys are the names of the
+    /// purposes, as shown to scripts.
     pub(crate) fn by_name(&self) -> BTreeMap<&'static str, u64> {
         self.0.iter().map(|(purpose, rows)| (name(*purpose), *rows)).collect()
     }
@@ -98,7 +98,7 @@ impl MendedRows {
     }
 }
 
-/// Returns the name that scripts use for a purpose.
+/// Returns the name of a purpose, as shown to scripts.
 fn name(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::Repair => "repaired",

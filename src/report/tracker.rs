@@ -1,9 +1,10 @@
-//! The use of each limit over the last five minutes, and the moments at which it crosses 80 and 95 %.
+//! Tracks how much of each limit was used in the last five minutes, and when this share crosses 80 % and 95 %.
 //!
 //! The use of a limit is the amount that counted against the limit, divided by the amount that the limit allowed in the
-//! same time. The level of the limit's bucket would not show the use: if a run uses its limits well, its buckets are
-//! nearly empty. Each of these two amounts is the difference between two sums. The sums are counted from the start of
-//! the run. So if a limit changes, each value of the limit is used only for the time in which that value applied.
+//! same time. The level of the limit's bucket would not show how much was used. If a run uses its limits well, its
+//! buckets are nearly empty. Each of these two amounts is the difference between two sums. The sums are counted from
+//! the start of the run. So if a limit changes, each value of the limit is used only for the time in which that value
+//! applied.
 //!
 //! At the start, a server can accept the requests of a whole minute immediately. The use that the program shows
 //! includes this burst. The thresholds do not apply in the first minute of a run, because a short burst does not show
@@ -26,29 +27,31 @@ const WINDOW: Duration = Duration::from_secs(300);
 const MINUTE: Duration = Duration::from_secs(60);
 /// The time between two samples.
 const EVERY: Duration = Duration::from_secs(1);
-/// In this time at the start of a run, the tracker computes no use of a limit, because a single request could make up
-/// the whole use.
+/// For this long at the start of a run, the tracker does not compute how much of a limit is used, because a single
+/// request could account for all of it.
 const SHORTEST: Duration = Duration::from_secs(10);
-/// The thresholds in percent of a limit. The tracker reports when the use crosses a threshold.
+/// The thresholds in percent of a limit. The tracker reports when the used share of a limit crosses a threshold.
 const THRESHOLDS: [u8; 2] = [80, 95];
-/// The hysteresis of a threshold, in percent: the use must fall this far below a threshold before it can cross the
-/// threshold again.
+/// The hysteresis of a threshold, in percent: the used share must fall this far below the threshold before another
+/// crossing is reported.
 const HYSTERESIS: u8 = 10;
-/// The largest number of tracked pools. Only a run with models that are not in the catalog can have more pools.
+/// The largest number of tracked pools. A run can have more pools than this only if some of its models are not in the
+/// catalog.
 const MOST_POOLS: usize = 100;
 
-/// The use of one limit over the last five minutes.
+/// How much of one limit was used in the last five minutes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct RecentUse {
-    /// The mean use of the limit. The mean use is 1 if the whole limit was used, and more than 1 after a burst.
+    /// The share of the limit that was used, on average. This share is 1 if the whole limit was used, and more than 1
+    /// after a burst.
     pub(crate) average: f64,
-    /// The use in the minute with the highest use; `None` if the run is younger than a minute.
+    /// The highest share of the limit that was used in one minute; `None` if the run is younger than a minute.
     pub(crate) highest: Option<f64>,
-    /// The level of the mean use; `None` if the run is younger than a minute.
+    /// The level of `average`; `None` if the run is younger than a minute.
     pub(crate) level: Option<Level>,
 }
 
-/// The samples of all pools, from which their use of limits is computed.
+/// The samples that show how much of its limits each pool used.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tracker {
     pools: Vec<Tracked>,
@@ -101,12 +104,12 @@ impl Tracker {
         }
     }
 
-    /// Returns the crossings of thresholds since the last status event, and removes them from the tracker.
+    /// Returns which thresholds were crossed since the last status event, and removes these crossings from the tracker.
     pub(super) fn take_crossings(&mut self) -> Vec<Crossing> {
         std::mem::take(&mut self.crossings)
     }
 
-    /// Returns the use of one limit; `None` if there is no limit, and in the first seconds of a run.
+    /// Returns how much of one limit was used recently; `None` if there is no limit, and in the first seconds of a run.
     pub(crate) fn recent(&self, pool: &PoolId, dimension: Dimension) -> Option<RecentUse> {
         let own = self.pools.iter().find(|own| own.pool == *pool)?;
         let (first, last) = (own.samples.front()?, own.samples.back()?);
@@ -139,8 +142,8 @@ impl Tracked {
         self.push(Sample { at: now, counted: status.counted, allowed });
     }
 
-    /// Adds a sample of a pool without requests. The counted sum stays the same, and the allowed sum grows at the rate
-    /// of the limit.
+    /// Adds a sample of a pool without requests. The sum of the counted amounts stays the same, and the sum of the
+    /// allowed amounts grows at the rate of the limit.
     fn stay_idle(&mut self, passed: Duration, now: Duration) {
         let Some(last) = self.samples.back().copied() else { return };
         let allowed = Dimension::ALL.map(|dimension| {

@@ -1,24 +1,26 @@
 //! Computes which share of each limit a run used, for the summary.
 //!
-//! The use of a limit is the amount that counted against the limit, divided by the amount that the limit allowed. The
-//! allowed amount is the limit per minute, multiplied by the duration of the run in minutes. The level of the limit's
-//! bucket would not show the use: if a run uses its limits well, the buckets are nearly empty.
+//! The *use* of a limit is a share: the amount that counted against the limit, divided by the amount that the limit
+//! allowed. The allowed amount is the limit per minute, multiplied by the duration of the run in minutes. The level of
+//! the limit's bucket would not show how much of the limit was used. If a run uses its limits well, the buckets are
+//! nearly empty.
 //!
-//! A server can immediately accept as many requests as a whole minute allows. So the use in a run of a few seconds says
-//! little: it can be far above 100 %. The summary shows no use after a run of less than ten seconds. After a run of
-//! less than a minute, the summary shows no level such as "high" or "critical". A use above 100 % is called a burst.
+//! A server can immediately accept as many requests as a whole minute allows. So in a run of a few seconds, the used
+//! share of a limit says little: the share can be far above 100 %. The summary shows no use after a run of less than
+//! ten seconds. After a run of less than a minute, the summary shows no level such as "high" or "critical". If clearly
+//! more than 100 % of a limit was used, the summary calls this a burst.
 
 use std::time::Duration;
 
 use super::text::{escape, percent};
 use crate::domain::{Dimension, LimitUse};
 
-/// If a run is shorter than this time, its use of limits is not shown.
+/// If a run is shorter than this time, the summary does not show how much of the limits the run used.
 const SHORTEST: Duration = Duration::from_secs(10);
-/// If a run is shorter than this time, its use of limits gets no level.
+/// If a run is shorter than this time, the summary shows no level such as "high".
 const MINUTE: Duration = Duration::from_secs(60);
-/// The use of a limit is called a burst if it is at least this value. In a long run, a use between 1 and this value can
-/// be a rounding error.
+/// If at least this share of a limit was used, the report calls it a burst. In a long run, a share between 1 and this
+/// value can be a rounding error.
 const BURST: f64 = 1.02;
 
 /// The level of the use of a limit.
@@ -60,8 +62,8 @@ impl Level {
 const LITTLE: f64 = 0.1;
 
 /// Returns a line for each pool that used much of a limit, such as `used 34% of requests, 97% of input tokens
-/// (critical)`. If there are several pools, each line begins with the name of the pool and has only the limit with the
-/// highest use. All pools that used little of each of their limits are together in one line.
+/// (critical)`. If there are several pools, each line begins with the name of the pool and shows only the limit of
+/// which the largest share was used. All pools that used little of each of their limits are together in one line.
 pub(super) fn lines(uses: &[LimitUse], elapsed: Duration) -> Vec<String> {
     if elapsed < SHORTEST {
         return Vec::new();
@@ -99,7 +101,7 @@ pub(super) fn lines(uses: &[LimitUse], elapsed: Duration) -> Vec<String> {
     lines
 }
 
-/// Returns whether a use of a limit is so high that it is called a burst.
+/// Returns whether `share`, the used share of a limit, is large enough to be called a burst.
 pub(super) fn is_burst(share: f64) -> bool {
     share >= BURST
 }
@@ -173,7 +175,7 @@ pub(crate) mod tests {
         assert_eq!(lines(&[long], MINUTE), ["used 130% of requests (critical, with a burst)"]);
     }
 
-    /// Returns the use of limits in a run of `seconds` seconds, during which the limits did not change.
+    /// Returns how much of each limit was used in a run of `seconds` seconds with constant limits.
     pub(crate) fn limit_use(class: &str, counted: [u64; 3], limits: RateLimits, seconds: u64) -> LimitUse {
         let allowed = Dimension::ALL.map(|dimension| limits.of(dimension).map(|limit| u64::from(limit) * seconds / 60));
         LimitUse { pool: pool(class, [None; 3]).pool, counted, allowed }

@@ -43,7 +43,8 @@ pub trait View: Send {
     /// Shows the state of the run when the user asks for it.
     fn answer(&mut self, stats: &Stats);
 
-    /// Ends the view: removes live lines from the terminal, and closes files. Callers can call this several times.
+    /// Ends the view: removes live lines from the terminal, and closes files. Callers can call this method several
+    /// times.
     fn close(&mut self) {}
 
     /// Returns the new warnings that this view has for the user. All views show these warnings. The default

@@ -94,7 +94,7 @@ pub(super) fn short_outage(outage: &Outage) -> String {
     format!("{status} for {}{next}", duration(outage.lasted))
 }
 
-/// Returns whether a reason to use another provider concerns the whole provider, and not only single rows.
+/// Returns whether `why` (the reason to leave a provider) concerns all rows of this provider, and not only single rows.
 pub(super) fn is_about_provider(why: FallbackCase) -> bool {
     match why {
         FallbackCase::Limit | FallbackCase::Overload | FallbackCase::Endpoint | FallbackCase::Account => true,

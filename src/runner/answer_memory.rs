@@ -6,9 +6,9 @@
 //!
 //! Below the limit, every answer is read when it comes, so slow streams of long answers don't wait for each other.
 //! Above the limit, the program continues to read only one answer, however large this answer is. This answer is called
-//! exempt, because the limit does not apply to it. All other answers wait until memory is free. The servers that send
-//! these waiting answers have to stop, because the buffers of the network fill up. In this way, even answers of the
-//! largest size succeed, one after the other.
+//! exempt, because the limit does not apply to it. All other answers wait until memory is free. The buffers of the
+//! network then fill up, so the servers have to stop sending these answers. In this way, even answers of the largest
+//! size succeed, one after the other.
 //!
 //! - Ordinary answers are not counted, because the first [`FREE_BYTES`] of each answer are free.
 //! - An answer keeps its share of the memory until its line has been passed to the operating system. So lines that wait
@@ -75,8 +75,8 @@ impl AnswerShare {
         Self { memory, taken: 0, is_exempt: false, is_in_flight: true }
     }
 
-    /// Hands the share over to the code that keeps the answer from now on. An empty share stays here. After this call,
-    /// the request no longer counts as in flight.
+    /// Hands the share over to the code that keeps the answer from now on. An empty share stays in `self`. After this
+    /// call, the request no longer counts as in flight.
     pub(super) fn hand_over(&mut self) -> Self {
         self.end_flight();
         let nothing = Self { memory: Arc::clone(&self.memory), taken: 0, is_exempt: false, is_in_flight: false };

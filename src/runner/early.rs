@@ -69,9 +69,9 @@ pub(crate) struct EarlySignals {
 }
 
 impl EarlySignals {
-    /// Starts to catch signals. After a signal, the preparation must end within the time `grace`. If `grace` is given,
-    /// it replaces the default limit of every signal. The first signal that asks for an end is recorded in `progress`.
-    /// `on_heard` is called for all other signals.
+    /// Starts to catch signals. After a signal, the preparation must end within the time `grace`. If `grace` is `None`,
+    /// the kind of signal decides how much time the preparation has. The first signal that asks for an end is recorded
+    /// in `progress`. `on_heard` is called for all other signals.
     ///
     /// # Errors
     /// Returns the operating system's error if a signal handler can't be installed or a thread can't be started.
@@ -120,7 +120,7 @@ async fn hear(
             }
         };
         let meaning = tokio::select! {
-            // The preparation is over if a message comes or if the sender was dropped.
+            // The preparation is over when `released` gets a message, or when its sender is dropped.
             _ = &mut released => return signals,
             meaning = signals.next() => meaning,
             () = overdue => {

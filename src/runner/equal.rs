@@ -94,8 +94,8 @@ impl EqualRows {
         }
     }
 
-    /// Makes a row the leader of its key. Returns the row, which must then be sent. If the key already has a leader,
-    /// parks the row (makes it wait) and returns `None`.
+    /// Makes a row the leader of all rows with its key. Returns the row, which must then be sent. If the key already
+    /// has a leader, parks the row (makes it wait) and returns `None`.
     pub(super) fn lead_or_park(&mut self, planned: Planned) -> Option<Planned> {
         let key = planned.job.key;
         if self.leaders.contains_key(&key) {

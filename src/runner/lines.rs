@@ -1,5 +1,5 @@
-//! Handles lines that are not on disk yet: limits how many bytes can wait, and reports the lines that have reached the
-//! disk.
+//! Handles lines that are not on disk yet. This module limits how many bytes can wait, and reports the lines that have
+//! reached the disk.
 
 use super::answer_memory::AnswerShare;
 use super::ledger::{Commit, Ledger};

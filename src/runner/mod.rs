@@ -10,8 +10,8 @@
 //! - `turns`: the loop of a run. An iteration of the loop is called a turn. In each turn, the loop accepts rows
 //!   (`rows`) and sends the requests that the scheduler allows (`sending`). Then the loop waits for the next event: the
 //!   end of an attempt (`outcomes`), lines on disk (`lines`), or an interrupt (`halting`).
-//! - `equal` keeps rows back if an equal request is in flight, and `copying` copies answers for the rows that were kept
-//!   back.
+//! - `equal` keeps a row back if an equal request is in flight. The module `copying` then copies the answer for the row
+//!   that was kept back.
 //! - `attempts` starts a task for each request. `attempt` is the code of each task. `answer_memory` limits the memory
 //!   for all answers in flight.
 //! - `input` reads and plans rows on a thread of its own.

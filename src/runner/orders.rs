@@ -32,8 +32,8 @@ pub struct Steer {
     pub applied: Applied,
 }
 
-/// A function that is called once, when an order was applied or rejected. The argument of the function is the message
-/// for the person who gave the order.
+/// A function that is called once, when an order has been applied or rejected. The argument of the function is the
+/// message for the person who gave the order.
 pub struct Applied(Option<OnApplied>);
 
 type OnApplied = Box<dyn FnOnce(Result<String, String>) + Send>;

@@ -26,7 +26,7 @@ pub(super) struct Run<T, L, R> {
     pub(super) lane: Option<RunLane<T>>,
     pub(super) scheduler: Scheduler,
     pub(super) ledger: L,
-    /// The rows whose last answer an earlier run did not accept, each with this answer.
+    /// Rows with an answer that an earlier run did not accept. Each row has its last such answer.
     pub(super) unfinished: HashMap<RowId, UnfinishedRow>,
     /// Rows with equal requests, and the answers that they can copy; `None` if every equal row is sent.
     pub(super) equal: Option<EqualRows>,

@@ -71,8 +71,8 @@ impl Signals {
     #[cfg(unix)]
     pub(crate) fn install() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        // Without a handler, the signal XFSZ would end the program when a write exceeds the limit on file sizes. With a
-        // handler, a write above this limit returns an error.
+        // Without a handler, the signal XFSZ would end the program when a write exceeds the limit on file sizes. If the
+        // signal has a handler, a write above this limit returns an error.
         drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
         let wanted = [
             (Meaning::End(INT), SignalKind::interrupt()),
@@ -107,7 +107,7 @@ impl Signals {
         heard.next().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Makes the run read the settings again as soon as the run begins.
+    /// Makes the run reread its settings as soon as the run begins.
     pub(crate) fn steer_later(&mut self) {
         self.is_steering_due = true;
     }
@@ -142,7 +142,7 @@ pub(crate) fn channel() -> (mpsc::Sender<Interrupt>, mpsc::Receiver<Interrupt>) 
 }
 
 /// Returns whether the signal `number` was ignored when the program started. Only Linux shows which signals are
-/// ignored. On other systems the result is `false`.
+/// ignored. On systems other than Linux, the result is `false`.
 #[cfg(unix)]
 fn is_ignored(number: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

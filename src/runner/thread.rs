@@ -8,8 +8,8 @@
 //! - A second thread for sockets raises the CPU time of a run by a third and makes the run no faster.
 //! - With a pause of up to 2 ms before each wait, one iteration of the loop handles more answers. But if the latency is
 //!   200 ms, these pauses raise the CPU time of a run by a fifth. The reason is that the data of the loop leaves the
-//!   CPU caches during a pause. The pause also gains little. Even without a pause, answers come in groups, because each
-//!   server sends answers when its own timers fire.
+//!   CPU caches during a pause. Such a pause also brings little benefit. Even without a pause, answers come in groups,
+//!   because each server sends answers when its own timers fire.
 
 use std::io;
 

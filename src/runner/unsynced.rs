@@ -20,11 +20,11 @@ pub(super) struct UnsyncedLines {
 struct Unsynced {
     seq: u64,
     event: EventBody,
-    /// The row of the line. If pending rows are not kept, the value is `None`. If the line can't be written, this row
-    /// is pending.
+    /// The row of the line. If pending rows are not kept, the value is `None`. If the line can't be written, the line's
+    /// row stays pending.
     job: Option<Box<Job>>,
-    /// The share that the line's answer has in the memory for answers; `None` if the answer uses none of this memory.
-    /// This part of the memory stays reserved as long as the line is in memory.
+    /// The part of the memory for answers that is reserved for the line's answer; `None` if the answer uses none of
+    /// this memory. This part of the memory stays reserved as long as the line is in memory.
     share: Option<AnswerShare>,
 }
 
@@ -79,13 +79,13 @@ impl UnsyncedLines {
         self.lines.len() as u64
     }
 
-    /// Returns the number of lines that are not on disk and contain answers.
+    /// Returns the number of lines that contain answers and are not on disk yet.
     pub(super) fn answers(&self) -> u64 {
         let is_answer = |unsynced: &&Unsynced| matches!(unsynced.event, EventBody::Succeeded { .. });
         self.lines.iter().filter(is_answer).count() as u64
     }
 
-    /// Removes all lines that are not on disk. Returns the rows that were kept with the removed lines.
+    /// Removes all lines that are not on disk. Returns the rows that were stored together with the removed lines.
     pub(super) fn take_jobs(&mut self) -> impl Iterator<Item = Job> {
         self.bytes = 0;
         self.lines.drain(..).filter_map(|unsynced| unsynced.job).map(|job| *job)

@@ -11,8 +11,8 @@
 //! request are counted too. These bytes can exceed the limit.
 //!
 //! All pools share one limit on the bytes of rows. If a pool must wait or has low limits, its rows can use up all the
-//! bytes that the pools share. If all the bytes are used up, no more rows are read. Then a pool has nothing to send if
-//! its rows come later in the input. Reading starts again by itself. Sooner or later, each row is answered, fails, or
+//! bytes that the pools share. If all the bytes are used up, no more rows are read. A pool whose rows come later in the
+//! input then has nothing to send. Reading starts again by itself. Sooner or later, each row is answered, fails, or
 //! loses its endpoint to a halt. Then another row is read. If the rows of one pool all come before the rows of another
 //! pool, the input is read from several places in turn (`order`). Rows of both pools then alternate.
 //!
@@ -28,16 +28,16 @@ use super::state::Scheduler;
 const LOOKAHEAD: usize = 64;
 /// The smallest number of waiting rows that the scheduler wants with several pools.
 const LOOKAHEAD_OF_MANY_POOLS: usize = 4096;
-/// Rows behind gates (`gate`) wait until another row has written their prefix to the prompt cache. When waiting rows
-/// are counted, at most this many rows behind gates are left out.
+/// Rows behind gates (`gate`) wait until another row has written their prefix to the prompt cache. At most this many
+/// rows behind gates are left out of the count of waiting rows.
 const MOST_BEHIND_GATES: usize = 8192;
 /// The number of rows that the scheduler keeps ready to probe (test) an endpoint that fails. Only rows that have not
 /// failed are counted.
 const PROBES: usize = 4;
 /// Once the waiting rows and the rows in flight together have `MOST_BYTES` bytes, no more rows are read. The reader of
-/// the input can hold another third of `MOST_BYTES`, so all rows together have up to 64 MiB. For example, 48 MiB are
-/// enough for 250 rows of 200 kB each, which are 12 million tokens. These 12 million tokens are more than twice the
-/// uncached input that the highest tier accepts in a minute.
+/// the input can hold more rows, up to a third of `MOST_BYTES`, so all rows together have up to 64 MiB. For example, 48
+/// MiB are enough for 250 rows of 200 kB each, which are 12 million tokens. These 12 million tokens are more than twice
+/// the uncached input that the highest tier accepts in a minute.
 const MOST_BYTES: usize = 48 << 20;
 
 impl Scheduler {

@@ -106,8 +106,8 @@ impl Scheduler {
     }
 
     /// Handles a 404 for a model. The ready rows of that model are sent to the next endpoint of the chain. If no
-    /// endpoint can take these rows, the rows are set aside (left for a later run) and the run continues. When all
-    /// other rows of the run have ended, the run halts because of this 404.
+    /// endpoint can take these rows, the rows are set aside (left for a later run) and the run continues. When only the
+    /// rows that were set aside are left, the run halts because of the 404.
     pub(super) fn on_no_model(&mut self, entry: Box<Entry>, failure: Failure, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
         let model = entry.planned.ask.model.clone();

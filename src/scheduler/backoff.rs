@@ -26,12 +26,13 @@ impl Backoff {
     pub(super) const TRANSIENT: Self = Self { base: Duration::from_millis(500), most: Duration::from_secs(30) };
     /// The delays after an overload of an endpoint that still answers other requests.
     pub(super) const BUSY: Self = Self { base: Duration::from_millis(500), most: Duration::from_millis(1_500) };
-    /// The delays after any other overload, and after a refusal because too many requests are in flight.
+    /// The delays after an overload of an endpoint that answers no other requests, and after a refusal because too many
+    /// requests are in flight.
     pub(super) const OVERLOADED: Self = Self { base: Duration::from_secs(1), most: Duration::from_secs(60) };
 
-    /// The delays of a row that the API has rejected before. They apply if the server does not say how long to wait.
-    /// After a refusal, the pool is held (it sends nothing for some time). Each of these delays begins when the hold
-    /// ends.
+    /// The delays after a repeated refusal of the same row. These delays apply if the server does not say how long to
+    /// wait. After a refusal, the pool is held (it sends nothing for some time). Each of these delays begins when the
+    /// hold ends.
     pub(super) const REFUSED_AGAIN: Self = Self { base: Duration::from_secs(1), most: Duration::from_secs(30) };
 
     /// Returns `delay`, or the longest delay of this backoff if `delay` is longer.

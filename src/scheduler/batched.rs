@@ -1,5 +1,5 @@
-//! Rows that are sent in batches. The scheduler does not send these rows. But for money and failures, the scheduler
-//! counts these rows together with the rows that it sends.
+//! Rows that are sent in batches. The scheduler does not send these rows. But the scheduler includes these rows when it
+//! counts money and failures.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::fallback::case_of_halt;
 use super::state::Scheduler;
 
 impl Scheduler {
-    /// Reserves the money of a row that is put into a batch, and counts the row as a request.
+    /// Reserves the money for a row that is put into a batch, and counts the row as a request.
     pub(crate) fn reserve_in_batch(&mut self, most: Money) -> Room {
         self.config.budget.reserve(most)
     }
@@ -61,7 +61,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns whether the run continues although the endpoint of the batches has stopped.
+    /// Returns whether the endpoint of the batches has stopped, but the run continues.
     pub(crate) fn has_left_batches(&self) -> bool {
         self.halted.is_none() && self.chain_len() > 0 && self.endpoints[0].halted.is_some()
     }

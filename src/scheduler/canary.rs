@@ -116,9 +116,9 @@ impl Scheduler {
         }
     }
 
-    /// Handles an answered canary (a test request). If the faults of rows are certainly not hidden refusals, an
-    /// answered canary proves that the endpoint works. If hidden refusals are possible, the next row is sent alone,
-    /// because the canary was also sent alone. A gateway that has room for the canary also has room for this row.
+    /// Handles an answered canary (a test request). If the faults of the rows can't be hidden refusals, the answer to
+    /// the canary proves that the endpoint works. If hidden refusals are possible, the next row is sent alone, because
+    /// the canary was also sent alone. A gateway that has room for the canary also has room for this row.
     fn on_canary_answer(&mut self, end: &End) {
         let pool = &mut self.pools[end.pool].pool;
         let endpoint = &mut self.endpoints[end.endpoint];

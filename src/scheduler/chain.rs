@@ -33,7 +33,7 @@ pub(super) struct Leaves {
     pub(super) class: ErrorClass,
     /// The HTTP status of the row's last attempt.
     pub(super) status: Option<u16>,
-    /// If the row leaves because of a limit, the kind of this limit; otherwise `None`.
+    /// If the row leaves its endpoint because of a limit, the kind of this limit; otherwise `None`.
     pub(super) limit: Option<LimitKind>,
 }
 
@@ -139,7 +139,7 @@ impl Scheduler {
         }
     }
 
-    /// If a row that has tries left moves to the next endpoint, returns the reason; `None` if the row stays at its
+    /// Returns the reason why a row that has tries left moves to the next endpoint; `None` if the row stays at its
     /// endpoint. The row began to wait at the instant `since`. If the row stayed at its endpoint, its next try would be
     /// at the instant `at`.
     pub(super) fn early_case(&self, entry: &Entry, since: Instant, at: Instant, end: &End) -> Option<FallbackCase> {

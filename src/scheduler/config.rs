@@ -34,8 +34,8 @@ pub type RealCost = Box<dyn Fn(&Ask, &Usage) -> Option<Money> + Send>;
 pub struct Config {
     /// The preset limits of each pool.
     pub limits_of: LimitsOf,
-    /// The limits that the user gave by hand. Limits given by hand replace the presets, and limits in responses never
-    /// raise them. In a chain, the limits given by hand apply only to the first endpoint.
+    /// The limits that the user gave by hand. The user's limits replace the presets, and limits in responses never
+    /// raise the user's limits. In a chain, the user's limits apply only to the first endpoint.
     pub by_hand: RateLimits,
     /// The share of each limit that is left unused.
     pub headroom: Headroom,

@@ -163,11 +163,12 @@ impl Scheduler {
 
 /// Returns how much of each limit an attempt used. If the attempt was answered, the amounts are the usage of the
 /// answer. If the server refused the attempt, the attempt counts as one request and no tokens. If an attempt has no
-/// answer but was possibly processed, the attempt counts as one request, the input, and a part of the predicted output.
+/// answer but was possibly processed, the attempt counts as one request, its input tokens, and a part of its predicted
+/// output tokens.
 ///
 /// An answer can break off at any point, so the number of output tokens that it used is not known. Half of the
-/// predicted output counts as used. If the program counted no output as used, it would send the row again too early.
-/// The server would then reject the row because of the output limit.
+/// predicted output counts as used. If no output counted as used, the program would send the row again too early. The
+/// server would then reject the row because of the output limit.
 fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     let small = |tokens: u64| u32::try_from(tokens).unwrap_or(u32::MAX);
     match verdict {

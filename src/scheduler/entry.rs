@@ -7,8 +7,8 @@ use crate::domain::{AttemptRecord, ErrorClass, JobId, Marks, Money, Planned, Ret
 
 use super::endpoint::Tally;
 
-/// A row's last wait affects the row's next wait only if the last wait was at most this long. A longer wait was caused
-/// by an outage, so it does not count.
+/// A row's last wait affects the row's next wait only if the last wait was at most this long. If a wait is longer than
+/// this, an outage caused the wait, so the wait does not count.
 const LONGEST_MEASURE: Duration = Duration::from_secs(10);
 
 /// A row with its attempts in this run.
@@ -23,7 +23,7 @@ pub(super) struct Entry {
     pub(super) overloads: u32,
     /// The number of faults of the row that were possibly hidden refusals (refusals that look like faults).
     pub(super) maybe_refused: u32,
-    /// The start of the row's first try that ended with a wait for another try.
+    /// The start of the first try after which the row had to wait for another try.
     pub(super) waiting_since: Option<Instant>,
     /// How many times the row was rejected by the API or met a fault. When a failing endpoint is probed (tested), rows
     /// with a low number are sent first.
@@ -41,10 +41,9 @@ pub(super) struct Entry {
     pub(super) leads: Marks,
     /// Whether the row's request is sent without cache marks.
     pub(super) is_unmarked: bool,
-    /// Whether the row is sent without cache marks as a test, because the server rejected the row's request that had
-    /// marks.
+    /// Whether this is a test without cache marks, after the server rejected the row's request with marks.
     pub(super) tests_marks: bool,
-    /// The message with which the server rejected a request of the row that had cache marks.
+    /// The message with which the server rejected the request that had cache marks.
     pub(super) refused_marks: Option<String>,
 }
 
@@ -82,7 +81,7 @@ impl Entry {
         self.unrecorded().any(|attempt| attempt.maybe_paid || attempt.failed.is_none())
     }
 
-    /// Returns those attempts of the row that no line of the results or of the error log contains yet.
+    /// Returns the attempts of the row that are not yet in a line of the results or of the error log.
     fn unrecorded(&self) -> impl Iterator<Item = &AttemptRecord> {
         self.attempts.iter().filter(|attempt| !attempt.is_recorded)
     }

@@ -4,8 +4,8 @@
 //! written to the error log. While the endpoint seems to work, a fault with an unknown cause also uses up a try of the
 //! row. While the endpoint seems to fail, a fault with an unknown cause uses up no try. An endpoint that seems to fail
 //! is probed with single requests (`endpoint::health`). Canaries (test requests, `canary`) and rows take turns as
-//! probes. If a row is the probe, it is one of the rows with the fewest failures. Probing ends with the first answer.
-//! Probing also ends when the endpoint is given up and its rows stay pending.
+//! probes. If the probe is a row, the scheduler takes a row with the fewest failures. Probing ends with the first
+//! answer. Probing also ends when the endpoint is given up and its rows stay pending.
 //!
 //! If the canary does not show the cause of the faults, the cause can be unclear at the end of a run. At that time all
 //! remaining rows have failed, and either the rows or the endpoint is the cause. A sign of an outage is a 503, a 529 or

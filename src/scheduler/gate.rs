@@ -63,8 +63,8 @@ impl Gates {
         self.closed.values().flatten().map(|entry| &**entry)
     }
 
-    /// Removes the waiting rows that `is_wanted` accepts from their gates, and returns these rows. The gates of the
-    /// other rows stay closed.
+    /// Removes the waiting rows that `is_wanted` accepts from their gates, and returns these rows. A gate stays closed
+    /// if rows still wait behind it.
     pub(super) fn take(&mut self, mut is_wanted: impl FnMut(&Entry) -> bool) -> Vec<Box<Entry>> {
         let mut taken = Vec::new();
         for behind in self.closed.values_mut() {

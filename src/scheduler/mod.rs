@@ -24,18 +24,19 @@
 //! A row that waits because of a limit (429) or an overload (529) does not use up tries. `--retry-for` limits how long
 //! a row waits.
 //!
-//! A pool sends its rows in the order in which they came, with two exceptions. Rows that are tried again are sent
-//! first. Small rows pass a big row that waits until its bucket has enough tokens (`passing`). If two rows share a
-//! prefix, one row writes it to the prompt cache (`warmth`). A row can wait behind a gate (`gate`) until another row
-//! has written the prefix.
+//! A pool sends its rows in the order in which they came, with two exceptions. Rows that are tried again are usually
+//! sent before new rows. Small rows pass a big row that waits until its bucket has enough tokens (`passing`). If two
+//! rows share a prefix, one row writes it to the prompt cache (`warmth`). A row can wait behind a gate (`gate`) until
+//! another row has written the prefix.
 //!
 //! In all tries of a row, its request stays the same, byte for byte, except for its cache marks. The cache marks depend
 //! on what is in the cache when the request is sent. The first try decides whether the request asks for a stream. A
 //! later try changes this decision if the program can't read the endpoint's streams (`endpoint::streaming`), or if
 //! other rows wait for the beginning of the response.
 //!
-//! Several endpoints can form a chain: a list in the order in which they are used. A row that can't be sent to its
-//! endpoint soon is sent to the next endpoint of the chain (`chain`). A row never moves back to an earlier endpoint.
+//! Several endpoints can form a chain: a list in the order in which they are used. If a row can't be sent to its
+//! endpoint soon, the row is sent to the next endpoint of the chain (`chain`). A row never moves back to an earlier
+//! endpoint.
 //!
 //! A policy can replace a row's request. A policy ([`crate::answer`]) sees each answer, each failure and each halt of
 //! an endpoint. The policy can then send another request for the row, to the same endpoint or to another.

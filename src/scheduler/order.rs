@@ -12,8 +12,8 @@
 //! This module is pure (it reads no file and no clock). The module knows nothing about files: it sees rows as numbers,
 //! and sizes as costs. However long the input is, this module needs only a limited amount of memory.
 //!
-//! The order of the file is kept if the run then takes less than 1.05 times as long as with any other order. The order
-//! of the file has two advantages. First, rows that share a prompt prefix are often next to each other, so the prompt
+//! The rows keep the order of the file, unless another order makes the run at least 1.05 times as fast. The order of
+//! the file has two advantages. First, rows that share a prompt prefix are often next to each other, so the prompt
 //! cache can be used. Second, people like to see their file answered from the first row to the last.
 //!
 //! Rejected:
@@ -33,8 +33,8 @@ const WORTH_IT: f64 = 1.05;
 /// Phases that take less than `SPAN_SECS` seconds do not matter, because the token buckets compensate for them. So the
 /// time of a run is computed in spans of at least `SPAN_SECS` seconds.
 const SPAN_SECS: f64 = 120.0;
-/// The shares of `max_tokens` that answers are assumed to use. Before the first answer nobody knows which share is
-/// right, so the gain is computed for each share.
+/// The shares of `max_tokens` that answers are assumed to use. Before the first answer, nobody knows which share of
+/// `max_tokens` is right, so the gain is computed for each share.
 const OUTPUT_SHARES: [f64; 3] = [1.0, 0.2, 0.05];
 
 /// The maximum number of pools for which sizes are added up. If an input has more pools, the rows of the remaining
@@ -112,8 +112,8 @@ impl Sizes {
     }
 
     /// Returns the duration of a run, in seconds, if the run has these limits and reads blocks from several places in
-    /// turn. `places` is the number of these places. The slowest limit in each part of the run decides how long that
-    /// part takes.
+    /// turn. `places` says from how many places the run reads. The slowest limit in each part of the run decides how
+    /// long that part takes.
     fn seconds(&self, limits: &[RateLimits], places: usize, output_share: f64) -> f64 {
         let share = |dimension| if dimension == Dimension::OutputTokens { output_share } else { 1.0 };
         let time = |block: &Block| {

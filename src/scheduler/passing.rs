@@ -48,7 +48,7 @@ impl Passing {
 }
 
 impl PoolState {
-    /// Returns whether the limit of this dimension needs more than `BIG_SECONDS` to refill the `cost` of a row.
+    /// Returns whether the `cost` of a row is more than the limit of this dimension allows in `BIG_SECONDS` seconds.
     pub(super) fn is_big(&self, cost: Cost, dimension: Dimension) -> bool {
         f64::from(cost.of(dimension)) > BIG_SECONDS * self.per_second(dimension)
     }

@@ -36,10 +36,10 @@ pub(super) struct PoolState {
     /// The start of the pool's first hold (a forced wait) after its last answer; `None` if no hold has begun since that
     /// answer.
     pub(super) held_since: Option<Instant>,
-    /// The end of the first row's wait, if this wait is long enough to send rows to another endpoint; otherwise `None`.
+    /// If the first row's wait is so long that rows can go to another endpoint, the end of this wait; otherwise `None`.
     pub(super) closed_until: Option<Instant>,
-    /// The pools of other endpoints that last received rows of this pool. The list has at most one pool for each
-    /// endpoint.
+    /// If other endpoints have received rows of this pool: for each of these endpoints, the pool that received the
+    /// latest row. The list has at most one pool for each endpoint.
     pub(super) goes_to: Vec<usize>,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct PoolState {
 pub(super) struct Passing {
     pub(super) since: Instant,
     pub(super) dimension: Dimension,
-    /// The number of tokens that the passing rows have taken.
+    /// The number of tokens that smaller rows have taken while they passed the big row.
     pub(super) taken: u64,
 }
 
@@ -79,7 +79,8 @@ impl PoolState {
     }
 
     /// Returns the position of the row that is sent as the next probe of a failing endpoint. The probe is the row with
-    /// the fewest rejections and faults so far. If several rows have equally few, the first of these rows is the probe.
+    /// the fewest rejections and faults so far. If several rows have equally few rejections and faults, the first of
+    /// these rows is the probe.
     pub(super) fn next_probe(&self) -> usize {
         let places = self.ready.iter().take(PROBED).enumerate();
         places.min_by_key(|(_, entry)| entry.turns).map_or(0, |(place, _)| place)

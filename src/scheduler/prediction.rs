@@ -42,7 +42,8 @@ pub(super) struct Prediction {
     templates: HashMap<u64, (Lengths, Ratio)>,
 }
 
-/// The sums of the real and the estimated input tokens. Older answers have less weight in the sums.
+/// The sum of the real input tokens, and the sum of the estimated input tokens. Older answers have less weight in the
+/// sums.
 #[derive(Clone, Copy, Debug, Default)]
 struct Ratio {
     real: f64,

@@ -5,8 +5,8 @@
 //! one at a time, and only if it can send them soon. So the next endpoint never takes more rows than it can send. When
 //! a closed endpoint opens again, its own queues still contain rows.
 //!
-//! A closed pool stays closed until it sends a row again, even if the rest of its wait is short. If the pool opened
-//! earlier, the next endpoint would have nothing to send during the rest of the wait.
+//! A closed pool stays closed until it sends its next row, even if only a short part of its wait is left. If the pool
+//! opened earlier, the next endpoint would have nothing to send during the rest of the wait.
 //!
 //! A hold (the wait of a pool after a refusal) can be longer than `--retry-for`. In this case, rows that no other
 //! endpoint accepts are left for a later run.

@@ -159,8 +159,8 @@ impl Scheduler {
         self.pools.len() - 1
     }
 
-    /// Returns the limits given by hand that apply to a pool. In a chain, limits given by hand apply only to the first
-    /// endpoint.
+    /// Returns the limits that the user gave by hand and that apply to a pool. In a chain, the limits that the user
+    /// gave by hand apply only to the first endpoint.
     pub(super) fn by_hand(&self, id: &PoolId) -> RateLimits {
         match self.config.endpoints.first() {
             Some(first) if self.config.fallback.is_some() && EndpointId::of(id) != *first => RateLimits::NONE,

@@ -104,8 +104,8 @@ impl Scheduler {
     }
 
     /// If the server asks for a longer wait than the user allows, returns the reason to stop the endpoint. If rows can
-    /// be sent to the next endpoint, returns `None`, because this endpoint then does not stop: it is used again after
-    /// the wait.
+    /// be sent to the next endpoint, returns `None`: the endpoint that refused the request is not stopped, but is used
+    /// again after the wait.
     pub(super) fn asks_too_long(&self, retry_after: Option<Duration>, end: &End) -> Option<HaltReason> {
         let allowed = self.config.retry_for;
         let wait = retry_after.filter(|wait| *wait > allowed)?;

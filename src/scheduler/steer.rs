@@ -57,7 +57,8 @@ impl Scheduler {
         self.config.budget.max_cost
     }
 
-    /// In all pools, replaces the limits that the user has set. This includes pools that get their first row later.
+    /// Gives the limits `by_hand` to all pools, in place of the limits that the user set before. The new limits also
+    /// apply to pools that get their first row later.
     ///
     /// The new limits apply from the next row that is sent. Requests in flight do not change. No limit is raised above
     /// the limit that the server last reported, and no hold (wait after a refusal) is shortened.

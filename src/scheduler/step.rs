@@ -42,11 +42,11 @@ pub enum Next {
     Finished(Box<Outcome>),
     /// The row will be tried again.
     Again {
-        /// The row, with the number of its next try and the wait before it.
+        /// The row, with the number of its next try and the wait before this try.
         row: Box<RetriedRow>,
         /// The class of the failure.
         class: ErrorClass,
-        /// The kind of limit that the attempt met; `None` unless a limit was the reason.
+        /// The kind of limit that caused the failure; `None` if the cause was not a limit.
         limit: Option<LimitKind>,
         /// Whether the attempt was possibly billed.
         maybe_paid: bool,
@@ -63,8 +63,8 @@ pub enum Next {
     /// The answer was not accepted, and another request is sent for the row. If the run has halted, no request is sent,
     /// and the row is left for a later run.
     FollowUp {
-        /// The outcome of the row so far: a failed row with its attempts. A line for this failed row must be in the
-        /// error log before the request is sent.
+        /// The outcome of the row so far, in the form of a failed row with its attempts. A line for this failed row
+        /// must be in the error log before the request is sent.
         step: Box<Outcome>,
         /// The purpose of the new request.
         purpose: Purpose,

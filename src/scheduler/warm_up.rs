@@ -13,7 +13,7 @@ use super::state::Scheduler;
 use super::step::Ticket;
 use super::warmth::{Key, Plan, Turn};
 
-/// How the request of a row was sent: the endpoint, the use of the prompt cache, and the time.
+/// How the request of a row was sent: to which endpoint, with which plan for the prompt cache, and at what time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SentPlan {
     pub(super) endpoint: usize,
@@ -42,8 +42,8 @@ impl Scheduler {
         flight.row().is_some_and(|entry| !entry.leads.is_empty())
     }
 
-    /// Handles the beginning of a response, and the usage in this beginning. Rows that waited for the beginning of the
-    /// response can then be sent.
+    /// Handles the beginning of a response, and the token usage that this beginning contains. Rows that waited for the
+    /// beginning of the response can then be sent.
     pub fn on_begin(&mut self, ticket: Ticket, usage: &Usage, now: Instant) {
         let Some(flight) = self.flights.get_mut(ticket) else { return };
         let (plan, sent_at, pool) = (flight.plan, flight.sent_at, flight.pool);
@@ -62,9 +62,9 @@ impl Scheduler {
         self.settle_lead(&prefixes, leads, &model, SentPlan { endpoint, plan, sent_at }, usage, now);
     }
 
-    /// Decides whether a row is sent now, leads a prefix (writes it to the prompt cache) or waits. If the row leads a
-    /// prefix, the row is recorded as the leader of this prefix. If the row must wait, the error contains the gate
-    /// behind which the row waits.
+    /// Decides what a row does: the row is sent now, leads a prefix (writes the prefix to the prompt cache), or waits.
+    /// If the row leads a prefix, the row is recorded as the leader of this prefix. If the row must wait, the error
+    /// contains the gate behind which the row waits.
     pub(super) fn take_turn(&mut self, entry: &mut Entry, endpoint: usize, now: Instant) -> Result<Plan, Key> {
         let Some(prefixes) = &entry.planned.ask.prefixes else { return Ok(Plan::default()) };
         let is_own = prefixes.are_own();
@@ -175,7 +175,7 @@ impl Scheduler {
         if has_read {
             self.warmth.note_read(endpoint, &prefixes, plan.marks, sent_at);
         } else if usage.cache_write_tokens() > 0 {
-            // The request did not find the prefix in the cache, so it has written the prefix.
+            // The request did not find the prefix in the cache, so the request has written the prefix to the cache.
             self.warmth.note_rewritten(endpoint, &prefixes, plan.marks, sent_at);
         }
         let marking = &mut self.endpoints[endpoint].marking;
@@ -229,9 +229,9 @@ impl Scheduler {
             && entry.planned.ask.prefixes.as_ref().is_some_and(|prefixes| !prefixes.are_own());
         let is_refused = class == ErrorClass::InvalidRequest && failure.status == Some(400);
         // If the server has accepted cache marks before, the marks are rarely the cause of a rejection. So normally,
-        // only two kinds of rows are sent again: leaders, and rows whose endpoint has accepted no marks yet. Other rows
-        // are sent again if the server's message blames the marks. The message can blame the marks because a gateway
-        // has begun to send requests to another server.
+        // only two kinds of rows are sent again: leaders, and rows whose endpoint has accepted no marks yet. A row of
+        // another kind is sent again only if the server's message blames its cache marks. The message can blame the
+        // marks because a gateway has begun to send requests to another server.
         let is_blamed = failure.message.contains("cache_control");
         let may_be_marks = self.endpoints[sent.endpoint].marking.is_suspect() || !entry.leads.is_empty() || is_blamed;
         if !has_marks || !is_refused || !may_be_marks {

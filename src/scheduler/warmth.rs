@@ -61,7 +61,7 @@ pub(super) enum Turn {
 /// How a request uses the prompt cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
-    /// The prefixes that the request marks.
+    /// The prefixes that get a cache mark in the request.
     pub(super) marks: Marks,
     /// The number of estimated input tokens that are probably read from the cache.
     pub(super) read_tokens: u32,
@@ -114,7 +114,7 @@ impl Warmth {
     }
 
     /// Returns the cold prefixes that are shorter than the prefixes in `leads`. The leader should also write these cold
-    /// prefixes. The number of additional prefixes is at most the number of unused marks.
+    /// prefixes. The number of these cold prefixes is at most the number of unused marks.
     pub(super) fn cold_before(&self, endpoint: usize, prefixes: &Prefixes, leads: Marks, now: Instant) -> Marks {
         let is_cold = |level: &Level| match self.states.get(&(endpoint, level.id)) {
             Some(State::Warm(until)) => *until <= now,

@@ -113,10 +113,10 @@
 //! - API version 2026-10-21: like the API, the simulator rejects sampling parameters. Unlike the API, the simulator
 //!   accepts documents in assistant messages and citations in user messages.
 //! - Bodies: the simulator rejects compressed bodies. Unknown fields inside messages and blocks are accepted. The
-//!   simulator does not limit the size of schemas and stop sequences. It does not limit the number of messages, images
-//!   and pages either.
-//! - The simulated answers lack these things: calls of server tools, except web search and fetch (instead of other
-//!   calls, the model answers with text); citations and `compaction`; the tokens of search results; omitted, summarized
+//!   simulator does not limit the size of schemas and stop sequences. The simulator also accepts any number of
+//!   messages, images and pages.
+//! - The simulated answers lack these things: calls of server tools other than web search and fetch (instead of such a
+//!   call, the model answers with text); citations and `compaction`; the tokens of search results; omitted, summarized
 //!   and hidden thinking; time-outs of the API itself.
 //! - Token counts are simpler: all models use the same tokenizer. Every image has 1,500 tokens, and the hidden tool
 //!   prompt has 346 tokens for all models. The tokens of a PDF are estimated from its size in bytes.

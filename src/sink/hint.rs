@@ -48,8 +48,8 @@ fn again(class: ErrorClass) -> &'static str {
 }
 
 /// Returns two hints for a row whose answer was not accepted. The first hint is for a row that may still succeed with
-/// one more request. The second hint is for all other rows. The answer is in the same line as the hint. If failures of
-/// this class have no answer, returns `None`.
+/// one more request. The second hint is for a row that can't succeed unchanged. The answer is in the same line as the
+/// hint. If failures of this class have no answer, returns `None`.
 fn after_answer(class: ErrorClass) -> Option<(&'static str, &'static str)> {
     match class {
         ErrorClass::Truncated => Some((

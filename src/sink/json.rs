@@ -7,8 +7,8 @@ use crate::domain::json::{write_json_str, write_on_one_line};
 use crate::domain::{Money, Usage};
 
 /// The name of a member as it is written: a comma, the name in quotes, and a colon. The compiler joins the comma, the
-/// quoted name and the colon. So to write a name, the program copies a number of bytes that the compiler knows. A line
-/// contains twenty-five member names.
+/// quoted name and the colon. So to write a name, the program copies a fixed number of bytes, and the compiler knows
+/// this number. A line contains twenty-five member names.
 #[derive(Clone, Copy)]
 pub(super) struct Name(pub(super) &'static str);
 
@@ -167,7 +167,7 @@ impl<'a> Object<'a> {
 
 /// Writes an amount as an exact decimal number of dollars, without an exponent and without trailing zeros.
 pub(crate) fn write_usd(money: Money, out: &mut Vec<u8>) {
-    // The amount of one row nearly always fits into 64 bits. A 128-bit division takes several times as long as a 64-bit
+    // The cost of one row nearly always fits into 64 bits. A 128-bit division takes several times as long as a 64-bit
     // division.
     let mut pico = match u64::try_from(money.0) {
         Ok(amount) => {

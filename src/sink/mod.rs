@@ -10,12 +10,12 @@
 //! - The API's answer is copied byte for byte (except line breaks outside strings).
 //!
 //! **Extra members.** A row can have members that are not sent. These extra members are at the top level of the row's
-//! error line, under their own names, as in an input row. So reading the line gives the same row again, even if the row
-//! fails many times. The name of an extra member can already have a meaning in error lines, for example if a CSV column
-//! is called `message` or `error`. In this case, an underscore is put before the name of the extra member, even if the
-//! error line has no other member with this name. If only some lines had the underscore, a reader could not know where
-//! the member comes from. The extra members are not put into a single member `extra`, because this member would be
-//! nested deeper after each failure.
+//! error line, under their own names, as in an input row. So a run that reads the error line as input gets the same
+//! row, even if the row fails many times. The name of an extra member can already have a meaning in error lines, for
+//! example if a CSV column is called `message` or `error`. In this case, an underscore is put before the name of the
+//! extra member, even if the error line has no other member with this name. If only some lines had the underscore, a
+//! reader could not know where the member comes from. The extra members are not put into a single member `extra`,
+//! because this member would be nested deeper after each failure.
 
 mod context;
 mod error;
@@ -63,8 +63,8 @@ pub(crate) fn taken_line(taken: &Taken, at: Instant, context: &RecordContext, ou
 /// Appends the line of a row that is not finished: its last answer was not accepted, and the next request for it has
 /// this `purpose`. The line is for the error log.
 ///
-/// The line looks like the line of a failed row. In addition, the line has `error.next` (the name of the purpose), and
-/// it always has `error.steps`.
+/// The line looks like the line of a failed row. Unlike that line, this line has `error.next` (the name of the
+/// purpose), and always has `error.steps`.
 pub(crate) fn step_line(step: &Outcome, purpose: Purpose, context: &RecordContext, out: &mut Vec<u8>) {
     if let Ended::Failed { class, failure, is_retryable } = &step.ended {
         let fault = error::Fault { class: *class, failure, is_retryable: *is_retryable };
@@ -72,7 +72,7 @@ pub(crate) fn step_line(step: &Outcome, purpose: Purpose, context: &RecordContex
     }
 }
 
-/// Appends the line of a finished row, and returns the file that it belongs to.
+/// Appends the line of a finished row, and returns the file to which this line belongs.
 pub fn outcome_line(outcome: &Outcome, context: &RecordContext, out: &mut Vec<u8>) -> Log {
     match &outcome.ended {
         Ended::Succeeded(message) => {

@@ -33,7 +33,7 @@ pub(super) fn line_around(outcome: &Outcome, message: &Message, context: &Record
 
 /// Appends the line of a row that takes its answer from another line. The line gets the time `at`.
 ///
-/// The line has no attempts, no usage and no cost. Instead, the line has two members that other lines do not have. The
+/// The line has no attempts, no usage and no cost. The line has two members that only lines of this kind have. The
 /// first of these members is `meta.copied_from` (the label of the equal row) or `meta.reused_from` (the run and the
 /// label of the earlier line). The second added member is `meta.saved_usd`: the amount that was paid for the answer, or
 /// null if this amount is not known.

@@ -1,9 +1,9 @@
 //! Writes the part of a line that describes the requests of a row. A line has this part only if the row had several
 //! requests or its answer had to match a schema.
 //!
-//! A row can have several answers: if an answer is not accepted, another request follows (see [`crate::answer`]). The
-//! requests of a row can also be sent to several providers. In both cases, the line of the row lists its requests in
-//! `steps`. `steps` has one object for each request that was answered, the oldest first:
+//! A row can have several answers: if an answer is not accepted, another request follows (see [`crate::answer`]).
+//! Different requests of the same row can also be sent to different providers. In both cases, the line of the row lists
+//! its requests in `steps`. `steps` has one object for each request that was answered, the oldest first:
 //!
 //! | member | meaning |
 //! |---|---|

@@ -37,8 +37,8 @@ pub(crate) fn recognize(input: &Input, options: &Options) -> Result<Option<Recog
     Ok(Some(Recognized { kind, columns }))
 }
 
-/// Returns the columns of the first JSON rows. Without a template, only the members that are not sent are columns. All
-/// other members are request fields.
+/// Returns the columns of the first JSON rows. Without a template, the columns are the members of a row that are not
+/// sent. The members that are sent are request fields.
 fn of_rows(input: &Input, options: &Options) -> Result<Option<Columns>, SourceError> {
     // Only the names of the columns are needed. So the user's template is not filled in, and `Template::plain` takes
     // its place.

@@ -153,7 +153,7 @@ pub enum SourceError {
     JsonDocument {
         /// The name of the input, as the user gave it.
         name: String,
-        /// What kind of JSON the input seems to be, with an article.
+        /// What the input seems to be: `one JSON array` or `JSON spread over lines`.
         what: &'static str,
         /// The filter for `jq`, quoted for a shell.
         filter: &'static str,

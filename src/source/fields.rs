@@ -68,8 +68,8 @@ const MAX_CHECKED: usize = 1000;
 #[derive(Debug, Default)]
 struct Checked {
     all: HashSet<Box<str>>,
-    /// The first names that were added to `all`. Most inputs have no more names than this list can hold. It is faster
-    /// to compare a name with a few others than to compute its hash.
+    /// The first names that were added to `all`. Most inputs have no more names than this list can hold. Comparing a
+    /// name with a few names is faster than computing the hash of the name.
     first: Vec<Box<str>>,
 }
 

@@ -164,7 +164,7 @@ impl Header {
         Ok(Some(text.to_owned()))
     }
 
-    /// Returns the parts of a row without a template. The columns with known names become its parameters.
+    /// Returns the parts of a row if there is no template. The columns with known names become its parameters.
     fn named<R: Record + ?Sized>(&self, record: &R) -> Result<Parts, Fault> {
         let mut params = Params::default();
         for column in [self.model, self.system] {

@@ -75,7 +75,7 @@ pub(crate) use self::template::{Placeholder, placeholders, row_of};
 pub use self::texts::Texts;
 pub(crate) use self::texts::{Expanded, expand};
 
-/// One row as it was written.
+/// One row, as it was written in the input.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// The file and line from which the row was read.

@@ -38,7 +38,7 @@ pub(super) fn short(name: &str) -> String {
     if is_plain { format!("{cut}{dots}") } else { format!("{cut:?}{dots}") }
 }
 
-/// Returns whether `name` looks like a misspelling of the correct name `of`.
+/// Returns whether `name` looks like a misspelling; `of` is the correct name.
 pub(super) fn is_misspelt(name: &str, of: &str) -> bool {
     name != of && name.len() <= LONGEST_NAME && is_near(&plain(name), &plain(of))
 }
@@ -53,8 +53,8 @@ pub(crate) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) 
         names.into_iter().take(MAX_COMPARED).filter(|other| name.len() <= LONGEST_NAME && other.len() <= LONGEST_NAME);
     let near = names.map(|other| (edits(&wanted, &plain(other)), other));
     let (edits, nearest) = near.min_by_key(|(edits, _)| *edits)?;
-    // The given name is certainly wrong. So a known name that differs by one edit is suggested even if both names are
-    // short.
+    // The given name is certainly wrong. So a known name that differs from the given name by one edit is suggested,
+    // even if both names are short.
     let is_close = || wanted.len() >= 3 && (edits <= 1 || plain(nearest).contains(&wanted));
     (is_near(&wanted, &plain(nearest)) || is_close()).then_some(nearest)
 }

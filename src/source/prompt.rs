@@ -22,7 +22,8 @@ pub(super) fn user_message(content: &RawValue) -> Box<RawValue> {
         role: &'static str,
         content: &'a RawValue,
     }
-    // The message is serialized from a struct, because new JSON text would have to be parsed again for each row.
+    // The message is serialized from a struct, because JSON text that is joined from strings would have to be parsed
+    // for each row.
     to_raw_value(&[Message { role: "user", content }]).expect("values can always be written to memory")
 }
 

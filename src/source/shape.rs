@@ -5,8 +5,9 @@
 //!   `error` as one more member. If the row had an answer that was not accepted, the entry also has this answer as
 //!   `message`: see [`has_answer`].
 //! - `{"custom_id", "method", "url", "body"}`: the shape of OpenAI's batch files, which [`super::openai`] converts.
-//! - `{"prompt": …}` and `{"messages": […]}`: the short shapes. Other members that are request fields are parameters
-//!   (null is treated as missing). All remaining members are kept with the row and not sent.
+//! - `{"prompt": …}` and `{"messages": […]}`: the short shapes. Every other member that is a request field is a
+//!   parameter. A parameter with the value null is treated as missing. All remaining members are kept with the row and
+//!   not sent.
 //!
 //! With a template, every member is a column, and the prompt comes from the template. A member that is a request field
 //! is also a parameter. The members `prompt`, `messages` and `params` are exceptions: they are only columns.
@@ -81,7 +82,7 @@ impl Label {
     }
 }
 
-/// The JSON object of a line, with everything that decides what happens to its members.
+/// The JSON object of a line, and the data that is needed to process the object's members.
 pub(super) struct Line<'r, 'a> {
     /// The text of the whole line.
     pub text: &'a str,

@@ -154,8 +154,8 @@ fn full_of_control(head: &[u8]) -> Option<(&'static str, &'static str)> {
 /// Chooses the format. If the user named a format, this format is used; otherwise, the extension of the name shows the
 /// format. If the extension is not enough, the format is found from the first line.
 ///
-/// If the format is still unknown, the user must set it. A wrong guess would cost money. The program could send each
-/// line of a text as a prompt, or a whole list of prompts as one prompt.
+/// If the format is still unknown, the user must set it. A wrong guess would cost money. With a wrong format, the
+/// program could send each line of one text as a prompt, or a whole list of prompts as one prompt.
 ///
 /// # Errors
 /// [`SourceError::UnknownFormat`] if the format is still unknown. [`SourceError::JsonDocument`] if the input is JSON,

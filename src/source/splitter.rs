@@ -230,8 +230,8 @@ fn read_error(name: &str, line: u64, source: io::Error) -> SourceError {
 enum Quoting {
     /// The search is at the start of a field, where a quote opens a quoted field.
     FieldStart,
-    /// The search is in a field without quotes, or after the closing quote of a field. A quote is an ordinary character
-    /// there.
+    /// The search is in a field without quotes, or after the closing quote of a field. In this state, a quote is an
+    /// ordinary character.
     Plain,
     /// The search is inside quotes, where a line end is an ordinary character.
     Quoted,

@@ -35,8 +35,8 @@ impl<R: Read> Read for Copied<R> {
             && copy.write_all(&buffer[..read]).is_err()
         {
             self.copy = None;
-            // If removing the copy fails too, the copy stays incomplete. Its missing rows will also be missing in the
-            // output.
+            // If the copy can't be removed, an incomplete copy stays. The rows that are missing in the copy will also
+            // be missing in the output.
             let _ = std::fs::remove_file(&self.path);
         }
         Ok(read)

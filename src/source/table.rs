@@ -38,8 +38,8 @@ pub(super) trait Table: Send {
     /// Returns the next row; `None` after the last.
     fn next(&mut self) -> Result<Option<Record>, SourceError>;
 
-    /// Continues at a position that was found when the table was read before. Returns `false` if no row begins at this
-    /// position.
+    /// Continues at a position that was found in an earlier reading of the table. Returns `false` if no row begins at
+    /// this position.
     fn seek(&mut self, position: Position) -> Result<bool, SourceError>;
 }
 

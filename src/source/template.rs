@@ -17,8 +17,9 @@
 //! - Templates have no macros, no includes, no blocks, no recursive loops and no `namespace`. So a loop keeps no values
 //!   from one iteration to the next. Values can't be nested deeper than the template's source and the row's JSON.
 //!
-//! A template without a column would make the same prompt for every row, and the user would pay for each one. So such a
-//! template is rejected before any row is read, and so is a template with an unknown filter.
+//! A template without a column would make the same prompt for every row, and the user would pay for each one. So the
+//! program rejects such a template before it reads any row. A template with an unknown filter is rejected at the same
+//! moment.
 //!
 //! A chain of assignments can make a value that contains the same list many times. The fuel does not limit the size of
 //! such a value. So a watchdog uses [`Template::pulse`] to notice if a template takes too long to fill in.

@@ -1,7 +1,7 @@
 //! The API key, and the headers in which it is sent.
 //!
 //! This module's copies of the key are overwritten with zeros when the copies are dropped. The HTTP client has its own
-//! copy of the key in each header that it sends. This module can't overwrite those copies.
+//! copy of the key in each header that it sends. This module can't overwrite the copies of the HTTP client.
 
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};

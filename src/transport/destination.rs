@@ -1,10 +1,10 @@
 //! Recognizes addresses at which there can be no API. The addresses come from a base URL, from a proxy, or from
 //! resolving a name.
 //!
-//! In a cloud, a machine can read its credentials at a link-local address. Some clouds use another fixed address. This
-//! program sends no requests to these addresses, because it can be part of a service in which strangers choose the URL.
-//! A stranger must not be able to read the credentials. If an IPv6 address contains an IPv4 address, the contained
-//! address is checked.
+//! In a cloud, a machine can read its credentials at a link-local address. In some clouds, the credentials are at a
+//! fixed address that is not link-local. This program sends no requests to these addresses, because it can be part of a
+//! service in which strangers choose the URL. A stranger must not be able to read the credentials. If an IPv6 address
+//! contains an IPv4 address, the contained address is checked.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

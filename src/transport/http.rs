@@ -78,7 +78,7 @@ pub struct HttpTransport {
     next_client: AtomicUsize,
     base_url: BaseUrl,
     way: Route,
-    /// The path of the first request, and its URL. The URL is kept, because parsing it takes longer than all other work
+    /// The path and the URL of the first request. The URL is kept, because parsing it takes longer than all other work
     /// for a request.
     first_url: OnceLock<(Cow<'static, str>, Url)>,
     authorizer: Authorizer,
@@ -95,8 +95,8 @@ impl fmt::Debug for HttpTransport {
 }
 
 impl HttpTransport {
-    /// Returns a transport. The transport has one HTTP client. If HTTP/2 is used, it has several HTTP clients. Sends
-    /// nothing.
+    /// Returns a transport. The transport has one HTTP client. If HTTP/2 is used, the transport has several HTTP
+    /// clients. Sends nothing.
     ///
     /// # Errors
     /// Any `TransportError`.

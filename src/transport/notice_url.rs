@@ -24,7 +24,7 @@ impl NoticeUrl {
         format!("{}/…", self.base.origin())
     }
 
-    /// Returns the URL of the server without the path, for choosing a proxy.
+    /// Returns the server's URL without its path. The proxy is chosen by this URL.
     pub(crate) fn base(&self) -> &BaseUrl {
         &self.base
     }

@@ -208,8 +208,8 @@ pub(crate) fn passed_over<'a>(base_url: &BaseUrl, variable: impl Fn(&str) -> Opt
     (!is_used).then_some(PassedOver { variable: found.0, why, fault })
 }
 
-/// A variable has two names. Returns the first of the two names that is set, and the value. Returns `None` if neither
-/// name is set, or if the value is empty.
+/// Each proxy variable has two names, such as `HTTPS_PROXY` and `https_proxy`. Of these two names, returns the first
+/// that is set, together with its value. Returns `None` if neither name is set, or if the value is empty.
 fn set<'a>(names: Names, variable: &impl Fn(&str) -> Option<&'a OsStr>) -> Option<(&'static str, &'a OsStr)> {
     let found = names.into_iter().find_map(|name| variable(name).map(|value| (name, value)));
     found.filter(|(_, value)| !value.is_empty())

@@ -7,12 +7,12 @@
 //!   Requests use the current credential until the renewal has ended.
 //! - A server refuses the current credential. Refusals cause at most one renewal per minute, because a server can have
 //!   other reasons to refuse a request.
-//! - The current credential has expired. Then requests wait for the renewal.
+//! - The current credential has expired. Requests wait until the renewal has ended.
 //!
 //! If several requests need the credential, the issuer is asked only once for all of them. The issuer runs on its own
 //! thread for two reasons: the issuer can block, and the runtime of the request can end before the issuer has answered.
 //! If the issuer fails, the user gets one warning, and the current credential is used until it expires. After the
-//! credential has expired, each request fails with the reason. The issuer is asked again later.
+//! credential has expired, each request fails with the reason. After a failure, the issuer is asked again later.
 //!
 //! The life of a credential is counted from the moment when the issuer is asked, because the issuer's answer can come
 //! late. The clock of this module can stop while the computer sleeps, so a credential can expire without a renewal. The
@@ -31,7 +31,7 @@ use super::authorization::{Asked, CredentialSource};
 use super::credential::Credential;
 use crate::domain::Secrets;
 
-/// A credential is renewed at most this long before its end.
+/// A credential is renewed at most this long before it expires.
 const MARGIN: Duration = Duration::from_secs(5 * 60);
 /// The shortest time between two renewals that are caused by a server's refusals.
 const BETWEEN_REFUSALS: Duration = Duration::from_secs(60);
@@ -161,7 +161,7 @@ impl Renewing {
             state.refused_until = Some(now + BETWEEN_REFUSALS);
             self.begin(&mut state, now);
         }
-        // If the renewal could not begin, requests use the refused credential again without a wait.
+        // If the renewal could not begin, requests do not wait, and continue with the refused credential.
         if state.is_renewing { Err(self.0.ended.subscribe()) } else { Ok(refused.clone()) }
     }
 

@@ -1,7 +1,8 @@
 //! Timers that are used for several requests, one after the other.
 //!
 //! If each request had a new timer, the runtime would add each timer to its list, and would nearly always remove the
-//! timer before the deadline. Moving an existing timer to a later time is cheaper, because it only changes a number.
+//! timer before the deadline. Moving an existing timer to a later time is cheaper than adding a timer, because the move
+//! only changes a number.
 
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};

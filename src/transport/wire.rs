@@ -44,7 +44,8 @@ pub trait Exchange: Send {
         }
     }
 
-    /// Reads the rest of a body, so that the connection can be used again. The caller does not need the rest.
+    /// Reads the rest of a body, so that the connection can be used again. The caller does not need this part of the
+    /// body.
     ///
     /// Call this function when a decoder has read all content that it needs. More bytes can follow, because the last
     /// event of a stream is not the end of its body. If the rest does not come soon, the function stops reading, and

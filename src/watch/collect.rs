@@ -26,7 +26,7 @@ const MOST_POOLS: usize = 20;
 pub(crate) struct Tick {
     /// The sums of the interval. `point.uses` is empty, because the field `uses` of this struct takes its place.
     pub(crate) point: Point,
-    /// A map from the name of a pool to the use of its limits.
+    /// For each pool (by name), how much of the pool's limits was used.
     pub(crate) uses: BTreeMap<String, PoolUse>,
     /// Notes: texts about important events in the interval.
     pub(crate) notes: Vec<Note>,
@@ -53,7 +53,7 @@ pub(crate) struct Collector {
     tick: Tick,
     cost: Money,
     bound: BTreeMap<&'static str, f64>,
-    /// The sum of the times for which requests were in flight in this interval, in seconds.
+    /// How long each request was in flight in this interval, in seconds, summed over all requests.
     in_flight: f64,
     /// The start of the current interval. `last_at` is the time of the last status event.
     begun_at: Option<Timestamp>,

@@ -248,8 +248,8 @@ impl Rate {
         self.narrow();
     }
 
-    /// Returns the length of an interval in seconds, and all intervals. For each interval, returns its start (in
-    /// seconds after 1970) and the rows that ended in it.
+    /// Returns how long each interval is, in seconds, and the list of all intervals. For each interval, returns its
+    /// start (in seconds after 1970) and the rows that ended in it.
     pub(crate) fn pieces(&self) -> (i64, Vec<(i64, Ended)>) {
         let mut whole = self.clone();
         whole.put();

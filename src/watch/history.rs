@@ -8,15 +8,15 @@ use super::merge::{fits, is_apart, merge_down};
 use super::timeline::{MOST_NOTES, MOST_POINTS, MOST_RUNS, Note, Point, RunSpan, Timeline, VERSION, keep_last};
 use crate::journal::Disk;
 
-/// The largest number of pools in the file. Further pools are left out.
+/// The largest number of pools in the file. Pools above this number are left out.
 const MOST_POOLS: usize = 20;
 
 /// The timeline of a run in progress.
 #[derive(Clone, Debug)]
 pub(crate) struct History {
     timeline: Timeline,
-    /// The longest time that a point of this run covers, in seconds. It is one second at first, and is doubled whenever
-    /// there are too many points.
+    /// The longest time that a point of this run covers, in seconds. This time is one second at first, and is doubled
+    /// whenever the timeline has too many points.
     slot: f64,
 }
 

@@ -1,4 +1,4 @@
-//! Ends a program that claude-batch has started, and ends all programs that this program has started.
+//! Ends a program that claude-batch has started, and also ends all programs that were started by that program.
 //!
 //! On Linux, the started programs are found in `/proc`. On systems other than Linux, this module ends only the program
 //! that claude-batch started.

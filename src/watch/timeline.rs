@@ -92,7 +92,7 @@ pub(crate) struct Point {
     pub(crate) in_flight: f64,
     /// A map from the name of a reason to the number of seconds for which this reason slowed the run down.
     pub(crate) bound: BTreeMap<String, f64>,
-    /// A map from the position of a pool in `Timeline::pools` to the use of its limits.
+    /// A map from the position of a pool in `Timeline::pools` to how much of its limits the pool used.
     pub(crate) uses: BTreeMap<usize, PoolUse>,
 }
 

@@ -23,7 +23,7 @@ use serde_json::Value;
 use world::{Manner, Run, World, planner, play};
 
 const NO_FAULTS: &str = r#"{"rules":[]}"#;
-/// Faults of the API for which nothing is charged.
+/// Faults that make a request fail without any charge.
 const FREE_FAULTS: &str = r#"{"rules":[{"status":500,"share":0.02,"draw":"attempt"},
     {"status":529,"share":0.01,"draw":"attempt"},{"status":429,"retry_after":"1","share":0.01,"draw":"attempt"}]}"#;
 const ROWS: u64 = 2_000;

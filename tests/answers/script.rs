@@ -28,9 +28,9 @@ pub enum Kind {
     Cut,
     /// The answer is always cut off.
     AlwaysCut,
-    /// The model refuses at once, and the other model answers.
+    /// The first model refuses at once, and the second model answers.
     Refused,
-    /// The model refuses after some tokens, and the other model answers.
+    /// The first model refuses after some tokens, and the second model answers.
     RefusedLate,
     /// Every model refuses.
     AlwaysRefused,

@@ -80,10 +80,10 @@ fn run(lane: LaneChoice, rows: u64) -> Run {
     Run { lane, batch_rows: 100, window: 200, ..Run::of(0..rows) }
 }
 
-/// Returns the cost of the cheapest way to meet the deadline. The cheapest way is possible only for a client that knows
-/// in advance how fast each batch is. At the last possible moment, the client cancels the batches that are too slow,
-/// the slowest first. The client always uses the whole rate limit for online requests. One row is always sent online,
-/// because the run first checks that the API accepts a row.
+/// Returns the cost of the cheapest way to meet the deadline. To reach this cost, a client must know in advance how
+/// fast each batch is. At the last possible moment, the client cancels the batches that are too slow, the slowest
+/// first. The client always uses the whole rate limit for online requests. One row is always sent online, because the
+/// run first checks that the API accepts a row.
 fn cheapest(seed: u64) -> f64 {
     let Case { rows, rpm, deadline, time, cancel } = case(seed);
     let batches = BatchConfig { time, cancel_time: cancel, ..BatchConfig::default() };
@@ -110,7 +110,7 @@ fn cheapest(seed: u64) -> f64 {
     let (mut end, mut online) = (deadline.as_secs_f64(), 1.0);
     for (rows, done) in late {
         // Until the batch is cancelled, its rows are answered at a constant rate. The cancellation takes the time
-        // `cancel`, and then the other rows can be sent online.
+        // `cancel`. After that, the unanswered rows of the batch can be sent online.
         let slope = done / deadline.as_secs_f64();
         let begin = (per_second * end - rows - slope * cancel) / (per_second - slope);
         online += per_second * (end - begin);
@@ -119,7 +119,8 @@ fn cheapest(seed: u64) -> f64 {
     (rows as f64 + online) / 2.0
 }
 
-/// No run can meet this deadline. The run says so, and uses batches and online requests to end as early as possible.
+/// No run can meet this deadline. The run says that it can't meet the deadline, and uses batches and online requests to
+/// end as early as possible.
 pub fn too_early() {
     let limits = RateLimits::new(60, 100_000_000, 100_000_000);
     let time = BatchTime::Fixed(Duration::from_secs(900));
@@ -175,7 +176,7 @@ pub fn a_death_before_a_cancellation() {
 }
 
 /// The survey of the input also counts rows that copy the answers of other rows. Rows that copy an answer are never
-/// sent. The run must cancel batches in time, although the count is too high.
+/// sent. The run must cancel batches in time, although the survey counts too many rows.
 pub fn rows_that_are_never_sent() {
     let batches = BatchConfig { time: BatchTime::Stuck, expiry: Duration::from_secs(7_200), ..BatchConfig::default() };
     play(NO_FAULTS, batches, async |world| {

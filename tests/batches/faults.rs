@@ -400,8 +400,8 @@ pub fn expired_batches() {
     });
 }
 
-/// Somebody cancels a batch after some of its rows are answered. The run collects the answers, and sends the other rows
-/// again.
+/// Somebody cancels a batch after some of its rows are answered. The run collects the answers, and sends the rows
+/// without an answer again.
 pub fn a_batch_that_somebody_cancels() {
     play(NO_FAULTS, taking(60), async |world| {
         let run = Run { detach: true, ..Run::of(0..41) };
@@ -571,7 +571,7 @@ pub fn rows_that_all_fail() {
 }
 
 /// Ctrl-C is pressed while a batch is being submitted, while batches are open, or while results are read. The run ends
-/// soon. When the user repeats the command, it finishes the other rows.
+/// soon. When the user repeats the command, the new run finishes the remaining rows.
 pub fn interrupts() {
     for (millis, again) in [(700, false), (750, false), (900, false), (5_000, false), (700, true), (760, true)] {
         let faults = r#"{"rules":[{"kind":"slow_drip","calls":"results"}]}"#;
@@ -676,7 +676,7 @@ pub fn many_shapes() {
 }
 
 /// If several rows have equal requests, only one of these rows is sent in a batch. The other rows copy the answer. The
-/// answers are also copied if one run ends as soon as everything is submitted, and the next run collects the answers.
+/// answers are also copied if the first run ends directly after the submission, and the next run collects the answers.
 pub fn equal_rows() {
     fn of_twenty(number: u64) -> Planned {
         let (mut planned, like) = (row(number), shaped(number % 20, "equal row"));

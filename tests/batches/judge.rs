@@ -163,6 +163,6 @@ pub fn answers(rows: &[u64], row: fn(u64) -> Planned) -> BTreeMap<String, Value>
             lines(&world.disk, RESULTS).iter().map(answer).collect()
         })
     };
-    // The second world needs a thread of its own.
+    // A second simulated world needs a thread of its own.
     std::thread::scope(|scope| scope.spawn(online).join()).expect("nothing goes wrong in an undisturbed run")
 }

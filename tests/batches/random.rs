@@ -47,7 +47,7 @@ pub fn sequences(seeds: std::ops::Range<u64>) -> Sequences {
     all
 }
 
-/// Returns the faults of the API in a sequence.
+/// Returns random faults of the API, for one sequence of commands.
 fn faults(random: &mut fastrand::Rng) -> String {
     const RULES: [&str; 11] = [
         r#"{"kind":"reset_before","calls":"create","takes_effect":true,"share":0.2,"draw":"attempt"}"#,

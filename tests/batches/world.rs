@@ -382,7 +382,7 @@ impl World {
         self.traffic().is_dead = true;
     }
 
-    /// Gives the run all rows that are not done. The program does the same.
+    /// Gives the run all rows that are not done. The program also gives each run all rows that are not done.
     fn feed(&self, run: &Run, recovered: &Recovered, opened: &Opened) -> mpsc::Receiver<Incoming> {
         let submitted = opened.rows().expect("the files of open batches can be read");
         let known = |job: &Job| match recovered.done.state(job.row, &job.identity) {

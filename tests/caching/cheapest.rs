@@ -5,7 +5,7 @@
 //! and if it is long enough for the model. The first row with the prefix writes an entry that lives for five minutes,
 //! and all other rows read this entry. No other order of the rows costs less, because each additional write raises the
 //! cost. Chunks that belong to no cached prefix are plain input in every row. A prefix that would expire too soon is
-//! written again, or is written once with a lifetime of an hour. The plan chooses the cheaper way.
+//! written again, or is written once with a lifetime of an hour. The plan chooses the cheaper of these two ways.
 //!
 //! This file shares no code with the planner.
 

@@ -36,8 +36,8 @@ pub struct Judged {
     pub auto: Played,
     /// The run with caching, if the cache is warm at the start.
     pub warm: Played,
-    /// A run of the same rows without caching. The rows lack the prefixes that the cheapest plan caches. In this run,
-    /// nothing is written to the cache, and no row waits.
+    /// A run of the same rows without caching. The prefixes that the cheapest plan caches are removed from these rows.
+    /// In this run, nothing is written to the cache, and no row waits.
     pub free: Played,
     /// The shortest time, in seconds, that the limits on requests and output allow for the run.
     pub least_seconds: f64,

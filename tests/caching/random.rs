@@ -27,7 +27,7 @@ const NO_FAULTS: &str = r#"{"rules":[]}"#;
 /// the answers whether the server has lost entries. Until an answer shows this loss, each row can cause the cost of a
 /// cache write. A cache write costs 1.25 times the price of plain input.
 const MOST_OF_LOST: f64 = 1.25;
-/// Faults of caches, and of an overloaded API.
+/// Faults of the prompt cache, and overloads of the API.
 const FAULTS: [(&str, &str); 6] = [
     ("marks are refused", r#"{"rules":[{"kind":"cache_refused"}]}"#),
     ("marks are ignored", r#"{"rules":[{"kind":"cache_ignored"}]}"#),

@@ -160,7 +160,7 @@ struct Case {
     rpm: [u32; 2],
     /// The time when the trouble of the first provider begins, in seconds.
     at_s: f64,
-    /// A second random time, between 150 and 300 seconds.
+    /// A random duration between 150 and 300 seconds, which is added to other times.
     more_s: f64,
 }
 
@@ -243,8 +243,8 @@ fn of_limit(setting: &Setting, played: &Played, at: usize, dimension: Dimension)
     }
     let injected: u64 = books.faults.values().sum();
     let asked = (books.requests - injected) as f64 * f64::from(row.of(dimension));
-    // Each model has limits of its own, so at most two buckets are used. Requests for a missing model get the fault, so
-    // they use no bucket.
+    // Each model has limits of its own, so at most two buckets are used. A request for a missing model gets the
+    // injected fault, so the request takes nothing from a bucket.
     let limit = setting.limits(at).of(dimension).expect("each dimension has a limit");
     asked / (f64::from(limit) / 60.0 * (played.elapsed + BURST).as_secs_f64())
 }

@@ -35,9 +35,9 @@ pub const BURST: Duration = Duration::from_secs(5);
 
 /// How many tokens of a prompt are not words: the tokens of the row number, and the tokens that the API adds.
 const NOT_WORDS: usize = 6;
-/// Each row takes this many tokens from the token limit that is used up first. Each row takes `FEW_TOKENS` from each of
-/// the other token limits. In response headers, numbers of tokens are rounded to thousands. So the token limits must be
-/// as high as real limits.
+/// Each row takes this many tokens from the token limit that is used up first. Each row takes `FEW_TOKENS` from every
+/// token limit that is used up later. In response headers, numbers of tokens are rounded to thousands. So the token
+/// limits must be as high as real limits.
 const MANY_TOKENS: u32 = 500;
 const FEW_TOKENS: u32 = 20;
 
@@ -66,7 +66,8 @@ pub struct Played {
     pub books: [Books; 2],
     /// How often each row was charged, by both APIs together.
     pub charged: BTreeMap<String, u64>,
-    /// The reported changes of provider, in order: rows go to another provider, or a provider gets its own rows again.
+    /// The reported changes of provider, in order: rows go to another provider, or rows come back to their own
+    /// provider.
     pub told: Vec<String>,
     pub warnings: Vec<String>,
 }

@@ -33,8 +33,8 @@ impl Exchange {
         Self::new(status, &headers, &bytes[end + 2..])
     }
 
-    /// Decodes the body in pieces whose lengths are `sizes`, repeated as needed. Returns the reply, and whether the
-    /// decoder reported that the reply was complete.
+    /// Decodes the body in pieces of these `sizes`. After the last size, the first size comes again. Returns the reply,
+    /// and whether the decoder reported that the reply was complete.
     pub fn decode_in(&self, sizes: &[usize]) -> (Reply, bool) {
         let mut decoder = provider().decoder(&self.head);
         let mut rest = &self.body[..];

@@ -77,7 +77,7 @@ def of_package(given):
 
 
 def of_botocore(given):
-    """Returns the token of a request that botocore itself signs, without the package."""
+    """Signs a request with botocore alone, without the AWS package for tokens, and returns the token."""
     import botocore.auth
     from botocore.auth import SigV4QueryAuth
     from botocore.awsrequest import AWSRequest

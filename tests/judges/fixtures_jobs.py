@@ -104,7 +104,7 @@ def prompts(program, fixtures, verdicts):
 
 
 def typed(program, fixtures, verdicts):
-    """Reads the table `tickets` as Parquet, and again as an Excel sheet from LibreOffice. Writes Parquet."""
+    """Reads the table `tickets` in two forms: as Parquet, and as an Excel sheet from LibreOffice. Writes Parquet."""
     header, rows = readers.python_csv(fixtures / "tickets.csv")
     table = {name: [row[at] for row in rows] for at, name in enumerate(header)}
     pyarrow.parquet.write_table(pyarrow.table(table), program.folder / "tickets.parquet")

@@ -42,7 +42,7 @@ def text(rng):
 
 
 def number(rng):
-    """Returns a number as JSON writes it."""
+    """Returns a random number as JSON text."""
     if rng.random() < 0.5:
         return rng.choice(NUMBERS)
     return "7" + "".join(rng.choice("0123456789") for _ in range(rng.randrange(60)))

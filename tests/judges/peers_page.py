@@ -25,7 +25,7 @@ BOUNDS = {"requests bind": 50.0, "output binds": 50.0}
 
 
 def both(values):
-    """Returns the values as one text, and equal values only once."""
+    """Joins the values to one text, in which each value appears only once."""
     texts = list(dict.fromkeys(map(str, values)))
     return " and ".join(texts) if texts else "not measured"
 

@@ -1,4 +1,4 @@
-"""Checks that the official SDK's classes for other platforms make the same requests as this program: the method, path,
+"""Checks that the official SDK's classes for other platforms send the same requests as this program: the method, path,
 headers and body must be equal.
 
 Each class and the program send twenty kinds of rows to a server of this judge. The server keeps all

@@ -92,8 +92,8 @@ fn raw_string_end(chars: &[char], at: usize) -> usize {
     find(chars, open + 1, is_close) + 1 + hashes
 }
 
-/// Replaces the items under `#[cfg(test)]` with blanks. Returns the code, and the names of modules that these items
-/// declare as files.
+/// Replaces the items under `#[cfg(test)]` with blanks. Returns the changed code, and the names of the modules that the
+/// replaced items declare as files.
 pub fn without_test_items(code: String) -> (String, Vec<String>) {
     let mut chars: Vec<char> = code.chars().collect();
     let mut modules = Vec::new();

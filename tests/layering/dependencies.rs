@@ -13,7 +13,7 @@ pub enum Kind {
     Tests,
 }
 
-/// Returns the dependencies of one kind from a manifest, spelled as in Rust source.
+/// Returns the dependencies of one kind from a manifest. The names are spelled as in Rust source.
 pub fn listed(manifest: &str, kind: Kind) -> BTreeSet<String> {
     let table = match kind {
         Kind::Program => "dependencies",

@@ -88,7 +88,8 @@ fn commands(page: &Page) -> Vec<String> {
     typed.chain(code).map(|rest| format!("claude-batch {rest}")).collect()
 }
 
-/// Returns the rest of a command. A command ends at the first line break that is not inside quotation marks.
+/// Returns the part of `rest` that belongs to the command. A command ends at the first line break that is not inside
+/// quotation marks.
 fn whole_command(rest: &str) -> String {
     let mut quote = None;
     let is_part = |char: &char| {

@@ -26,8 +26,8 @@ struct Scene {
     name: &'static str,
     title: &'static str,
     arguments: &'static [&'static str],
-    /// The texts that select the moment. The picture shows the first drawing that contains one of these texts. Without
-    /// texts, the picture shows only the end of the run.
+    /// The texts that decide which moment the picture shows. The picture shows the first drawing that contains one of
+    /// these texts. Without texts, the picture shows only the end of the run.
     moment: &'static [&'static str],
 }
 
@@ -135,7 +135,7 @@ fn visible(window: &Window) -> Vec<Line> {
     lines
 }
 
-/// Returns the line that stands in a picture between the moment of the run and the end of the run.
+/// Returns the line that separates two parts of a picture: a moment during the run, and the end of the run.
 fn gap() -> Line {
     let mut terminal = avt::Terminal::new(SIZE.0.into(), 1).expect("a size");
     terminal.feed("\x1b[2m⋮ at the end:\x1b[0m");

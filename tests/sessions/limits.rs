@@ -48,7 +48,7 @@ fn a_run_keeps_what_responses_report_about_limits() {
         [1_200, 900_000, 120_000].map(Value::from).each_ref()
     );
     // The burst is the number of requests that the limit allows in ten seconds. Several requests can be sent before the
-    // first response, so a slightly lower number is correct too.
+    // first response, so a slightly smaller burst is correct too.
     let burst = pool["bursts"]["requests"].as_u64().expect("it is known");
     assert!((170..=200).contains(&burst), "{pool}");
     assert_eq!(kept(&folder, "halted.jsonl.run")["pools"][0]["limits"]["rpm"], 1_200);

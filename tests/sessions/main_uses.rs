@@ -1,4 +1,4 @@
-//! Tests the uses of the program that the beginning of the README shows.
+//! Tests the main uses of the program, as the beginning of the README shows them.
 
 use crate::support::*;
 

@@ -141,8 +141,8 @@ fn quiet_prints_nothing_if_a_run_goes_well() {
     assert_eq!(again.ends_with(0).err, "");
 }
 
-/// The table has a line for each way in which a run with `--quiet` can end. Each line gives the expected texts of
-/// standard error.
+/// The table has a line for each way in which a run with `--quiet` can end. Each line of the table has the texts that
+/// standard error must contain.
 #[test]
 fn quiet_is_silent_when_all_is_well_and_says_in_one_line_what_is_wrong() {
     let faults = r#"{"rules": [

@@ -236,8 +236,8 @@ fn a_plan_knows_the_rows_that_are_not_sent() {
 
     assert_eq!(counts(&plan(&[])), [100, 0, 0, 40]);
     assert_eq!(counts(&plan(&["--dedupe"])), [60, 0, 40, 0]);
-    // 20 of the 60 requests have answers. 40 rows repeat the request of another row. For 20 of these 40 rows, the
-    // repeated request has an answer.
+    // 20 of the 60 requests have answers. 40 rows repeat the request of another row. 20 of these 40 rows repeat a
+    // request that has an answer.
     assert_eq!(counts(&plan(&["--dedupe", "--reuse", "old.results.jsonl"])), [40, 40, 20, 0]);
 }
 
@@ -269,8 +269,8 @@ fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a line")).collect()
 }
 
-/// Asserts that `copies` lines are copies of other lines. A copy has the same request and the same answer as the other
-/// line, and costs nothing.
+/// Counts the lines that are copies of other lines, and asserts that their number is `copies`. A copy has the same
+/// request and the same answer as the other line, and costs nothing.
 #[track_caller]
 fn assert_copies(lines: &[Value], copies: usize) {
     let is_copy = |line: &&Value| line["meta"].get("copied_from").is_some();

@@ -1,9 +1,9 @@
 //! Tests that texts of any kind reach the API byte for byte, and that the answers come back byte for byte, in every
 //! format.
 //!
-//! The server looks up each request by its bytes. So if a request was changed on the way, the server does not find it.
-//! Short readers in this file read the outputs. These readers share no code with the program. `.ci/judges` makes the
-//! same test with many more rows, with Parquet and Excel, and with readers from other authors.
+//! The server looks up each request by its bytes. So the server does not find a request that was changed on the way.
+//! This file has its own short readers for the outputs. These readers share no code with the program. `.ci/judges`
+//! makes the same test with many more rows, with Parquet and Excel, and with readers from other authors.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Write};

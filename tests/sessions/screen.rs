@@ -114,7 +114,7 @@ impl Window {
     }
 
     /// Waits until the limits are printed, and returns the text above the block of progress lines. The limits are
-    /// printed after the first answer. After the limits, nothing more is printed above the block.
+    /// printed after the first answer. After these lines about the limits, nothing more is printed above the block.
     #[track_caller]
     fn whole_header(&mut self) -> String {
         while !self.latest.contains("the API says") {

@@ -21,7 +21,7 @@ fn send(child: &Child, signal: Signal) {
     let _ = kill_process(pid, signal);
 }
 
-/// Tries random moments, two at a time. For each moment, the test uses a new API and a new folder.
+/// Calls `check` for random moments, in two threads. For each moment, the test uses a new API and a new folder.
 fn at_random_moments(name: &str, check: impl Fn(&mut fastrand::Rng) + Sync) {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     eprintln!("{name}: SEED={seed}");

@@ -45,7 +45,7 @@ impl Folder {
         self.folder.path().join(name)
     }
 
-    /// Writes a file. Makes the folders of its path if they are missing.
+    /// Writes a file. Makes the folders in the path of the file if they are missing.
     pub fn write<T: AsRef<[u8]> + ?Sized>(&self, name: &str, text: &T) {
         let path = self.path(name);
         path.parent().map(fs::create_dir_all).transpose().expect("a folder can be made");

@@ -38,8 +38,8 @@ CASES = [
     ("a shell", "claude-batch completions f", ["fish"]),
 ]
 
-# A configuration file in the working folder, as a stranger could have written it. The names of its profiles contain
-# commands. The shell must not run these commands.
+# A configuration file in the working folder, as a stranger could have written it. The names of the profiles in this
+# file contain commands. The shell must not run these commands.
 FOREIGN = """
 [profile."$(touch RAN-1)"]
 [profile."`touch RAN-2`"]

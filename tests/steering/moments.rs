@@ -29,7 +29,7 @@ struct Seen {
     /// The number of orders that came when the run was ending or had ended.
     late: u32,
     longest: Duration,
-    /// Whether an order stopped the run.
+    /// Whether the run was stopped by one of the orders that it got.
     was_stopped: bool,
 }
 
@@ -132,7 +132,7 @@ async fn note(interrupts: &mpsc::Sender<Interrupt>, order: Order, seen: &Mutex<S
     seen.longest = seen.longest.max(begin.elapsed());
 }
 
-/// Gives an order, and waits for the result.
+/// Sends an order to the run, and waits for the result.
 async fn give(interrupts: &mpsc::Sender<Interrupt>, order: Order) -> Result<String, String> {
     let (result_in, result) = oneshot::channel();
     let applied = Applied::tell(move |told| result_in.send(told).expect("somebody waits"));

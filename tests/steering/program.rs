@@ -7,7 +7,7 @@ use crate::session::*;
 
 const ROWS: usize = 60;
 const RUN: [&str; 5] = ["run", "prompts.jsonl", "--tier", "none", "-c8"];
-/// The longest allowed time until an order is acknowledged. The start of the program is included.
+/// The longest allowed time until an order is acknowledged. This time includes the start of the program.
 const SOON: Duration = Duration::from_secs(1);
 /// The number of random moments that are tried.
 const MOMENTS: u64 = 24;
@@ -151,7 +151,7 @@ fn at_random_moments_an_order_is_acknowledged_within_a_second_and_nothing_is_los
         finish(child);
         folder.run_at(&api, &RUN);
 
-        // The run has possibly ended before the order came.
+        // The run may have ended before the order came.
         assert!(told.code == Some(0) || told.err.contains("ended"), "seed {moment}: {}", told.err);
         assert!(took <= SOON, "seed {moment}: {took:?}");
         assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);

@@ -1,4 +1,5 @@
-//! A gateway between the runner and the simulated API. The gateway hides what the API says about its limits.
+//! A gateway between the runner and the simulated API. The gateway hides everything that the API says about rate
+//! limits.
 
 use std::sync::Arc;
 

@@ -293,8 +293,9 @@ impl Judge<'_> {
         }
     }
 
-    /// Returns the least time that the rate limits, the latency and the limit on open requests allow. Also returns the
-    /// rate limit on which this time depends; `None` if the time depends on no rate limit.
+    /// Returns the shortest possible time of the run. This time follows from the rate limits, the latency and the limit
+    /// on open requests. Also returns the rate limit on which this time depends; `None` if the time depends on no rate
+    /// limit.
     fn bound(&self) -> (f64, Option<Dimension>) {
         let times = self.levels.keys().map(|model| self.account(model).least_time());
         let (by_limits, binding) = times.max_by(|a, b| a.0.total_cmp(&b.0)).expect("there is a model");
@@ -311,7 +312,7 @@ impl Judge<'_> {
         }
     }
 
-    /// Measures the error of the shown remaining time at three moments. These are the moments when a twentieth of the
+    /// Measures how wrong the shown remaining time is at three moments. These are the moments when a twentieth of the
     /// rows is done, when a twentieth of the time has passed, and one minute after the first change of limits.
     fn etas(&self, measures: &mut Measures) {
         let elapsed = self.seen.elapsed;

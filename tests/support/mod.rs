@@ -288,7 +288,7 @@ pub struct CountsInside {
     pub warnings: Vec<String>,
     /// The outages that were reported; `None` means that an outage ended.
     pub outages: Vec<Option<claude_batch::domain::Outage>>,
-    /// A report that also gets the events that are counted here.
+    /// A report; all events that are counted here are also passed to this report.
     pub report: Option<claude_batch::report::Report>,
 }
 

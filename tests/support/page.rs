@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// How much of a loop runs.
+/// Whether a part of a loop or the whole loop runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
     /// Only a part of the loop. This part is short enough to run with the other tests.
@@ -90,8 +90,8 @@ impl Page {
         ExitCode::FAILURE
     }
 
-    /// Runs a loop and shows its lines. In full size, also writes the lines to the page. Returns `true` if no assertion
-    /// failed.
+    /// Runs a loop and shows its lines. If `size` is `Size::Full`, also writes the lines to the page. Returns `true` if
+    /// no assertion failed.
     fn run(&self, name: &str, page: fn(Size) -> Vec<Seen>, size: Size) -> bool {
         eprintln!("{name}: begins");
         let begun = Instant::now();

@@ -1,7 +1,7 @@
 //! Workloads for the judge of plans: random rows, and a random server that the plan does not know.
 //!
 //! To find the true cost and time of a workload, the judge runs the whole workload on virtual time. This run uses the
-//! real loop and scheduler, and the simulated API. One plan is made from the rows alone. The other plan also uses the
+//! real loop and scheduler, and the simulated API. One of the two plans uses only the rows. A second plan also uses the
 //! answers to 50 rows and the token counts of some rows.
 
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 
 use super::whole::{Whole, whole_run_behind};
 
-/// The number of rows that are answered before the plan with a history is made.
+/// The number of answered rows that the plan with a history knows.
 pub const HISTORY: usize = 50;
 /// The number of rows whose tokens the API counts for the plan with a history.
 pub const COUNTED: usize = 50;

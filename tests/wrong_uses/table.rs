@@ -1,4 +1,4 @@
-//! The table of wrong uses, and the files that they need.
+//! The table of commands with mistakes, and the files that these commands need.
 
 /// A wrong use of the program.
 pub struct Wrong {
@@ -26,12 +26,12 @@ fn wrong(typed: &str, place: &'static str) -> Wrong {
     Wrong { typed: typed.to_owned(), place, variables: Vec::new() }
 }
 
-/// Returns a use of `run` with a wrong value.
+/// Returns a case that calls `run` with a wrong value.
 fn run(flags: &str, place: &'static str) -> Wrong {
     wrong(&format!("run prompts.jsonl --simulate {flags}"), place)
 }
 
-/// Returns a use of `run` with this configuration file.
+/// Returns a case that calls `run` with this configuration file.
 fn file(name: &str, place: &'static str) -> Wrong {
     wrong(&format!("run prompts.jsonl --simulate --config {name}.toml"), place)
 }

@@ -12,8 +12,8 @@
 //!
 //! This program differs from the official client in these points:
 //! - Lists of types are kept, because the API accepts them.
-//! - If the schema names members, all other members are forbidden. If the schema names no members, no members are
-//!   forbidden, because otherwise only an empty object would be allowed.
+//! - If the schema names members, all other members are forbidden. If the schema names no members, all members stay
+//!   allowed, because otherwise only an empty object would match the schema.
 //! - `type` is added where `properties` or `items` show which type is meant.
 //! - `definitions` is treated like `$defs`.
 
@@ -102,7 +102,7 @@ impl Adapter {
         Ok(out.json())
     }
 
-    /// Writes the keywords that decide the type of a value, and returns its types.
+    /// Writes the keywords that decide the type of a value, and returns the types that the value can have.
     fn kind(&mut self, rest: &mut Params, out: &mut Object, at: &str) -> Result<Kind, Refusal> {
         let mut has_literals = false;
         if rest
@@ -191,7 +191,7 @@ impl Adapter {
         Ok(())
     }
 
-    /// Takes the keywords that are left in the schema, and notes the constraints that are not sent. Returns the members
+    /// Removes the remaining keywords from the schema, and notes the constraints that are not sent. Returns the members
     /// that are added to the description.
     fn moved(&mut self, rest: &mut Params, also_left_out: &[&str], at: &str) -> Params {
         let mut left = std::mem::take(rest);

@@ -15,17 +15,17 @@ use crate::domain::{quoted, shortened};
 const PATTERN_BYTES: usize = 2 << 20;
 
 /// Two limits for matching a pattern with look-around or back-references: the highest number of steps, and the largest
-/// size of the text in bytes. A step can read the whole text. Together, the two limits keep the time of a match below a
-/// second.
+/// size of the text in bytes. A single step of the match can read the whole text. Together, the two limits keep the
+/// time of a match below a second.
 const STEPS: usize = 10_000;
 const LONGEST_LOOKED_AT: usize = 10_000;
 
-/// The largest size, in bytes, of an answer whose violations are listed. If the schema has alternatives, listing the
-/// violations takes several hundred times the memory of the answer.
+/// The largest size, in bytes, of an answer whose violations are listed. If the schema has alternatives, a list of the
+/// violations takes several hundred times as much memory as the answer.
 const LONGEST_LISTED: usize = 256 << 10;
 
-/// The highest number of times that the same part of an answer is checked. If more checks are possible, the violations
-/// of the answer are not listed. This limit matters if a schema contains itself in several alternatives.
+/// The highest number of times that the same part of an answer is checked. If a part could be checked more often, the
+/// violations of the answer are not listed. This limit matters if a schema contains itself in several alternatives.
 const MOST_REPEATS: u64 = 1_000;
 
 /// The highest number of nested calls during a check. The number of calls is the depth of the answer, multiplied by the

@@ -74,8 +74,8 @@ fn line(violation: &ValidationError<'_>) -> String {
 }
 
 /// Returns a text that says what is wrong with a value. If the value fits no alternative, the text also has the first
-/// violation of the closest alternative. If that violation is about alternatives too, the search continues inside the
-/// closest alternative, down to the deepest level.
+/// violation of the closest alternative. If that violation is itself about alternatives, the search continues inside
+/// its closest alternative, down to the deepest level.
 pub(super) fn words(violation: &ValidationError<'_>) -> String {
     let said = said(violation);
     match std::iter::successors(closest(violation), |&inner| closest(inner)).last() {
@@ -87,9 +87,10 @@ pub(super) fn words(violation: &ValidationError<'_>) -> String {
     }
 }
 
-/// Returns the first violation of the closest alternative. The farthest are alternatives that expect a different type
-/// than the value has. Alternatives whose constant does not match are the next farthest, because a constant often names
-/// its alternative. Among all other alternatives, the alternative with the fewest violations is the closest.
+/// Returns the first violation of the alternative that is closest to the value. Alternatives that expect another type
+/// than the value's type are the farthest. The next farthest are alternatives with a constant that the value does not
+/// match. The reason is that such a constant is often the name of the alternative. Among all other alternatives, the
+/// alternative with the fewest violations is the closest.
 fn closest<'v>(violation: &'v ValidationError<'_>) -> Option<&'v ValidationError<'static>> {
     use ValidationErrorKind as Kind;
 
@@ -146,7 +147,8 @@ fn said(violation: &ValidationError<'_>) -> String {
         Kind::MaxProperties { limit } => format!("the object has {} members, more than {limit}", names()),
         Kind::PropertyNames { error } => format!("the name of a member does not fit: {}", said(error)),
         Kind::Custom { message, .. } => format!("{value} {message}"),
-        // The other kinds of violations are faults of the pattern engine, of a content encoding or of a reference.
+        // The kinds of violations that are not listed above are faults of the pattern engine, of a content encoding or
+        // of a reference.
         _ => cut(&violation.masked().to_string()),
     }
 }

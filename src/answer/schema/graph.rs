@@ -34,7 +34,7 @@ pub(super) struct Graph {
 #[derive(Default)]
 struct Node {
     pointer: String,
-    /// The positions of the subschemas that this subschema applies to the whole value.
+    /// This subschema applies the subschemas at these positions to the whole value.
     same: Vec<usize>,
     /// This subschema applies the subschemas at these positions to parts of the value.
     inner: Vec<(Reach, usize)>,

@@ -22,14 +22,14 @@ impl SchemaMethod {
     ///   [`SchemaMethod::Format`].
     /// - The API rejects a format if documents have citations, or if the request contains the beginning of the answer.
     /// - If the schema is sent as a tool, the model is forced to call this tool. The API rejects a forced tool call if
-    ///   thinking is on, and for some models in any case. If a request has tools of its own, the model is not forced to
-    ///   call the tool for the schema.
+    ///   thinking is on, and for some models even if thinking is off. If a request has tools of its own, the model is
+    ///   not forced to call the tool for the schema.
     ///
-    /// For a model that is not in the catalog, the name decides. If a name contains `claude`, probably a later model
-    /// has this name, or a gateway uses it. In both cases, formats are accepted. A name with `anthropic.claude` is a
-    /// model of Amazon Bedrock, which rejects formats and strict tools (as of 2026-09). From any other name, the
-    /// program can't tell what kind of server gets the request. The request then gets a tool that the model must call,
-    /// because most servers with a Messages API support this.
+    /// For a model that is not in the catalog, the name decides. If a name contains `claude`, the model is probably
+    /// newer than the catalog, or a gateway uses this name. In both cases, formats are accepted. If a name contains
+    /// `anthropic.claude`, the model runs on Amazon Bedrock. Bedrock rejects formats and strict tools (as of 2026-09).
+    /// If the name does not contain `claude`, the program can't tell what kind of server gets the request. The request
+    /// then gets a tool that the model must call, because most servers with a Messages API support this.
     ///
     /// Source: API documentation, "Structured outputs", "Citations" and "Extended thinking" (2026).
     pub fn of(schema: &Schema, model: Option<&Model>, features: ProviderFeatures, params: Merged<'_>) -> Self {

@@ -26,7 +26,7 @@ pub(super) fn members(json: &str) -> Params {
     Params::of_object(json).unwrap_or_default()
 }
 
-/// Returns the elements of an array, and no elements for any other value.
+/// Returns the elements of an array. For any other value, returns an empty list.
 pub(super) fn elements(json: &str) -> Vec<&str> {
     let elements: Vec<&RawValue> = serde_json::from_str(json).unwrap_or_default();
     elements.into_iter().map(RawValue::get).collect()

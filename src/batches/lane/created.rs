@@ -166,9 +166,9 @@ impl Lane {
     }
 
     /// Handles a submission that the API rejected because of a limit. If the API asks for a short wait, the limit on
-    /// calls per minute is the reason. Otherwise, the queue of the API is full, and the run waits until one of its
-    /// batches ends. If the run has no open batch, the queue is full of batches from other clients. Then the chunk is
-    /// divided into smaller chunks, which may fit.
+    /// calls per minute is the reason. If the API does not ask for a short wait, the queue of the API is full. The run
+    /// then waits until one of its batches ends. If the run has no open batch, the queue is full of batches from other
+    /// clients. Then the chunk is divided into smaller chunks, which may fit.
     fn on_full_queue(
         &mut self,
         number: u32,
@@ -253,8 +253,8 @@ impl Lane {
 
     /// For each unclear chunk, returns the best candidate for its batch. A candidate is a batch that has as many rows
     /// as the chunk and was created at about the time of the submission. If a chunk has several candidates, the batch
-    /// with the smallest difference in time is chosen. Later, the results of this batch show whether the batch really
-    /// belongs to the chunk.
+    /// that was created closest to the time of the submission is chosen. Later, the results of this batch show whether
+    /// the batch really belongs to the chunk.
     fn likely_batches(&self, unclear: &[u32], listed: &[Batch]) -> BTreeMap<u32, Batch> {
         let chunks = || unclear.iter().filter_map(|number| self.chunks.get(number));
         let may_be = |chunk: &Chunk, batch: &Batch| {

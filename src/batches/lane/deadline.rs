@@ -4,10 +4,10 @@
 //! last possible moment. This moment is the deadline, minus the time that the online limits need for all remaining
 //! rows, minus a margin. From this moment on, rows are moved only when the online lane (the rows that are sent one by
 //! one) needs more rows:
-//! - Rows that are not submitted are moved first.
-//! - When no such rows are left, the newest batch is canceled. The newest batch is the least likely to end in time by
-//!   itself. The answers that this batch has already finished are kept, and they cost half the price. The other rows of
-//!   this batch are sent online.
+//! - Rows that were not yet submitted are moved to the online lane first.
+//! - When no unsubmitted rows are left, the newest batch is canceled. The newest batch is the least likely to end in
+//!   time by itself. The answers that this batch has already finished are kept, and they cost half the price. The other
+//!   rows of this batch are sent online.
 //! - If batches end by themselves in the meantime, fewer rows are left. As soon as the online lane can answer all
 //!   remaining rows in time, no more rows are moved.
 //!
@@ -25,12 +25,12 @@ use crate::clock::Instant;
 use crate::domain::{Ask, JobId, LaneChoice, PoolId, Usage};
 use crate::scheduler::Scheduler;
 
-/// The expected duration of a run, divided by the time that its limits alone would require. A run takes longer because
-/// of headroom, retries, and few requests in flight at the start.
+/// The expected duration of a run, divided by the time that its limits alone would require. A run takes longer than its
+/// limits require, because of headroom, retries, and few requests in flight at the start.
 const SLOWER: f64 = 1.05;
 /// The longest time that the online lane may need for the rows of one chunk: a share of the time until the deadline,
-/// but at most ten minutes. The size of chunks is computed from this time. With a deadline, chunks are small. The
-/// reason is that a chunk is moved only as a whole, even if fewer rows would be enough.
+/// but at most ten minutes. The size of chunks is computed from this time. With a deadline, chunks are small, because a
+/// chunk is moved only as a whole, even if fewer rows would be enough.
 const CHUNK_TIME: (f64, Duration) = (0.04, Duration::from_secs(600));
 /// The smallest number of rows in a chunk when there is a deadline.
 const FEWEST_ROWS: f64 = 20.0;
@@ -130,8 +130,7 @@ impl Lane {
     }
 
     /// Returns the demand of those rows in open batches that are probably not finished yet. With `leaving`, only
-    /// batches that are being canceled are included. Without `leaving`, only batches that are not being canceled are
-    /// included.
+    /// batches that are being canceled are included. Without `leaving`, batches that are being canceled are left out.
     fn demand_of_batches(&self, leaving: bool, now: Instant) -> Demand {
         let mut sum = Demand::default();
         for chunk in self.chunks.values() {

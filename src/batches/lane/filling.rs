@@ -73,7 +73,7 @@ impl Lane {
         }
     }
 
-    /// Notes that no more rows will be read. The count of unread rows is set to zero. Before this call, the count of
+    /// Records that no more rows will be read. The count of unread rows is set to zero. Before this call, the count of
     /// unread rows includes rows that copy an answer and are never sent.
     pub(crate) fn on_input_end(&mut self) {
         self.deadline.unread = Demand::default();

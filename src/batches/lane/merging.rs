@@ -136,8 +136,8 @@ impl Lane {
         let is_found = chunk.batch.as_ref().is_some_and(|batch| batch.is_found);
         match chunk.is_proven {
             true => {}
-            // If the reply to the submission named the batch, the batch certainly belongs to this chunk. This is true
-            // even if the results of the batch have only lines of other programs.
+            // If the reply to the submission named the batch, the batch certainly belongs to this chunk. The batch then
+            // belongs to this chunk even if its results have only lines of other programs.
             false if has_foreign_lines && is_found => return self.disown(number, now),
             false if has_unreadable_lines => {
                 self.on_bad_results(number, scheduler, now);

@@ -12,14 +12,14 @@ const EVERY: Duration = Duration::from_secs(5);
 /// are moved to the online lane, and ends when that lane needs these rows. The lead time is needed for two reasons: a
 /// canceled batch ends only after some time, and the run sees this end a little later. The last answers also take time.
 const LEAD: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(180)];
-/// The lead time without the time for a cancellation, as a share of the time from the start to the deadline. The lead
-/// time stays within the bounds in `LEAD`.
+/// The lead time (without the time that a cancellation takes), divided by the time from the start to the deadline. The
+/// lead time stays within the bounds in `LEAD`.
 const SHARE_OF_TIME: f64 = 0.04;
 /// The expected duration of a cancellation, until the run has seen a cancellation.
 const FIRST_CANCEL: Duration = Duration::from_secs(25);
 /// The API does not say how many rows of a batch are finished. So the number of finished rows is estimated from
-/// canceled batches. Other batches are expected to finish their rows at the same speed. To be careful, only a part of
-/// the estimate (80 %) is used.
+/// canceled batches. Other batches are expected to finish their rows at the speed of the canceled batches. To be
+/// careful, only a part of the estimate (80 %) is used.
 const TRUSTED: f64 = 0.8;
 /// What the batch lane knows about its deadline.
 #[derive(Debug, Default)]
@@ -91,7 +91,7 @@ impl Outlook {
         self.finished.1 += age.as_secs_f64();
     }
 
-    /// Returns the share of a batch's rows that are probably unfinished when the batch has this age.
+    /// Returns the likely share of unfinished rows in a batch of this age.
     pub(super) fn left_of(&self, age: Duration) -> f64 {
         let (shares, ages) = self.finished;
         1.0 - (TRUSTED * shares / ages.max(1.0) * age.as_secs_f64()).min(TRUSTED)

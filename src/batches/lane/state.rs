@@ -18,7 +18,8 @@ use crate::clock::{Instant, RunClock};
 use crate::domain::{EventBody, JobId, LaneChoice, Money, Planned};
 use crate::journal::{Disk, DiskFailure, DoneSet};
 
-/// The first job number for rows that are read from the files of a chunk. The rows of the input have lower numbers.
+/// The first job number for rows that are read from the files of a chunk. Rows of the input have job numbers below this
+/// constant.
 const RESTORED_JOBS: u64 = 1 << 62;
 
 /// The batch lane of a run.

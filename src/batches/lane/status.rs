@@ -74,8 +74,8 @@ impl Lane {
             .all(|chunk| chunk.state != State::Open || chunk.counts.is_some() || chunk.missing_since.is_some())
     }
 
-    /// Returns the user's limit that ends the run, if there is one. Returns `None` until all rows that the limit allows
-    /// have been submitted and collected.
+    /// Returns the user's limit that ends the run, if there is one. If rows within this limit are still to be submitted
+    /// or collected, returns `None`.
     pub(crate) fn used_up(&self) -> Option<&str> {
         let is_idle = self.chunks.values().all(|chunk| chunk.state == State::Draining) && self.building.is_none();
         self.used_up.as_deref().filter(|_| is_idle && !self.is_stopped)

@@ -1,4 +1,4 @@
-//! All settings, and the arguments of `run`, which has all of them.
+//! All settings, and the arguments of `run` (a command that accepts every setting).
 
 use std::path::PathBuf;
 
@@ -38,7 +38,7 @@ pub struct Settings {
     /// The settings that say where results are written.
     #[command(flatten)]
     pub output: OutputArgs,
-    /// The form of an output.
+    /// The settings that say what an output looks like.
     #[command(flatten)]
     pub form: FormArgs,
     /// The settings that say how fast requests are sent.

@@ -56,7 +56,8 @@ pub enum Shell {
     Powershell,
 }
 
-/// A kind of name in the configuration. `completions --list` prints all names of one kind.
+/// A kind of name in the configuration, for example the name of a profile. `completions --list` prints all names of one
+/// kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Listed {
     /// Profiles.

@@ -34,7 +34,7 @@ pub enum Headroom {
 /// The maximum number of requests in flight (`--concurrency`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Concurrency {
-    /// The program chooses the number that rate and latency require.
+    /// The program chooses the number of requests in flight that the rate and the latency require.
     #[default]
     Auto,
     /// A fixed number.
@@ -62,7 +62,7 @@ pub enum Text {
     Given(String),
     /// The path of a file that contains the text.
     File(PathBuf),
-    /// The path of a file inside the working folder. The path comes from a configuration file in that folder.
+    /// The path of a file inside the working folder. The path comes from a configuration file in the working folder.
     Inside {
         /// The path, relative to the working folder.
         path: PathBuf,

@@ -1,6 +1,6 @@
 //! The command `batches`: lists, shows, collects, cancels and adopts Message Batches.
 //!
-//! The log of batches of a run says what the run submitted ([`crate::batches`]). Only the API knows the state of each
+//! A run's log of batches shows what the run submitted ([`crate::batches`]). Only the API knows the state of each
 //! batch.
 //!
 //! | file | content |

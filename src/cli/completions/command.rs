@@ -36,7 +36,7 @@ fn with_values(command: Command, models: &[String], settings: &[String]) -> Comm
 }
 
 /// Returns whether this is a flag that the help does not show. A hidden flag gets no values, so each script has only
-/// one line about it, and `scripts.rs` removes this line.
+/// one line about the flag. `scripts.rs` removes this line.
 fn is_hidden_flag(arg: &Arg) -> bool {
     arg.is_hide_set() && arg.get_long().is_some()
 }

@@ -1,4 +1,4 @@
-//! The address of the server, and who is allowed to set it. The module `transport` checks the address itself.
+//! The address of the server, and who is allowed to set it. The module `transport` checks whether the address is valid.
 //!
 //! The key and the prompts are sent to the address of the server, so only the user can set this address. A password in
 //! the address is never shown.

@@ -20,8 +20,8 @@ use crate::transport::{Issued, Life};
 const KEY_ID: &str = "AWS_ACCESS_KEY_ID";
 const SECRET: &str = "AWS_SECRET_ACCESS_KEY";
 const SESSION: &str = "AWS_SESSION_TOKEN";
-/// The variable that says when the credentials in the environment expire. `aws configure export-credentials --format
-/// env` sets the variable.
+/// The variable that says when the credentials in the environment expire. The command `aws configure export-credentials
+/// --format env` prints this variable.
 const EXPIRATION: &str = "AWS_CREDENTIAL_EXPIRATION";
 /// The command that prints the user's credentials.
 pub(super) const EXPORT: &str = "aws configure export-credentials --format process";
@@ -132,7 +132,7 @@ mod tests {
         (folder, world)
     }
 
-    /// Makes a token with a script in place of the `aws` command.
+    /// Makes a token by running a script instead of the `aws` command.
     fn issued(script: &str, variables: &[(&str, &str)]) -> Result<Issued, String> {
         let (folder, world) = world(variables);
         std::fs::write(folder.path().join("aws.sh"), script).expect("the folder is ours");

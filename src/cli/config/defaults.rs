@@ -1,7 +1,7 @@
 //! The default values of settings.
 //!
-//! A test passes each default value as a flag. The test checks that this gives the same settings as a run without
-//! flags.
+//! A test passes each default value as a flag. The test checks that a run with these flags has the same settings as a
+//! run without flags.
 
 use std::time::Duration;
 
@@ -27,8 +27,8 @@ pub(super) const MAX_RETRIES: u32 = 8;
 pub(super) const RETRY_FOR: Duration = Duration::from_secs(30 * 60);
 /// `--timeout`. The API's client libraries have the same default timeout.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(600);
-/// `--idle-timeout`. One minute is long enough, because within a stream, the API sends pings much more often than once
-/// a minute.
+/// `--idle-timeout`. One minute is long enough: during a stream, the API sends a ping much more often than once a
+/// minute.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The default of a setting.
@@ -131,8 +131,8 @@ mod tests {
         // defaults to requests later.
         let flags = reader.flags().filter(|flag| !matches!(flag.get_long(), Some("model" | "max-tokens")));
         let given = |flag: &clap::Arg| match (flag.get_long()?, default_of(flag)) {
-            // The value of `verbose` is the number of times that `-v` is typed. So its default can't be written as
-            // `--verbose=0`.
+            // The value of `verbose` is the number of times that `-v` is typed. So the default of `verbose` can't be
+            // written as `--verbose=0`.
             ("verbose", _) => None,
             // `fresh`, `quiet`, `retry-failed` and `rerun-changed` are left out, because they can't be combined with
             // some other flags. By default, these switches are off, so nothing changes if they are left out.

@@ -85,7 +85,7 @@ pub const REFUSED: [&str; 60] = [
     "prices",
     // `schema` names a file, which may be in any folder.
     "schema",
-    // The settings from `on-invalid` to `rerun-changed` can send more requests or ask other models.
+    // The settings from `on-invalid` to `rerun-changed` can cause more requests, or requests to other models.
     "on-invalid",
     "on-truncate",
     "on-refusal",

@@ -22,8 +22,8 @@ const AT_LEAST: Duration = Duration::from_secs(225);
 /// The name that messages use for the metadata server.
 const SERVER: &str = "the metadata server";
 
-/// Returns a Google token. In the program, `command` is [`PRINT`]. In tests, `command` is a script. `ttl` is the time
-/// for which the user wants to use the token.
+/// Returns a Google token. The program passes [`PRINT`] as `command`. Tests pass a script as `command`. `ttl` is the
+/// time for which the user wants to use the token.
 ///
 /// # Errors
 /// Fails if no Google token can be found. The message says how to log in.

@@ -1,5 +1,5 @@
-//! Runs a command that prints the key, and stops the command if it takes too long. This is the command of
-//! `--api-key-cmd`, or a command of AWS or Google.
+//! Runs a command that prints the key, and stops the command if it takes too long. The command comes from
+//! `--api-key-cmd`, or is a command of AWS or Google.
 //!
 //! The command is the user's own program, but it may hang, print without end, or print a key to standard error. So the
 //! running time of the command and the length of its output are limited. The command does not get the variables that

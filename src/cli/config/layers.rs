@@ -33,7 +33,7 @@ pub(crate) struct Layers {
     pub merged: Settings,
     /// The settings of the profile and the files, without the settings that an earlier run recorded.
     pub lower: Settings,
-    /// The warnings about settings that are printed for the user.
+    /// The warnings that the user sees about the settings.
     pub warnings: Vec<String>,
     /// Notes about the settings of a file in the working folder.
     pub notes: Vec<String>,
@@ -83,7 +83,7 @@ impl Layers {
 }
 
 /// Removes the caps from the settings of a file in the working folder. The caps are kept separate, because the lowest
-/// cap counts, and not the cap in the highest layer.
+/// of all caps applies, not the cap of the highest layer.
 fn folder_caps(profile: Option<&str>, files: &mut [FileLayer]) -> MoneyArgs {
     let mut caps = MoneyArgs::default();
     for file in files.iter_mut().filter(|file| file.trust == Trust::Folder) {

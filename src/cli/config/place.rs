@@ -49,7 +49,7 @@ impl Place<'_> {
         format!("{}:{}", self.shown, line_of(self.text, key.span().start))
     }
 
-    /// Fails if the configuration file must not contain the setting.
+    /// Fails if the setting is not allowed in the configuration file.
     pub(super) fn judge<T>(&self, key: &Spanned<T>, flag: &Flag) -> Result<()> {
         let name = &flag.name;
         if self.trust == Trust::Folder && !folder::may_set(name) && !flag.is_hidden {

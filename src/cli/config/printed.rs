@@ -25,8 +25,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-/// A time of at least this value is in milliseconds since 1970. In seconds, the same number would mean the year 5138 or
-/// later.
+/// A time of at least this value is in milliseconds since 1970. If such a number were in seconds, it would mean the
+/// year 5138 or later.
 const MILLISECONDS: i64 = 100_000_000_000;
 
 /// A key that was printed, and how long it can be used.
@@ -51,8 +51,8 @@ struct Members {
     expires_in: Option<Value>,
 }
 
-/// Reads the key from the output of a command or server. `from` is the name that messages show for the command or
-/// server.
+/// Reads the key from the output of a command or from the reply of a server. `from` is the name that messages show for
+/// the command or server.
 ///
 /// # Errors
 /// Fails if the JSON can't be read, or if the output has no key, two different keys or an expired key.

@@ -12,7 +12,7 @@
 //! providers.
 //!
 //! In this module, a place (such as the region) can be missing, because commands that send nothing do not need it.
-//! `ProviderConfig::check_complete` reports missing places before something is sent.
+//! Before anything is sent, `ProviderConfig::check_complete` reports each place that is missing.
 
 mod chain;
 mod key;

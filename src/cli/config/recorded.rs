@@ -2,16 +2,16 @@
 //!
 //! The table `TABLE` lists the recorded settings, and `resume` uses only settings from this table. The table contains
 //! settings that change requests or their pace. The run folder may come from another person, so the table contains no
-//! setting that could redirect requests, authorize something, run a program or spend money. Every other setting in a
-//! manifest is an error, and the message names it. The program does not ignore an unexpected setting, because somebody
-//! must have added it by hand. The table contains the setting `lane`, because batches make rows cheaper and never more
-//! expensive. A run with batches says at its start that the API stores the rows. The rules for answers are in the
-//! table, because these rules can cause only a few extra requests per row. The rows of an error log can cost more than
-//! these extra requests.
+//! setting that could redirect requests, authorize something, run a program or spend money. In a manifest, each setting
+//! that is not in `TABLE` is an error, and the message names this setting. The program does not ignore an unexpected
+//! setting, because somebody must have added it by hand. The table contains the setting `lane`, because batches make
+//! rows cheaper and never more expensive. A run with batches says at its start that the API stores the rows. The rules
+//! for answers are in the table, because these rules can cause only a few extra requests per row. The rows of an error
+//! log can cost more than these extra requests.
 //!
-//! Of providers, only the names are recorded: their addresses and keys come from presets and from this user's own
-//! configuration. So a run folder from another person can name only providers that this user has set up. A run says at
-//! its start which providers it uses.
+//! Only the names of providers are recorded. The addresses and keys of providers come from presets and from this user's
+//! own configuration. So a run folder from another person can name only providers that this user has set up. A run says
+//! at its start which providers it uses.
 
 use std::path::Path;
 
@@ -157,7 +157,8 @@ const TABLE: [Recorded; 21] = [
 const TEXT: &str = "a text";
 const NUMBER: &str = "a whole number";
 
-/// The highest number of bytes in a text. `resume` rejects longer texts. Header values of the API are far shorter.
+/// The highest number of bytes in a text. `resume` rejects longer texts. Header values of the API are far shorter than
+/// this limit.
 const MOST_BYTES: usize = 256;
 /// The highest number of texts in a list. `resume` rejects longer lists.
 const MOST_TEXTS: usize = 100;
@@ -348,8 +349,8 @@ fn number(value: &Value) -> Option<Vec<String>> {
     value.as_u64().map(|number| vec![number.to_string()])
 }
 
-/// Returns the kind of a value, with an article. If a text or a list is too long, the kind says so. If the kind did not
-/// mention the length, the message would name a kind that the program accepts.
+/// Returns the kind of a value, with an article. If a text or a list is too long, the kind says so. A message that only
+/// said `a text` would be wrong, because the program accepts shorter texts.
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

@@ -11,14 +11,14 @@ use jiff::ZonedDateTime;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-/// The highest number of bytes in a file whose path is in a setting. Templates and certificates are far smaller. The
-/// limit is needed because a file such as `/dev/zero` has no end.
+/// The highest number of bytes in a file whose path is in a setting. Templates and certificates are far smaller than
+/// this limit. The limit is needed because a file such as `/dev/zero` has no end.
 pub(super) const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The variable with the secret that signs notices.
 pub(crate) const NOTIFY_SECRET: &str = "CLAUDE_BATCH_NOTIFY_SECRET";
 
-/// The variables that contain a key, or that contain headers or addresses that are as secret as a key.
+/// The variables that contain secrets: keys, and headers and addresses that are as secret as a key.
 pub(crate) const SECRET_VARIABLES: [&str; 15] = [
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AUTH_TOKEN",
@@ -47,8 +47,8 @@ pub struct World {
     /// The secret variables that are set. Debug output does not show the secret variables. When a secret variable is
     /// dropped, its memory is overwritten with zeros.
     pub secrets: BTreeMap<&'static str, SecretString>,
-    /// Other variables that contain keys, according to the tables of providers. Programs that this program starts do
-    /// not get the variables with keys.
+    /// The names of the variables that contain keys, according to the tables of providers. Programs that this program
+    /// starts do not get the variables with keys.
     pub key_variables: Vec<String>,
     /// The folder from which relative paths start. An empty path means the working folder of the process.
     pub working_folder: PathBuf,

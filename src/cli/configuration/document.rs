@@ -25,7 +25,7 @@ struct One<'a> {
     value: serde_json::Value,
     /// Whether the value is the default, because no layer sets the setting.
     is_default: bool,
-    /// The default of the setting as a value; `null` if the default can't be typed.
+    /// The default of the setting, as a user would type it; `null` if no value stands for the default.
     default: Option<&'a str>,
     /// What happens without the setting, in words.
     default_words: Option<&'a str>,

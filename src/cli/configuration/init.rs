@@ -77,7 +77,8 @@ fn is_of_working_folder(path: &Path, world: &World) -> bool {
     full(world.resolve(path)) == full(world.resolve(Path::new(FILE_NAME)))
 }
 
-/// Writes a new file that only its owner can read and write. Fails if the file exists, and leaves it unchanged.
+/// Writes a new file that only its owner can read and write. If the file exists, leaves it unchanged and returns an
+/// error.
 fn write(path: &Path, text: &str, profile: Option<&str>) -> Result<()> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).context("can't make its folder")?;

@@ -74,7 +74,7 @@ pub(super) fn settings(reader: &Reader, typed: Vec<Entry>, origins: &Origins) ->
     in_groups(reader).into_iter().filter_map(setting).collect()
 }
 
-/// Returns the flags of all settings in the order of the help. Flags with the same heading are together.
+/// Returns the flags of all settings in the order of the help. Flags with the same heading stand next to each other.
 pub(super) fn in_groups(reader: &Reader) -> Vec<&Arg> {
     let mut groups: Vec<String> = Vec::new();
     for heading in reader.flags().map(group) {

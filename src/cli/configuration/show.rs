@@ -21,7 +21,7 @@ use crate::report::progress::terminal_width;
 use crate::report::text::escape;
 use crate::source::nearest;
 
-/// The greatest width of a line, in columns. Only lines with a long value or path are wider.
+/// The greatest width of a line, in columns. A line is wider than this only if it contains a long value or path.
 const COLUMNS: usize = 80;
 
 /// Shows the settings with their values and origins.
@@ -41,7 +41,7 @@ pub(super) fn show(args: &ShowConfigArgs, world: &World) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Reads the settings and returns everything that can be shown. `typed` are the arguments of this process.
+/// Reads the settings and returns everything that can be shown. `typed` contains the arguments of this process.
 fn read(args: &ShowConfigArgs, typed: impl Iterator<Item = OsString>, world: &World) -> Result<Shown> {
     let reader = Reader::new();
     let typed = matches(typed)?;
@@ -74,8 +74,8 @@ fn matches(typed: impl Iterator<Item = OsString>) -> Result<ArgMatches> {
     Ok(matches)
 }
 
-/// Adds the address in `ANTHROPIC_BASE_URL`, which is another way to set `base-url`. This address overrides all files.
-/// A flag or the variable `CLAUDE_BATCH_BASE_URL` overrides this address.
+/// Adds the address in `ANTHROPIC_BASE_URL`, which is another way to set `base-url`. This address overrides the
+/// addresses in all files. A flag or the variable `CLAUDE_BATCH_BASE_URL` overrides this address.
 fn add_address(settings: &mut [Setting], first: &ListedProvider) {
     let base = first.settings.as_ref().ok().and_then(|provider| provider.base_url.as_ref());
     let Some(base) = base.filter(|base| base.source == BaseUrlSource::Environment) else { return };

@@ -13,7 +13,7 @@ pub(super) struct Short {
 /// The sentence in the program's help that says what the program does.
 pub(super) const ABOUT: &str = "Runs files of prompts through the Claude API, at the limit your tier allows.";
 
-/// The first commands to try, in the program's help.
+/// The part of the program's help that shows which commands to try first.
 pub(super) const START: &str = "  \
   claude-batch run prompts.jsonl --simulate   (a rehearsal, without a key)
   claude-batch run prompts.jsonl              (needs ANTHROPIC_API_KEY)";

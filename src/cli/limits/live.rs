@@ -9,8 +9,8 @@
 //! 5. The limits that runs learned from another server, for example in a rehearsal. The limits from another server are
 //!    used only if the message can't be sent. A note says that learned limits are from another server.
 //!
-//! With `--ask`, only the message is used. With `--simulate --tier`, only the message is used, because `--tier` sets
-//! the limits of the simulator.
+//! With `--ask`, the program gets the limits only from the response to the message. With `--simulate --tier`, the
+//! program also gets the limits only from this response, because `--tier` sets the limits of the simulator.
 
 use anyhow::{Result, bail};
 use jiff::Timestamp;
@@ -79,8 +79,8 @@ pub(super) fn show(args: &LimitsArgs, world: &World) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Looks for limits in the order that the top of this file shows. Returns an inner `Err` if the server rejects a
-/// request, or if a request fails.
+/// Looks for limits in several places, in the order that is listed at the top of this file. Returns an inner `Err` if
+/// the server rejects a request, or if a request fails.
 fn find(
     args: &LimitsArgs,
     config: &Config,

@@ -168,8 +168,8 @@ fn with_new_values(text: &str, profile: &str, limits: &[Limit]) -> Result<(Strin
 }
 
 /// Returns several versions of the file's text, each with the missing keys at a different place. For each line that
-/// looks like the heading of the profile, there is a version with the keys below that line. In the last version, the
-/// keys are in a new profile at the end of the file. Several places are tried, because a line that looks like the
+/// looks like the heading of the profile, one version of the text has the keys below this line. In the last version,
+/// the keys are in a new profile at the end of the file. Several places are tried, because a line that looks like the
 /// heading may be inside a longer text.
 fn with_new_keys(text: &str, profile: &str, missing: &[Limit]) -> Vec<String> {
     let end = if text.contains("\r\n") { "\r\n" } else { "\n" };

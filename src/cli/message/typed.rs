@@ -1,7 +1,8 @@
 //! While a message is split into lines, protects the texts that the user typed.
 //!
-//! In a typed text, some characters could cause or prevent a split. During the split, control characters replace these
-//! characters. The message contains no other control characters, because they were escaped before.
+//! In a text that the user typed, some characters could cause or prevent a split of the message. During the split,
+//! these characters are replaced by control characters. The message contains no other control characters, because they
+//! were escaped before.
 
 use crate::cli::shell::quoted;
 use crate::report::text::escape;
@@ -10,7 +11,7 @@ use crate::report::text::escape;
 /// the first by U+0001, the second by U+0002 and so on.
 const MARKS: [char; 7] = [';', '"', '`', '(', ')', '{', '}'];
 
-/// The typed texts that contain a character of `MARKS`, the longest first.
+/// The texts from the command line that contain a character of `MARKS`, the longest first.
 pub(super) struct Typed(Vec<String>);
 
 impl Typed {

@@ -107,7 +107,7 @@ pub(super) fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
 
 const REFUSED: &str = "batches refuse a parameter (speed, fallbacks or max_tokens 0)";
 
-/// Returns the remark about sending the rows in batches, which the plan shows as an alternative.
+/// Returns the remark about an alternative that the plan shows: sending the rows in batches.
 pub(super) fn remark(plan: &Plan<'_>) -> String {
     let longest = plan.batches.as_ref().map(|batches| hours(batches.time.high)).unwrap_or_default();
     format!("at most {longest}; {}", stored_words())
@@ -158,8 +158,8 @@ fn refused_words(online: u64, asked_again: u64) -> Vec<String> {
 }
 
 /// Returns lines that compare two costs: in batches without the prompt cache, and online with the prompt cache. The
-/// lines also say from which hit rate the cache saves money in batches. Returns no lines if the rows share no prefix
-/// that is worth caching.
+/// lines also say how high the hit rate must be so that the cache saves money in batches. Returns no lines if the rows
+/// share no prefix that is worth caching.
 fn cache_words(plan: &Plan<'_>, batches: &InBatches) -> Vec<String> {
     if !caching::is_planned(plan) {
         return Vec::new();

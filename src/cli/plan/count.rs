@@ -19,8 +19,8 @@ use crate::provider::{Provider, Reply};
 use crate::report::text::{escape, shorten};
 use crate::transport::{Exchange, Transport};
 
-/// The program gives up a row after this many of its tries have failed because of the server. A request that the server
-/// rejects because of a limit is not counted as a try.
+/// If this many tries for a row have failed because of the server, the program gives up the row. A request that the
+/// server rejects because of a limit is not counted as a try.
 const TRIES: u32 = 4;
 /// A server's message is shown in at most this many columns.
 const LONGEST_FAULT: usize = 80;
@@ -44,7 +44,7 @@ struct Row {
     pool: Arc<PoolId>,
     group: usize,
     estimated: u32,
-    /// How often a try for this row failed because of the server.
+    /// How many tries for this row failed because of the server.
     faults: u32,
 }
 

@@ -1,6 +1,6 @@
 //! Computes the steps from the current tier to the tiers 1, 2, 3 and 4, which the API had until 2026-06-25. For each
 //! step to another tier, this module computes the deposit and the increase of the limits. The module also computes how
-//! many requests a day the current limits must block to make the step worth its deposit.
+//! many requests a day must be blocked before the step is worth its deposit.
 
 use crate::catalog::Catalog;
 use crate::domain::{Dimension, Money, PoolId, Tier};

@@ -45,8 +45,8 @@ pub(super) struct Asked {
 impl Asked {
     /// Splits the arguments into arguments of a run and arguments that only `plan` understands.
     ///
-    /// `--history` takes all paths that follow it. If no input comes before `--history`, a path after `--history` is an
-    /// input if its file has no answers.
+    /// `--history` takes all paths that follow it. If no input comes before `--history`, then each file after
+    /// `--history` that has no answers is an input.
     pub(super) fn of(args: &PlanArgs) -> (RunArgs, Self) {
         let (mut inputs, mut history) = (args.inputs.clone(), args.history.clone());
         if inputs.is_empty() {

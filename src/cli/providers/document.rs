@@ -38,7 +38,8 @@ struct Settings<'a> {
     key_ways: &'a str,
     needs_key: bool,
     auth: Option<&'static str>,
-    /// The names of the other headers. The values of headers are left out, because they may be secret.
+    /// The names of the headers that come from the provider's preset and from the settings. The values of headers are
+    /// left out, because they may be secret.
     headers: Vec<&'a str>,
     model_prefix: &'a str,
     models: std::collections::BTreeMap<&'a str, &'a str>,

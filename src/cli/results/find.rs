@@ -88,8 +88,8 @@ fn is_folder(path: &Path, disk: &dyn Disk) -> bool {
 /// The highest number of files per folder that are checked to find runs.
 const MOST_FILES: usize = 10_000;
 
-/// Finds the runs whose run folder names this input, and returns their results files. The run folders are searched for
-/// in the input's folder and in the working folder.
+/// Finds the runs that read this input, according to their run folders, and returns their results files. The run
+/// folders are searched for in the input's folder and in the working folder.
 fn runs_with_input(input: &Path, disk: &dyn Disk) -> Vec<PathBuf> {
     let Ok(wanted) = input.canonicalize() else { return Vec::new() };
     let mut found: Vec<PathBuf> = Vec::new();

@@ -114,7 +114,7 @@ fn run_input(inputs: &[Input], config: &Config, has_settings: bool) -> Result<Ru
     Ok(RunInput { inputs: inputs.to_vec(), options: plan.options, planner })
 }
 
-/// The input that a run folder names.
+/// The input that is named in a run folder.
 enum Recorded {
     /// The paths of files and folders.
     Paths(Vec<PathBuf>),
@@ -122,7 +122,7 @@ enum Recorded {
     Spool(Input),
 }
 
-/// Returns the inputs that a run folder names, if all of them exist and this program is allowed to read them.
+/// Returns the inputs that are named in a run folder, if all of them exist and this program is allowed to read them.
 fn recorded_inputs(manifest: &Manifest, results: Option<&Path>, world: &World) -> Option<Recorded> {
     let beside = results.map(folder_of).unwrap_or(Path::new(""));
     let roots: Vec<PathBuf> =

@@ -14,8 +14,8 @@ impl NewRun<'_> {
     ///
     /// If some rows can succeed unchanged, the command runs these rows again. If no row can succeed unchanged, the
     /// command sends one of two kinds of rows again. The rows of the first kind have truncated answers, and get a
-    /// higher `max_tokens`. The answers of the second kind break the rules. If there are rows of both kinds, the
-    /// command sends the more frequent kind.
+    /// higher `max_tokens`. The rows of the second kind have answers that break the rules. If there are rows of both
+    /// kinds, the command sends the more frequent kind.
     pub(super) fn command_for_failures(
         &self,
         log: &FailedInLog,

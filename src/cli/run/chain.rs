@@ -39,8 +39,8 @@ impl NewRun<'_> {
         others.fold(self.config.provider.features, |common, provider| common.and(provider.features))
     }
 
-    /// Checks the settings of the providers after the first. Returns the proxy and the certificates for each fallback
-    /// provider.
+    /// Checks the settings of every provider after the first one. Returns the proxy and the certificates for each
+    /// fallback provider.
     pub(super) fn check_chain(&self) -> Result<Vec<Connection>> {
         let check = |provider: &ProviderConfig| {
             catalogs::catalog_of(&self.config, provider)?;
@@ -159,7 +159,7 @@ impl NewRun<'_> {
         })
     }
 
-    /// Returns a planner that makes the requests of rows for a provider.
+    /// Returns a planner that turns rows into requests for a provider.
     pub(super) fn planner_of(&self, provider: &ProviderConfig, catalog: &Arc<Catalog>) -> Planner {
         let planner = parts::planner(&provider.name, &self.config.request, &self.config.dialect, catalog)
             .with_shaping(answers::shaping(&self.config.answers, catalog, provider.features))

@@ -54,7 +54,7 @@ impl NewRun<'_> {
         self.key_for_counting()
     }
 
-    /// Returns the key for counting tokens, which a dry run also needs. Returns `None` for a run with the simulator.
+    /// Returns the key for counting tokens. A dry run also needs this key. Returns `None` for a run with the simulator.
     pub(super) fn key_for_counting(&self) -> Result<Option<Authorization>> {
         if self.config.simulate {
             return Ok(None);

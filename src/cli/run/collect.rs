@@ -73,8 +73,8 @@ fn config(args: &CollectArgs, recorded: &Settings, world: &World) -> Result<Conf
     Ok(Config { detach: !args.wait, ..without_limits(config) })
 }
 
-/// Returns the settings for a run that sends nothing. The settings contain none of the user's limits that could stop
-/// the run. The settings contain no fallback providers, so no keys for fallback providers are needed.
+/// Returns the settings for a run that sends nothing. Limits of the user that could stop the run are left out. The
+/// settings contain no fallback providers, so no keys for fallback providers are needed.
 pub(super) fn without_limits(config: Config) -> Config {
     Config {
         deadline: None,

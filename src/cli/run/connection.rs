@@ -83,10 +83,10 @@ const ASKS_VARIABLES: bool = cfg!(all(unix, not(target_vendor = "apple"), not(ta
 
 /// Returns the variables that replace the system's trusted certificates, and their values.
 ///
-/// The TLS library ignores files that it can't read. If the file of one variable could not be read, the library would
-/// trust only the certificates of the other variable, or no certificates. This function therefore checks the values of
-/// both variables. In a list of folders, one readable folder is enough, because such a list often contains the usual
-/// folders of several systems.
+/// The TLS library ignores files that it can't read. If the file of one variable is unreadable, the library trusts only
+/// the certificates of the other variable, or none. This function therefore checks the values of both variables. In a
+/// list of folders, one readable folder is enough, because such a list often contains the usual folders of several
+/// systems.
 fn certificates(world: &World) -> Result<Vec<String>> {
     let value = |name: &str| world.variables.get(OsStr::new(name)).filter(|_| ASKS_VARIABLES);
     let mut said = Vec::new();

@@ -4,12 +4,23 @@ use std::collections::BTreeMap;
 
 use super::new_run::NewRun;
 use crate::domain::ErrorClass;
+use crate::journal::Start;
 use crate::report::{PrintedCommand, Stats, Verbosity, failures};
 
 /// The number of failed rows of each error class in the error log.
 pub(super) type FailedInLog = BTreeMap<ErrorClass, u64>;
 
 impl NewRun<'_> {
+    /// Returns the rows of the error log that can be rows of the input. If every row of the input is answered, the log
+    /// has only rows that are no longer in the input: rows without an id that the user has corrected, for example. The
+    /// input of `resume` is the log itself.
+    pub(super) fn failed_of_input(&self, log: &FailedInLog, is_all_answered: bool) -> FailedInLog {
+        match is_all_answered && self.start != Start::Resume {
+            true => FailedInLog::new(),
+            false => log.clone(),
+        }
+    }
+
     /// Returns the command that runs failed rows again. The command selects only rows that can succeed without a
     /// change. Returns `None` if no row can succeed without a change.
     pub(super) fn resume_command(&self, log: &FailedInLog, stats: &Stats) -> Option<PrintedCommand> {

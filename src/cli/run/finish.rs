@@ -50,14 +50,15 @@ impl NewRun<'_> {
         if is_idle && !was_counted && !has_left {
             return None;
         }
-        let failed: u64 = log.values().sum();
-        let resume = self.resume_command(&log, stats).map(|command| command.text);
         let context = self.summary_context(&finish, log, stats, known);
+        let of_input = self.failed_of_input(&context.failed_in_log, context.failed_elsewhere > 0);
+        let failed: u64 = of_input.values().sum();
+        let resume = self.resume_command(&of_input, stats).map(|command| command.text);
         self.say_summary(stats, &context);
         if self.config.inputs.contains(&InputArg::Stdin) && context.rerun_command.is_some() {
             self.say("the rows came from standard input: to resume the run, pipe the same rows into this command");
         }
-        self.say_failures_if_quiet(&context.failed_in_log, stats);
+        self.say_failures_if_quiet(&of_input, stats);
         if !self.is_stop_explained(&finish, &context) {
             self.explain_stop(&finish, resume);
         }
@@ -106,9 +107,9 @@ impl NewRun<'_> {
         }
     }
 
-    /// Writes the pending rows that are kept in memory to the error log, and closes the files. Returns the number of
-    /// rows in the error log, by class. If the files can't be closed and nothing else has stopped the run, this error
-    /// is the reason for the stop.
+    /// Writes the pending rows from memory to the error log, and closes the files. Returns the number of rows in the
+    /// error log, by class. If the files can't be closed and nothing else has stopped the run, this error is the reason
+    /// for the stop.
     fn close_files(&self, finish: &mut Finish, mut ledger: JournalLedger, stats: &Stats) -> FailedInLog {
         let kept = std::mem::take(&mut finish.kept);
         let kept_rows = kept.len() as u64;

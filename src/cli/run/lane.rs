@@ -91,7 +91,7 @@ impl NewRun<'_> {
     /// is not known.
     ///
     /// If a labeled row is in an open batch and its request has changed, the row is not sent. The answer to the old
-    /// request must be collected first.
+    /// request must be collected before the new request can be sent.
     pub(super) fn note_submitted(
         &self,
         opened: Option<&Opened>,

@@ -13,7 +13,7 @@ use crate::report::text::escape;
 use crate::watch::log::{LogView, OLDER};
 
 impl NewRun<'_> {
-    /// Checks that the file of the event log has no other use.
+    /// Checks that the file for the event log is not used for anything else.
     ///
     /// # Errors
     /// Fails if the log is a folder, an input, a file that the run writes, or a file in the run folder.

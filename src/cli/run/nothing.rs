@@ -64,7 +64,9 @@ impl NewRun<'_> {
             Opened::Run(journal) => journal.close(self.input_read(survey.damage.is_none()), false)?.failed,
             Opened::DryRun(looked) => looked.failed(),
         };
-        let failed: u64 = log.values().sum();
+        let of_input = self.failed_of_input(&log, survey.rows > 0 && survey.done == survey.rows);
+        let failed: u64 = of_input.values().sum();
+        let elsewhere = log.values().sum::<u64>() - failed;
         let errors = escape(&self.paths.errors.display().to_string()).into_owned();
         let results = self.paths.results.as_deref().map(|path| escape(&path.display().to_string()).into_owned());
         let mut said = match (self.start, failed) {
@@ -90,12 +92,15 @@ impl NewRun<'_> {
                 plural(self.unreadable, "row", "rows")
             )),
             Start::Continue | Start::Fresh if failed > 0 => {
-                let again = self.command_for_failures(&log, &Stats::default(), Some(survey), catalog);
-                self.say_what_to_do(&log, &errors, again.map(|again| again.text));
+                let again = self.command_for_failures(&of_input, &Stats::default(), Some(survey), catalog);
+                self.say_what_to_do(&of_input, &errors, again.map(|again| again.text));
+            }
+            _ if elsewhere > 0 => {
+                self.say(&format!("there is an error log {errors} {}", failures::elsewhere(elsewhere)))
             }
             _ => {}
         }
-        self.say_failures_if_quiet(&log, &Stats::default());
+        self.say_failures_if_quiet(&of_input, &Stats::default());
         let made = self.make_output(catalog, Some(&survey.repeats));
         let damage = survey.damage.as_deref().filter(|_| made.is_ok());
         damage.iter().for_each(|damage| self.say_input_error(damage));

@@ -42,8 +42,8 @@ impl NewRun<'_> {
         projection.check(&self.paths, &parts::input_files(&self.config), &disk)
     }
 
-    /// If the output needs the input again after the run, makes the run copy its pipe to a file. Prints a note about
-    /// the copy.
+    /// If the input must be read a second time to make the output, makes the run copy its input pipe to a file. Prints
+    /// a note about the copy.
     ///
     /// # Errors
     /// Fails if more than one input is a pipe.
@@ -66,7 +66,7 @@ impl NewRun<'_> {
         Ok(())
     }
 
-    /// Makes the output from the results. A row without an answer is left out if it has no entry in the error log.
+    /// Makes the output from the results. A row that has neither an answer nor an entry in the error log is left out.
     pub(super) fn make_output(&self, catalog: &Arc<Catalog>, repeats: Option<&Repeats>) -> Result<()> {
         let Some(projection) = self.projection.as_ref().filter(|_| !self.config.dry_run) else { return Ok(()) };
         let disk = RealDisk::new(self.config.owners);
@@ -121,7 +121,8 @@ impl NewRun<'_> {
     }
 }
 
-/// Returns the output that the run folder of a results file records. The command `resume` makes this output again.
+/// Returns the output that is recorded in the run folder of a results file. The command `resume` writes a new version
+/// of the recorded output.
 ///
 /// # Errors
 /// Fails if the run folder can't be read, or if it contains an output that this program never records.

@@ -75,7 +75,7 @@ impl NewRun<'_> {
         planner.with_overrides(Overrides::of(&self.config.overrides), of)
     }
 
-    /// Rejects a run with `--rerun` if it does not recognize the rows of the earlier run. Such a run would pay for
+    /// Rejects a run with `--rerun` if the run does not recognize the rows of the earlier run. Such a run would pay for
     /// these rows again.
     pub(super) fn refuse_unrecognized(&self, survey: &Survey, recovered: &Recovered) -> Result<()> {
         let rerun: u64 = survey.rerun.values().sum();
@@ -99,8 +99,8 @@ impl NewRun<'_> {
         );
     }
 
-    /// Prints which answers the run will replace by new answers. Also prints which flags of this command the new
-    /// requests use.
+    /// Prints which answers the run will replace by new answers. Also prints the flags of this command that apply to
+    /// the new requests.
     pub(super) fn say_reruns(&self, survey: Option<&Survey>) {
         let names = flags(&self.config.overrides).join(", ");
         if self.start == Start::Resume {

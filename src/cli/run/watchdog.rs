@@ -1,10 +1,10 @@
 //! Stops the program if filling one row into the template takes too long.
 //!
-//! The template engine limits the number of steps of a template (its *fuel*). In one case, the fuel does not limit the
-//! time. A value can contain the same list many times. If a value contains many copies of a list, writing or comparing
-//! this value takes long, but counts as a single step. A thread can't be stopped from outside, so the watchdog stops
-//! the whole program, as if it had been killed. No answer is lost: all answers are on disk, and the same command
-//! resumes the run.
+//! The template engine limits the number of steps of a template (its *fuel*). In one case, this limit on steps does not
+//! limit the time. A value can contain the same list many times. If a value contains many copies of a list, writing or
+//! comparing this value takes long, but counts as a single step. A thread can't be stopped from outside, so the
+//! watchdog stops the whole program, as if it had been killed. No answer is lost: all answers are on disk, and the same
+//! command resumes the run.
 //!
 //! The watchdog counts its checks instead of measuring time, so it ignores the time while the program is suspended or
 //! the machine sleeps.
@@ -18,11 +18,11 @@ use crate::report::text::escape;
 use crate::source::Template;
 
 const EVERY: Duration = Duration::from_millis(100);
-/// The time limit for filling in a row, as a number of checks. 100 checks take ten seconds. The fuel allows only a
-/// tenth of this time.
+/// The time limit for filling in a row, as a number of checks. 100 checks take ten seconds. The fuel of a row (its
+/// allowed number of steps) lasts for only a tenth of this time.
 const LOOKS: u32 = 100;
-/// Filling in one row can add at most this much memory, in KiB. A template that uses the largest prompt and all its
-/// fuel needs half of this memory.
+/// Filling in one row can add at most this much memory, in KiB. With the largest prompt, a template that uses up all
+/// its fuel needs half of this memory.
 const MOST_KIB: u64 = 512 << 10;
 
 /// Watches a template until the program exits. Stops the program if filling in a row takes too long or too much memory.

@@ -183,7 +183,8 @@ fn missing(disk: &dyn Disk, folder: &Path) -> String {
 /// Lines are counted only in files up to this size, in bytes.
 const MOST_COUNTED: u64 = 256 << 20;
 
-/// Returns a text that says how many lines the files of a run have. For a very large file, returns its size instead.
+/// Returns a text that says how many lines the files of a run have. For a very large file, the text says the size of
+/// the file, not its number of lines.
 fn files_words(disk: &dyn Disk, results: &Path) -> String {
     let lines = |path: &Path| -> Option<String> {
         let file = disk.open(path, OpenMode::Read).ok()?;

@@ -10,9 +10,9 @@ use crate::cli::shell::quoted;
 /// A suggestion repeats a value only if the value has at most this many bytes.
 const LONGEST: usize = 40;
 
-/// The flags and parameters whose values can be repeated in a suggestion. Values of other flags may be secret. For
-/// example, an address can contain a password, `mcp_servers` can contain a token, and the value of `--key` may be a
-/// key.
+/// The flags and parameters whose values can be repeated in a suggestion. The values of flags that are not in this list
+/// may be secret. For example, an address can contain a password, `mcp_servers` can contain a token, and the value of
+/// `--key` may be a key.
 const REPEATED: [&str; 21] = [
     "concurrency",
     "max-retries",

@@ -8,10 +8,10 @@ pub(crate) const DEEPEST: u32 = 127;
 /// A place in JSON text.
 ///
 /// Each method reads one part of the text, for example a string, and moves past it. If a method does not find this
-/// part, it returns `None`. After that, the cursor must not be used again. A few methods do not move the cursor when
-/// they return `None`, and their docs say so. If such a method returns `None`, the cursor can be used again. Values are
-/// returned as they are written in the text, and nothing is copied. Skipping a deeply nested value uses no recursion.
-/// Recursion is possible only in the closures that callers give to [`Cursor::object`] and [`Cursor::array`].
+/// part, it returns `None`. After a `None`, the cursor must not be used any more. A few methods do not move the cursor
+/// when they return `None`, and their docs say so. If such a method returns `None`, the cursor can be used again.
+/// Values are returned as they are written in the text, and nothing is copied. Skipping a deeply nested value uses no
+/// recursion. Recursion is possible only in the closures that callers give to [`Cursor::object`] and [`Cursor::array`].
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {
     json: &'a [u8],
@@ -42,8 +42,8 @@ impl<'a> Cursor<'a> {
         (self.peek()? == wanted).then(|| self.at += 1)
     }
 
-    /// Moves past exactly these bytes, without skipping blanks before them. If the text continues with other bytes, the
-    /// cursor does not move.
+    /// Moves past exactly these bytes, without skipping blanks before them. If the text does not continue with these
+    /// bytes, the cursor does not move.
     #[inline]
     pub(crate) fn literal(&mut self, text: &[u8]) -> Option<()> {
         self.json.get(self.at..)?.starts_with(text).then(|| self.at += text.len())
@@ -175,7 +175,7 @@ impl<'a> Cursor<'a> {
         self.json.get(start..self.at)
     }
 
-    /// Skips any value that is nested at most `deepest` levels. `deepest` is at most [`DEEPEST`].
+    /// Skips any value that is nested at most `deepest` levels deep. `deepest` is at most [`DEEPEST`].
     #[inline]
     pub(crate) fn skip_value(&mut self, deepest: u32) -> Option<()> {
         // Most values are strings and numbers. Skipping a string or a number needs no tracking of brackets.

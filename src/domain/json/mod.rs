@@ -8,7 +8,7 @@
 //!
 //! All code that reads raw bytes uses the cursor. Examples are the estimates of a row, the scan of a reply, and the
 //! reading of result lines. The rows of the input are read by `serde_json`, which returns each value as a `RawValue`.
-//! With the cursor, each value would have to be parsed a second time to become a `RawValue`.
+//! If the cursor read the rows, each value would have to be parsed a second time to become a `RawValue`.
 
 mod cursor;
 mod scan;

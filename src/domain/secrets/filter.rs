@@ -2,21 +2,21 @@
 //!
 //! In this file, a run is a sequence of five bytes. The filter checks only every n-th position of a text; n is the
 //! stride. The filter finds a part of a secret only if this part has at least a certain length. Because the stride is
-//! small, each of these parts contains a run (five bytes) that begins at a checked position. The run (five bytes) at
-//! each checked position is looked up in a table. If the table contains these five bytes, the filter also looks for
-//! them in the list of all runs (sequences of five bytes) of the secrets. A typical answer has only about fifty
-//! positions to check, so the filter looks up four positions before it branches.
+//! small, every part of this length contains a run (five bytes) that begins at a checked position. The run (five bytes)
+//! at each checked position is looked up in a table. If the table contains these five bytes, the filter also looks for
+//! them in a list. This list contains every sequence of five bytes that occurs in a secret. A typical answer has only
+//! about fifty positions to check, so the filter looks up four positions before it branches.
 
 use zeroize::Zeroizing;
 
 /// The length, in bytes, of a run (a sequence of bytes).
 const RUN: usize = 5;
 const RUN_MASK: u64 = (1 << (8 * RUN)) - 1;
-/// The number of bytes that are loaded in one step. If `shortest` is twelve bytes, the stride is equal to this number.
+/// The number of bytes that are loaded in one step. The stride has the same value if `shortest` is twelve bytes.
 const PIECE: usize = 8;
-/// The number of entries of the table. The forms of a key contain about a thousand runs (pieces of `RUN` bytes), so
-/// they set about one table entry in sixty. So in a text without secrets, about one position in sixty makes the filter
-/// search the list.
+/// The number of entries of the table. All forms of a key together contain about a thousand runs (pieces of `RUN`
+/// bytes), so about one table entry in sixty is 1. So in a text without secrets, about one position in sixty makes the
+/// filter search the list.
 const ENTRIES: usize = 1 << 16;
 
 /// The runs of secrets.

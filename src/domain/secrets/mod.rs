@@ -4,8 +4,9 @@
 //! escaped or encoded. So each text from a server passes through [`Secrets`] after it was decoded, and before it is
 //! shown, written or counted. For each secret, [`Secrets`] finds:
 //!
-//! - Each part of the secret that has twelve or more characters. Such parts of its base64 form (both alphabets, any
-//!   alignment) and of its hex form are found too. A secret of 8 to 11 characters is found only as a whole.
+//! - Each part of the secret that has twelve or more characters. Parts of the secret's base64 form (both alphabets, any
+//!   alignment) and of its hex form are found too, if they have twelve or more characters. A secret of 8 to 11
+//!   characters is found only as a whole.
 //! - The same characters in an escaped form, with percent signs, backslashes or HTML entities. Up to three layers of
 //!   escapes are decoded, and the layers can be of different kinds. In a long text, the program does not try every
 //!   order in which the kinds of escapes can be nested. A text is long if it has more than a megabyte, not counting the
@@ -169,8 +170,8 @@ impl Secrets {
         !self.parts.is_empty() && (view::has_escapes(text) || self.filter.may_contain(text))
     }
 
-    /// Searches a part of a JSON text, and returns the replacements with their positions. The part must begin and end
-    /// between values.
+    /// Searches a part of a JSON text, and returns the replacements with their positions. The part must not begin or
+    /// end in the middle of a value.
     fn edits(&self, json: &[u8]) -> Vec<(Range<usize>, &'static str)> {
         let mut edits = Vec::new();
         let mut at = 0;

@@ -10,8 +10,8 @@ use crate::domain::json;
 /// The number of views of a text. To make a view, the text is decoded in zero to three steps, and each step decodes one
 /// of the three kinds of escapes.
 pub(super) const VIEWS: usize = 40;
-/// The number of views of a long text. All 40 views would take seconds. A server does not hide a key in a megabyte of
-/// text by accident.
+/// The number of views of a long text. Making all 40 views of a long text would take seconds. A server does not hide a
+/// key in a megabyte of text by accident.
 pub(super) const VIEWS_OF_LONG: usize = 4;
 /// The size of a piece, in bytes. A view needs much memory, because it stores the source of each byte. So a longer text
 /// is searched piece by piece.

@@ -42,8 +42,8 @@ impl DiskFailure {
         self.source.kind() == io::ErrorKind::BrokenPipe
     }
 
-    /// Returns whether the disk is full, or a quota or size limit is reached. In each case, the user has to free some
-    /// space.
+    /// Returns true if the disk is full, if a quota is reached, or if a limit on file sizes is reached. In each case,
+    /// the user has to free some space.
     pub fn is_full(&self) -> bool {
         matches!(
             self.source.kind(),

@@ -38,7 +38,7 @@ pub use trust::{Owners, Refusal};
 /// The mode in which a file is opened.
 ///
 /// On Unix, symbolic links are never followed. A new file gets the permissions 0600: only its owner can read and write
-/// it. An existing file gets the same permissions when it is opened for writing.
+/// it. An existing file also gets the permissions 0600 when it is opened for writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
     /// The file is opened for reading, and must exist.

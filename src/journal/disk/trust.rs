@@ -2,8 +2,8 @@
 //!
 //! A run can use a folder such as `/tmp`, in which other users can create files. Another user can put a file, a link or
 //! a FIFO under the name that the run is about to use. Another user can even put a file there between the check of the
-//! name and the opening of the file. So the opened file is checked again. The first check, before the file is opened
-//! ([`super::Disk::kind`]), only gives a better message. Both checks follow the same table:
+//! name and the opening of the file. So the file is also checked after it was opened. The first check, before the file
+//! is opened ([`super::Disk::kind`]), only gives a better message. Both checks follow the same table:
 //!
 //! | what is there | what happens | allowed by `--trust-owner` |
 //! |---|---|---|
@@ -108,7 +108,7 @@ impl Facts {
     }
 
     /// Returns the mode that makes a file or folder private. Returns `None` if no other user has rights to the file or
-    /// folder, or if this user does not own it.
+    /// folder, or if its owner is not the user `us`.
     pub(super) fn private_mode(&self, us: u32) -> Option<u32> {
         const OF_OTHERS: u32 = 0o077;
         let is_too_open = self.owner == us && self.mode & OF_OTHERS != 0;

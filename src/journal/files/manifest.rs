@@ -97,7 +97,7 @@ pub struct RecordedOutput {
 /// What identifies one input.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputIdentity {
-    /// The path of the input as typed, or `stdin`.
+    /// The path of the input as the user typed it, or `stdin`.
     pub path: String,
     /// The length of the input in bytes; `None` for a pipe.
     #[serde(default)]

@@ -7,7 +7,7 @@
 //! old one ([`Output::replace`]).
 //!
 //! An existing file is locked before it is read. Missing files are created last, after all existing files are checked.
-//! If another program creates one of the missing files first, the run does not use that file.
+//! If another program creates one of the missing files before the run does, the run does not use that file.
 
 use std::fs::File;
 use std::io;

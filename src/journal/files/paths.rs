@@ -131,8 +131,8 @@ impl RunPaths {
         }
     }
 
-    /// Returns whether the error log is enough for `resume` to find the results. The log is enough if its entries name
-    /// a file in the folder of the log. Otherwise the user has to name the results with `-o`.
+    /// Returns whether the error log is enough for `resume` to find the results. `resume` can find the results if the
+    /// entries of the log name a file in the folder of the log. Otherwise the user has to name the results with `-o`.
     pub(crate) fn log_finds_results(&self) -> bool {
         match (&self.results, self.results_beside_errors()) {
             (Some(results), Some(name)) => {
@@ -174,8 +174,8 @@ fn without_suffix(path: &Path, suffix: &str) -> PathBuf {
 mod tests {
     use super::*;
 
-    /// Each case gives the inputs, the output, and whether the run is simulated. It also gives the expected paths of
-    /// the results file and the error log.
+    /// Each case gives the inputs, the output, and whether the run is simulated. Each case also gives the expected
+    /// paths of the results file and the error log.
     type Case<'a> = (&'a [&'a str], Option<&'a str>, bool, Option<&'a str>, &'a str);
 
     fn resolved(inputs: &[&str], output: Option<&str>, is_simulated: bool) -> Result<RunPaths, JournalError> {

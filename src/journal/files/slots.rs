@@ -29,8 +29,9 @@ const SLOT_BYTES: usize = 64;
 /// ten thousand slots at once.
 const MOST_BYTES: u64 = 8 << 20;
 const MAGIC: &[u8; 8] = b"cbslots1";
-/// The number of bytes for the run id in the header. The first 16 bytes of the header contain the magic number and the
-/// number of the opening. The first run that opens the run folder has the number 1, the second run has 2, and so on.
+/// The number of bytes for the run id in the header. The first 16 bytes of the header contain the magic number, and a
+/// number that says how often the run folder was opened. The first run that opens the run folder has the number 1, the
+/// second run has 2, and so on.
 const RUN_BYTES: usize = SLOT_BYTES - 16;
 
 /// The slot of a request in flight. When the request has ended, the slot must be given back. If the row has a durable
@@ -102,7 +103,7 @@ impl Slots {
     }
 
     /// Frees a slot whose row has a durable line. The content of the slot can stay in the file, because the next run
-    /// finds the line.
+    /// finds the row's line.
     pub(crate) fn release(&mut self, slot: Slot) {
         self.slots[place(slot.0)].fill(0);
         self.free.push(Reverse(slot.0));

@@ -18,8 +18,8 @@ use std::sync::{Mutex, PoisonError};
 use super::lines::Line;
 use crate::journal::disk::DiskFile;
 
-/// Length of a block. A block fits into the cache of a core. A block is also so long that the time for starting it does
-/// not matter.
+/// Length of a block. A block fits into the cache of a core. A block is also so long that the time for starting to read
+/// it does not matter.
 const BLOCK_BYTES: u64 = 1 << 20;
 /// The number of blocks in a round, per thread.
 const BLOCKS_OF_ROUND: u64 = 30;

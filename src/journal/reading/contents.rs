@@ -63,7 +63,7 @@ impl Contents {
                 let charges = self.unresolved.read(&record, offset);
                 self.totals.add(charges);
                 // Only an entry of the run that died can belong to the request in flight. If the entry is a step (an
-                // answer that was not accepted), the request in flight was sent later.
+                // answer that was not accepted), the request in flight was sent after this step.
                 if slots::shortened(&record.run) == unclosed_run && !record.is_step {
                     self.in_flight.remove(&record.row);
                 }
@@ -171,7 +171,7 @@ pub(crate) fn check_owner(file: &dyn DiskFile, paths: &RunPaths) -> Result<(), J
 
 /// If an entry does not belong to the results of this run, returns the name of the results to which the entry belongs.
 /// If a run writes results to standard output, its error-log entries do not name a results file. With `resume`, entries
-/// without a name belong to this run.
+/// that name no results file belong to this run.
 fn named_by_other<'r>(
     record: &'r ErrorRecord,
     belongs: &mut impl FnMut(&str) -> bool,
@@ -196,7 +196,8 @@ pub(super) fn other_results(file: &dyn DiskFile, path: &Path, offset: u64, resul
 #[derive(Default)]
 struct Answers {
     rows: Vec<RowId>,
-    /// The qualities of the answers in the block. The qualities are kept only if they decide which rows are run again.
+    /// The qualities of the answers in the block. The qualities of answers are kept only if these qualities decide
+    /// which rows are run again.
     qualities: Vec<Quality>,
     totals: Totals,
     answers_by: AnswersBy,

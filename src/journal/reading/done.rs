@@ -28,7 +28,7 @@ pub enum RowState {
     Failed(ErrorClass),
     /// Another request with this label has an answer.
     Changed {
-        /// The beginning of the key of the request that has an answer.
+        /// The beginning of the key of the answered request.
         old_key: KeyPart,
     },
 }

@@ -2,8 +2,8 @@
 //!
 //! A log can come from another person, so it is not trusted. The results file that the log names must be in the folder
 //! of the log, and must be the file of a run. Without this rule, an entry could make the program create a file with any
-//! name. The program never opens a results file that breaks the rule. If the user names a results file, this file is
-//! used instead of the results file that the log names.
+//! name. The program never opens a results file in another folder or a results file that is not the file of a run. If
+//! the user names a results file, this file is used instead of the results file that the log names.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -30,10 +30,11 @@ pub(super) trait More<'a>: Default {
     /// Receives the latency in milliseconds.
     #[inline]
     fn latency_ms(&mut self, _count: Option<u64>) {}
-    /// Receives whether the cost is known.
+    /// Receives `true` if the cost is known.
     #[inline]
     fn has_cost(&mut self, _has_cost: bool) {}
-    /// Receives how a row took its answer from another line. `saved` is the cost of the answer that the row took.
+    /// Receives whether the row took its answer from an equal row or from earlier results. `saved` is the cost of the
+    /// answer that the row took.
     #[inline]
     fn taken(&mut self, _is_copy: bool, _saved: Option<Money>) {}
 }

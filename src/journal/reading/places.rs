@@ -48,7 +48,8 @@ pub(crate) enum LineKind {
 /// The maximum length of the first line, in bytes. A longer line is not accepted as a line of this program.
 const FIRST_BYTES: u64 = 64 << 20;
 
-/// Returns the kind of the first line of a file; `None` if this program did not write it, or if the file is empty.
+/// Returns the kind of the first line of a file; `None` if this program did not write the line, or if the file is
+/// empty.
 ///
 /// # Errors
 /// The file can't be read.

@@ -107,8 +107,8 @@ pub(crate) struct ErrorRecord {
     pub(crate) class: ErrorClass,
     /// Whether the row was never sent, because it was broken or rejected.
     pub(super) is_unsent: bool,
-    /// Whether the line contains a row that can be run again. Otherwise, the line contains the text of a broken row (a
-    /// row that could not be read).
+    /// Whether the line contains a row that can be run again. If the value is `false`, the line contains the text of a
+    /// broken row (a row that could not be read).
     pub(super) is_row: bool,
     /// The label in the line. The label of an unnamed or broken row is its input and line number, such as `in.csv:7`.
     pub(super) label: String,

@@ -2,7 +2,7 @@
 //!
 //! This module distinguishes half-written, zeroed and foreign lines. [`crate::journal::rewriting`] removes or repairs
 //! these lines. Lines are read on several threads. The kind of damage depends on the lines around a damaged line. So
-//! the kinds are decided after the reading, in the order of the file.
+//! the kinds of damage are decided after all lines were read, in the order of the lines in the file.
 
 use std::io;
 use std::ops::Range;

@@ -90,7 +90,7 @@ pub(super) fn unfinished_row(line: &[u8], charges: Charges) -> Option<Unfinished
 fn answers(line: &[u8]) -> Option<Answers<'_>> {
     let Line { message, error } = serde_json::from_slice(line).ok()?;
     let schema_method = error.schema.as_deref().and_then(SchemaMethod::parse);
-    // If a request has no answer, its entry in the line only shows where the row was sent.
+    // The entry of a request without an answer shows only where the row was sent.
     let answered = error.steps.iter().filter(|step| step.failed.is_none());
     let steps: Vec<AttemptRecord> = answered.map(|step| attempt(step, schema_method)).collect::<Option<_>>()?;
     let quality = steps.last()?.quality?;

@@ -183,7 +183,7 @@ impl Unresolved {
         self.rows.values().map(|entry| entry.offset).collect()
     }
 
-    /// Sets the new offsets of entries that compaction moved. Compaction removed all other entries.
+    /// After compaction has moved entries, sets their new offsets. Compaction removed all entries that it did not move.
     pub(crate) fn move_to(&mut self, offsets: &HashMap<u64, u64>) {
         // The old offsets are no longer valid, because other lines can be at these offsets now.
         self.absorbed.clear();

@@ -57,7 +57,7 @@ pub(super) struct LineCopy<'a> {
 }
 
 impl<'a> LineCopy<'a> {
-    /// Returns a copy without lines. Lines are written to the file `copy`, which must be empty.
+    /// Returns a copy that has no lines yet. Lines are written to the file `copy`, which must be empty.
     pub(crate) fn new(copy: &'a dyn DiskFile, path: &'a Path) -> Self {
         Self { copy, path, buffer: Vec::new(), written: 0 }
     }

@@ -12,8 +12,8 @@
 //! | middle | anything else | the run does not use the file; the message names the line |
 //! | beginning | anything else | the run does not use the file, because another program wrote it |
 //!
-//! The run first reads all its files. If the run can't use one of its files, the run changes none of its files. Blank
-//! lines are ignored.
+//! The run reads all its files before it changes any of them. If the run can't use one of its files, the run changes
+//! none of its files. Blank lines are ignored.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -23,8 +23,8 @@ pub enum Threading {
     /// the results and the error log.
     #[default]
     Thread,
-    /// The caller writes and syncs each line before `append` returns. Runs in virtual time need this, because their
-    /// clock would advance while another thread works. `--fsync always` needs this mode too.
+    /// The caller writes and syncs each line before `append` returns. Runs in virtual time need this mode, because
+    /// their clock would advance while another thread works. `--fsync always` needs this mode too.
     Inline,
 }
 
@@ -33,7 +33,7 @@ pub enum Threading {
 pub enum Commit {
     /// All lines up to this sequence number are stored as safely as `--fsync` requires.
     UpTo(u64),
-    /// Lines can no longer be written. If no earlier commit reported a line, this line can be lost.
+    /// Lines can no longer be written. A line that no earlier commit has reported can be lost.
     Failed(WriteFault),
 }
 

@@ -57,7 +57,7 @@ pub(super) struct Syncer {
 
 #[derive(Default)]
 struct State {
-    /// The lines written since the last sync began.
+    /// The lines that were written after the start of the last sync.
     written: Option<Written>,
     /// Whether the writer has ended and no more lines will be written.
     is_ended: bool,

@@ -4,7 +4,7 @@
 //! Writing each line separately would be too slow, because each write costs a lock and a system call, and one turn can
 //! have hundreds of lines. So lines wait for [`Writer::flush`], which the loop calls in each turn before it sends
 //! anything. At most one megabyte of lines waits for this call. All waiting lines belong to the same log. Before a line
-//! of the other log is added, the waiting lines are flushed, so lines are written in the order of their numbers.
+//! of another log is added, the waiting lines are flushed. So lines are written in the order of their numbers.
 
 use std::sync::Arc;
 
@@ -68,7 +68,8 @@ impl Writer {
     /// # Errors
     /// The failure that stopped the writer.
     pub(crate) fn append(&mut self, log: Log, seq: u64, render: impl FnOnce(&mut Vec<u8>)) -> Result<(), DiskFailure> {
-        // One log can fail alone. So this line is appended even if the waiting lines of the other log can't be written.
+        // One log can fail while the other log can still be written. So this line is appended even if the waiting lines
+        // of the other log can't be written.
         let earlier = if log == self.log { Ok(()) } else { self.flush() };
         (self.log, self.up_to) = (log, seq);
         render(&mut self.lines);

@@ -6,9 +6,9 @@
 //! remaining amount in the header, minus the cost of the requests that the server had not counted yet. The burst that
 //! the server accepts is not published. This program finds the burst by raising the level in steps.
 //!
-//! Suppose that all clamps together lower the level by more than all raises add. Then another client has used the
-//! difference. `Drift` learns the other client's share of the refill from the difference between clamps and raises.
-//! This program leaves the share of the other client unused, so that the server rejects fewer requests.
+//! If all clamps together take more from the level than all raises add to it, another client has used the difference.
+//! To learn the other client's share of the refill, `Drift` compares the total of all clamps with the total of all
+//! raises. This program leaves the share of the other client unused, so that the server rejects fewer requests.
 //!
 //! A server's level can be below zero, and a header then reports 0. The server's level falls below zero when the server
 //! accepts a request that is larger than its bucket, or when answers are longer than predicted. So our own level is
@@ -16,13 +16,13 @@
 //! zero. A reported 0 for output tokens is a sign of other clients only if the server's bucket is large enough for all
 //! output in flight.
 //!
-//! If a proxy hides the headers, the program estimates the server's bucket with a shadow. The shadow is a second bucket
-//! with a burst of a whole minute's limit. The cost of each request is taken from both the bucket and the shadow. The
-//! level rises towards the level of the shadow until the first refusal shows that the shadow is wrong.
+//! If a proxy hides the headers, the program estimates the server's bucket with a shadow. The shadow is a second
+//! bucket, whose burst is the limit of a whole minute. The cost of each request is taken from both the bucket and the
+//! shadow. The level rises towards the level of the shadow until the first refusal shows that the shadow is wrong.
 //!
-//! A request reserves its whole output when it is sent, but the server counts the output when it is produced. So only a
-//! part of the output that is not produced yet lowers the level. The refill will not replace this part in time
-//! (`production`).
+//! A request reserves its whole output when it is sent, but the server counts the output when it is produced. So the
+//! level is lowered by only a part of the output that is still to be produced. The refill will not replace this part in
+//! time (`production`).
 //!
 //! Rejected:
 //! - When a level was set to the figure in a header, the tokens of other clients and of requests in flight were counted
@@ -30,8 +30,9 @@
 //! - When the level of tokens was clamped to the rounded figure in a header, runs with small limits took 1.5 times as
 //!   long. The cause was the rounding: on average, a rounded figure is 500 tokens too low.
 //! - If the server's bucket was in debt, the server reported 0. The program then set the level to 0 too, which was
-//!   wrong. The level then rose too early, and the difference was wrongly counted as the share of another client. If a
-//!   run had rows larger than the server's burst, this mistake made the run up to five times as long.
+//!   wrong. The level then rose too early. The difference between the level and the server's bucket was wrongly counted
+//!   as the share of another client. Because of this mistake, a run took up to five times as long if its rows were
+//!   larger than the server's burst.
 //! - A run of 800 rows began with a burst of a whole minute's limit, but the server allowed only a burst of one second.
 //!   This run caused 1,154 refusals.
 
@@ -50,16 +51,16 @@ const ROUNDING: i64 = ROUNDED_TO / 2;
 /// If a refusal reports a remaining amount, the search for the burst begins `UNSURE` tokens below this amount. Half of
 /// `UNSURE` compensates for the rounding of the reported amount.
 const UNSURE: u32 = 1_000;
-/// The most by which one response head can raise a level, in multiples of the cost of the request.
+/// The largest raise of a level by one response head, as a multiple of the request's cost.
 const RAISE_FACTOR: f64 = 4.0;
-/// The most by which one of a pool's first response heads can raise a level, in multiples of the cost of the request.
-/// With this factor, a run of 50 prompts at tier 1 starts with one request. After three round trips, such a run has
-/// sent all its requests. An earlier version used this factor for all response heads. That version sent too much before
-/// it knew the length of answers.
+/// The largest raise of a level by one of a pool's first response heads, as a multiple of the request's cost. With this
+/// factor, a run of 50 prompts at tier 1 starts with one request. After three round trips, such a run has sent all its
+/// requests. An earlier version used this factor for all response heads. That version sent too much before it knew the
+/// length of answers.
 const FIRST_RAISE_FACTOR: f64 = 8.0;
-/// After trouble, one response head can raise a level by at most this factor times the cost of its request. With this
-/// factor, the run gradually uses the tokens that built up in the server's bucket during the trouble. With this factor,
-/// the rate is at most 1.7 times the limit, and there is no burst.
+/// After trouble, one response head can raise a level by at most this factor times the cost of the request that it
+/// answers. With this factor, the run gradually uses the tokens that built up in the server's bucket during the
+/// trouble. With this factor, the rate is at most 1.7 times the limit, and there is no burst.
 const SLOW_RAISE_FACTOR: f64 = 0.4;
 /// The shadow is an estimate of the server's level. One response raises our level towards the shadow by at most this
 /// factor times the cost of its request. This factor is smaller than [`RAISE_FACTOR`], because the shadow can be wrong.
@@ -172,8 +173,8 @@ impl DimensionState {
         let raised = if may_raise { bucket.raise(target, self.raise_credit as i64, now) } else { 0 };
         self.is_slow &= raised > 0 || target > bucket.level(now);
         // The refusal of a large request is no sign of other clients, because the server's burst can be smaller than
-        // the request. A refusal by the output limit is no sign of other clients either, because the run's own answers
-        // can be longer than predicted.
+        // the request. The run's own answers can be longer than predicted. So a refusal by the output limit is no sign
+        // of other clients.
         let is_sign = is_short && cost <= first_burst(bucket.limit()) && self.dimension != Dimension::OutputTokens;
         let refused = if is_sign { i64::from(cost) } else { 0 };
         self.drift.note(lowered.max(refused) - raised, bucket.limit());
@@ -209,7 +210,8 @@ impl DimensionState {
         signal.remaining.is_some_and(|remaining| i64::from(remaining) < needed)
     }
 
-    /// Corrects the burst after a request with this cost was refused. `signal` and `retry_after` come from the refusal.
+    /// Corrects the bucket's burst after the server has refused a request with this cost. `signal` and `retry_after`
+    /// come from the refusal.
     pub(in crate::limiter) fn correct_burst(
         &mut self,
         cost: Cost,
@@ -221,10 +223,11 @@ impl DimensionState {
         let Some(bucket) = &mut self.bucket else { return };
         let per_second = f64::from(bucket.limit()) / 60.0;
         if cost > bucket.burst() {
-            // The rejected request was sent when our bucket was full. If the server's bucket were as small as ours, the
-            // server would have accepted the request, and its bucket would have gone below zero. The server's bucket is
-            // therefore larger than ours. The server's bucket contains at least the remaining amount. The search begins
-            // slightly below the remaining amount, because too small a burst costs less time than too large a burst.
+            // The rejected request was sent when our bucket was full. If the server's bucket were as small as ours,
+            // that bucket would have been full too, and the server would have accepted the request. The server's bucket
+            // is therefore larger than ours. The server's bucket contains at least the remaining amount. The search
+            // begins slightly below the remaining amount, because too small a burst costs less time than too large a
+            // burst.
             let held = signal.remaining.unwrap_or(0).saturating_sub(UNSURE).max(bucket.burst());
             self.search.on_too_small(held, cost, retry_after, per_second);
             bucket.set_burst(self.search.found(), now);

@@ -4,11 +4,11 @@
 //! reason, if a request is larger than the burst, this program waits until its own bucket is full, and then sends the
 //! request. The two buckets should have the same size, for two reasons:
 //!
-//! - If our bucket is smaller, our bucket is full first. The large request is then sent too early, and the server
-//!   refuses it.
-//! - If our bucket is larger than the server's bucket, the server's bucket is full first. The refill of the server's
-//!   bucket is then lost until our bucket is full too. Our level is then above the server's level, so the server can
-//!   refuse a small request.
+//! - If our bucket is smaller than the server's bucket, our bucket is full first. The large request is then sent too
+//!   early, and the server refuses it.
+//! - If our bucket is larger than the server's bucket, the server's bucket is full first. Until our bucket is full too,
+//!   the refill of the server's bucket is lost. Our level is then above the server's level, so the server can refuse a
+//!   small request.
 //!
 //! Each refusal shows whether our bucket is too small or too large. When the direction of the search changes, its step
 //! is halved. So the search finds the size within about ten refusals.
@@ -19,8 +19,8 @@
 
 use std::time::Duration;
 
-/// The first step of the search, in seconds of the limit's refill. The server rounds the wait in `retry-after` up to
-/// whole seconds. So on average, the wait is half a second too long.
+/// The first step of the search: the amount by which the limit refills in this many seconds. The server rounds the wait
+/// in `retry-after` up to whole seconds. So on average, the wait is half a second too long.
 const FIRST_STEP_SECS: f64 = 0.5;
 
 /// A search for the size of the server's bucket, in units of the dimension.
@@ -51,8 +51,8 @@ impl BurstSearch {
     }
 
     /// Call this when a request was rejected although our bucket was full. `cost` is the cost of the request. `held` is
-    /// the burst of the bucket, which is smaller than `cost`. `per_second` is the amount that the limit allows per
-    /// second.
+    /// an amount that certainly fits into the server's bucket; this amount is smaller than `cost`. `per_second` is the
+    /// amount that the limit allows per second.
     pub(super) fn on_too_small(&mut self, held: u32, cost: u32, retry_after: Option<Duration>, per_second: f64) {
         self.note(Answer::TooSmall);
         let missing_secs = retry_after.map_or(0.0, |wait| (wait.as_secs_f64() - 1.0).max(0.0));

@@ -7,7 +7,7 @@
 //! plan chooses whatever is cheapest: a five-minute mark, a one-hour mark, or no mark.
 //!
 //! The length of a pause is the distance between the two rows in the input, divided by the number of rows that are sent
-//! per second. If rows are read group by group, there are no pauses.
+//! per second. If rows are read group by group, there are no pauses between rows that share a prefix.
 //!
 //! In this file, a *longer* prefix contains a shorter prefix. Some of the rows with the shorter prefix also have the
 //! longer prefix. An *own* prefix ends at a cache mark that the rows themselves contain.
@@ -268,7 +268,7 @@ impl PrefixCensus {
 
 impl Node {
     /// If rows are sent in the order of the input, some time passes from one row of the prefix to the next. Returns the
-    /// mean of this time between two rows, in seconds.
+    /// mean time between two successive rows of the prefix, in seconds.
     fn gap_seconds(&self, rows_per_second: f64) -> f64 {
         let rows = f64::from(self.last - self.first) / f64::from(self.rows.max(2) - 1);
         if rows_per_second > 0.0 { (rows - 1.0).max(0.0) / rows_per_second } else { 0.0 }
@@ -287,12 +287,12 @@ impl Node {
         }
     }
 
-    /// Returns how many writes this prefix needs at least. Longer prefixes can increase this number. If rows have a
-    /// longer prefix, the first of these rows reads this prefix, and the others read the longer prefix. If sending
-    /// these rows takes longer than `seconds` seconds, this prefix expires in the meantime.
+    /// Returns how many writes this prefix needs at least. Longer prefixes can increase the number of writes. Of the
+    /// rows with a longer prefix, only the first row reads this prefix. All later rows read the longer prefix. If
+    /// sending these rows takes longer than `seconds` seconds, this prefix expires in the meantime.
     ///
     /// The API documentation does not say whether a read of a longer prefix also renews the shorter prefix inside it.
-    /// The plan assumes that such a read does not renew the shorter prefix.
+    /// The plan assumes that a read of a longer prefix does not renew the shorter prefix inside it.
     fn least_writes(&self, seconds: f64, rows_per_second: f64) -> f64 {
         let of_longer = f64::from(self.most_of_longer);
         let is_slow = self.most_of_longer > 1 && of_longer > seconds * rows_per_second;

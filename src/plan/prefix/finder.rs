@@ -23,7 +23,7 @@ enum Wanted {
     Nothing,
     /// All prefixes.
     All,
-    /// The prefixes that the plan marks.
+    /// The prefixes that get marks in this plan.
     Chosen(Arc<CachePlan>),
 }
 

@@ -17,8 +17,8 @@
 //! whether the API has cached it. A mark on a prefix that is too short has no effect and costs nothing.
 //!
 //! Rejected:
-//! - Marks on whole requests (`cache_control` at the top level): each row would pay for a cache entry that no other row
-//!   reads, because rows end differently.
+//! - Marks on whole requests (`cache_control` at the top level): rows end differently, so each row would pay for a
+//!   cache entry that no other row reads.
 //! - Marks after the longest common start of two texts: such a mark would split each text into two blocks, and so would
 //!   change what the model sees. Only the fixed start of a template is split from the rest of the text.
 //! - Sorting the hashes of all prefixes of all rows: this would need several times as much memory.

@@ -1,7 +1,7 @@
 //! A set of prefix hashes that needs little memory. In rare cases, the set mistakes one hash for another.
 //!
 //! The set consists of many small sets, and uses 44 bits of each hash. Of these bits, 12 choose a small set, and this
-//! small set stores the other 32. So a hash takes six to twelve bytes. Among ten million hashes, about three are
+//! small set stores the other 32 bits. So a hash takes six to twelve bytes. Among ten million hashes, about three are
 //! mistaken for another hash. After such a mistake, a prefix that only one row has gets a mark. The row then pays a
 //! quarter more for this prefix.
 

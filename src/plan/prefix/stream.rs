@@ -3,8 +3,8 @@
 //! The rows of a pipe are not known in advance. So before the marks of a row are decided ([`StreamCensus::decide`]),
 //! some later rows are read ahead ([`StreamCensus::add`]). A prefix is marked if an earlier row has written it to the
 //! cache, or if a row that was read ahead shares it. A prefix is also marked if a later row will probably share it. To
-//! estimate how probable a later row is, the program looks at earlier prefixes that had as many rows as this prefix.
-//! The estimate is the share of these prefixes that later got one more row.
+//! estimate how probably a later row shares this prefix, the program looks at earlier prefixes that had the same number
+//! of rows. The estimate is the share of these prefixes that later got one more row.
 
 use std::collections::HashMap;
 
@@ -20,8 +20,8 @@ const HOUR: u32 = 3_300;
 const WORTH_A_WRITE: f64 = 0.28;
 /// The largest number of prefixes in `firsts`.
 const MOST_FIRSTS: usize = 1 << 16;
-/// `with_rows` has a separate entry for each number of rows up to this number. Prefixes with more than `MOST_COUNTED`
-/// rows are treated alike.
+/// For each number of rows up to `MOST_COUNTED`, `with_rows` has a separate entry. Prefixes with more than
+/// `MOST_COUNTED` rows are treated alike.
 const MOST_COUNTED: usize = 8;
 
 /// The prefixes of the rows of a stream.
@@ -131,8 +131,8 @@ impl StreamCensus {
         let rows = (rows as usize).min(MOST_COUNTED - 1);
         let with = |rows: usize| if rows == 0 { self.census.distinct() as u64 } else { self.with_rows[rows] };
         let sum = |rows: std::ops::Range<usize>| rows.map(with).sum::<u64>() as f64;
-        // `fewer` is the share of the prefixes with fewer rows that got one more row. In the result, `fewer` counts as
-        // much as two prefixes. If hardly any prefix has had `rows` rows, the result depends mostly on `fewer`.
+        // Among the prefixes with fewer rows, `fewer` is the share that got one more row. In the result, `fewer` has
+        // the weight of two prefixes. If very few prefixes have had `rows` rows, the result depends mostly on `fewer`.
         let fewer = sum(1..rows + 1) / (sum(0..rows) + 1.0);
         (with(rows + 1) as f64 + 2.0 * fewer) / (with(rows) as f64 + 2.0) > WORTH_A_WRITE
     }

@@ -95,8 +95,8 @@ impl Block {
         self.input.len() + members.chain(strings).chain(citations).sum::<usize>()
     }
 
-    /// Writes the block as JSON. The parts of the block are not copied first, because one part can be most of the
-    /// answer.
+    /// Writes the block as JSON. One part of the block can be most of the answer, so no part is copied before it is
+    /// written.
     pub(super) fn write(mut self, input: Input, out: &mut Vec<u8>) -> Result<(), String> {
         if !self.input.is_empty() {
             self.strings.retain(|(name, _)| &**name != "input");

@@ -12,7 +12,8 @@ use crate::domain::json::{Cursor, DEEPEST};
 use crate::domain::{PoolId, Request};
 use crate::provider::{Body, Transfer, WireRequest};
 
-/// Those members of a request that the endpoint `count_tokens` accepts. All other members are not part of a prompt.
+/// The names of the request members that the endpoint `count_tokens` accepts. Members that are not in this list are not
+/// part of a prompt.
 const FIELDS: [&[u8]; 12] = [
     b"model",
     b"messages",

@@ -31,10 +31,10 @@ const WHOLE_BYTES: usize = (32 << 20) + (64 << 10);
 /// of the longest message that is folded.
 const MESSAGE_BYTES: usize = (16 << 20) + (64 << 10);
 
-/// The memory that the last dropped large answer used, kept for the next large answer.
+/// When a large answer is dropped, its memory is kept here for the next large answer.
 static SPARE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
-/// When a large stream message is dropped, its memory is kept here for the next large message. A message can't use the
-/// memory in [`SPARE`], because the message and its parts are in memory together.
+/// When a large stream message is dropped, its memory is kept here for the next large message. A message needs memory
+/// other than [`SPARE`], because the message and its parts are in memory at the same time.
 static SPARE_MESSAGE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 
 /// A growable buffer of several pieces.
@@ -83,8 +83,8 @@ impl Growing {
         whole.into()
     }
 
-    /// Returns the bytes of a large answer, which the caller can change in place. Returns `None` for a smaller answer,
-    /// because a smaller answer can be in several pieces.
+    /// Returns the bytes of a large answer, which the caller can change in place. Returns `None` for an answer that is
+    /// not large, because such an answer can be in several pieces.
     pub(super) fn large_mut(&mut self) -> Option<&mut [u8]> {
         (self.length > LARGE_BYTES).then_some(&mut self.last)
     }

@@ -203,8 +203,8 @@ fn obey_should_retry(verdict: Verdict, status: u16, should_retry: Option<bool>) 
 }
 
 /// Returns the reason to stop the run after a redirect (a reply that names another address of the API). A redirect does
-/// not depend on the row, so the whole run stops. Nothing is sent to the other address, because the key would be sent
-/// along.
+/// not depend on the row, so the whole run stops. Nothing is sent to the address in the redirect, because the key would
+/// be sent along.
 fn redirect(failure: Failure, head: &ReplyHead) -> HaltReason {
     let location = head.headers.get(LOCATION).and_then(|value| value.to_str().ok());
     // The body of the redirect is not kept, because it repeats the whole address, including the parts that this

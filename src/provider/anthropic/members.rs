@@ -30,8 +30,8 @@ pub(super) fn text(members: &Params) -> Vec<u8> {
     out
 }
 
-/// Writes an object as JSON. For each member, this function calls `real`. If `real` writes a different value, it
-/// returns true. If `real` returns false, this function writes the member's own value.
+/// Writes an object as JSON. For each member, this function calls `real`. If `real` has written a different value,
+/// `real` returns true. If `real` returns false, this function writes the member's own value.
 pub(super) fn write(members: &Params, out: &mut Vec<u8>, mut real: impl FnMut(&str, &mut Vec<u8>) -> bool) {
     out.push(b'{');
     for (at, (name, value)) in members.0.iter().enumerate() {

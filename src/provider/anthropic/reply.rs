@@ -1,4 +1,5 @@
-//! Reads a response that is not a stream. Its body is either a message as JSON or an error ([`super::error_body`]).
+//! Reads a response that is not a stream. The body of the response is either a message as JSON or an error
+//! ([`super::error_body`]).
 //!
 //! Invariant: the bytes of a message stay as the server sent them. White space around the message is removed, and line
 //! breaks become blanks, so that the message fits on one line. A message is checked, but never rebuilt.
@@ -52,7 +53,7 @@ impl Decoder for WholeDecoder {
 
     fn finish(self: Box<Self>, head: &ReplyHead, asked: &Request) -> Reply {
         let Self { first, mut body } = *self;
-        // A large body is put on one line here. If this were done later, the body would have to be copied.
+        // A large body is put on one line here. If the body were put on one line later, it would have to be copied.
         body.large_mut().into_iter().for_each(put_on_one_line);
         let body = if body.is_empty() { first } else { body.into_bytes() };
         if head.is_success() { answer(body, head, asked) } else { error(&body, head) }

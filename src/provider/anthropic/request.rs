@@ -54,8 +54,8 @@ fn with_level(body: Body, level: &Level, is_marked: bool) -> Body {
         MarkPlace::Own => body,
         MarkPlace::Block { brace } if is_marked => insert(body, brace, fixed(mark)),
         MarkPlace::Block { .. } => body,
-        // If the body leaves out the text, nothing is inserted. An insertion at the end of the text could get into the
-        // bytes that follow the text.
+        // If the text is in bytes that the body leaves out, nothing is inserted. If the text is left out, an insertion
+        // at its end could land inside the bytes after the text.
         MarkPlace::Text { start, .. } | MarkPlace::Cut { start, .. } if body.leaves_out(start as usize) => body,
         MarkPlace::Text { start, end } => {
             let body = insert(body, start, fixed(BEGIN));

@@ -19,7 +19,7 @@ use crate::domain::{Quality, Usage};
 /// parser.
 const DEEPEST: u32 = 64;
 
-/// The members of a request that can add tools whose names are not in the request.
+/// Members of a request. Each of them can add tools that the request does not name.
 const BRINGS_TOOLS: [&[u8]; 2] = [b"mcp_servers", b"thread"];
 
 /// The facts about a message that the scan found. The strings that were read have no escapes.

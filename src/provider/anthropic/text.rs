@@ -17,8 +17,8 @@ pub(super) fn excerpt(body: &[u8]) -> String {
 /// key.
 ///
 /// A server can send back what it received, so everything that begins like a key is removed from its messages. Keys of
-/// other people are removed too. The exact key that was sent is removed later, in every encoding and from every text,
-/// by [`crate::domain::Secrets`]. If this function cuts the text in the middle of the key, a part of the key stays. If
+/// other people are removed too. [`crate::domain::Secrets`] later removes the exact key that was sent, in every
+/// encoding and from every text. If this function cuts the text in the middle of the key, a part of the key stays. If
 /// this part of the key has at least twelve characters, [`crate::domain::Secrets`] finds the part.
 pub(super) fn clean(text: &str) -> String {
     let mut out = String::new();

@@ -1,11 +1,11 @@
-//! The use of the prompt cache, as shown in the last JSON object of a run.
+//! How a run used the prompt cache, as shown in the last JSON object of the run.
 
 use serde::Serialize;
 
 use super::numbers::rounded;
 use crate::report::caching::CacheUse;
 
-/// The use of the prompt cache in a run.
+/// How a run used the prompt cache.
 #[derive(Debug, Serialize)]
 pub(super) struct Cache {
     /// Tokens read from the cache.

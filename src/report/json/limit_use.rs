@@ -16,7 +16,7 @@ pub(crate) struct PoolUse {
     /// The pool.
     pool: String,
     requests: DimensionUse,
-    /// The use of the limit on input tokens, without tokens read from the prompt cache.
+    /// How much of the limit on input tokens was used. Tokens that were read from the prompt cache are not counted.
     input_tokens: DimensionUse,
     output_tokens: DimensionUse,
 }
@@ -32,9 +32,9 @@ pub(crate) struct DimensionUse {
     /// `counted` divided by `allowed`. The share can be above 1, because a server can accept the requests of a whole
     /// minute immediately (a burst). Null if there is no limit.
     share: Option<f64>,
-    /// The level of the use: `low`, `moderate` (more than 50 %), `high` (more than 75 %) or `critical` (more than 90
-    /// %). Null if there is no limit, or if the run has taken less than a minute. In such a short run, a single burst
-    /// can make up the whole use of the limit.
+    /// How much of the limit was used, as a level: `low`, `moderate` (more than 50 %), `high` (more than 75 %) or
+    /// `critical` (more than 90 %). Null if there is no limit, or if the run has taken less than a minute. In such a
+    /// short run, a single burst can make up the whole use of the limit.
     level: Option<&'static str>,
 }
 

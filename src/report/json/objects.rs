@@ -189,7 +189,7 @@ pub(crate) struct Failures<'a> {
     class: &'static str,
     /// The number of failed rows in this class.
     rows: u64,
-    /// Whether at least one of the failed rows could succeed in another run without a change of the row.
+    /// Whether at least one failed row of this class could succeed unchanged in another run.
     retryable: bool,
     /// The first failed row of this class; null if it is not known.
     example: Option<Example<'a>>,
@@ -254,10 +254,10 @@ pub(crate) struct Progress {
     /// The dollars that copied and reused answers saved: what these answers cost when they were paid for. Answers with
     /// an unknown cost are left out.
     saved_usd: f64,
-    /// The number of answered rows whose first answer was not accepted. Each way to make the accepted answer has its
-    /// own number. The keys are `repaired`, `retried` (asked again), `grown` (with a larger `max_tokens`), `continued`,
-    /// `unpaused` (continued after a pause) and `another_model`. These rows are also counted by the quality of their
-    /// answer, for example in `ok`.
+    /// The number of answered rows whose first answer was not accepted. These rows are counted separately for each way
+    /// that led to the accepted answer. The keys are `repaired`, `retried` (asked again), `grown` (with a larger
+    /// `max_tokens`), `continued`, `unpaused` (continued after a pause) and `another_model`. These rows are also
+    /// counted by the quality of their answer, for example in `ok`.
     mended: BTreeMap<&'static str, u64>,
     /// The number of rows that failed and are not tried again in this run.
     failed: u64,
@@ -293,9 +293,9 @@ pub(crate) struct Progress {
     output_tokens: u64,
     /// The cost of all tokens with a known price, in dollars. Null if the run used tokens and no price is known.
     cost_usd: Option<f64>,
-    /// The expected cost of all rows of this run in dollars, including the finished rows. Null if the input is a pipe,
-    /// if a price is unknown, if the run stops early, and while the run waits for its last answers. Also null at the
-    /// start of a run, until there is an estimate.
+    /// The expected cost of all rows of this run in dollars, including the finished rows. Null in these cases: the
+    /// input is a pipe, a price is unknown, the run stops early, or the run waits for its last answers. Also null at
+    /// the start of a run, until there is an estimate.
     projected_cost_usd: Option<Interval<f64>>,
     /// The expected time of the end of this run, as RFC 3339. Null in four cases: the input is a pipe, the run has
     /// ended, the run stops early, or the run waits.

@@ -23,7 +23,7 @@ pub(super) struct ProviderNow {
     /// after a 429, `failing` if all requests to it fail, and `idle` if it has no rows. A provider is `diverted` if its
     /// rows go to another provider for some time, and `stopped` if it gets no requests for the rest of the run.
     state: &'static str,
-    /// The name of the provider that gets the rows of this provider; null if this provider gets its own rows.
+    /// The name of another provider that gets the rows of this provider; null if this provider gets its own rows.
     to: Option<String>,
     /// The reason why another provider gets the rows, as a name that `--fallback-on` takes; null if this provider gets
     /// its own rows.

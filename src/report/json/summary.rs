@@ -62,7 +62,7 @@ struct Summary<'a> {
     /// The number of rows in the error log, by error class. Rows of earlier runs are included.
     failed_in_log: BTreeMap<&'static str, u64>,
     tokens: Tokens,
-    /// The tokens of all runs on this file.
+    /// The tokens of all runs that wrote to these results.
     tokens_in_all_runs: Tokens,
     cost: Cost<'a>,
     /// The planned time, in seconds; null if there was no plan.

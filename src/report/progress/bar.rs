@@ -78,7 +78,7 @@ impl TermLike for Sheet {
         500
     }
 
-    /// The sheet has no limit on its height. With a limit, indicatif would leave out rows that do not fit.
+    /// The sheet has no limit on its height. If the height had a limit, indicatif would leave out rows that do not fit.
     fn height(&self) -> u16 {
         u16::MAX
     }

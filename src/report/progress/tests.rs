@@ -200,7 +200,7 @@ proptest! {
 /// How a terminal changes its text when its width changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Breaks {
-    /// The terminal wraps the lines again, at its new width.
+    /// The terminal wraps the lines to fit the terminal's new width.
     Anew,
     /// The terminal cuts off the ends of the lines. When the terminal becomes wider, the missing text does not come
     /// back.

@@ -40,8 +40,8 @@ struct Known {
 }
 
 impl Known {
-    /// Returns `low`, limited to a range. The range begins at the share `SURE` of the time that the limits require, and
-    /// ends at the likely time.
+    /// Returns `low`, limited to a range. The lower end of the range is `SURE` times the time that the limits require.
+    /// The upper end is the likely time.
     fn not_too_quick(self, low: f64) -> f64 {
         low.max(SURE * self.by_limits).clamp(0.0, self.likely)
     }

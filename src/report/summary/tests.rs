@@ -157,7 +157,7 @@ fn a_path_cannot_control_the_terminal() {
 }
 
 /// Returns the ways in which a run can end, each with its name, its counters and its context. The first four ways are
-/// ordinary.
+/// the ends of ordinary runs.
 pub(in super::super) fn kinds_of_ends() -> Vec<(&'static str, Stats, SummaryContext)> {
     let command = |text: &str| Some(text.into());
     let errors = Some("prompts.errors.jsonl".to_owned());

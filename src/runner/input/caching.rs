@@ -25,8 +25,8 @@ impl Survey {
                 .map_or_else(CacheRates::default, |[write_5m, write_1h, read]| CacheRates { write_5m, write_1h, read })
         };
         // Tokens that are read from the cache do not count against the input limit. So the rate of rows depends on the
-        // plan for the cache. The first plan assumes that no cache entry expires. The rate of rows under the first plan
-        // is used to make the real plan.
+        // plan for the cache. The first plan assumes that no cache entry expires. The rate of rows is computed for the
+        // first plan, and is then used to make the real plan.
         let setting = |rows_per_second| CacheSetting { cache, rows_per_second, can_be_ordered, rates: &rates };
         let rate = rows_per_second(load, &self.prefixes.decide(&setting(f64::INFINITY)), limits_of);
         let plan = self.prefixes.decide(&setting(rate));

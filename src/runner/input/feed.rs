@@ -87,12 +87,12 @@ enum Fed {
     LoopGone,
 }
 
-/// The reason why reading at one place of the input has stopped. At each place, reading stops at the latest after one
-/// row to be sent.
+/// The reason why reading at one place of the input has stopped. At each place, reading stops as soon as there is a row
+/// that must be sent.
 enum Turn {
-    /// A row to be sent was passed to the loop.
+    /// A row that must be sent was passed to the loop.
     Sent,
-    /// The place of the input has no more rows.
+    /// No more rows follow at this place of the input.
     Ended,
     /// The loop of the run has ended.
     LoopGone,

@@ -1,10 +1,10 @@
 //! Reads an input group by group: the rows that share a prefix are read one after the other.
 //!
 //! An entry of the prompt cache lives only for minutes. If rows of very many prefixes are mixed, nearly every row would
-//! have to write its prefix again. For this reason, an input with very many prefixes is read three times. The second
-//! reading finds the place and the prefixes of each row. The third reading takes one prefix after the other, and reads
-//! all rows that have this prefix. The prefixes are in the order of their first rows. So the new order differs as
-//! little as possible from the order of the input.
+//! have to write its prefix to the cache again. For this reason, an input with very many prefixes is read three times.
+//! The second reading finds the place and the prefixes of each row. The third reading takes one prefix after the other,
+//! and reads all rows that have this prefix. The prefixes are in the order of their first rows. So the new order
+//! differs as little as possible from the order of the input.
 //!
 //! The place of a row takes 24 bytes of memory. Rows of one group that are next to each other in the file are read
 //! together.
@@ -18,8 +18,7 @@ use super::planned_rows::{PlannedRows, RowDecision, Step};
 use super::reading::{Reading, RowPlace};
 use super::{Earlier, InputPlan};
 
-/// The place of a row in the order depends on this many of its prefixes: the two shortest prefixes and the longest
-/// prefix.
+/// Three prefixes of a row decide the row's place in the order: the two shortest prefixes and the longest prefix.
 const LEVELS: usize = 3;
 
 /// The path of a row. For each prefix that decides the row's place in the order, the path contains the index of the
@@ -115,7 +114,7 @@ impl GroupOrder {
         Ok(order)
     }
 
-    /// Returns the readings that give this order, each with the count of its rows.
+    /// Returns the readings that give the rows in this order. Each reading comes with its number of rows.
     pub(super) fn readings<'a>(&'a self, plan: &'a InputPlan) -> impl Iterator<Item = (Reading, usize)> {
         let neighbours = |one: &OrderedRow, next: &OrderedRow| one.input == next.input && one.index + 1 == next.index;
         self.rows.chunk_by(neighbours).map(|rows| {

@@ -1,11 +1,11 @@
 //! The input of a run. If possible, the whole input is first surveyed (read once to count and check its rows). After
 //! the survey, the rows are passed to the loop of the run one by one.
 //!
-//! Each row passes through four files. `reading` reads the row and finds its place. `planned_rows` plans the row.
-//! [`feed`] decides what happens to the row. `row_sender` sends the row over a bounded channel. The reading and
-//! planning of rows runs on a thread of its own. The channel can contain only a limited number of rows and bytes, and a
-//! full channel stops the reader. In this way, memory does not grow with the length of the input or the size of its
-//! rows.
+//! Each row passes through the code of four files. `reading` reads the row and finds its place. `planned_rows` plans
+//! the row. [`feed`] decides what happens to the row. `row_sender` sends the row over a bounded channel. The reading
+//! and planning of rows runs on a thread of its own. The channel can contain only a limited number of rows and bytes,
+//! and a full channel stops the reader. In this way, memory does not grow with the length of the input or the size of
+//! its rows.
 //!
 //! An input that can be read twice is read twice. In the first reading ([`survey`]), all rows are read and planned.
 //! Only counts and an approximate map of the rows are kept. From the survey, the program knows the following before the
@@ -75,7 +75,7 @@ pub struct Earlier {
     pub knows_rows: bool,
     /// Whether failed rows are run again.
     pub reruns_failed: bool,
-    /// Whether a row is run again if its request has changed since it was answered.
+    /// Whether a row is run again if its request has changed since the row was answered.
     pub reruns_changed: bool,
     /// The function that returns the reason why a row must not be sent. An example of such a reason: there is a budget,
     /// and the price of the row is not known.

@@ -35,8 +35,8 @@ impl Layout {
             self.begins.push(place);
         }
         if self.begins.len() > self.sizes.blocks() {
-            // `Sizes` has merged each pair of blocks into one block and then begun a new block. The places of the
-            // blocks are merged in the same way.
+            // `Sizes` has merged each pair of blocks into one block and then begun a new block. So for each pair, only
+            // the place of the first block is kept.
             let begun = self.begins.pop();
             self.begins = self.begins.iter().copied().step_by(2).chain(begun).collect();
         }

@@ -14,7 +14,7 @@ pub(super) struct Step {
     /// The name of a stream and the format that the program recognized in it; `None` unless the stream has just been
     /// opened.
     pub(super) recognized: Option<String>,
-    /// The warnings about the part of the input that is before the row.
+    /// The warnings about the part of the input before the row.
     pub(super) warnings: Vec<String>,
     /// The place of the row in the input; `None` at the end of an input.
     pub(super) place: Option<RowPlace>,

@@ -37,8 +37,8 @@ pub(super) fn read_ahead<'scope>(
     let thread = std::thread::Builder::new().name("look".to_owned()).spawn_scoped(scope, move || {
         loop {
             let bundle = bundle_of(&mut reading, progress);
-            // Sending fails only if the receiver met an error or was asked to end. The receiver then needs no more
-            // rows.
+            // Sending fails only if the receiver met an error or was asked to end. In both cases, the receiver needs no
+            // more rows.
             if bundle.is_empty() || give.send(bundle).is_err() {
                 return;
             }

@@ -132,8 +132,8 @@ impl Reading {
         self.reader = None;
     }
 
-    /// Ends this reading at the place where another reading begins. If no row begins exactly where the other reading
-    /// begins, the file has changed.
+    /// Ends this reading at the place where another reading begins. If no row of this reading begins exactly at this
+    /// place, the file has changed.
     fn end_at(&mut self, place: RowPlace) -> Result<Option<Read>, SourceError> {
         if let Some(end) = self.end.filter(|end| *end != place) {
             let name = self.plan.inputs[place.input].name();

@@ -7,9 +7,9 @@
 //! half of the channel is free. If the reader continued whenever the loop had received a row, the reader and the loop
 //! would run alternately. If the reader and the loop took turns, each row would cost two thread switches.
 //!
-//! The reader knows how many bytes are in the channel, and does not have to ask the loop. Two facts let the reader know
-//! this number of bytes. First, rows leave the channel in the order in which they were sent. So the rows in the channel
-//! are the rows that were sent last. Second, the channel knows how many rows it contains.
+//! The reader knows how many bytes are in the channel, and does not have to ask the loop. Two facts tell the reader how
+//! many bytes are in the channel. First, rows leave the channel in the order in which they were sent. So the rows in
+//! the channel are the rows that were sent last. Second, the channel knows how many rows it contains.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -169,7 +169,7 @@ mod tests {
                     std::thread::yield_now();
                 }
                 let next = || {
-                    // These yields give the reader's thread time to continue.
+                    // These calls give the reader's thread time to continue.
                     (0..20).for_each(|_| std::thread::yield_now());
                     let held = arrived.len();
                     arrived.blocking_recv().map(|_| held)

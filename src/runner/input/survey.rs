@@ -49,7 +49,7 @@ pub struct Survey {
     pub(crate) failed_before: u64,
     /// The number of answered rows whose request has changed since the answer.
     pub(crate) changed: u64,
-    /// A description of the first row whose answer belongs to a different request.
+    /// A description of the first answered row whose request has changed since the answer.
     pub(crate) first_changed: Option<String>,
     /// The number of rows that take their answer from earlier results. These rows are not included in the rows to be
     /// sent.

@@ -2,9 +2,9 @@
 //!
 //! If a row makes the server fail, the server answers every attempt of that row with 500. If the endpoint is in
 //! trouble, the server answers every row with 500. So a single fault does not show the cause. The results of *other*
-//! rows between two faults of a row show whether the row or the endpoint is the cause. If the other rows were answered,
-//! the row is the cause. If some of the other rows were answered, but fewer than a quarter of them, the endpoint is the
-//! cause. If none of the other rows was answered, the cause stays unknown.
+//! rows between two faults of a row show whether the row or the endpoint is the cause. If more than a quarter of the
+//! other rows were answered, the row is the cause. If at least one other row was answered, but fewer than a quarter of
+//! the other rows, the endpoint is the cause. If none of the other rows was answered, the cause stays unknown.
 //!
 //! Before the first answer to a retry, only the first fault of each row is counted. If all faults were counted, a group
 //! of bad rows would look like an endpoint in trouble. After a retry was answered, all faults are counted, because an
@@ -13,8 +13,8 @@
 use crate::clock::Instant;
 
 /// If there are at least `FAULTS_PER_ANSWER` faults per answer, the endpoint is the cause of a fault. With fewer than
-/// `FAULTS_PER_ANSWER` faults per answer, the row is the cause of the fault. The program counts the faults and answers
-/// since the row's last fault.
+/// `FAULTS_PER_ANSWER` faults per answer, the row is the cause of the fault. For this comparison, only faults and
+/// answers after the row's last fault are counted.
 const FAULTS_PER_ANSWER: u64 = 3;
 
 /// Who caused a fault.

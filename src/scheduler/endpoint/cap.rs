@@ -9,9 +9,9 @@
 //! this trial.
 //!
 //! If the cap does not change, the server rejects one request after 1 minute, one after 3, one after 7 and one after 15
-//! minutes. After these 15 minutes, the server rejects a request every eight minutes. Rejected requests are not billed.
-//! If the server has removed the cap, the run reaches its full speed about twelve round trips after the next trial
-//! begins.
+//! minutes. After these 15 minutes, the server rejects one request every eight minutes. Rejected requests are not
+//! billed. If the server has removed the cap, the run reaches its full speed about twelve round trips after the next
+//! trial begins.
 
 use std::time::Duration;
 
@@ -27,8 +27,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(480);
 pub(crate) struct Cap {
     /// The number of requests that the server allows in flight; `None` while no cap is known.
     known: Option<usize>,
-    /// The time at which the last group of refusals began. A refusal belongs to the group if its request was sent
-    /// before the group began.
+    /// The time at which the last group of refusals began. If a request was sent before the group began, the refusal of
+    /// this request belongs to the group.
     wave_at: Option<Instant>,
     probe: Option<Probe>,
     /// How many more refusals the last trial can cause. These refusals do not lower the known cap.

@@ -96,7 +96,7 @@ impl Health {
         self.probe_at
     }
 
-    /// Returns when the last outage ended. If there was no outage, returns the start of the run.
+    /// Returns the time at which the last outage ended. If there was no outage, returns the start of the run.
     pub(crate) fn recovered_at(&self) -> Instant {
         self.recovered_at.unwrap_or(Instant::ZERO)
     }

@@ -28,7 +28,7 @@ enum Support {
     Unknown,
     /// The endpoint answered a request with cache marks.
     Accepted,
-    /// The endpoint rejected a request with cache marks and answered the same request without them.
+    /// The endpoint rejected a request with cache marks, and answered the same request without cache marks.
     Refused,
     /// Tokens are written to the cache, but almost none of these tokens are ever read.
     Useless,
@@ -37,7 +37,7 @@ enum Support {
 /// What the answers so far show about the prompt cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::scheduler) enum CacheNews {
-    /// From the cache, the requests have read less than half of the expected tokens.
+    /// The number of tokens that requests have read from the cache is less than half of the expected number.
     FarFromPlan,
     /// Marks cost more than they save, because so few tokens are read from the cache.
     Useless,
@@ -115,7 +115,8 @@ impl Marking {
         None
     }
 
-    /// Some tokens should have been read from the cache. Returns the share of these tokens (0 to 1) that was not read.
+    /// Some tokens should have been read from the cache. Returns which share of these tokens (0 to 1) was not read from
+    /// the cache.
     pub(in crate::scheduler) fn missed_share(&self) -> f64 {
         self.missed as f64 / self.expected.max(1) as f64
     }

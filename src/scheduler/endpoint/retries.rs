@@ -23,7 +23,7 @@ impl RetryQuota {
         self.0 = (self.0 + PER_SUCCESS).min(MOST);
     }
 
-    /// Uses up one retry if one is left. Returns whether a retry was left.
+    /// Uses up one retry if one is left. Returns whether a retry was used up.
     pub(crate) fn take(&mut self) -> bool {
         let has_one = self.0 >= 1.0;
         if has_one {

@@ -9,7 +9,7 @@
 //! last good size. An overload can come before the program knows a window size that is large enough or too large. In
 //! this case, after eight consecutive answered requests, the window grows again as it did before the cut. The server
 //! can reject a request because too many requests are in flight. After such a refusal, the window is at most the number
-//! of the other requests in flight, which the server has accepted ([`Cap`]).
+//! of requests that are still in flight ([`Cap`]).
 //!
 //! A running sum shows whether more than a fifth of the answers report an overload. An overload adds four to the sum,
 //! and an answer without an overload subtracts one. The sum never falls below zero. If fewer than a fifth of the

@@ -53,8 +53,8 @@
 //! more fields:
 //! - `turn` (a number, or a list of numbers) selects requests by their number of assistant messages plus 1. The first
 //!   request of a row is turn 1. A later request that contains the first answer is turn 2. Assistant messages in
-//!   examples count too. The last message counts too if it has the role `assistant`. The answer then continues this
-//!   message.
+//!   examples are counted too. The last message is counted too if it has the role `assistant`. The answer then
+//!   continues this message.
 //! - `max_tokens_below` selects requests with a `max_tokens` below this number. A rule with `max_tokens_below` no
 //!   longer applies when a client repeats the request with a higher `max_tokens`.
 //!

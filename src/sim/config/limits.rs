@@ -66,7 +66,7 @@ pub enum OutputRule {
 pub struct Acceleration {
     /// The number of input tokens that are always allowed in a minute.
     pub floor: u64,
-    /// Each minute can use this number of input tokens more than the minute before.
+    /// In each minute, a client can use this many more input tokens than in the minute before.
     pub step: u64,
 }
 

@@ -116,8 +116,8 @@ impl RuleFields {
         })
     }
 
-    /// Returns the error response that a rule describes. If the rule has no status, the response gets the status
-    /// `usual`.
+    /// Returns the error response that a rule describes. If the rule has no status, the parameter `usual` is the status
+    /// of the response.
     fn into_status(self, usual: u16, body: FaultBody) -> StatusFault {
         StatusFault {
             status: self.status.map_or(usual, |Status(status)| status),

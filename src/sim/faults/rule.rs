@@ -206,7 +206,7 @@ pub struct StatusFault {
 }
 
 impl StatusFault {
-    /// Returns the usual error response with a status.
+    /// Returns the usual error response for a status.
     pub fn new(status: u16) -> Self {
         Self {
             status,

@@ -294,7 +294,7 @@ pub(super) fn with_thousands(number: u64) -> String {
     text
 }
 
-/// Returns the 429 that a limit causes.
+/// Returns the 429 response that a limit causes.
 fn refuse(refusal: Refusal, account: Account) -> Stop {
     let organization = organization_id(account.0);
     let limit = with_thousands(refusal.limit);

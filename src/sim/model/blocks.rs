@@ -152,7 +152,7 @@ impl Room {
         Self { tokens: ((tokens as f64 / skew) as u64).max(1), full }
     }
 
-    /// Returns the room that is left after the use of `tokens` tokens. At least one token is left.
+    /// Returns the room that is left after `tokens` tokens are used. At least one token is left.
     pub(super) fn less(self, tokens: u64) -> Self {
         Self { tokens: self.tokens.saturating_sub(tokens).max(1), ..self }
     }

@@ -71,7 +71,7 @@ impl Bucket {
         (needed - self.level).max(0)
     }
 
-    /// Returns how many units must refill before the level is above zero.
+    /// Returns how many units must be refilled before the level is above zero.
     pub(super) fn shortfall_above_zero(&self) -> i128 {
         (1 - self.level).max(0)
     }
@@ -126,7 +126,7 @@ impl Bucket {
         self.level = self.level.min(self.capacity);
     }
 
-    /// Sets the share of the refill, in thousandths, that other clients take evenly over time.
+    /// Sets the share of the refill (in thousandths) that other clients take at a constant rate.
     pub(super) fn set_others(&mut self, permille: u32) {
         self.others_permille = permille.min(1000);
         self.refill = refill(self.limit, self.others_permille);

@@ -46,9 +46,9 @@ pub(super) struct Call {
 
 impl Call {
     /// Returns a call that has not produced its first token. `input` has three parts. The first part of `input` gives
-    /// the prompt's tokens, split by how the cache handles them. The second part is the number of these tokens that
-    /// count against the input limit. The third part is the estimated number of tokens that count against the input
-    /// limit. `times` are the times at which the output begins and ends.
+    /// the prompt's tokens, split by how the cache handles them. The second part says how many of these tokens count
+    /// against the input limit. The third part is the estimated number of tokens that count against the input limit.
+    /// `times` are the times at which the output begins and ends.
     pub(super) fn new(
         account: Account,
         model: usize,

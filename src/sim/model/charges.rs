@@ -91,7 +91,7 @@ impl Model {
         self.books.billed_and_lost += u64::from(call.is_lost || call.is_spoiled);
     }
 
-    /// Returns what a usage costs with a model.
+    /// Returns the cost of a usage at the prices of a model.
     fn price(&self, model: usize, usage: Usage) -> Money {
         let model = &self.config.models[model];
         let long = model.long_price.filter(|(above, _)| usage.prompt_tokens() > *above).map(|(_, price)| price);

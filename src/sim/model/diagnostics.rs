@@ -2,8 +2,8 @@
 //!
 //! A request with `diagnostics` is compared with the message that it names. Source: API reference, "Messages",
 //! `diagnostics` (Python SDK 2.14.0, 2026-11). The API documentation does not say how the API compares two prompts. The
-//! simulator compares the levels of both prompts in this order: tools, system, messages. The first difference is the
-//! reason. The reason is found immediately, so an answer never says that it is pending.
+//! simulator compares the levels of both prompts in this order: tools, system, messages. The first level that differs
+//! is returned as the reason. The reason is found immediately, so an answer never says that it is pending.
 
 use std::collections::{HashMap, VecDeque};
 

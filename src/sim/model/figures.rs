@@ -15,7 +15,7 @@ pub struct Stats {
     /// What the simulator counted in the period.
     #[serde(flatten)]
     pub books: Books,
-    /// The use of each limit in the period.
+    /// How much of each limit was used in the period.
     pub limits: Vec<Utilisation>,
 }
 
@@ -63,7 +63,8 @@ impl Model {
         account.map_or(0.0, |limits| limits.taken[dimension.index()] as f64 / TOKEN as f64)
     }
 
-    /// Returns the use of each limit since the start or the last reset, sorted by organization and class.
+    /// Returns how much of each limit was used since the start or the last reset. The list is sorted by organization
+    /// and class.
     pub(crate) fn utilisation(&mut self, now: Instant) -> Vec<Utilisation> {
         self.advance(now);
         let elapsed = self.now.since(self.books_since).as_secs_f64() / 60.0;

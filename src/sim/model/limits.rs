@@ -132,8 +132,8 @@ impl ClassLimits {
         change(&mut self.output, limits.otpm, |bursts, limit| bursts.output_tokens.capacity(limit));
     }
 
-    /// Sets the share of each limit that other clients use. They use this share evenly over time. The share is in
-    /// thousandths.
+    /// Sets the share of each limit that other clients use. The other clients use this share evenly over time. The
+    /// share is in thousandths.
     pub(super) fn set_others(&mut self, permille: u32) {
         self.buckets().for_each(|bucket| bucket.set_others(permille));
     }
@@ -149,8 +149,8 @@ impl ClassLimits {
         [&mut self.requests, &mut self.input, &mut self.output].into_iter().flatten()
     }
 
-    /// Takes what a request needs from the buckets. If a limit is used up, takes nothing and returns an error. Callers
-    /// must have updated every bucket for the current time.
+    /// Takes what a request needs from the buckets. If a limit is used up, takes nothing and returns an error. Before
+    /// the call, the caller must update every bucket to the current time.
     pub(super) fn admit(&mut self, asked: Asked, rule: OutputRule) -> Result<(), Refusal> {
         if let Some(refusal) = self.refusal(asked, rule) {
             return Err(refusal);

@@ -22,7 +22,7 @@ pub(super) struct CacheControl<'a> {
 }
 
 impl CacheControl<'_> {
-    /// Rejects a breakpoint with an unknown kind or lifetime. The error message uses `name` for the place of the
+    /// Rejects a breakpoint with an unknown kind or lifetime. In the error message, `name` is the place of the
     /// breakpoint.
     pub(super) fn check(&self, name: &str) -> Result<(), ApiError> {
         match (self.kind.as_deref(), self.ttl.as_deref()) {
@@ -68,7 +68,7 @@ pub(super) enum PartKind {
 }
 
 impl PartKind {
-    /// Returns the kind of part for content blocks of this type.
+    /// Returns the kind of part that a content block of this type is.
     pub(super) fn of(block_type: &str) -> Self {
         match block_type {
             "tool_use" => Self::ToolUse,

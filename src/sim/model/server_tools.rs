@@ -1,6 +1,6 @@
 //! Server tools: tools that the API runs itself. The simulator recognizes server tools by their types.
 //!
-//! An answer with a server tool contains the call, its result and a text. Such an answer has the stop reason of an
+//! An answer with a server tool contains the call, its result and a text. Such an answer has the same stop reason as an
 //! answer without tools, because the client does not run the tool. Source: API documentation, "Server tools", "Web
 //! search tool" and "Web fetch tool" (2026-10). The simulator knows only web search and web fetch. If a request has
 //! other server tools, the model answers with text.

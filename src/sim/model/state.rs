@@ -218,8 +218,8 @@ impl Model {
         }
     }
 
-    /// Returns the account whose limits an organization uses for a model class. If there are already too many accounts,
-    /// returns the shared account of this model class.
+    /// Returns the account whose limits apply to an organization and a model class. If there are already too many
+    /// accounts, returns the shared account of this model class.
     pub(super) fn account_of(&self, organization: u64, class: usize) -> Account {
         let own = (organization, class);
         let has_own = self.accounts.len() < MAX_ACCOUNTS || self.accounts.contains_key(&own);

@@ -56,7 +56,7 @@ pub enum Draw {
     Attempt,
 }
 
-/// The facts that selections are compared with.
+/// The facts about a request that are compared with a selection.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::sim) struct Facts<'a> {
     /// A number from 0 to 1 (never 1 itself) that is the same for all attempts of a row.
@@ -67,7 +67,7 @@ pub(in crate::sim) struct Facts<'a> {
     pub body: &'a [u8],
     /// The name of the model in the request.
     pub model: &'a str,
-    /// The number of the request, counted from 1 since the start.
+    /// The number of the request in the order of arrival, counted from 1.
     pub arrival: u64,
     /// The number of earlier requests with this content.
     pub attempts: u32,
@@ -77,7 +77,7 @@ pub(in crate::sim) struct Facts<'a> {
 
 /// Returns the index of the first rule that selects a request. `rules` has the selection and the index of each rule
 /// that can apply to this type of request. `fired` says how often each rule has applied so far. The function `holds`
-/// checks the other conditions of a rule.
+/// checks those conditions of a rule that are not in its selection.
 pub(in crate::sim) fn first<'r>(
     rules: impl Iterator<Item = (usize, &'r Selection)>,
     fired: &[u64],

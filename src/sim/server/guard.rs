@@ -5,8 +5,8 @@
 //!    simulator as a part of the page's site, and the `Host` header contains the page's host name. The simulator
 //!    answers only if `Host` is a name or an address that always means this machine.
 //! 2. The page can send a cross-site request to the loopback address. The simulator rejects such a request because of
-//!    its `Origin` header or `Sec-Fetch-Site: cross-site`. In addition, no answer of the simulator has a header that
-//!    lets pages of other sites read the answer.
+//!    its `Origin` header or `Sec-Fetch-Site: cross-site`. No answer of the simulator has a header that lets pages of
+//!    other sites read the answer.
 //!
 //! There is one more case: an old browser sends a form without the headers `Origin` and `Sec-Fetch-Site`. A form can't
 //! send a key, so the simulated API rejects messages from a form. Resetting the simulator needs no key, so `guard`

@@ -22,7 +22,7 @@ pub(super) fn syntax_fault(text: &str, error: &serde_json::Error) -> Fault {
         return Fault::at(column - 1, what);
     }
     if what.starts_with("control character") {
-        // The parser sometimes reports the column of a character before the faulty one.
+        // The parser sometimes reports a column that is before the faulty character.
         column += text.bytes().skip(column - 1).position(|byte| byte < 0x20).unwrap_or_default();
     }
     let rest = text.as_bytes().get(column - 1..).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Decompresses pages. The result never has more bytes than the page header says.
 //!
-//! The parquet crate relies on the size in a page's header, but some of the crate's codecs unpack all data, even if the
-//! result is much longer. This module never unpacks more than the size in the header.
+//! The parquet crate relies on the size in a page's header. But some of the crate's codecs unpack all data, even if the
+//! result is much larger than this size. This module never unpacks more than the size in the header.
 
 use std::io::Read;
 

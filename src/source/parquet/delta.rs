@@ -4,8 +4,8 @@
 //!
 //! Such a page says how many lengths it has, and the parquet crate allocates memory for this number of lengths. If many
 //! values begin with the same bytes, the decoded values can need far more memory than their page. This module limits
-//! the memory in both cases. It returns at most as many values as the page has, and at most as many bytes as the caller
-//! allows. Source: the Parquet format, "Encodings", `DELTA_BINARY_PACKED`, `DELTA_LENGTH_BYTE_ARRAY` and
+//! the memory in both cases. The module returns at most as many values as the page has, and at most as many bytes as
+//! the caller allows. Source: the Parquet format, "Encodings", `DELTA_BINARY_PACKED`, `DELTA_LENGTH_BYTE_ARRAY` and
 //! `DELTA_BYTE_ARRAY`.
 
 use super::damage::Damage;

@@ -1,9 +1,9 @@
 //! Parquet files. Each row of the file is a row of the input, and its cells have the names of the file's columns.
 //!
-//! The parquet crate decodes the footer ([`footer`]) and the values of pages ([`leaf`]). Before that, this module
-//! checks everything that affects the memory for decoding: the sizes in the footer, and each page ([`pages`],
-//! [`codec`], [`delta`]). A file is read in batches of rows. Only one page of each column is in memory, so row groups
-//! can have any size.
+//! The parquet crate decodes the footer ([`footer`]) and the values of pages ([`leaf`]). Before the decoding, this
+//! module checks everything that affects how much memory the decoding needs: the sizes in the footer, and each page
+//! ([`pages`], [`codec`], [`delta`]). A file is read in batches of rows. Only one page of each column is in memory, so
+//! row groups can have any size.
 //!
 //! A row's `line` is its number in the file, counted from 1. The cells of a row are in different places of the file. So
 //! `byte_offset` is an estimate: the row's number times the average length of a row. Reading can begin at any row.

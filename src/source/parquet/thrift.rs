@@ -1,8 +1,8 @@
 //! Reads the compact Thrift encoding of page headers and of the footer, within limits for memory and depth.
 //!
-//! The parquet crate reads the footer, but this module reads the footer first. This module rejects the footer if the
-//! crate would need too much memory or stack for it. Page headers are read only by this module. Source: the Thrift
-//! compact protocol specification, and `parquet.thrift` of the Parquet format.
+//! This module reads the footer before the parquet crate reads it. This module rejects the footer if the crate would
+//! need too much memory or stack for it. Page headers are read only by this module. Source: the Thrift compact protocol
+//! specification, and `parquet.thrift` of the Parquet format.
 
 use super::damage::Damage;
 

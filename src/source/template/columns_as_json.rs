@@ -122,8 +122,8 @@ pub(super) fn not_json(error: &minijinja::Error) -> Option<&NotJson> {
     std::error::Error::source(error)?.downcast_ref()
 }
 
-/// Changes each loop in the source that goes directly over a column. The changed loop reads the JSON in the column.
-/// Returns the new source. `names` are the columns that the source names directly.
+/// Changes each loop in the source that goes directly over a column. After this change, the loop reads the text of the
+/// column as JSON. Returns the new source. `names` are the columns that the source names directly.
 pub(super) fn with_json_loops(
     text: &str,
     config: &SyntaxConfig,

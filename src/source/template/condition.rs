@@ -10,8 +10,9 @@
 //!
 //! Conditions have stricter rules than templates, because a condition decides about a paid answer. If a condition reads
 //! a missing value or compares values of different kinds, the condition can't be evaluated, and the error says why
-//! ([`checked`]). As for a template, three things limit the cost of a condition: the size of its source, its fuel (the
-//! allowed number of steps), and the depth of JSON. Reading the JSON of an answer takes no fuel.
+//! ([`checked`]). The cost of a condition is limited in the same three ways as the cost of a template: by the size of
+//! the source, by the fuel (the allowed number of steps), and by the depth of JSON. Reading the JSON of an answer uses
+//! up none of these steps.
 
 mod checked;
 
@@ -76,7 +77,7 @@ struct Inner {
 pub struct Facts<'a> {
     /// The text of the answer.
     pub text: &'a str,
-    /// The answer as JSON text; `None` if the answer is not JSON. It is read only if the condition uses `json`
+    /// The answer as JSON text; `None` if the answer is not JSON. This text is read only if the condition uses `json`
     /// (`Condition::uses_json`).
     pub json: Option<&'a str>,
     /// The JSON object that `row_of` makes: the label, and the members that are kept with the row. The object is read
@@ -98,8 +99,8 @@ const LABEL: [&str; 2] = ["id", "custom_id"];
 ///
 /// `extra` contains the members that are kept with the row but are not sent. If there is a template, `extra` contains
 /// all columns of a table except the label. For a JSON row, `extra` then contains all members except the label and the
-/// request fields (such as `max_tokens`). Without a template, `extra` also lacks the columns and members that become
-/// the request, such as `prompt`. A row of plain text (a line or a whole text file) has only its label. Cells of CSV
+/// request fields (such as `max_tokens`). Without a template, the columns and members that become the request (such as
+/// `prompt`) are not in `extra`. A row of plain text (a line or a whole text file) has only its label. Cells of CSV
 /// files are texts.
 pub(crate) fn row_of(job: &Job) -> String {
     let mut row = job.extra.clone();
@@ -288,8 +289,8 @@ fn words(error: TemplateError) -> String {
 const SEARCHED: usize = 200;
 
 /// Returns the column of the first token that makes an expression invalid, or 1 if this token is not near the
-/// beginning. The engine does not say where the mistake is. So longer and longer beginnings of the expression are
-/// parsed, until the parser's error is not just that the text ends too early.
+/// beginning. The engine does not say where the mistake is. So this function parses longer and longer beginnings of the
+/// expression. It stops at the first error that is not "unexpected end of input".
 fn fault_column(expression: &str) -> usize {
     let mut end = 0;
     for (number, token) in tokenize(expression, true, SyntaxConfig::default()).enumerate() {

@@ -26,7 +26,7 @@ pub(super) const JSON_BYTES_OF_FUEL: u64 = 8;
 /// number 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// A message of a template that is a list of messages.
+    /// One of the messages, if the template is a list of messages.
     Message(usize),
     /// A block of the system prompt.
     Block(usize),

@@ -73,7 +73,7 @@ pub(super) const KNOWN: [&str; 63] = [
     "zip",
 ];
 
-/// Rejects unknown filters and tests.
+/// Rejects unknown filters, and unknown template tests (the words after `is`).
 pub(super) fn check_names(environment: &Environment<'_>, uses: &Uses) -> Result<(), TemplateError> {
     let mut state = environment.empty_state();
     let check = |kind, name: &str, line, found: Result<(), minijinja::Error>| match found {

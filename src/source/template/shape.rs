@@ -2,7 +2,7 @@
 //!
 //! The parser itself limits how deep brackets and blocks are nested. But in a chain of operators, filters, calls or
 //! `elif` tags, each link also makes the syntax tree deeper. The parser and the engine visit this tree recursively. So
-//! this module counts the tokens before the template is parsed, and without recursion. The limits are far above any
+//! before the template is parsed, this module counts the tokens without recursion. The limits are far above any
 //! template that people write.
 //!
 //! Parsing runs on a separate thread with [`PARSER_STACK_BYTES`] of stack. An accepted template needs at most a fifth

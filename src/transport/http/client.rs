@@ -10,7 +10,7 @@ use crate::transport::proxy::Proxy;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the client keeps an unused connection open. Servers and load balancers keep an unused connection open for
-/// longer (mostly 60 s). So a connection that the client uses again is usually still open.
+/// longer than the client does (mostly 60 s). So a connection that the client uses again is usually still open.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 

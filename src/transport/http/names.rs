@@ -1,9 +1,10 @@
 //! Resolves host names to addresses, and checks the addresses.
 //!
 //! `localhost` and its subdomains always mean this machine. These names are not resolved. Plain `http` is allowed for
-//! these names, so they must never lead to another machine. All other names are resolved, and their addresses are
-//! checked. The client connects only to checked addresses, because it does not resolve the name again. If one of the
-//! addresses can't be the address of an API, all addresses of the name are rejected, and nothing is sent.
+//! these names, so they must never lead to another machine. All names except `localhost` and its subdomains are
+//! resolved, and their addresses are checked. The client connects only to checked addresses, because it does not
+//! resolve the name again. If one of the addresses can't be the address of an API, all addresses of the name are
+//! rejected, and nothing is sent.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

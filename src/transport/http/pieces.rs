@@ -75,7 +75,7 @@ struct Read {
     at: u64,
     /// The offset in the source at which the body ends, in bytes.
     end: u64,
-    /// The read of the piece at `at`, while this read is running.
+    /// The task that reads the piece at `at`, while this task is running.
     reading: Option<JoinHandle<io::Result<Bytes>>>,
     upload: Arc<Upload>,
 }

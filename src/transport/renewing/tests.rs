@@ -30,7 +30,7 @@ impl Issuer for Gate {
     }
 }
 
-/// The tested source, and a channel through which the test gives the answers of the source's issuer.
+/// The source that is tested, and a channel. Through this channel, the test answers in place of the source's issuer.
 struct Stage {
     source: Renewing,
     answers: Sender<Answer>,

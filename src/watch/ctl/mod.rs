@@ -8,7 +8,7 @@
 //!
 //! The rules for a request:
 //!
-//! - When a run begins, it removes each file that has a name from the table. The run does not read these files.
+//! - When a run begins, it deletes each file whose name is in the table. The run does not read these files.
 //! - A request must contain the random id of the process, so a request to an earlier run has no effect.
 //! - The file of a request must be a regular file without further hard links, and must belong to this user. These
 //!   conditions apply even with `--trust-owner`.

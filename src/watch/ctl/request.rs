@@ -50,7 +50,7 @@ pub(crate) struct Request {
     pub(crate) process: String,
     /// The random id of the request. The answer to the request has the same id.
     pub(crate) id: String,
-    /// The action that the request asks the run for.
+    /// The action that the run is asked to take.
     pub(crate) verb: Verb,
     /// The name of a setting and its new value; `None` for all verbs except `set`.
     pub(crate) setting: Option<(String, String)>,

@@ -53,7 +53,7 @@ impl ReadFailures {
         self.unresolved.has(row)
     }
 
-    /// Records the answer of a row that has an entry in the error log.
+    /// Records that a row with an entry in the error log was answered.
     pub(super) fn note_answer(&mut self, row: RowId, ended_at: Option<Timestamp>) {
         self.unresolved.note_answer(row, ended_at);
     }

@@ -1,8 +1,8 @@
 //! Runs the program that receives notices, and writes the document of a notice to its standard input.
 //!
-//! The program is started without a shell. The environment of the program contains no key and no other secret of
-//! claude-batch. The output of the program is discarded. If the program takes too long, it is killed, together with the
-//! programs that it started.
+//! The program that receives notices is started without a shell. In its environment, this program finds no key and no
+//! other secret of claude-batch. The output of the program is discarded. If the program takes too long, it is killed,
+//! together with the programs that it started.
 
 use std::fmt;
 use std::io::Write;

@@ -2,9 +2,9 @@
 //!
 //! The decider is pure: it uses only the events and the counters. When the threshold of a rule is crossed, one notice
 //! is sent. Before the next notice of this rule, the value must fall clearly below the threshold and cross it again.
-//! For failures, "clearly below" means below four fifths of the threshold. For limits, the events that report a
-//! crossing already include a margin. Spent money never decreases, so the threshold of a budget is crossed again only
-//! after the budget was raised.
+//! For failures, "clearly below" means below four fifths of the threshold. For limits, the tracker already applies a
+//! margin before it reports that a threshold was crossed. The spent amount never decreases, so it can cross a budget's
+//! threshold a second time only after the budget was raised.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use crate::domain::event::Crossing;
 use crate::domain::{EventBody, HaltReason, Money, PoolId, RunEvent};
 use crate::report::Stats;
 
-/// The share of failures is used only when at least this number of rows has finished. With fewer rows, the share says
-/// little.
+/// The share of failures is used only when at least this number of rows has finished. If fewer rows have finished, the
+/// share of failures says little.
 const FEWEST_ROWS: u64 = 20;
 /// The share of failures must fall below this part of the threshold before it can cross the threshold again.
 const CLEARLY_BELOW: f64 = 0.8;
@@ -39,7 +39,7 @@ pub(super) enum Happened {
         /// The threshold that the user set, as a share of the finished rows.
         threshold: f64,
     },
-    /// The use of a limit rose above a threshold.
+    /// The used share of a limit rose above a threshold.
     Limit(Crossing),
     /// A pool sends nothing at this moment, because of a 429.
     Held {
@@ -52,7 +52,7 @@ pub(super) enum Happened {
     },
     /// All requests fail.
     Outage {
-        /// How long all requests have failed so far.
+        /// How long the outage has lasted so far.
         lasted: Duration,
         /// The threshold that the user set.
         threshold: Duration,
@@ -128,7 +128,7 @@ impl Decider {
         Self { rules: watched, purse, held: BTreeMap::new(), outage_lasted: None }
     }
 
-    /// Returns the subjects of the notices to send after this event. `stats` already includes the event.
+    /// Returns the subjects of the notices that must be sent after this event. `stats` already includes the event.
     pub(super) fn on_event(&mut self, event: &RunEvent, stats: &Stats) -> Vec<Happened> {
         self.note_holds(event);
         let Self { rules, purse, held, outage_lasted } = self;

@@ -95,7 +95,7 @@ struct Document<'a> {
     limit: Option<&'static str>,
     /// The reason why the run stopped, or the fault of the provider; null if there is neither.
     reason: Option<String>,
-    /// The use of each limit over the last five minutes; empty in the first seconds of a run.
+    /// How much of each limit was used in the last five minutes; empty in the first seconds of a run.
     limits: Vec<Use>,
 }
 
@@ -128,9 +128,9 @@ struct Use {
     provider: String,
     pool: String,
     limit: &'static str,
-    /// The mean use as a share; 1 if the whole limit was used.
+    /// The share of the limit that was used on average; 1 if the whole limit was used.
     share: f64,
-    /// The highest use in a single minute; null in the first minute.
+    /// The largest share of the limit that was used in a single minute; null in the first minute.
     highest: Option<f64>,
     /// The level of the mean use: `low`, `moderate`, `high` or `critical`; null in the first minute.
     level: Option<&'static str>,

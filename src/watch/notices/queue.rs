@@ -82,8 +82,8 @@ impl Queue {
         }
     }
 
-    /// Waits before another attempt to send a notice. Returns false if all notices were given up during the wait, so no
-    /// other attempt is needed.
+    /// Waits before another attempt to send a notice. Returns false if no further attempt is needed, because all
+    /// notices were given up during the wait.
     pub(super) fn pause(&self, pause: Duration) -> bool {
         let state = self.lock();
         let waited = self.changed.wait_timeout_while(state, pause, |state| !state.is_given_up);
@@ -96,7 +96,7 @@ impl Queue {
         self.has_warnings.store(true, Ordering::Release);
     }
 
-    /// Returns the new warnings since the last call.
+    /// Returns the warnings that were added after the last call.
     pub(super) fn take_warnings(&self) -> Vec<String> {
         match self.has_warnings.swap(false, Ordering::AcqRel) {
             true => self.change(|state| std::mem::take(&mut state.warnings)),

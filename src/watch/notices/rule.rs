@@ -11,9 +11,9 @@ pub enum NoticeRule {
     Halt,
     /// More than this share of the finished rows has failed. The share is above 0 and below 1.
     Failures(f64),
-    /// The use of a limit rose above this percentage, which is 80 or 95.
+    /// The used share of a limit rose above this percentage (80 or 95).
     Limit(u8),
-    /// For this time without a break, either a pool was held after a 429, or all requests failed.
+    /// During this whole time, either a pool was held after a 429, or all requests failed.
     Hold(Duration),
     /// The run has spent this share of `--max-cost`. The share is above 0 and at most 1.
     Budget(f64),

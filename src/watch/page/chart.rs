@@ -230,7 +230,7 @@ fn labels(axis: &Axis) -> String {
     out
 }
 
-/// Draws an area on top of the earlier areas, whose total heights are in `below`. Then adds the heights of the new area
+/// Draws an area on top of the earlier areas, whose total heights are in `below`. Also adds the heights of the new area
 /// to `below`.
 fn area(axis: &Axis, values: Values<'_>, below: &mut Vec<f64>, top: f64) -> String {
     below.resize(values.len().max(below.len()), 0.0);

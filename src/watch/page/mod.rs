@@ -1,7 +1,7 @@
 //! The report of a run: one HTML page, made from the facts of the run.
 //!
-//! The page needs no other files: it loads nothing, links to nothing, and contains no script. Its size depends on the
-//! number of points in the history, not on the number of rows. All text from files is escaped.
+//! The page needs no other files: it loads nothing, links to nothing, and contains no script. The size of the page
+//! depends on the number of points in the history, not on the number of rows. All text from files is escaped.
 //!
 //! | file | content |
 //! |---|---|

@@ -142,7 +142,7 @@ pub(super) fn latencies(facts: &RunFacts) -> String {
     let mut rows = Vec::new();
     if first_byte.count() > 0 {
         // The histogram rounds the longest time to the first byte. The longest time to the whole answer is exact.
-        // Without this minimum, the rounded time could be longer than this exact time.
+        // Without `min`, the rounded time to the first byte could be longer than the exact time to the whole answer.
         let longest_first = first_byte.percentile(1.0).map(|first| longest.map_or(first, |whole| first.min(whole)));
         rows.push(row("to the first byte", first_byte, longest_first));
     }

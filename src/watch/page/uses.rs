@@ -13,22 +13,23 @@ pub(super) const MOST_CHARTS: usize = 4;
 const MOST_POOLS: usize = 20;
 /// The names of the kinds of limits, in the order of the values in a point.
 pub(super) const DIMENSIONS: [&str; 3] = ["requests", "input tokens", "output tokens"];
-/// The highest use is measured over this time, in seconds.
+/// To find how much of a limit was used at most, the page looks at time windows of this length, in seconds.
 const WINDOW: f64 = 300.0;
 
-/// The use of the limits of a pool.
+/// How much of each of its limits a pool used.
 pub(super) struct Use {
     /// The position of the pool in the list of pools.
     pub(super) at: usize,
     /// Its name.
     pub(super) name: String,
-    /// The mean use of each limit; `None` where there is no limit.
+    /// The mean share of each limit that was used; `None` if there is no such limit.
     pub(super) mean: [Option<f64>; 3],
-    /// The highest use over five minutes.
+    /// The largest share of each limit that was used in any five minutes.
     highest: [Option<f64>; 3],
 }
 
-/// Returns the use of all pools that have limits. The pool with the highest mean use comes first.
+/// For each pool that has limits, returns how much of these limits was used. The list begins with the pool that used,
+/// on average, the largest share of one of its limits.
 pub(super) fn of(points: &[Point], pools: &[String]) -> Vec<Use> {
     let one = |(at, name): (usize, &String)| Use {
         at,
@@ -61,7 +62,7 @@ pub(super) fn words(point: &Point, pools: &[String]) -> String {
     words.join("; ")
 }
 
-/// Returns an HTML table with the use of each limit. `seconds` is the duration of the run.
+/// Returns an HTML table that shows how much of each limit was used. `seconds` is the duration of the run.
 pub(super) fn table_of(uses: &[Use], seconds: f64) -> String {
     let elapsed = Duration::try_from_secs_f64(seconds).unwrap_or_default();
     let level = |share: f64| Level::of(share, elapsed).map_or("too short to tell", Level::name).to_owned();
@@ -101,8 +102,8 @@ fn of_points(points: &[Point], pool: usize, dimension: usize) -> Option<f64> {
     (allowed > 0.0).then(|| counted / allowed)
 }
 
-/// Returns the highest use over five minutes. For a single point that is longer than five minutes, the mean use of this
-/// point counts.
+/// Returns the largest share of the limit that was used in any five minutes. If a single point is longer than five
+/// minutes, this function takes the mean use in this point.
 fn highest(points: &[Point], pool: usize, dimension: usize) -> Option<f64> {
     let mut highest: Option<f64> = None;
     let mut first = 0;

@@ -42,7 +42,7 @@ pub(crate) struct About {
     pub(crate) failed_before: u64,
     /// The command that resumes the run.
     pub(crate) resume: String,
-    /// The command that runs failed rows again.
+    /// The command that sends the failed rows again.
     pub(crate) retry_failed: String,
 }
 
@@ -105,21 +105,21 @@ struct Pool {
     otpm: Option<u32>,
     /// The remaining time in which the pool sends nothing after a 429, in seconds; null if the pool is not held.
     held_s: Option<f64>,
-    /// The use of the limit on requests; null if there is no limit, and in the first seconds of the run.
+    /// How much of the limit on requests is used; null if there is no limit, and in the first seconds of the run.
     requests: Option<Used>,
-    /// The use of the limit on input tokens. Tokens that were read from the prompt cache are not counted.
+    /// How much of the limit on input tokens is used. Tokens that were read from the prompt cache are not counted.
     input_tokens: Option<Used>,
     output_tokens: Option<Used>,
 }
 
-/// The use of one limit over the last five minutes, as shares of the limit.
+/// How much of one limit was used in the last five minutes, as shares of the limit.
 #[derive(Debug, Serialize)]
 struct Used {
     average: f64,
-    /// The highest use in any single minute; null in the first minute of the run.
+    /// The highest share of the limit that was used in one minute; null in the first minute of the run.
     highest: Option<f64>,
-    /// The level of the mean use: `low`, `moderate` (more than 50 %), `high` (more than 75 %) or `critical` (more than
-    /// 90 %). Null in the first minute of the run.
+    /// The level of `average`: `low`, `moderate` (more than 50 %), `high` (more than 75 %) or `critical` (more than 90
+    /// %). Null in the first minute of the run.
     level: Option<&'static str>,
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct Shown {
     pub(crate) end: Option<ShownEnd>,
     /// The counters.
     pub(crate) progress: ShownProgress,
-    /// The pools, with their limits and the use of these limits.
+    /// The pools, their limits, and how much of each limit is used.
     pub(crate) pools: Vec<ShownPool>,
     /// The cost of the run, as amounts in dollars.
     pub(crate) money: ShownMoney,
@@ -144,21 +144,21 @@ pub(crate) struct ShownPool {
     pub(crate) pool: String,
     /// The number of seconds for which the pool still sends nothing, because of a 429.
     pub(crate) held_s: Option<f64>,
-    /// The use of the limit on requests.
+    /// How much of the limit on requests is used.
     pub(crate) requests: Option<ShownUse>,
-    /// The use of the limit on input tokens.
+    /// How much of the limit on input tokens is used.
     pub(crate) input_tokens: Option<ShownUse>,
-    /// The use of the limit on output tokens.
+    /// How much of the limit on output tokens is used.
     pub(crate) output_tokens: Option<ShownUse>,
 }
 
-/// The use of a limit over the last five minutes.
+/// How much of a limit was used in the last five minutes.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct ShownUse {
-    /// The mean use over five minutes, as a share of the limit.
+    /// The share of the limit that was used in the last five minutes, on average.
     pub(crate) average: f64,
-    /// The use in the minute with the highest use, as a share of the limit.
+    /// The highest share of the limit that was used in one minute.
     pub(crate) highest: Option<f64>,
     /// The level.
     pub(crate) level: Option<String>,
@@ -188,7 +188,7 @@ pub(crate) struct ShownInterval {
 }
 
 impl ShownInterval {
-    /// Returns the same numbers as an `Interval`.
+    /// Returns an `Interval` with the same three numbers as this value.
     pub(crate) fn interval(self) -> Interval<f64> {
         Interval { low: self.low, likely: self.likely, high: self.high }
     }
@@ -226,7 +226,7 @@ pub(crate) struct ShownError {
 pub(crate) struct ShownCommands {
     /// The command that resumes the run.
     pub(crate) resume: String,
-    /// The command that runs failed rows again.
+    /// The command that sends the failed rows again.
     pub(crate) retry_failed: String,
 }
 

@@ -29,7 +29,7 @@ pub struct Disturbed {
     pub twice: u64,
     /// The number of rows that were charged and have no line.
     pub unwritten: u64,
-    /// The number of rows that the next run reports as possibly paid when it starts.
+    /// The number of rows that the next run, at its start, reports as possibly paid.
     pub reported: u64,
 }
 

@@ -17,8 +17,7 @@ use super::{Seen, Size};
 /// In some runs, one call fails. Each of these runs has this many rows. A run of [`ROWS`] rows would make three times
 /// as many calls on each file as a run of this size.
 const FAULTED_ROWS: usize = 60;
-/// After this time, the loop tries only every fourth call number. If the loop skips numbers, the page of results says
-/// so.
+/// After this time, the loop lets only every fourth call fail. If the loop skips calls, the page of results says so.
 const MOST: Duration = Duration::from_secs(40 * 60);
 
 /// The totals over all runs in which a call failed.

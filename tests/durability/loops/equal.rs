@@ -16,8 +16,8 @@ fn load(rows: u64) -> Load {
     Load { rows, faults: REFUSED_ONCE, kinds: Some(KINDS), mends: false, roads: Roads::One }
 }
 
-/// Plays a run in which the process does not die. Asserts that each request is paid for once, and that the other rows
-/// have copies.
+/// Plays a run in which the process does not die. Asserts that each different request is paid for once, and that the
+/// other rows with this request have copies of its answer.
 pub fn undisturbed(rows: u64) {
     let disk = MemDisk::new();
 

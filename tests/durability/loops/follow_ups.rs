@@ -35,7 +35,8 @@ const ANSWERS: &str = r#"{"rules":[
     {"json":{"a":1}}
 ]}"#;
 
-/// Returns the words in a row's prompt that select the row's answers. Also returns how many requests the row needs.
+/// Returns the text by which a row's prompt selects the answers of the row. Also returns how many requests the row
+/// needs.
 fn kind(number: u64) -> (&'static str, u64) {
     match number % 10 {
         1 | 4 => ("cut", 2),

@@ -100,13 +100,13 @@ impl Judge {
 pub struct Judgement {
     /// How the run ended, as the run's loop reports it.
     pub finish: Finish,
-    /// The counts of the rows of the run.
+    /// The statistics of the run.
     pub stats: Stats,
     /// The lines that the run wrote.
     pub ledger: MemLedger,
     /// The duration of the run, in virtual time.
     pub elapsed: Duration,
-    /// The longest time without an event. A send, an answer, a failure and a retry are events.
+    /// The longest time without an event. An event is a sent request, an answer, a failure or a retry.
     pub longest_silence: Duration,
     /// The requests and refusals that the judge saw.
     pub seen: Seen,

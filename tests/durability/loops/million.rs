@@ -1,4 +1,4 @@
-//! Tests a long input with bad lines among good lines. Each bad line gets one entry in the error log. All other lines
+//! Tests a long input with bad lines among good lines. Each bad line gets one entry in the error log. All good lines
 //! are answered, and the memory of the run stays bounded.
 
 use std::collections::BTreeMap;

@@ -14,8 +14,8 @@ const BROKEN: &str = r#"{"rules":[{"kind":"reset_mid","contains":"tenth","first_
 /// A fault: the first request of each row gets no answer.
 const SILENT: &str = r#"{"rules":[{"kind":"stall","first_attempts_only":true}]}"#;
 
-/// The number of retried ambiguous attempts is in the summary and in the lines. The API and the program count the same
-/// number of these attempts.
+/// The summary and the lines of the rows give the number of ambiguous attempts that were retried. The API and the
+/// program count the same number of these attempts.
 pub fn retried_attempts_are_counted() {
     let (api, workspace) = (Api::start(BROKEN), Workspace::with_rows(20));
 
@@ -26,8 +26,8 @@ pub fn retried_attempts_are_counted() {
     assert_eq!(sum_of(&workspace, "out.jsonl", "meta"), 2);
 }
 
-/// With `--no-retry-ambiguous`, rows fail if their attempt was possibly billed. The entries of these rows say so.
-/// `resume` sends these rows again.
+/// With `--no-retry-ambiguous`, rows fail if their attempt was possibly billed. The entries in the error log say that
+/// these rows were possibly billed. `resume` sends these rows again.
 pub fn attempts_that_are_not_retried_are_counted() {
     let (api, workspace) = (Api::start(BROKEN), Workspace::with_rows(20));
 

@@ -14,7 +14,7 @@ use super::{Seen, Size};
 
 const RESULTS: &str = "out.csv.results.jsonl";
 const ERRORS: &str = "out.csv.errors.jsonl";
-/// The old content of an output. A command then makes this output again.
+/// The old content of an output. A command then replaces this content with a new output.
 const OLD: &[u8] = b"an earlier output\n";
 
 /// The names of outputs, and the commands that make them. `run` ends with code 3, because some rows have failed.

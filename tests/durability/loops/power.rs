@@ -3,7 +3,7 @@
 //!
 //! The journal uses threads, as in the program. So several groups of lines are still being written when the power is
 //! lost. After a power failure, each write that was not synced can be complete, missing, cut at a multiple of 512
-//! bytes, or zeroed. The disk can also have stored these writes in another order than the program made them.
+//! bytes, or zeroed. The disk may also have stored these writes in an order that differs from the program's order.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -22,8 +22,8 @@ const ROWS: u64 = 48;
 
 /// Makes the power fail during runs, at random changes of the disk. Returns how many states of the disk were checked.
 ///
-/// The journal opens each state, and the state must contain every row that was reported. After one in `finished`
-/// states, the function also starts further runs until every row is answered.
+/// The journal opens each state, and the state must contain every row that was reported. From every `finished`-th
+/// state, the function also starts further runs until every row is answered.
 pub fn losses(states: u64, finished: u64, seed: u64) -> u64 {
     const STATES_OF_A_DEATH: u64 = 20;
     let mut random = fastrand::Rng::with_seed(seed);

@@ -154,8 +154,8 @@ impl Workspace {
         self.command(api, &["resume", "out.errors.jsonl"])
     }
 
-    /// Returns three commands: a run, and two `resume` commands that answer its failed rows. The first `resume` sends
-    /// only the rows of one error class, so other rows stay in the log.
+    /// Returns three commands: a run, and two `resume` commands that answer the failed rows of the run. The first
+    /// `resume` sends only the rows of one error class, so other rows stay in the log.
     pub fn run_and_resumes(&self, api: &Api) -> [Command; 3] {
         let of_class = ["resume", "out.errors.jsonl", "--only", "invalid_request"];
         [self.run(api), self.command(api, &of_class), self.resume(api)]
@@ -168,8 +168,8 @@ impl Workspace {
         command
     }
 
-    /// Returns the command with these arguments, which sends to `api`. The command has no `-q`, so it prints its
-    /// messages.
+    /// Returns a command that has these arguments and sends its requests to `api`. The command has no `-q`, so it
+    /// prints its messages.
     pub fn command_with_messages(&self, api: &Api, args: &[&str]) -> Command {
         let mut command = self.plain_command(args);
         command.args(["--tier", "none", "--base-url", &api.url, "--concurrency", &IN_FLIGHT.to_string()]);

@@ -103,8 +103,8 @@ pub fn kills(kills: u64, seed: u64) {
     }
 }
 
-/// Kills the command at each write, sync and rename of its last two steps. In these steps, the command first saves the
-/// totals, and then replaces the results.
+/// Kills the command at each write, each sync and each rename in its last two steps. In these steps, the command first
+/// saves the totals, and then replaces the results.
 fn at_every_step() -> u64 {
     let (expected, _) = undisturbed();
     let mut all = 0;

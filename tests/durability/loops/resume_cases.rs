@@ -123,7 +123,7 @@ pub const CASES: &[Case] = &[
     case!("resume with the results file", "refused: it is not an error log", nothing, &["resume", "out.jsonl"], 2, 0, "not an error log"),
 ];
 
-/// Tries every case. Returns the cases that are not as documented.
+/// Tries every case. Returns the cases that do not behave as documented.
 pub fn wrong() -> Vec<String> {
     CASES.iter().filter_map(|case| try_case(case).err()).collect()
 }

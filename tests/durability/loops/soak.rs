@@ -97,7 +97,7 @@ pub fn soak(seed: u64, hours: u64) -> SoakCounts {
 
     let what = format!("seed {seed}");
     assert_eq!(run.finish.halted, None, "{what}");
-    // (1), (2): each row is in exactly one list, exactly once.
+    // (1), (2): each row is either in the list of answered rows or in the list of failed rows, and only once.
     let labels: HashSet<&str> = run
         .ledger
         .answered

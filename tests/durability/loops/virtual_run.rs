@@ -83,7 +83,8 @@ pub struct Load {
 pub enum Roads {
     /// Only the usual provider.
     One,
-    /// A chain of two providers. The usual provider has the faults, and rows move to the second provider.
+    /// A chain of two providers. The faults come from the usual provider, and rows move from there to the second
+    /// provider.
     Two,
     /// Only the second provider.
     Second,

@@ -492,8 +492,8 @@ fn links(count: usize) -> String {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut refused = 0;
     for at in 0..count.max(SYNTAXES.len()) {
-        // The first texts are the contents of `SYNTAXES`. Each later text consists of one to three pieces of these
-        // contents, cut at random positions.
+        // The first texts are the contents of `SYNTAXES`. Each later text joins one to three of these contents. Each
+        // content is cut at a random position, and its two parts are swapped.
         let text = match SYNTAXES.get(at) {
             Some(text) => text.replace('S', SECRET),
             None => {
@@ -661,7 +661,7 @@ fn of_another_user() -> String {
 
         judge(&place, true);
     }
-    // The program runs as the other user, with a home folder that only this user can open.
+    // The program runs as another user, who can't open the home folder.
     let place = Place::new();
     let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
     fs::write(place.own_file(), "tier = 2\n").expect("a file");

@@ -135,8 +135,8 @@ impl Case {
     fn expected(&self) -> Expected {
         let is_open = self.folder_mode & 0o1002 == 0o002 && !self.trusts;
         if let Place::Inside(name) = self.place {
-            // The run folder belongs to the runner, who can therefore remove anything that has the name of a temporary
-            // file.
+            // The run folder belongs to the user who runs the program, so the program can remove anything that has the
+            // name of a temporary file.
             return match self.kind {
                 _ if is_open => Expected::Refused,
                 // The program does not write into `limits.json`, but replaces it. If the replacement fails, the run

@@ -1,8 +1,8 @@
 //! Tests two runs whose outputs are related. No row is lost, because the program rejects each run that would disturb
 //! another run.
 //!
-//! The tests try every way in which the names and files of two outputs can be related. At the end, each row of a run
-//! that was not rejected must have exactly one line in the files of the run. In most tests, the second run begins at a
+//! The tests try every way in which the names and files of two outputs can be related. If a run was not rejected, each
+//! row of this run must have exactly one line in the run's files at the end. In most tests, the second run begins at a
 //! random moment.
 
 use std::collections::{BTreeMap, BTreeSet};

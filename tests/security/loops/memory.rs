@@ -279,7 +279,7 @@ fn watched(child: &mut Child, begun: Instant) -> (Option<i32>, u64) {
                 child.wait().expect("the program ends");
                 return (None, peak);
             }
-            // This sleep sets how often memory is measured. The sleep does not wait for an event.
+            // This sleep sets how often memory is measured. The purpose of this sleep is not to wait for an event.
             None => std::thread::sleep(Duration::from_millis(2)),
         }
     }

@@ -41,10 +41,10 @@ pub struct SourceArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Input")]
 pub(crate) struct ReadArgs {
-    /// Format of the input [default: as the run read it]
+    /// Format of the input [default: as in the run]
     #[arg(long, value_parser = values::one_of(&values::FORMATS))]
     pub format: Option<InputFormat>,
-    /// Column with each row's id [default: as the run read it]
+    /// Column with each row's id [default: as in the run]
     #[arg(long, value_name = "COLUMN")]
     pub id: Option<String>,
 }

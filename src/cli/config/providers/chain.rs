@@ -29,7 +29,8 @@ impl Providers {
     /// `merged` has the settings of all layers, and `files` has the settings of the files.
     ///
     /// # Errors
-    /// Fails if a provider is not known, is named twice, or can't do what the user typed. The message names the flag.
+    /// Fails if a provider is not known, is named twice, or can't do what the user asked for. The message names the
+    /// flag.
     pub(in crate::cli::config) fn of(
         (named, merged, files): (&Settings, &Settings, &Settings),
         tables: &[ProviderTable],

@@ -10,8 +10,8 @@ use crate::cli::config::world::World;
 use crate::domain::ProviderKind;
 
 /// Returns the source of the provider's key. If the provider is the first provider, `flags` are the flags of this call;
-/// otherwise, `flags` are empty. If the provider is the default provider, `files` are the settings in files; otherwise,
-/// `files` are empty.
+/// otherwise, `flags` are empty. If the provider is the default provider, `files` contains the settings of the
+/// configuration files; otherwise, `files` is empty.
 pub(super) fn source(
     found: Found<'_>,
     preset: &Preset,

@@ -41,14 +41,15 @@ impl Places {
         self.known.iter().find(|(own, _)| *own == name).map(|(_, value)| &**value)
     }
 
-    /// Replaces the name of each place in `text` with the value of this place. Returns `None` if a place is not set.
+    /// In `text`, replaces each placeholder (the name of a place in braces) with the value of the place. Returns `None`
+    /// if a place is not set.
     pub(super) fn fill(&self, text: &str) -> Option<String> {
         let filled =
             self.known.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&placeholder(name), value));
         (!filled.contains('{')).then_some(filled)
     }
 
-    /// Returns the headers of the preset. If a place is not set, a header with this place is left out.
+    /// Returns the headers of the preset. If a place has no value, each header that contains this place is left out.
     pub(super) fn headers(&self, preset: &Preset) -> Vec<(HeaderName, HeaderValue)> {
         let header = |(name, text): (&String, &String)| {
             let value = HeaderValue::try_from(self.fill(text)?).ok()?;
@@ -64,7 +65,7 @@ impl Places {
     }
 }
 
-/// Returns a text that names a missing place and the ways to set it.
+/// Returns a text that names a missing place (such as the region) and says how to set the place.
 fn words(place: &PlaceFacts, provider: &str) -> String {
     format!(
         "a {}: set {}, or {} in [providers.{provider}] of your configuration file",

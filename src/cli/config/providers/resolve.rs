@@ -24,7 +24,7 @@ pub(crate) struct Flags<'s> {
     pub(crate) merged: &'s Settings,
     /// The settings of the files.
     pub(crate) files: &'s Settings,
-    /// Whether the provider is the first one. Flags are only for the first provider.
+    /// Whether the provider is the first one. Flags apply only to the first provider.
     pub(crate) is_first: bool,
 }
 

@@ -45,7 +45,8 @@ const KEYS: [&str; 20] = [
     "resource",
 ];
 
-/// The longest name of a provider, in bytes. The length is limited, because every result line contains the name.
+/// The longest name of a provider, in bytes. A provider's name must be short, because every result line contains this
+/// name.
 const LONGEST_NAME: usize = 40;
 
 /// The values of a table `[providers.NAME]` in a configuration file.

@@ -88,8 +88,8 @@ pub(super) fn list(value: &DeValue<'_>) -> Result<Vec<String>, String> {
     }
 }
 
-/// Returns the path of a request member. Returns an error if the path is malformed, or if every request needs this
-/// member.
+/// Returns the path of a request member. Returns an error if the path is malformed, or if every request needs the
+/// member at this path.
 pub(super) fn member(path: &str) -> Result<MemberPath, String> {
     if NEEDED.contains(&path) {
         return Err(format!("every request needs {path}, so a provider can't leave it out"));

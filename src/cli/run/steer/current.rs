@@ -70,8 +70,8 @@ impl CurrentSettings {
         }
     }
 
-    /// Reads the settings of files again. Changes only the settings whose values in the files have changed since the
-    /// last reading.
+    /// Reads the files with settings again. Changes a setting only if its value in a file is different from the value
+    /// at the last reading.
     pub(super) fn reread(&mut self) -> SteerResult {
         self.try_reread().map_err(|error| {
             format!("the run keeps its settings, because they can't be read again: {}", causes(error.as_ref()))

@@ -45,8 +45,8 @@ pub(super) fn put(setting: Setting, config: &mut Config) {
 /// Compares `setting` with its value in flags and files (`base`), and returns the setting with the lower cap. Settings
 /// that are not caps are returned unchanged.
 ///
-/// A schedule may come from a file in the working folder, which another person may have written. It can therefore lower
-/// the user's caps, but not raise them.
+/// A schedule may come from a file in the working folder, which another person may have written. Therefore a schedule
+/// can lower the user's caps, but can't raise them.
 pub(super) fn capped(setting: Setting, base: &Config) -> Setting {
     fn lower<T: Ord>(own: Option<T>, base: Option<T>) -> Option<T> {
         own.into_iter().chain(base).min()

@@ -11,7 +11,7 @@ pub(super) struct Inode {
     pub(super) live: Vec<u8>,
     /// The content that the file had at its last sync.
     durable: Vec<u8>,
-    /// The writes since the last sync, oldest first.
+    /// The writes that came after the last sync, oldest first.
     unsynced: Vec<Change>,
     /// The handle that holds the lock.
     pub(super) locked_by: Option<u64>,

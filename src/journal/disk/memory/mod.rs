@@ -45,7 +45,7 @@ impl MemDisk {
     }
 
     /// Makes the process die at change number `at`: this change and all later changes fail. If this change is a write,
-    /// its first `written` bytes are still written.
+    /// the first bytes of the write still reach the disk; `written` is their number.
     pub fn die_at(&self, at: u64, written: usize) {
         self.state().fault = Some(Fault::Death { at, written });
     }

@@ -14,7 +14,8 @@ use super::work::serial;
 
 /// The approximate length of a part of the results, in bytes.
 pub(crate) const PART_BYTES: usize = 64 << 10;
-/// The usual length of a result line, in bytes. Beyond `PART_BYTES`, the buffer for a part has room for one such line.
+/// The usual length of a result line, in bytes. The buffer for a part has room for `PART_BYTES` bytes and one such
+/// line.
 const LINE_BYTES: usize = 2_000;
 
 impl Model {

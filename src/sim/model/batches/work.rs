@@ -63,8 +63,8 @@ impl Model {
                 };
                 match fields.and_then(|fields| self.succeed(fields, batch.version, content, organization, asked)) {
                     Ok(success) => End::Succeeded(Box::new(success)),
-                    // Every error of an invalid request has the type `invalid_request_error`. For an unknown model, it
-                    // is not confirmed that the API also uses this type.
+                    // Every error of an invalid request has the type `invalid_request_error`. It is not confirmed that
+                    // the API also uses `invalid_request_error` if the model is unknown.
                     Err(error) => {
                         let kind = errors::kind_of(400).to_owned();
                         End::Errored(Box::new(ApiError { kind, ..error }))

@@ -14,7 +14,7 @@ pub(super) fn path(path: &str) -> Option<&str> {
     let (own, rest) = rest.split_once("/invoke/")?;
     let parts: Vec<&str> = own.split('/').collect();
     let is_own = matches!(parts[..], [_, "locations", _, "workspaces", _] | [_, "locations", _, "claudeOrganization"]);
-    // The returned path begins with the slash that the split has removed.
+    // `split_once` removed the slash after `invoke`; the returned path begins with this slash.
     is_own.then(|| &path[path.len() - rest.len() - 1..])
 }
 

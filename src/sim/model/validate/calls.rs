@@ -65,7 +65,8 @@ fn check_results(said: &Said<'_>, before: Option<&Said<'_>>) -> Result<(), ApiEr
     Ok(())
 }
 
-/// Rejects a server tool's result if it does not come after its call. A server tool is a tool that the API runs.
+/// Rejects the result of a server tool if the call does not come before the result. A server tool is a tool that the
+/// API runs.
 pub(super) fn server_results(said: &Said<'_>) -> Result<(), ApiError> {
     let mut called = HashSet::new();
     for block in &said.blocks {

@@ -1,9 +1,9 @@
 //! Checks the JSON schemas of structured output and of strict tools. The model must follow these schemas, so the API
-//! allows only a subset of JSON Schema in them. The API does not check the schemas of other tools.
+//! allows only a subset of JSON Schema in them. The API does not check the schemas of tools that are not strict.
 //!
 //! Source: API documentation, "Structured outputs", limitations of JSON Schema (2026-08). The error messages were seen
 //! in veryfront/veryfront-code#3918, BerriAI/litellm#35808, agentjido/req_llm#302 and #706, and
-//! ghostlobster/memorize-everything#93. The error messages about references are our own.
+//! ghostlobster/memorize-everything#93. We wrote the error messages about references ourselves.
 
 use std::collections::HashSet;
 

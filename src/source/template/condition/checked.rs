@@ -182,8 +182,9 @@ impl<'a> Checked<'a> {
         }
     }
 
-    /// Makes the outer value of a path strict. The outer value is the value from which a member or an element is read.
-    /// If this value is missing and `missing` allows it, an empty object takes its place.
+    /// Makes the outer value of a path strict: if this value is missing, there is an error unless `missing` allows it.
+    /// The outer value is the value from which a member or an element is read. If this value is missing and `missing`
+    /// allows it, an empty object takes its place.
     fn outer(&mut self, expr: &Expr<'a>, missing: Missing) -> Expr<'a> {
         match missing {
             Missing::IsAnError => self.used(expr),

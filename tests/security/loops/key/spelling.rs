@@ -113,7 +113,8 @@ fn base64(text: &str, random: &mut fastrand::Rng) -> String {
     encoded(text.as_bytes(), random)
 }
 
-/// Encodes the text between other bytes. The bytes before the text change its alignment in the encoding.
+/// Encodes the text between other bytes. The alignment of the text in the encoding depends on the bytes before the
+/// text.
 fn base64_within(text: &str, random: &mut fastrand::Rng) -> String {
     let before = ["x", "xy", "xyz", "Bearer ", "user:", "{\"key\":\""][random.usize(0..6)];
     let behind = ["", ":", "\"}", "@host"][random.usize(0..4)];

@@ -16,8 +16,7 @@ use super::wire::{Simulator, answer_of, ask, connect, message, prompt, rest};
 
 /// How long a client can stay silent before the server in this process disconnects it.
 const QUIET: Duration = Duration::from_millis(300);
-/// The server is allowed to close a connection at most this long after the right time. Other programs on the machine
-/// can cause a delay.
+/// How much too late the server is allowed to close a connection. Other programs on the machine can cause a delay.
 const GRACE: Duration = Duration::from_secs(10);
 
 pub fn page(size: Size) -> Vec<Seen> {
@@ -47,7 +46,7 @@ pub fn page(size: Size) -> Vec<Seen> {
     seen
 }
 
-/// The beginning of a request, and the bytes that the client sends after it, again and again.
+/// The beginning of a request, and the bytes that the client sends repeatedly after this beginning.
 type Way = (Vec<u8>, &'static [u8]);
 
 fn ways() -> Vec<Way> {

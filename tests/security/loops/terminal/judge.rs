@@ -3,8 +3,9 @@
 //! The list contains text in UTF-8, line feed, carriage return, and the escape sequences that the program itself needs.
 //! Some of these sequences set the colours of the progress and of the help: reset, bold, dim, underline, and five
 //! colours. The other sequences redraw the progress lines in place: they erase the text after the cursor, move the
-//! cursor up a line, and turn line wrapping off and on. No string that the tests give to the program contains a whole
-//! escape sequence of the list. If the output contains a whole sequence, the program itself made it.
+//! cursor up a line, and turn line wrapping off and on. No string that the tests give to the program contains a
+//! complete escape sequence from this list. If the output contains a whole sequence of the list, the program itself
+//! made this sequence.
 
 /// The beginning of a forged line. If a line of the output begins with this text, the line comes from a string that a
 /// test gave to the program.

@@ -40,8 +40,8 @@ struct Counts {
 }
 
 pub fn page(size: Size) -> Vec<Seen> {
-    // The test makes the programs before it starts the first thread. Otherwise, a child process that another thread
-    // starts could keep the file of a program open. A program whose file is open can't be started.
+    // The test creates the files of the programs before it starts the first thread. Otherwise, a child process that
+    // another thread starts could keep the file of a program open. A program whose file is open can't be started.
     let api = Api::with_faults(r#"{"rules": [{"status": 500, "contains": "always fails"}]}"#);
     let programs = programs();
     let seeds: Vec<(u64, u64)> = (0..size.pick(16, 1_000)).map(|number| (number, fastrand::u64(..))).collect();
@@ -109,8 +109,8 @@ fn rerun_and_resume(api: &Api, name: &OsString, text: &str, turn: u64, at: &str)
     let mut printed = Vec::new();
     let to_the_end: (&[&str], &[&str]) = (&[], &["resume"]);
     let steps = [(["--max-requests", "2", "-c1"].as_slice(), ["run"].as_slice()), to_the_end, to_the_end];
-    // An error log contains the name of its results file as text. If the name is not valid text, the second run would
-    // reject the log, so there is only one run.
+    // An error log contains the name of its results file as text. If the name of the results file is not valid text,
+    // the second run would reject the log, so there is only one run.
     let steps = if name.to_str().is_some() { &steps } else { &steps[..1] };
     for (more, wanted) in steps {
         let mut command = folder.command_at(api, &[]);
@@ -157,7 +157,7 @@ fn of_a_pipe(api: &Api, name: &OsString, at: &str) -> Vec<Printed> {
     vec![(command, vec!["resume".into(), as_file(name), "--max-requests".into(), "1".into()])]
 }
 
-/// Returns the command in the warning about a key file that others can read.
+/// If other users can read a key file, the program warns about this file. Returns the command in this warning.
 fn key_file(name: &OsString) -> Vec<Printed> {
     let folder = Folder::with_rows(1);
     let path = folder.path("").join(name);

@@ -58,7 +58,7 @@ impl Pty {
     /// Returns the program's side of a terminal whose other side is closed.
     ///
     /// While another thread starts a program, the child process has a copy of the terminal's other side for a short
-    /// time. This function waits until the last copy is closed.
+    /// time. This function waits until the last copy of the terminal's other side is closed.
     pub fn hung_up(self) -> Stdio {
         let Self { ours, theirs } = self;
         drop(ours);
@@ -76,8 +76,8 @@ impl Pty {
         drop(theirs);
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
-            // After the last program has closed the terminal, a read fails on Linux. On other systems, a read finds the
-            // end of the file.
+            // After the last program has closed the terminal, a read fails on Linux. On systems other than Linux, the
+            // read finds the end of the file.
             let _ = File::from(ours).read_to_end(&mut bytes);
             bytes
         })
@@ -96,7 +96,7 @@ fn no_controlling_terminal() -> i32 {
     i32::try_from(rustix::fs::OFlags::NOCTTY.bits()).expect("a flag")
 }
 
-/// Runs a program with standard output and error on a pseudo-terminal.
+/// Runs a program whose standard output and standard error go to a pseudo-terminal.
 pub fn shown(mut command: Command, columns: u16) -> Shown {
     let pty = Pty::new(columns);
     command.stdout(pty.stream()).stderr(pty.stream());

@@ -64,7 +64,7 @@ enum Output {
 
 use Output::{None as Nothing, Results, Text};
 
-/// The commands. For each tested command: its arguments, its exit code if both streams work, and its use of standard
+/// The commands. For each tested command: its arguments, its exit code if both streams work, and how it uses standard
 /// output.
 const COMMANDS: &[(&[&str], i32, Output)] = &[
     (&["--help"], 0, Text),

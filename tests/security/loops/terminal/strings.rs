@@ -77,8 +77,8 @@ fn one(rng: &mut fastrand::Rng, number: usize, longest: usize) -> Nasty {
     Nasty { mark, bytes }
 }
 
-/// Returns the piece with which the string with the number `number` begins. Successive numbers give all pieces in
-/// order. After the last piece, the first piece comes again.
+/// Returns the piece of text that follows the mark in the string with the number `number`. For successive numbers, the
+/// function returns all pieces in order. After the last piece, the first piece comes again.
 fn first(number: usize) -> Vec<u8> {
     let controls = (1..=0x1fu8).chain([0x7f]).map(|byte| vec![byte]);
     let c1 = (0x80..=0x9fu8).map(|byte| char::from(byte).to_string().into_bytes());

@@ -213,8 +213,8 @@ impl Mutator {
         }
     }
 
-    /// Returns a mark. Later, the mark is replaced by `text`. The mark is needed because no JSON value can contain the
-    /// text.
+    /// Returns a mark. Later, the mark is replaced by `text`. The mark is needed because a `Value` can't contain `text`
+    /// unchanged.
     fn raw(&mut self, text: String) -> Value {
         self.raw.push(text);
         json!(format!("raw text {}", self.raw.len() - 1))
