@@ -29,6 +29,31 @@ fn broken_rows_affect_no_other_row() {
 }
 
 #[test]
+fn after_a_row_without_an_id_was_corrected_the_old_row_in_the_log_is_no_failure_of_the_run() {
+    let folder = Folder::new();
+    let api = Api::quick();
+    let rows = |temperature| format!("{{\"prompt\":\"a\"}}\n{{\"prompt\":\"b\",\"temperature\":{temperature}}}\n");
+    let run = || folder.run_at(&api, &["run", "prompts.jsonl"]);
+    folder.write("prompts.jsonl", &rows(7));
+    let refused = run();
+    let unchanged = run();
+
+    folder.write("prompts.jsonl", &rows(1));
+    let corrected = run();
+    let again = run();
+
+    refused.ends_with(3).tells(&["1 answered, 1 failed", "correct them"]);
+    unchanged.ends_with(3).tells(&["1 answered, 1 failed", "correct them"]);
+    let elsewhere = "1 row that is no longer in the input";
+    corrected.ends_with(0).tells(&["2 of 2 answered", "prompts.errors.jsonl", elsewhere]);
+    again.ends_with(0).tells(&["all 2 rows are answered", "prompts.errors.jsonl", elsewhere]);
+    for said in [corrected, again] {
+        assert!(!said.err.contains("correct them") && !said.err.contains("resume"), "{}", said.err);
+    }
+    assert_eq!(folder.read("prompts.errors.jsonl").lines().count(), 1, "the log is not changed");
+}
+
+#[test]
 fn a_sorted_file_is_read_from_several_places_and_the_run_says_so_beforehand() {
     let folder = Folder::new();
     let api = Api::quick();
