@@ -1,8 +1,9 @@
 //! Decides what a connection failure means for the row and for the run.
 //!
 //! This module is pure: it reads no clock, file or socket. The module returns a verdict for every connection failure.
-//! Providers differ only in their replies, and no complete reply came. So the verdict does not depend on the provider.
-//! If a reply came, the provider decides what it means ([`crate::provider::Provider::judge`]).
+//! Providers differ only in their replies, and after a connection failure there is no complete reply. So the verdict
+//! does not depend on the provider. If a reply came, the provider decides what it means
+//! ([`crate::provider::Provider::judge`]).
 //!
 //! A connection can also break in the middle of a reply. If the reply has an error status, callers finish the decoder
 //! and judge the error that the decoder returns. An error status says more than a broken connection. If the status is

@@ -69,7 +69,7 @@ fn no_run_spends_more_than_its_budget_or_stops_before_the_budget_is_used() {
     );
 }
 
-/// The counts of what happened, summed over all cases.
+/// How often certain things happened, as sums over all cases.
 #[derive(Debug, Default)]
 struct Seen {
     /// The number of answers that were charged but did not reach the client completely.

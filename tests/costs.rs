@@ -4,9 +4,9 @@
 //!
 //! There are two judges. The first judge is the simulator, which counts tokens with its own code. The test also uses
 //! larger counts, up to the highest possible count: one token per byte. The second judge assumes the most expensive
-//! usage that is possible. This usage has one token per byte of text. All tokens are written to the cache. Their
-//! lifetime in the cache is the longest lifetime that a cache mark names. If the API itself runs a tool, each turn of
-//! this tool uses a whole context window. This file computes the cost of each usage with its own code.
+//! usage that is possible. This usage has one token per byte of text. All tokens are written to the cache. The lifetime
+//! of these tokens in the cache is the longest lifetime that a cache mark names. If the API itself runs a tool, each
+//! turn of this tool uses a whole context window. This file computes the cost of each usage with its own code.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};

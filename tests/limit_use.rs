@@ -1,5 +1,5 @@
-//! Tests that the run reports each moment at which the used share of a limit crosses 80 % or 95 %. The runs are on
-//! virtual time.
+//! Tests that the run reports each moment at which the used share of a limit crosses 80 % or 95 %. The runs use virtual
+//! time.
 
 mod support;
 

@@ -16,7 +16,7 @@ use fastrand::Rng;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-/// The number of requests that are tried. `ROWS=200000 cargo test --test marks` tries more requests.
+/// The number of requests that are tried. `ROWS=200000 cargo test --test marks` tries 200,000 requests.
 const ROWS: u64 = 3_000;
 
 #[test]

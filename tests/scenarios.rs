@@ -41,7 +41,7 @@ fn every_scenario_stays_within_its_ranges() {
         for seed in 1..=2 {
             let measures = judge::run(&scenario, rows, seed);
             if let Some([_, most]) = scenario.expect.get("of_bound") {
-                // The start of a run takes equally long in short runs and in whole runs. In a short run, the start is a
+                // The start of a short run takes as long as the start of a whole run. In a short run, the start is a
                 // large part of the time, so a short run gets 25 seconds more.
                 let (elapsed, bound) = (measures["elapsed_s"], measures["bound_s"]);
                 if elapsed > bound * most + 25.0 {

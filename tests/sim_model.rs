@@ -806,8 +806,8 @@ impl Production {
     }
 }
 
-/// Returns the level of an output bucket that can hold the tokens of a whole minute. Between two changes, the level
-/// changes at a constant rate.
+/// Returns the level of an output bucket that can hold the tokens of a whole minute. The level rises or falls at a
+/// constant rate until the next call begins or ends.
 fn plain_output_level(otpm: u32, calls: &[Production], now: Instant) -> f64 {
     let ends = calls.iter().flat_map(|call| [call.begin, call.end]);
     let mut moments: Vec<Instant> = ends.filter(|at| *at <= now).collect();

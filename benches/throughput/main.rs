@@ -29,7 +29,7 @@ use claude_batch::source::{self, Input, Item, Options};
 use measure::{Seen, in_child, median, watched};
 use server::Server;
 
-/// The allocator of the program, which the bare loop uses too.
+/// The allocator of the program. The bare loop uses the same allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

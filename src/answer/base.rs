@@ -64,8 +64,7 @@ impl Look<'_> {
     }
 
     /// Returns the first request without the schema. This is the row's own request, in which the flags of `resume` can
-    /// have changed parameters. Returns `None` if adding the schema to the result does not give the first request
-    /// again.
+    /// have changed parameters. Returns `None` if the result with the schema added differs from the first request.
     fn without_schema(&self, first: &Params) -> Option<Params> {
         let Form::Schema(schema) = &self.rules.form else { return None };
         let mut own = params_of(&self.job.request)?;

@@ -7,7 +7,8 @@ use crate::domain::{Job, ProviderFeatures, Usage};
 pub struct Rules {
     /// The form that every answer must have.
     pub form: Form,
-    /// The further conditions on answers. Each condition can say why an answer does not meet it.
+    /// The conditions that answers must meet, apart from having the right form. Each condition can say why an answer
+    /// does not meet it.
     pub conditions: Vec<Condition>,
     /// The action after an invalid answer: an answer that has the wrong form or does not meet a condition.
     pub on_invalid: OnInvalid,

@@ -134,8 +134,8 @@ impl Row {
         }
     }
 
-    /// Changes the row to the state in which a later run finds it. The row's request is then the first request again,
-    /// and the row's attempts are known.
+    /// Changes the row to the state in which a later run finds it. In this state, the row's request is the first
+    /// request, and the row's attempts are known.
     fn restarted(mut self) -> Self {
         let first = Self::of_request(str::from_utf8(self.job.request.json()).expect("JSON"), self.rules);
         self.ask = first.ask;

@@ -16,7 +16,8 @@ use crate::clock::Instant;
 /// The times at which the run checks its batches.
 #[derive(Debug)]
 pub(crate) struct CheckTimes {
-    /// The time of the last submission or cancellation. The waits between checks depend on the time since then.
+    /// The time of the last submission or cancellation. The waits between checks depend on how long ago that submission
+    /// or cancellation was.
     since: Instant,
     next: Instant,
     /// The number of failed checks since the last check that worked.

@@ -3,8 +3,8 @@
 //! A chunk has two files in the folder of batches. `<number>.body.json` is the exact body of the request that creates
 //! the batch. This file is sent from the disk, byte for byte. `<number>.rows.jsonl` has one line per row. This line
 //! says where the row's request begins in the body. It also contains everything that is needed to write the row's
-//! result line. Both files are synced before the chunk is submitted. The files are removed when every row has a line or
-//! was sent again.
+//! result line. Both files of a chunk are synced before the chunk is submitted. Both files are removed when every row
+//! of the chunk has a line or was sent again.
 //!
 //! Answers come hours later, in any order, and perhaps to another process. So rows are read back one by one from these
 //! files, and are not kept in memory.

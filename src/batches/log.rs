@@ -52,8 +52,7 @@ pub(crate) enum Record {
         id: String,
         /// The time at which the API created the batch.
         created_at: jiff::Timestamp,
-        /// The time at which the batch expires. At this time, the API gives up the rows that it has not sent to the
-        /// model.
+        /// The time at which the batch expires. Rows that the API has not sent to the model by then expire too.
         expires_at: jiff::Timestamp,
         /// `true` if the reply to the submission was lost, and the program found the batch in the list of batches. Only
         /// the results of such a batch can prove that it belongs to the chunk. So this program never cancels such a
@@ -80,7 +79,7 @@ pub(crate) enum Record {
         id: String,
         /// The time at which the API created the batch.
         created_at: jiff::Timestamp,
-        /// The time at which the API gave up the rows that it had not sent to the model.
+        /// The time at which the batch expires. Rows that the API has not sent to the model by then expire too.
         expires_at: jiff::Timestamp,
     },
     /// The submission of the chunk created no batch. If the chunk is submitted again, another `Intent` follows.
@@ -116,8 +115,8 @@ pub(crate) enum Record {
         /// The highest possible cost of the lost answers, in pico-dollars.
         at_most: u64,
     },
-    /// The API key of the run belongs to this organization and workspace. A key of another workspace can't see the
-    /// batches.
+    /// The API key of the run belongs to this organization and workspace. The API does not show the batches to a key of
+    /// another workspace.
     Workspace {
         /// The name of the organization and workspace, as the API gives it.
         name: String,
@@ -155,8 +154,8 @@ pub(crate) struct Submitted {
     pub(crate) foreign: Vec<String>,
     /// Whether a run has decided to cancel the batch.
     pub(crate) is_canceling: bool,
-    /// Whether the chunk was made from the results of another batch. The results of such a chunk exist only on the
-    /// disk, because the API does not know the new ids in these results.
+    /// Whether the chunk was made from the results of another batch. The API does not know the new ids in the results
+    /// of such a chunk, so these results exist only on the disk.
     pub(crate) is_adopted: bool,
 }
 

@@ -99,8 +99,8 @@ impl Catalog {
     /// Replaces prices with the prices of a price file.
     ///
     /// Shape: TOML.
-    /// - `date = "2026-12-01"` and `web_search_per_thousand = 10.0` come first. These two members are optional. The
-    ///   date has the form `YYYY-MM-DD`.
+    /// - `date = "2026-12-01"` and `web_search_per_thousand = 10.0` come first. Both `date` and
+    ///   `web_search_per_thousand` are optional. The date has the form `YYYY-MM-DD`.
     /// - Then the file has one `[[price]]` entry for each model and prompt length. The entry has `model`, and the
     ///   prices `input` and `output` in dollars per million tokens.
     /// - An entry can have the cache prices `write_5m`, `write_1h` and `read`. A missing cache price is computed from

@@ -1,7 +1,7 @@
 //! Facts about each kind of provider: addresses, environment variables, names of models, and missing features.
 //!
-//! The facts are in `providers.toml`, with their sources. This module reads no environment variable. Callers look up
-//! the variables that this module names.
+//! The facts are in `providers.toml`, with their sources. This module reads no environment variable. Callers get the
+//! names of the variables from this module, and read the variables themselves.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

@@ -3,8 +3,8 @@
 //! Every flag is optional and has no default here. The defaults are in [`super::config`], because a default here would
 //! look like a choice of the user, and would override the configuration file. The flags are also the keys of
 //! `claude-batch.toml` and, with the prefix `CLAUDE_BATCH_`, the environment variables. The parsers of the flags also
-//! parse the values of keys and variables. (The feature `env` of clap is not used: it reads the process's variables,
-//! which tests can't set, and its errors can't say which variable is wrong.)
+//! parse the values of keys and variables. (The program does not use the feature `env` of clap. This feature reads the
+//! variables of the process, which tests can't set. Its errors can't say which variable is wrong.)
 //!
 //! No flag contains the API key, because other users can see arguments in process lists. The flag `--api-key` exists
 //! only to explain this to the user. The message about `--api-key` never contains the value of the flag.

@@ -124,8 +124,8 @@ pub(super) fn real_input(load: &Load, forecast: &Forecast) -> f64 {
     forecast.totals.input_tokens.likely as f64 / load.input_tokens().likely.max(1) as f64
 }
 
-/// Returns two costs of the prompts in groups with marked prefixes: the cost with the prompt cache, and the cost
-/// without it. Returns `None` if nothing is saved, or if no price is known. `real_input` is the result of the function
+/// Returns the cost of the prompts in groups with marked prefixes: first with the prompt cache, then without it.
+/// Returns `None` if nothing is saved, or if no price is known. `real_input` is the result of the function
 /// `real_input`.
 fn prompts_cost(load: &Load, real_input: f64) -> Option<(Money, Money)> {
     let (mut with, mut without) = (0.0, 0.0);

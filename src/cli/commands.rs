@@ -3,16 +3,17 @@
 //! The module makes all printed commands from the command that the user typed. The printed commands work in the folder
 //! where the run was started, with the same environment:
 //!
-//! - *Continuing* a run uses the typed command. `--fresh` becomes `--fresh=false`: otherwise the results file would be
-//!   renamed, and the finished answers would be paid for again.
-//! - *Collecting* batches uses the typed command, but without `--detach`. So the new run waits for the batches.
+//! - *Continuing* a run uses the command that the user typed. `--fresh` becomes `--fresh=false`: otherwise the results
+//!   file would be renamed, and the finished answers would be paid for again.
+//! - *Collecting* batches uses the command that the user typed, but without `--detach`. So the new run waits for the
+//!   batches.
 //! - *Retrying* failed rows uses `resume` with the error log. The new command repeats all typed flags that `resume`
 //!   also has: server, configuration, key file, limits and so on. The run folder records some of the typed flags, but a
 //!   run from a pipe has no run folder. The new command leaves out `--only`, `--simulate-faults` and
-//!   `--simulate-answers`. `--only` selected rows of an earlier log, and the two flags of the simulator would make the
-//!   same rows fail again. Some flags replace parameters of rows. If the user typed `resume`, the new command repeats
-//!   these flags. If the user typed `run`, the new command leaves them out, because the rows of the error log contain
-//!   their parameters.
+//!   `--simulate-answers`. The flag `--only` selected rows of an earlier log, and the two flags of the simulator would
+//!   make the same rows fail again. Some flags replace parameters of rows. If the user typed `resume`, the new command
+//!   repeats these flags. If the user typed `run`, the new command leaves out flags that replace parameters, because
+//!   the error log already contains the new parameters.
 //! - *Asking again* (after truncated answers) uses `run` with the same inputs and most of the typed flags. Flags that
 //!   say how the rows are read, or that set parameters of the rows, are left out, because the run folder records them.
 
@@ -183,8 +184,8 @@ impl Commands {
         shell::printed(["results".into(), shell::file(results)].into_iter().chain(carried))
     }
 
-    /// Returns the command that applies a verb of `batches` to the batches of a run. The command keeps the flags for
-    /// API calls that the user typed.
+    /// Returns the command that applies a verb of `batches` to the batches of a run. If the user typed flags for API
+    /// calls, the command keeps these flags.
     pub(crate) fn batches(&self, verb: &str, results: &Path) -> String {
         let args = ["batches".into(), verb.into(), shell::file(results)];
         shell::ours(args.into_iter().chain(self.carried_for_calls()))
@@ -198,7 +199,7 @@ impl Commands {
         shell::ours(["run".into()].into_iter().chain(inputs).chain(flags).chain(self.carried_for_calls()))
     }
 
-    /// Returns the typed flags that API calls need, in their long form.
+    /// Returns the flags that the user typed and that API calls need, in their long form.
     fn carried_for_calls(&self) -> Vec<OsString> {
         self.carried(&ApiArgs::augment_args(Command::new("batches")))
     }
@@ -218,7 +219,7 @@ impl Commands {
         command.get_arguments().filter(is_carried).flat_map(|arg| typed_again(arg, matches)).collect()
     }
 
-    /// Parses the typed command again. The command is valid, because it was parsed when the program started.
+    /// Parses the user's command a second time. The command is valid, because it was parsed when the program started.
     fn matches(&self) -> Option<ArgMatches> {
         let typed = [OsString::from("claude-batch")].into_iter().chain(self.typed.iter().cloned());
         Cli::command().try_get_matches_from(typed).ok()

@@ -92,7 +92,7 @@ fn in_short(command: Command, name: &str) -> Command {
     command.after_help(format!("Examples:\n{examples}\n{name} --help shows all flags."))
 }
 
-/// Returns the top-level command. Its help shows the subcommands in groups, one group for each task.
+/// Returns the top-level command. The help of this command shows the subcommands in groups, one group for each task.
 fn by_task(whole: Command) -> Command {
     let mut rest: Vec<&str> = whole.get_subcommands().map(Command::get_name).collect();
     let width = rest.iter().map(|name| name.len()).max().unwrap_or(0);

@@ -275,7 +275,7 @@ pub(crate) fn limits_of(config: &Config, catalog: &Arc<Catalog>) -> LimitsOf {
     })
 }
 
-/// Returns the scheduler's settings. `recovered` describes what earlier runs left in the same results.
+/// Returns the scheduler's settings. `recovered` describes what earlier runs left in the results of this run.
 pub(crate) fn scheduler(
     config: &Config,
     catalogs: &Catalogs,
@@ -286,8 +286,8 @@ pub(crate) fn scheduler(
     let totals = &recovered.totals;
     let answered = totals.ok + totals.truncated + totals.refused;
     SchedulerConfig {
-        // Failed rows also show that the endpoint has worked: a row is recorded as failed only if the endpoint answered
-        // other rows.
+        // A row is recorded as failed only if the endpoint answered other rows, so failed rows also show that the
+        // endpoint has worked.
         has_worked_before: answered > 0 || !recovered.failed.is_empty(),
         budget: Budget::new(config.max_cost, config.max_requests, config.max_time, totals.spend)
             .with_unsure(totals.maybe_spend),

@@ -176,9 +176,9 @@ impl Projection {
 }
 
 /// Returns the form and the order of an output. If the input can be read again, tables and texts are in the order of
-/// the input by default. If an input is a pipe and a table needs the input's columns, a run (`is_run`) copies the pipe
-/// to a file. So by default, a table with columns from a pipe is in the order of the input too. Whole lines are in the
-/// order in which the rows finished.
+/// the input by default. If an input is a pipe and a table needs the input's columns, the pipe is copied to a file
+/// during a run (`is_run`). So by default, a table with columns from a pipe is in the order of the input too. Whole
+/// lines are in the order in which the rows finished.
 fn request(config: &FormConfig, form: Form, include: Option<Include>, is_seekable: bool, is_run: bool) -> Request {
     let by_default = match form.format {
         OutputFormat::Jsonl => Order::Done,

@@ -113,8 +113,8 @@ fn notification(text: &str) -> String {
     format!("\u{1b}]9;{}\u{7}", harmless(&escape(text)))
 }
 
-/// Sets a panic hook that prints panic messages through this module. `secrets` are hidden, because a panic message may
-/// quote data.
+/// Sets a panic hook that prints panic messages through this module. The hook hides the `secrets`, because a panic
+/// message may quote data.
 pub(crate) fn panics(secrets: impl Fn() -> Vec<Arc<Secrets>> + Send + Sync + 'static) {
     std::panic::set_hook(Box::new(move |panic| {
         let mut words = panic_words(panic);

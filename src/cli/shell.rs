@@ -1,4 +1,4 @@
-//! Makes commands that users paste into a shell. The words of these commands are quoted, so that they keep their
+//! Makes commands that users paste into a shell. The words of each command are quoted, so that the words keep their
 //! meaning and are safe to print.
 //!
 //! A word that consists of letters, digits and `-_./=:,@%+` stays unchanged. Most words with other characters are put
@@ -28,7 +28,7 @@ pub(crate) fn ours(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String 
     args.into_iter().fold(PROGRAM.to_owned(), |command, arg| command + " " + &quoted(arg))
 }
 
-/// Returns the command that runs this program with these arguments: its text and its list of words.
+/// Returns the command that runs this program with these arguments, as a text and as a list of words.
 pub(crate) fn printed(args: impl IntoIterator<Item = OsString>) -> PrintedCommand {
     let args: Vec<_> = args.into_iter().collect();
     let words = args.iter().map(|arg| arg.to_string_lossy().into_owned());

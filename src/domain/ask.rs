@@ -20,8 +20,8 @@ pub struct Ask {
     pub model: Arc<str>,
     /// The terms of the request, for example its speed of service. The price depends on these terms.
     pub terms: Terms,
-    /// The route. The provider and the account in this id identify the endpoint. The whole id names the pool: the
-    /// limits that apply to the request at this endpoint.
+    /// The route. The provider and the account in this id identify the endpoint. The whole id names the pool (the
+    /// limits that apply to the request at this endpoint).
     pub pool: Arc<PoolId>,
     /// The estimated amounts that the request takes from the limits. The amounts are one request, `max_tokens` output
     /// tokens, and the input tokens as estimated from the text. The estimate assumes that no input is cached. The

@@ -28,7 +28,8 @@ pub enum HaltReason {
     Proxy(Failure),
     /// The server says that the API is at another address (3xx).
     Redirect {
-        /// The other address, without user name, password, query and fragment; `None` when the server names no address.
+        /// The API's address according to the server, without user name, password, query and fragment; `None` if the
+        /// server names no address.
         to: Option<String>,
         /// The failure that the response describes.
         failure: Failure,

@@ -214,7 +214,7 @@ pub struct RateSignals {
     /// request are counted when the server admits the request.
     pub all_tokens: LimitSignal,
     /// The wait that the server asks for in the header `retry-after-ms` or `retry-after`. If both headers are valid,
-    /// the longer wait is used. The value is `None` if neither header is valid.
+    /// the longer wait is used. The value is `None` if both headers are missing or invalid.
     pub retry_after: Option<Duration>,
     /// Whether the server tells the client to try the request again; `None` when the server does not say.
     pub should_retry: Option<bool>,

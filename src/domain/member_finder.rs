@@ -22,7 +22,7 @@ enum Step {
     /// This step leads to some elements of a list. Each of these elements has a member whose name is the first text and
     /// whose value begins with the second text.
     EachWith(Box<str>, Box<str>),
-    /// The steps after this step can begin at every depth of the request.
+    /// The steps after this step can begin at any depth of the request.
     Anywhere,
 }
 
@@ -155,8 +155,8 @@ impl Items {
 }
 
 impl<'a> Search<'a> {
-    /// Reads a value. If no part of the value would stay, the whole value is removed. The result is then the path that
-    /// found the first part of the value.
+    /// Reads a value. If no part of the value would stay, the whole value is removed. In this case, returns the index
+    /// of the path with which the first part of the value was found.
     fn value(&mut self, cursor: &mut Cursor<'a>, places: &[Place], depth: u32) -> Option<Option<usize>> {
         match cursor.peek()? {
             b'{' if !places.is_empty() && depth < DEEPEST => self.object(cursor, places, depth),

@@ -67,7 +67,7 @@ pub struct Terms {
 
 impl Terms {
     /// Reads the terms from the parameters `speed` and `inference_geo` of a request. The lane (online or batch) is not
-    /// a parameter. The terms name the online lane until the request is put into a batch.
+    /// a parameter. The field `lane` is `Lane::Online` until the request is put into a batch.
     pub fn of<'p>(params: impl Into<Merged<'p>>) -> Self {
         let params = params.into();
         let speed = if params.get("speed") == Some(r#""fast""#) { Speed::Fast } else { Speed::Standard };

@@ -10,8 +10,9 @@ use super::{Identity, JobKey};
 ///
 /// The identity consists of a label and a key, each 64 bits long. The key is half of the row's [`JobKey`]. The key is 0
 /// for a row that never became a request. The label of a named row is the beginning of the SHA-256 of its name. The
-/// label of an unnamed row is the sum of two numbers: the other half of the `JobKey`, and a number for the row's place
-/// among equal rows. So the label and the key of an unnamed row together contain all 128 bits of the `JobKey`.
+/// label of an unnamed row is the sum of two numbers: the half of the `JobKey` that is not the key, and a number for
+/// the row's place among equal rows. So the label and the key of an unnamed row together contain all 128 bits of the
+/// `JobKey`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId {
     /// A number that is made from the row's name. If the row has no name, the number is made from the row's place among

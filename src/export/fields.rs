@@ -38,9 +38,9 @@ pub(crate) enum Of {
     /// A path in the line of the row. If only one of the two kinds of lines has the field, the path in the other kind
     /// is `None`.
     Line {
-        /// The path in the line of an answer.
+        /// The path of the field in the line of an answer.
         answer: Option<Path>,
-        /// The path in the line of a failure.
+        /// The path of the field in the line of a failure.
         failure: Option<Path>,
     },
 }

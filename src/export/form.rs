@@ -88,7 +88,7 @@ pub(crate) enum FormError {
         extension: &'static str,
     },
     /// The name of the output shows that the format is Parquet, but the name ends in the extension of a compression
-    /// format. Parquet files are compressed inside.
+    /// format. The data inside a Parquet file is already compressed.
     #[error("{name}: a Parquet file is compressed inside; leave out {extension}")]
     Compressed {
         /// The path of the output, as the user gave it.

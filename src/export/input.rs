@@ -35,8 +35,8 @@ pub(crate) struct KnownRow {
 
 impl KnownRow {
     /// Calls `find` with the label of the row. If the result is `None`, calls `find` again with a label that is made
-    /// from the input and the line. The journal uses the second label if the row was broken, or if an earlier row had
-    /// the same label.
+    /// from the input and the line. If the row was broken, or if an earlier row had the row's own label, the journal
+    /// uses this second label.
     pub(crate) fn found<T>(&self, mut find: impl FnMut(u64) -> Option<T>) -> Option<T> {
         self.label.and_then(&mut find).or_else(|| {
             let place = format!("{}:{}", self.origin.source, self.origin.line);

@@ -172,7 +172,7 @@ impl<'a> Line<'a> {
     /// If the row has several answers, returns the purpose of the last answered request. If the row does not have
     /// several answers, the value is missing.
     pub(crate) fn mended(&self) -> Value<'a> {
-        // If another provider was asked first, even a row with only one answer has `steps`.
+        // Even a row with only one answer has `steps` if requests for the row went to more than one provider.
         let answered = self.list_of_steps().map(answered).filter(|answered| answered.count > 1 || !answered.has_others);
         let last = answered.and_then(|answered| answered.last);
         last.and_then(|step| member(step, "purpose")).map_or(Value::Missing, value)
@@ -206,8 +206,8 @@ impl<'a> Line<'a> {
         Some(text)
     }
 
-    /// Returns the text of an answer that is JSON. If the answer is the input of a tool call, returns this input, even
-    /// if the message also contains text.
+    /// For an answer in JSON, returns the text of the answer. If the answer is the input of a tool call, returns this
+    /// input, even if the message also contains text.
     pub(crate) fn json(&self) -> Option<Cow<'a, str>> {
         self.input().or_else(|| self.text())
     }

@@ -1,8 +1,8 @@
 //! Projections: the answers of runs as CSV, TSV, text, Parquet or JSON lines, with chosen fields and in a chosen order.
 //!
-//! Only the journal stores answers safely. A projection is made from the journal, at the end of a run or by `results`.
-//! A projection can always be made again, so nothing in this module needs to survive a crash. The file gets its name
-//! only when it is complete (`output.rs`).
+//! Only the journal stores answers safely. A projection is made from the journal: either at the end of a run, or by the
+//! command `results`. A projection can always be made again, so nothing in this module needs to survive a crash. The
+//! file gets its name only when it is complete (`output.rs`).
 //!
 //! ```text
 //! results, error log ─► index: label ─► place of the row's latest line

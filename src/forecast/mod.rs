@@ -33,7 +33,7 @@
 //!
 //! Rejected:
 //! - Estimating the time as tokens divided by limits: the result ignores bursts, latency and the number of concurrent
-//!   requests. The result also ignores that rows of several models wait for each other.
+//!   requests. Such a division also ignores that rows of several models wait for each other.
 //! - Simulating all rows: a million rows would take seconds, and the result would differ by less than a percent.
 //! - Simulating fewer rows with proportionally lower limits: the result would be wrong. Response headers round tokens
 //!   to thousands, so a limit of a few hundred tokens behaves differently from the real limits.

@@ -66,8 +66,8 @@ pub enum Change {
 pub type TierLimits<'a> = (Tier, &'a dyn Fn(&PoolId) -> RateLimits);
 
 impl Question<'_> {
-    /// Returns the changes that would alter the forecast `base`. `tiers` are the other tiers. Models that have retired
-    /// by `today` are not suggested.
+    /// Returns the changes that would alter the forecast `base`. `tiers` are the tiers that are compared with the
+    /// current tier. Models that have retired by `today` are not suggested.
     pub(crate) fn alternatives(&self, base: &Forecast, tiers: &[TierLimits<'_>], today: Date) -> Vec<Alternative> {
         if self.load.rows() == 0 {
             return Vec::new();

@@ -216,8 +216,8 @@ impl<'a> Known<'a> {
 }
 
 /// Estimates the mean length from earlier answers. If an answer was truncated at a `max_tokens` below the present
-/// `max_tokens`, its length is only a lower bound. An answer that was truncated at the present `max_tokens` or above is
-/// as long as it would be now.
+/// `max_tokens`, its length is only a lower bound. If an answer was truncated at the present `max_tokens` or a higher
+/// value, its length with the present `max_tokens` is known.
 struct Truncated {
     /// The number of answers, and how many of them were truncated too early.
     answers: usize,
@@ -226,7 +226,7 @@ struct Truncated {
     seen: f64,
     /// The mean length that the answers would probably have if none had been truncated too early.
     likely: f64,
-    /// The mean length that the answers would have if all that were truncated too early had reached the present
+    /// The mean length that the answers would have if every answer that was truncated too early had reached the present
     /// `max_tokens`.
     most: f64,
 }

@@ -150,7 +150,7 @@ impl Timing<'_> {
         }
     }
 
-    /// Returns a part of the rows that is large enough for a steady rate in the slowest pool.
+    /// Returns a part of the rows. This part is large enough for a steady rate in the slowest pool.
     fn rows_to_play(&self, pools: &Pools) -> Vec<Sampled> {
         let minutes = |pool: usize| {
             let needs = self.needs_of(pool, pools);

@@ -43,7 +43,7 @@ impl Sum {
         }
     }
 
-    /// Adds another sum and the errors of that sum. The other sum's lowest possible total is ignored.
+    /// Adds another sum and the errors of that sum. The lowest possible total of the other sum is ignored.
     fn join(&mut self, other: Self) {
         self.likely += other.likely;
         self.assumed.0 += other.assumed.0;

@@ -220,8 +220,8 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("{shown:?}")
 }
 
-/// Returns advice for a provider whose address has changed: how the user can keep the answers of both servers in one
-/// file.
+/// Returns advice for the case where a provider's address has changed: how the user can keep the answers of both
+/// servers in one file.
 fn moved(provider: &str) -> String {
     let name = quoted(provider);
     format!("; to keep answers of both servers in one file, give the second provider another name than {name}")

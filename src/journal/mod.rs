@@ -232,8 +232,8 @@ impl Journal {
     }
 
     /// Fills a slot. The slot then records that a request of the job is in flight. `at_most` is the highest possible
-    /// cost of all requests of the job together. The next [`Journal::flush`] writes the slot. The request must not be
-    /// sent before this flush.
+    /// cost of all requests of the job together. The next [`Journal::flush`] writes the slot. The request may be sent
+    /// only after this flush.
     pub fn mark(&mut self, job: &Job, at_most: Money) -> Slot {
         self.slots.mark(job.row, at_most)
     }

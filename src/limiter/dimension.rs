@@ -116,7 +116,8 @@ impl DimensionState {
 
     /// Replaces the limit that was given by hand. The new limit applies immediately. But if the limit that the server
     /// last reported is lower, the reported limit applies. If no limit is given by hand, the reported limit applies. If
-    /// no limit was reported either, `preset` applies. A limit that was learned from refusals is forgotten.
+    /// there is neither a limit given by hand nor a reported limit, `preset` applies. A limit that was learned from
+    /// refusals is forgotten.
     pub(super) fn set_by_hand(&mut self, by_hand: RateLimits, preset: RateLimits, now: Instant) {
         self.by_hand = by_hand.of(self.dimension);
         let limit = match (self.by_hand, self.reported) {
@@ -187,7 +188,7 @@ impl DimensionState {
         }
     }
 
-    /// Increases the total use of the limit by the amount that a request used.
+    /// Adds the consumption of a request to the total consumption of this limit.
     pub(super) fn count(&mut self, used: Cost) {
         self.used.count(self.amount(used));
     }

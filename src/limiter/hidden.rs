@@ -6,11 +6,11 @@
 //! does not matter. The limit is computed from two refusals that are ten seconds to a minute apart. A refusal does not
 //! say which limit was reached. So the program computes two limits: one for requests and one for input tokens.
 //!
-//! After a limit was found, the pool first sends slightly less than the limit, and then raises its rate. Near the limit
-//! the rate rises slowly. Later, as long as no request is rejected, the rate rises faster and faster. The limit that
-//! the pool found can be too low, or the gateway can raise its limit later. In both cases, the pool finds the higher
-//! limit within two minutes. The rate follows the curve of TCP CUBIC (RFC 9438), which is flat around the rate of the
-//! last refusal.
+//! After a limit was found, the pool first sends slightly less than the limit, and then raises its rate. Near the
+//! limit, the rate rises slowly. Later, as long as no request is rejected, the rate rises faster and faster. The limit
+//! that the pool found can be too low, or the gateway can raise its limit later. In both cases, the pool finds the
+//! higher limit within two minutes. The rate follows the curve of TCP CUBIC (RFC 9438), which is flat around the rate
+//! of the last refusal.
 //!
 //! A hidden limit can cause faults, but faults can also have other causes. If the share of faults falls when the pool
 //! sends less, the cause is a limit. So if more than a fifth of the attempts meet a fault, the pool begins a trial.
@@ -135,7 +135,7 @@ impl Hidden {
         }
     }
 
-    /// Records a fault that a request met. Returns whether the pool treats the fault as a refusal. During a trial, the
+    /// Records that a request met a fault. Returns whether the pool treats the fault as a refusal. During a trial, the
     /// pool treats every fault as a refusal.
     pub(super) fn on_fault(&mut self, now: Instant) -> bool {
         if now.since(self.faults.last_at) > LONGEST {
@@ -215,8 +215,8 @@ impl Hidden {
         self.found = None;
     }
 
-    /// Computes the hidden limit. The gateway's bucket was empty at `since`. Since then, the gateway has accepted the
-    /// amounts in `accepted`. Returns whether `accepted` was large enough to compute the limit.
+    /// Computes the hidden limit. The gateway's bucket was empty at `since`. After `since`, the gateway has accepted
+    /// the amounts in `accepted`. Returns whether `accepted` was large enough to compute the limit.
     ///
     /// If the pool sent at some rate for a while and no request was refused, this rate is at most slightly above the
     /// limit. For this reason, the computed limit is never below `HELD` times this rate.

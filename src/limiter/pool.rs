@@ -313,7 +313,7 @@ impl Pool {
     }
 
     /// Holds the pool: it sends nothing before `until`. `refused` is the cost of the request that was rejected. A call
-    /// never shortens a hold.
+    /// of this function never shortens an earlier hold.
     ///
     /// The server says when it can accept the rejected request, but not whether it can accept other requests at that
     /// time. So the levels are set to the amounts that the rejected request needs, and later response heads raise the
@@ -391,8 +391,8 @@ impl Pool {
 }
 
 /// For a limit on input and output together, returns two amounts in input tokens. The first amount is what a request
-/// used. The second amount is the part of its reservation that the request keeps. The used amount is the sum of the
-/// request's input and output tokens. A server with a limit on the sum gives nothing back, so the request keeps its
+/// used. The second amount is the part of the reservation that the request keeps. The used amount is the sum of the
+/// request's input and output tokens. A server that limits this sum gives no tokens back, so the request keeps its
 /// whole reservation. A rejected request keeps nothing of its reservation.
 fn together(reserved: Cost, used: Cost) -> (Cost, Cost) {
     let kept = if used.input_tokens > 0 { used.input_tokens.max(reserved.input_tokens) } else { 0 };

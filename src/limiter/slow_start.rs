@@ -3,8 +3,8 @@
 //! A gateway can have limits that no response header shows (`hidden`). Until such a limit is learned, nothing says how
 //! many requests the gateway would accept after a hold. If all waiting requests were sent at once, most of them would
 //! be refused, and the same would happen after the next hold. So the pool begins with one request. After that, the
-//! total number of requests since the hold doubles every [`DOUBLES_EVERY`], until the next refusal. A slow answer does
-//! not slow down the start: only a refusal shows that the rate is too high.
+//! allowed total of requests doubles every [`DOUBLES_EVERY`], until the next refusal. The total is counted from the end
+//! of the hold. A slow answer does not slow down the start: only a refusal shows that the rate is too high.
 
 use std::time::Duration;
 

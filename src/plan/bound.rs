@@ -1,5 +1,5 @@
-//! An upper bound for the tokens and searches that one paid answer to a request can use. Plans and reports show the
-//! cost of this bound as "at most", and a budget reserves this cost.
+//! An upper bound for the tokens and searches that one paid answer to a request can use. In plans and reports, the
+//! words "at most" show the cost of this bound, and a budget reserves this cost.
 //!
 //! The bound for the input tokens is the number of bytes of the input, because no tokenizer makes more tokens than
 //! bytes. The bound also includes the hidden prompts that the API adds for tools and output formats. The context window
@@ -27,7 +27,7 @@ const MOST_TURNS: u64 = 11;
 const LEAST_CALL_TOKENS: u64 = 16;
 /// The largest context window that any model has. This window is assumed if a model is not in the catalog.
 const LARGEST_WINDOW: u64 = 1_000_000;
-/// The prefixes of the tool types that the API defines but the client runs.
+/// A tool whose type has one of these prefixes is defined by the API, but run by the client.
 const RUN_BY_CLIENT: [&[u8]; 4] = [b"bash_", b"text_editor_", b"computer_", b"memory_"];
 /// If a request has one of these members, the API can call the model several times (take several turns).
 const SERVED: [&str; 3] = ["mcp_servers", "thread", "compaction"];
@@ -161,8 +161,8 @@ struct Tool<'a> {
 }
 
 impl<'a> Tool<'a> {
-    /// The most expensive tool. A value that can't be read is treated as this tool, because the value could be any
-    /// tool.
+    /// The most expensive tool. If a tool can't be read, it is treated as the most expensive tool, because it could be
+    /// any tool.
     const ANY: Tool<'static> = Tool { kind: Some(b"\\"), max_uses: None };
 
     /// Reads a tool. Returns `None` if the tool is nested too deep, or if a member name has escapes. A name with
@@ -270,7 +270,7 @@ mod tests {
         let turns = |json: &str| bound_of(json, Some("claude-haiku-4-5")).usage_in_batch.input_tokens / 200_000;
         let search = |rest: &str| format!(r#"{{"messages":[],"tools":[{{"type":"web_search_20250305"{rest}}}]}}"#);
 
-        // 1,600 output tokens are enough for 101 calls of 16 tokens.
+        // The bound for 1,600 output tokens is 101 calls: 100 calls of 16 tokens, and one more call.
         assert_eq!(turns(&search("")), 102);
         assert_eq!(turns(&search(r#","max_uses":3"#)), 4);
         assert_eq!(turns(&search(r#","max_uses":50"#)), 51);

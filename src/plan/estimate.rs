@@ -383,7 +383,7 @@ pub(super) mod tests {
             let (head, tail) = (of_content(&quoted(&head)), of_content(&quoted(&tail)));
 
             // A text can be split inside a word or a series of similar characters. The sum of the two estimates then
-            // changes by at most one token. Rounding can change the sum by one more token.
+            // changes by at most one token. Rounding can make this difference larger by one token.
             prop_assert!(both >= head);
             prop_assert!((i64::from(head + tail - 7) - i64::from(both)).abs() <= 2);
         }

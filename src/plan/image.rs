@@ -1,5 +1,5 @@
-//! Computes the tokens of pictures. The first bytes of a picture tell its width and height, and these decide its number
-//! of tokens.
+//! Computes the tokens of pictures. The first bytes of a picture tell its width and height. The width and the height
+//! decide how many tokens the picture has.
 
 use crate::domain::json::special;
 

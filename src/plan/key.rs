@@ -35,12 +35,12 @@ pub fn key(dialect: &Dialect, params: &Params) -> JobKey {
     KeyMaker::new(dialect).key(params.0.iter().map(|(name, value)| (&**name, value.get())))
 }
 
-/// The number of bytes that are collected before they are hashed. A longer piece of text is hashed without being
-/// copied.
+/// The number of bytes that are collected before they are hashed. If a piece of text is longer than this number, the
+/// piece is hashed without being copied.
 const GATHERED: usize = 4096;
 
-/// Makes keys for one dialect. All keys are hashes of texts with the same beginning. This beginning is hashed only
-/// once. The memory for the rest of each text is used again for the next text.
+/// Makes keys for one dialect. All keys are hashes of texts with the same beginning. The common beginning of these
+/// texts is hashed only once. The memory that holds the rest of a text is reused for the next text.
 pub(super) struct KeyMaker {
     begun: Context,
     /// The text that has not been hashed yet. Text is collected here, because a few long pieces are hashed faster than

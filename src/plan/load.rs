@@ -199,7 +199,7 @@ impl Load {
     }
 
     /// Sets the expected effect of the prompt cache on each group. `rates` takes the position of a group and returns
-    /// its cache prices.
+    /// the group's cache prices.
     ///
     /// Rows of several templates can share a prefix. The plan then counts the tokens of the prefix in the group of the
     /// first row. So all groups with the same model and terms get the same shares. If the program can't add cache marks
@@ -281,7 +281,7 @@ impl Load {
     }
 
     /// Returns a load with changed groups and a changed sample. The groups keep their order. The new load does not
-    /// contain the requests that were kept for counting.
+    /// contain the requests that were kept so that their tokens can be counted.
     pub(crate) fn changed(&self, group: impl Fn(&Group) -> Group, row: impl Fn(&Sampled) -> Sampled) -> Self {
         Self {
             groups: self.groups.iter().map(group).collect(),

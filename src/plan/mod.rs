@@ -15,8 +15,8 @@
 //! Rejected:
 //! - Parsing each row into a tree of values: compared with reading the raw text, this would take three times as much
 //!   memory and ten times as much time.
-//! - A list of allowed parameters: the list would soon be incomplete, because the API gets new parameters faster than
-//!   this program.
+//! - A list of allowed parameters would soon be incomplete, because the API gets new parameters faster than this
+//!   program.
 
 mod bound;
 mod census;

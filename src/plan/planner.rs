@@ -36,13 +36,13 @@ pub struct Planner {
     defaults: Params,
     dialect: Dialect,
     model_map: ModelMap,
-    /// The position in `model_map` of the pair that replaced the model of the last identified row.
+    /// The position of a pair in `model_map`: the pair that replaced the model of the last identified row.
     mapped: Option<usize>,
     keys: KeyMaker,
     models: Models,
     templates: Templates,
     repeats: Option<Repeats>,
-    /// The keys of the rows identified so far that have no label of their own.
+    /// The keys of the unnamed rows (rows without a label of their own) that were identified so far.
     seen: Seen,
     /// A map from each repeated key to the number of rows that repeated it. The first row with the key is not counted.
     again: HashMap<u64, u32>,
@@ -107,7 +107,7 @@ pub struct Identified {
 
 /// The parts of an error-log entry that identify a row: its number among equal rows, and its position in the input.
 ///
-/// Each part is parsed separately. So if one part has a wrong value, the other part can still be read.
+/// Each part is parsed separately. So if one of the two parts has a wrong value, the other one can still be read.
 #[derive(Default, Deserialize)]
 struct ErrorMark<'a> {
     #[serde(borrow)]
@@ -193,7 +193,7 @@ impl Planner {
         self
     }
 
-    /// Makes the planner count only the keys that a first pass found more than once, which saves memory.
+    /// To save memory, makes the planner count only the keys that were found more than once in a first pass.
     pub fn with_repeats(mut self, repeats: Repeats) -> Self {
         self.repeats = Some(repeats);
         self
@@ -216,8 +216,8 @@ impl Planner {
     ///
     /// A row's own parameters override the defaults. A named row is identified by its label and key. An unnamed row is
     /// identified by its key and the number of equal rows before it. If an entry of an error log has the member
-    /// `occurrence`, it was made from an unnamed row. Such an entry keeps its label, but the entry is identified by its
-    /// key and its `occurrence`. If an entry has the member `index`, it keeps this index.
+    /// `occurrence`, the entry was made from an unnamed row. Such an entry keeps its label, but the entry is identified
+    /// by its key and its `occurrence`. If an entry has the member `index`, the entry keeps this index.
     ///
     /// # Errors
     /// Returns [`Rejected`] if the row is certain to fail:
@@ -375,9 +375,9 @@ impl Planner {
         planned
     }
 
-    /// Returns the request of a row for another provider. The request is made from the row's own request. If `model` is
-    /// given, it replaces the model of the row, and `max_tokens` is lowered to the limit of this model. `is_rerun` says
-    /// whether the row is sent again because its answer was truncated or was a refusal.
+    /// Returns the request of a row for another provider. This request is a changed copy of the row's own request. If
+    /// `model` is given, it replaces the model of the row, and `max_tokens` is lowered to the limit of this model.
+    /// `is_rerun` says whether the row is sent again because its answer was truncated or was a refusal.
     ///
     /// # Errors
     /// Returns a message that says why the request is certain to fail at the other provider.

@@ -9,9 +9,9 @@ use crate::domain::{Caching, Interval};
 /// The number of levels of nested blocks that are read. The API nests blocks three levels deep. Deeper content is
 /// counted as plain text.
 const MOST_DEPTH: u32 = 8;
-/// The API adds tokens around a whole request. For these tokens, the program counts this number of bytes. The API also
-/// adds tokens at each message. These tokens are fewer than the bytes of JSON around the message, so no extra bytes are
-/// counted for messages.
+/// The API adds tokens around a whole request. For the tokens around a whole request, the program counts this number of
+/// bytes. The API also adds tokens at each message. These tokens are fewer than the bytes of JSON around the message,
+/// so no extra bytes are counted for messages.
 pub(super) const BYTES_AROUND: u64 = 16;
 /// The real number of tokens of a text, divided by the text's weight (the estimated number of tokens). The values are
 /// the lowest, the likely and the highest ratio, in thousandths. ASCII text is mostly Latin prose, code and data. Wide
@@ -366,7 +366,8 @@ impl<'s> Walk<'s> {
         let is_thinking = matches!(kind, b"thinking" | b"redacted_thinking" | b"") || kind.contains(&b'\\');
         self.can_be_marked = !has_mark && !is_empty && !is_thinking;
         if !matches!(kind, b"text" | b"tool_result" | b"image" | b"document") {
-            // The model may see the unchanged text of a block of another kind, so all bytes of the block are counted.
+            // All bytes of a block that has none of these kinds are counted, because the model may see its text
+            // unchanged.
             self.left_out = left_out_before;
         }
         match (source, kind) {

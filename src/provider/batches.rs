@@ -15,7 +15,7 @@ use crate::domain::{PoolId, Request, Verdict};
 /// A call to an API for batches.
 #[derive(Clone, Debug)]
 pub enum BatchCall<'a> {
-    /// Creates a batch. The source gives the whole body of the call.
+    /// Creates a batch. The field provides the whole body of the call.
     Create(Arc<dyn BodySource>),
     /// Lists the batches of the workspace, the newest first.
     List {
@@ -29,8 +29,8 @@ pub enum BatchCall<'a> {
         /// The id of the batch.
         id: &'a str,
         /// The address of the results, as the API gave it ([`Batch::results_url`]). The address is used only if it is
-        /// on the server of `base_url` and below the path of `base_url`. An address on another server is ignored, and
-        /// an address is made from `id` instead.
+        /// on the server of `base_url` and below the path of `base_url`. If the address is on another server, it is
+        /// ignored, and the program makes the address from `id`.
         url: Option<&'a str>,
         /// The base address of the API, to which paths are added ([`crate::transport::Transport::base_url`]); empty if
         /// it is not known.
@@ -89,7 +89,7 @@ pub struct Batch {
     pub counts: BatchCounts,
     /// The time when the batch was created, by the clock of the server.
     pub created_at: Timestamp,
-    /// The time when the batch expires. A request that has not begun before this time expires too.
+    /// The time when the batch expires. Requests that have not begun by this time expire with the batch.
     pub expires_at: Timestamp,
     /// The time when the batch ended; `None` until then.
     pub ended_at: Option<Timestamp>,

@@ -34,7 +34,7 @@ pub(crate) fn explain_refusal(head: &ReplyHead, verdict: &mut Verdict, now: Time
     }
 }
 
-/// Returns the failure inside the verdict on a rejected request.
+/// If the request was rejected, returns the failure that the verdict contains.
 fn failure_of(verdict: &mut Verdict) -> Option<&mut Failure> {
     match verdict {
         Verdict::Rejected { failure, .. } | Verdict::Transient { failure, .. } | Verdict::Forbidden(failure) => {

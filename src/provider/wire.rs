@@ -122,8 +122,8 @@ impl Body {
     /// If an earlier splice leaves out the bytes around the new splice's offset, the new splice has no effect.
     ///
     /// # Panics
-    /// Panics if the splice goes beyond the end of the body's own bytes. Also panics if an earlier splice overlaps the
-    /// bytes that this splice leaves out. This function also panics if the body is read from a source.
+    /// Panics if the splice goes beyond the end of the body's own bytes. This function also panics if the bytes that
+    /// `splice` leaves out overlap an earlier splice. This function also panics if the body is read from a source.
     #[must_use]
     pub fn with(mut self, splice: Splice) -> Self {
         assert!(self.source.is_none(), "a body that is read from a source takes no splices");

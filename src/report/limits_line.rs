@@ -1,7 +1,7 @@
 //! Shows on the live lines how much of each limit was used in the last five minutes.
 //!
-//! The live lines use the same words as the summary. In the first seconds of a run, the use of limits is not known yet.
-//! So at first, the live lines show the limits themselves.
+//! The live lines use the same words as the summary. In the first seconds of a run, the program does not know yet how
+//! much of each limit is used. So at first, the live lines show the limits themselves.
 
 use super::notes::limits_words;
 use super::parts::{Part, Tone, line_width};
@@ -16,8 +16,8 @@ const LONGEST_NAME: usize = 24;
 /// A limit, and the share of it that was used. The share is 1 if the whole limit was used.
 type Used = (Dimension, f64);
 
-/// Returns the pools of the run. The pool with the highest use of a limit comes first. Pools without a limit are left
-/// out.
+/// Returns the pools of the run. The pool that has used the largest share of one of its limits comes first. Pools
+/// without a limit are left out.
 pub(super) fn by_use<'a>(stats: &Stats, pools: impl Iterator<Item = &'a PoolStatus>) -> Vec<&'a PoolStatus> {
     let mut pools: Vec<_> =
         pools.filter(|pool| Dimension::ALL.iter().any(|own| pool.limits.of(*own).is_some())).collect();
@@ -28,8 +28,8 @@ pub(super) fn by_use<'a>(stats: &Stats, pools: impl Iterator<Item = &'a PoolStat
 }
 
 /// Returns the parts of the line of a pool: `used 83% of requests, 12% of input tokens, 96% of output tokens`. If the
-/// line is wider than `columns`, the limits with the lowest use are left out. If `named` is true, the line begins with
-/// the name of the pool.
+/// line is wider than `columns`, the least used limits are left out. If `named` is true, the line begins with the name
+/// of the pool.
 pub(super) fn pool_parts(stats: &Stats, pool: &PoolStatus, named: bool, columns: usize) -> Vec<Part> {
     let mut lead = Vec::new();
     if named {
@@ -106,7 +106,7 @@ fn used(stats: &Stats, pool: &PoolStatus) -> Vec<Used> {
     Dimension::ALL.into_iter().filter_map(of).collect()
 }
 
-/// Returns the use of the limit that is used most, in whole percent.
+/// Returns the largest used share of a limit, in whole percent.
 fn most(used: &[Used]) -> u64 {
     used.iter().map(|(_, share)| (share * 100.0).round() as u64).max().unwrap_or(0)
 }

@@ -19,7 +19,7 @@ pub(super) struct NextStep<'a> {
 pub(crate) enum NextKind {
     /// The command resumes the run for the pending rows.
     Continue,
-    /// The command runs failed rows again.
+    /// The command retries the failed rows.
     Retry,
     /// The command sends the rows with truncated answers again, with a larger `max_tokens`.
     Rerun,

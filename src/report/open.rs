@@ -103,8 +103,8 @@ impl Reporter for Report {
 
     fn finish(&mut self) {
         self.views.iter_mut().for_each(|view| view.close());
-        // If a view could not close its file, the other views show a warning about the file. Then all views are closed
-        // again.
+        // If a view could not close its file, the other views show a warning about the file. After that, all views are
+        // closed a second time.
         let warnings = self.take_warnings();
         let Some((at, run)) = self.last.clone().filter(|_| !warnings.is_empty()) else { return };
         for warning in warnings {

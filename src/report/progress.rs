@@ -161,7 +161,7 @@ impl Drop for Progress {
 }
 
 /// Returns whether the terminal of standard error can erase lines. Dumb terminals and old Windows consoles can't erase
-/// lines. On newer Windows consoles, this function turns the erasing of lines on.
+/// lines. On newer Windows consoles, this function turns on the erasing of lines.
 pub(crate) fn can_redraw() -> bool {
     !console::is_dumb() && (!cfg!(windows) || Term::stderr().features().colors_supported())
 }

@@ -1,11 +1,11 @@
 //! Estimates the cost and the end of the whole run, as intervals.
 //!
 //! The cost so far is known. Only the cost of the remaining rows is estimated. At first, the mean cost of a remaining
-//! row comes from the forecast. As more rows finish, the mean of the finished rows gets more weight. Both means are
-//! weighted by their precision. Rows in flight are on average longer than finished rows. So while most rows are in
-//! flight, the finished rows get less weight. Because rows in flight are longer, the upper end of the interval is also
-//! raised: see [`super::pace::Pace::longer_than_seen`]. Both means are computed for the models of the remaining rows:
-//! see [`super::mix`].
+//! row comes from the forecast. As more rows finish, the mean of the finished rows gets more weight. The mean of the
+//! forecast and the mean of the finished rows are weighted by their precision. Rows in flight are on average longer
+//! than finished rows. So while most rows are in flight, the finished rows get less weight. Because rows in flight are
+//! longer, the upper end of the interval is also raised: see [`super::pace::Pace::longer_than_seen`]. Both means are
+//! computed for the models of the remaining rows: see [`super::mix`].
 //!
 //! The likely end of the run comes from the [`Outlook`], and `projection/time.rs` adds the uncertainty. Until there is
 //! an outlook, the likely end comes from the forecast.

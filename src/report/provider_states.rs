@@ -13,8 +13,8 @@ use crate::domain::{FallbackCase, Outage, PoolStatus};
 /// The current state of a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// The provider gets no requests for the rest of the run. The first field is the other provider, which gets the
-    /// rows. The second field is the reason.
+    /// The provider gets no requests for the rest of the run. The first field is the provider that gets the rows
+    /// instead. The second field is the reason.
     Stopped(Arc<str>, Cow<'static, str>),
     /// All requests to the provider fail.
     Failing(Box<Outage>),

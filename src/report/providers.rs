@@ -129,7 +129,8 @@ impl Providers {
 
     #[inline]
     fn of(&mut self, name: &Arc<str>) -> &mut OfProvider {
-        // Two equal names of providers are usually clones of the same `Arc`. If so, comparing the pointers is enough.
+        // Two equal names of providers are usually clones of the same `Arc`. If two names are clones of the same `Arc`,
+        // it is enough to compare the pointers.
         let is = |own: &OfProvider| Arc::ptr_eq(&own.name, name) || own.name == *name;
         if !self.own.get(self.last).is_some_and(is) {
             self.last = self.own.iter().position(is).unwrap_or_else(|| {

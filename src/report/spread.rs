@@ -31,7 +31,7 @@ impl Default for Spread {
 
 impl Spread {
     const BLOCKS: usize = 32;
-    /// The caller's guess of the variance counts as much as this many blocks.
+    /// The weight of the caller's guess of the variance, as a number of blocks.
     const GUESSES: f64 = 2.0;
 
     /// Adds a value to the end of the series.

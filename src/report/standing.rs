@@ -51,7 +51,7 @@ pub struct Ending {
     /// The reasons that slowed the run down, each with its share of the run's time. The reason with the largest share
     /// comes first.
     pub reasons: Vec<(Reason, f64)>,
-    /// The use of the limits of each pool over the whole run.
+    /// How much of the limits of each pool the whole run used.
     pub uses: Vec<LimitUse>,
     /// The duration of the run.
     pub elapsed: Duration,

@@ -30,9 +30,9 @@ pub(crate) struct SummaryContext {
     /// The number of rows in the error log that are not rows of the input. This number is only known if every row of the
     /// input is answered; otherwise, it is 0.
     pub failed_elsewhere: u64,
-    /// The command that runs failed rows again. It selects the rows that may succeed unchanged. If there are no such
-    /// rows, the command selects the rows whose answers may be better with other settings. `None` if there is nothing
-    /// to run again.
+    /// The command that runs failed rows again. The command selects the rows that may succeed if they are sent again
+    /// unchanged. If there are no such rows, the command selects the rows whose answers may be better with other
+    /// settings. `None` if there is nothing to run again.
     pub resume_command: Option<PrintedCommand>,
     /// The command that asks again for truncated answers, with a larger `max_tokens`.
     pub longer_command: Option<PrintedCommand>,

@@ -56,7 +56,8 @@ fn cost(stats: &Stats, context: &SummaryContext) -> String {
     }
 }
 
-/// Returns a text with at most 20 names. If there are more names, the text also says how many more.
+/// Returns a text with at most 20 names. If there are more than 20 names, the text also says how many names it leaves
+/// out.
 fn some_of(names: &[String]) -> String {
     const SHOWN: usize = 20;
     let mut shown: Vec<_> = names.iter().take(SHOWN).map(|name| escape(name)).collect();

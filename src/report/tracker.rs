@@ -2,11 +2,11 @@
 //!
 //! The use of a limit is the amount that counted against the limit, divided by the amount that the limit allowed in the
 //! same time. The level of the limit's bucket would not show how much was used. If a run uses its limits well, its
-//! buckets are nearly empty. Each of these two amounts is the difference between two sums. The sums are counted from
-//! the start of the run. So if a limit changes, each value of the limit is used only for the time in which that value
-//! applied.
+//! buckets are nearly empty. The counted amount is the difference between two sums, and so is the allowed amount. The
+//! sums are counted from the start of the run. So if a limit changes, each value of the limit is used only for the time
+//! in which that value applied.
 //!
-//! At the start, a server can accept the requests of a whole minute immediately. The use that the program shows
+//! At the start, a server can accept the requests of a whole minute immediately. The used share that the program shows
 //! includes this burst. The thresholds do not apply in the first minute of a run, because a short burst does not show
 //! that the run is near its limits.
 //!
@@ -20,7 +20,7 @@ use super::use_of_limits::Level;
 use crate::domain::event::Crossing;
 use crate::domain::{Dimension, PoolId, PoolStatus, RateLimits};
 
-/// The time over which the mean use is computed.
+/// The tracker computes how much of a limit is used, as a mean over this time.
 const WINDOW: Duration = Duration::from_secs(300);
 /// The length of the interval over which the highest use is measured. The burst at the start of a run can't last longer
 /// than this interval.
@@ -69,7 +69,7 @@ struct Tracked {
     samples: VecDeque<Sample>,
     /// The last sample in the first minute of the run.
     after_start: Sample,
-    /// For each limit and each threshold: whether the use of the limit is above the threshold.
+    /// For each limit and each threshold: whether the used share of the limit is above the threshold.
     is_above: [[bool; THRESHOLDS.len()]; 3],
 }
 
@@ -164,7 +164,7 @@ impl Tracked {
         }
     }
 
-    /// Returns the use in the minute with the highest use.
+    /// Returns the highest share of the limit that was used in one minute.
     fn highest(&self, dimension: Dimension) -> Option<f64> {
         let mut first = 0;
         let uses = self.samples.iter().filter_map(|last| {
@@ -200,7 +200,7 @@ impl Tracked {
     }
 }
 
-/// Returns the use of a limit between two samples; `None` if there was no limit.
+/// Returns which share of a limit was used between two samples; `None` if there was no limit.
 fn use_between(first: &Sample, last: &Sample, dimension: Dimension) -> Option<f64> {
     let at = dimension.index();
     let allowed = last.allowed[at]? - first.allowed[at].unwrap_or(0.0);

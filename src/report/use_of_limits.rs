@@ -6,9 +6,9 @@
 //! nearly empty.
 //!
 //! A server can immediately accept as many requests as a whole minute allows. So in a run of a few seconds, the used
-//! share of a limit says little: the share can be far above 100 %. The summary shows no use after a run of less than
-//! ten seconds. After a run of less than a minute, the summary shows no level such as "high" or "critical". If clearly
-//! more than 100 % of a limit was used, the summary calls this a burst.
+//! share of a limit says little: the share can be far above 100 %. If a run took less than ten seconds, the summary
+//! does not show how much of each limit was used. After a run of less than a minute, the summary shows no level such as
+//! "high" or "critical". If clearly more than 100 % of a limit was used, the summary calls this a burst.
 
 use std::time::Duration;
 
@@ -23,16 +23,16 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// value can be a rounding error.
 const BURST: f64 = 1.02;
 
-/// The level of the use of a limit.
+/// A level that says how much of a limit is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
-    /// The use is at most 50 %.
+    /// At most 50 % of the limit is used.
     Low,
-    /// The use is more than 50 %, and at most 75 %.
+    /// More than 50 % and at most 75 % of the limit is used.
     Moderate,
-    /// The use is more than 75 %, and at most 90 %.
+    /// More than 75 % and at most 90 % of the limit is used.
     High,
-    /// The use is more than 90 %.
+    /// More than 90 % of the limit is used.
     Critical,
 }
 
@@ -75,7 +75,7 @@ pub(super) fn lines(uses: &[LimitUse], elapsed: Duration) -> Vec<String> {
         let mut shares: Vec<_> = Dimension::ALL.into_iter().filter_map(share_of).collect();
         let mut name = String::new();
         if uses.len() > 1 {
-            // In a run with several pools, the line of a pool shows only the limit with the highest use.
+            // In a run with several pools, the line of a pool shows only the pool's most used limit.
             let most = shares.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1));
             shares = most.into_iter().collect();
             name = format!("{}: ", escape(&used.pool.named(has_several)));

@@ -13,8 +13,7 @@
 //! - Ordinary answers are not counted, because the first [`FREE_BYTES`] of each answer are free.
 //! - An answer keeps its share of the memory until its line has been passed to the operating system. So lines that wait
 //!   for a slow reader are counted as well.
-//! - No answer waits forever: the exempt answer ends, fails, or reaches its time limit, and waiting answers have a time
-//!   limit as well.
+//! - No answer waits forever, because the exempt answer and the waiting answers all have a time limit.
 //!
 //! Rejected:
 //! - If each request in flight had a fixed share and all answers had the largest size, memory would grow with `-c`.
@@ -27,13 +26,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 /// How many bytes of answers can be in memory before answers wait for each other. With this value, a run with 16
-/// requests in flight needs at most 64 MB, even if the server is hostile. With a constant of 8, 16 or 32 MiB, the run
-/// needs more memory. The 64 MB contain one answer of 32 MiB, the 4 MiB of this constant, and the bytes that the client
-/// reads ahead.
+/// requests in flight needs at most 64 MB, even if the server is hostile. If this constant were 8, 16 or 32 MiB, such a
+/// run would need more memory. The 64 MB contain one answer of 32 MiB, the 4 MiB of this constant, and the bytes that
+/// the client reads ahead.
 const SHARED_BYTES: usize = 4 << 20;
-/// The first 16 requests in flight add nothing to the limit. Each further request adds this many bytes. The bytes of a
-/// stream count twice, and on average only half of each stream has arrived. So with this value, streams of up to 80,000
-/// tokens don't wait.
+/// The first 16 requests in flight add nothing to the limit. Each further request adds this many bytes. Each byte of a
+/// stream is counted twice, and on average only half of the bytes of a stream have arrived. So with this value, streams
+/// of up to 80,000 tokens don't wait.
 const EACH_BYTES: usize = 256 << 10;
 /// The first `FREE_BYTES` bytes of each answer are not counted. Nearly all answers are shorter than this.
 const FREE_BYTES: usize = 64 << 10;
@@ -69,7 +68,7 @@ impl std::fmt::Debug for AnswerShare {
 }
 
 impl AnswerShare {
-    /// Returns the share for an answer that has not begun to arrive.
+    /// Returns the share of the memory for an answer that has not begun to arrive.
     pub(super) fn new(memory: Arc<AnswerMemory>) -> Self {
         memory.in_flight.fetch_add(1, Ordering::Relaxed);
         Self { memory, taken: 0, is_exempt: false, is_in_flight: true }

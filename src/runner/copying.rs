@@ -38,8 +38,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// If an earlier run left this row unfinished, continues the row and returns `None`; otherwise returns the row. An
-    /// equal row waits for the answer to the continued row.
+    /// If an earlier run left this row unfinished, continues the row and returns `None`; otherwise returns the row.
+    /// Equal rows wait until the continued row has its answer.
     fn finish_or_return(&mut self, planned: Planned) -> Option<Planned> {
         if self.unfinished.is_empty() {
             return Some(planned);

@@ -48,7 +48,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.events.show(EventBody::Draining { in_flight, reason: Some(Box::new(reason)) });
     }
 
-    /// Keeps the rows that the scheduler has set aside (will not send in this run).
+    /// Keeps the rows that were set aside: the scheduler will not send these rows in this run.
     pub(super) fn set_aside(&mut self) {
         for planned in self.scheduler.take_set_aside() {
             self.keep(planned);

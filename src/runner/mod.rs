@@ -21,7 +21,7 @@
 //! Invariants:
 //! - A row is reported as done only after the line with its answer or failure is on disk.
 //! - Before a request is sent, the ledger marks its row as in flight. So after a crash, the marks show which rows were
-//!   possibly sent. The marks of one iteration of the loop are written together.
+//!   possibly sent. The ledger writes all marks of one iteration of the loop together.
 //! - Before more requests are sent, the lines of all answers so far are passed to the operating system. So a crash
 //!   never loses more answers than there are requests in flight.
 //! - If too many lines wait for a slow disk or for a slow reader of standard output, the loop sends no requests and

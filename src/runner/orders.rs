@@ -44,7 +44,7 @@ impl Applied {
         Self(None)
     }
 
-    /// Returns a value that passes the result of the order to the function `tell`. The function must return without
+    /// Returns a value that calls the function `tell` with the result of the order. The function must return without
     /// delay.
     pub fn tell(tell: impl FnOnce(Result<String, String>) + Send + 'static) -> Self {
         Self(Some(Box::new(tell)))

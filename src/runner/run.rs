@@ -53,7 +53,7 @@ pub(super) struct Run<T, L, R> {
 }
 
 impl<T, L, R> Run<T, L, R> {
-    /// Counts a row that this run does not answer. If the run keeps pending rows, this row is kept too.
+    /// Counts a row that this run does not answer. If `keep_pending` is true, also stores the row.
     pub(super) fn keep(&mut self, planned: Planned) {
         if let Some(equal) = &mut self.equal {
             equal.on_end(planned.job.key);

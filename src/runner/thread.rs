@@ -2,7 +2,7 @@
 //!
 //! The loop is a task of its own, and not the future on which the runtime blocks. If the runtime blocked on the loop,
 //! each report of an attempt would wake the loop through the operating system. A wake-up through the operating system
-//! is slow, and not necessary, because the report comes from the same thread.
+//! is slow. Because the report comes from the same thread, no such wake-up is necessary.
 //!
 //! Rejected:
 //! - A second thread for sockets raises the CPU time of a run by a third and makes the run no faster.

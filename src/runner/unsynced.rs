@@ -36,7 +36,7 @@ impl UnsyncedLines {
         self.last_seq
     }
 
-    /// Keeps a row, and a share of the memory for answers, as long as the last line is kept.
+    /// Keeps `job` and `share` (a share of the memory for answers) as long as the last line is kept.
     pub(super) fn keep_with_last(&mut self, job: Option<Box<Job>>, share: Option<AnswerShare>) {
         if let Some(last) = self.lines.back_mut() {
             self.bytes += job.as_ref().map_or(0, |job| job.bytes());

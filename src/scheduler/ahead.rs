@@ -234,8 +234,8 @@ mod tests {
         }
     }
 
-    /// Returns random settings. If `asks_more` is true, the settings contain a policy. This policy sends further
-    /// requests for a row, and these requests have a different size.
+    /// Returns random settings. If `asks_more` is true, the settings contain a policy. The further requests that this
+    /// policy sends for a row differ in size from the row's first request.
     fn random_config(asks_more: bool, random: &mut fastrand::Rng) -> Config {
         let mut config = config(RateLimits::new(600, 400_000, 80_000), random.usize(1..50));
         config.retry_for = Duration::from_secs(random.u64(5..100));

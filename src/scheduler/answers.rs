@@ -50,7 +50,7 @@ impl Scheduler {
         }
     }
 
-    /// Records that the endpoint processed a request. It does not matter whether the row was answered or failed.
+    /// Records that the endpoint processed a request. A request counts as processed even if its row failed.
     /// `had_failed` says whether the row had met a fault before this answer.
     pub(super) fn on_works(&mut self, had_failed: bool, end: &End) {
         let endpoint = &mut self.endpoints[end.endpoint];

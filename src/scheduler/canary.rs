@@ -23,7 +23,8 @@
 //! a row. When the limits or the budget have no room, the canary is not sent. No line is written for a canary.
 //!
 //! Rejected idea: probe a failing endpoint with good rows of the input that were kept back for this purpose. At the end
-//! of a run, none of these rows were left. So if an outage came at the end of a run, good rows went into the error log.
+//! of a run, none of these rows were left. So an outage at the end of a run caused good rows to be written to the error
+//! log.
 
 use std::time::Duration;
 

@@ -120,8 +120,8 @@ impl Scheduler {
         }
     }
 
-    /// Makes a row's request for the next endpoint of the chain. Endpoints that do not accept the row are skipped. If
-    /// no endpoint accepts the row, the user is told the reason, at most once in a run.
+    /// Returns the row's request for the next endpoint of the chain. Endpoints that do not accept the row are skipped.
+    /// If no endpoint accepts the row, the user is told the reason, at most once in a run.
     pub(super) fn ask_elsewhere(&mut self, entry: &Entry, from: usize, case: FallbackCase) -> Option<Box<Ask>> {
         match self.next_ask(entry, from, case) {
             Ok(ask) => Some(ask),

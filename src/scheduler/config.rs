@@ -40,16 +40,16 @@ pub struct Config {
     /// The share of each limit that is left unused.
     pub headroom: Headroom,
     /// The endpoints that are known from the start. An endpoint that is not in this list is added with its first row.
-    /// The list matters if an endpoint halts before any other endpoint has had rows. The run then continues only if the
-    /// list contains another endpoint. With `fallback`, this list is the chain: rows go to the first endpoint, then to
-    /// the next.
+    /// The list matters if an endpoint halts before the scheduler has got rows for any other endpoint. The run then
+    /// continues only if the list contains another endpoint. With `fallback`, this list is the chain: rows go to the
+    /// first endpoint, then to the next.
     pub endpoints: Vec<EndpointId>,
     /// The first concurrency window (the number of requests that are allowed in flight) of each endpoint.
     pub window: Window,
     /// How many times a row is tried again after faults of the server or the connection.
     pub max_retries: u32,
-    /// How long a row can wait because of limits and overload. The run also waits for a failing endpoint for at most
-    /// this long.
+    /// How long a row can wait because of limits and overload. If an endpoint fails, the run waits for the endpoint,
+    /// but not longer than this time.
     pub retry_for: Duration,
     /// Whether the endpoint answered requests for rows of this input in an earlier run.
     pub has_worked_before: bool,

@@ -28,7 +28,7 @@ pub(super) struct Entry {
     /// How many times the row was rejected by the API or met a fault. When a failing endpoint is probed (tested), rows
     /// with a low number are sent first.
     pub(super) turns: u32,
-    /// How many answers and faults the endpoint had at the moment of the row's last fault.
+    /// The number of the endpoint's answers and the number of its faults, at the moment of the row's last fault.
     pub(super) at_fault: Option<Tally>,
     /// Whether the row's request asks for a stream; `None` until this is decided.
     pub(super) wants_stream: Option<bool>,

@@ -7,9 +7,9 @@
 //! probes. If the probe is a row, the scheduler takes a row with the fewest failures. Probing ends with the first
 //! answer. Probing also ends when the endpoint is given up and its rows stay pending.
 //!
-//! If the canary does not show the cause of the faults, the cause can be unclear at the end of a run. At that time all
-//! remaining rows have failed, and either the rows or the endpoint is the cause. A sign of an outage is a 503, a 529 or
-//! a refused connection. If there was no sign of an outage, the run waits. The wait is a tenth of the run's time so
+//! If the canary does not show the cause of the faults, the cause can be unclear at the end of a run. All remaining
+//! rows have then failed, and the cause is either in the rows or in the endpoint. A sign of an outage is a 503, a 529
+//! or a refused connection. If there was no sign of an outage, the run waits. The wait is a tenth of the run's time so
 //! far, but at least 90 seconds. After the wait at the end of a run, each remaining row is tried once more. If the last
 //! try meets a fault, the row fails.
 //!
@@ -142,9 +142,9 @@ impl Scheduler {
 
     /// Records a fault and returns who caused it.
     ///
-    /// When a row is known to be the cause, its further faults show nothing about the endpoint. In this way, rows that
-    /// always fail do not look like an outage at the end of a run. During a known outage, all faults count as signs of
-    /// the outage.
+    /// When a row is known to cause its own faults, further faults of this row show nothing about the endpoint. In this
+    /// way, rows that always fail do not look like an outage at the end of a run. During a known outage, all faults
+    /// count as signs of the outage.
     fn note_fault(&mut self, entry: &mut Entry, fault: &Fault, end: &End) -> Blame {
         let may_be_refused = self.may_be_refused(fault, end);
         let endpoint = &mut self.endpoints[end.endpoint];

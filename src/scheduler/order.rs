@@ -13,8 +13,8 @@
 //! and sizes as costs. However long the input is, this module needs only a limited amount of memory.
 //!
 //! The rows keep the order of the file, unless another order makes the run at least 1.05 times as fast. The order of
-//! the file has two advantages. First, rows that share a prompt prefix are often next to each other, so the prompt
-//! cache can be used. Second, people like to see their file answered from the first row to the last.
+//! the file has two advantages. In this order, rows that share a prompt prefix are often next to each other, so the
+//! prompt cache can be used. People also like to see their file answered from the first row to the last.
 //!
 //! Rejected:
 //! - With a random order of the rows, the program must seek in the input for each row.
@@ -37,8 +37,8 @@ const SPAN_SECS: f64 = 120.0;
 /// `max_tokens` is right, so the gain is computed for each share.
 const OUTPUT_SHARES: [f64; 3] = [1.0, 0.2, 0.05];
 
-/// The maximum number of pools for which sizes are added up. If an input has more pools, the rows of the remaining
-/// pools are left out.
+/// The maximum number of pools for which sizes are added up. If an input has more than this number of pools, the rows
+/// of the remaining pools are left out.
 const POOLS: usize = 16;
 
 /// The sizes of an input's rows. A first pass over the input collects the sizes of its rows.

@@ -10,7 +10,7 @@
 //! wait of the big row is limited, however many rows pass it.
 //!
 //! Like a big row, a row that writes a shared prefix to the prompt cache needs many input tokens. Rows that read from
-//! the cache need few input tokens, so they pass a row that waits for tokens to write a prefix.
+//! the cache need few input tokens, so they pass a waiting row that needs many tokens to write a prefix.
 //!
 //! Rejected:
 //! - If small rows got half of the refill, a big row would have to wait for two refills of its bucket, plus a short

@@ -144,7 +144,7 @@ impl Scheduler {
         if is_any_closed { Taker::Later } else { Taker::Never(why) }
     }
 
-    /// Returns the position in a queue of the first row that is allowed to move to another endpoint.
+    /// Returns a position in a queue: the position of the first row that is allowed to move to another endpoint.
     fn movable(&self, pool: usize) -> Option<usize> {
         self.pools[pool].ready.iter().take(REACH).position(|entry| !entry.must_stay)
     }

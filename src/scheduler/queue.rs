@@ -40,7 +40,7 @@ impl Scheduler {
 
     /// Queues a row at the front of its pool. If the row had at least two rejections or faults, up to [`REACH`] rows
     /// stay in front of it. A row stays in front if it failed less often than the queued row and does not need more
-    /// tokens than the queued row. So the rows that often fail take turns.
+    /// tokens than the queued row. So if several rows fail often, these rows take turns.
     pub(super) fn queue_in_turn(&mut self, entry: Box<Entry>, now: Instant) {
         self.queue(entry, now, |pool, entry| {
             let need = |entry: &Entry| entry.planned.ask.cost.input_tokens;

@@ -83,7 +83,7 @@ impl Scheduler {
     /// Returns how long a refused row waits in addition to the wait of its pool. If the server does not say how long to
     /// wait, the server possibly refused this row for a reason that concerns only this row. For this reason, each
     /// further refusal of the row doubles the row's wait, and other rows are sent in that time. If the server refuses
-    /// all rows, the row's wait does not grow. Instead, the whole pool waits longer.
+    /// all rows, the row's wait does not grow. Instead of the single row, the whole pool waits longer.
     fn longer_wait(&mut self, entry: &Entry, retry_after: Option<Duration>, end: &End) -> Duration {
         let grows = self.pools[end.pool].pool.is_refused_in_a_row();
         if retry_after.is_some() || entry.turns < 2 || grows {

@@ -230,8 +230,8 @@ impl Scheduler {
         let is_refused = class == ErrorClass::InvalidRequest && failure.status == Some(400);
         // If the server has accepted cache marks before, the marks are rarely the cause of a rejection. So normally,
         // only two kinds of rows are sent again: leaders, and rows whose endpoint has accepted no marks yet. A row of
-        // another kind is sent again only if the server's message blames its cache marks. The message can blame the
-        // marks because a gateway has begun to send requests to another server.
+        // another kind is sent again only if the server's message blames its cache marks. For example, a message blames
+        // the marks when a gateway has begun to send requests to another server.
         let is_blamed = failure.message.contains("cache_control");
         let may_be_marks = self.endpoints[sent.endpoint].marking.is_suspect() || !entry.leads.is_empty() || is_blamed;
         if !has_marks || !is_refused || !may_be_marks {

@@ -106,7 +106,7 @@ impl Warmth {
         Turn::Lead { leads, plan: self.plan(prefixes, warm, leads) }
     }
 
-    /// Returns how a request uses the cache if its row leads (writes) the prefixes `leads`.
+    /// Returns how the request of a row uses the cache if the row leads (writes) the prefixes in `leads`.
     pub(super) fn plan_of_leader(&self, endpoint: usize, prefixes: &Prefixes, leads: Marks, now: Instant) -> Plan {
         let is_warm =
             |level: &Level| matches!(self.states.get(&(endpoint, level.id)), Some(State::Warm(until)) if *until > now);

@@ -1,4 +1,4 @@
-//! The state of a run and the reasons for its delays, for reporters.
+//! Tells reporters the state of a run and the reasons for its delays.
 
 use std::time::Duration;
 

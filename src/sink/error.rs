@@ -90,8 +90,8 @@ pub(super) fn error_line(
 ///
 /// The form of the line: `{"custom_id":null,"raw":"<at most 4
 /// KiB>","error":{"class":"invalid_input","source","line",…}}`. If the row's label could be read, it is in
-/// `error.custom_id`. The member `custom_id` is always null, so the line can't be confused with the line of a row that
-/// has this label. `now` is the time at which the row was read.
+/// `error.custom_id`. The member `custom_id` is always null, so no reader can take this line for the line of a readable
+/// row with the same label. `now` is the time at which the row was read.
 pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
     let mut line = Object::new(out);
     line.text(name!("custom_id"), None);

@@ -48,8 +48,8 @@ pub(crate) const LONG_BYTES: usize = 1 << 20;
 
 /// Appends the line of an answer, but without the message. Returns the position in `out` where the message belongs.
 ///
-/// If the caller inserts the message there, the line equals the line that [`outcome_line`] makes. The reason is that a
-/// message never contains a line break.
+/// If the caller inserts the message there, the line equals the line that [`outcome_line`] makes. The two lines are
+/// equal because a message never contains a line break.
 pub fn line_around(outcome: &Outcome, message: &Message, context: &RecordContext, out: &mut Vec<u8>) -> usize {
     result::line_around(outcome, message, context, out)
 }

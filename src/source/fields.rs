@@ -79,7 +79,8 @@ impl Checked {
     /// Adds a name, and returns whether it was added. The name is not added if it was checked before, or if too many
     /// names were already checked.
     fn insert(&mut self, name: &str) -> bool {
-        // The name is searched first, so that nothing is allocated for a name that was seen before.
+        // The function searches for the name before it adds the name, so that nothing is allocated for a name that was
+        // seen before.
         if self.first.iter().any(|own| &**own == name) || self.all.len() >= MAX_CHECKED || self.all.contains(name) {
             return false;
         }

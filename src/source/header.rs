@@ -4,8 +4,8 @@
 //! say. If a cell in one of these columns is empty or missing, the row does not have that field. Other columns are kept
 //! with the row.
 //!
-//! With a template, every column is a variable. Only the label column keeps its own meaning. A column such as `model`
-//! can then be ordinary data, although its name is known.
+//! With a template, every column is a variable. Only the label column keeps its special meaning. A column such as
+//! `model` can then be ordinary data, although its name is known.
 //!
 //! CSV cells are always text. Cells of other formats can also be numbers or other JSON values.
 

@@ -1,7 +1,7 @@
 //! JSON lines: each line is a row, in one of five shapes (see [`super::shape`]).
 //!
-//! Two rules apply to all lines. First, a line that is a JSON string is a prompt. Second, an error-log entry about a
-//! broken row is not a row. The label of a broken line is kept if it could be read.
+//! Two rules apply to all lines. A line that is a JSON string is a prompt. An error-log entry about a broken row is not
+//! a row. The label of a broken line is kept if it could be read.
 
 use super::Options;
 use super::cells::InputRow;

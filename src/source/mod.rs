@@ -1,8 +1,8 @@
 //! Inputs: reads rows from files and pipes.
 //!
-//! A [`Reader`] contains the `format::Rows` of its input. For lines and CSV records, this is a `split_rows::SplitRows`:
-//! the module `splitter` cuts a row out of the input, and the input's `format::Format` (`jsonl`, `csv` or `lines`)
-//! parses the row. To add a format, add a file and a match arm in the reader.
+//! A [`Reader`] contains the `format::Rows` of its input. For lines and CSV records, these rows are a
+//! `split_rows::SplitRows`. The module `splitter` cuts a row out of the input, and then the input's `format::Format`
+//! (`jsonl`, `csv` or `lines`) parses the row. To add a format, add a file and a match arm in the reader.
 //!
 //! A row contains only what the input says. Defaults, keys and costs are added in [`crate::plan`]. Only one row is in
 //! memory at a time. If the row is longer than [`Options::max_line_bytes`], only a part of it is in memory.
@@ -202,7 +202,8 @@ pub struct Options {
     pub max_line_bytes: usize,
     /// Whether [`Row::input`] is set. An output that has columns of the input needs `Row::input`.
     pub keeps_input: bool,
-    /// Whether only the labels of rows are read. If it is set, no parameters are read, and no prompts are made.
+    /// Whether only the labels of rows are read. If only labels are read, the reader ignores parameters and makes no
+    /// prompts.
     pub labels_only: bool,
     /// The file to which the bytes of a pipe are copied, so that the rows of the pipe can be read again.
     pub spool: Option<PathBuf>,

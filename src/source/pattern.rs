@@ -33,7 +33,7 @@ impl Pattern {
         Self { root: root.to_owned(), parts: vec!["**".to_owned(), "*".to_owned()] }
     }
 
-    /// Returns the parts to compare with a name directly in the root.
+    /// Returns the parts of the pattern that are compared with the names directly in the root.
     pub(super) fn start(&self) -> Reached {
         self.with_skipped(vec![0])
     }
@@ -75,8 +75,8 @@ impl Pattern {
 /// comparison takes linear space and quadratic time.
 fn fits(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut pos) = (0, 0);
-    // If the last `*` must match one more byte, matching goes back to these two places: one in the pattern, and one in
-    // the name.
+    // A place in the pattern and a place in the name. If the last `*` must match one more byte, matching goes back to
+    // these places.
     let mut retry: Option<(usize, usize)> = None;
     while pos < name.len() {
         match (pattern.get(at), retry) {

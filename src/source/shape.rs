@@ -161,8 +161,8 @@ impl Line<'_, '_> {
             if name == "error" {
                 parts.error = (value.get() != "null").then(|| (*value).to_owned());
             } else if !self.label.is(name, self.object) {
-                // The names in an error-log entry were checked when the row was first read. After the names were
-                // checked, the error log put an underscore in front of some of them.
+                // The names in an error-log entry were checked when the row was first read. After this check, the error
+                // log put an underscore in front of some names.
                 if !is_entry {
                     self.warnings.check(name, Within::OutsideParams, self.line);
                 }

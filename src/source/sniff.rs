@@ -28,7 +28,7 @@ pub(super) struct Peeked {
 }
 
 impl Peeked {
-    /// Reads the beginning of `input`. Errors call this input `name`.
+    /// Reads the beginning of `input`. In error messages, `name` is the name of this input.
     ///
     /// # Errors
     /// Returns [`SourceError::Read`] or [`SourceError::Damaged`]. Returns [`SourceError::Binary`] if the first bytes
@@ -53,7 +53,7 @@ impl Peeked {
         Ok(Self { head, skipped: skipped as u64, compression, rest: input })
     }
 
-    /// Returns the whole input again, without its byte order mark.
+    /// Returns a reader of the whole input, without its byte order mark.
     pub(super) fn into_read(self) -> Box<dyn Read + Send> {
         Box::new(Cursor::new(self.head).chain(self.rest))
     }

@@ -47,7 +47,7 @@ pub(super) trait Table: Send {
 pub(super) struct TableRows<T> {
     table: T,
     header: Header,
-    /// For each column, whether its cells are used: they are sent, or they are the labels of the rows.
+    /// For each column, whether its cells are sent or are the labels of the rows.
     is_used: Vec<bool>,
     template: Option<Template>,
     keeps_input: bool,

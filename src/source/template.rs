@@ -2,8 +2,8 @@
 //!
 //! These rules apply when a template is filled in. A name that is not a column is an error and never becomes an empty
 //! text. Text is inserted as it is, without escaping. A template sees only the row: no file and no environment. JSON's
-//! null becomes an empty text, as an empty CSV cell does. Other JSON values are written as JSON. JSON values keep their
-//! types, so that `{% if %}` and `{% for %}` work on these values.
+//! null becomes an empty text, as an empty CSV cell does. A JSON value that is neither null nor a text is written as
+//! JSON. JSON values keep their types, so that `{% if %}` and `{% for %}` work on these values.
 //!
 //! A template is one text, or a list of messages ([`messages`]) whose texts are filled in one by one from the same row.
 //! A system prompt can be a template too ([`Template::of_system`]). Columns that contain JSON are handled by
@@ -344,7 +344,7 @@ impl Template {
         if text.trim().is_empty() { Err(TemplateError::Empty { what: what(), by }) } else { Ok(()) }
     }
 
-    /// Fills a row into the only text of a template.
+    /// Fills in the only text of a template with the columns of a row.
     #[cfg(test)]
     pub(super) fn render(&self, columns: &[(&str, Cell<'_>)]) -> Result<String, TemplateError> {
         self.filled(columns).map(|texts| texts.concat())

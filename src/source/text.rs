@@ -1,4 +1,4 @@
-//! A whole text that is one prompt.
+//! Turns a whole text into the prompt of one row.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -103,7 +103,7 @@ pub(super) struct OneText {
 }
 
 impl OneText {
-    /// Starts to read the input called `name`. If `is_named`, this name is also the label of the row.
+    /// Starts to read the input called `name`. If `is_named` is true, the name is also the label of the row.
     ///
     /// # Errors
     /// The errors of [`Text::new`].

@@ -60,7 +60,7 @@ pub trait CredentialSource: fmt::Debug + Send + Sync {
     /// renew the credential only once.
     ///
     /// # Errors
-    /// Returns the reason why there is no other credential. The message must not contain a secret.
+    /// Returns the reason why no credential can replace the refused credential. The message must not contain a secret.
     fn renew<'a>(&'a self, refused: &'a Arc<Credential>) -> Asked<'a> {
         let same = refused.clone();
         Box::pin(std::future::ready(Ok(same)))

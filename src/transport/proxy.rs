@@ -136,7 +136,7 @@ pub fn proxy_for<'a>(
     if is_asked { proxy.map(Some) } else { Ok(None) }
 }
 
-/// A variable that contains a proxy but is not used, with the reason.
+/// A variable that contains a proxy but is not used, and the reason why it is not used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PassedOver {
     /// The variable.

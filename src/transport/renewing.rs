@@ -75,7 +75,7 @@ pub(crate) enum Life {
     UntilRefused,
 }
 
-/// A source of credentials that renews its credential.
+/// A source of a credential; the source renews the credential when necessary.
 #[derive(Clone, Debug)]
 pub(crate) struct Renewing(Arc<Shared>);
 
@@ -274,8 +274,8 @@ impl Held {
         Self { credential: Arc::new(credential), also_secret, due, end }
     }
 
-    /// Returns the new credential. If the key has not changed, the result has the new life, but keeps the `Arc` of the
-    /// earlier credential.
+    /// Returns the new credential. If the key has not changed, only the lifetime is new: the result keeps the `Arc` of
+    /// the earlier credential.
     fn or_same(self, before: &Self) -> Self {
         let is_same = self.credential.exposed() == before.credential.exposed();
         let credential = if is_same { before.credential.clone() } else { self.credential };

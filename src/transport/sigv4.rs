@@ -6,7 +6,8 @@
 //! the time.
 //!
 //! Source: PyPI `aws-bedrock-token-generator` 1.1.0, `token_generator.py`, and PyPI `botocore` 1.44.8, `auth.py`
-//! (`SigV4QueryAuth`). `tests/judges/aws_token.py` compares this module with both packages.
+//! (`SigV4QueryAuth`). `tests/judges/aws_token.py` compares this module with `aws-bedrock-token-generator` and
+//! `botocore`.
 
 use std::time::Duration;
 

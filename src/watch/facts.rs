@@ -35,7 +35,7 @@ pub(crate) struct RunFacts {
     pub(crate) timeline: Option<Timeline>,
     /// Sentences that say what is missing in the report, and why.
     pub(crate) missing: Vec<String>,
-    /// The commands that continue the run. A command has a description and its text.
+    /// The commands that continue the run. Each entry has the description and the text of a command.
     pub(crate) next: Vec<(String, String)>,
 }
 

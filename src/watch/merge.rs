@@ -70,8 +70,8 @@ pub(super) fn merge_down(points: &mut Vec<Point>, runs: &[RunSpan], most: usize,
     }
 }
 
-/// Returns whether two points together cover at most `slot` seconds plus half a second. The half second is allowed,
-/// because a point usually covers a little more than a second.
+/// Returns whether two points together cover at most `slot` seconds plus half a second. The extra half second is
+/// allowed, because a point usually covers a little more than a second.
 pub(super) fn fits(last: &Point, next: &Point, slot: f64) -> bool {
     last.s + next.s <= slot + 0.5
 }

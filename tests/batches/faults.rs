@@ -40,7 +40,7 @@ fn recorded(world: &World, kind: &str) -> usize {
 
 /// When the run creates a batch, the reply is lost or is a server error. The run does not know whether the batch
 /// exists. The rows of the batch are billed only once. If the run finds no batch, it reports these rows as possibly
-/// billed twice. If it finds the batch, it does not.
+/// billed twice. If the run finds the batch, it does not report these rows.
 pub fn unclear_creations() {
     for (rule, is_created) in [
         (r#""kind":"reset_before","takes_effect":true"#, true),
@@ -145,8 +145,8 @@ pub fn foreign_batches_of_the_same_size() {
 }
 
 /// Two batches of a run have the same size, and the run does not know whether they exist. The first batch does not
-/// exist, but the run mistook another client's batch for its first batch. The second batch exists, but the reply to the
-/// request that created it is lost. The next batch that appears in the list is the second batch.
+/// exist, but the run takes a batch of another client for this first batch. The second batch exists, but the reply to
+/// the request that created it is lost. The next batch that appears in the list is the second batch.
 pub fn two_unclear_batches() {
     let faults = r#"{"rules":[
         {"kind":"reset_before","calls":"create","arrivals":[2]},
@@ -293,7 +293,7 @@ pub fn an_endpoint_that_is_down() {
     }
 }
 
-/// At first always, and later at random, the API answers 404 for batches that exist.
+/// The API answers 404 for batches that exist: at first always, and later at random.
 pub fn batches_that_are_not_found() {
     let faults = r#"{"rules":[
         {"status":404,"calls":["retrieve","results"],"within":"45s"},
@@ -675,8 +675,9 @@ pub fn many_shapes() {
     });
 }
 
-/// If several rows have equal requests, only one of these rows is sent in a batch. The other rows copy the answer. The
-/// answers are also copied if the first run ends directly after the submission, and the next run collects the answers.
+/// If several rows have equal requests, only one of these rows is sent in a batch. The other rows copy the answer to
+/// this row. The answers are also copied if the first run ends directly after the submission, and the next run collects
+/// the answers.
 pub fn equal_rows() {
     fn of_twenty(number: u64) -> Planned {
         let (mut planned, like) = (row(number), shaped(number % 20, "equal row"));

@@ -117,8 +117,8 @@ pub fn at_calls(step: usize) -> Deaths {
     all
 }
 
-/// Lets every `step`-th change of the disk fail once, with an error of this kind. The process does not die, and ends
-/// the run in an orderly way.
+/// Lets every `step`-th change of the disk fail once, with an error of this kind. The process survives, and ends the
+/// run in an orderly way.
 pub fn faults(step: usize, kind: ErrorKind) -> Deaths {
     let answers = answers(&run().rows, row);
     let mut all = Deaths::default();

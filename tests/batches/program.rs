@@ -94,8 +94,8 @@ impl Drop for Simulator {
     }
 }
 
-/// One of the calls that create batches never gets a reply. This is the number of that call. The client is killed
-/// during this call.
+/// One of the calls that create batches never gets a reply. This constant is the number of the call without a reply.
+/// The client is killed during this call.
 const STALLED: u64 = 5;
 
 fn faults(scale: Scale) -> String {
@@ -170,7 +170,7 @@ pub fn play(scale: Scale) -> Played {
         "the id of the last batch was noted: {log}"
     );
 
-    // The command is repeated, and finishes the other rows.
+    // A second run of the command finishes the rows that the first run left.
     let mut child = run(&folder, &simulator, scale).spawn().expect("the program starts");
     let mut stderr = child.stderr.take().expect("it is a pipe");
     let watched = child.id();

@@ -1,8 +1,8 @@
 //! A test world that outlives its runs: the simulated API with its batches, a disk in memory, and virtual time.
 //!
-//! A run in this world consists of the real loop, batch lane, scheduler and journal, connected as in the program. A run
-//! can die at any change of the disk, at any call of the batch endpoints, or at any time. The next run starts on the
-//! disk that the dead run left.
+//! A run in this world consists of the real loop, batch lane, scheduler and journal, connected as in the program. The
+//! tests can let a run die at any change of the disk, at any call of the batch endpoints, or after any time. The next
+//! run starts on the disk that the dead run left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;

@@ -241,7 +241,7 @@ fn pipe(size: Size) -> Case {
     Case { is_pipe: true, burst: short(size, case.burst), ..case }
 }
 
-/// For small workloads, returns a short burst, so that they also reach the limits.
+/// Returns a short burst for small workloads, so that small workloads also reach the limits.
 fn short(size: Size, burst: Burst) -> Burst {
     match size {
         Size::Full => burst,

@@ -73,8 +73,8 @@ pub fn name_of(number: usize, size: Size) -> String {
     all.get(number).map_or_else(|| cases::second_run(size).name, |case| case.name.clone())
 }
 
-/// Judges the workload with this number. The first numbers stand for the workloads of [`cases::all`]. The number after
-/// these workloads stands for the second run.
+/// Judges the workload with this number. The first numbers stand for the workloads of [`cases::all`]. The last number
+/// stands for the second run.
 pub fn judge_number(number: usize, size: Size) -> Judged {
     let all = cases::all(size);
     match all.get(number) {

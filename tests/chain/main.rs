@@ -191,7 +191,8 @@ fn judge_all(name: &str, trial: impl Fn(&Case) -> Trial, check: impl Fn(&Played)
     judge_bound(name, Dimension::Requests, trial, check);
 }
 
-/// Plays a run for each seed and judges the run. The limit on `binding` is used up first.
+/// Plays a run for each seed and judges the run. The limit on the dimension `binding` is used up before the other
+/// limits.
 fn judge_bound(name: &str, binding: Dimension, trial: impl Fn(&Case) -> Trial, check: impl Fn(&Played)) {
     let (mut ratios, mut most_asked) = (Vec::new(), 0.0_f64);
     let seeds = if binding == Dimension::Requests { SEEDS } else { TOKEN_SEEDS };
@@ -270,8 +271,8 @@ impl Capacity {
     }
 }
 
-/// Returns the least time in which the limits of these APIs allow `rows` rows. The time that the answers take is left
-/// out.
+/// Returns the shortest time in which the limits of these APIs let a run send `rows` rows. The time that the answers
+/// take is left out.
 fn least_time(capacity: &[Capacity], rows: f64) -> f64 {
     let (mut low, mut high) = (0.0, 100_000.0);
     while high - low > 0.01 {

@@ -224,7 +224,7 @@ pub fn should_retry() -> Vec<Row> {
     ]
 }
 
-/// Returns the rows for responses that mean overload.
+/// Returns the table rows for responses that report an overload.
 pub fn overloads() -> Vec<Row> {
     let overloaded = body("overloaded_error", "Overloaded", "");
     vec![

@@ -41,8 +41,8 @@ FAULTS = {
     "streams cut": (["--stream-fault", "truncate=0.1"], ["--stream", "on"], EACH),
     "connections cut": (["--stream-fault", "disconnect=0.1"], ["--stream", "on"], EACH),
     # If the broken event was the last event, llmock can't see that the client stopped reading. llmock then counts the
-    # client's next try as a new call, and reports that the client ignored the fault. This report is an error only if
-    # the number of further tries is lower than the number of faults.
+    # client's next try as a new call, and reports that the client ignored the fault. The report shows a fault of the
+    # client only if the client made fewer further tries than there were faults.
     "malformed events": (["--stream-fault", "malformed=0.1"], ["--stream", "on"], EACH),
     # The time limit is 3 s. With 1 s, llmock itself was too slow on a busy machine: most requests that reached the time
     # limit had no injected fault.

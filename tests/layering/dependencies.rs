@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::paths::Source;
 
-/// The kinds of sources that need a dependency.
+/// The kind of source code that needs a dependency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The program.

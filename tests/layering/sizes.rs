@@ -53,8 +53,8 @@ mod tests {
         assert_eq!(lines_without_tests("fn f() {}\nfn g() {}"), 2);
     }
 
-    /// Returns the faults of these files. These files are checked together with `short` other files, each with one
-    /// line.
+    /// Returns the faults of these files. Files of one line each are checked together with these files; `short` is the
+    /// number of the files of one line.
     fn faults(files: &[(&str, usize)], short: usize) -> Vec<String> {
         let named = files.iter().map(|(name, lines)| (name.to_string(), *lines));
         let short = (0..short).map(|at| (format!("short{at}.rs"), 1));

@@ -135,7 +135,7 @@ pub const PRINTING: (&[&str], &[&str]) =
 ///
 /// - `say.rs` prints everything meant for people.
 /// - `world.rs` checks whether the streams are terminals.
-/// - `system.rs` checks which files the streams lead to.
+/// - `system.rs` checks which files standard output and standard error lead to.
 /// - `open.rs` writes results to standard output when no file is given.
 pub const STREAMS: (&[&str], &[&str]) = (
     &["io::stdout", "io::stderr"],

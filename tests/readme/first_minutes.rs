@@ -103,8 +103,8 @@ fn failing_and_slow() -> Api {
     Api::new(quick().with_latency(latency).with_faults(FaultPlan::parse(faults, "faults").expect("a fault plan")))
 }
 
-/// Starts the program with the arguments of a command. The program sends four requests at a time, so it is slow enough
-/// to be interrupted.
+/// Starts the program with the arguments of a command. The program sends only four requests at a time, so a test has
+/// enough time to interrupt the program.
 fn started(folder: &Folder, api: &Api, command: &str) -> Child {
     let words = words(command);
     let args: Vec<_> = words.iter().skip(1).map(String::as_str).collect();

@@ -31,7 +31,7 @@ fn the_table_of_all_tiers_has_the_limits_of_the_catalog() {
     }
 }
 
-/// Returns the rows of a table that begin with the name of a tier. The name itself is left out.
+/// Returns the rows of a table that begin with the name of a tier. The cell with the name of the tier is left out.
 fn rows_of_tiers(text: &str) -> Vec<(Tier, Vec<String>)> {
     let row = |line: &str| {
         let mut cells = line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned());

@@ -27,7 +27,7 @@ struct Scene {
     title: &'static str,
     arguments: &'static [&'static str],
     /// The texts that decide which moment the picture shows. The picture shows the first drawing that contains one of
-    /// these texts. Without texts, the picture shows only the end of the run.
+    /// these texts. If `moment` is empty, the picture shows only the end of the run.
     moment: &'static [&'static str],
 }
 
@@ -81,7 +81,7 @@ fn not_printed(picture: &[String], printed: &[String]) -> Vec<String> {
     gone.map(|(line, _)| line).collect()
 }
 
-/// Returns each line with the words that are compared. Each word begins with the label of its line.
+/// Returns each line, and those of its words that are compared. Each word begins with the label of its line.
 fn compared(lines: &[String]) -> Vec<(String, BTreeSet<String>)> {
     let mut label = String::new();
     let of = |line: &String| {

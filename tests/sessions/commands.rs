@@ -211,7 +211,7 @@ pub fn pasted(text: &str, like: &Command, input: Option<&str>) -> Said {
     feed(shell, input.unwrap_or_default())
 }
 
-/// Returns a copy of a command, so that it can be run again.
+/// Copies a command, so that a test can run the command a second time.
 fn again_as(like: &Command) -> Command {
     let mut command = Command::new(like.get_program());
     command.args(like.get_args());

@@ -270,7 +270,7 @@ fn lines(text: &str) -> Vec<Value> {
 }
 
 /// Counts the lines that are copies of other lines, and asserts that their number is `copies`. A copy has the same
-/// request and the same answer as the other line, and costs nothing.
+/// request and the same answer as the line from which it was copied, and costs nothing.
 #[track_caller]
 fn assert_copies(lines: &[Value], copies: usize) {
     let is_copy = |line: &&Value| line["meta"].get("copied_from").is_some();

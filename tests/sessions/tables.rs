@@ -201,7 +201,7 @@ fn an_output_of_another_program_is_not_overwritten() {
     let folder = tickets();
     let api = Api::quick();
     folder.run_at(&api, &["run", "tickets.csv", "-t", "{{subject}}", "-o", "o.csv"]).ends_with(0);
-    // A run without failures leaves no log.
+    // If no row fails, the run leaves no error log.
     folder.write("o.csv.errors.jsonl", "");
 
     for output in ["tickets.csv", "o.csv.results.jsonl", "o.csv.errors.jsonl"] {

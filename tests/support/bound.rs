@@ -75,8 +75,8 @@ impl Account<'_> {
     }
 }
 
-/// Returns the least time for `input_tokens` under the acceleration limit. Under this limit, one minute can use `step`
-/// tokens more than the minute before. `floor` tokens are always allowed.
+/// Returns the least time for `input_tokens` under the acceleration limit. In each minute, this limit allows `step`
+/// tokens more than the run used in the minute before. `floor` tokens are always allowed.
 ///
 /// Each minute uses all the tokens that the limit and the bucket allow. In the last minute, the remaining tokens are
 /// used as soon as the bucket contains enough tokens.

@@ -304,8 +304,8 @@ impl Judge<'_> {
         let work: f64 = self.seen.answers.iter().map(|answer| answer.latency).sum();
         let by_window = at_once.map_or(0.0, |n| work / n as f64);
         match server.cap_lifted_at_s {
-            // Until the limit on open requests is removed, this limit decides the time. After this limit is removed,
-            // the rate limits decide the time.
+            // Until the limit on open requests is removed, this limit decides the time. After the limit on open
+            // requests is removed, the rate limits decide the time.
             Some(lifted) if by_window > lifted => (lifted + by_limits * (1.0 - lifted / by_window), Some(binding)),
             _ if by_window > by_limits => (by_window, None),
             _ => (by_limits, Some(binding)),
@@ -342,8 +342,8 @@ impl Judge<'_> {
         measures.insert("cap_left_after_s", at - lifted);
     }
 
-    /// Divides the time of each pool by the least time that the pool's own limits allow. The measure is the largest
-    /// ratio.
+    /// Divides the time of each pool by the least time that the pool's own limits allow. The measure is the largest of
+    /// the pools' ratios.
     fn pools(&self, measures: &mut Measures) {
         if self.levels.len() < 2 {
             return;

@@ -20,7 +20,7 @@ const MOST_EVENTS: u64 = 100_000;
 
 /// The conditions of a run: how its attempts end, and what must be true in it.
 pub trait World {
-    /// Checks that it is correct to send a row now.
+    /// Checks that the run is allowed to send this row now.
     fn on_sent(&mut self, planned: &Planned, now: Instant);
 
     /// Returns how an attempt for this row ends. If `row` is `None`, the attempt is a canary (a request that tests a

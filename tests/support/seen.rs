@@ -76,7 +76,7 @@ pub struct Seen {
     pub attempts: usize,
     /// The number of lines that have not reached the operating system.
     pub unwritten: usize,
-    /// The largest value that `unwritten` had when a request was sent.
+    /// The largest value of `unwritten` at the moments when requests were sent.
     pub most_unwritten: usize,
 }
 

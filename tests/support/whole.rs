@@ -76,7 +76,7 @@ pub fn whole_run(
     whole_run_behind(Hides::Nothing, sim, config, planned, meddle)
 }
 
-/// Runs rows until all have ended, through a gateway.
+/// Sends rows through a gateway until all rows have ended.
 pub fn whole_run_behind(
     hides: Hides,
     sim: SimConfig,

@@ -27,7 +27,7 @@ use super::whole::{Whole, whole_run_behind};
 
 /// The number of answered rows that the plan with a history knows.
 pub const HISTORY: usize = 50;
-/// The number of rows whose tokens the API counts for the plan with a history.
+/// For the plan with a history, the API counts the tokens of this many rows.
 pub const COUNTED: usize = 50;
 
 /// A workload.

@@ -36,7 +36,8 @@ type Refusal = String;
 /// Rewrites a schema. `circle` is the place of a subschema that contains itself; `None` if there is no such subschema.
 ///
 /// # Errors
-/// Returns a text that names a place and a reason: the API would reject the schema, or all answers would be empty.
+/// Returns a text that says where and why the schema can't be sent: the API would reject it, or all answers would be
+/// empty.
 pub(super) fn adapt(schema: &str, circle: Option<&str>) -> Result<Strict, Refusal> {
     if let Some(circle) = circle {
         return Err(format!("{}: the schema contains itself", shown_place(circle)));

@@ -79,15 +79,15 @@ pub enum SchemaError {
         "{place}: more than {limit} subschemas apply to one value here, because references are combined again and again; simplify it"
     )]
     TooWide {
-        /// The JSON pointer of the schema, in the form for messages.
+        /// The JSON pointer of the schema, as it is shown in messages.
         place: String,
         /// The highest allowed number of subschemas for one value.
         limit: u64,
     },
 }
 
-/// Returns a JSON pointer in the form for messages. The empty pointer, which means the whole document, is shown as `the
-/// root`.
+/// Returns a JSON pointer as it is shown in messages. The empty pointer, which means the whole document, is shown as
+/// `the root`.
 pub(super) fn shown_place(pointer: &str) -> String {
     match pointer {
         "" => "the root".to_owned(),

@@ -1,7 +1,7 @@
 //! The graph of a schema's subschemas. If subschema A applies subschema B, an edge leads from A to B.
 //!
 //! The graph answers three questions: whether a reference leaves the file, how many subschemas apply to one value, and
-//! whether a schema contains itself. The number of subschemas and the circles between them decide how long a check can
+//! whether a schema contains itself. The number of subschemas and the cycles in the graph decide how long a check can
 //! take. The graph treats a `$dynamicRef` like a `$ref`.
 
 use std::collections::{BTreeMap, HashMap};

@@ -81,8 +81,8 @@ fn form(keyword: &str) -> Option<(Form, Reach)> {
     })
 }
 
-/// The keywords that refer to another schema. This other schema applies to the same value as the schema with the
-/// keyword.
+/// The keywords that refer to another schema. The schema that is referred to applies to the same value as the schema
+/// that contains the keyword.
 pub(super) const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
 /// The formats of strings that the API enforces. Source: the official Python client 2.14.0, `lib/_parse/_transform.py`

@@ -29,7 +29,7 @@ impl SchemaMethod {
     /// newer than the catalog, or a gateway uses this name. In both cases, formats are accepted. If a name contains
     /// `anthropic.claude`, the model runs on Amazon Bedrock. Bedrock rejects formats and strict tools (as of 2026-09).
     /// If the name does not contain `claude`, the program can't tell what kind of server gets the request. The request
-    /// then gets a tool that the model must call, because most servers with a Messages API support this.
+    /// then gets a tool that the model must call, because most servers with a Messages API support forced tool calls.
     ///
     /// Source: API documentation, "Structured outputs", "Citations" and "Extended thinking" (2026).
     pub fn of(schema: &Schema, model: Option<&Model>, features: ProviderFeatures, params: Merged<'_>) -> Self {

@@ -1,9 +1,9 @@
 //! Schemas for answers: this module puts a schema into a request, and checks whether an answer fits the schema.
 //!
 //! A [`Schema`] is read from a text. The API accepts only a part of JSON Schema, so a schema is rewritten before it is
-//! sent (`adapt.rs`). A [`SchemaMethod`](crate::domain::SchemaMethod) says how a schema is sent. The program uses the
-//! best method that the model and the row allow. Answers are always checked here against the schema of the user. This
-//! module uses no files and no network, so it rejects references to other files.
+//! sent (`adapt.rs`). A [`SchemaMethod`](crate::domain::SchemaMethod) says how a schema is sent. The program sends a
+//! schema by the best method that the model and the row allow. Answers are always checked here against the schema of
+//! the user. This module uses no files and no network, so it rejects references to other files.
 //!
 //! # What a check covers
 //!

@@ -14,8 +14,8 @@ use crate::provider::BatchCounts;
 
 /// The largest expected difference between the clock of this machine and the clock of the API.
 const SKEW: Duration = Duration::from_secs(600);
-/// The time range of the wide search for a batch. If the narrow search does not find the batch, a clock may be wrong by
-/// more than `SKEW`. So the wide search looks at all batches that were created within about a day before the
+/// How far back in time the wide search for a batch looks. If the narrow search does not find the batch, a clock may be
+/// wrong by more than `SKEW`. So the wide search looks at all batches that were created within about a day before the
 /// submission.
 const A_DAY: Duration = Duration::from_secs(26 * 3_600);
 
@@ -40,7 +40,8 @@ pub(super) struct Chunk {
     /// The instant of the submission; [`Instant::ZERO`] if an earlier run submitted the chunk.
     pub(super) opened: Instant,
     pub(super) ended: Instant,
-    /// Whether an earlier run submitted the chunk. If so, some rows of the chunk can already have lines.
+    /// Whether an earlier run submitted the chunk. If an earlier run submitted the chunk, some of its rows can already
+    /// have lines.
     pub(super) is_restored: bool,
     pub(super) is_canceling: bool,
     pub(super) is_cancel_due: bool,

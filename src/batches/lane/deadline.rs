@@ -129,7 +129,7 @@ impl Lane {
         self.deadline.on_progress(share, at.since(chunk.opened));
     }
 
-    /// Returns the demand of those rows in open batches that are probably not finished yet. With `leaving`, only
+    /// Returns the demand of the rows that are in open batches and are probably not finished yet. With `leaving`, only
     /// batches that are being canceled are included. Without `leaving`, batches that are being canceled are left out.
     fn demand_of_batches(&self, leaving: bool, now: Instant) -> Demand {
         let mut sum = Demand::default();

@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 use crate::cli::shell::quoted;
 use crate::domain::json::{Cursor, is_within_depth, kind, lone_surrogate};
 
-/// The highest number of levels of nested JSON in a parameter. A line of a results file adds a few levels around the
-/// parameter. JSON parsers must still accept the whole line.
+/// The highest number of nested levels that the JSON of a parameter can have. A line of a results file adds a few
+/// levels around the parameter. JSON parsers must still accept the whole line.
 pub(super) const DEEPEST_PARAM: u32 = 120;
 
 /// A mistake in a list of blocks, and its place in the text.

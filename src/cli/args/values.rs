@@ -157,7 +157,7 @@ pub(crate) const EXPECTED: [(&str, Expected); 1] = [("json", Expected::Json)];
 /// The names of the values of `--on-invalid`.
 pub(crate) const ON_INVALID: [(&str, OnInvalid); OnInvalid::ALL.len()] = named!(OnInvalid);
 
-/// The kinds of answers after which `--rerun` can ask again, each with its name.
+/// The names of the values of `--rerun`.
 pub(crate) const RERUN: [(&str, Quality); 2] =
     [(Quality::Truncated.name(), Quality::Truncated), (Quality::Refused.name(), Quality::Refused)];
 

@@ -41,7 +41,7 @@ fn is_hidden_flag(arg: &Arg) -> bool {
     arg.is_hide_set() && arg.get_long().is_some()
 }
 
-/// Returns a flag as a switch without values: no shell needs to offer `--strict=false`.
+/// Returns a flag as a switch without values, because no shell needs to offer `--strict=false`.
 fn switch(arg: &Arg) -> Arg {
     let mut switch = Arg::new(arg.get_id().clone()).action(ArgAction::SetTrue).hide(arg.is_hide_set());
     if let Some(long) = arg.get_long() {

@@ -72,8 +72,8 @@ fn arguments_of_fish(command: &clap::Command, path: &[&str]) -> String {
     lines
 }
 
-/// Returns the script for bash, with two corrections. Where a file is expected, the generator for bash offers flags;
-/// this function removes them, so that bash offers files. The generator for bash also spells the names of subcommands
+/// Returns the script for bash, with two corrections. Where a file is expected, the generated script offers flags. This
+/// function removes these flags, so that bash offers files. The generator for bash also spells the names of subcommands
 /// in two ways, because the program's name has a hyphen.
 fn bash(script: &str) -> String {
     // Whether the command has subcommands, or an argument with known values.

@@ -91,7 +91,7 @@ impl KeySource {
 /// # Errors
 /// Fails if there is no key (the message says how to give a key), if the file with the key can't be read, or if the
 /// command for the key fails. Also fails if the text that was found can't be a key, or if the source makes tokens that
-/// have to be renewed. The text that was found is never shown.
+/// have to be renewed. Error messages never show the text that the source gave.
 pub fn credential(source: &KeySource, world: &World) -> Result<(Credential, Vec<String>)> {
     match source {
         KeySource::ApiKeyVariable => {

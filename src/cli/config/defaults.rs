@@ -21,7 +21,7 @@ use crate::source::InputFormat;
 use crate::watch::notices::NoticeForm;
 
 /// `--max-retries`. If 13 % of requests fail at random, 48 of ten million rows still fail with 5 retries. With 8
-/// retries, fewer than one of ten million rows fails on average.
+/// retries, on average fewer than one in ten million rows fails.
 pub(super) const MAX_RETRIES: u32 = 8;
 /// `--retry-for`.
 pub(super) const RETRY_FOR: Duration = Duration::from_secs(30 * 60);
@@ -163,7 +163,7 @@ mod tests {
                 continue;
             };
             let of_run = reader.parse(name, std::slice::from_ref(&value)).expect("a default is a value of its flag");
-            // The help describes the defaults of `fallback-on` and `notify-on` in other words.
+            // For `fallback-on` and `notify-on`, the words in the help differ from the default value.
             if !matches!(name, "fallback-on" | "notify-on") {
                 assert_eq!(format!("{of_help:?}"), format!("{of_run:?}"), "--{name}: [default: {words}], {value}");
                 compared += 1;

@@ -131,8 +131,8 @@ fn without_key(word: &str) -> &str {
     if word.len() >= SHORTEST_KEY_WORD && (is_like_key || word.starts_with("sk-")) { "[hidden]" } else { word }
 }
 
-/// Reads at most one byte more than the longest allowed key has. The bytes are stored in memory that is never
-/// reallocated.
+/// Reads at most as many bytes as the longest allowed key has, and one more byte. The bytes are stored in memory that
+/// is never reallocated.
 pub(super) fn bounded(source: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(MOST_BYTES + 1));
     source.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes)?;

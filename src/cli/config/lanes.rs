@@ -12,8 +12,8 @@ use crate::cli::args::groups::LaneArgs;
 use crate::domain::LaneChoice;
 
 /// `--batch-rows`. The results of a batch can be read only when the whole batch has ended, so a large batch delays its
-/// first results. Small batches need more API calls. With 5,000 to 20,000 rows in a batch, the delay is short and few
-/// calls are needed.
+/// first results. Small batches need more API calls than large batches. With 5,000 to 20,000 rows in a batch, the delay
+/// is short and few calls are needed.
 pub(super) const BATCH_ROWS: NonZeroU32 = NonZeroU32::new(10_000).expect("it is above zero");
 
 /// The settings of the lanes (online or batch), after all checks.

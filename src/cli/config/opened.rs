@@ -1,9 +1,9 @@
 //! Opens and checks files, because another person may have written a file or chosen its path.
 //!
-//! A configuration file that the user named with `--config` can also be a pipe. Every other configuration file is read
-//! only if it is an ordinary file and not too large. Reading a FIFO could wait forever, and opening a device can have
-//! side effects. A symbolic link is followed, because a project may use the same file in several folders. The program
-//! trusts a linked file as much as an ordinary file in the folder of the link.
+//! A configuration file that the user named with `--config` can also be a pipe. A configuration file that was not named
+//! with `--config` is read only if it is an ordinary file and not too large. Reading a FIFO could wait forever, and
+//! opening a device can have side effects. A symbolic link is followed, because a project may use the same file in
+//! several folders. The program trusts a linked file as much as an ordinary file in the folder of the link.
 //!
 //! If a config file in the working folder gives the path of a text file, that text file must be inside the working
 //! folder. The program opens the folders of the path one after the other, each inside the folder before it, and never

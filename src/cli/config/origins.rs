@@ -33,7 +33,7 @@ pub(crate) struct Entry {
 pub(crate) enum Origin {
     /// A flag that the user typed.
     Flag,
-    /// An environment variable, by its name.
+    /// An environment variable with this name.
     Variable(String),
     /// A configuration file.
     File {

@@ -11,8 +11,8 @@
 //!   `expires_on` (like `expires_at`), or `expires_in` (seconds from now). The command can leave out the members about
 //!   the expiry.
 //!
-//! OAuth 2 (RFC 6749) and `az account get-access-token` use the same member names, so the output of many commands can
-//! be used unchanged. All other members are ignored.
+//! OAuth 2 (RFC 6749) and `az account get-access-token` use some of these member names, so the output of many commands
+//! can be used unchanged. All other members are ignored.
 //!
 //! No message contains any part of the key, even if the key is malformed.
 

@@ -7,7 +7,7 @@
 //! setting, because somebody must have added it by hand. The table contains the setting `lane`, because batches make
 //! rows cheaper and never more expensive. A run with batches says at its start that the API stores the rows. The rules
 //! for answers are in the table, because these rules can cause only a few extra requests per row. The rows of an error
-//! log can cost more than these extra requests.
+//! log can cost more than the extra requests that these rules cause.
 //!
 //! Only the names of providers are recorded. The addresses and keys of providers come from presets and from this user's
 //! own configuration. So a run folder from another person can name only providers that this user has set up. A run says
@@ -349,8 +349,8 @@ fn number(value: &Value) -> Option<Vec<String>> {
     value.as_u64().map(|number| vec![number.to_string()])
 }
 
-/// Returns the kind of a value, with an article. If a text or a list is too long, the kind says so. A message that only
-/// said `a text` would be wrong, because the program accepts shorter texts.
+/// Returns the kind of a value, with an article. If a text or a list is too long, the returned kind mentions the
+/// length. A message that only said `a text` would be wrong, because the program accepts shorter texts.
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

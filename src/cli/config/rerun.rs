@@ -5,7 +5,7 @@
 //! The flags `--model`, `--max-tokens` and `--system` of this call do not change how rows are recognized. `--model`,
 //! `--max-tokens` and `--system` change only the rows that are run again. In these rows, the flags also replace the
 //! row's own parameters. The rules for answers (`--schema` and others) are taken from the earlier run, unless this call
-//! sets others.
+//! sets other rules.
 
 use anyhow::Result;
 

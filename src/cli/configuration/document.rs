@@ -31,7 +31,7 @@ struct One<'a> {
     default_words: Option<&'a str>,
     /// The reason why the value has no effect; `null` if the value has an effect.
     idle: Option<&'a str>,
-    /// The values of all layers. The run uses the first value.
+    /// The values of all layers. The run uses the first of these values.
     layers: Vec<Layer<'a>>,
 }
 

@@ -63,7 +63,7 @@ fn read(args: &ShowConfigArgs, typed: impl Iterator<Item = OsString>, world: &Wo
     Ok(Shown { settings, profile: merged.place.profile, origins, providers, warnings: all })
 }
 
-/// Parses the arguments of this call again, and returns the matches of the innermost command.
+/// Parses the program's arguments a second time, and returns the matches of the innermost command.
 fn matches(typed: impl Iterator<Item = OsString>) -> Result<ArgMatches> {
     let typed = [OsString::from("claude-batch")].into_iter().chain(typed);
     let mut matches =

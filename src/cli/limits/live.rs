@@ -6,8 +6,8 @@
 //! 3. The most recent limits that runs below the working folder have learned. These limits must come from the server
 //!    that the settings name. To find learned limits, the program sends nothing.
 //! 4. The response to a message of one token. The message is sent only if the user agrees.
-//! 5. The limits that runs learned from another server, for example in a rehearsal. The limits from another server are
-//!    used only if the message can't be sent. A note says that learned limits are from another server.
+//! 5. The limits that runs learned from another server, for example in a rehearsal. These limits are used only if the
+//!    program can't send the message of one token. A note says that learned limits are from another server.
 //!
 //! With `--ask`, the program gets the limits only from the response to the message. With `--simulate --tier`, the
 //! program also gets the limits only from this response, because `--tier` sets the limits of the simulator.

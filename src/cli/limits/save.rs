@@ -57,7 +57,7 @@ impl Profile {
     /// Writes the limits to the profile, and returns a message that says what was written.
     ///
     /// # Errors
-    /// Fails if the file can't be read, edited or replaced, and leaves it unchanged.
+    /// Fails if the file can't be read, edited or replaced. The file then stays unchanged.
     pub(super) fn save(&self, limits: RateLimits) -> Result<String> {
         let RateLimits { rpm, itpm, otpm } = limits;
         let named = [("rpm", rpm), ("itpm", itpm), ("otpm", otpm)];

@@ -15,9 +15,9 @@ const MARKS: [char; 7] = [';', '"', '`', '(', ')', '{', '}'];
 pub(super) struct Typed(Vec<String>);
 
 impl Typed {
-    /// Returns the typed texts in the arguments of the program. The list also has the values after `--flag=`. The list
-    /// also has each name without its last extension, because the program makes other file names from this shorter
-    /// name.
+    /// Returns the typed texts in the arguments of the program. For an argument `--flag=value`, the returned list also
+    /// has the value alone. The list also has each name without its last extension, because the program makes other
+    /// file names from this shorter name.
     pub(super) fn new(args: impl Iterator<Item = String>) -> Self {
         let mut texts: Vec<String> = args.flat_map(|arg| forms(&arg)).filter(|text| is_marked(text)).collect();
         texts.sort_by_key(|text| std::cmp::Reverse(text.len()));

@@ -32,8 +32,8 @@ pub(super) fn tokens(number: u64) -> String {
     }
 }
 
-/// Returns the name of a model. A date that can be left out is in brackets: `claude-haiku-4-5[-20251001]`. Other
-/// aliases follow in parentheses.
+/// Returns the name of a model. A date that can be left out is in brackets: `claude-haiku-4-5[-20251001]`. Further
+/// aliases of the model follow in parentheses.
 pub(super) fn names(model: &Model) -> String {
     let short = model.aliases.iter().find_map(|alias| Some((alias, model.id.strip_prefix(&**alias)?)));
     let others = model.aliases.iter().filter(|alias| short.is_none_or(|(own, _)| own != *alias));

@@ -45,8 +45,8 @@ struct Left {
     rows: u64,
     /// The estimated length, in tokens, of the prefix with the largest number of rows.
     tokens: u32,
-    /// The model of the rows that share the most common prefix. `least_tokens` is the length of the shortest prefix
-    /// that the model caches.
+    /// The model of the rows with the most frequent prefix. `least_tokens` is the length of the shortest prefix that
+    /// the model caches.
     model: Option<String>,
     least_tokens: u32,
 }

@@ -57,7 +57,8 @@ pub(crate) fn results(args: &ResultsArgs, world: &World) -> Result<Exit> {
         runs.iter().all(|run| run.input.as_ref().is_some_and(|input| input.inputs.iter().all(source::is_seekable)));
     let include = Some(Include::of(&args.include)).filter(|_| !args.include.is_empty());
     let projection = Projection::of_results(&config.form, target, include, is_known)?;
-    // An output of whole lines does not depend on the input, so the notes about the input are not printed for it.
+    // If the output has whole lines, the notes about the input are not printed, because the output does not depend on
+    // the input.
     if !projection.request.copies_lines() {
         all_notes.iter().for_each(|note| say::err(&format!("note: {}", escape(note))));
     }

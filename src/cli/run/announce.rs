@@ -143,8 +143,8 @@ impl NewRun<'_> {
     }
 
     /// The run can read the input at several positions in turn: a part at the first position, then a part at the second
-    /// position, and so on. Returns these positions. If reading in turn saves no time under the limits at the start of
-    /// the run, returns `None`.
+    /// position, and so on. Returns these positions. If reading at several positions saves no time under the limits at
+    /// the start of the run, returns `None`.
     pub(super) fn places(&self, survey: &Survey, catalog: &Catalog) -> Option<Places> {
         survey.places(&|pool: &PoolId| self.limits_at_start(pool, catalog))
     }

@@ -77,8 +77,8 @@ impl Connection {
     }
 }
 
-/// Whether the TLS library reads the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` on this system. On other systems, the
-/// library asks the system for its certificates.
+/// Whether the TLS library reads the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` on this system. On Windows, Android
+/// and Apple systems, the library asks the system for its certificates.
 const ASKS_VARIABLES: bool = cfg!(all(unix, not(target_vendor = "apple"), not(target_os = "android")));
 
 /// Returns the variables that replace the system's trusted certificates, and their values.

@@ -17,7 +17,7 @@ impl NewRun<'_> {
         }
         let of_results = |verb: &str| self.commands.batches(verb, results);
         // If the user's command was `collect`, or if the rows came from a pipe, the repeated command would find no
-        // rows. In both cases, the message shows `batches collect` instead.
+        // rows. In both cases, the message shows `batches collect` instead of the repeated command.
         let collect = match self.is_collecting || self.config.inputs.contains(&InputArg::Stdin) {
             true => format!("{} --wait", of_results("collect")),
             false => self.commands.collect(),

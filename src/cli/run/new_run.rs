@@ -54,7 +54,7 @@ pub(super) struct NewRun<'a> {
     pub(super) origin: String,
     /// The proxy and the certificates for the connection to the server.
     pub(super) connection: Connection,
-    /// The proxies and the certificates for the connections to the providers after the first.
+    /// The proxies and the certificates for the connections to all providers except the first.
     pub(super) chain_connections: Vec<Connection>,
     /// The handler of signals before the run begins.
     pub(super) early: Option<EarlySignals>,

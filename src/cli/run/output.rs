@@ -43,7 +43,7 @@ impl NewRun<'_> {
     }
 
     /// If the input must be read a second time to make the output, makes the run copy its input pipe to a file. Prints
-    /// a note about the copy.
+    /// a note about the copy of the pipe.
     ///
     /// # Errors
     /// Fails if more than one input is a pipe.

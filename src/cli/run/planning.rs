@@ -22,8 +22,8 @@ use crate::report::text::{escape, plural};
 use crate::runner::input::Survey;
 use crate::scheduler::Window;
 
-/// For the first line of a run, at most this number of rows is simulated on virtual time. The number is small, so that
-/// the forecast does not delay the run.
+/// For the first line that a run prints, at most this number of rows is simulated on virtual time. The number is small,
+/// so that the forecast does not delay the run.
 const ROWS_OF_RUN: usize = 4_000;
 /// For a plan, at most this number of rows is simulated on virtual time.
 const ROWS_OF_PLAN: usize = 30_000;

@@ -1,5 +1,5 @@
-//! Handles runs with `--rerun`. Such a run sends a row again if its answer was truncated, or if the model refused to
-//! answer.
+//! Handles runs with `--rerun`. A run with `--rerun` sends a row again if its answer was truncated, or if the model
+//! refused to answer.
 //!
 //! The rows of the earlier run are recognized with the settings that it recorded ([`Config::of_rerun`]). The flags
 //! `--model`, `--max-tokens` and `--system` of this call replace the parameters only of the rows that are sent again.

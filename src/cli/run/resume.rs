@@ -39,7 +39,8 @@ pub(super) fn check_logs(args: &ResumeArgs, world: &World) -> Result<()> {
     }
 }
 
-/// Returns the access to the disk for `resume`. The returned access rejects files of users who are not trusted.
+/// Returns the access to the disk for `resume`. The returned disk access rejects the files of users who are not
+/// trusted.
 pub(super) fn disk(args: &ResumeArgs, world: &World) -> Result<RealDisk> {
     Ok(RealDisk::new(Config::owners_of_resume(args, world)?))
 }

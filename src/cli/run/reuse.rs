@@ -70,9 +70,9 @@ impl NewRun<'_> {
         if words.is_empty() { words } else { format!(" ({words})") }
     }
 
-    /// Returns a line about equal requests that are all sent because `--dedupe` is missing; `None` if there are none.
-    /// `cost_of_share` takes a share of the rows to be sent, and returns their likely cost as text; `None` if the cost
-    /// is not known.
+    /// Returns a line about equal requests that are all sent because `--dedupe` is missing; `None` if there are no such
+    /// requests. `cost_of_share` takes a share of the rows to be sent, and returns their likely cost as text; `None` if
+    /// the cost is not known.
     pub(super) fn equal_words(&self, survey: &Survey, cost_of_share: impl Fn(f64) -> Option<String>) -> Option<String> {
         let (rows, repeated) = (survey.to_send, survey.repeated);
         if self.config.dedupe || repeated == 0 {

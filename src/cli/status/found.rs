@@ -94,7 +94,7 @@ pub(super) fn read_run(disk: &dyn Disk, results: PathBuf, now: Timestamp) -> Fou
     let mut lock = lock_state(disk, &folder);
     let mut found = read_status(disk, &folder);
     if lock == LockState::Free && is_in_progress(&found) {
-        // A new run may have begun between the two checks, so both are repeated.
+        // A new run may have begun between the two checks, so both checks are repeated.
         lock = lock_state(disk, &folder);
         found = read_status(disk, &folder);
     }

@@ -90,7 +90,7 @@ fn exit(runs: &[FoundRun]) -> Exit {
 #[derive(Default)]
 struct Screen {
     shown_at: Option<Instant>,
-    /// The number of lines on the terminal that the next output replaces.
+    /// The number of terminal lines that the next output replaces.
     lines: usize,
 }
 

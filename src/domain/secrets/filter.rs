@@ -2,10 +2,10 @@
 //!
 //! In this file, a run is a sequence of five bytes. The filter checks only every n-th position of a text; n is the
 //! stride. The filter finds a part of a secret only if this part has at least a certain length. Because the stride is
-//! small, every part of this length contains a run (five bytes) that begins at a checked position. The run (five bytes)
-//! at each checked position is looked up in a table. If the table contains these five bytes, the filter also looks for
-//! them in a list. This list contains every sequence of five bytes that occurs in a secret. A typical answer has only
-//! about fifty positions to check, so the filter looks up four positions before it branches.
+//! small, every part of this length contains a run (five bytes) that begins at a checked position. At each checked
+//! position, the filter looks up the run (the next five bytes) in a table. If the table contains these five bytes, the
+//! filter also looks for them in a list. This list contains every sequence of five bytes that occurs in a secret. A
+//! typical answer has only about fifty positions to check, so the filter looks up four positions before it branches.
 
 use zeroize::Zeroizing;
 

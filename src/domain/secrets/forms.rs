@@ -19,8 +19,8 @@ pub(super) fn of(secret: &str) -> Vec<Zeroizing<Vec<u8>>> {
     forms
 }
 
-/// Returns the base64 form of `secret`. In the encoded text, a number (`before`) of other bytes precede the secret. The
-/// result contains only characters that do not depend on the bytes before or after the secret.
+/// Returns the base64 form of `secret`. `before` is the number of bytes that precede the secret in the text that is
+/// encoded. The result contains only characters that do not depend on the bytes before or after the secret.
 fn base64(secret: &[u8], before: usize, alphabet: &[u8; 64]) -> Zeroizing<Vec<u8>> {
     let bit = |at: usize| match (at / 8).checked_sub(before) {
         Some(byte) => secret[byte] >> (7 - at % 8) & 1,

@@ -7,10 +7,10 @@
 //! - Each part of the secret that has twelve or more characters. Parts of the secret's base64 form (both alphabets, any
 //!   alignment) and of its hex form are found too, if they have twelve or more characters. A secret of 8 to 11
 //!   characters is found only as a whole.
-//! - The same characters in an escaped form, with percent signs, backslashes or HTML entities. Up to three layers of
-//!   escapes are decoded, and the layers can be of different kinds. In a long text, the program does not try every
-//!   order in which the kinds of escapes can be nested. A text is long if it has more than a megabyte, not counting the
-//!   content of the answer.
+//! - The characters of the secret in an escaped form, with percent signs, backslashes or HTML entities. Up to three
+//!   layers of escapes are decoded, and the layers can be of different kinds. In a long text, the program does not try
+//!   every order in which the kinds of escapes can be nested. A text is long if it has more than a megabyte, not
+//!   counting the content of the answer.
 //!
 //! Each part that is found is replaced with `[key]`. Two things are not found: a part of a secret with other text
 //! between its characters, and a secret with fewer than eight characters. Such a short secret can be part of an

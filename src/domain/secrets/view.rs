@@ -7,11 +7,11 @@ use std::ops::Range;
 
 use crate::domain::json;
 
-/// The number of views of a text. To make a view, the text is decoded in zero to three steps, and each step decodes one
-/// of the three kinds of escapes.
+/// The number of views (decoded forms) of a text. To make a view, the text is decoded in zero to three steps, and each
+/// step decodes one of the three kinds of escapes.
 pub(super) const VIEWS: usize = 40;
-/// The number of views of a long text. Making all 40 views of a long text would take seconds. A server does not hide a
-/// key in a megabyte of text by accident.
+/// The number of views (decoded forms) of a long text. Making all 40 views of a long text would take seconds. A server
+/// does not hide a key in a megabyte of text by accident.
 pub(super) const VIEWS_OF_LONG: usize = 4;
 /// The size of a piece, in bytes. A view needs much memory, because it stores the source of each byte. So a longer text
 /// is searched piece by piece.
@@ -54,9 +54,9 @@ impl View {
         Self { bytes: text[range].to_vec(), sources }
     }
 
-    /// Returns an iterator over this view and then the decoded views. Each decoded view is made from an earlier view by
-    /// decoding one kind of escapes. In this way, the three kinds of escapes are decoded in every possible order. The
-    /// iterator returns at most `most` views.
+    /// Returns an iterator that gives this view first, and then the decoded views. Each decoded view is made from an
+    /// earlier view by decoding one kind of escapes. In this way, the three kinds of escapes are decoded in every
+    /// possible order. The iterator returns at most `most` views.
     pub(super) fn all(self, most: usize) -> impl Iterator<Item = Self> {
         let mut waiting = VecDeque::from([self]);
         let mut known = HashSet::new();

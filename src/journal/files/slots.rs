@@ -4,8 +4,8 @@
 //! The slots are in the file `inflight` in the run folder. The file begins with a header that contains the id of the
 //! run. The header is followed by slots of 64 bytes, one for each request in flight. A slot is filled before its
 //! request is sent, so the slot survives a process crash. The slot is freed when the line of its row is durable. A slot
-//! contains the row, and the highest possible cost of all requests for the row together. In earlier versions, slots
-//! contained no amount.
+//! contains the row, and the highest possible cost of all requests for the row together. In earlier versions, slots did
+//! not contain this cost.
 //!
 //! Changes of slots wait for [`Slots::flush`], which writes all changes at once. A system call for each change would
 //! take as long as sending the request. A request must not be sent before its slot is flushed.

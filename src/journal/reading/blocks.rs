@@ -7,7 +7,7 @@
 //! forever.
 //!
 //! Rejected:
-//! - Reading and splitting on one thread, and parsing on other threads: this would copy every byte one more time.
+//! - One thread that reads and splits, and other threads that parse: every byte would be copied one more time.
 //! - Channels instead of rounds: channels would not be faster than rounds, because a round has 30 blocks per thread.
 //! - Mapping the file into memory: if the file shrank during the reading, the process would be killed.
 

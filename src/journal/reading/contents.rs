@@ -21,7 +21,7 @@ use crate::journal::error::JournalError;
 use crate::journal::files::{RunPaths, slots};
 use crate::journal::start::Start;
 
-/// The content of results and error log.
+/// The content of the results file and the error log.
 #[derive(Default)]
 pub(crate) struct Contents {
     /// The scan of the error log; `None` if there is no log.
@@ -102,7 +102,8 @@ impl Contents {
                 if unresolved.has(record.row) {
                     block.with_entry.push((record.row, record.ended_at()));
                 }
-                // If a line comes from another run, its answer is older and does not belong to the request in flight.
+                // The answer in a line of another run is older than the request in flight, so it is not the answer to
+                // this request.
                 let is_of_unclosed = || record.run.as_deref().is_none_or(|run| slots::shortened(run) == unclosed_run);
                 if in_flight.contains_key(&record.row) && is_of_unclosed() {
                     block.was_in_flight.insert(record.row);

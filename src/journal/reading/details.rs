@@ -73,9 +73,9 @@ struct FailurePart<'a> {
     attempts: Option<u64>,
 }
 
-/// Reads all lines of a results file on several threads. `read` adds a line to the details of the line's block (a part
-/// of the file). `take` receives the details of each block, in the order of the file. Damaged lines and a half-written
-/// end are left out.
+/// Reads all lines of a results file on several threads. The function `read` adds a line to the details of the block
+/// (part of the file) that contains the line. The function `take` receives the details of each block, in the order of
+/// the file. Damaged lines and a half-written end are left out.
 ///
 /// # Errors
 /// [`JournalError::Foreign`], [`JournalError::ForeignLine`], [`JournalError::NewerFormat`], [`JournalError::Disk`].

@@ -1,9 +1,9 @@
 //! Reads an error log for `resume`, to find out which results file the log belongs to and how many rows it contains.
 //!
-//! A log can come from another person, so it is not trusted. The results file that the log names must be in the folder
-//! of the log, and must be the file of a run. Without this rule, an entry could make the program create a file with any
-//! name. The program never opens a results file in another folder or a results file that is not the file of a run. If
-//! the user names a results file, this file is used instead of the results file that the log names.
+//! A log can come from another person, so it is not trusted. The results file whose name is in the log must be in the
+//! folder of the log, and must be the file of a run. Without this rule, an entry could make the program create a file
+//! with any name. The program never opens a results file in another folder or a results file that is not the file of a
+//! run. If the user names a results file, the program uses this file, and ignores the name in the log.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -99,7 +99,7 @@ fn beside(
 }
 
 /// Returns true if the results are not empty, if they have a run folder, or if `log` is the default name of their error
-/// log. Otherwise, nothing shows that a run has written the results.
+/// log. If the result is false, nothing shows that a run has written the results.
 fn belong_to_a_run(results: &Path, log: &Path, disk: &dyn Disk) -> Result<bool, DiskFailure> {
     let is_run = || {
         let folder = RunPaths::given(Some(results.to_owned()), log.to_owned()).folder();

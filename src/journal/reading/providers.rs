@@ -17,7 +17,7 @@ pub struct AnswersBy {
     counts: Vec<(Box<[u8]>, u64)>,
     /// The provider of the last line.
     last: usize,
-    /// The whole member with the provider, as it is in the last line.
+    /// The text of the whole member with the provider, copied from the last line.
     member: Box<[u8]>,
 }
 

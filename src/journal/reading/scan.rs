@@ -245,7 +245,7 @@ fn is_half_written(bytes: &[u8]) -> bool {
     begins && serde_json::from_slice::<IgnoredAny>(bytes).is_err_and(is_cut_short)
 }
 
-/// Checks that this program wrote the first line of a file. The other lines are not read.
+/// Checks that this program wrote the first line of a file. The lines after the first line are not read.
 ///
 /// # Errors
 /// [`JournalError::Foreign`]; [`JournalError::Disk`].

@@ -1,4 +1,4 @@
-//! Compaction: removes from the error log the entries that no longer count.
+//! Compaction: removes outdated entries from the error log.
 //!
 //! The log is replaced in one step, so if the process dies, either the old log or the compacted log is there. A later
 //! run finds the same failures in the old log and in the compacted log. Before the log is replaced, the charges of the

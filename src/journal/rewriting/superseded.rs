@@ -10,8 +10,8 @@
 //!
 //! The results file is replaced in one step, so if the process dies, either the old file or the new file is there. A
 //! later run reads the same answers from either file. Before the file is replaced, the charges of the removed lines are
-//! passed to `carry`. If the program dies after `carry` and before the replacement, the charges are counted twice. For
-//! a budget, it is safer to count too much than too little.
+//! passed to `carry`. If the program dies after the call of `carry` and before the file is replaced, the charges are
+//! counted twice. For a budget, it is safer to count too much than too little.
 //!
 //! If the format of a line's key is unknown, the line is kept, because the program can't tell whether the row has a
 //! label.

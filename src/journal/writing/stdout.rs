@@ -177,7 +177,7 @@ impl Shared {
 }
 
 impl Queue {
-    /// Returns whether the next write can wait until it is due.
+    /// Returns whether the next write can be delayed until its planned time.
     fn may_wait(&self) -> bool {
         !self.is_closed && !self.is_hurried && self.group.bytes() < WRITE_BYTES
     }

@@ -21,18 +21,18 @@
 //! shadow. The level rises towards the level of the shadow until the first refusal shows that the shadow is wrong.
 //!
 //! A request reserves its whole output when it is sent, but the server counts the output when it is produced. So the
-//! level is lowered by only a part of the output that is still to be produced. The refill will not replace this part in
-//! time (`production`).
+//! level is lowered by only a part of the output that is still to be produced. The part that lowers the level is the
+//! output that the refill will not replace in time (`production`).
 //!
 //! Rejected:
 //! - When a level was set to the figure in a header, the tokens of other clients and of requests in flight were counted
 //!   twice. Because these tokens were counted twice, the server refused thousands of requests.
 //! - When the level of tokens was clamped to the rounded figure in a header, runs with small limits took 1.5 times as
 //!   long. The cause was the rounding: on average, a rounded figure is 500 tokens too low.
-//! - If the server's bucket was in debt, the server reported 0. The program then set the level to 0 too, which was
-//!   wrong. The level then rose too early. The difference between the level and the server's bucket was wrongly counted
-//!   as the share of another client. Because of this mistake, a run took up to five times as long if its rows were
-//!   larger than the server's burst.
+//! - If the server's bucket was in debt, the server reported 0. Because of this report, the program set its own level
+//!   to 0, which was wrong. The level then rose too early. The difference between the level and the server's bucket was
+//!   wrongly counted as the share of another client. Because of this mistake, a run took up to five times as long if
+//!   its rows were larger than the server's burst.
 //! - A run of 800 rows began with a burst of a whole minute's limit, but the server allowed only a burst of one second.
 //!   This run caused 1,154 refusals.
 
@@ -55,15 +55,16 @@ const UNSURE: u32 = 1_000;
 const RAISE_FACTOR: f64 = 4.0;
 /// The largest raise of a level by one of a pool's first response heads, as a multiple of the request's cost. With this
 /// factor, a run of 50 prompts at tier 1 starts with one request. After three round trips, such a run has sent all its
-/// requests. An earlier version used this factor for all response heads. That version sent too much before it knew the
-/// length of answers.
+/// requests. An earlier version used this factor for all response heads. That earlier version sent too much before it
+/// knew how long answers are.
 const FIRST_RAISE_FACTOR: f64 = 8.0;
 /// After trouble, one response head can raise a level by at most this factor times the cost of the request that it
 /// answers. With this factor, the run gradually uses the tokens that built up in the server's bucket during the
 /// trouble. With this factor, the rate is at most 1.7 times the limit, and there is no burst.
 const SLOW_RAISE_FACTOR: f64 = 0.4;
-/// The shadow is an estimate of the server's level. One response raises our level towards the shadow by at most this
-/// factor times the cost of its request. This factor is smaller than [`RAISE_FACTOR`], because the shadow can be wrong.
+/// The shadow is an estimate of the server's level. A response raises our level towards this estimate by at most the
+/// cost of its request times this factor. This factor is smaller than [`RAISE_FACTOR`], because the shadow can be
+/// wrong.
 const SHADOW_RAISE_FACTOR: f64 = 1.0;
 /// After a refusal, the level of a dimension is not raised for this time.
 const RAISE_PAUSE: Duration = Duration::from_secs(5);
@@ -73,7 +74,7 @@ const RAISE_PAUSE: Duration = Duration::from_secs(5);
 const KEPT_BACK: i64 = 180;
 
 /// During the first seconds of the run (`GIVEN_FOR`), the amounts that requests take from the server's bucket are added
-/// up. After this time, the errors of the estimated input would add up to too much.
+/// up. After this time, the sum of the errors in the estimated input would be too large.
 const GIVEN_FOR: Duration = Duration::from_secs(10);
 
 /// What a response head says about one dimension, and facts about its request.
@@ -134,9 +135,9 @@ impl DimensionState {
         // The server reports a level below zero as 0. So if the server reports 0, the real level is at most 0, but it
         // can be much lower.
         let may_be_in_debt = remaining == 0 && self.dimension != Dimension::Requests;
-        // Some requests fit only if the real remaining amount is at the upper end of the rounding range. While other
-        // clients use the limit, the server would reject about half of these requests. The margin costs no throughput,
-        // because it is subtracted from the level only once and not for each request.
+        // Some requests fit only if the real remaining amount is at the upper end of the rounding range. If the program
+        // sent these requests while other clients use the limit, the server would reject about half of them. The margin
+        // costs no throughput, because it is subtracted from the level only once and not for each request.
         let margin = match (is_short, self.drift.share() > 0.0) {
             (true, _) => -rounding,
             (false, true) => -(self.uncounted / 4).min(i64::from(bucket.limit()) / KEPT_BACK),
@@ -149,8 +150,8 @@ impl DimensionState {
             // without other clients.
             Dimension::OutputTokens => may_be_in_debt && self.uncounted > i64::from(self.most_held),
         };
-        // The amount that other clients took. This amount does not include the uncovered output (output that the refill
-        // will not replace in time).
+        // The amount that other clients took from the server's bucket. This amount does not include the uncovered
+        // output (output that the refill will not replace in time).
         let missing = (bucket.level(now) - remaining - if may_hide_debt { rounding } else { margin }).max(0);
         let lowered = bucket.clamp(remaining - uncovered + margin, now).min(missing);
         let factor = match (self.is_slow, head.is_early) {
@@ -251,8 +252,8 @@ impl DimensionState {
         }
     }
 
-    /// Restarts this dimension slowly after trouble (a long pause or many faults). During the trouble, tokens built up
-    /// in the server's bucket. With the slow restart, the run does not use these tokens in one burst.
+    /// Restarts this dimension slowly after trouble (a long pause or many faults). During the trouble, the server's
+    /// bucket filled with tokens. With the slow restart, the run does not use these tokens in one burst.
     pub(in crate::limiter) fn restart_slowly(&mut self, now: Instant) {
         let Some(bucket) = &mut self.bucket else { return };
         self.is_slow = true;

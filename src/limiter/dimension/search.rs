@@ -6,16 +6,17 @@
 //!
 //! - If our bucket is smaller than the server's bucket, our bucket is full first. The large request is then sent too
 //!   early, and the server refuses it.
-//! - If our bucket is larger than the server's bucket, the server's bucket is full first. Until our bucket is full too,
-//!   the refill of the server's bucket is lost. Our level is then above the server's level, so the server can refuse a
-//!   small request.
+//! - If our bucket is larger than the server's bucket, the server's bucket becomes full before our bucket. Until our
+//!   bucket is full too, the refill of the server's bucket is lost. Our level is then above the server's level, so the
+//!   server can refuse a small request.
 //!
 //! Each refusal shows whether our bucket is too small or too large. When the direction of the search changes, its step
 //! is halved. So the search finds the size within about ten refusals.
 //!
-//! One idea was rejected: to compute the size of the server's bucket from the amount that it contains after
+//! One idea was rejected: to compute the size of the server's bucket from the level of this bucket after the wait in
 //! `retry-after`. A response header never shows a level below zero (a debt), so the header hides the debt. The computed
-//! size included this debt, and was too large. Runs with rows larger than the server's burst took four times as long.
+//! size included this debt, and was too large. With this idea, runs took four times as long if their rows were larger
+//! than the server's burst.
 
 use std::time::Duration;
 

@@ -17,8 +17,8 @@ impl Pool {
     }
 
     /// Call this after a fault (an error other than a refusal with status 429). Returns whether the pool treats the
-    /// fault as a hidden refusal. If the pool treats the fault as a refusal, the caller makes the pool wait, as it does
-    /// after other refusals.
+    /// fault as a hidden refusal. If the pool treats the fault as a refusal, the caller makes the pool wait, as after
+    /// any other refusal.
     pub(crate) fn on_fault(&mut self, now: Instant) -> bool {
         if self.has_seen_limits || self.held_until > now {
             return false;

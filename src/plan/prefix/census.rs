@@ -1,9 +1,9 @@
 //! Counts how many rows share each prefix.
 //!
 //! The prefixes of all rows form a trie: the parent of a prefix is the next shorter prefix of the same row. Most
-//! prefixes belong to a single row. A node is kept only for a prefix that at least two rows have. Of the other prefixes
-//! of a row, only the shortest is kept, as a hash ([`SeenPrefixes`]). It is enough to keep the shortest prefix: every
-//! row that shares a longer prefix also shares the shortest prefix.
+//! prefixes belong to a single row. A node is kept only for a prefix that at least two rows have. If a row has prefixes
+//! that no second row has, only the shortest of these prefixes is kept, as a hash ([`SeenPrefixes`]). It is enough to
+//! keep the shortest prefix: every row that shares a longer prefix also shares the shortest prefix.
 //!
 //! A prefix is recognized as shared when a second row with this prefix comes. The longer prefixes of the first row are
 //! then needed too, because both rows may share them. Rows with a common prefix are often neighbours, so the longer
@@ -46,8 +46,8 @@ pub(super) struct Node {
     pub(super) group: u32,
     /// The length, in tokens, of the shortest prefix that can be cached with the model of these rows.
     pub(super) least: u32,
-    /// The number of rows that have the most frequent of the next longer prefixes. The number is computed when the plan
-    /// is made.
+    /// Of the next longer prefixes, the most frequent one belongs to this number of rows. The number is computed when
+    /// the plan is made.
     pub(super) most_of_longer: u32,
     /// Whether the prefix ends at a cache mark that the rows themselves contain.
     pub(super) is_own: bool,

@@ -287,9 +287,9 @@ impl Node {
         }
     }
 
-    /// Returns how many writes this prefix needs at least. Longer prefixes can increase the number of writes. Of the
-    /// rows with a longer prefix, only the first row reads this prefix. All later rows read the longer prefix. If
-    /// sending these rows takes longer than `seconds` seconds, this prefix expires in the meantime.
+    /// Returns the minimum number of cache writes that this prefix needs. Longer prefixes can increase the number of
+    /// writes. Of the rows with a longer prefix, only the first row reads this prefix. All later rows read the longer
+    /// prefix. If sending these rows takes longer than `seconds` seconds, this prefix expires in the meantime.
     ///
     /// The API documentation does not say whether a read of a longer prefix also renews the shorter prefix inside it.
     /// The plan assumes that a read of a longer prefix does not renew the shorter prefix inside it.

@@ -153,7 +153,7 @@ impl LevelFinder {
                 hash = hash.bytes(&bytes[first..]);
                 weight += part.weight;
                 // A mark at the end of the second block would help only requests with an identical text. So the prefix
-                // that ends there is left out.
+                // that ends with the second block is left out.
                 continue;
             }
             hash = hash.bytes(bytes);
@@ -191,7 +191,7 @@ impl LevelFinder {
 /// matter.
 ///
 /// Some parameters matter only for a part of the prompt. Rows that differ in such a parameter could share a prefix, but
-/// are treated as if they shared nothing. This difference is harmless: the run only saves less.
+/// are treated as if they shared nothing. The only effect of this difference is that the run saves less money.
 fn scope(params: Merged<'_>) -> u64 {
     let others = params.iter().filter(|(name, _)| !NOT_IN_CACHE.contains(name));
     others

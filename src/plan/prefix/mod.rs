@@ -13,8 +13,8 @@
 //! and keeps nothing. For longer prompts, one hash of six to twelve bytes is kept for each row that has a prefix of its
 //! own.
 //!
-//! The length of a prefix is an estimate. A prefix that may be long enough is marked, and the first answer shows
-//! whether the API has cached it. A mark on a prefix that is too short has no effect and costs nothing.
+//! The length of a prefix is an estimate. A prefix that may be long enough for the cache is marked. The first answer
+//! shows whether the API has cached this prefix. A mark on a prefix that is too short has no effect and costs nothing.
 //!
 //! Rejected:
 //! - Marks on whole requests (`cache_control` at the top level): rows end differently, so each row would pay for a

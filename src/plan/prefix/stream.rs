@@ -154,8 +154,8 @@ mod tests {
         Prefixes { levels, least_tokens: 1_024, extra_most: [Money::ZERO; 2] }
     }
 
-    /// Returns the marked prefixes of each row. `ahead` is the number of rows that are read ahead. Each item of `rows`
-    /// begins with the time of the row, in seconds.
+    /// For each row, returns the prefixes that get a cache mark. `ahead` is the number of rows that are read ahead.
+    /// Each item of `rows` begins with the time of the row, in seconds.
     fn marked(rows: &[(u32, &[u64])], ahead: usize) -> Vec<Vec<u64>> {
         let mut census = StreamCensus::new(PromptCache::Auto);
         let mut window = std::collections::VecDeque::new();

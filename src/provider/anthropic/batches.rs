@@ -155,8 +155,8 @@ fn judge_error(provider: ProviderKind, error: &Bytes) -> Verdict {
     judge::judge(provider, &head, error_body::error(bare.as_deref().unwrap_or(error), &head), &RateSignals::default())
 }
 
-/// Returns a response head (status and headers) for one result in a batch. The code for single responses can then read
-/// this result.
+/// Returns a response head (status and headers) for one result in a batch. With this response head, the code for single
+/// responses can read the result.
 fn head(status: u16) -> ReplyHead {
     ReplyHead { status, headers: HeaderMap::new() }
 }

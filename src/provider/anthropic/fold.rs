@@ -50,7 +50,7 @@ struct Event<'a> {
     /// of the error.
     #[serde(borrow)]
     message: Option<&'a RawValue>,
-    /// The error in an event without a type. Some platforms send errors as events without a type.
+    /// The error that is in an event if the event has no type. Some platforms send errors as events without a type.
     #[serde(borrow)]
     error: Option<&'a RawValue>,
     #[serde(borrow)]

@@ -3,7 +3,7 @@
 //! A buffer that doubles its size whenever it is full can use twice the memory that its content needs. While its
 //! content is moved, the buffer uses three times the memory that its content needs. Such buffers also free blocks of
 //! many different sizes, and allocators return these blocks to the system late. So bytes are collected in pieces of
-//! equal size, and the pieces are joined at the end. The next answer uses the same pieces again.
+//! equal size, and the pieces are joined at the end. After that, the next answer uses these pieces.
 //!
 //! When an answer becomes large, memory for the largest allowed body is reserved in one step. Reserving so much memory
 //! is cheap, because the system gives memory only for the bytes that are written. In most runs, at most one large
@@ -17,8 +17,8 @@ use bytes::Bytes;
 
 use crate::domain::json::put_on_one_line;
 
-/// The length of a full piece of a buffer, in bytes. The first piece of a buffer begins smaller and grows to this
-/// length.
+/// The length of a full piece of a buffer, in bytes. The first piece of a buffer begins with a smaller length and grows
+/// to this length.
 const PIECE_BYTES: usize = 256 << 10;
 /// An answer with more bytes than this is large. The value equals `SHARED_BYTES` in `runner/answer_memory.rs`. So if at
 /// most 16 requests are in flight, only one large answer is read at a time.

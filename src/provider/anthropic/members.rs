@@ -7,7 +7,7 @@ use crate::domain::Params;
 use crate::domain::json::{write_json_str, write_on_one_line};
 
 /// The maximum number of members of an object. Real objects of a stream have fewer than a hundred members. An object
-/// with far more members would be an attack, because a look-up compares all names and would become slow.
+/// with far more members must be an attack: look-ups would become slow, because a look-up compares all names.
 pub(super) const MOST_MEMBERS: usize = 256;
 
 /// Reads a JSON object without parsing the values of its members.

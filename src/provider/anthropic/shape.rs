@@ -50,8 +50,8 @@ use crate::domain::json::{self, DEEPEST, lone_surrogate};
 use crate::domain::{Quality, Request, Usage, quoted};
 
 /// The maximum nesting depth of a message; a message with deeper nesting is rejected. A line of results adds two levels
-/// around the message, and common parsers accept at most [`DEEPEST`] levels in total. A result line with more levels
-/// could not be read again. The API's own answers are only a tenth as deep as this limit allows.
+/// around the message, and common parsers accept at most [`DEEPEST`] levels in total. Common parsers could not read a
+/// result line with more levels than this. The API's own answers are only a tenth as deep as this limit allows.
 const DEEPEST_MESSAGE: u32 = DEEPEST - 2;
 
 /// The reason why an answer is rejected.

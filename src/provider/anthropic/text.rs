@@ -18,8 +18,8 @@ pub(super) fn excerpt(body: &[u8]) -> String {
 ///
 /// A server can send back what it received, so everything that begins like a key is removed from its messages. Keys of
 /// other people are removed too. [`crate::domain::Secrets`] later removes the exact key that was sent, in every
-/// encoding and from every text. If this function cuts the text in the middle of the key, a part of the key stays. If
-/// this part of the key has at least twelve characters, [`crate::domain::Secrets`] finds the part.
+/// encoding and from every text. If this function cuts the text in the middle of the key, a part of the key stays in
+/// the text. If this part of the key has at least twelve characters, [`crate::domain::Secrets`] finds the part.
 pub(super) fn clean(text: &str) -> String {
     let mut out = String::new();
     for word in text.split(|c: char| c.is_whitespace() || is_hidden(c)).filter(|word| !word.is_empty()) {

@@ -33,8 +33,8 @@ pub(crate) struct DimensionUse {
     /// minute immediately (a burst). Null if there is no limit.
     share: Option<f64>,
     /// How much of the limit was used, as a level: `low`, `moderate` (more than 50 %), `high` (more than 75 %) or
-    /// `critical` (more than 90 %). Null if there is no limit, or if the run has taken less than a minute. In such a
-    /// short run, a single burst can make up the whole use of the limit.
+    /// `critical` (more than 90 %). Null if there is no limit, or if the run has taken less than a minute. In a run of
+    /// less than a minute, everything that counts against the limit can come from a single burst.
     level: Option<&'static str>,
 }
 

@@ -315,7 +315,7 @@ pub(crate) struct Progress {
     /// The number of rows that were answered in a batch. These rows are also counted by the quality of their answer,
     /// for example in `ok`.
     answered_in_batches: u64,
-    /// The rate-limit pools with rows to send or requests in flight.
+    /// The rate-limit pools that have rows to send or requests in flight.
     pools: Vec<Pool>,
     /// The providers of the run; empty if the run has only one.
     providers: Vec<ProviderNow>,

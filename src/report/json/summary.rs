@@ -158,12 +158,12 @@ struct Latency {
 /// How many answers were possibly billed twice.
 #[derive(Serialize)]
 struct BilledTwice {
-    /// In this run, the number of answers that were possibly billed twice.
+    /// The number of answers that were possibly billed twice in this run.
     this_run: u64,
     /// The number of answers that were possibly billed twice in the previous run. The number is 0 if the previous run
     /// was not cut short.
     run_before: u64,
-    /// For all runs on this file together, the number of answers that were possibly billed twice.
+    /// The number of answers that were possibly billed twice in all runs on this file together.
     all_runs: u64,
 }
 

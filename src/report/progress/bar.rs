@@ -13,8 +13,8 @@
 //! Only [`Bar::draw`] draws, and no thread draws at regular times. The draw target does not limit the drawings per
 //! second, so no drawing is dropped. `Progress` decides how often to draw. [`line`](crate::report::line) decides which
 //! parts fit, because indicatif's templates can't drop the least important part first. `line` also sets the colours,
-//! and follows the run's decision whether to use colours. The crate indicatif would decide about colours again, from
-//! the environment variables.
+//! and follows the run's decision whether to use colours. The crate indicatif would make its own decision about
+//! colours, from the environment variables.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -72,8 +72,8 @@ impl Sheet {
 
 impl TermLike for Sheet {
     /// The width of the sheet is a little more than the width of the longest line. If the sheet were narrower than a
-    /// line, indicatif would count that line as several rows. If the sheet were much wider, indicatif would fill each
-    /// line with many blanks.
+    /// line, indicatif would count that line as several rows. If the sheet were much wider than the longest line,
+    /// indicatif would fill each line with many blanks.
     fn width(&self) -> u16 {
         500
     }

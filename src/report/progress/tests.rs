@@ -96,7 +96,7 @@ fn a_terminal_of_any_size_shows_the_header_and_one_block() {
 }
 
 /// The lines are made for 80 columns. Then the terminal shrinks to 40 columns, so each line with more than 40
-/// characters fills two rows. Later, the terminal grows again.
+/// characters fills two rows. Later, the terminal grows back to 80 columns.
 #[test]
 fn a_terminal_that_shrinks_and_grows_keeps_the_header_and_one_block() {
     let mut screen = Screen::new(80, 24, Breaks::Anew);

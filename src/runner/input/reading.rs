@@ -15,7 +15,7 @@ pub(super) struct RowPlace {
     pub(super) position: Position,
 }
 
-/// A row or the end of an input, together with the warnings about the part of the input before that point.
+/// A row or the end of an input, together with the warnings about the part of the input before the row or the end.
 #[derive(Debug)]
 pub(super) struct Read {
     /// The name of a stream that has just been opened, and the format that the program recognized in it; otherwise

@@ -8,8 +8,8 @@
 //! would run alternately. If the reader and the loop took turns, each row would cost two thread switches.
 //!
 //! The reader knows how many bytes are in the channel, and does not have to ask the loop. Two facts tell the reader how
-//! many bytes are in the channel. First, rows leave the channel in the order in which they were sent. So the rows in
-//! the channel are the rows that were sent last. Second, the channel knows how many rows it contains.
+//! many bytes are in the channel. Rows leave the channel in the order in which they were sent. So the rows in the
+//! channel are the rows that were sent last. The channel also knows how many rows it contains.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -41,7 +41,7 @@ pub(crate) struct Cap {
 #[derive(Debug)]
 struct Probe {
     more: usize,
-    /// The trial succeeds if this many more answers come without a refusal. The value is `None` until all requests of
+    /// If this number of answers comes without a refusal, the trial succeeds. The value is `None` until all requests of
     /// the trial are in flight.
     answers_left: Option<usize>,
 }

@@ -18,7 +18,7 @@ pub(in crate::scheduler) struct Marking {
     expected: u64,
     missed: u64,
     is_told: bool,
-    /// Whether the user was told that the server refuses marks on some prefix.
+    /// Whether the user was told that the server refuses cache marks on some prefixes.
     is_refusal_told: bool,
 }
 
@@ -39,7 +39,7 @@ enum Support {
 pub(in crate::scheduler) enum CacheNews {
     /// The number of tokens that requests have read from the cache is less than half of the expected number.
     FarFromPlan,
-    /// Marks cost more than they save, because so few tokens are read from the cache.
+    /// Cache marks cost more than they save, because so few tokens are read from the cache.
     Useless,
 }
 

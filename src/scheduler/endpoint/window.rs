@@ -6,10 +6,10 @@
 //! needs (rate times latency), although the program never computes this size. If no rate limit slows the run down, the
 //! window grows only as long as throughput grows with it. If more than a fifth of the answers report an overload, the
 //! window is cut, at most once in a round trip. Within a minute after a cut, the window returns to nine tenths of its
-//! last good size. An overload can come before the program knows a window size that is large enough or too large. In
-//! this case, after eight consecutive answered requests, the window grows again as it did before the cut. The server
-//! can reject a request because too many requests are in flight. After such a refusal, the window is at most the number
-//! of requests that are still in flight ([`Cap`]).
+//! last good size. An overload can come before the program knows how large the window should be. In this case, after
+//! eight consecutive answered requests, the window grows again as it did before the cut. The server can reject a
+//! request because too many requests are in flight. After such a refusal, the window is at most the number of requests
+//! that are still in flight ([`Cap`]).
 //!
 //! A running sum shows whether more than a fifth of the answers report an overload. An overload adds four to the sum,
 //! and an answer without an overload subtracts one. The sum never falls below zero. If fewer than a fifth of the
@@ -68,8 +68,8 @@ pub struct Window {
     overloaded_at: Instant,
     /// The number of requests that were sent and answered after the last overload.
     calm: usize,
-    /// Whether the program has already found a window size that is large enough or too large. Before such a size is
-    /// found, a cut does not slow down later growth.
+    /// Whether the program has already found a window size that is large enough or too large. While this field is
+    /// false, a cut does not slow down the later growth of the window.
     is_known: bool,
     /// Whether overloads have cut the window.
     was_cut: bool,
@@ -135,8 +135,8 @@ impl Window {
     }
 
     /// Takes over the bounds of `other`, a window that was made from the changed settings. A fixed size replaces the
-    /// learned size. If the size of `other` is not fixed, the learned size is kept, but lowered to the new largest size
-    /// if necessary.
+    /// learned size. If the size of `other` is not fixed, the learned size stays, but it is at most the new largest
+    /// size.
     pub(crate) fn adopt(&mut self, other: &Self) {
         self.most = other.most;
         self.is_fixed = other.is_fixed;

@@ -39,8 +39,9 @@
 //!
 //! A rule needs at least one of these fields, and can have several. Without `text`, `json`, `tool` and `schema`, the
 //! answer has its usual content. For example, `{"thinking": 800}` changes only how long the model thinks. If the
-//! request has a server tool, the usual content with `"stop_reason": "pause_turn"` is a call of this tool and the
-//! result of the call. A client continues a paused answer with a request that has this answer as its last message.
+//! request has a server tool and the rule has `"stop_reason": "pause_turn"`, the usual content is a call of this tool
+//! and the result of the call. A client continues a paused answer with a request that has this answer as its last
+//! message.
 //!
 //! `max_tokens`, the context window and the stop sequences of the request apply to scripted answers too. An answer that
 //! is too long is truncated and has the stop reason `max_tokens`. A text ends before the first stop sequence. Thinking

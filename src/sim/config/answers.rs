@@ -38,7 +38,7 @@ pub struct OutputLengths {
     pub mean: f64,
     /// The growth of the mean length, in tokens, per token of the prompt.
     pub per_prompt_token: f64,
-    /// By how many tokens the mean length grows with each token of `max_tokens`.
+    /// The growth of the mean length, in tokens, per token of `max_tokens`.
     pub per_max_token: f64,
     /// The standard deviation of the logarithm of the length. With 0, every answer has the mean length.
     pub sigma: f64,

@@ -56,7 +56,7 @@ pub enum OutputRule {
     #[default]
     AsProduced,
     /// The whole `max_tokens` of a request counts against the limit at the start of the call. At the end of the call,
-    /// the unused part is given back. The API had this rule up to 2026-02-18.
+    /// the unused part of `max_tokens` is given back. The API had this rule up to 2026-02-18.
     MaxTokensUpFront,
 }
 

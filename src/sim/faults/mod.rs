@@ -81,8 +81,8 @@
 //! **For whom**:
 //! - `share` (0 to 1, default 1) is the share of requests that the rule applies to. If the shares of all rules add up
 //!   to 1 or less, no request belongs to two shares.
-//! - `draw` sets how the requests of the share are chosen. With `"row"` (the default), the choice depends on the seed
-//!   and the content of the request, so a fault applies to all attempts of a row or to none. With `"attempt"`, each
+//! - `draw` says how this share of the requests is chosen. With `"row"` (the default), the choice depends on the seed
+//!   and the content of the request. So a fault applies to all attempts of a row or to none. With `"attempt"`, each
 //!   attempt is drawn separately.
 //! - `"first_attempts_only": true` limits the rule to the first attempt of each row.
 //! - `contains` (a text, or a list of texts) selects requests whose body contains one of the texts.
@@ -91,8 +91,8 @@
 //!
 //! The first rule that matches a request is applied.
 //!
-//! **When**: a rule applies from the time `from` to the time `until`. Both times are counted from the start of the
-//! simulator, for example `"90s"`. `times` is the maximum number of times that the rule is applied.
+//! **When**: a rule applies from the time `from` to the time `until`. `from` and `until` are counted from the start of
+//! the simulator, for example `"90s"`. `times` is the maximum number of times that the rule is applied.
 //!
 //! **How**: if a rule has `status`, these fields change its error response:
 //! - `type`, `message` and `error_code` set the fields of the same names in the error.

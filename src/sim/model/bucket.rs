@@ -65,7 +65,7 @@ impl Bucket {
 
     /// Returns how many units must refill before `cost` tokens can be taken; zero if they can be taken now.
     ///
-    /// A cost above the capacity can be taken when the bucket is full.
+    /// If the cost is above the capacity, the cost can be taken when the bucket is full.
     pub(super) fn shortfall(&self, cost: u64) -> i128 {
         let needed = (i128::from(cost) * TOKEN).min(self.capacity);
         (needed - self.level).max(0)

@@ -109,7 +109,7 @@ impl Call {
         }
     }
 
-    /// Ends the output early. `part` is the share that is produced, from 0 to 1.
+    /// Ends the output early. `part` is the share of the output that is produced, from 0 to 1.
     pub(super) fn end_early(&mut self, part: f64) {
         self.end = self.begin + self.end.since(self.begin).mul_f64(part);
         self.output_tokens = (self.output_tokens as f64 * part) as u64;

@@ -50,7 +50,8 @@ pub struct Arrival {
     /// The response head; `None` for an admitted call. The head of a call reports the current limits, so the head is
     /// made only when it is sent.
     pub head: Option<ReplyHead>,
-    /// The steps that send the body, after the head. If the first step is a [`Step::Reset`], the head is not sent.
+    /// The steps that send the response body after the response head. If the first step is a [`Step::Reset`], the head
+    /// is not sent.
     pub body: Vec<Step>,
 }
 

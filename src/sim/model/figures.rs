@@ -19,7 +19,7 @@ pub struct Stats {
     pub limits: Vec<Utilisation>,
 }
 
-/// The use of one limit in a period of time.
+/// How much of one limit was used in a period of time.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Utilisation {
     /// The number that identifies the organization; 0 if there is only one organization.

@@ -41,8 +41,8 @@ impl Hash {
         z ^ (z >> 31)
     }
 
-    /// Returns a number from 0 to 1 (never 1 itself) that depends on the hash. The numbers of different hashes are
-    /// evenly distributed.
+    /// Returns a number from 0 to 1 (never 1 itself) that depends on the hash. The numbers that belong to different
+    /// hashes are evenly distributed.
     pub(super) fn unit(self) -> f64 {
         (self.end() >> 11) as f64 / (1_u64 << 53) as f64
     }

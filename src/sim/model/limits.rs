@@ -170,7 +170,7 @@ impl ClassLimits {
         Ok(())
     }
 
-    /// Counts a request that got a 429 against the request limit.
+    /// Charges a rejected request (429) to the request limit.
     pub(super) fn charge_refused(&mut self) {
         if let Some(bucket) = &mut self.requests {
             bucket.take(1);
@@ -224,7 +224,8 @@ impl ClassLimits {
         self.hold_until = self.hold_until.max(until);
     }
 
-    /// Returns how much later a request at `now` should have come; `None` if the request is not too early.
+    /// Returns how much longer the client of a request at `now` should have waited; `None` if the request is not too
+    /// early.
     pub(super) fn early_by(&self, now: Instant) -> Option<Duration> {
         (self.hold_from < now && now < self.hold_until).then(|| self.hold_until.since(now))
     }
@@ -237,7 +238,7 @@ impl ClassLimits {
         }
     }
 
-    /// Lowers the output rate by `units` per nanosecond. Also takes `rest` units from the bucket at once.
+    /// Lowers the output rate by `units` per nanosecond. Then takes `rest` units from the bucket at once.
     pub(super) fn end_output(&mut self, units: i128, rest: i128, now: Instant) {
         if let Some(bucket) = &mut self.output {
             bucket.advance(now);

@@ -8,10 +8,10 @@
 //! A request goes from `arrivals` to its endpoint (`endpoints`, `lists`), which reads the body (`fields`, `request`,
 //! `parts`, `validate`). `admission` decides whether the request is admitted. `cache` decides which part of the prompt
 //! is read from the cache, and which part is written to the cache. `diagnostics` says why the prompt was not read from
-//! the cache. `answer`, `script` and `scripted` decide what the API answers. They use `schema`, `offered` and
-//! `server_tools`. `reply` and `deltas` write the answer, and `charges` bills the call. `batches` serves message
-//! batches. `state` contains the state that these modules share. `platform` contains the differences between the
-//! platforms. `sized` handles calls that have sizes instead of a body.
+//! the cache. `answer`, `script` and `scripted` decide what the API answers. These three modules use `schema`,
+//! `offered` and `server_tools`. `reply` and `deltas` write the answer, and `charges` bills the call. `batches` serves
+//! message batches. `state` contains the state that these modules share. `platform` contains the differences between
+//! the platforms. `sized` handles calls that have sizes instead of a body.
 //!
 //! Invariants:
 //! - Time never goes backward.

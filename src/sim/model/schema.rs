@@ -23,7 +23,7 @@ pub(super) fn example(schema: &Value, seed: u64) -> Value {
 }
 
 /// Returns JSON that does not fit `schema`: a required property is missing, or a value has the wrong type. If the
-/// schema allows every value, the returned JSON fits the schema after all.
+/// schema allows every value, the returned JSON can't break the schema.
 pub(super) fn broken(schema: &Value, seed: u64) -> Value {
     let mut value = example(schema, seed);
     let required = schema.get("required").and_then(Value::as_array).into_iter().flatten().find_map(Value::as_str);

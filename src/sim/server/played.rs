@@ -74,7 +74,7 @@ impl Body for Played {
         let due = match this.steps.front() {
             Some(Step::Bytes { at, .. } | Step::Part { at, .. }) => *at,
             // If the reset is already late (on a busy machine), the pause before the reset begins now. Without a pause
-            // before the reset, the earlier bytes would never be sent.
+            // before the reset, the bytes that precede the reset would never be sent.
             Some(Step::Reset { at }) if this.sleep.is_none() => (*at).max(this.clock.now()) + FLUSH,
             Some(Step::Reset { at }) => *at,
             Some(Step::Stall) => return Poll::Pending,

@@ -43,7 +43,7 @@ pub(super) struct Unpacked<R> {
     unpacked: Box<[u8]>,
     given: usize,
     filled: usize,
-    /// The damage that follows the unpacked bytes. The damage is returned after all unpacked bytes have been returned.
+    /// The error for the damage that follows the unpacked bytes. This error is returned after all unpacked bytes.
     damage: Option<io::Error>,
 }
 

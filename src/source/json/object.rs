@@ -78,8 +78,8 @@ impl<'a> Object<'a> {
     }
 }
 
-/// The largest number of members in a row or in its `params`. This limit bounds the memory. Real rows have far fewer
-/// members.
+/// The largest number of members in a row or in its `params`. This limit bounds the memory for the members of a row.
+/// Real rows have far fewer members than this number.
 const MAX_MEMBERS: usize = 10_000;
 
 /// Reads the members of a row.

@@ -4,9 +4,9 @@
 //!
 //! Such a page says how many lengths it has, and the parquet crate allocates memory for this number of lengths. If many
 //! values begin with the same bytes, the decoded values can need far more memory than their page. This module limits
-//! the memory in both cases. The module returns at most as many values as the page has, and at most as many bytes as
-//! the caller allows. Source: the Parquet format, "Encodings", `DELTA_BINARY_PACKED`, `DELTA_LENGTH_BYTE_ARRAY` and
-//! `DELTA_BYTE_ARRAY`.
+//! the memory for the lengths and for the decoded values. The module returns at most as many values as the page has,
+//! and at most as many bytes as the caller allows. Source: the Parquet format, "Encodings", `DELTA_BINARY_PACKED`,
+//! `DELTA_LENGTH_BYTE_ARRAY` and `DELTA_BYTE_ARRAY`.
 
 use super::damage::Damage;
 
@@ -111,7 +111,7 @@ fn ints(bytes: &[u8], most: usize) -> Result<(Vec<i64>, &[u8]), Damage> {
     Ok((numbers, &bytes[bits.at..]))
 }
 
-/// Returns the number of `width` bits that begins at this bit. The lowest bit of the number comes first.
+/// Returns the number that begins at this bit and is `width` bits long. The lowest bit of the number comes first.
 fn number_at(packed: &[u8], bit: usize, width: usize) -> u64 {
     let mut number = 0_u128;
     let (first, last) = (bit / 8, (bit + width).div_ceil(8));

@@ -1,8 +1,8 @@
 //! Reads the footer of a Parquet file. The footer contains the schema and the positions of the columns.
 //!
 //! The parquet crate decodes the footer, but this module reads and checks the footer first, for two reasons. The crate
-//! allocates memory for all children that a group claims to have. The crate also recurses as deeply as the groups are
-//! nested. The crate also expects that each field has the type that the format prescribes, so the types are checked
+//! allocates memory for all children that a group claims to have. The crate also recurses once for each level of nested
+//! groups. The crate also expects that each field has the type that the format prescribes, so the types are checked
 //! too.
 
 use std::fs::File;

@@ -10,7 +10,7 @@ use super::damage::Damage;
 use super::pages::Pages;
 use super::value::{self, Meaning, Shown, Unshown};
 
-/// The values of a batch of rows, without the missing values.
+/// The values of a batch of rows; missing values are left out.
 #[derive(Debug)]
 enum Values {
     Bool(Vec<bool>),

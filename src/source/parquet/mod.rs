@@ -37,12 +37,12 @@ use super::table::{Record, Table};
 use super::{InputFormat, Position, SourceError};
 
 /// The largest number of rows per byte of a file. If a million rows have equal values in a column, the column takes few
-/// bytes. But prompts differ from each other, so they take more bytes. If a file has more rows per byte than this
-/// number, somebody certainly made the file to do harm.
+/// bytes. But prompts differ from each other, so a column of prompts takes more bytes than a column of equal values. If
+/// a file has more rows per byte than this number, somebody certainly made the file to do harm.
 const MAX_ROWS_PER_BYTE: u64 = 10_000;
 
-/// The highest average row length that the program assumes, in bytes. If a file claims a larger average, this limit is
-/// used instead.
+/// The highest average row length that the program assumes, in bytes. If a file claims a larger average row length, the
+/// program assumes this length instead.
 const MAX_ROW_BYTES: u64 = 1 << 26;
 
 /// The limits for one batch of rows: the total size of its values in bytes, and the number of its rows.

@@ -38,7 +38,7 @@ const MAX_PAGE_VALUES: usize = 1 << 26;
 /// The largest number of values in a page whose encoding stores the lengths of the values.
 const MAX_DELTA_VALUES: usize = 1 << 24;
 
-/// The memory that the pages of one file use, in bytes.
+/// The memory, in bytes, that is taken by the pages of one file.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     held_bytes: AtomicUsize,
@@ -61,7 +61,7 @@ impl Budget {
     }
 }
 
-/// A part of the memory budget. The part becomes free again when this value is dropped.
+/// A part of the memory budget. When this value is dropped, this part of the budget becomes free.
 #[derive(Debug)]
 struct Held {
     budget: Arc<Budget>,

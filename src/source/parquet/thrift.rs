@@ -37,7 +37,7 @@ pub(super) const STRUCTS: u8 = 12;
 
 /// A function that receives each value, together with a list of field numbers. The list leads from the outermost field
 /// to the value's own field. If a struct is an element of a list, the field of that list encloses the fields of the
-/// struct. The function is called for an element of a list only if the element is a struct.
+/// struct. If an element of a list is not a struct, this function is not called for the element.
 pub(super) type Visit<'v> = &'v mut dyn FnMut(&[i16], Value) -> Result<(), Damage>;
 
 /// A reader of one encoded struct.

@@ -285,7 +285,7 @@ fn words(error: TemplateError) -> String {
     }
 }
 
-/// A fault is searched for in this many tokens at the beginning of an expression.
+/// A search for a fault looks at this many tokens at the beginning of an expression.
 const SEARCHED: usize = 200;
 
 /// Returns the column of the first token that makes an expression invalid, or 1 if this token is not near the

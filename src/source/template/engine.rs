@@ -63,8 +63,8 @@ fn no_namespace(_: Rest<Value>) -> Result<Value, minijinja::Error> {
     Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
 }
 
-/// Writes a value into the prompt. Null becomes an empty text. True, false, lists and objects become JSON, as in the
-/// row.
+/// Writes a value into the prompt. Null becomes an empty text. Booleans, lists and objects are written as JSON, as in
+/// the row.
 fn show(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), minijinja::Error> {
     match value.kind() {
         ValueKind::None => Ok(()),

@@ -10,9 +10,9 @@ use crate::domain::{MAX_BODY_BYTES, shortened};
 /// this limit. This limit also stops endless loops.
 pub(super) const MAX_PROMPT_BYTES: usize = MAX_BODY_BYTES + (1 << 20);
 
-/// The fuel for filling in a template for one row. Each step costs one unit of fuel, and every 64 bytes cost one unit.
-/// This fuel is enough to fill three prompts of the largest size, or to loop about ten times over a list of ten
-/// thousand items. With this fuel, at most 128 MB can be in memory at once.
+/// The fuel for filling in a template for one row. Each step costs one unit of fuel, and every 64 bytes of text cost
+/// one unit too. This fuel is enough to fill three prompts of the largest size, or to loop about ten times over a list
+/// of ten thousand items. With this fuel, at most 128 MB can be in memory at once.
 pub(super) const FUEL: u64 = 2_000_000;
 
 /// How many bytes cost one unit of fuel.
@@ -22,7 +22,7 @@ pub(super) const BYTES_OF_FUEL: u64 = 64;
 /// writing JSON takes longer than copying text.
 pub(super) const JSON_BYTES_OF_FUEL: u64 = 8;
 
-/// The number of a message or of a block in a template that has several of them. The first message or block has the
+/// The number of a message or block, in a template with several messages or blocks. The first message or block has the
 /// number 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {

@@ -1,8 +1,8 @@
 //! Templates that are lists of messages: several turns of a conversation, written as the JSON of `messages`.
 //!
-//! Each text in a `content` is a separate template if it contains `{{`, `{%` or `{#`. Everything else stays as it is
-//! written: roles, member names, block types, numbers and other texts. The list is checked before any row is read;
-//! otherwise, the API would reject a wrong list again for each row.
+//! Each text in a `content` is a separate template if it contains `{{`, `{%` or `{#`. Everything except these templates
+//! stays as it is written: roles, member names, block types, numbers and other texts. The list is checked before any
+//! row is read; otherwise, the API would reject a wrong list again for each row.
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::value::RawValue;
@@ -54,8 +54,8 @@ enum Node {
 impl Messages {
     /// Reads a template that is a list of messages; `None` if the text is not such a list.
     ///
-    /// A list of messages has at least one object with a `role`. If a text looks like such a list but is not JSON, it
-    /// is an error. Without this error, the unparsed list would be sent as a prompt.
+    /// A list of messages has at least one object with a `role`. If a text looks like such a list but is not JSON, the
+    /// function returns an error. Without this error, the unparsed list would be sent as a prompt.
     pub(super) fn read(text: &str) -> Option<Result<Self, TemplateError>> {
         let inner = text.trim().strip_prefix('[')?.trim_start();
         if !inner.strip_prefix('{')?.trim_start().starts_with('"') {
@@ -190,7 +190,8 @@ impl Messages {
         Node::Filled(self.texts.len() - 1)
     }
 
-    /// Reads any other part of a block. The texts in this part are filled in too.
+    /// Reads a member of a block, except its `type` and the text of a text block. The texts in this member are filled
+    /// in too.
     fn part(&mut self, value: &str, number: usize) -> Result<Node, TemplateError> {
         Ok(match kind(value) {
             "a string" => self.needed_text(value, number, false)?,

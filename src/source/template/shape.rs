@@ -15,8 +15,8 @@ use super::error::{TemplateError, syntax};
 
 /// The maximum length of a template's source, in bytes.
 const MAX_SOURCE_BYTES: usize = 1 << 20;
-/// In one tag, the highest number of tokens that can make the syntax tree deeper. A token of this kind adds at most one
-/// level to the syntax tree.
+/// Some tokens can make the syntax tree deeper, by at most one level for each token. One tag can have at most this
+/// number of such tokens.
 const MAX_TAG_SIGNS: usize = 2_000;
 /// The largest number of places where a template can put a value into a list or an object. Loops keep no state, so
 /// values are never nested deeper than this number. The depth matters because recursive functions show, compare and

@@ -40,7 +40,7 @@ impl<'a> Reach<'a> {
 /// Returns a new HTTP client. Sends nothing.
 pub(super) fn client(reach: &Reach<'_>) -> Result<reqwest::Client, TransportError> {
     // This call fails if a TLS provider was already installed, for example by an earlier transport. The failure is
-    // ignored, because the installed provider works.
+    // ignored, because the program can use the TLS provider that is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("claude-batch/", env!("CARGO_PKG_VERSION")))

@@ -33,8 +33,8 @@ pub struct HttpConfig {
     pub max_connections: usize,
     /// The size limit of a response body, in bytes after decompression.
     pub max_response_bytes: usize,
-    /// Certificates of further certificate authorities, as PEM. They are trusted in addition to the certificate
-    /// authorities of the system.
+    /// Certificates of further certificate authorities, as PEM. The program trusts these authorities in addition to the
+    /// certificate authorities of the system.
     pub ca_pem: Option<Vec<u8>>,
     /// Whether requests share connections over HTTP/2.
     pub http2: bool,

@@ -20,7 +20,7 @@ use crate::transport::parse_base_url;
 
 const NAME: &str = "metadata.google.internal";
 const PATH: &str = "/computeMetadata/v1/instance/service-accounts/default/token";
-/// The header that requests to the metadata server must have. The server's answers have the same header.
+/// The header that requests to the metadata server must have. The server's answers also have this header.
 const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 const GOOGLE: &str = "Google";
 /// The time limit of a request to the metadata server. The metadata server is on the same host, so it answers quickly.

@@ -35,8 +35,8 @@ enum Stage {
 
 /// The time limits that apply to a request until the status line and the headers of its response have arrived.
 pub(super) struct Patience<'u> {
-    /// The time limit of a request whose body is in memory. For an upload, this is the time limit until the upload
-    /// begins.
+    /// The time limit of a request whose body is in memory. For an upload, this time limit applies only until the
+    /// upload begins.
     pub(super) deadline: Instant,
     /// The progress of the body, if the body is read from a source.
     pub(super) upload: Option<&'u Upload>,

@@ -57,7 +57,7 @@ impl Stage {
         ended.changed().await.expect("the source is there");
     }
 
-    /// Prepares the answer of the issuer to the next renewal.
+    /// Sets what the issuer will answer to the next renewal.
     fn will_answer(&self, answer: Answer) {
         self.answers.send(answer).expect("the issuer is there");
     }

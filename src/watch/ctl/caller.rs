@@ -8,7 +8,7 @@ use super::request::{Request, is_id};
 use super::{ANSWERS, MOST_BYTES, PROCESS, REQUEST};
 use crate::journal::{Disk, DiskFailure, LockAttempt, OpenMode, read_up_to};
 
-/// The result of writing a request.
+/// The result of an attempt to write a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Posted {
     /// The request is in the run folder.

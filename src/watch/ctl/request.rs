@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The version of the format of a request.
 const VERSION: u32 = 1;
 
-/// The actions that `ctl` can ask a run for.
+/// The actions that `ctl` can request from a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
     /// Send no requests until `Resume`.

@@ -1,5 +1,5 @@
-//! The file of a log. Only the user can read the file. Lines are appended to the file until the file is large. Then a
-//! new file begins.
+//! The file of a log. Only the user can read the file. Lines are appended to the file until the file is large. When the
+//! file is large, a new file begins.
 //!
 //! When a file reaches 64 MiB, it is renamed: `FILE` becomes `FILE.1`, `FILE.1` becomes `FILE.2`, and so on. The oldest
 //! file, `FILE.3`, is removed first. Lines are written in blocks. The file is never synced to the disk, because the

@@ -19,7 +19,8 @@ use crate::report::Stats;
 /// The share of failures is used only when at least this number of rows has finished. If fewer rows have finished, the
 /// share of failures says little.
 const FEWEST_ROWS: u64 = 20;
-/// The share of failures must fall below this part of the threshold before it can cross the threshold again.
+/// After a crossing of the threshold, the share of failures must fall below this part of the threshold before the next
+/// crossing counts.
 const CLEARLY_BELOW: f64 = 0.8;
 
 /// A margin for rounding errors. With this margin, costs of 8 cents reach a threshold of 80 % of a budget of 10 cents.

@@ -132,7 +132,7 @@ struct Use {
     share: f64,
     /// The largest share of the limit that was used in a single minute; null in the first minute.
     highest: Option<f64>,
-    /// The level of the mean use: `low`, `moderate`, `high` or `critical`; null in the first minute.
+    /// The level of `share`: `low`, `moderate`, `high` or `critical`; null in the first minute.
     level: Option<&'static str>,
 }
 
@@ -202,8 +202,8 @@ fn threshold(happened: &Happened) -> (Option<f64>, Option<f64>) {
     (Some(rounded(threshold)), Some(rounded(value)))
 }
 
-/// Returns the use of each limit over the last five minutes. The command `status` and the report show these numbers
-/// too.
+/// Returns how much of each limit was used in the last five minutes. The command `status` and the report show these
+/// numbers too.
 fn uses(stats: &Stats) -> Vec<Use> {
     let of = |pool: &PoolId, dimension: Dimension| {
         let RecentUse { average, highest, level } = stats.tracker.recent(pool, dimension)?;

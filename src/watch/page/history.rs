@@ -123,7 +123,7 @@ impl<'a> History<'a> {
         out
     }
 
-    /// Returns the section of the page about the use of limits.
+    /// Returns the section of the page that shows how much of each limit was used.
     pub(super) fn limits(&self) -> String {
         let pools = self.facts.timeline.as_ref().map_or(&[][..], |timeline| &timeline.pools);
         let uses = uses::of(&self.points, pools);

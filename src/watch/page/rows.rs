@@ -11,7 +11,7 @@ use crate::report::text::{count, percent, plural};
 use crate::watch::facts::{RunFacts, TopRow};
 use crate::watch::timeline::Timeline;
 
-/// The number of failed rows that are shown at first. The other rows are shown when the reader opens their list.
+/// The number of failed rows that are shown at first. The other failed rows are in a list that the reader can open.
 const SHOWN_FAILURES: usize = 10;
 
 /// Returns the section of the page about answers and failures.
@@ -141,8 +141,9 @@ pub(super) fn latencies(facts: &RunFacts) -> String {
     };
     let mut rows = Vec::new();
     if first_byte.count() > 0 {
-        // The histogram rounds the longest time to the first byte. The longest time to the whole answer is exact.
-        // Without `min`, the rounded time to the first byte could be longer than the exact time to the whole answer.
+        // The histogram rounds times, so the longest time to the first byte is not exact. The longest time to the whole
+        // answer is exact. Without `min`, the rounded time to the first byte could be longer than the exact time to the
+        // whole answer.
         let longest_first = first_byte.percentile(1.0).map(|first| longest.map_or(first, |whole| first.min(whole)));
         rows.push(row("to the first byte", first_byte, longest_first));
     }

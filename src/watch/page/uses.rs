@@ -1,4 +1,4 @@
-//! Computes the use of the limits of each pool: the mean, the highest use over five minutes, and the level.
+//! Computes how much of each pool's limits was used: the mean, the highest value over five minutes, and the level.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ pub(super) fn of(points: &[Point], pools: &[String]) -> Vec<Use> {
     uses
 }
 
-/// Returns the use of one limit in the time interval of a point, as a share.
+/// Returns the share of one limit that was used in the time interval of a point.
 pub(super) fn share(point: &Point, pool: usize, dimension: usize) -> Option<f64> {
     of_points(std::slice::from_ref(point), pool, dimension)
 }

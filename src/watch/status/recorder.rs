@@ -58,7 +58,7 @@ impl Recorder {
     }
 
     /// Passes the state of the run to the thread. If the update is the last one, this function waits until the thread
-    /// can receive the update. For all other updates, this function does not wait.
+    /// can receive the update. If the update is not the last one, this function does not wait.
     fn pass(&mut self, now: Timestamp, stats: &Stats) {
         let Some(document) = Document::of(&self.about, stats) else { return };
         let mut tick = self.collector.take(now);

@@ -17,8 +17,8 @@ use claude_batch::sink::{RecordContext, line_around, outcome_line};
 use super::program::{Outcome, Workspace};
 use super::{Seen, Size};
 
-/// Makes the output line for each of `cases` answers. Checks that the output is exactly one line and contains the bytes
-/// that the server sent. The first answer is 32 MB long.
+/// Makes an output line for each answer; `cases` is the number of answers. Checks that the output is exactly one line
+/// and contains the bytes that the server sent. The first answer is 32 MB long.
 pub fn every_line(cases: u64, seed: u64) {
     let context = RecordContext {
         run: "r".into(),

@@ -165,7 +165,7 @@ pub struct Disturbed {
     pub with_pending: u64,
     /// The number of answers that were paid for and are in no line.
     pub lost: u64,
-    /// The number of answers that later runs, at their start, reported as possibly paid.
+    /// The number of answers that were reported as possibly paid when later runs started.
     pub reported: u64,
 }
 

@@ -70,7 +70,8 @@ pub struct Load {
     pub rows: u64,
     /// The faults, as the text of a fault file.
     pub faults: &'static str,
-    /// The number of different requests; `None` if all requests differ. Rows with equal requests are sent only once.
+    /// The number of different requests; `None` if all requests differ. If several rows have equal requests, only one
+    /// of these rows is sent.
     pub kinds: Option<u64>,
     /// Whether answers are scripted and must follow rules, as in [`follow_ups`](super::follow_ups).
     pub mends: bool,

@@ -2,9 +2,9 @@
 //! file, folder and link, with every owner, at every path, in every kind of folder. Some files and links appear after
 //! the program has checked a path and before it opens the file.
 //!
-//! The judge shares no code with the program. The judge knows which user made which file, and checks three things.
-//! First, nothing outside the folder was changed. Second, the program used nothing from other users. Third, other users
-//! can't open the files that the program left.
+//! The judge shares no code with the program. The judge knows which user made which file. The judge checks that nothing
+//! outside the folder was changed. The judge checks that the program used nothing from other users. The judge also
+//! checks that other users can't open the files that the program left.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};

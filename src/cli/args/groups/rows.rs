@@ -37,7 +37,7 @@ pub struct SourceArgs {
     pub strict: Option<bool>,
 }
 
-/// The flags that say how the input of a run is read again.
+/// The flags that say how `results` reads the input of a run.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Input")]
 pub(crate) struct ReadArgs {

@@ -31,7 +31,8 @@ pub(crate) struct Flags<'s> {
 impl<'s> Flags<'s> {
     /// Returns the settings of a provider that are set outside of its table. Settings from files apply to the default
     /// provider, and settings from this call apply to the first provider. So a key, a header or an address that was
-    /// typed for one provider is never used for another. If a provider has no such settings, `none` is returned.
+    /// typed for one provider is never used for another provider. If a provider has no such settings, `none` is
+    /// returned.
     fn of_provider(&self, is_default: bool, none: &'s Settings) -> &'s Settings {
         match (is_default, self.is_first) {
             (true, true) => self.merged,

@@ -105,7 +105,7 @@ impl CurrentSettings {
 
     /// Returns the value that this setting has now in the schedule. If several open windows contain the setting, the
     /// last window on the command line counts. If no open window contains the setting, the field `to` of the result is
-    /// `None`. In this case, the value from flags and files is used.
+    /// `None`. `None` means that the value from flags and files is used.
     fn of_schedule(&self, name: &'static str) -> Change {
         let open = self.windows.iter().rev().filter(|(_, is_open)| *is_open);
         let found = open.flat_map(|(window, _)| &window.settings).find(|change| change.name == name);

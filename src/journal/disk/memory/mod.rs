@@ -6,7 +6,7 @@
 //! - After a process crash, everything that was written is still there.
 //! - After a power failure, everything that was synced is still there. Each later write is kept, is lost, is truncated
 //!   to a multiple of 512 bytes, or has zeros in some pieces. An earlier write can be lost although a later write is
-//!   kept. Of the name changes since the last sync, only the first few survive the power failure.
+//!   kept. Only the first few changes of names after the last sync survive the power failure.
 //!
 //! Paths are plain keys: there are no links, and `.` and `..` have no special meaning. Every folder exists, and every
 //! file belongs to the caller.
@@ -109,7 +109,7 @@ impl Disk for MemDisk {
         if state.names.contains_key(path) {
             return Ok(Some(FileKind::File));
         }
-        // This disk does not store folders, but a folder that contains a file must exist.
+        // This disk does not store folders, but if a file is in a folder, the folder exists.
         Ok(state.names.keys().any(|name| name.starts_with(path)).then_some(FileKind::Folder))
     }
 

@@ -22,7 +22,7 @@ pub(super) struct State {
     pub(super) fault: Option<Fault>,
 }
 
-/// The planned fault: which changes fail.
+/// The planned fault. It decides which of the changes fail.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
     /// This change fails, and all other changes work.

@@ -1,4 +1,4 @@
-//! Errors of other platforms that differ from the errors of the Claude API, and what these errors mean.
+//! Says what the errors of other platforms mean if these errors differ from the errors of the Claude API.
 //!
 //! There is one file per family of platforms. Each file lists a platform's error names, message texts and headers, and
 //! the sources for them. If an error is not in the platform's file, the error's status has the same meaning as at the

@@ -1,9 +1,9 @@
 //! Simulates message batches: many requests in one call, which are processed later at half the price.
 //!
 //! `calls` and `listing` answer the calls to the endpoints, and `injected` injects faults into these answers. `create`
-//! reads the body that creates a batch. `ends` changes batches as time passes, `work` processes a request, and
-//! `results` writes the results. `batch` defines the state of one batch, and `store` keeps all batches. From `records`,
-//! tests can read what happened to each request.
+//! reads the body that creates a batch. The module `ends` changes batches as time passes, the module `work` processes a
+//! request, and the module `results` writes the results. `batch` defines the state of one batch, and `store` keeps all
+//! batches. From `records`, tests can read what happened to each request.
 //!
 //! A batch keeps one copy of its requests, as bytes. The answers are not kept: at each download of the results, they
 //! are made again, part by part. Source: API documentation, "Batch processing" (2026-09-20), and API reference,

@@ -1,4 +1,4 @@
-//! Reads from a request which form the answer must have: text, JSON or a tool call.
+//! Finds out which form the answer to a request must have: text, JSON or a tool call.
 
 use std::borrow::Cow;
 

@@ -83,7 +83,7 @@ pub(super) struct Prompt<'a> {
     pub is_stream: bool,
     /// `stop_sequences`.
     pub stop_sequences: Vec<Cow<'a, str>>,
-    /// What the model must answer with.
+    /// The form in which the model must answer.
     pub form: Form,
     /// The maximum number of tokens for thinking.
     pub thinking_budget: u64,

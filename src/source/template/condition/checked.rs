@@ -39,7 +39,7 @@ fn there(value: Value, name: &str) -> Result<Value, Error> {
     Ok(value)
 }
 
-/// Compares values. `parts` contains values and operators in turn. Returns whether all comparisons are true.
+/// Compares values. In `parts`, values and operators alternate. Returns whether all comparisons are true.
 ///
 /// An order comparison, such as `<`, needs two numbers, two texts or two lists. A number is never equal to a text, but
 /// authors of conditions probably expect that the text `7` equals the number 7. So it is an error to compare a number
@@ -120,7 +120,7 @@ pub(super) struct Names<'a> {
     pub of_row: Vec<(String, Missing)>,
 }
 
-/// Makes a condition strict: changes its syntax tree.
+/// Changes the syntax tree of a condition so that the condition becomes strict.
 pub(super) struct Checked<'a> {
     /// The text of the condition.
     pub text: &'a str,

@@ -349,7 +349,7 @@ pub const PLACES: &[Place] = places! {
     "a stream without an end": |echo| stream(&[start(&format!(r#","model":"{}""#, echo.json))]),
 };
 
-/// Places in responses that stop the run or delay it.
+/// Places in a response. Each response with such a place stops the run or delays it.
 pub const STOPS: &[Place] = places! {
     "a 401": |echo| error(401, &format!(r#"{{"error":{{"type":"authentication_error","message":"no {} here"}}}}"#, echo.json)),
     "a 401 with a page": |echo| response(401, &[], format!("<p>{0}<i>{0}</i>", echo.text).as_bytes()),

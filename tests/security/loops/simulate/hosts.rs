@@ -129,7 +129,8 @@ fn foreign_host(rng: &mut fastrand::Rng) -> Vec<u8> {
     };
     let mut bytes = (other + if rng.u8(..3) == 0 { ":8080" } else { "" }).into_bytes();
     if bytes.len() > 1 && rng.u8(..8) == 0 {
-        // An odd byte is inserted into the name. The changed name is never a name of this machine.
+        // A byte that a host name can't contain is inserted into the name. The changed name is never a name of this
+        // machine.
         let at = rng.usize(1..bytes.len());
         bytes.insert(at, [b'\\', b'|', b'^', 0x80, 0xC3, 0xFF, b'"', b'<'][rng.usize(..8)]);
     }

@@ -1,5 +1,5 @@
 //! Tests clients that begin a request and never finish it. The server must disconnect each slow client in bounded time.
-//! Until then, the server must answer other clients.
+//! While slow clients are connected, the server must still answer all other clients.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

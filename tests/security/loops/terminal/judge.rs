@@ -1,4 +1,4 @@
-//! Checks that the program sends a terminal only what the list below allows.
+//! Checks that the program sends to a terminal only what the list below allows.
 //!
 //! The list contains text in UTF-8, line feed, carriage return, and the escape sequences that the program itself needs.
 //! Some of these sequences set the colours of the progress and of the help: reset, bold, dim, underline, and five

@@ -76,8 +76,9 @@ fn one_name(api: &Api, programs: &Path, number: u64, seed: u64) -> Counts {
 /// A printed command, and the arguments that this command must pass.
 type Printed = (String, Vec<OsString>);
 
-/// Returns the arguments of the command that resumes a log, including the flags that the command repeats. Some logs are
-/// not allowed to contain the name of their results file. The command then contains this name, after `-o`.
+/// Returns the arguments of the `resume` command for a log, including the flags that it repeats from the earlier
+/// command. Some logs are not allowed to contain the name of their results file. The command then contains this name,
+/// after `-o`.
 fn resume_of(folder: &Folder, log: &OsString, command: &str, carried: &[&str]) -> Vec<OsString> {
     let mut args = vec!["resume".into(), as_file(log)];
     if command.contains(" -o ") {

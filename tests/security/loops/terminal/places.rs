@@ -311,7 +311,8 @@ fn results(folder: &Folder, strings: &[Nasty], turn: usize) -> Shown {
     )
 }
 
-/// Returns an answer whose text and members are `text`. Between the members are blank characters that a terminal obeys.
+/// Returns an answer whose text and members are `text`. Between the members, the answer has blank characters (tabs and
+/// line breaks) that move the cursor of a terminal.
 fn answer(text: &str) -> String {
     format!(
         "{{\"id\":\"msg_1\",\t\"type\":\"message\",\r\n\"role\":\"assistant\",\"model\":{text},\"content\":[\r{{\"type\":\"text\",\
