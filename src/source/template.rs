@@ -247,8 +247,8 @@ impl Template {
 
     /// Returns a number while a row is being filled in, and `None` at all other times. Each row has a different number.
     ///
-    /// The fuel of a row lasts for at most two seconds. So if a row takes much longer than two seconds, filling it in
-    /// will not end in reasonable time.
+    /// The fuel of a row lasts for at most two seconds. So if a row takes much longer than two seconds, the template
+    /// will not be filled in within a reasonable time.
     pub(crate) fn pulse(&self) -> Option<u64> {
         let ended = self.inner.ended.load(Ordering::Acquire);
         let begun = self.inner.begun.load(Ordering::Acquire);

@@ -265,7 +265,7 @@ impl Scenario {
         self.server.limits_of.get(model).map_or(self.preset(), |limits| limits_of(*limits))
     }
 
-    /// Returns the model of a kind of rows.
+    /// Returns the model that the rows of one kind use.
     pub fn model_of<'a>(&'a self, kind: &'a Kind) -> &'a str {
         kind.model.as_deref().unwrap_or(&self.load.model)
     }

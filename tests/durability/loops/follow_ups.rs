@@ -35,8 +35,8 @@ const ANSWERS: &str = r#"{"rules":[
     {"json":{"a":1}}
 ]}"#;
 
-/// Returns the text by which a row's prompt selects the answers of the row. Also returns how many requests the row
-/// needs.
+/// Returns a text for the prompt of a row. This text decides which answers the row gets. Also returns how many requests
+/// the row needs.
 fn kind(number: u64) -> (&'static str, u64) {
     match number % 10 {
         1 | 4 => ("cut", 2),
