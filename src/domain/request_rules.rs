@@ -8,8 +8,8 @@ use std::sync::Arc;
 pub struct RequestRules {
     /// Pairs of model names: first the name in the rows, then the provider's name of the same model.
     pub models: Vec<(Arc<str>, Arc<str>)>,
-    /// The text with which the provider's model names begin. If a Claude model is not in `models`, this text is put in
-    /// front of its name. This text is empty if the provider uses the same model names as the Claude API.
+    /// The prefix of the provider's model names. If a Claude model is not in `models`, this text is put in front of its
+    /// name. This text is empty if the provider uses the same model names as the Claude API.
     pub model_prefix: Arc<str>,
     /// The members that are left out of requests. The run reports that it leaves these members out.
     pub drop: Vec<MemberPath>,

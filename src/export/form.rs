@@ -74,7 +74,7 @@ pub(crate) enum FormError {
     Differs {
         /// The path of the output, as the user gave it.
         name: String,
-        /// The format to which the extension of the output belongs.
+        /// The format that the file extension of the output stands for.
         named: &'static str,
         /// The format that the user asked for.
         asked: &'static str,

@@ -7,7 +7,7 @@ use super::fields::Path;
 use crate::domain::ANSWER_TOOL;
 use crate::domain::json::{Cursor, DEEPEST, inside_quotes, unescaped};
 
-/// The members of a line that are needed. All other members are skipped.
+/// The needed members of a line. All other members are skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needed {
     /// The message that the API sent. Every field inside the message needs this member, except for the text of the

@@ -42,8 +42,8 @@ impl Halt {
 
     /// If all rows so far have failed in the same way, and there are enough of them for the default rule, returns the
     /// reason to stop the run. Until it is decided whether the run stops, the run must send nothing. An answer or a
-    /// different failure ends the suspicion. Without an answer or a different failure, the run stops as soon as no
-    /// request is in flight.
+    /// different failure ends the suspicion. If neither an answer nor a different failure arrives, the run stops as
+    /// soon as no request is in flight.
     pub(super) fn suspicion(&self) -> Option<&HaltReason> {
         self.suspicion.as_ref()
     }

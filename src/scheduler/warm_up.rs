@@ -47,7 +47,7 @@ impl Scheduler {
     pub fn on_begin(&mut self, ticket: Ticket, usage: &Usage, now: Instant) {
         let Some(flight) = self.flights.get_mut(ticket) else { return };
         let (plan, sent_at, pool) = (flight.plan, flight.sent_at, flight.pool);
-        // The usage shows nothing about prefixes in two cases. In the first case, the request has no cache marks, for
+        // In two cases, the usage shows nothing about prefixes. In the first case, the request has no cache marks, for
         // example because the server rejected an earlier try with marks. In the second case, the usage is still empty,
         // because some gateways report the usage only at the end of a stream. If the usage shows nothing, the row stays
         // the leader of its prefixes until its answer is complete.

@@ -45,7 +45,7 @@ impl Lane {
         }
     }
 
-    /// Notes that a row is sent online although batches would accept the row.
+    /// Records that a row is sent online although batches would accept the row.
     pub(crate) fn pass_by(&mut self, ask: &Ask) {
         self.deadline.on_read(ask);
     }

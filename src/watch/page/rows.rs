@@ -141,9 +141,9 @@ pub(super) fn latencies(facts: &RunFacts) -> String {
     };
     let mut rows = Vec::new();
     if first_byte.count() > 0 {
-        // The histogram rounds times, so the longest time to the first byte is not exact. The longest time to the whole
-        // answer is exact. Without `min`, the rounded time to the first byte could be longer than the exact time to the
-        // whole answer.
+        // The histogram rounds times, so the longest time to the first byte is not exact. Of the times until an answer
+        // is complete, the maximum is exact. Without `min`, the rounded time to the first byte could be longer than the
+        // exact time to the whole answer.
         let longest_first = first_byte.percentile(1.0).map(|first| longest.map_or(first, |whole| first.min(whole)));
         rows.push(row("to the first byte", first_byte, longest_first));
     }

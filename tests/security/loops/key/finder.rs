@@ -1,6 +1,6 @@
-//! Finds a key in the output and the files of a program. The finder decodes every way in which a server can spell the
-//! key. The finder shares no code with the program. The program mostly does the opposite of decoding: it encodes the
-//! key, and then searches for the encoded key.
+//! Finds a key in the output and the files of a program. The finder recognizes the key in every encoding that a server
+//! can use for it. The finder shares no code with the program. The program mostly does the opposite of decoding: it
+//! encodes the key, and then searches for the encoded key.
 
 use std::collections::HashSet;
 
