@@ -118,8 +118,8 @@ the median and the worst value of all seeds. The measures are:
 No run can be faster than its lower bound. If a run were faster, the measurement would be wrong.
 
 In most scenarios, the estimate of the remaining time is checked after 5 % of the rows. In some scenarios, it is checked
-after 5 % of the run's time. The reason is that a server can allow a burst of a minute. The first 5 % of 20,000 rows are
-sent in this burst, which shows nothing about the share of another client. If requests are the binding limit, the
-estimate is then wrong by 30 %. A minute later, the estimate is correct.
+after 5 % of the run's time. The reason is that a server can accept the requests of a whole minute in one burst. The
+first 5 % of 20,000 rows are sent in this burst, which shows nothing about the share of another client. If requests are
+the binding limit, the estimate is then wrong by 30 %. A minute later, the estimate is correct.
 
 ";

@@ -27,7 +27,7 @@ pub enum Verbosity {
     Verbose,
 }
 
-/// The largest width of the label of a row, in columns.
+/// The largest width of a row's label, in columns of the terminal.
 const LONGEST_LABEL: usize = 40;
 
 /// Turns events into notes.

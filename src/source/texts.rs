@@ -67,7 +67,7 @@ impl Texts {
         &self.files
     }
 
-    /// Returns a text for messages that says which files are left out; `None` if no file is left out.
+    /// Returns a text that says which files are left out, for use in messages; `None` if no file is left out.
     pub(crate) fn left_out(&self) -> Option<String> {
         (*self.left_out != LeftOut::default()).then(|| self.left_out.to_string())
     }

@@ -148,8 +148,8 @@ def json_row(at, rng):
 
 
 def table_row(at, rng, carries):
-    """Returns a row of a table. `carries` returns the part of a text that the format can carry. `carries` limits only
-    cells of the input, because answers can have all characters."""
+    """Returns a row of a table. The function `carries` returns the part of a text that the format can carry. It is used
+    only for cells of the input, because an answer can contain any character."""
     cell = lambda: carries(text(rng))
     return Row(f"{cell()}#{at}", f"{cell()}#{at}#{cell()}", [cell(), number(rng)], rng)
 

@@ -66,7 +66,7 @@ pub enum Text {
     Inside {
         /// The path, relative to the working folder.
         path: PathBuf,
-        /// The place where the configuration file gives the path, as `file:line`.
+        /// The place (as `file:line`) where the configuration file gives the path.
         named_at: String,
     },
 }

@@ -7,8 +7,8 @@
 //! the earlier replies, so the scheduler decides how to act on a verdict. The scheduler decides how long to wait, when
 //! to give up, and what a 403 before the first success means.
 //!
-//! Sources: fact sheet of the API (errors, retry policy of the official clients; 2026-11), and the policy table, whose
-//! rows are listed in `tests/policy.rs`.
+//! Sources: the fact sheet of the API of 2026-11 (errors, and the retry policy of the official clients), and the policy
+//! table, whose rows are listed in `tests/exchange/policy.rs`.
 
 use std::time::Duration;
 

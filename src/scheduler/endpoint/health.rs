@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use crate::clock::Instant;
 
-/// An endpoint is assumed to fail after this many faults with no answer between them. With the default `--max-retries`,
-/// a row meets at least `FAULTS` faults before it fails. If a row failed after fewer than `FAULTS` faults, an outage
-/// could make the last row of a run fail.
+/// After this many faults with no answer between them, an endpoint is assumed to fail. With the default
+/// `--max-retries`, a row meets at least `FAULTS` faults before it fails. If a row failed after fewer than `FAULTS`
+/// faults, an outage could make the last row of a run fail.
 const FAULTS: u32 = 8;
 /// If an endpoint's last outage ended less than [`RELAPSE`] ago, the endpoint is assumed to fail again after this many
 /// faults. Each answer since the last outage raises this number by one.
