@@ -25,7 +25,7 @@ const COLUMNS: usize = 80;
 
 /// Shows all providers, or one of them.
 pub(crate) fn providers(args: &ProvidersArgs, world: &World) -> Result<Exit> {
-    let mut listed = Listed::read(args.settings(), world)?;
+    let mut listed = Listed::read(args.local.settings(), world)?;
     listed.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
     if let Some(name) = &args.name {
         check_known(&listed, name)?;

@@ -33,7 +33,7 @@ const NAME: &str = "report.html";
 
 /// Makes the report about the run that the user names.
 pub(crate) fn report(args: &ReportArgs, world: &World) -> Result<Exit> {
-    let config = Config::of_settings(args.settings(), world)?;
+    let config = Config::of_settings(args.local.settings(), world)?;
     config.warnings.iter().for_each(|warning| say::err(&format!("warning: {}", escape(warning))));
     let disk = RealDisk::new(config.owners);
     let files = find(&args.run, &disk)?;

@@ -2,8 +2,7 @@
 
 use clap::Args;
 
-use super::Settings;
-use super::groups::{PlaceArgs, StorageArgs};
+use super::settings::LocalArgs;
 
 /// The last lines of the help of `providers`.
 pub(super) const HELP: &str = "\
@@ -30,15 +29,5 @@ pub struct ProvidersArgs {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
-    storage: StorageArgs,
-    #[command(flatten)]
-    place: PlaceArgs,
-}
-
-impl ProvidersArgs {
-    /// Returns the flags as settings.
-    pub(crate) fn settings(&self) -> Settings {
-        let Self { storage, place, .. } = self.clone();
-        Settings { storage, place, ..Settings::default() }
-    }
+    pub(crate) local: LocalArgs,
 }

@@ -91,6 +91,23 @@ pub struct Settings {
     pub key: KeyArgs,
 }
 
+/// The settings of a command that only reads files.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct LocalArgs {
+    #[command(flatten)]
+    storage: StorageArgs,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+impl LocalArgs {
+    /// Returns the flags as settings.
+    pub(crate) fn settings(&self) -> Settings {
+        let Self { storage, place } = self.clone();
+        Settings { storage, place, ..Settings::default() }
+    }
+}
+
 layered! {
     Settings {
         source, request, wire, output, form, speed, lanes, faults, money, reuse, prices, answers, rows, simulation, connection,

@@ -26,8 +26,8 @@ pub(crate) use self::parse::{Change, ChangeTo, Other};
 const SERVED: &[(&str, Tier)] = TIERS.split_at(1).1;
 
 /// The platforms that the simulator can imitate.
-const KINDS: [(&str, ProviderKind); 9] = {
-    let mut kinds = [("", ProviderKind::Anthropic); 9];
+const KINDS: [(&str, ProviderKind); ProviderKind::ALL.len()] = {
+    let mut kinds = [("", ProviderKind::Anthropic); ProviderKind::ALL.len()];
     let mut at = 0;
     while at < kinds.len() {
         kinds[at] = (ProviderKind::ALL[at].name(), ProviderKind::ALL[at]);

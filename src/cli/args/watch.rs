@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use super::groups::{PlaceArgs, StorageArgs};
-use super::settings::Settings;
+use super::groups::PlaceArgs;
+use super::settings::{LocalArgs, Settings};
 
 /// Arguments of `status`.
 #[derive(Clone, Debug, Default, Args)]
@@ -21,17 +21,7 @@ pub struct StatusArgs {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
-    storage: StorageArgs,
-    #[command(flatten)]
-    place: PlaceArgs,
-}
-
-impl StatusArgs {
-    /// Returns the flags as settings.
-    pub(crate) fn settings(&self) -> Settings {
-        let Self { storage, place, .. } = self.clone();
-        Settings { storage, place, ..Settings::default() }
-    }
+    pub(crate) local: LocalArgs,
 }
 
 /// Arguments of `ctl`.
@@ -65,15 +55,5 @@ pub struct ReportArgs {
     #[arg(short, long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
     #[command(flatten)]
-    storage: StorageArgs,
-    #[command(flatten)]
-    place: PlaceArgs,
-}
-
-impl ReportArgs {
-    /// Returns the flags as settings.
-    pub(crate) fn settings(&self) -> Settings {
-        let Self { storage, place, .. } = self.clone();
-        Settings { storage, place, ..Settings::default() }
-    }
+    pub(crate) local: LocalArgs,
 }

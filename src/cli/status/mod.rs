@@ -33,7 +33,7 @@ const COLUMNS: usize = 80;
 
 /// Shows what runs have done.
 pub(crate) fn status(args: &StatusArgs, world: &World) -> Result<Exit> {
-    let config = Config::of_settings(args.settings(), world)?;
+    let config = Config::of_settings(args.local.settings(), world)?;
     let disk = RealDisk::new(config.owners);
     let mut screen = Screen::default();
     loop {
