@@ -152,7 +152,7 @@ fn inputs_and_outputs_that_are_not_files_are_refused_and_an_empty_pipe_is_read()
         (&["run", ".", "--format", "text"], 2, "-o"),
         (&["run", "missing.jsonl"], 2, "missing.jsonl"),
         (&["run", "in.jsonl", "-o", "in.jsonl"], 2, "is the input"),
-        (&["run", "in.jsonl", "-o", "nowhere/out.jsonl"], 2, "does not exist"),
+        (&["run", "in.jsonl", "-o", "nowhere/out.jsonl"], 2, "there is no folder nowhere"),
         (&["run", "in.jsonl", "-o", "folder"], 2, "a folder"),
         (&["run", "-", "-o", "out.jsonl"], 0, "nothing to do"),
     ];

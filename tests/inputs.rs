@@ -83,7 +83,7 @@ fn a_broken_row_affects_no_other_row_and_its_message_names_the_place() {
         (10, Some(1), "is a number; a row is an object or a string"),
         (11, Some(1), "is null; a row is an object or a string"),
         (12, None, "has the name prompt twice"),
-        (13, None, "has no prompt: found id"),
+        (13, None, "has no prompt, only id"),
         (14, Some(24), "has an empty `prompt`"),
         (15, None, "has both `prompt` and `messages`"),
         (16, Some(2), "this looks like Python"),

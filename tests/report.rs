@@ -19,9 +19,9 @@ fn plain_lines_come_after_one_and_ten_seconds_and_notes_come_immediately() {
     insta::assert_snapshot!(shown, @"
     1 s: 1 of 40 rows done, 60 rows/min, $0.0005 spent
     warning: two rows name max_token; did you mean max_tokens
-    haiku-4.5 held for 4 s: rate limit on input tokens
+    haiku-4.5 must wait 4 s: rate limit on input tokens
     10 s: 10 of 40 rows done, 60 rows/min, about 30 s left, limited by output tokens, $0.0050 spent, $0.0135–0.0600 expected
-    interrupted: 3 requests are in flight and will be waited for; interrupt again to cut them off
+    interrupted: waiting for 3 requests in flight; interrupt again to stop at once
     ");
 }
 

@@ -258,7 +258,7 @@ impl Source<'_> {
                     member,
                     model,
                     rule,
-                    format!("a number without quotes, such as {member} = {meant:?}"),
+                    format!("a number in this range, without quotes, such as {member} = {meant:?}"),
                 ))
             }
         }
@@ -460,9 +460,9 @@ mod tests {
         insta::assert_snapshot!(
             [&prices[0], &prices[2], &prices[5]].map(String::as_str).join("\n"),
             @r#"
-            line 4 of the price file: output of m is -2, but prices are dollars per million tokens, from 0 to 1000000; write a number without quotes, such as output = 3.0
-            line 4 of the price file: output of m is inf, but prices are dollars per million tokens, from 0 to 1000000; write a number without quotes, such as output = 3.0
-            line 4 of the price file: output of m is the text "2.5", but prices are dollars per million tokens, from 0 to 1000000; write a number without quotes, such as output = 2.5
+            line 4 of the price file: output of m is -2, but prices are dollars per million tokens, from 0 to 1000000; write a number in this range, without quotes, such as output = 3.0
+            line 4 of the price file: output of m is inf, but prices are dollars per million tokens, from 0 to 1000000; write a number in this range, without quotes, such as output = 3.0
+            line 4 of the price file: output of m is the text "2.5", but prices are dollars per million tokens, from 0 to 1000000; write a number in this range, without quotes, such as output = 2.5
             "#
         );
         insta::assert_snapshot!(
@@ -483,7 +483,7 @@ mod tests {
             line 3 of the price file: above of m is -1, but it is a number of tokens: the entry applies to longer prompts; write a whole number, such as above = 200000, or leave it out
             line 3 of the price file: above of m is 1.5, but it is a number of tokens: the entry applies to longer prompts; write a whole number, such as above = 200000, or leave it out
             line 3 of the price file: above of m is the text "100k", but it is a number of tokens: the entry applies to longer prompts; write a whole number, such as above = 200000, or leave it out
-            line 1 of the price file: web_search_per_thousand is -1, but it is what a thousand web searches cost in dollars, from 0 to 1000000; write a number without quotes, such as web_search_per_thousand = 10.0
+            line 1 of the price file: web_search_per_thousand is -1, but it is what a thousand web searches cost in dollars, from 0 to 1000000; write a number in this range, without quotes, such as web_search_per_thousand = 10.0
             line 1 of the price file: date is a table or a date, but it is a text in quotes; write date = "2026-12-01"
             line 1 of the price file: date is the text "gestern", but it is a day in the form YYYY-MM-DD; write date = "2026-12-01"
             "#

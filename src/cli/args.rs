@@ -114,7 +114,7 @@ pub struct ResumeArgs {
     /// Error logs of earlier runs
     #[arg(value_name = "ERRORS", required = true, value_hint = ValueHint::FilePath)]
     pub errors: Vec<PathBuf>,
-    /// Results file to which all these logs belong, if it is not in their folder [default: the file that each log
+    /// Results file of all these logs, if it is in another folder than the logs [default: the file that each log
     /// names]
     #[arg(short, long, value_name = "RESULTS", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
@@ -295,7 +295,7 @@ pub struct LimitsArgs {
     /// With --live: the provider whose limits are shown
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
-    /// With --live: send the message without a question
+    /// With --live: send the message without asking first
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub yes: Option<bool>,

@@ -488,7 +488,7 @@ fn check_simulation(simulate: bool, named: &Settings) -> Result<()> {
         (false, _) if simulate_answers.is_some() => {
             bail!("--simulate-answers: only the built-in server uses it; add --simulate")
         }
-        (true, Some(_)) => bail!("--simulate: the run uses the built-in server; leave out --simulate or --base-url"),
+        (true, Some(_)) => bail!("--simulate uses the built-in server, but --base-url names another; leave one out"),
         _ => Ok(()),
     }
 }

@@ -114,7 +114,7 @@ impl Call<'_> {
         }
         // At its end, a run removes its process id from the run folder.
         let how = if matches!(self.caller.process(), Ok(None)) { "it has ended" } else { "it was killed" };
-        bail!("{}: not running: {how}; if rows are left, run the same command again", self.run)
+        bail!("{}: not running: {how}; if rows are left, type the run's command again", self.run)
     }
 
     /// Returns the process id that the run has written into the run folder. Waits for the id, because a run does not

@@ -13,10 +13,10 @@ pub const TABLE: &str = "  \
   3              finished, but some rows failed
   4              stopped by a limit that you set (cost, requests, time, --halt)
                  or by ctl, or left batches running (--detach)
-  5              stopped by the account (key, credit, spend limit, model, a long
-                 retry-after)
-  6              the endpoint or the proxy can't be reached, redirects, or no
-                 longer answers
+  5              stopped because of the key, credit, spend limit or model, or
+                 because of a long retry-after
+  6              the endpoint or the proxy can't be reached, sends redirects,
+                 or no longer answers
   7              results could not be written
   8              status only: the run was killed
   9              status only: the run is in progress

@@ -122,8 +122,8 @@ pub(crate) fn explain(reason: &HaltReason, place: &Place) -> String {
                 Next::WithoutFresh => "run the same command with --retry-failed and without --fresh".to_owned(),
             };
             format!(
-                "{which}, the last as {class}{}. Correct the cause, then {next}; with --halt never, failures do not \
-                 stop a run.",
+                "{which}, the last one with {class}{}. Correct the cause, then {next}; with --halt never, failures do \
+                 not stop a run.",
                 said(failure)
             )
         }
@@ -317,7 +317,7 @@ pub(super) mod tests {
         insta::assert_snapshot!(reasons().iter().map(told).collect::<String>(), @r#"
         key: the key was refused
           The API refused the key (401, "invalid x-api-key\u{1b}[2J\n", request req_1). Check ANTHROPIC_API_KEY (or --api-key-file, --api-key-cmd), then run the same command; no row was lost.
-        forbidden: the key has no permission for this
+        forbidden: the key has no permission for these requests
           The API forbids these requests (403, "no"). Check what the key and its workspace are allowed to do, then run the same command.
         account: the account is stopped
           The account is stopped (402, "no"). Check credit, billing and spend limits in the console, then run the same command.
@@ -344,9 +344,9 @@ pub(super) mod tests {
         endpoint: 200: the endpoint does not answer in the form of the API
           https://api.example answers, but not in the form of the API (200, "the body is no JSON"). Check --base-url, or use --stream off; then run the same command.
         rows: all: every row fails
-          The first 10 rows all failed, the last as invalid_request (400, "no"). Correct the cause, then run the same command with --retry-failed; with --halt never, failures do not stop a run.
+          The first 10 rows all failed, the last one with invalid_request (400, "no"). Correct the cause, then run the same command with --retry-failed; with --halt never, failures do not stop a run.
         rows: some: too many rows failed
-          25 of 80 finished rows failed, the last as invalid_request (400, "no"). Correct the cause, then run the same command with --retry-failed; with --halt never, failures do not stop a run.
+          25 of 80 finished rows failed, the last one with invalid_request (400, "no"). Correct the cause, then run the same command with --retry-failed; with --halt never, failures do not stop a run.
         disk: stdout, reader gone: standard output can't be written
           The program that read standard output has ended (can't write x\n). To resume, run the same command.
         disk: stdout, full: standard output can't be written

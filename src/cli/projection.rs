@@ -96,8 +96,8 @@ impl Projection {
                 );
             }
             bail!(
-                "{} exists, and its results file {} does not, so it would be overwritten; remove it, or name another output \
-                 with -o",
+                "the output {} would be overwritten, because its results file {} does not exist; remove the output, or \
+                 name another one with -o",
                 output.display(),
                 journal.map(|path| path.display().to_string()).unwrap_or_default()
             );

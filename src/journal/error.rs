@@ -69,7 +69,7 @@ pub enum JournalError {
         what: String,
     },
     /// The folder of an output is missing.
-    #[error("the folder {} of the output {} does not exist; create it or name another", folder.display(), path.display())]
+    #[error("there is no folder {} for the output {}; create the folder, or name another output", folder.display(), path.display())]
     MissingFolder {
         /// The output.
         path: PathBuf,
@@ -253,7 +253,7 @@ mod tests {
         another run or user created o.jsonl while this run was starting; run the same command again
         another program keeps replacing o.jsonl; stop it, or name another file
         standard output goes to the input i.jsonl, and results would be mixed into it; send standard output to another file
-        the folder gone of the output o.jsonl does not exist; create it or name another
+        there is no folder gone for the output o.jsonl; create the folder, or name another output
         o.jsonl is not a file of claude-batch (its first line is from another program) and was not changed; name another file
         line 3 of o.jsonl is not a line of claude-batch; remove it, or start over with --fresh (the old file is kept)
         a later claude-batch wrote o.jsonl (format version 2); run that version, or name another output

@@ -68,8 +68,8 @@ fn reason_advice(reason: Reason, fixed_window: Option<usize>) -> Option<String> 
             None => "quicker answers, or an endpoint that takes more requests at once".to_owned(),
         },
         Reason::Hold => {
-            "limits that no other client uses: the API refused requests (429), as it does when other clients share the \
-             limits, or when they are lower than --tier says"
+            "limits that no other client uses: the API refused requests (429). Other clients may use the same limits, \
+             or the limits may be lower than --tier says"
                 .to_owned()
         }
         Reason::Ramp => "more rows: the API lets a rate rise only step by step".to_owned(),
@@ -150,7 +150,7 @@ fn limit_advice(uses: &[LimitUse], bound: Dimension, share_of_time: f64) -> Stri
         }
         Some((factor, next)) => {
             let (remedy, next) = (remedy(bound), Reason::Limit(next).name());
-            format!("{remedy}: up to {factor:.1} times as fast, until {next} limit the run{}", besides(bound))
+            format!("{remedy}: up to {factor:.1} times as fast, then limited by {next}{}", besides(bound))
         }
         None => format!("{}{}", remedy(bound), besides(bound)),
     }
@@ -204,9 +204,7 @@ mod tests {
 
         assert_eq!(
             output.as_deref(),
-            Some(
-                "shorter answers, or a higher tier: up to 3.0 times as fast, until input tokens per minute limit the run"
-            )
+            Some("shorter answers, or a higher tier: up to 3.0 times as fast, then limited by input tokens per minute")
         );
         assert!(input.contains("output tokens per minute would limit the run at once"), "{input}");
     }

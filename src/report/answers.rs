@@ -54,7 +54,7 @@ impl Answers {
         (!parts.is_empty()).then(|| parts.join(", "))
     }
 
-    /// Returns the number of ok answers as text, such as `940 ok (31 repaired, 12 grown)`. Returns `None` if all
+    /// Returns the number of ok answers as text, such as `940 ok (31 repaired, 12 made longer)`. Returns `None` if all
     /// answers are ok and no answer was mended, because the number of finished rows already says this.
     pub(super) fn ok_words(&self, mended: &MendedRows) -> Option<String> {
         let mended = mended.words();
@@ -124,7 +124,7 @@ pub(super) mod tests {
 
         assert_eq!(answers, Answers { ok: 940, truncated: 3, refused: 2, invalid: 4, failed: 1 });
         assert_eq!(answers.not_ok_words().as_deref(), Some("3 truncated, 2 refused, 4 invalid"));
-        assert_eq!(answers.ok_words(&stats.mended).as_deref(), Some("940 ok (31 repaired, 12 grown)"));
+        assert_eq!(answers.ok_words(&stats.mended).as_deref(), Some("940 ok (31 repaired, 12 made longer)"));
         assert_eq!((stats.failed_total(), stats.mended.rows()), (8, 43));
     }
 

@@ -20,15 +20,16 @@ pub(crate) fn by_size(stats: &Stats) -> Vec<(ErrorClass, &FailedRows)> {
 /// How many different faults are shown for one error class.
 const FAULTS: usize = 3;
 
-/// Returns a line for each error class of this run, the largest class first, such as `3 server: row r7, 500, "Internal
-/// server error"`. A line has the number of failed rows and an example. If rows of a class failed for several reasons,
-/// each reason has a line. Only the five largest classes have such lines, and the other classes are only counted. If
-/// failures of a class stopped the run, this class has no example here. The message about the stop shows an example.
+/// Returns a line for each error class of this run, the largest class first, such as `server (3): row r7, status 500,
+/// "Internal server error"`. A line has the number of failed rows and an example. If rows of a class failed for several
+/// reasons, each reason has a line. Only the five largest classes have such lines, and the other classes are only
+/// counted. If failures of a class stopped the run, this class has no example here. The message about the stop shows an
+/// example.
 pub(crate) fn reasons(stats: &Stats) -> Vec<String> {
     let classes = by_size(stats);
     let (shown, rest) = classes.split_at(classes.len().min(SHOWN));
     let of_class = |(class, failed): &(ErrorClass, &FailedRows)| match stopped_the_run(*class, stats) {
-        true => vec![format!("{} {class}, as explained below", count(failed.rows))],
+        true => vec![format!("{}: explained below", class_words(*class, failed.rows))],
         false => of_class(*class, failed),
     };
     let mut reasons: Vec<_> = shown.iter().flat_map(of_class).collect();
@@ -41,14 +42,19 @@ pub(crate) fn reasons(stats: &Stats) -> Vec<String> {
 }
 
 /// Returns one line for each reason why rows of one class failed. The most common reason comes first. A line begins
-/// with the number of rows, because the end of a long line is cut off.
+/// with the class and the number of rows, because the end of a long line is cut off.
 fn of_class(class: ErrorClass, failed: &FailedRows) -> Vec<String> {
     let groups = failed.faults.by_size();
-    let example = |group: &&Group<FailedRow>| format!("{} {class}: {}", count(group.rows), words(&group.first));
+    let example = |group: &&Group<FailedRow>| format!("{}: {}", class_words(class, group.rows), words(&group.first));
     let mut reasons: Vec<_> = groups.iter().take(FAULTS).map(example).collect();
     let rest = groups.iter().skip(FAULTS).map(|group| group.rows).sum::<u64>() + failed.faults.others();
-    reasons.extend((rest > 0).then(|| format!("{} {class}: other messages", count(rest))));
+    reasons.extend((rest > 0).then(|| format!("{}: other messages", class_words(class, rest))));
     reasons
+}
+
+/// Returns the beginning of a line about failed rows, such as `server (3)`.
+fn class_words(class: ErrorClass, rows: u64) -> String {
+    format!("{class} ({})", count(rows))
 }
 
 /// Returns whether failures of a class stopped the run. If failures of the class stopped the run, the message about the
@@ -59,7 +65,7 @@ fn stopped_the_run(class: ErrorClass, stats: &Stats) -> bool {
 }
 
 fn words(row: &FailedRow) -> String {
-    let status = row.status.map(|status| format!(", {status}")).unwrap_or_default();
+    let status = row.status.map(|status| format!(", status {status}")).unwrap_or_default();
     let message = if row.message.is_empty() { String::new() } else { format!(", \"{}\"", escape(&row.message)) };
     format!("row {}{status}{message}", escape(&row.label))
 }
@@ -111,11 +117,11 @@ pub(crate) fn elsewhere(rows: u64) -> String {
 /// Returns what the user should change in a row that failed with this error class.
 fn change(class: ErrorClass) -> &'static str {
     match class {
-        ErrorClass::InvalidInput => "correct these rows in the input, then run them again",
+        ErrorClass::InvalidInput => "correct these rows in the input, then run the input again",
         ErrorClass::InvalidRequest => {
-            "the API will refuse these rows again; correct them in the input, then run them again"
+            "the API will refuse these rows again; correct them in the input, then run the input again"
         }
-        ErrorClass::TooLarge => "shorten these rows in the input, then run them again",
+        ErrorClass::TooLarge => "shorten these rows in the input, then run the input again",
         ErrorClass::Auth => "give the key the permissions that these rows need, then try them again",
         ErrorClass::Refused => "the model refused to answer; change these prompts, or ask another model",
         ErrorClass::Truncated => "the answers are cut off; they need a larger max_tokens, or shorter prompts",
@@ -129,7 +135,7 @@ fn change(class: ErrorClass) -> &'static str {
         | ErrorClass::Network
         | ErrorClass::Billing
         | ErrorClass::Canceled
-        | ErrorClass::Expired => "change these rows in the input, then run them again",
+        | ErrorClass::Expired => "change these rows in the input, then run the input again",
     }
 }
 
@@ -165,7 +171,7 @@ mod tests {
         let reasons = reasons(&stats);
 
         assert_eq!(reasons.len(), 6);
-        assert!(reasons[0].ends_with(" invalid_input: row r0, 500, \"it failed\""), "{reasons:?}");
+        assert!(reasons[0].ends_with("invalid_input (7): row r0, status 500, \"it failed\""), "{reasons:?}");
         assert_eq!(reasons[5], "3 rows of 2 other classes");
     }
 
@@ -185,11 +191,11 @@ mod tests {
         assert_eq!(
             reasons[..2],
             [
-                "400 invalid_input: row r0, 500, \"max_tokens is 1, above 64000\"",
-                "1 invalid_input: row r0, 500, \"has no text\""
+                "invalid_input (400): row r0, status 500, \"max_tokens is 1, above 64000\"",
+                "invalid_input (1): row r0, status 500, \"has no text\""
             ]
         );
-        assert_eq!((reasons.len(), reasons[3].as_str()), (4, "4 invalid_input: other messages"));
+        assert_eq!((reasons.len(), reasons[3].as_str()), (4, "invalid_input (4): other messages"));
     }
 
     #[test]
@@ -205,7 +211,10 @@ mod tests {
 
         let log = BTreeMap::from([(class, 10)]);
 
-        assert_eq!(reasons(&stats), ["1 server: row r0, 500, \"broken\"", "1 invalid_request, as explained below"]);
+        assert_eq!(
+            reasons(&stats),
+            ["server (1): row r0, status 500, \"broken\"", "invalid_request (1): explained below"]
+        );
         let line = in_one_line(&log, &stats, "e.jsonl");
         assert_eq!(line.as_deref(), Some("10 rows failed with invalid_request; the error log is e.jsonl"));
     }
@@ -225,8 +234,8 @@ mod tests {
         assert_eq!(
             in_one_line(&log, &stats, "p.errors.jsonl").as_deref(),
             Some(
-                "3 rows failed, 2 of them with invalid_request (row r0, 500, \"max_tokens: is wrong\"); the error log is \
-                 p.errors.jsonl"
+                "3 rows failed, 2 of them with invalid_request (row r0, status 500, \"max_tokens: is wrong\"); the error \
+                 log is p.errors.jsonl"
             )
         );
         assert_eq!(
@@ -243,7 +252,10 @@ mod tests {
 
         assert_eq!(worth_retrying(&log(1), &stats), []);
         assert_eq!(worth_retrying(&log(2), &stats), [ErrorClass::InvalidOutput]);
-        assert_eq!(to_change(&log(2), &stats), ["too_large: shorten these rows in the input, then run them again"]);
+        assert_eq!(
+            to_change(&log(2), &stats),
+            ["too_large: shorten these rows in the input, then run the input again"]
+        );
     }
 
     #[test]

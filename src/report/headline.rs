@@ -16,7 +16,7 @@ pub(super) fn headline(stats: &Stats, context: &SummaryContext) -> String {
     let what = match stats.ending.as_ref().and_then(|ending| ending.halt.as_ref()) {
         Some(halt) => format!("stopped ({})", halt_words(halt)),
         None if pending(stats) > 0 => "ended early".to_owned(),
-        None if let Some(open) = left_words(stats) => format!("left with {open}"),
+        None if let Some(open) = left_words(stats) => format!("ended with {open}"),
         None if failed(stats, context) > 0 => "finished with failures".to_owned(),
         None => "finished".to_owned(),
     };

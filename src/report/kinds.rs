@@ -4,7 +4,7 @@ use super::failures;
 use super::headline::answered_before;
 use super::stats::Stats;
 use super::summary_context::SummaryContext;
-use super::text::{ListRow, count, escape};
+use super::text::{ListRow, count, escape, plural};
 use crate::domain::{Quality, shortened_to};
 
 /// How many characters of a label are shown. The end of a longer label is rarely useful.
@@ -20,7 +20,7 @@ pub(super) fn rows(stats: &Stats, context: &SummaryContext) -> Vec<ListRow> {
     }
     rows.extend(stats.taken.words().map(|words| ListRow::text("reuse", words)));
     if let Some(words) = stats.mended.words() {
-        let text = format!("{} needed another request ({words})", count(stats.mended.rows()));
+        let text = format!("{} needed another request ({words})", plural(stats.mended.rows(), "row", "rows"));
         rows.push(ListRow::text("mended", text));
     }
     let mut failed = failures::reasons(stats);
@@ -95,7 +95,7 @@ mod tests {
 
         insta::assert_snapshot!(list(&rows(&stats, &context), 80), @r#"
         this run  1 answered, 1 failed
-        failed    1 server: row r7, 500, "it went wrong"
+        failed    server (1): row r7, status 500, "it went wrong"
                   2 in earlier runs, not tried again
         "#);
     }

@@ -158,8 +158,8 @@ fn rows_parts(stats: &Stats) -> Vec<Part> {
     parts
 }
 
-/// Returns the parts of the line that show the numbers of answers and failed rows: `940 ok (31 repaired, 12 grown) · 3
-/// truncated, 2 refused · 1 failed`.
+/// Returns the parts of the line that show the numbers of answers and failed rows: `940 ok (31 repaired, 12 made
+/// longer) · 3 truncated, 2 refused · 1 failed`.
 fn answers_parts(stats: &Stats) -> Vec<Part> {
     let answers = Answers::of(stats);
     // On a narrow terminal, the count of ok answers is left out before other parts of the line are shortened.
@@ -355,7 +355,7 @@ pub(super) mod tests {
         ");
         let plain = super::super::plain::line(&stats);
         assert!(
-            plain.contains(", 940 ok (31 repaired, 12 grown), 3 truncated, 2 refused, 4 invalid, 1 failed, "),
+            plain.contains(", 940 ok (31 repaired, 12 made longer), 3 truncated, 2 refused, 4 invalid, 1 failed, "),
             "{plain}"
         );
         for columns in 1..200 {
@@ -425,7 +425,7 @@ pub(super) mod tests {
         insta::assert_snapshot!(shown, @"
         now       the endpoint is overloaded (529) for 42 s, next try in 3 s · 32 of 64 in flight
         now       the endpoint is overloaded (529) for 42 s, next try in 3 s
-        529 for 42 s, next 3 s
+        529 for 42 s, next in 3 s
         ");
         assert!(plain.contains("the endpoint is overloaded (529) for 42 s, next try in 3 s"), "{plain}");
         assert!(!plain.contains("bound by") && !lines(&stats, 120, false).concat().contains("overloaded"), "{plain}");
@@ -450,13 +450,13 @@ pub(super) mod tests {
 
         rows      ░░░░░░░░░░░░░░░░░░░░░░░░ <1% · 1 of 250,001 done
         time      7 s
-        batches   25 batches (250k) · 12 min ago · expires in 23 h 48 min
+        batches   25 batches (250k) · 12 min old · expires in 23 h 48 min
         now       waiting for batches (most end within an hour)
         cost      $0.0100 spent
 
         ░░░░░░░░ <1% · 1 of 250,001 done
         7 s
-        25 batches (250k) · 12 min ago
+        25 batches (250k) · 12 min old
         waiting for batches
         $0.0100 spent
         ");
@@ -472,7 +472,7 @@ pub(super) mod tests {
         insta::assert_snapshot!([120, 79, 39].map(|columns| lines(&stats, columns, false).join("\n")).join("\n\n"), @"
         rows      ░░░░░░░░░░░░░░░░░░░░░░░░ <1% · 1 of 250,001 done · 7.5 rows/min
         time      8 s
-        batches   25 batches (250k) · 12 min ago · collecting 2 · lost reply · canceling · expires in 23 h 48 min
+        batches   25 batches (250k) · 12 min old · collecting 2 · lost reply · canceling · expires in 23 h 48 min
         limits    1,000 requests, 450,000 input tokens, 90,000 output tokens per minute
         now       limited by requests per minute · 2 of 16 in flight
         cost      $0.0100 spent

@@ -74,7 +74,7 @@ impl Notes {
             EventBody::Held { pool, wait, kind, dimension } if self.may_tell(pool, event.at) => {
                 let bucket = dimension.map(|dimension| format!(" on {}", dimension.name())).unwrap_or_default();
                 let pool = pool.named(self.has_several);
-                Some(format!("{} held for {}: {}{bucket}", escape(&pool), duration(*wait), limit_name(*kind)))
+                Some(format!("{} must wait {}: {}{bucket}", escape(&pool), duration(*wait), limit_name(*kind)))
             }
             EventBody::Outage(outage) if self.verbosity > Verbosity::Quiet => self.outage(outage.as_deref(), event.at),
             EventBody::LimitsChanged { pool, limits } if self.verbosity > Verbosity::Quiet => {
@@ -135,14 +135,14 @@ impl Notes {
         self.outage = Some((fault.clone(), now, outage.lasted));
         let lasted = match outage.lasted < Duration::from_secs(1) {
             true => String::new(),
-            false => format!(" for {}", duration(outage.lasted)),
+            false => format!(", {} so far", duration(outage.lasted)),
         };
         let message = match outage.fault.message.is_empty() {
             true => String::new(),
             false => format!(" (\"{}\")", escape(&outage.fault.message)),
         };
         let wait = if self.has_several { "rows wait or go to another provider" } else { "rows wait" };
-        Some(format!("{fault}{lasted}{message}; {wait}, and requests are tried until one works"))
+        Some(format!("{fault}{lasted}{message}; {wait}, and single requests are sent until one is answered"))
     }
 
     fn may_tell(&mut self, pool: &PoolId, now: Timestamp) -> bool {
@@ -203,15 +203,16 @@ fn name(label: &str) -> String {
 }
 
 fn draining(in_flight: usize, reason: &HaltReason) -> String {
-    let rest = match in_flight {
-        0 => "nothing is in flight".to_owned(),
-        some => format!("{} in flight", plural(some as u64, "request is", "requests are")),
-    };
-    match (reason, in_flight) {
-        (HaltReason::Signal(_), 1..) => {
-            format!("interrupted: {rest} and will be waited for; interrupt again to cut them off")
+    match (reason, in_flight as u64) {
+        (HaltReason::Signal(_), some @ 1..) => {
+            let requests = plural(some, "request", "requests");
+            format!("interrupted: waiting for {requests} in flight; interrupt again to stop at once")
         }
-        _ => format!("{}: stopping, {rest}", halt_words(reason)),
+        (_, 0) => format!("{}: stopping, nothing is in flight", halt_words(reason)),
+        (_, some) => {
+            let requests = plural(some, "request is", "requests are");
+            format!("{}: stopping, {requests} in flight", halt_words(reason))
+        }
     }
 }
 
@@ -247,7 +248,7 @@ mod tests {
     fn a_hold_names_pool_time_and_bucket() {
         let note = Notes::new(Verbosity::Normal).of(&held(0));
 
-        assert_eq!(note.as_deref(), Some("haiku-4.5 held for 12 s: rate limit on output tokens"));
+        assert_eq!(note.as_deref(), Some("haiku-4.5 must wait 12 s: rate limit on output tokens"));
     }
 
     #[test]
@@ -273,7 +274,7 @@ mod tests {
         assert_eq!(end, None);
         assert_eq!(
             interrupt.as_deref(),
-            Some("interrupted: 3 requests are in flight and will be waited for; interrupt again to cut them off")
+            Some("interrupted: waiting for 3 requests in flight; interrupt again to stop at once")
         );
     }
 
@@ -292,9 +293,9 @@ mod tests {
         let over = [70, 71].map(|second| notes.of(&at(second, EventBody::Outage(None))));
 
         let told = told.map(Option::unwrap_or_default);
-        let words = r#"the endpoint is overloaded (529) for 2 s ("Over\u{1b}"); rows wait, and requests are tried until one works"#;
+        let words = r#"the endpoint is overloaded (529), 2 s so far ("Over\u{1b}"); rows wait, and single requests are sent until one is answered"#;
         assert_eq!(told[0], words);
-        assert!(told[3].starts_with("the endpoint fails (500) for 1 min 01 s"), "{told:?}");
+        assert!(told[3].starts_with("the endpoint fails (500), 1 min 01 s so far"), "{told:?}");
         assert!([1, 2, 4].iter().all(|at| told[*at].is_empty()), "{told:?}");
         assert_eq!(over, [Some("the endpoint works again after 1 min 10 s".to_owned()), None]);
     }

@@ -76,7 +76,7 @@ pub(super) fn pieces(batches: &BatchesStatus) -> Vec<Piece> {
         let short = format!("{short} ({})", short_count(batches.rows));
         add(9, open_words(batches, "batch in progress", "batches in progress"), short);
         let age = rough_duration(batches.oldest);
-        add(7, format!("submitted {age} ago"), format!("{age} ago"));
+        add(7, format!("submitted {age} ago"), format!("{age} old"));
     }
     if batches.collecting > 0 {
         let (ended, short) = (batches.collecting as u64, count(batches.collecting as u64));

@@ -189,11 +189,11 @@ fn cost_parts(stats: &Stats) -> Vec<Part> {
     [spent].into_iter().chain(projected).collect()
 }
 
-/// Returns the time left according to the plan, such as `10–14 min left by the plan`. Returns `None` if there is no
+/// Returns the time left according to the plan, such as `10–14 min left (planned)`. Returns `None` if there is no
 /// plan, or if the time left can already be estimated from the finished rows.
 pub(super) fn left_by_plan(stats: &Stats) -> Option<String> {
     let range = stats.projected_time_left().filter(|_| stats.outlook() == Outlook::Unknown)?;
-    Some(format!("{} left by the plan", time_range(range)))
+    Some(format!("{} left (planned)", time_range(range)))
 }
 
 /// Returns the interval of the time left, such as `10–15 min`. Returns `None` if the remaining time is not shown, or if

@@ -155,8 +155,8 @@ impl OfProvider {
         (self.cost > Money::ZERO || self.unpriced == 0).then_some(self.cost)
     }
 
-    /// Returns the line about this provider in the summary: `bedrock: 96 answered, 2 failed, $0.31; its rows went to
-    /// …`.
+    /// Returns the line about this provider in the summary: `bedrock: 96 answered, 2 failed, $0.31, 1 wait after status
+    /// 429; …`.
     pub(super) fn words(&self) -> String {
         let mut parts = vec![format!("{} answered", count(self.answered))];
         if self.failed > 0 {
@@ -168,7 +168,7 @@ impl OfProvider {
             Some(cost) => format!("{cost} and the unknown cost of {}", plural(self.unpriced, "row", "rows")),
         });
         if self.holds > 0 {
-            parts.push(format!("{} after 429", plural(self.holds, "hold", "holds")));
+            parts.push(format!("{} after status 429", plural(self.holds, "wait", "waits")));
         }
         let left = self.left_words().map(|words| format!("; {words}")).unwrap_or_default();
         format!("{}: {}{left}", escape(&self.name), parts.join(", "))
@@ -183,11 +183,13 @@ impl OfProvider {
         };
         let passing = self.left.iter().filter(|(why, _)| **why != FallbackCase::Account);
         let reasons: Vec<String> = passing.map(times).collect();
-        let passing = (!reasons.is_empty()).then(|| format!("rows went to other providers: {}", reasons.join(", ")));
+        let name = if reasons.len() == 1 { "reason" } else { "reasons" };
+        let passing =
+            (!reasons.is_empty()).then(|| format!("rows went to other providers, {name}: {}", reasons.join(", ")));
         let stopped = match &self.diverted {
             Some((to, why @ FallbackCase::Account)) => {
                 let words = self.stopped.as_deref().unwrap_or(case_words(*why));
-                Some(format!("stopped: {words}; its rows went to {}", escape(to)))
+                Some(format!("stopped ({words}), so its rows went to {}", escape(to)))
             }
             Some(_) | None => None,
         };

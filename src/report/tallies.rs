@@ -90,7 +90,7 @@ impl MendedRows {
         self.0.iter().map(|(purpose, rows)| (name(*purpose), *rows)).collect()
     }
 
-    /// Returns the numbers as text, such as `31 repaired, 12 grown`; `None` if there are no such rows.
+    /// Returns the numbers as text, such as `31 repaired, 12 made longer`; `None` if there are no such rows.
     pub(crate) fn words(&self) -> Option<String> {
         let parts: Vec<_> =
             self.0.iter().map(|(purpose, rows)| format!("{} {}", count(*rows), words(*purpose))).collect();
@@ -114,11 +114,10 @@ fn name(purpose: Purpose) -> &'static str {
 /// Returns the text for a purpose, as shown to people.
 fn words(purpose: Purpose) -> &'static str {
     match purpose {
+        Purpose::MoreRoom => "made longer",
         Purpose::Unpause => "continued after a pause",
         Purpose::Fallback => "by another model or provider",
-        Purpose::First | Purpose::Repair | Purpose::Again | Purpose::MoreRoom | Purpose::Continue | Purpose::Canary => {
-            name(purpose)
-        }
+        Purpose::First | Purpose::Repair | Purpose::Again | Purpose::Continue | Purpose::Canary => name(purpose),
     }
 }
 
@@ -203,7 +202,7 @@ mod tests {
         assert_eq!(
             rows.words().as_deref(),
             Some(
-                "1 repaired, 1 retried, 1 grown, 1 continued, 1 continued after a pause, 1 by another model or provider"
+                "1 repaired, 1 retried, 1 made longer, 1 continued, 1 continued after a pause, 1 by another model or provider"
             )
         );
         let names: Vec<_> = rows.by_name().into_keys().collect();

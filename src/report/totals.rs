@@ -52,7 +52,7 @@ fn cost(stats: &Stats, context: &SummaryContext) -> String {
     };
     match stats.unpriced {
         0 => cost,
-        rows => format!("{cost}, without {} ({unpriced})", plural(rows, "row", "rows")),
+        rows => format!("{cost}, plus the unknown cost of {} ({unpriced})", plural(rows, "row", "rows")),
     }
 }
 

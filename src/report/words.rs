@@ -13,7 +13,7 @@ use crate::domain::{
 pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
     match reason {
         HaltReason::Key(_) => "the key was refused".into(),
-        HaltReason::Forbidden(_) => "the key has no permission for this".into(),
+        HaltReason::Forbidden(_) => "the key has no permission for these requests".into(),
         HaltReason::Account(_) => "the account is stopped".into(),
         HaltReason::Models(_) => "no model of this run was found".into(),
         HaltReason::RetryAfter { .. } => "the API asks to wait longer than --retry-for".into(),
@@ -87,10 +87,10 @@ pub(crate) fn outage_words(outage: &Outage) -> String {
     format!("{} for {}{next}", fault_words(&outage.fault), duration(outage.lasted))
 }
 
-/// Returns the state of an outage as a short text: `529 for 42 s, next 3 s`.
+/// Returns the state of an outage as a short text: `529 for 42 s, next in 3 s`.
 pub(super) fn short_outage(outage: &Outage) -> String {
     let status = outage.fault.status.map_or_else(|| "down".to_owned(), |status| status.to_string());
-    let next = outage.next_try.map(|wait| format!(", next {}", duration(wait))).unwrap_or_default();
+    let next = outage.next_try.map(|wait| format!(", next in {}", duration(wait))).unwrap_or_default();
     format!("{status} for {}{next}", duration(outage.lasted))
 }
 
@@ -114,14 +114,14 @@ pub(crate) fn case_words(why: FallbackCase) -> &'static str {
     }
 }
 
-/// Returns the text that says why rows of one provider go to another provider: `anthropic: overload; its rows go to
-/// bedrock`.
+/// Returns the text that says why rows of one provider go to another provider: `rows of anthropic go to bedrock
+/// (overload)`.
 pub(crate) fn diverted_words(from: &str, to: &str, why: FallbackCase) -> String {
     match why {
         // The reason is left out, because another note says why the provider stopped.
-        FallbackCase::Account => format!("{from}: its rows go to {to}"),
-        why if is_about_provider(why) => format!("{from}: {}; its rows go to {to}", case_words(why)),
-        why => format!("{from}: {}; such rows go to {to}", case_words(why)),
+        FallbackCase::Account => format!("rows of {from} go to {to}"),
+        why if is_about_provider(why) => format!("rows of {from} go to {to} ({})", case_words(why)),
+        why => format!("some rows of {from} go to {to} ({})", case_words(why)),
     }
 }
 

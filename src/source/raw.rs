@@ -101,7 +101,7 @@ impl<'a> RawRow<'a> {
             1 => "the last line of the input is".to_owned(),
             lines => format!("the last {lines} lines of the input are"),
         };
-        Fault::new(format!("has a quote that is never closed, so that {what} one record; close it"))
+        Fault::new(format!("has a quote that is never closed, so {what} read as one record; close the quote"))
     }
 }
 

@@ -269,9 +269,13 @@ fn no_prompt(object: &Object<'_>) -> Fault {
         return Fault::new("is a line of a results file, not a row; give the input or the errors file");
     }
     let names = || object.members.iter().map(|(name, _)| &**name);
-    let found = if object.members.is_empty() { "an empty object".to_owned() } else { name_list(names()) };
+    let found = if object.members.is_empty() {
+        "is an empty object".to_owned()
+    } else {
+        format!("has no prompt, only {}", name_list(names()))
+    };
     let hint = misspelt_prompt(names()).or_else(|| template_hint(object)).unwrap_or_default();
-    Fault::new(format!("has no prompt: found {found}; a row needs `prompt`, `messages` or `params`{hint}"))
+    Fault::new(format!("{found}; a row needs `prompt`, `messages` or `params`{hint}"))
 }
 
 fn misspelt_prompt<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<String> {
@@ -435,8 +439,8 @@ mod tests {
     #[test]
     fn rows_without_one_clear_prompt_are_broken_and_say_why() {
         let cases = [
-            (r#"{"id":1}"#, "has no prompt: found id"),
-            ("{}", "found an empty object"),
+            (r#"{"id":1}"#, "has no prompt, only id"),
+            ("{}", "is an empty object; a row needs"),
             (r#"{"promt":"x"}"#, "is `promt` meant as `prompt`?"),
             (r#"{"message":"x"}"#, "is `message` meant as `messages`?"),
             (r#"{"id":1,"first text":"x"}"#, r#"-t '{{row["first text"]}}'"#),

@@ -153,7 +153,7 @@ impl Collector {
             EventBody::Held { pool, wait, kind, dimension } => {
                 let pool = pool.named(self.has_several);
                 let bucket = dimension.map(|dimension| format!(" on {}", dimension.name())).unwrap_or_default();
-                ("held", format!("{pool} held for {}: {}{bucket}", duration(*wait), limit_name(*kind)))
+                ("held", format!("{pool} must wait {}: {}{bucket}", duration(*wait), limit_name(*kind)))
             }
             EventBody::LimitsChanged { pool, limits } => {
                 ("limits", format!("{}: {}", pool.named(self.has_several), limits_words(limits)))

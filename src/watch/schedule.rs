@@ -93,7 +93,7 @@ fn days(text: &str) -> Result<[bool; 7], String> {
 
 /// Parses `9:00-18:00`.
 fn window(text: &str) -> Result<(u16, u16), String> {
-    let wrong = || format!("{text:?} is not a time; give FROM-TO, such as 9:00-18:00 or 22:00-6:00");
+    let wrong = || format!("{text:?} is not a time span; give FROM-TO, such as 9:00-18:00 or 22:00-6:00");
     let (from, to) = text.split_once('-').ok_or_else(wrong)?;
     let (from, to) = (minutes(from).ok_or_else(wrong)?, minutes(to).ok_or_else(wrong)?);
     if from == to {

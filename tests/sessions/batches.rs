@@ -39,7 +39,7 @@ fn open_batches_are_reported_last_and_the_printed_command_collects_them() {
 
     let left = folder.run_at(&api, &[&RUN[..], &["--detach"]].concat());
 
-    left.ends_with(4).tells(&["left with 1 open batch after", ": 1 answered, 29 in 1 open batch\n"]);
+    left.ends_with(4).tells(&["ended with 1 open batch after", ": 1 answered, 29 in 1 open batch\n"]);
     let last: Vec<_> = left.err.lines().rev().take(3).collect();
     assert_eq!(
         last,

@@ -83,7 +83,7 @@ fn rows_of_a_pipe_that_name_another_vendor_do_not_affect_others() {
 
     let said = feed(folder.command(&["run", "--simulate"]), &foreign(&["claude-haiku-4-5", "gpt-4o"]));
 
-    said.ends_with(3).tells(&["1 answered", "1 failed\n", "1 invalid_input: "]);
+    said.ends_with(3).tells(&["1 answered", "1 failed\n", "invalid_input (1): "]);
     assert_eq!(ids(&said.out), ["r0"]);
 }
 
@@ -112,5 +112,5 @@ fn the_same_fault_in_many_rows_is_one_message() {
     let lines: Vec<_> = check.out.lines().collect();
     assert!(lines[0].starts_with("rows.jsonl:3: max_tokens is 100000") && lines[0].ends_with("(30 rows like this)"));
     assert!(lines[1].starts_with("rows.jsonl:33:2: is not JSON"), "{}", lines[1]);
-    said.ends_with(3).tells(&["31 rows can't be sent", "(30 rows like this)", "30 invalid_input: row rows.jsonl:3"]);
+    said.ends_with(3).tells(&["31 rows can't be sent", "(30 rows like this)", "invalid_input (30): row rows.jsonl:3"]);
 }

@@ -137,8 +137,8 @@ fn an_output_that_can_not_be_a_results_file_is_refused() {
     refused(&folder, &to("prompts.jsonl"), &["prompts.jsonl is the input"]);
     refused(&folder, &to("./prompts.jsonl"), &["prompts.jsonl is the input"]);
     refused(&folder, &to("folder"), &["folder is a folder"]);
-    refused(&folder, &to("nowhere/out.jsonl"), &["the folder nowhere"]);
-    refused(&folder, &to("notes.txt"), &["notes.txt exists", "notes.txt.results.jsonl", "with -o"]);
+    refused(&folder, &to("nowhere/out.jsonl"), &["no folder nowhere"]);
+    refused(&folder, &to("notes.txt"), &["notes.txt would be overwritten", "notes.txt.results.jsonl", "with -o"]);
     refused(
         &folder,
         &["run", "prompts.jsonl", "--simulate", "-o", "a.csv", "--output-format", "tsv"],
@@ -313,7 +313,7 @@ fn a_model_without_a_price_is_refused_with_a_budget() {
 fn a_budget_with_which_no_row_can_be_sent_is_refused() {
     let folder = Folder::with_rows(2);
     let run = |budget: &'static str| ["run", "prompts.jsonl", "--simulate", "--max-cost", budget];
-    let expected = ["--max-cost <$0.0001", "no row can be sent", "each of the 2 rows", "raise --max-cost"];
+    let expected = ["--max-cost <$0.0001", "no row can be sent", "the cheapest of the 2 rows", "raise --max-cost"];
 
     refused(&folder, &run("0.00001"), &expected);
     refused(&folder, &run("0"), &["--max-cost", "above zero"]);

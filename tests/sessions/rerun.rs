@@ -195,7 +195,7 @@ fn a_rerun_that_is_not_possible_is_refused() {
     let stream = feed(folder.command_at(&api, &[&["run"][..], &AGAIN].concat()), "{\"prompt\":\"a\"}\n");
 
     none.ends_with(2)
-        .tells(&["--rerun asks again for answers of an earlier run, but there are none in in.csv.results.jsonl"]);
+        .tells(&["--rerun asks again for answers of an earlier run, but there are no answers in in.csv.results.jsonl"]);
     fresh.ends_with(2).tells(&["leave out one of these flags"]);
     column.ends_with(2).tells(&["--system", "can't contain columns"]);
     stream.ends_with(2).tells(&["name its results file with -o"]);

@@ -224,14 +224,18 @@ fn resume_is_proposed_only_for_rows_that_may_succeed_and_the_rest_get_advice() {
 
     mixed.ends_with(3).tells(&[
         "28 answered",
-        r#"invalid_request: row r1, 400, "max_tokens: is [2J wrong""#,
-        "server: row r2, 500, ",
+        r#"invalid_request (1): row r1, status 400, "max_tokens: is [2J wrong""#,
+        "server (1): row r2, status 500, ",
         "claude-batch resume prompts.errors.jsonl --only server --max-retries 0\n",
         "invalid_request: the API will refuse these rows again",
     ]);
     resumed.ends_with(3).tells(&["1 answered", "invalid_request: the API will refuse these rows again"]);
     assert!(!resumed.err.contains("claude-batch resume"), "{}", resumed.err);
-    again.ends_with(3).tells(&["nothing to do", "invalid_request: ", "correct them in the input, then run them again"]);
+    again.ends_with(3).tells(&[
+        "nothing to do",
+        "invalid_request: ",
+        "correct them in the input, then run the input again",
+    ]);
     assert!(!again.err.contains("resume"), "{}", again.err);
     corrected.ends_with(0).tells(&["1 row to send", "answered (this run: 1)"]);
     assert_eq!(folder.read_log("prompts.errors.jsonl"), "");

@@ -178,7 +178,11 @@ fn the_first_ctrl_c_says_what_the_run_waits_for_and_how_to_resume() {
     send(&child, Signal::INT);
     let said = finish(child);
 
-    said.ends_with(130).tells(&["in flight and will be waited for", "pending", "claude-batch run prompts.jsonl"]);
+    said.ends_with(130).tells(&[
+        "in flight; interrupt again to stop at once",
+        "pending",
+        "claude-batch run prompts.jsonl",
+    ]);
     let answered = ids(&folder.read("prompts.results.jsonl")).len() as u64;
     assert_eq!(answered, api.books().billed_calls, "all answers in flight were waited for and written");
 }

@@ -63,7 +63,7 @@ fn drain_waits_for_the_requests_in_flight_and_stop_does_not() {
             folder.run_at(&api, &RUN).ends_with(0);
             assert_each_once(&folder.read("prompts.results.jsonl"), ROWS);
         }
-        after.ends_with(2).tells(&["not running: it has ended", "run the same command again"]);
+        after.ends_with(2).tells(&["not running: it has ended", "type the run's command again"]);
     }
 }
 
@@ -169,7 +169,7 @@ fn a_killed_run_is_distinguished_from_a_run_that_has_ended() {
     let said = ctl(&folder, &["pause"]);
     let on = folder.run_at(&api, &RUN);
 
-    said.ends_with(2).tells(&["not running: it was killed", "run the same command again"]);
+    said.ends_with(2).tells(&["not running: it was killed", "type the run's command again"]);
     on.ends_with(0);
 }
 

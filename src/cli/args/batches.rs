@@ -88,10 +88,10 @@ Examples:
   claude-batch batches adopt msgbatch_013Zva2CMHLNnXjNJJKqJ2EF prompts.jsonl
   claude-batch batches adopt msgbatch_013Zva2CMHLNnXjNJJKqJ2EF prompts.jsonl -o out.jsonl
 
-The inputs and the settings must be the same as when the rows were sent. A result
-belongs to the row whose identity is in its custom_id. If another program made
-the batch, a result belongs to the input row with the same custom_id. Rows that
-have an answer are not changed.";
+The inputs and the settings must be the same as when the rows were sent. The
+custom_id of a result says which row the result belongs to. If another program
+made the batch, this is the input row with the same custom_id. Rows that have an
+answer are not changed.";
 
 /// The settings for all calls of the API.
 #[derive(Clone, Debug, Default, Args)]
@@ -160,7 +160,7 @@ pub struct CollectArgs {
     /// Wait until every batch has ended
     #[arg(long)]
     pub wait: bool,
-    /// Error log of the run, if its name was set with --errors [default: beside the results]
+    /// Error log of the run, if the run had --errors [default: beside the results]
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub errors: Option<PathBuf>,
     #[command(flatten)]
@@ -199,7 +199,7 @@ pub struct CancelArgs {
     /// Cancel only these batches of the run [default: all open batches]
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
-    /// Cancel without a question
+    /// Cancel without asking first
     #[arg(long)]
     pub yes: bool,
     /// The settings for calls of the API.

@@ -56,7 +56,7 @@ Examples:
 
 An error log names its results file, which must be in the same folder. If the
 log is in another folder, for example because of --errors, name the results file
-with -o. Nothing in an error log or a run folder can choose another server, key,
+with -o. An error log or a run folder can't make resume use another server, key,
 command or file.";
 
 pub(super) const RESULTS_HELP: &str = "\
@@ -70,10 +70,10 @@ RUN is a results file, an error log, a run folder, an output, or an input whose
 results are beside it. The command works at any time: while the run is in
 progress, and after it was killed. It changes no file of the run.
 
-Fields: id, text, json.PATH (into an answer that is JSON), input.COLUMN, model,
+Fields: id, text, json.PATH (a part of an answer in JSON), input.COLUMN, model,
 quality, stop_reason, usage.output_tokens, cost_usd, latency_ms, error,
-error.class, message.PATH, and others (see
-src/export/TABLES.md).";
+error.class, message.PATH, and others (see src/export/TABLES.md in the
+repository).";
 
 pub(super) const STATUS_HELP: &str = "\
 Examples:
@@ -82,7 +82,7 @@ Examples:
   claude-batch status prompts.jsonl --json
 
 The command works at any time, in another terminal and after the end of the run,
-and changes nothing. Ctrl-C ends --watch. The use of limits is the use in the
+and changes nothing. Ctrl-C ends --watch. The use of limits is shown for the
 last five minutes.
 
 Exit codes:
@@ -98,13 +98,13 @@ Examples:
   claude-batch ctl prompts.jsonl pause
   claude-batch ctl prompts.jsonl resume
   claude-batch ctl prompts.jsonl set headroom=50%
-  claude-batch ctl prompts.jsonl set rpm=default   (the value of flags and files)
+  claude-batch ctl prompts.jsonl set rpm=default   (back to flags and files)
   claude-batch ctl prompts.jsonl drain   (ends the run after requests in flight)
   claude-batch ctl prompts.jsonl stop    (ends the run and these requests at once)
 
 Settings: concurrency, tier, rpm, itpm, otpm, headroom, max-cost, max-requests,
-max-time. The latest change of a setting has effect, no matter whether it comes
-from ctl, from --schedule, or from files that are read again (signal USR2).
+max-time. If ctl, --schedule or files that are read again (signal USR2) change
+the same setting, the latest change has effect.
 The run answers within a second; exit code 2 means that nothing was done.";
 
 pub(super) const PLAN_HELP: &str = "\

@@ -387,7 +387,9 @@ pub(crate) fn header(text: &str) -> Result<Header, String> {
         .map_err(|_| "the part before the colon is not the name of a header; give 'Name: value'")?;
     match name.as_str() {
         "x-api-key" | "authorization" => {
-            return Err(format!("{name} comes from the key; set ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN"));
+            return Err(format!(
+                "the program makes {name} from the API key; set ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN"
+            ));
         }
         "anthropic-version" => return Err("anthropic-version has a flag of its own; use --api-version".to_owned()),
         "anthropic-beta" => return Err("anthropic-beta has a flag of its own; use --beta".to_owned()),

@@ -17,8 +17,8 @@ pub struct ProviderArgs {
     /// Providers, in order, for rows that the first provider can't answer: off, or NAME[:MODEL],... [default: off]
     #[arg(long, value_name = "NAMES", value_parser = fallback)]
     pub fallback: Option<Fallbacks>,
-    /// Cases in which a row goes to the next provider: limit=5m (a longer wait for limits), overload, endpoint,
-    /// refusal, model, account [default: all but refusal]
+    /// Cases in which a row goes to the next provider: limit=5m (limits would delay the row by more than this),
+    /// overload, endpoint, refusal, model, account [default: all but refusal]
     #[arg(long, value_name = "CASES", value_parser = fallback_on)]
     pub fallback_on: Option<FallbackOn>,
 }
@@ -79,7 +79,7 @@ pub(crate) fn fallback_on(text: &str) -> Result<FallbackOn, String> {
             (name, _) => {
                 let meant = nearest(name, CASES).map(|name| format!("; did you mean {name}?")).unwrap_or_default();
                 return Err(format!(
-                    "{name:?} is not a case; give some of limit=TIME, overload, endpoint, refusal, model, account{meant}"
+                    "{name:?} is not valid; give one or more of limit=TIME, overload, endpoint, refusal, model, account{meant}"
                 ));
             }
         }

@@ -103,8 +103,8 @@ pub struct SimLimitArgs {
     /// Limit of batch requests that wait for processing [default: the tier's limit]
     #[arg(long, value_name = "N", value_parser = parsers::rate)]
     pub batch_queue: Option<u32>,
-    /// Maximum burst: minute or a duration such as 1s (what a limit allows in this time), or a number; or one for each
-    /// limit, such as requests=1s,output=minute [default: minute]
+    /// Maximum burst: a number, or what a limit allows in a time such as 1s or minute; can differ by limit, as in
+    /// requests=1s,output=minute [default: minute]
     #[arg(long, value_name = "BURST", value_parser = bursts)]
     pub burst: Option<Bursts>,
     /// What uses up the output limit: produced (tokens when they are produced) or max-tokens (all of max_tokens at the
@@ -117,8 +117,8 @@ pub struct SimLimitArgs {
     /// Maximum number of open requests
     #[arg(long, value_name = "N", value_parser = parsers::positive_u32)]
     pub concurrency_cap: Option<u32>,
-    /// Limit on the growth of input tokens, such as 50k,10k: each minute can use 10k more than the minute before, and
-    /// can always use 50k
+    /// Limit on the growth of input tokens, such as 50k,10k: each minute can use 50k, or 10k more than the minute
+    /// before if that is more
     #[arg(long, value_name = "FLOOR,STEP", value_parser = acceleration)]
     pub acceleration: Option<Acceleration>,
     /// Spend limit in dollars; after it is spent, every request is refused
@@ -127,7 +127,8 @@ pub struct SimLimitArgs {
     /// Another client that uses a share of the limits, such as 30%, '50% from 1m until 2m', '40% every 10s'; repeatable
     #[arg(long, value_name = "SHARE", value_parser = other_client)]
     pub other_client: Vec<Other>,
-    /// Change of limits at a time, such as 'at 60s: 0.5', 'at 2m haiku-4.5: rpm=50 otpm=8k'; repeatable
+    /// Change of limits at a certain time, such as 'at 60s: 0.5' (half of the limits) or 'at 2m haiku-4.5: rpm=50
+    /// otpm=8k'; repeatable
     #[arg(long, value_name = "CHANGE", value_parser = change)]
     pub change: Vec<Change>,
 }
@@ -152,8 +153,8 @@ pub struct SimAnswerArgs {
     /// Time from the cancellation of a batch to its end [default: 1s]
     #[arg(long, value_name = "TIME", value_parser = parsers::duration)]
     pub batch_cancel_time: Option<Duration>,
-    /// Length of answers: a fixed number of tokens, or one or more of mean=90,prompt=0.2,max=0.05,sigma=0.6 (the
-    /// defaults)
+    /// Length of answers: a fixed number of tokens, or one or more of mean=90 (tokens), prompt=0.2 (more for each
+    /// token of the prompt), max=0.05 (more for each token of max_tokens), sigma=0.6 (spread); these are the defaults
     #[arg(long, value_name = "N", value_parser = lengths)]
     pub output_tokens: Option<OutputLengths>,
     /// Share of answers that end for another reason: one or more of refusal=0.01,stop_sequence=0.5,tool_use=0.5
@@ -163,7 +164,7 @@ pub struct SimAnswerArgs {
     /// Factor that multiplies token counts to get the usage in answers [default: 1]
     #[arg(long, value_name = "FACTOR", value_parser = factor)]
     pub skew: Option<f64>,
-    /// Factor that multiplies the real input to get the estimate at the start [default: 1]
+    /// Factor that multiplies the real input of a request to get the estimate charged at its start [default: 1]
     #[arg(long, value_name = "FACTOR", value_parser = factor)]
     pub estimate_skew: Option<f64>,
     /// Serve unknown models instead of answering with status 404

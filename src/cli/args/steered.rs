@@ -106,7 +106,10 @@ fn setting(name: &str, value: &str) -> Result<Setting, String> {
         _ => parsers::positive_duration(value).map(|most| Setting::MaxTime(Some(most))),
     };
     parsed.map_err(|wanted| {
-        format!("{name}={} is not valid; {wanted}, or {DEFAULT} for the value of flags and files", escape(value))
+        format!(
+            "{name}={} is not valid; {wanted}, or {DEFAULT} to go back to the value of flags and files",
+            escape(value)
+        )
     })
 }
 

@@ -149,7 +149,7 @@ fn ask(args: &CancelArgs, due: &[&KnownBatch], world: &World) -> Result<()> {
     io::stdin().read_line(&mut answer).context("can't read the answer")?;
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
-        _ => bail!("nothing was canceled; add --yes to cancel without a question"),
+        _ => bail!("nothing was canceled; add --yes to cancel without asking first"),
     }
 }
 

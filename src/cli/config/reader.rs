@@ -119,13 +119,18 @@ impl Reader {
                 ("profile", DeValue::Table(profiles)) => {
                     for (name, value) in profiles {
                         let DeValue::Table(settings) = value.get_ref() else {
-                            bail!("{}: a profile is a table; write it as [profile.night]", place.at(name));
+                            bail!(
+                                "{}: a profile must be a table; begin it with a line such as [profile.night]",
+                                place.at(name)
+                            );
                         };
                         let table = self.table(name, settings, &place)?;
                         layer.profiles.insert(name.get_ref().to_string(), table);
                     }
                 }
-                ("profile", _) => bail!("{}: a profile is a table; write it as [profile.night]", place.at(key)),
+                ("profile", _) => {
+                    bail!("{}: a profile must be a table; begin it with a line such as [profile.night]", place.at(key))
+                }
                 ("providers", value) => layer.providers = table::read(key, value, &place)?,
                 (name, _) => layer.plain.add(name, self.entry(key, value, None, &place)?),
             }

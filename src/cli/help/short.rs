@@ -43,7 +43,7 @@ const MAX_COST: (&str, &str) = ("max-cost", "Maximum cost of these results, in d
 const LANE: (&str, &str) = ("lane", "online, batch (half price) or auto [default: online]");
 const PROVIDER: (&str, &str) = ("provider", "Provider that gets the requests, such as bedrock");
 const SIMULATE: (&str, &str) = ("simulate", "Rehearse against the built-in simulator without a key");
-const YES: (&str, &str) = ("yes", "Start an expensive run without a question");
+const YES: (&str, &str) = ("yes", "Start an expensive run without asking first");
 const QUIET: (&str, &str) = ("quiet", "Show only errors");
 const JSON: (&str, &str) = ("json", "Write one JSON document instead of text");
 const FORMAT: (&str, &str) = ("format", "Format of the inputs [default: auto]");
@@ -179,7 +179,7 @@ pub(super) const SHORT: &[Short] = &[
             ("ask", "With --live: ask the API with a message of one token"),
             ("save", "With --live: write the limits to this profile"),
             PROVIDER,
-            ("yes", "With --live: send the message without a question"),
+            ("yes", "With --live: send the message without asking first"),
             JSON,
         ],
         examples: &["limits --tier 2", "limits --live", "limits --live --ask -m claude-opus-5"],
@@ -198,7 +198,7 @@ pub(super) const SHORT: &[Short] = &[
         command: "claude-batch batches collect",
         flags: &[
             ("wait", "Wait until every batch has ended"),
-            ("errors", "Error log of the run, if --errors set its name"),
+            ("errors", "Error log of the run, if the run had --errors"),
             BASE_URL,
             QUIET,
         ],
@@ -211,7 +211,7 @@ pub(super) const SHORT: &[Short] = &[
     },
     Short {
         command: "claude-batch batches cancel",
-        flags: &[("yes", "Cancel without a question"), PROVIDER, BASE_URL],
+        flags: &[("yes", "Cancel without asking first"), PROVIDER, BASE_URL],
         examples: &["batches cancel prompts.jsonl", "batches cancel prompts.jsonl --yes"],
     },
     Short {

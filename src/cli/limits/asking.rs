@@ -59,7 +59,7 @@ pub(super) fn permission(config: &Config, catalog: &Catalog, model: &str, origin
     io::stdin().read_line(&mut answer).context("can't read the answer")?;
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
-        _ => bail!("nothing was sent; add --yes to send the message without a question"),
+        _ => bail!("nothing was sent; add --yes to send the message without asking first"),
     }
 }
 

@@ -205,7 +205,7 @@ impl NewRun<'_> {
         let answer = self.answer()?;
         match answer.trim().to_ascii_lowercase().as_str() {
             "y" | "yes" => Ok(()),
-            _ => Err(anyhow!("not started; add --yes to start without a question, or set a limit with --max-cost")),
+            _ => Err(anyhow!("not started; add --yes to start without asking first, or set a limit with --max-cost")),
         }
     }
 

@@ -15,7 +15,7 @@ pub(super) fn fault(max_cost: Option<Money>, survey: &Survey) -> Option<String> 
     let costs = match survey.to_send {
         1 => format!("the row can cost up to {}", shown(cheapest)),
         rows => format!(
-            "each of the {} can cost {} or more, and all of them up to {}",
+            "the cheapest of the {} can cost up to {}, and all together up to {}",
             plural(rows, "row", "rows"),
             shown(cheapest),
             shown(all)
@@ -64,7 +64,7 @@ mod tests {
             [fault(1, 0.005_21), fault(2, 0.010_42)].map(Option::unwrap_or_default).join("\n"),
             @r"
             with --max-cost <$0.0001 no row can be sent: the row can cost up to $0.0053; raise --max-cost, or lower --max-tokens, the maximum length of answers
-            with --max-cost <$0.0001 no row can be sent: each of the 2 rows can cost $0.0053 or more, and all of them up to $0.0105; raise --max-cost, or lower --max-tokens, the maximum length of answers
+            with --max-cost <$0.0001 no row can be sent: the cheapest of the 2 rows can cost up to $0.0053, and all together up to $0.0105; raise --max-cost, or lower --max-tokens, the maximum length of answers
             "
         );
     }

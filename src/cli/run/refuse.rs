@@ -35,7 +35,7 @@ impl NewRun<'_> {
         if self.config.max_cost.is_some()
             && let Some((model, _)) = survey.models.iter().find(|(_, sum)| sum.unpriced > 0)
         {
-            bail!("--max-cost needs a price for {model:?}, which the catalog does not know; give it with --prices");
+            bail!("--max-cost needs a price for {model:?}, but none is known; give a price file with --prices");
         }
         // The check of the budget ignores the money that earlier runs have spent, because this amount is not known yet.
         // If too little money is left, a later check stops the run before its first request.
@@ -53,7 +53,7 @@ impl NewRun<'_> {
             && let Some(problem) = survey.faults.first()
         {
             bail!(
-                "--strict: {} can't be sent; the first is {problem}; correct them, or leave out --strict",
+                "--strict: {} can't be sent; the first problem: {problem}; correct the input, or leave out --strict",
                 plural(survey.unusable, "row", "rows")
             );
         }

@@ -43,8 +43,8 @@ pub(super) fn rows_of_earlier_run(config: &Config, paths: &RunPaths) -> Result<O
     };
     if !results.metadata().is_ok_and(|file| file.len() > 0) {
         bail!(
-            "--rerun asks again for answers of an earlier run, but there are none in {}; leave it out, or name the \
-             results with -o",
+            "--rerun asks again for answers of an earlier run, but there are no answers in {}; leave out --rerun, or \
+             name the results with -o",
             results.display()
         );
     }

@@ -145,7 +145,7 @@ fn no_command(word: &str, command: &Command, name: &str) -> String {
             None => format!("{name} -h shows all commands"),
         }
     };
-    format!("{}: {name} has no such command; {remedy}", short(word))
+    format!("there is no command {} in {name}; {remedy}", short(word))
 }
 
 fn missing(error: &clap::Error, command: &Command, name: &str, place: &str) -> String {
@@ -192,11 +192,11 @@ mod tests {
             (&["run", "--tier", "2", "--tier", "3"], "--tier: it is given twice; leave one of them out"),
             (
                 &["rnu"],
-                "\"rnu\": claude-batch has no such command; did you mean run?; claude-batch -h shows all commands",
+                "there is no command \"rnu\" in claude-batch; did you mean run?; claude-batch -h shows all commands",
             ),
             (
                 &["prompts.jsonl"],
-                "\"prompts.jsonl\": claude-batch has no such command; to run a file: claude-batch run prompts.jsonl",
+                "there is no command \"prompts.jsonl\" in claude-batch; to run a file: claude-batch run prompts.jsonl",
             ),
             (&["limits", "--ask"], "limits: --live is missing; add it"),
             (

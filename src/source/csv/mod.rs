@@ -220,7 +220,8 @@ mod tests {
             (
                 10,
                 66,
-                "has a quote that is never closed, so that the last 2 lines of the input are one record; close it",
+                "has a quote that is never closed, so the last 2 lines of the input are read as one record; close the \
+                 quote",
             ),
         ];
         assert_eq!(seen, expected);

@@ -92,7 +92,7 @@ fn the_state_has_each_provider_of_a_chain() {
         notes,
         [
             ("provider", r#"anthropic stopped: the key was refused ("invalid x-api-key")"#),
-            ("provider", "anthropic: its rows go to bedrock"),
+            ("provider", "rows of anthropic go to bedrock"),
         ]
     );
 }

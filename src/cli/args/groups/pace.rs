@@ -70,7 +70,7 @@ pub struct FaultArgs {
     /// Maximum number of retries of a row after server and network errors [default: 8]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parsers::number_u32)]
     pub max_retries: Option<u32>,
-    /// Maximum wait for a limit, an overload or an endpoint that fails [default: 30m]
+    /// Maximum time that a row waits because of limits, overloads or a failing endpoint [default: 30m]
     #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = parsers::duration)]
     pub retry_for: Option<Duration>,
     /// Maximum time for one request [default: 600s]
@@ -79,7 +79,7 @@ pub struct FaultArgs {
     /// Maximum time without data within a streamed answer [default: 60s]
     #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = parsers::positive_duration)]
     pub idle_timeout: Option<Duration>,
-    /// Fail a row instead of retrying it if its last request was possibly billed
+    /// If the last request of a row was possibly billed, fail the row instead of retrying it
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub no_retry_ambiguous: Option<bool>,
@@ -105,15 +105,15 @@ pub struct MoneyArgs {
     /// Maximum time for this run
     #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = parsers::positive_duration)]
     pub max_time: Option<Duration>,
-    /// Let the API cache the beginning that prompts share, if that saves money [default: auto (chooses the lifetime in
-    /// the cache)]
+    /// Let the API cache the beginning that prompts share, if that saves money [default: auto (the program chooses how
+    /// long it stays in the cache)]
     #[arg(long, value_name = "LIFETIME", ignore_case = true, value_parser = values::one_of(&values::PROMPT_CACHES))]
     pub prompt_cache: Option<PromptCache>,
     /// Show what would be sent, and what it would cost; send nothing
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub dry_run: Option<bool>,
-    /// Start an expensive run without a question
+    /// Start an expensive run without asking first
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_parser = parsers::switch)]
     pub yes: Option<bool>,

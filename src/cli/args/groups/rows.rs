@@ -22,7 +22,7 @@ pub struct SourceArgs {
     /// Sheet of an Excel file [default: the first]
     #[arg(long, value_name = "NAME")]
     pub sheet: Option<String>,
-    /// Template of the prompts, with {{column}} in it; or a JSON list of messages with such texts; or @FILE
+    /// Template of the prompts, with {{column}} in it; or a JSON list of messages that contain {{column}}; or @FILE
     #[arg(short, long, value_name = "TEXT", value_parser = parsers::text)]
     pub template: Option<Text>,
     /// Use only the first N rows (after --skip)
@@ -59,7 +59,7 @@ pub struct RequestArgs {
     /// Send rows that name the model FROM to the model TO instead; repeatable
     #[arg(long, value_name = "FROM=TO", value_delimiter = ',', value_parser = parsers::model_pair)]
     pub map_model: Vec<(String, String)>,
-    /// System prompt, which can contain {{column}}, or @FILE; a .json file can contain a list of content blocks
+    /// System prompt, or @FILE; can contain {{column}}; a .json file can contain a list of content blocks
     #[arg(short, long, value_name = "TEXT", value_parser = parsers::text)]
     pub system: Option<Text>,
     /// Maximum length of an answer, in tokens [default: 1024]
@@ -113,7 +113,7 @@ pub struct AnswerArgs {
     /// What each answer must be: json (valid JSON)
     #[arg(long, value_name = "KIND", ignore_case = true, value_parser = values::one_of(&values::EXPECTED))]
     pub expect: Option<Expected>,
-    /// Expression over text, json, row and usage that must be true for each answer; repeatable
+    /// Expression that must be true for each answer; can use text, json, row and usage; repeatable
     #[arg(long, value_name = "EXPR", value_parser = parsers::condition)]
     pub require: Vec<Condition>,
     /// What follows an invalid answer: repair (ask for a correction), retry (ask again), fail (fail the row) or keep

@@ -106,7 +106,7 @@ pub(in crate::cli::config) fn read(
         );
     }
     let DeValue::Table(tables) = value else {
-        bail!("{}: a provider is a table, such as [providers.openrouter]", place.at(key));
+        bail!("{}: a provider must be a table; begin it with a line such as [providers.openrouter]", place.at(key));
     };
     tables.iter().map(|(name, table)| one(name, table, place)).collect()
 }
@@ -114,7 +114,7 @@ pub(in crate::cli::config) fn read(
 fn one(name: &Key<'_>, value: &Value<'_>, place: &Place<'_>) -> Result<ProviderTable> {
     let at = place.at(name);
     let DeValue::Table(table) = value.get_ref() else {
-        bail!("{at}: a provider is a table, such as [providers.openrouter]");
+        bail!("{at}: a provider must be a table; begin it with a line such as [providers.openrouter]");
     };
     let name = name.get_ref().to_string();
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);

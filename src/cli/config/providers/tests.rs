@@ -389,7 +389,10 @@ fn wrong_tables_are_refused_with_file_and_line() {
         ("[providers.aws]\napi-key-env = 'A'\napi-key-cmd = 'b'\n", "keep only one of api-key-env"),
         ("[providers.aws]\napi-key-env = 'sk-ant-secret'\n", "give the name of a variable"),
         ("[providers.aws]\napi-key-ttl = '0s'\n", "claude-batch.toml:2: api-key-ttl: give a time above zero"),
-        ("[providers.aws]\nheaders = { authorization = 'x' }\n", "headers: authorization comes from the key"),
+        (
+            "[providers.aws]\nheaders = { authorization = 'x' }\n",
+            "headers: the program makes authorization from the API key",
+        ),
         ("[providers.aws]\nheaders = 'x'\n", "headers: give a table"),
         ("[providers.aws]\nmodels = ['x']\n", "models: give a table"),
         ("[providers.aws]\nmodel-prefix = 'a b'\n", "model-prefix: it contains a space"),
@@ -402,8 +405,8 @@ fn wrong_tables_are_refused_with_file_and_line() {
         ("[providers.aws]\nfeatures = { batches = 'no' }\n", "features: batches: give true or false"),
         ("[providers.aws]\nkind = 3\n", "claude-batch.toml:2: kind"),
         ("[providers.'a b']\nkind = 'aws'\n", "can't be the name of a provider"),
-        ("[providers]\naws = 1\n", "claude-batch.toml:2: a provider is a table"),
-        ("providers = 1\n", "claude-batch.toml:1: a provider is a table"),
+        ("[providers]\naws = 1\n", "claude-batch.toml:2: a provider must be a table"),
+        ("providers = 1\n", "claude-batch.toml:1: a provider must be a table"),
         ("[profile.x.providers.aws]\nregion = 'r'\n", "[providers.NAME] is not a part of a profile"),
     ];
     for (file, part) in cases {
