@@ -60,10 +60,10 @@ impl State {
         }
     }
 
-    /// Returns the state as text, such as `stopped (key, credit or spend limit), rows go to bedrock`.
+    /// Returns the state as text, such as `stopped: key, credit or spend limit; rows go to bedrock`.
     pub(crate) fn words(&self) -> String {
         match self {
-            Self::Stopped(to, why) => format!("stopped ({why}), rows go to {}", escape(to)),
+            Self::Stopped(to, why) => format!("stopped: {why}; rows go to {}", escape(to)),
             Self::Failing(outage) => outage_words(outage),
             Self::Diverted(to, why) => format!("rows go to {} ({})", escape(to), case_words(*why)),
             Self::Held(wait) => format!("held {}", duration(*wait)),
@@ -117,7 +117,7 @@ pub(super) mod tests {
         insta::assert_snapshot!(shown, @"
         rows      █░░░░░░░░░░░░░░░░░░░░░░░ 6% · 1,201 of 20,000 done · 1 failed · 601 rows/min
         time      2 min 00 s · about 31 min left (26–37 min)
-        by        anthropic: 840 answered · stopped (key, credit or spend limit), rows go to openrouter
+        by        anthropic: 840 answered · stopped: key, credit or spend limit; rows go to openrouter
                   bedrock: 0 answered · 1,000 requests, 450,000 input tokens, 90,000 output tokens per minute · held 12 s
                   openrouter: 360 answered · 1,000 requests, 450,000 input tokens, 90,000 output tokens per minute · sending
         now       haiku-4.5 at bedrock held by the server (429), 12 s left · 3 of 16 in flight
@@ -147,7 +147,7 @@ pub(super) mod tests {
     #[test]
     fn the_plain_line_has_a_part_for_each_provider() {
         insta::assert_snapshot!(plain::line(&chain()), @"
-        2 min 00 s: 1,201 of 20,000 rows done, 1 failed, 840 by anthropic (stopped (key, credit or spend limit), rows go to openrouter), 0 by bedrock (held 12 s), 360 by openrouter (sending), 601 rows/min, about 31 min left (26–37 min), haiku-4.5 at bedrock held by the server (429), 12 s left, 3 of 16 in flight, $12.00 spent, $195–204 expected in total
+        2 min 00 s: 1,201 of 20,000 rows done, 1 failed, 840 by anthropic (stopped: key, credit or spend limit; rows go to openrouter), 0 by bedrock (held 12 s), 360 by openrouter (sending), 601 rows/min, about 31 min left (26–37 min), haiku-4.5 at bedrock held by the server (429), 12 s left, 3 of 16 in flight, $12.00 spent, $195–204 expected in total
         ");
     }
 
