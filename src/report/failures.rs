@@ -106,11 +106,11 @@ pub(crate) fn to_change(log: &BTreeMap<ErrorClass, u64>, stats: &Stats) -> Vec<S
     classes.into_iter().map(|(class, _)| format!("{class}: {}", change(*class))).collect()
 }
 
-/// Returns a text about rows in the error log that are not rows of the input, such as rows that the user has corrected.
+/// Returns a text about rows in the error log that the run did not read, such as the old form of a corrected row.
 pub(crate) fn elsewhere(rows: u64) -> String {
     match rows {
-        1 => "with 1 row that is no longer in the input".to_owned(),
-        rows => format!("with {} rows that are no longer in the input", count(rows)),
+        1 => "with 1 row that this run did not read".to_owned(),
+        rows => format!("with {} rows that this run did not read", count(rows)),
     }
 }
 

@@ -27,8 +27,8 @@ pub(crate) struct SummaryContext {
     pub output: Option<String>,
     /// The number of rows in the error log, by error class. Rows of earlier runs are included.
     pub failed_in_log: BTreeMap<ErrorClass, u64>,
-    /// The number of rows in the error log that are not rows of the input. This number is only known if every row of the
-    /// input is answered; otherwise, it is 0.
+    /// The number of rows in the error log that the run did not read. This number is only known if every row that the
+    /// run read is answered; otherwise, it is 0.
     pub failed_elsewhere: u64,
     /// The command that runs failed rows again. The command selects the rows that may succeed if they are sent again
     /// unchanged. If there are no such rows, the command selects the rows whose answers may be better with other

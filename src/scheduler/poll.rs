@@ -35,12 +35,13 @@ impl Scheduler {
             true => self.halt_if_time_is_up(now),
             false => self.halt_if_overdue(now),
         }
-        if self.in_flight() == 0
-            && let Some(reason) = self.halt_watch.suspicion()
-        {
-            self.halt(reason.clone());
+        if self.halted.is_some() {
+            return self.drain();
         }
-        if self.halted.is_some() || self.halt_watch.suspicion().is_some() {
+        if let Some(reason) = self.halt_watch.suspicion() {
+            if self.in_flight() == 0 {
+                self.halt(reason.clone());
+            }
             return self.drain();
         }
         if let Some(step) = self.wait_paused().filter(|_| self.pause.is_on()) {

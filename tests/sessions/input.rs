@@ -44,7 +44,7 @@ fn after_a_row_without_an_id_was_corrected_the_old_row_in_the_log_is_no_failure_
 
     refused.ends_with(3).tells(&["1 answered, 1 failed", "correct them"]);
     unchanged.ends_with(3).tells(&["1 answered, 1 failed", "correct them"]);
-    let elsewhere = "1 row that is no longer in the input";
+    let elsewhere = "1 row that this run did not read";
     corrected.ends_with(0).tells(&["2 of 2 answered", "prompts.errors.jsonl", elsewhere]);
     again.ends_with(0).tells(&["all 2 rows are answered", "prompts.errors.jsonl", elsewhere]);
     for said in [corrected, again] {

@@ -11,13 +11,13 @@ use crate::report::{PrintedCommand, Stats, Verbosity, failures};
 pub(super) type FailedInLog = BTreeMap<ErrorClass, u64>;
 
 impl NewRun<'_> {
-    /// Returns the rows of the error log that can be rows of the input. If every row of the input is answered, the log
-    /// has only rows that are no longer in the input: rows without an id that the user has corrected, for example. The
-    /// input of `resume` is the log itself.
-    pub(super) fn failed_of_input(&self, log: &FailedInLog, is_all_answered: bool) -> FailedInLog {
+    /// Returns the rows of the error log that this run can have read, and the number of the other rows. If every row
+    /// that the run read is answered, the log has only other rows: the old form of rows without an id that the user has
+    /// corrected, for example, or rows that `--limit` left out. A run of `resume` reads the whole log.
+    pub(super) fn split_log(&self, log: &FailedInLog, is_all_answered: bool) -> (FailedInLog, u64) {
         match is_all_answered && self.start != Start::Resume {
-            true => FailedInLog::new(),
-            false => log.clone(),
+            true => (FailedInLog::new(), log.values().sum()),
+            false => (log.clone(), 0),
         }
     }
 

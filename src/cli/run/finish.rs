@@ -50,8 +50,10 @@ impl NewRun<'_> {
         if is_idle && !was_counted && !has_left {
             return None;
         }
-        let context = self.summary_context(&finish, log, stats, known);
-        let of_input = self.failed_of_input(&context.failed_in_log, context.failed_elsewhere > 0);
+        let failed_before = known.2.as_ref().map_or(0, |survey| survey.failed_before);
+        let (of_input, failed_elsewhere) = self.split_log(&log, stats.is_all_answered(failed_before));
+        let context = self.summary_context(&finish, log, &of_input, stats, known);
+        let context = SummaryContext { failed_elsewhere, ..context };
         let failed: u64 = of_input.values().sum();
         let resume = self.resume_command(&of_input, stats).map(|command| command.text);
         self.say_summary(stats, &context);

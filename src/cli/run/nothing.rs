@@ -64,9 +64,8 @@ impl NewRun<'_> {
             Opened::Run(journal) => journal.close(self.input_read(survey.damage.is_none()), false)?.failed,
             Opened::DryRun(looked) => looked.failed(),
         };
-        let of_input = self.failed_of_input(&log, survey.rows > 0 && survey.done == survey.rows);
+        let (of_input, elsewhere) = self.split_log(&log, survey.rows > 0 && survey.done == survey.rows);
         let failed: u64 = of_input.values().sum();
-        let elsewhere = log.values().sum::<u64>() - failed;
         let errors = escape(&self.paths.errors.display().to_string()).into_owned();
         let results = self.paths.results.as_deref().map(|path| escape(&path.display().to_string()).into_owned());
         let mut said = match (self.start, failed) {

@@ -75,29 +75,28 @@ impl NewRun<'_> {
         self.end_with_document(&stats, &context, exit, reason);
     }
 
-    /// Returns the facts that the summary needs in addition to the statistics of the run.
+    /// Returns the facts that the summary needs in addition to the statistics of the run. `of_input` contains the rows
+    /// of the error log that the run can have read.
     pub(super) fn summary_context(
         &self,
         finish: &Finish,
         failed_in_log: FailedInLog,
+        of_input: &FailedInLog,
         stats: &Stats,
         (catalog, recovered, survey): &Known,
     ) -> SummaryContext {
         let models = survey.iter().flat_map(|survey| &survey.models).filter(|(_, sum)| sum.unpriced > 0);
         let unpriced_models = models.map(|(model, _)| model.to_string()).collect();
         let is_pipe = self.paths.results.is_none();
-        let failed_before = survey.as_ref().map_or(0, |survey| survey.failed_before);
-        let of_input = self.failed_of_input(&failed_in_log, stats.is_all_answered(failed_before));
         let has_more = finish.pending > 0 || finish.halted.is_some() || finish.input_error.is_some();
         SummaryContext {
-            failed_elsewhere: failed_in_log.values().sum::<u64>() - of_input.values().sum::<u64>(),
-            resume_command: self.command_for_failures(&of_input, stats, survey.as_ref(), catalog),
+            resume_command: self.command_for_failures(of_input, stats, survey.as_ref(), catalog),
             longer_command: survey.as_ref().and_then(|survey| self.longer_command(survey, catalog)),
             rerun_command: (has_more && !is_pipe && !self.is_collecting).then(|| self.commands.again()),
             price_date: Some(catalog.price_date().to_owned()),
             unpriced_models,
             maybe_paid: finish.maybe_paid,
-            failed_before,
+            failed_before: survey.as_ref().map_or(0, |survey| survey.failed_before),
             ..self.context_of_files(failed_in_log, Some(recovered))
         }
     }

@@ -68,7 +68,7 @@ pub const CASES: &[Case] = &[
     case!("an unnamed row inserted at the top", "it is sent; the unnamed rows after it stay done", |workspace| edit(workspace, "in.jsonl", |text| format!("{{\"prompt\":\"x\"}}\n{text}")), SAME, 3, 1, ""),
     case!("an unnamed row repeated", "the second of the equal rows is sent", |workspace| append(workspace, "in.jsonl", b"{\"prompt\":\"fourth\"}\n"), SAME, 3, 1, ""),
     case!("a row removed", "nothing is sent; its answer stays", |workspace| edit(workspace, "in.jsonl", |text| lines(&text)[1..].concat()), SAME, 3, 0, ""),
-    case!("the failed row removed", "nothing is sent; its entry in the error log stays", |workspace| edit(workspace, "in.jsonl", |text| lines(&text)[..5].concat()), SAME, 0, 0, "no longer in the input"),
+    case!("the failed row removed", "nothing is sent; its entry in the error log stays", |workspace| edit(workspace, "in.jsonl", |text| lines(&text)[..5].concat()), SAME, 0, 0, "1 row that this run did not read"),
     case!("a named row edited", "refused: it has an answer to another request", |workspace| edit(workspace, "in.jsonl", |text| text.replace("first", "1st")), SAME, 2, 0, "--rerun-changed"),
     case!("a named row edited, with --rerun-changed", "it is sent; its answer replaces the earlier one", |workspace| edit(workspace, "in.jsonl", |text| text.replace("first", "1st")), &["run", "in.jsonl", "-o", "out.jsonl", "--rerun-changed"], 3, 1, ""),
     case!("a named row edited, with --fresh", "everything is sent; the old results are kept under another name", |workspace| edit(workspace, "in.jsonl", |text| text.replace("first", "1st")), &["run", "in.jsonl", "-o", "out.jsonl", "--fresh"], 3, 6, ""),
