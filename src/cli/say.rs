@@ -70,6 +70,25 @@ pub(crate) fn out_is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// Returns whether nothing reads standard output, because the program was started with this stream closed (`>&-`).
+///
+/// The standard library replaces a closed stream by `/dev/null`, which it opens to read and write. A shell opens
+/// `/dev/null` only to write (`> /dev/null`), so an output that is thrown away on purpose is not taken for a closed one.
+pub(crate) fn out_was_closed() -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+
+        use rustix::fs::{OFlags, fcntl_getfl, fstat};
+
+        let (Ok(null), Ok(out)) = (std::fs::metadata("/dev/null"), fstat(io::stdout())) else { return false };
+        let can_be_read = fcntl_getfl(io::stdout()).is_ok_and(|flags| flags.contains(OFlags::RDWR));
+        can_be_read && out.st_rdev == null.rdev() && out.st_ino == null.ino()
+    }
+    #[cfg(not(unix))]
+    false
+}
+
 /// Converts `written`, the result of a write to standard output, into the result of [`out`].
 ///
 /// # Errors

@@ -99,18 +99,40 @@ fn the_error_of_the_system_is_printed_once() {
 /// Returns a command that can't write files larger than 8 or 16 KiB: `ulimit -f` counts blocks of 512 or 1024 bytes.
 #[cfg(unix)]
 fn with_small_files(whole: &std::process::Command) -> std::process::Command {
-    let mut limited = std::process::Command::new("sh");
-    limited.args(["-c", "trap '' XFSZ; ulimit -f 16; exec \"$0\" \"$@\""]).arg(whole.get_program());
-    limited.args(whole.get_args());
-    limited.current_dir(whole.get_current_dir().expect("a folder")).stdin(Stdio::null());
-    limited.stdout(Stdio::piped()).stderr(Stdio::piped());
+    in_shell("trap '' XFSZ; ulimit -f 16; exec \"$0\" \"$@\"", whole)
+}
+
+/// Returns a command that runs `script`, in which `"$0" "$@"` stands for `whole`.
+#[cfg(unix)]
+fn in_shell(script: &str, whole: &std::process::Command) -> std::process::Command {
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", script]).arg(whole.get_program());
+    shell.args(whole.get_args());
+    shell.current_dir(whole.get_current_dir().expect("a folder")).stdin(Stdio::null());
+    shell.stdout(Stdio::piped()).stderr(Stdio::piped());
     whole.get_envs().for_each(|(name, value)| {
         match value {
-            Some(value) => limited.env(name, value),
-            None => limited.env_remove(name),
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
         };
     });
-    limited
+    shell
+}
+
+#[cfg(unix)]
+#[test]
+fn a_closed_standard_output_is_an_error_before_anything_is_sent() {
+    let folder = Folder::with_rows(3);
+    let api = Api::quick();
+    let run = folder.command_at(&api, &["run", "prompts.jsonl", "-o", "-"]);
+
+    let closed = Said::of(in_shell("exec \"$0\" \"$@\" >&-", &run).output().expect("a shell"));
+
+    closed.ends_with(2).tells(&["standard output is closed", "-o"]);
+    assert_eq!(api.books().requests, 0);
+    assert_eq!(folder.names(), ["prompts.jsonl"]);
+    let thrown_away = Said::of(in_shell("exec \"$0\" \"$@\" > /dev/null", &run).output().expect("a shell"));
+    thrown_away.ends_with(0);
 }
 
 #[test]

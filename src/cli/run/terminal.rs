@@ -49,13 +49,19 @@ impl NewRun<'_> {
     /// Asks the user before a run whose answers would be shown only on the terminal.
     ///
     /// # Errors
-    /// Fails if the user does not agree, or if there is no terminal at which the user can answer.
+    /// Fails if the user does not agree, or if there is no terminal at which the user can answer. Fails also if answers
+    /// would be written to standard output, but this stream is closed.
     pub(super) fn ask_about_terminal(&self) -> Result<()> {
         let goes_out = match &self.projection {
             Some(projection) => projection.target == Target::Stdout,
             None => self.paths.results.is_none(),
         };
         let config = &self.config;
+        if goes_out && !config.dry_run && self.planning.is_none() && say::out_was_closed() {
+            bail!(
+                "standard output is closed, so the answers would be lost; redirect standard output or name a file with -o"
+            );
+        }
         let reads_terminal = self.plan.inputs.iter().any(|input| matches!(input, Input::Stdin));
         let situation = Situation {
             is_shown: goes_out && say::out_is_terminal(),
