@@ -82,7 +82,7 @@ pub(crate) fn explain(reason: &HaltReason, place: &Place) -> String {
             said(failure)
         ),
         HaltReason::Models(failure) => format!(
-            "No model of this run was found{}. Check the model's name and --base-url, then {next}. If rows name their \
+            "No model of the remaining rows was found{}. Check the model's name and --base-url, then {next}. If rows name their \
              own models, change the models in the input.",
             said(failure)
         ),
@@ -321,8 +321,8 @@ pub(super) mod tests {
           The API forbids these requests (403, "no"). Check what the key and its workspace are allowed to do, then run the same command.
         account: the account is stopped
           The account is stopped (402, "no"). Check credit, billing and spend limits in the console, then run the same command.
-        models: no model of this run was found
-          No model of this run was found (404, "not found: m"). Check the model's name and --base-url, then run the same command. If rows name their own models, change the models in the input.
+        models: no model of the remaining rows was found
+          No model of the remaining rows was found (404, "not found: m"). Check the model's name and --base-url, then run the same command. If rows name their own models, change the models in the input.
         retry-after: the API asks to wait longer than --retry-for
           The API asks to wait 2 h 00 min, longer than --retry-for allows (30 min 00 s). After that, or with a longer --retry-for, run the same command.
         tls: the connection is not safe

@@ -79,7 +79,7 @@ impl Notes {
             EventBody::Outage(outage) if self.verbosity > Verbosity::Quiet => self.outage(outage.as_deref(), event.at),
             EventBody::LimitsChanged { pool, limits } if self.verbosity > Verbosity::Quiet => {
                 let pool = pool.named(self.has_several);
-                Some(format!("{}: the API says {}", escape(&pool), limits_words(limits)))
+                Some(format!("{}: the limits are now {}", escape(&pool), limits_words(limits)))
             }
             EventBody::Draining { in_flight, reason: Some(reason) } if self.verbosity > Verbosity::Quiet => {
                 Some(draining(*in_flight, reason))

@@ -224,7 +224,7 @@ pub(super) mod tests {
 
         insta::assert_snapshot!(told.join("\n"), @r"
         haiku-4.5 at bed\u{1b}rock must wait 12 s: rate limit
-        haiku-4.5 at bed\u{1b}rock: the API says 50 requests per minute
+        haiku-4.5 at bed\u{1b}rock: the limits are now 50 requests per minute
         rows of anthropic go to openrouter (limits)
         some rows of anthropic go to openrouter (the model is not available)
         rows of anthropic go to openrouter

@@ -15,7 +15,7 @@ pub(crate) fn halt_words(reason: &HaltReason) -> Cow<'static, str> {
         HaltReason::Key(_) => "the key was refused".into(),
         HaltReason::Forbidden(_) => "the key has no permission for these requests".into(),
         HaltReason::Account(_) => "the account is stopped".into(),
-        HaltReason::Models(_) => "no model of this run was found".into(),
+        HaltReason::Models(_) => "no model of the remaining rows was found".into(),
         HaltReason::RetryAfter { .. } => "the API asks to wait longer than --retry-for".into(),
         HaltReason::Tls(_) => wire_words(WireErrorKind::Tls).into(),
         HaltReason::Proxy(_) => wire_words(WireErrorKind::ProxyAuth).into(),

@@ -117,7 +117,7 @@ impl Window {
     /// printed after the first answer. After these lines about the limits, nothing more is printed above the block.
     #[track_caller]
     fn whole_header(&mut self) -> String {
-        while !self.latest.contains("the API says") {
+        while !self.latest.contains("the limits are now") {
             self.take_in();
         }
         self.latest.clear();
