@@ -259,11 +259,13 @@ impl DimensionState {
         let limit = per_minute.ceil().clamp(1.0, f64::from(replaced.unwrap_or(u32::MAX)));
         self.learned = Some(Learned { replaced, share: (per_minute / limit).min(1.0) });
         let bucket = self.bucket.get_or_insert_with(|| Bucket::new(limit as u32, 1));
-        bucket.set_limit(limit as u32, now);
         if is_new {
+            // The burst is lowered first. Otherwise, the tokens that an empty bucket with a large burst misses would be
+            // a debt, whose refill takes minutes at the learned rate.
             bucket.set_burst(first_burst(limit as u32), now);
             bucket.clamp(0, now);
         }
+        bucket.set_limit(limit as u32, now);
     }
 
     /// Forgets the learned rate and returns to the known limit, or to no limit if none is known.
