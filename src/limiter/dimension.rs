@@ -217,6 +217,11 @@ impl DimensionState {
             (self.most_held, self.given) = (0, 0);
         }
         let limit = self.by_hand.map_or(reported, |most| most.min(reported));
+        if let Some(learned) = &mut self.learned {
+            // The learned limit stays: a proxy passes on the limits of the API, but refuses requests sooner.
+            learned.replaced = Some(limit);
+            return false;
+        }
         match &mut self.bucket {
             Some(bucket) if bucket.limit() == limit => return false,
             Some(bucket) => bucket.set_limit(limit, now),

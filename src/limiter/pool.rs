@@ -67,6 +67,12 @@ pub struct Pool {
     paced_at: Instant,
     heads_seen: u32,
     has_seen_limits: bool,
+    /// Whether limits are learned from refusals: no response head has shown a limit, or refusals came that the limits
+    /// in the heads can't explain.
+    learns: bool,
+    /// The number of refusals that the limits in the heads can't explain, at most one for each hold. The second field
+    /// is the time of the last one.
+    unexplained: (u32, Instant),
     /// Whether the limit of the input dimension applies to input and output together.
     counts_together: bool,
 }
@@ -88,6 +94,8 @@ impl Pool {
             paced_at: now,
             heads_seen: 0,
             has_seen_limits: false,
+            learns: true,
+            unexplained: (0, Instant::ZERO),
             counts_together: false,
         };
         pool.follow_limits(now);
@@ -174,9 +182,9 @@ impl Pool {
         self.heads_seen
     }
 
-    /// Returns whether at least one response head has contained a limit.
-    pub(crate) fn has_seen_limits(&self) -> bool {
-        self.has_seen_limits
+    /// Returns whether the limits of the pool are learned from refusals.
+    pub(crate) fn learns(&self) -> bool {
+        self.learns
     }
 
     /// Returns whether a request must reserve its `max_tokens` from the input limit, in addition to its input tokens.
@@ -229,8 +237,8 @@ impl Pool {
     pub fn observe(&mut self, cost: Cost, signals: &RateSignals, was_admitted: bool, now: Instant) -> bool {
         self.dimensions.iter_mut().for_each(|dimension| dimension.on_head(cost));
         self.heads_seen = self.heads_seen.saturating_add(1);
-        if signals.has_limits() {
-            self.has_seen_limits = true;
+        if signals.has_limits() && !self.has_seen_limits {
+            (self.has_seen_limits, self.learns) = (true, false);
         }
         // Some response heads have no limits on tokens. Response heads without limits on tokens do not show whether
         // input and output count together.
@@ -242,7 +250,9 @@ impl Pool {
         }
         if self.has_seen_limits {
             self.dimensions.iter_mut().for_each(DimensionState::forget_shadow);
-            self.unlearn(now);
+            if !self.learns {
+                self.unlearn(now);
+            }
         } else if was_admitted && self.heads_seen > HIDDEN_AFTER {
             self.dimensions.iter_mut().for_each(|dimension| dimension.follow_shadow(cost, now));
         }
@@ -286,16 +296,10 @@ impl Pool {
         self.open_headroom(HEADROOM_AFTER_LIMIT, now);
         match short {
             Some(dimension) => {
+                self.unexplained.0 = 0;
                 self.dimensions[dimension.index()].correct_burst(cost, signals.of(dimension), signals.retry_after, now)
             }
-            None if !self.has_seen_limits => {
-                self.empty(now);
-                if self.held_until <= now {
-                    self.hidden.on_refusal(now);
-                    self.follow_hidden(now);
-                }
-            }
-            None => {}
+            None => self.on_unexplained_refusal(now),
         }
         short
     }
@@ -309,6 +313,7 @@ impl Pool {
     /// Slows the pool after a refusal by an acceleration limit (the rate rose too fast). This call reduces the rate to
     /// half. After that, the rate rises again by itself.
     pub(crate) fn on_acceleration(&mut self, now: Instant) {
+        self.unexplained.0 = 0;
         self.open_headroom(HEADROOM_AFTER_ACCELERATION, now);
     }
 
@@ -322,7 +327,7 @@ impl Pool {
     pub fn hold_until(&mut self, until: Instant, refused: Cost, now: Instant) {
         self.held_until = self.held_until.max(until);
         self.dimensions.iter_mut().for_each(|dimension| dimension.hold(refused, until));
-        let is_unknown = !self.has_seen_limits && !self.has_learned();
+        let is_unknown = self.learns && !self.has_learned();
         self.slow_start = is_unknown.then(|| SlowStart::new(self.held_until));
         if until.since(now) >= LONG_HOLD {
             self.restart_slowly(now);
@@ -748,6 +753,29 @@ mod tests {
 
         assert_eq!(sent_at_once(false), 4, "one second after the hold: 2² requests");
         assert_eq!(sent_at_once(true), 20);
+    }
+
+    #[test]
+    fn refusals_that_the_headers_do_not_explain_teach_a_limit() {
+        let silent = RateSignals { retry_after: Some(Duration::from_secs(1)), ..RateSignals::default() };
+        let learned_after = |refusal: &RateSignals| {
+            let mut pool = pool(RateLimits::NONE);
+            for second in 0..40 {
+                let now = Instant::from_secs(second);
+                for _ in 0..5 {
+                    pool.observe(ONE, &requests(1_000, 900), true, now);
+                    pool.on_accepted(ONE, now, now);
+                }
+                pool.on_refusal(ONE, refusal, false, now);
+                pool.hold_until(now + Duration::from_millis(500), ONE, now);
+            }
+            pool.observe(ONE, &requests(1_000, 900), true, Instant::from_secs(40));
+            pool.limits().rpm.expect("a limit on requests")
+        };
+
+        let learned = learned_after(&silent);
+        assert!((280..=320).contains(&learned), "five requests a second were accepted, and {learned} are learned");
+        assert_eq!(learned_after(&requests(1_000, 0)), 1_000, "the headers say which limit was exceeded");
     }
 
     #[test]

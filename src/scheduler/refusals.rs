@@ -94,11 +94,11 @@ impl Scheduler {
 
     /// Returns the kind of limit that really caused a refusal. A rate refusal without headers looks like a concurrency
     /// refusal. A concurrency refusal is treated as a rate refusal in two cases: no other request was in flight, or the
-    /// pool has never seen rate headers (a proxy removes them).
+    /// pool learns its limits from refusals (a proxy removes the rate headers, or has limits of its own).
     fn refine(&self, kind: LimitKind, end: &End) -> LimitKind {
         let is_alone = self.endpoints[end.endpoint].in_flight == 0;
         match kind {
-            LimitKind::Concurrency if is_alone || !self.pools[end.pool].pool.has_seen_limits() => LimitKind::Rate,
+            LimitKind::Concurrency if is_alone || self.pools[end.pool].pool.learns() => LimitKind::Rate,
             LimitKind::Concurrency | LimitKind::Rate | LimitKind::Acceleration => kind,
         }
     }

@@ -8,7 +8,7 @@ use claude_batch::domain::Secrets;
 use claude_batch::provider::{ReplyHead, WireRequest};
 use claude_batch::sim::transport::SimTransport;
 use claude_batch::transport::{Exchange, Transport, WireError};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use serde::Deserialize;
 
 /// The information that a gateway hides.
@@ -24,7 +24,17 @@ pub enum Hides {
     /// The gateway hides every header about limits. The gateway also hides refusals: instead of a refusal, the client
     /// gets a 500.
     Refusals,
+    /// The gateway has the limits of the scenario. It passes on the headers of an API with far higher limits. With a
+    /// refusal, it sends no headers about limits, and asks to wait a second.
+    OwnLimits,
 }
+
+/// The limits of the API behind a gateway that has limits of its own.
+const OF_THE_API: [(&str, &str, &str); 3] = [
+    ("anthropic-ratelimit-requests-limit", "anthropic-ratelimit-requests-remaining", "1000"),
+    ("anthropic-ratelimit-input-tokens-limit", "anthropic-ratelimit-input-tokens-remaining", "2000000"),
+    ("anthropic-ratelimit-output-tokens-limit", "anthropic-ratelimit-output-tokens-remaining", "400000"),
+];
 
 /// The simulated API behind a gateway.
 pub struct Gateway {
@@ -55,17 +65,25 @@ impl Transport for Gateway {
             head.headers = told.map(|(name, value)| (name.clone(), value.clone())).collect::<HeaderMap>();
         }
         let is_refusal = head.status == 429;
+        if self.hides == Hides::OwnLimits && is_refusal {
+            head.headers.insert("retry-after", HeaderValue::from_static("1"));
+        } else if self.hides == Hides::OwnLimits {
+            for (limit, remaining, number) in OF_THE_API {
+                head.headers.insert(limit, HeaderValue::from_static(number));
+                head.headers.insert(remaining, HeaderValue::from_static(number));
+            }
+        }
         let error = |kind: &str| {
             let text = format!(r#"{{"type":"error","error":{{"type":"{kind}","message":"no"}}}}"#);
             Some(Some(Bytes::from(text)))
         };
         let body = match self.hides {
-            Hides::Headers if is_refusal => error("rate_limit_error"),
+            Hides::Headers | Hides::OwnLimits if is_refusal => error("rate_limit_error"),
             Hides::Refusals if is_refusal => {
                 head.status = 500;
                 error("api_error")
             }
-            Hides::Nothing | Hides::Headers | Hides::Refusals => None,
+            Hides::Nothing | Hides::Headers | Hides::Refusals | Hides::OwnLimits => None,
         };
         Ok(HandedOn { inner, head, body })
     }

@@ -167,9 +167,10 @@ impl DimensionState {
         let a_second = head.wanted_headroom * f64::from(bucket.limit()) / 60.0;
         let left_unused = (a_second * now.since(self.began).as_secs_f64()) as i64;
         let target = remaining - rounding - self.uncounted - left_unused;
-        // If the user's own limit is below the server's limit, the server always reports more than this program is
-        // allowed to use.
-        let is_below_server = self.by_hand.zip(self.reported).is_some_and(|(most, reported)| most < reported);
+        // If the user's own limit or a learned limit is below the server's limit, the server always reports more than
+        // this program is allowed to use.
+        let is_by_hand = self.by_hand.zip(self.reported).is_some_and(|(most, reported)| most < reported);
+        let is_below_server = is_by_hand || self.learned.is_some();
         let may_raise = head.was_admitted && !may_be_in_debt && self.no_raise_until <= now && !is_below_server;
         let raised = if may_raise { bucket.raise(target, self.raise_credit as i64, now) } else { 0 };
         self.is_slow &= raised > 0 || target > bucket.level(now);

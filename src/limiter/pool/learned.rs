@@ -1,5 +1,11 @@
 //! Connects a pool with its hidden limits (limits that no response header shows). The pool tells `hidden` what happens,
 //! and applies the limits that `hidden` learns.
+//!
+//! A proxy can have a limit that is lower than those of the API, and pass on the headers of the API. The headers then show
+//! enough room, but requests are refused. After [`UNEXPLAINED`] such refusals, limits are learned as if there were no
+//! headers. They apply until the rate has risen to the limits in the headers.
+
+use std::time::Duration;
 
 use crate::clock::Instant;
 use crate::domain::{Cost, Dimension};
@@ -7,11 +13,36 @@ use crate::domain::{Cost, Dimension};
 use super::super::dimension::DimensionState;
 use super::Pool;
 
+/// After this many holds (waits after a refusal) that the limits in the headers can't explain, limits are learned from
+/// refusals. One refusal has other causes too: a limit that has just changed, or another client.
+const UNEXPLAINED: u32 = 2;
+/// Unexplained refusals that are further apart do not belong together.
+const TOGETHER: Duration = Duration::from_secs(60);
+
 impl Pool {
+    /// Call this after a refusal if no header shows which limit was exceeded.
+    pub(super) fn on_unexplained_refusal(&mut self, now: Instant) {
+        let is_first_of_hold = self.held_until <= now;
+        if !self.learns && is_first_of_hold {
+            let (count, last_at) = self.unexplained;
+            let count = if now.since(last_at) > TOGETHER { 1 } else { count + 1 };
+            self.unexplained = (count, now);
+            self.learns = count >= UNEXPLAINED;
+        }
+        if !self.learns {
+            return;
+        }
+        self.empty(now);
+        if is_first_of_hold {
+            self.hidden.on_refusal(now);
+            self.follow_hidden(now);
+        }
+    }
+
     /// Call this when the server has accepted a request that was sent at `sent_at`. The request can fail after it was
     /// accepted.
     pub(crate) fn on_accepted(&mut self, cost: Cost, sent_at: Instant, now: Instant) {
-        if !self.has_seen_limits {
+        if self.learns {
             self.hidden.on_accepted(cost, sent_at, now);
         }
     }
@@ -20,7 +51,7 @@ impl Pool {
     /// fault as a hidden refusal. If the pool treats the fault as a refusal, the caller makes the pool wait, as after
     /// any other refusal.
     pub(crate) fn on_fault(&mut self, now: Instant) -> bool {
-        if self.has_seen_limits || self.held_until > now {
+        if !self.learns || self.held_until > now {
             return false;
         }
         let is_refusal = self.hidden.on_fault(now);
@@ -45,7 +76,7 @@ impl Pool {
     /// Returns whether the current faults could be hidden refusals. The cause of a hidden refusal is a limit, not the
     /// row.
     pub(crate) fn may_be_refusing(&self, now: Instant) -> bool {
-        !self.has_seen_limits && self.hidden.may_be_refusing(now)
+        self.learns && self.hidden.may_be_refusing(now)
     }
 
     /// Applies the learned rates if at least one of them is lower than the known limit.
@@ -55,6 +86,7 @@ impl Pool {
         let is_lower = |(dimension, per_minute): (&DimensionState, f64)| dimension.is_below_known(per_minute);
         if !self.dimensions.iter().zip(per_minute).any(is_lower) {
             self.hidden.forget_limit();
+            (self.learns, self.unexplained.0) = (!self.has_seen_limits, 0);
             return self.unlearn(now);
         }
         let learned = self.dimensions.iter_mut().zip(per_minute);
