@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use claude_batch::clock::{Instant, RunClock};
@@ -889,17 +890,6 @@ fn a_second_run_on_the_same_output_is_refused_until_the_first_has_ended() {
 
 #[test]
 fn a_pipe_gets_only_results_and_no_empty_log_is_left() {
-    #[derive(Clone, Default)]
-    struct Pipe(Arc<Mutex<Vec<u8>>>);
-    impl io::Write for Pipe {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("nobody panics").extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
     for fails in [NONE_FAIL, FAILS] {
         let (disk, pipe) = (MemDisk::new(), Pipe::default());
         let paths = RunPaths::given(None, "claude-batch.r1.errors.jsonl".into());
@@ -920,6 +910,129 @@ fn a_pipe_gets_only_results_and_no_empty_log_is_left() {
             assert_eq!((log.results, log.rows[&ErrorClass::Server]), (None, fails.len() as u64));
         }
     }
+}
+
+#[test]
+fn after_a_death_a_resume_to_a_pipe_sends_only_rows_again_that_it_counts_as_in_flight() {
+    const SECOND: &[u64] = &[2, 7];
+    for (at, written) in (0..).flat_map(|at| [(at, 0), (at, 20), (at, usize::MAX)]) {
+        let (disk, pipe) = (failed_to_pipe(), Pipe::default());
+        disk.die_at(disk.changes() + at, written);
+        let first = resume_to_pipe(disk.clone(), &pipe, "r2", SECOND);
+        let is_untouched = first.closed.is_some();
+
+        let disk = disk.after_death();
+        let last = resume_to_pipe(disk.clone(), &pipe, "r3", NONE_FAIL);
+
+        let closed = last.closed.unwrap_or_else(|| panic!("at {at}: the next run fails"));
+        let answers = lines(&pipe.0.lock().expect("nobody panics")).iter().map(label_of).collect::<Vec<_>>();
+        let rows: BTreeSet<_> = answers.iter().cloned().collect();
+        let again = (answers.len() - rows.len()) as u64;
+        assert_eq!((rows.len() as u64, closed.failed.len()), (ROWS, 0), "at {at}: every row has an answer");
+        assert!(again <= last.in_flight && last.in_flight <= 1, "at {at}: {again} again, {} counted", last.in_flight);
+        assert_eq!(disk.paths(), Vec::<PathBuf>::new(), "at {at}: every file is removed at the end");
+        if is_untouched {
+            assert!(at > 2 * ROWS, "every change was tried");
+            break;
+        }
+    }
+}
+
+#[test]
+fn rows_that_were_answered_to_a_pipe_are_not_sent_again_to_a_results_file_or_by_a_run_with_the_same_log() {
+    let (disk, pipe) = (failed_to_pipe(), Pipe::default());
+    disk.die_at(disk.changes() + 24, 0);
+    resume_to_pipe(disk.clone(), &pipe, "r2", NONE_FAIL);
+    let answered = lines(&pipe.0.lock().expect("nobody panics")).len() as u64;
+    assert!(answered > 2 && answered < ROWS);
+
+    for (results, start) in [(Some(RESULTS), Start::Resume), (None, Start::Continue)] {
+        let disk = disk.after_death();
+        let paths = RunPaths::given(results.map(PathBuf::from), PIPED_ERRORS.into());
+        let (journal, recovered) =
+            Journal::open(JournalOptions { paths, start, ..options(&disk, "r3") }, Box::new(|_| {}))
+                .expect("the disk works");
+
+        let left = recovered.failed[&ErrorClass::Server];
+        assert!((ROWS - answered..=ROWS - answered + 1).contains(&left), "{left} left, {answered} answered");
+        assert!(recovered.notes.iter().any(|note| note.contains("not sent again: ")), "{:?}", recovered.notes);
+        drop(journal);
+        let names: Vec<_> = disk.paths().into_iter().map(|path| path.to_string_lossy().into_owned()).collect();
+        assert!(
+            !names.iter().any(|name| name.ends_with(".answered") || name.ends_with(".jsonl.inflight")),
+            "{names:?}"
+        );
+        assert_eq!(ids(&disk, PIPED_ERRORS).len() as u64, left, "the log has no answered row");
+    }
+}
+
+const PIPED_ERRORS: &str = "d/claude-batch.r1.errors.jsonl";
+
+/// A standard output that keeps what was written, even if the process dies.
+#[derive(Clone, Default)]
+struct Pipe(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("nobody panics").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn to_pipe(disk: &MemDisk, pipe: &Pipe, run: &str, start: Start) -> JournalOptions {
+    let paths = RunPaths::given(None, PIPED_ERRORS.into());
+    JournalOptions { paths, start, stdout: Some(Box::new(pipe.clone())), ..options(disk, run) }
+}
+
+/// Returns a disk with the error log of a run to a pipe in which all rows failed.
+fn failed_to_pipe() -> MemDisk {
+    let disk = MemDisk::new();
+    let options = to_pipe(&disk, &Pipe::default(), "r1", Start::Continue);
+    let (mut journal, _) = Journal::open(options, Box::new(|_| {})).expect("the disk works");
+    for id in 0..ROWS {
+        journal.append_outcome(&failed(id, ErrorClass::Server), id).expect("the disk works");
+    }
+    journal.close(InputRead::Whole, false).expect("the disk works");
+    disk
+}
+
+#[derive(Default)]
+struct Resumed {
+    /// The rows that the run counted as in flight when the last run died.
+    in_flight: u64,
+    closed: Option<Closed>,
+}
+
+/// Sends the rows of the error log again, one after the other. The run stops when the disk fails.
+fn resume_to_pipe(disk: MemDisk, pipe: &Pipe, run: &str, fails: &[u64]) -> Resumed {
+    let options = to_pipe(&disk, pipe, run, Start::Resume);
+    let has_failed = Arc::new(AtomicBool::new(false));
+    let seen = has_failed.clone();
+    let on_commit = Box::new(move |commit| {
+        seen.fetch_or(matches!(commit, Commit::Failed(_)), Ordering::Relaxed);
+    });
+    let Ok((journal, recovered)) = Journal::open(options, on_commit) else { return Resumed::default() };
+    let mut ledger = JournalLedger::new(journal, clock());
+    let mut is_whole = true;
+    let is_left = |id: &u64| matches!(state(&recovered, &job(*id)), RowState::Failed(_));
+    for (seq, id) in (0..ROWS).filter(is_left).enumerate() {
+        let (seq, ticket) = (seq as u64, Ticket(0));
+        is_whole = ledger.mark(ticket, &job(id), AT_MOST).is_ok() && ledger.flush().is_ok();
+        if !is_whole {
+            break;
+        }
+        ledger.write_outcome(seq, ticket, &outcome(id, fails));
+        is_whole = ledger.flush().is_ok() && !has_failed.load(Ordering::Relaxed);
+        if !is_whole {
+            break;
+        }
+        ledger.on_committed(seq);
+    }
+    let closed = ledger.close(InputRead::Part, false).ok().filter(|_| is_whole);
+    Resumed { in_flight: recovered.dead_in_flight, closed }
 }
 
 #[test]

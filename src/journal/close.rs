@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::disk::{Disk, DiskFailure};
 use super::error::JournalError;
+use super::files::answered::remove_left;
 use super::files::{Output, learned};
 use super::rewriting::compact;
 use super::{Journal, resume_input_in};
@@ -50,6 +51,7 @@ impl Journal {
             mut outputs,
             learned,
             is_log_ours,
+            records_answers,
             _lock,
             ..
         } = self;
@@ -71,6 +73,10 @@ impl Journal {
         match keeps_slots {
             true => slots.flush()?,
             false => slots.close()?,
+        }
+        // The answered rows are no longer in the log, and each of the other rows has a line in the log.
+        if records_answers {
+            remove_left(&*disk, &paths.errors, false)?;
         }
         if let (Some(folder), Some(learned)) = (&folder, &learned) {
             // No result depends on this file, so a failure to write it is ignored.

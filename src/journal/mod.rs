@@ -1,9 +1,10 @@
 //! The journal makes sure that a done row stays done.
 //!
 //! The journal consists of the results file, the error log and the run folder `<results>.run/` (manifest, lock,
-//! in-flight slots, learned limits). This module does all work on these files, from the first check of their names to
-//! the last sync. The journal knows nothing about scheduling. The journal identifies requests, but does not know their
-//! content. The lines are made in [`crate::sink`].
+//! in-flight slots, learned limits). Without a results file, `resume` has two files beside the log
+//! (`files/answered.rs`). This module does all work on these files, from the first check of their names to the last
+//! sync. The journal knows nothing about scheduling. The journal identifies requests, but does not know their content.
+//! The lines are made in [`crate::sink`].
 //!
 //! | folder or file | content |
 //! |---|---|
@@ -147,6 +148,8 @@ pub struct Journal {
     /// created the log, the log has the default name for these results, or results go to standard output. In all other
     /// cases, an empty log stays beside its results, because the user named this log for `resume`.
     is_log_ours: bool,
+    /// Whether the run records its answered rows beside the error log: a `resume` whose answers go to standard output.
+    records_answers: bool,
     _lock: Option<Lock>,
 }
 
@@ -327,6 +330,7 @@ impl Journal {
     }
 
     fn note_answer(&mut self, row: RowId) {
+        self.writer.note_answer(row);
         self.unresolved.remove(row);
         self.superseded.note_answer(row);
     }

@@ -9,6 +9,7 @@ use super::Journal;
 use super::charges::Charges;
 use super::disk::{Disk, DiskFailure};
 use super::error::JournalError;
+use super::files::answered::{AnsweredRows, remove_left, slots_beside};
 use super::files::{
     Access, FORMAT_VERSION, Manifest, Output, Outputs, RunPaths, Slots, UnclosedRun, is_own_log, manifest,
 };
@@ -67,23 +68,34 @@ impl Journal {
         }
         let (mut unresolved, superseded) = recovery.recover(&mut existing, start)?;
         let mut recovered = recovery.recovered;
-        let Existing { lock, outputs: mut existing_outputs, unclosed, .. } = existing;
+        let Existing { lock, outputs: mut existing_outputs, unclosed, left, .. } = existing;
         let (mut manifest, given) = next_manifest(options.manifest, &run, &recovered, &unclosed, start);
         if let Some(folder) = &folder {
             manifest::write(&*disk, folder, &manifest)?;
         }
-        if let Some(log) = existing_outputs.errors.as_mut().filter(|_| start == Start::Resume) {
+        let is_compacted = start == Start::Resume || left.has_files;
+        if let Some(log) = existing_outputs.errors.as_mut().filter(|_| is_compacted) {
             compact(&*disk, log, &mut unresolved, |removed| manifest.carry(&*disk, folder.as_deref(), removed))?;
+        }
+        let records_answers = start == Start::Resume && folder.is_none();
+        if left.has_files {
+            // The slots of the last `resume` stay until this `resume` writes its own. So if this `resume` ends before it
+            // sends a request, the next one counts these slots.
+            remove_left(&*disk, &paths.errors, records_answers)?;
         }
         let is_log_ours = match paths.results.as_deref() {
             None => true,
             Some(_) if start == Start::Resume => false,
             Some(results) => existing_outputs.errors.is_none() || is_own_log(results, &paths.errors),
         };
-        let slots = Slots::create(&*disk, folder.as_deref(), manifest.opening, &run)?;
+        let slots = match records_answers {
+            true => Slots::create_later(disk.clone(), slots_beside(&paths.errors), &run),
+            false => Slots::create(&*disk, folder.as_deref(), manifest.opening, &run)?,
+        };
+        let answered = records_answers.then(|| AnsweredRows::new(disk.clone(), &paths.errors));
         let outputs = existing_outputs.complete(&*disk, &paths, &mut recovered.notes)?;
         recovered.notes.extend(disk.take_notes());
-        let (targets, [results_end, errors_end]) = targets(&outputs, options.fsync, options.stdout)?;
+        let (targets, [results_end, errors_end]) = targets(&outputs, options.fsync, options.stdout, answered)?;
         let context = RecordContext {
             run,
             clock: options.clock,
@@ -110,6 +122,7 @@ impl Journal {
             outputs,
             learned: None,
             is_log_ours,
+            records_answers,
             _lock: lock,
         };
         Ok((journal, recovered))
@@ -194,13 +207,14 @@ fn targets(
     outputs: &Outputs,
     fsync: Fsync,
     stdout: Option<Box<dyn Write + Send>>,
+    answered: Option<AnsweredRows>,
 ) -> Result<(Targets, [u64; 2]), DiskFailure> {
     let (results, results_end) = match &outputs.results {
         Some(output) => target(output)?,
         None => (Target::Stdout(stdout.unwrap_or_else(|| Box::new(std::io::stdout()))), 0),
     };
     let (errors, errors_end) = target(&outputs.errors)?;
-    Ok((Targets { results, errors, fsync }, [results_end, errors_end]))
+    Ok((Targets { results, errors, answered, fsync }, [results_end, errors_end]))
 }
 
 fn target(output: &Output) -> Result<(Target, u64), DiskFailure> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::charges::Charges;
 use super::disk::{Disk, DiskFailure, DiskFile, OpenMode, remove_left_over, sync_name, with_suffix};
 use super::error::JournalError;
+use super::files::answered::{LeftByResume, read_left, set_left_aside};
 use super::files::{
     Access, Conflict, ExistingOutputs, Lock, Manifest, Output, RunPaths, Servers, UnclosedRun, check_free, lock,
     manifest, read_manifest, slots,
@@ -63,6 +64,8 @@ pub(super) struct Existing {
     pub(crate) lock: Option<Lock>,
     pub(crate) outputs: ExistingOutputs,
     pub(crate) unclosed: UnclosedRun,
+    /// What a `resume` of the error log left, if its answers went to standard output.
+    pub(crate) left: LeftByResume,
 }
 
 impl<'a> Recovery<'a> {
@@ -92,7 +95,12 @@ impl<'a> Recovery<'a> {
         if let Some(Output { path: _, file }) = outputs.errors.as_ref().filter(|_| start == Start::Fresh) {
             check_owner(&**file, self.paths)?;
         }
-        Ok(Existing { is_known, lock, outputs, unclosed })
+        let mut left = read_left(self.disk, &self.paths.errors)?;
+        if start == Start::Fresh {
+            // With `--fresh`, these files are only renamed.
+            (left.answered, left.unclosed) = Default::default();
+        }
+        Ok(Existing { is_known, lock, outputs, unclosed, left })
     }
 
     /// Reads the results and the error log without repairing them. Returns what was found, and the failures that still
@@ -179,6 +187,9 @@ impl<'a> Recovery<'a> {
         for Output { path, file: _ } in [&found.errors, &found.results].into_iter().flatten() {
             let aside = with_suffix(path, &suffix);
             self.disk.rename(path, &aside).map_err(DiskFailure::of("rename", path))?;
+            if *path == self.paths.errors {
+                set_left_aside(self.disk, path, &aside)?;
+            }
             sync_name(self.disk, path)?;
             self.recovered.notes.push(format!("--fresh: {} is now {}", path.display(), aside.display()));
         }
@@ -214,6 +225,9 @@ impl<'a> Recovery<'a> {
         contents.totals.add(Charges { maybe_paid, maybe_spend, ..Charges::default() });
         self.recovered.totals = contents.totals;
         self.recovered.answers_by = std::mem::take(&mut contents.answers_by);
+        if contents.answered_beside > 0 {
+            self.recovered.notes.push(not_sent_words(contents.answered_beside, self.paths));
+        }
         self.recovered.dead_in_flight = maybe_paid;
         self.recovered.dead_at_most = maybe_spend;
         self.recovered.unfinished = std::mem::take(&mut contents.unfinished);
@@ -225,12 +239,18 @@ impl<'a> Recovery<'a> {
     }
 
     fn read_both(&self, existing: &Existing, start: Start) -> Result<Contents, JournalError> {
-        let Existing { is_known, outputs, unclosed, .. } = existing;
-        let mut contents =
-            Contents { in_flight: in_flight(unclosed), reruns: RerunRows::new(self.rerun), ..Contents::default() };
+        let Existing { is_known, outputs, unclosed, left, .. } = existing;
+        let mut contents = Contents {
+            in_flight: in_flight(unclosed),
+            in_flight_beside: in_flight(&left.unclosed),
+            reruns: RerunRows::new(self.rerun),
+            ..Contents::default()
+        };
         if let Some(Output { file, .. }) = &outputs.errors {
-            contents.read_errors(&**file, self.paths, *is_known, &unclosed.run, start)?;
+            let unclosed_runs = [unclosed.run.as_str(), left.unclosed.run.as_str()];
+            contents.read_errors(&**file, self.paths, *is_known, unclosed_runs, start)?;
         }
+        contents.remove_answered_beside(&left.answered);
         if let Some(Output { path, file }) = &outputs.results {
             contents.read_results(&**file, path, *is_known, &unclosed.run)?;
         }
@@ -270,6 +290,15 @@ fn in_flight(unclosed: &UnclosedRun) -> HashMap<RowId, Money> {
         *most = at_most.max(*most);
     }
     rows
+}
+
+fn not_sent_words(rows: usize, paths: &RunPaths) -> String {
+    let rows = if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
+    format!(
+        "not sent again: {rows} of {}; the last resume was cut short after it had written their answers to standard \
+         output",
+        paths.errors.display()
+    )
 }
 
 /// Returns an error if answers of this run must not be written to the same results file as the earlier answers.

@@ -1,9 +1,9 @@
-//! A first pass over the input, which finds the keys and labels that occur more than once.
+//! A first pass over the input, which finds the requests and labels that occur more than once.
 //!
-//! The collected keys take eight bytes per row, and so do the collected labels. A key is a hash. The first half of a
-//! key is enough, so only this half is stored. If the first halves of two keys are equal by chance, the only effect is
-//! that a row gets a number that it does not need. A label is stored as a hash. Two labels with the same hash may be
-//! equal, so a second pass compares the labels themselves.
+//! The collected labels take eight bytes per row. A key is a hash. The first half of a key is enough, so only this half
+//! is stored. If the first halves of two keys are equal by chance, the only effect is that a row gets a number that it
+//! does not need. A label is stored as a hash. Two labels with the same hash may be equal, so a second pass compares
+//! the labels themselves.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -11,27 +11,19 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::seen::Seen;
 use crate::domain::{JobKey, Origin, quoted};
 
-/// Collects the keys of unnamed rows.
-#[derive(Debug, Default)]
-pub(crate) struct KeyCensus(Vec<u64>);
-
-impl KeyCensus {
-    /// Adds the key of an unnamed row (a row without a label of its own).
-    pub(crate) fn add(&mut self, key: JobKey) {
-        self.0.push(half(key));
-    }
-
-    /// Returns the keys that occurred more than once.
-    pub(crate) fn finish(self) -> Repeats {
-        Repeats(repeated(self.0))
-    }
-}
-
 /// The keys that several rows have. Only rows with these keys need a number that distinguishes equal rows.
 #[derive(Clone, Debug, Default)]
 pub struct Repeats(Vec<u64>);
 
 impl Repeats {
+    /// Returns the `Repeats` with these halves of keys.
+    pub(super) fn of_halves(mut halves: Vec<u64>) -> Self {
+        halves.sort_unstable();
+        halves.dedup();
+        halves.shrink_to_fit();
+        Self(halves)
+    }
+
     /// Returns whether a key probably occurs more than once. If the result is `false`, the key certainly does not occur
     /// more than once.
     pub fn contains(&self, key: JobKey) -> bool {
@@ -104,12 +96,9 @@ impl RequestCensus {
                 keys.dedup();
                 ((rows - keys.len()) as u64, Repeats::default())
             }
-            Self::Recognizing { seen: _, mut again } => {
+            Self::Recognizing { seen: _, again } => {
                 let rows = again.len() as u64;
-                again.sort_unstable();
-                again.dedup();
-                again.shrink_to_fit();
-                (rows, Repeats(again))
+                (rows, Repeats::of_halves(again))
             }
         }
     }
@@ -213,19 +202,6 @@ mod tests {
 
     fn at(line: u64) -> Origin {
         Origin { source: "a.jsonl".into(), line }
-    }
-
-    #[test]
-    fn only_keys_that_occur_again_are_repeats() {
-        let mut census = KeyCensus::default();
-        [3, 1, 2, 1, 1, 3].into_iter().for_each(|first| census.add(key(first)));
-
-        let repeats = census.finish();
-
-        assert_eq!(repeats.len(), 2);
-        assert!(repeats.contains(key(1)) && repeats.contains(key(3)));
-        assert!(!repeats.contains(key(2)) && !repeats.contains(key(4)));
-        assert!(KeyCensus::default().finish().is_empty());
     }
 
     #[test]

@@ -43,7 +43,7 @@ mod walk;
 mod weights;
 
 pub use census::{DuplicateLabel, Repeats, is_suspect};
-pub(crate) use census::{KeyCensus, LabelCensus, RequestCensus, first_duplicate, half};
+pub(crate) use census::{LabelCensus, RequestCensus, first_duplicate, half};
 pub(crate) use defaults::DEFAULT_MAX_TOKENS;
 pub use estimate::{Estimate, estimate};
 pub use key::{Dialect, key};

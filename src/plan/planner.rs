@@ -199,6 +199,12 @@ impl Planner {
         self
     }
 
+    /// Returns the keys that several unnamed rows have, among the rows that were identified so far. After a first pass
+    /// over the input, [`Planner::with_repeats`] takes these keys.
+    pub(crate) fn repeats(&self) -> Repeats {
+        Repeats::of_halves(self.again.keys().copied().collect())
+    }
+
     /// Turns off notices about models that the catalog does not know. Callers that count the rows of each model
     /// themselves do not need these notices.
     pub(crate) fn without_unknown_models(mut self) -> Self {
@@ -489,7 +495,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::tests::params;
-    use super::super::{KeyCensus, UnknownModel, key};
+    use super::super::{UnknownModel, key};
     use super::*;
     use crate::domain::{ErrorClass, MemberPath, Origin};
 
@@ -766,16 +772,17 @@ mod tests {
     }
 
     #[test]
-    fn with_a_census_only_repeated_keys_are_remembered() {
+    fn after_a_first_pass_only_repeated_keys_are_remembered() {
         let other = HI.replace("Hi", "Ho");
-        let mut census = KeyCensus::default();
-        [HI, &other, HI].iter().for_each(|json| census.add(planner().key_of(&row(json))));
-        let mut planner = planner().with_repeats(census.finish());
+        let identities = |planner: &mut Planner| [HI, &other, HI].map(|json| plan(planner, row(json)).job.identity);
+        let mut first = planner();
+        let counted = identities(&mut first);
+        let mut second = planner().with_repeats(first.repeats());
 
-        let identities = [HI, &other, HI].map(|json| plan(&mut planner, row(json)).job.identity);
-
-        assert_eq!(identities, [Identity::Nth(0), Identity::Nth(0), Identity::Nth(1)]);
-        assert_eq!(planner.seen.len(), 1);
+        assert_eq!(counted, [Identity::Nth(0), Identity::Nth(0), Identity::Nth(1)]);
+        assert_eq!(identities(&mut second), counted);
+        assert_eq!((first.seen.len(), second.seen.len()), (2, 1));
+        assert_eq!((first.repeats().len(), planner().repeats().len()), (1, 0));
     }
 
     #[test]

@@ -114,6 +114,22 @@ fn rows_of_a_part_keep_their_identity_in_the_whole_input() {
 }
 
 #[test]
+fn rows_without_an_id_that_equal_a_row_of_another_part_are_sent_and_are_in_the_table() {
+    let folder = Folder::new();
+    let api = Api::quick();
+    folder.write("words.csv", "prompt\ngreat\nlate\nwrong\nok\nbroken\ngreat\nlate\nno\n");
+    let part = |output, part: &[&str]| folder.run_at(&api, &[&["run", "words.csv", "-o", output], part].concat());
+    let (first, second) = (["--limit", "4"], ["--skip", "4", "--limit", "4"]);
+
+    for (output, parts) in [("a.csv", [&first[..], &second]), ("b.csv", [&second, &first])] {
+        part(output, parts[0]).ends_with(0).tells(&["4 rows to send", ": 4 answered"]);
+        part(output, parts[1]).ends_with(0).tells(&["4 rows to send", ": 4 answered", ".csv: 8 rows"]);
+        part(output, &[]).ends_with(0).tells(&["nothing to do: all 8 rows are answered"]);
+    }
+    assert_eq!(api.books().billed_calls, 16);
+}
+
+#[test]
 fn several_inputs_make_one_run() {
     let folder = Folder::with_rows(3);
     let api = Api::quick();

@@ -42,6 +42,19 @@ fn one_of_several_equal_rows_is_sent_and_each_row_gets_a_line() {
 }
 
 #[test]
+fn the_first_part_of_an_input_copies_the_answers_of_a_later_part() {
+    let folder = Folder::new();
+    let api = Api::quick();
+    folder.write("prompts.jsonl", &equal_rows(20, 10));
+
+    folder.run_at(&api, &["run", "prompts.jsonl", "--dedupe", "--skip", "10"]).ends_with(0).tells(&["10 answered"]);
+    let said = folder.run_at(&api, &["run", "prompts.jsonl", "--dedupe", "--limit", "10"]);
+
+    said.ends_with(0).tells(&["10 answered", "10 copied from equal rows"]);
+    assert_eq!(api.books().billed_calls, 10);
+}
+
+#[test]
 fn rows_added_later_copy_the_answers_of_earlier_runs_to_the_same_results() {
     let folder = Folder::new();
     let api = Api::quick();

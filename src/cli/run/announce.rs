@@ -37,6 +37,19 @@ impl NewRun<'_> {
         if others.is_empty() { first } else { format!("{first}, then {}", others.join(", then ")) }
     }
 
+    /// If results go to standard output, says that the run can't be resumed. A `resume` to standard output records which
+    /// rows are answered, so it can be resumed.
+    fn note_standard_output(&self) {
+        if self.paths.results.is_some() || self.start == Start::Resume {
+            return;
+        }
+        self.say(&format!(
+            "results go to standard output, so this run can't be resumed; name a results file with -o to be able to \
+             resume it. Rows without an answer will be in {}",
+            escape(&self.paths.errors.display().to_string())
+        ));
+    }
+
     /// Prints where requests are sent, what they contain and what they will probably cost.
     ///
     /// `spent` is the money that earlier runs with this results file have spent.
@@ -55,13 +68,7 @@ impl NewRun<'_> {
             columns::of_templates(&self.plan).iter().for_each(|text| self.say(text));
             self.note_answers(std::iter::once(model), catalog);
             caching::note_of_pipe(self.prompt_cache()).iter().for_each(|text| self.say(text));
-            if self.paths.results.is_none() {
-                self.say(&format!(
-                    "results go to standard output, so this run can't be resumed; name a results file with -o to be \
-                     able to resume it. Rows without an answer will be in {}",
-                    escape(&self.paths.errors.display().to_string())
-                ));
-            }
+            self.note_standard_output();
             return;
         };
         let models: Vec<_> = survey.models.keys().map(|model| escape(model).into_owned()).collect();
@@ -74,6 +81,9 @@ impl NewRun<'_> {
         let rows = plural(survey.to_send, "row", "rows");
         self.say(&format!("{origin}{models}: {rows} to send{not_sent}{expected}"));
         self.note_estimated_provider();
+        if survey.to_send > 0 {
+            self.note_standard_output();
+        }
         if let Some(deadline) = self.config.deadline.filter(|_| survey.to_send > 0) {
             self.say(&deadline_words(forecast.time.time, deadline, &ZonedDateTime::now()));
         }

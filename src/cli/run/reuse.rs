@@ -39,7 +39,8 @@ impl NewRun<'_> {
         let (_, recovered, survey) = known;
         // The survey is used only if it has seen all rows. If a survey has seen only some rows, it does not know which
         // of these rows are equal to unseen rows.
-        let has_seen_all = is_seekable(&self.plan) && self.start != Start::Resume && self.config.source.skip == 0;
+        let is_whole = self.config.source.skip == 0 && self.config.source.limit.is_none();
+        let has_seen_all = is_seekable(&self.plan) && self.start != Start::Resume && is_whole;
         let repeats = survey.as_ref().filter(|_| has_seen_all).map(|survey| survey.equal.clone());
         let earlier = match &self.paths.results {
             Some(results) if !recovered.done.is_empty() => {

@@ -11,9 +11,11 @@
 //! | `learned.rs` | what the last run learned about limits |
 //! | `servers.rs` | where the answers come from, and which results may be mixed |
 //! | `slots.rs` | the requests that are in flight |
+//! | `answered.rs` | without a results file: how far a `resume` has come |
 //!
 //! This module does not look into the lines.
 
+pub(crate) mod answered;
 mod check;
 pub(crate) mod learned;
 mod lock;

@@ -20,6 +20,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::domain::{Money, RowId};
 use crate::journal::disk::{Disk, DiskFailure, DiskFile, OpenMode, read_up_to};
@@ -28,7 +29,7 @@ const SLOT_BYTES: usize = 64;
 /// The maximum number of bytes that are read from the file: enough for a hundred thousand slots. A run needs at most
 /// ten thousand slots at once.
 const MOST_BYTES: u64 = 8 << 20;
-const MAGIC: &[u8; 8] = b"cbslots1";
+pub(super) const MAGIC: &[u8; 8] = b"cbslots1";
 /// The number of bytes for the run id in the header. The first 16 bytes of the header contain the magic number, and a
 /// number that says how often the run folder was opened. The first run that opens the run folder has the number 1, the
 /// second run has 2, and so on.
@@ -43,6 +44,8 @@ pub struct Slot(u32);
 /// The slots of this run.
 pub(crate) struct Slots {
     file: Option<Box<dyn DiskFile>>,
+    /// The disk and the header, if the file is created when the first slots are flushed.
+    later: Option<(Arc<dyn Disk>, [u8; SLOT_BYTES])>,
     path: PathBuf,
     free: BinaryHeap<Reverse<u32>>,
     /// What the slots in the file will contain after the next flush.
@@ -69,14 +72,18 @@ impl Slots {
             return Ok(Self::over(None, PathBuf::new()));
         };
         let path = path_in(folder);
-        let file = disk.open(&path, OpenMode::Edit).map_err(DiskFailure::of("open", &path))?;
-        file.truncate(0).map_err(DiskFailure::of("cut", &path))?;
-        file.write_at(&head(opening, run), 0).map_err(DiskFailure::of("write", &path))?;
+        let file = new_file(disk, &path, &head(opening, run))?;
         Ok(Self::over(Some(file), path))
     }
 
+    /// Returns the slots of a run without a run folder. All slots are empty. The file at `path` is not changed before
+    /// the first slots are flushed.
+    pub(crate) fn create_later(disk: Arc<dyn Disk>, path: PathBuf, run: &str) -> Self {
+        Self { later: Some((disk, head(1, run))), ..Self::over(None, path) }
+    }
+
     fn over(file: Option<Box<dyn DiskFile>>, path: PathBuf) -> Self {
-        Self { file, path, free: BinaryHeap::new(), slots: Vec::new(), changed: 0..0 }
+        Self { file, later: None, path, free: BinaryHeap::new(), slots: Vec::new(), changed: 0..0 }
     }
 
     /// Fills a slot. A filled slot records that a request for the row is in flight.
@@ -112,6 +119,10 @@ impl Slots {
     /// Writes the slots that have changed since the last flush.
     pub(crate) fn flush(&mut self) -> Result<(), DiskFailure> {
         let changed = std::mem::take(&mut self.changed);
+        if let Some((disk, head)) = self.later.as_ref().filter(|_| !changed.is_empty()) {
+            self.file = Some(new_file(&**disk, &self.path, head)?);
+            self.later = None;
+        }
         let Some(file) = self.file.as_ref().filter(|_| !changed.is_empty()) else { return Ok(()) };
         let offset = (SLOT_BYTES + changed.start) as u64;
         file.write_at(&self.slots[changed], offset).map_err(DiskFailure::of("write", &self.path))
@@ -131,6 +142,14 @@ impl Slots {
             false => self.changed.start.min(place.start)..self.changed.end.max(place.end),
         };
     }
+}
+
+/// Creates the file of slots, or empties it. The new file contains only the header.
+fn new_file(disk: &dyn Disk, path: &Path, head: &[u8]) -> Result<Box<dyn DiskFile>, DiskFailure> {
+    let file = disk.open(path, OpenMode::Edit).map_err(DiskFailure::of("open", path))?;
+    file.truncate(0).map_err(DiskFailure::of("cut", path))?;
+    file.write_at(head, 0).map_err(DiskFailure::of("write", path))?;
+    Ok(file)
 }
 
 fn place(at: u32) -> Range<usize> {
@@ -156,7 +175,7 @@ pub(crate) fn was_closed(disk: &dyn Disk, folder: &Path) -> bool {
     file.and_then(|file| file.size()).is_ok_and(|size| size == 0)
 }
 
-fn parse(bytes: &[u8]) -> UnclosedRun {
+pub(super) fn parse(bytes: &[u8]) -> UnclosedRun {
     let mut slots = bytes.chunks_exact(SLOT_BYTES);
     let Some(head) = slots.next().filter(|head| head.starts_with(MAGIC)) else { return UnclosedRun::default() };
     let run = String::from_utf8_lossy(&head[16..]).trim_end_matches('\0').to_owned();
@@ -198,7 +217,7 @@ fn row_in(slot: &[u8]) -> Option<(RowId, Money)> {
     (number(slot, 16) == checksum(row, pico)).then_some((row, Money(pico.into())))
 }
 
-fn number(bytes: &[u8], at: usize) -> u64 {
+pub(super) fn number(bytes: &[u8], at: usize) -> u64 {
     bytes[at..at + 8].iter().fold(0, |sum, &byte| (sum << 8) | u64::from(byte))
 }
 

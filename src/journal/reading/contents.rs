@@ -41,19 +41,23 @@ pub(crate) struct Contents {
     /// The rows that were in flight when the last run died, each with its highest possible cost. When a line of the
     /// dead run is found, the row of this line is removed from the map.
     pub(crate) in_flight: HashMap<RowId, Money>,
+    /// The same for the last `resume` of the error log, if its answers went to standard output.
+    pub(crate) in_flight_beside: HashMap<RowId, Money>,
+    /// The number of rows of the error log that this `resume` has answered.
+    pub(crate) answered_beside: usize,
     /// Rows that need another request because their last answer was not accepted.
     pub(crate) unfinished: HashMap<RowId, UnfinishedRow>,
 }
 
 impl Contents {
     /// Reads the error log. Call this function before the results are read, because an answer in the results removes
-    /// the row's failure.
+    /// the row's failure. `unclosed_runs` are the runs of `in_flight` and of `in_flight_beside`.
     pub(crate) fn read_errors(
         &mut self,
         file: &dyn DiskFile,
         paths: &RunPaths,
         is_known: bool,
-        unclosed_run: &str,
+        unclosed_runs: [&str; 2],
         start: Start,
     ) -> Result<(), JournalError> {
         let mut other = None;
@@ -64,8 +68,12 @@ impl Contents {
                 self.totals.add(charges);
                 // Only an entry of the run that died can belong to the request in flight. If the entry is a step (an
                 // answer that was not accepted), the request in flight was sent after this step.
-                if slots::shortened(&record.run) == unclosed_run && !record.is_step {
-                    self.in_flight.remove(&record.row);
+                for (unclosed_run, in_flight) in
+                    unclosed_runs.into_iter().zip([&mut self.in_flight, &mut self.in_flight_beside])
+                {
+                    if slots::shortened(&record.run) == unclosed_run && !record.is_step {
+                        in_flight.remove(&record.row);
+                    }
                 }
                 let theirs = named_by_other(&record, &mut belongs, paths, start).map(str::to_owned);
                 other = other.take().or(theirs.map(|theirs| (offset, theirs)));
@@ -133,6 +141,17 @@ impl Contents {
 }
 
 impl Contents {
+    /// Removes the rows that a `resume` has answered on standard output from the failures that still count. The rows
+    /// that were in flight are added to those of the last run. Call this function after the error log was read.
+    pub(crate) fn remove_answered_beside(&mut self, answered: &[RowId]) {
+        let before = self.unresolved.len();
+        self.totals.add(self.unresolved.remove_rows(answered));
+        self.answered_beside = before - self.unresolved.len();
+        // If a row is no longer in the log, its request was counted before.
+        let in_flight = std::mem::take(&mut self.in_flight_beside);
+        self.in_flight.extend(in_flight.into_iter().filter(|(row, _)| self.unresolved.has(*row)));
+    }
+
     /// Reads the lines of unfinished rows again, this time with their answers. Call this function after reading all
     /// other lines.
     pub(crate) fn read_unfinished(&mut self, file: &dyn DiskFile) -> io::Result<()> {

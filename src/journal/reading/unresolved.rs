@@ -157,6 +157,14 @@ impl Unresolved {
         }
     }
 
+    /// Removes the entries of rows that an earlier run has answered on standard output. Returns the charges of
+    /// unfinished rows that must be added to the sums.
+    pub(crate) fn remove_rows(&mut self, rows: &[RowId]) -> Charges {
+        let mut charges = Charges::default();
+        rows.iter().for_each(|row| charges += self.replace(*row, None));
+        charges
+    }
+
     /// Returns whether a row is unfinished.
     pub(crate) fn has_unfinished(&self, row: RowId) -> bool {
         self.rows.get(&row.label).is_some_and(|entry| entry.key == row.key && entry.unfinished.is_some())

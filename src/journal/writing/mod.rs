@@ -14,6 +14,8 @@
 //! - If the power fails, the lines of the last fifth of a second can be lost, and so can the lines that were written
 //!   during a sync.
 //!
+//! If a `resume` writes to standard output, the records of answered rows are written right after their lines.
+//!
 //! A commit is reported when the results and the error log are synced. Commits are reported in the order of the lines.
 //!
 //! A failed write or sync is not tried again. After a failed sync, the content on the disk is unknown. Even if a second

@@ -40,6 +40,8 @@ struct Shared {
 struct Group {
     results: Vec<u8>,
     errors: Vec<u8>,
+    /// The records of the rows whose answers are in this group or in an earlier group.
+    answered: Vec<u8>,
     /// Number of the last line in the group.
     up_to: u64,
 }
@@ -57,16 +59,17 @@ impl Group {
     }
 
     fn bytes(&self) -> usize {
-        self.results.len() + self.errors.len()
+        self.results.len() + self.errors.len() + self.answered.len()
     }
 
     fn write(&self, targets: &mut Targets) -> Result<(), DiskFailure> {
         targets.write(Log::Results, &[&self.results])?;
+        targets.write_answered(&self.answered)?;
         targets.write(Log::Errors, &[&self.errors])
     }
 
     fn clear(&mut self) {
-        for bytes in [&mut self.results, &mut self.errors] {
+        for bytes in [&mut self.results, &mut self.errors, &mut self.answered] {
             bytes.clear();
             bytes.shrink_to(KEPT_BYTES);
         }
@@ -98,11 +101,12 @@ impl Stdout {
         Ok(Self { shared, thread })
     }
 
-    /// Adds whole lines to the queue.
+    /// Adds whole lines to the queue, and the records of answered rows. The answers of these rows are among these lines
+    /// and all earlier lines.
     ///
     /// # Errors
     /// The failure that stopped the writer.
-    pub(super) fn append(&self, log: Log, parts: &[&[u8]], seq: u64) -> Result<(), DiskFailure> {
+    pub(super) fn append(&self, log: Log, parts: &[&[u8]], answered: &[u8], seq: u64) -> Result<(), DiskFailure> {
         let mut queue = self.shared.queue();
         if let Some(failure) = self.shared.syncer.failure()
             && (log == Log::Results || !queue.takes_errors)
@@ -111,6 +115,7 @@ impl Stdout {
         }
         let could_wait = queue.may_wait();
         queue.group.push(log, parts, seq);
+        queue.group.answered.extend_from_slice(answered);
         self.shared.syncer.note_taken(parts.iter().map(|part| part.len()).sum());
         let is_due = could_wait && !queue.may_wait();
         let is_asleep = std::mem::take(&mut queue.is_asleep);
@@ -165,8 +170,9 @@ impl Shared {
     /// Returns `None` if no more lines will come.
     fn next_errors(&self, emptied: Group) -> Option<Group> {
         let mut queue = self.queue();
-        // Results that were queued before the failure can't be written.
+        // Results that were queued before the failure can't be written, so their rows are not answered.
         queue.group.results.clear();
+        queue.group.answered.clear();
         while queue.group.errors.is_empty() && !queue.is_closed {
             queue.is_asleep = true;
             queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);

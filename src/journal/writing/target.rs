@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::commit::Fsync;
 use crate::domain::WriteTarget;
 use crate::journal::disk::{DiskFailure, DiskFile};
+use crate::journal::files::answered::AnsweredRows;
 use crate::sink::Log;
 
 /// Where the lines of one log are written.
@@ -52,6 +53,8 @@ impl Target {
 pub(crate) struct Targets {
     pub(crate) results: Target,
     pub(crate) errors: Target,
+    /// The rows whose answers are written; `None` unless a `resume` writes its answers to standard output.
+    pub(crate) answered: Option<AnsweredRows>,
     pub(crate) fsync: Fsync,
 }
 
@@ -63,6 +66,14 @@ impl Targets {
             Log::Errors => &mut self.errors,
         };
         parts.iter().filter(|part| !part.is_empty()).try_for_each(|part| target.write(part))
+    }
+
+    /// Records the rows whose lines are written. `records` can be empty.
+    pub(super) fn write_answered(&mut self, records: &[u8]) -> Result<(), DiskFailure> {
+        match &mut self.answered {
+            Some(answered) if !records.is_empty() => answered.write(records),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Makes the lines of one log durable.

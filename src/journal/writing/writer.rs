@@ -12,7 +12,9 @@ use super::commit::{Commit, Fsync, OnCommit, Threading};
 use super::stdout::Stdout;
 use super::syncer::{SyncThread, Syncer};
 use super::target::{Target, Targets};
+use crate::domain::RowId;
 use crate::journal::disk::DiskFailure;
+use crate::journal::files::answered;
 use crate::sink::Log;
 
 /// The maximum number of bytes that wait for a flush. In a write of this size, the cost of the system call itself does
@@ -26,6 +28,9 @@ pub(crate) struct Writer {
     /// Lines that wait for the next flush. All these lines belong to the same log.
     lines: Vec<u8>,
     log: Log,
+    /// The records of answered rows that wait for the next flush; `None` if answered rows are not recorded. The lines of
+    /// these rows wait for the same flush, or are already written.
+    answered: Option<Vec<u8>>,
     /// Number of the last line that was appended.
     up_to: u64,
 }
@@ -46,6 +51,7 @@ impl Writer {
     /// # Errors
     /// The system's error if a thread can't be started.
     pub(crate) fn start(targets: Targets, threading: Threading, on_commit: OnCommit) -> Result<Self, DiskFailure> {
+        let answered = targets.answered.is_some().then(Vec::new);
         let is_inline = threading == Threading::Inline || targets.fsync == Fsync::Always;
         let mode = match (&targets.results, is_inline) {
             (_, true) => Mode::Inline { targets, on_commit, failed: None },
@@ -59,7 +65,7 @@ impl Writer {
                 Mode::Stdout { stdout, sync }
             }
         };
-        Ok(Self { mode, lines: Vec::new(), log: Log::Results, up_to: 0 })
+        Ok(Self { mode, lines: Vec::new(), log: Log::Results, answered, up_to: 0 })
     }
 
     /// Appends a line. `render` writes the line to the end of the buffer that it receives. The line is durable when a
@@ -86,7 +92,14 @@ impl Writer {
     pub(crate) fn append_parts(&mut self, log: Log, seq: u64, parts: &[&[u8]]) -> Result<(), DiskFailure> {
         let earlier = self.flush();
         (self.log, self.up_to) = (log, seq);
-        earlier.and(self.mode.write(log, parts, seq))
+        earlier.and(self.mode.write(log, parts, &[], seq))
+    }
+
+    /// Records that a row is answered, if such records are kept. Call this function after the row's line was appended.
+    pub(crate) fn note_answer(&mut self, row: RowId) {
+        if let Some(records) = &mut self.answered {
+            records.extend_from_slice(&answered::record(row));
+        }
     }
 
     /// Writes the waiting lines.
@@ -94,12 +107,14 @@ impl Writer {
     /// # Errors
     /// The failure that stopped the writer.
     pub(crate) fn flush(&mut self) -> Result<(), DiskFailure> {
-        if self.lines.is_empty() {
+        let answered = self.answered.as_deref().unwrap_or_default();
+        if self.lines.is_empty() && answered.is_empty() {
             return Ok(());
         }
-        let done = self.mode.write(self.log, &[&self.lines], self.up_to);
+        let done = self.mode.write(self.log, &[&self.lines], answered, self.up_to);
         // After a failure, nothing more is written, so the waiting lines are dropped.
         self.lines.clear();
+        self.answered.iter_mut().for_each(Vec::clear);
         self.lines.shrink_to(2 * MOST_BYTES);
         done
     }
@@ -153,8 +168,9 @@ impl Drop for Writer {
 }
 
 impl Mode {
-    /// Writes whole lines. The last of these lines has the number `seq`. A part can end inside a line.
-    fn write(&mut self, log: Log, parts: &[&[u8]], seq: u64) -> Result<(), DiskFailure> {
+    /// Writes whole lines. The last of these lines has the number `seq`. A part can end inside a line. Then writes the
+    /// records of answered rows.
+    fn write(&mut self, log: Log, parts: &[&[u8]], answered: &[u8], seq: u64) -> Result<(), DiskFailure> {
         match self {
             Self::Inline { targets, failed: Some(failure), .. } => match log {
                 Log::Errors if targets.log_still_works(failure) => targets.save_errors(parts),
@@ -165,7 +181,8 @@ impl Mode {
                     Fsync::Group | Fsync::Always => targets.sync(log),
                     Fsync::Off => Ok(()),
                 };
-                let done = targets.write(log, parts).and_then(|()| sync(targets));
+                let written = targets.write(log, parts).and_then(|()| targets.write_answered(answered));
+                let done = written.and_then(|()| sync(targets));
                 *failed = done.as_ref().err().cloned();
                 on_commit(done.as_ref().map_or_else(|failure| Commit::Failed(failure.into()), |()| Commit::UpTo(seq)));
                 done
@@ -184,7 +201,7 @@ impl Mode {
                 syncer.note_written(&[(log, bytes)], seq);
                 Ok(())
             }
-            Self::Stdout { stdout, .. } => stdout.append(log, parts, seq),
+            Self::Stdout { stdout, .. } => stdout.append(log, parts, answered, seq),
         }
     }
 
@@ -216,6 +233,7 @@ mod tests {
     use super::*;
     use crate::domain::WriteCause;
     use crate::journal::disk::{Disk, DiskFile, LockAttempt, MemDisk, OpenMode};
+    use crate::journal::files::answered::AnsweredRows;
 
     /// A file whose syncs wait until the test lets them continue.
     struct SlowFile {
@@ -415,6 +433,7 @@ mod tests {
         let targets = Targets {
             results: Target::Stdout(Box::new(LeavingReader(Some(waits), begins))),
             errors: Target::File { file, path: "errors".into(), end: 0 },
+            answered: None,
             fsync: Fsync::Group,
         };
         let (mut writer, _commits) = over(targets, Threading::Thread);
@@ -430,13 +449,45 @@ mod tests {
     }
 
     #[test]
+    fn only_rows_whose_lines_were_written_to_standard_output_are_recorded() {
+        let row = |label| RowId { label, key: 0 };
+        for threading in [Threading::Thread, Threading::Inline] {
+            let disk = MemDisk::new();
+            let (begins, begun) = mpsc::channel();
+            let (go_on, waits) = mpsc::channel();
+            go_on.send(()).expect("the test waits");
+            let targets = Targets {
+                results: Target::Stdout(Box::new(LeavingReader(Some(waits), begins))),
+                answered: Some(AnsweredRows::new(Arc::new(disk.clone()), Path::new("log"))),
+                ..targets(&disk, Fsync::Group)
+            };
+            let (mut writer, _commits) = over(targets, threading);
+
+            take(&mut writer, Log::Results, 1).expect("it is accepted");
+            writer.note_answer(row(1));
+            writer.flush().expect("it is accepted");
+            begun.recv().expect("it is written");
+            writer.hurry();
+            let second = take(&mut writer, Log::Results, 2);
+            second.iter().for_each(|()| writer.note_answer(row(2)));
+            // The error log still accepts lines, but the second row is not answered.
+            let _ = take(&mut writer, Log::Errors, 3);
+            writer.close().expect_err("its reader is gone");
+
+            let left = answered::read_left(&disk, Path::new("log")).expect("the disk works");
+            assert_eq!(left.answered, [row(1)]);
+        }
+    }
+
+    #[test]
     fn lines_are_written_while_a_sync_is_running_and_reported_after_the_next_sync() {
         let (written, bytes) = mpsc::channel();
         let (go_on, waits) = mpsc::channel();
         let file = SlowFile { written, go_on: Mutex::new(waits) };
         let target = Target::File { file: Arc::new(file), path: "results".into(), end: 0 };
         let errors = Target::Stdout(Box::new(io::sink()));
-        let (mut writer, commits) = over(Targets { results: target, errors, fsync: Fsync::Group }, Threading::Thread);
+        let (mut writer, commits) =
+            over(Targets { results: target, errors, answered: None, fsync: Fsync::Group }, Threading::Thread);
 
         for seq in 1..=3 {
             take(&mut writer, Log::Results, seq).and_then(|()| writer.flush()).expect("the disk works");
@@ -474,7 +525,7 @@ mod tests {
             path: name.into(),
             end: 0,
         };
-        Targets { results: target("results"), errors: target("errors"), fsync }
+        Targets { results: target("results"), errors: target("errors"), answered: None, fsync }
     }
 
     fn number(commit: Commit) -> u64 {

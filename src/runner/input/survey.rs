@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::{Alike, Identity, JobKey, Money, Origin, Planned, PoolId, Quality, RateLimits, quoted};
+use crate::domain::{Alike, Identity, Money, Origin, Planned, PoolId, Quality, RateLimits, quoted};
 use crate::journal::RowState;
 use crate::plan::{
-    CachePlan, DuplicateLabel, KeyCensus, LabelCensus, Load, Planner, PrefixCensus, Rejected, Repeats, RequestCensus,
+    CachePlan, DuplicateLabel, LabelCensus, Load, Planner, PrefixCensus, Rejected, Repeats, RequestCensus,
     first_duplicate, is_suspect,
 };
 use crate::source::{self, BrokenRow, Input, SourceError};
@@ -74,7 +74,8 @@ pub struct Survey {
     pub caching: Arc<CachePlan>,
     /// A label that two rows have; `None` if all labels are different.
     pub duplicate: Option<DuplicateLabel>,
-    /// The keys that several unnamed rows share. The second reading of the input needs the keys of repeated rows.
+    /// The keys that several unnamed rows share. Rows that `--skip` leaves out are included, because they are counted,
+    /// too. The second reading of the input needs the keys of repeated rows.
     pub repeats: Repeats,
     /// Sizes and places of the rows to be sent.
     pub(crate) layout: Layout,
@@ -145,7 +146,6 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
 ) -> Result<(Survey, Vec<u64>), SourceError> {
     let mut survey = Survey { load: Load::keeping(requests), ..Survey::default() };
     let mut labels = LabelCensus::default();
-    let mut keys = KeyCensus::default();
     let mut requests = if earlier.dedupes { RequestCensus::recognizing() } else { RequestCensus::counting() };
     loop {
         let Step { recognized, warnings, place, row, mapped } = match rows.next(planner, earlier) {
@@ -169,7 +169,7 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
         match row {
             None => {}
             Some(RowDecision::Done(named)) => {
-                survey.note((&named.identity, &named.custom_id, named.key), &mut labels, &mut keys);
+                survey.note(&named.identity, &named.custom_id, &mut labels);
                 survey.rows += 1;
                 survey.done += 1;
                 // Rows that come later can copy the answer of this row.
@@ -178,7 +178,7 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
                 }
             }
             Some(RowDecision::Submitted(named)) => {
-                survey.note((&named.identity, &named.custom_id, named.key), &mut labels, &mut keys);
+                survey.note(&named.identity, &named.custom_id, &mut labels);
                 survey.rows += 1;
                 survey.submitted += 1;
                 if earlier.dedupes {
@@ -187,7 +187,7 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
             }
             Some(RowDecision::Planned(place, planned, state)) => {
                 let job = &planned.job;
-                survey.note((&job.identity, &job.custom_id, job.key), &mut labels, &mut keys);
+                survey.note(&job.identity, &job.custom_id, &mut labels);
                 match (earlier.refuse)(&planned) {
                     Some(message) => survey.add_unusable(shown, &message, || at(&planned.job.origin, &message)),
                     None => survey.add(place, &planned, state, earlier, &mut requests),
@@ -203,7 +203,7 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
             Some(RowDecision::Broken(broken)) => survey.add_unusable(shown, &broken.message, || describe(&broken)),
         }
     }
-    survey.repeats = keys.finish();
+    survey.repeats = planner.repeats();
     let (rows, equal) = requests.finish();
     (survey.repeated, survey.equal) = if earlier.dedupes { (0, equal) } else { (rows, equal) };
     Ok((survey, labels.finish()))
@@ -267,15 +267,11 @@ impl Survey {
         is_free.then(|| self.layout.advise(&self.repeats, limits_of)).flatten()
     }
 
-    /// Adds a row's label and key to the lists that find repetitions.
-    fn note(&mut self, row: (&Identity, &str, JobKey), labels: &mut LabelCensus, keys: &mut KeyCensus) {
-        let (identity, label, key) = row;
+    /// Adds a row's label to the list that finds repetitions, or counts a row without a label.
+    fn note(&mut self, identity: &Identity, label: &str, labels: &mut LabelCensus) {
         match identity {
             Identity::Named => labels.add(label),
-            Identity::Nth(_) => {
-                self.unnamed += 1;
-                keys.add(key);
-            }
+            Identity::Nth(_) => self.unnamed += 1,
         }
     }
 

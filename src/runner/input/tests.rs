@@ -9,8 +9,9 @@ use crate::answer::Decision;
 use crate::catalog::Catalog;
 use crate::domain::{ErrorClass, Failure, PromptCache, Quality, RateLimits};
 use crate::journal::{MemDisk, StoredFile, Usable};
-use crate::plan::{Dialect, Planner, RequestDefaults};
+use crate::plan::{Dialect, Planner, Repeats, RequestDefaults};
 use crate::runner::Progress;
+use crate::source::Condition;
 
 const LIMITS: RateLimits = RateLimits::new(100, 45_000, 9_000);
 
@@ -112,6 +113,34 @@ fn an_input_with_equal_unnamed_rows_is_read_in_its_written_order() {
     let (plan, _file) = file(".jsonl", &text);
 
     assert!(places(&plan, &Earlier::none()).is_none());
+}
+
+#[test]
+fn left_out_rows_count_among_equal_rows_in_the_survey_and_in_the_run() {
+    let rows = ["a", "b", "c", "d", "e", "a", "b", "a"].map(|text| format!("{{\"prompt\":\"{text}\"}}\n"));
+    let (mut plan, _file) = file(".jsonl", &rows.concat());
+    let whole = rows_by_place(&plan, look(&plan, &Earlier::none()).repeats);
+
+    for (skip, limit) in [(0, Some(5)), (5, None), (5, Some(1)), (6, None), (7, None)] {
+        (plan.skip, plan.limit) = (skip, limit);
+        let chunk = rows_by_place(&plan, look(&plan, &Earlier::none()).repeats);
+
+        let expected: Vec<_> = whole.iter().skip(skip as usize).take(chunk.len()).copied().collect();
+        assert_eq!(chunk, expected, "skip {skip}, limit {limit:?}");
+        assert_eq!(chunk.len() as u64, limit.unwrap_or(8 - skip));
+    }
+}
+
+#[test]
+fn a_rejected_row_counts_among_equal_rows_in_the_survey_and_in_the_run() {
+    let rows = "{\"prompt\":\"a\"}\n{\"prompt\":\"a\",\"name\":\"x\"}\n";
+    let (plan, _file) = file(".jsonl", rows);
+    let condition = Condition::parse("row.name == text").expect("the condition is valid");
+    let mut planner = planner().with_conditions(vec![condition]);
+
+    let looked = survey(&plan, &mut planner, &Earlier::none(), 1, &Progress::default()).expect("the file can be read");
+
+    assert_eq!((looked.unusable, looked.to_send, looked.repeats.len()), (1, 1, 1));
 }
 
 #[test]
@@ -272,6 +301,20 @@ fn items_from(places: Option<&Places>, plan: &InputPlan, earlier: Earlier) -> Ve
         let order = places.map_or(InputOrder::AsWritten, InputOrder::Places);
         scope.spawn(move || feed(plan, order, &mut planner(), &earlier, &out));
         std::iter::from_fn(|| arrived.blocking_recv()).collect()
+    })
+}
+
+/// Returns the index and the identity of each row that a run sends, after a survey that found `repeats`.
+fn rows_by_place(plan: &InputPlan, repeats: Repeats) -> Vec<(u64, RowId)> {
+    let (out, mut arrived) = mpsc::channel(4);
+    std::thread::scope(|scope| {
+        let mut planner = planner().with_repeats(repeats);
+        scope.spawn(move || feed(plan, InputOrder::AsWritten, &mut planner, &Earlier::none(), &out));
+        let rows = std::iter::from_fn(|| arrived.blocking_recv()).filter_map(|item| match item {
+            Incoming::Planned(planned) => Some((planned.job.index, planned.job.row)),
+            _ => None,
+        });
+        rows.collect()
     })
 }
 
