@@ -189,6 +189,11 @@ fn a_small_budget_makes_batches_small_and_is_never_exceeded() {
 }
 
 #[test]
+fn rows_are_submitted_at_once_if_only_their_batch_can_free_the_money_for_the_next_row() {
+    faults::a_row_that_waits_for_the_money_of_a_batch();
+}
+
+#[test]
 fn several_runs_together_never_exceed_the_budget() {
     faults::a_budget_over_several_runs();
 }

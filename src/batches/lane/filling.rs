@@ -135,7 +135,7 @@ impl Lane {
                 }
             }
         }
-        self.seal_if_due(is_at_end, now)?;
+        self.seal_if_due(is_at_end, scheduler.waits_for_money_of_batches(), now)?;
         Ok(online)
     }
 
@@ -183,12 +183,15 @@ impl Lane {
         most - if varies { self.next_chunk % VARIATION } else { 0 }
     }
 
-    /// Completes the chunk that is being filled, if it must be submitted now.
-    fn seal_if_due(&mut self, is_at_end: bool, now: Instant) -> Result<(), DiskFailure> {
+    /// Completes the chunk that is being filled, if it must be submitted now. With `is_money_awaited`, online rows wait
+    /// for money that is reserved for batches. The chunk then waits for nothing, because its own rows keep this money
+    /// back until their batch has ended.
+    fn seal_if_due(&mut self, is_at_end: bool, is_money_awaited: bool, now: Instant) -> Result<(), DiskFailure> {
         let Some(building) = &self.building else { return Ok(()) };
         let is_quiet = is_at_end && !self.trials.is_busy() && self.reopened.is_empty() && !self.is_merging();
         let is_late = now.since(building.since) >= LONGEST_FILL;
-        if is_late || self.is_blocked || (is_quiet && self.rows.is_empty()) { self.seal(now) } else { Ok(()) }
+        let is_due = is_late || self.is_blocked || is_money_awaited || (is_quiet && self.rows.is_empty());
+        if is_due { self.seal(now) } else { Ok(()) }
     }
 
     /// Completes the chunk that is being filled.
