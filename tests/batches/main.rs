@@ -259,6 +259,11 @@ fn a_deadline_that_no_lane_can_meet_is_reported_and_both_lanes_work() {
 }
 
 #[test]
+fn only_rows_that_are_sent_online_together_get_cache_marks() {
+    deadline::cache_marks();
+}
+
+#[test]
 fn random_sequences_of_commands_lose_no_row_and_report_each_row_that_is_billed_twice() {
     let done = random::sequences(0..100);
 

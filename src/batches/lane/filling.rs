@@ -35,7 +35,7 @@ impl Lane {
             return Some(planned);
         }
         match self.trials.admit(planned) {
-            Trial::First(planned) => Some(planned),
+            Trial::First(planned) => Some(self.as_test(planned)),
             Trial::Waits => None,
             Trial::Proven(planned) if self.deadline.takes_row() => Some(planned),
             Trial::Proven(planned) => {
@@ -43,6 +43,15 @@ impl Lane {
                 None
             }
         }
+    }
+
+    /// Returns the first row of a shape, as it is sent online. Batches do not read what an online request writes to the
+    /// prompt cache. So the row gets no cache marks, unless rows after it are sent online too.
+    fn as_test(&self, mut planned: Planned) -> Planned {
+        if !self.deadline.is_moving {
+            planned.ask.leave_unmarked();
+        }
+        planned
     }
 
     /// Records that a row is sent online although batches would accept the row.
@@ -100,7 +109,7 @@ impl Lane {
         let mut online = Vec::new();
         while let Some(planned) = self.trials.next_freed() {
             match self.trials.admit(planned) {
-                Trial::First(planned) => online.push(planned),
+                Trial::First(planned) => online.push(self.as_test(planned)),
                 Trial::Waits => {}
                 Trial::Proven(planned) => self.push(planned, 0),
             }
