@@ -20,7 +20,7 @@ pub(super) fn notes(survey: &Survey, setting: PromptCache, real_input: f64, cata
         return vec![format!("note: --prompt-cache {} adds no cache mark: {why}{own}", setting.name())];
     }
     let marks = marks_words(caching, survey.to_send).map(|marks| {
-        let saving = prompts_cost(load, real_input).map(|(with, without)| {
+        let saving = prompts_cost(load, survey.in_batches, real_input).map(|(with, without)| {
             format!(". The prompts of these requests should cost about {with} instead of {without}")
         });
         format!("{marks}; the marks do not change what the model reads{}", saving.unwrap_or_default())
@@ -30,12 +30,14 @@ pub(super) fn notes(survey: &Survey, setting: PromptCache, real_input: f64, cata
 }
 
 /// Returns the note about the prompt cache for rows from a pipe. Before the run, it is not known which rows of a pipe
-/// share a prefix.
-pub(super) fn note_of_pipe(setting: PromptCache) -> Option<String> {
+/// share a prefix. `in_batches` says whether rows are sent in batches.
+pub(super) fn note_of_pipe(setting: PromptCache, in_batches: bool) -> Option<String> {
+    let request = if in_batches { "request that is sent online" } else { "request" };
     (setting != PromptCache::Off).then(|| {
-        "note: a request gets a cache mark if rows near its row in the pipe share a long prefix; the mark does not \
-         change what the model reads"
-            .to_owned()
+        format!(
+            "note: a {request} gets a cache mark if rows near its row in the pipe share a long prefix; the mark does not \
+             change what the model reads"
+        )
     })
 }
 
@@ -126,10 +128,10 @@ pub(super) fn real_input(load: &Load, forecast: &Forecast) -> f64 {
 
 /// Returns the cost of the prompts in groups with marked prefixes: first with the prompt cache, then without it.
 /// Returns `None` if nothing is saved, or if no price is known. `real_input` is the result of the function
-/// `real_input`.
-fn prompts_cost(load: &Load, real_input: f64) -> Option<(Money, Money)> {
+/// `real_input`. If `in_batches` is true, only the rows that batches do not accept are counted.
+fn prompts_cost(load: &Load, in_batches: bool, real_input: f64) -> Option<(Money, Money)> {
     let (mut with, mut without) = (0.0, 0.0);
-    for group in load.groups() {
+    for group in load.groups().iter().filter(|group| !in_batches || group.terms.is_online_only) {
         let Some(planned) = group.caching else { continue };
         let cost = real_input * group.input_cost.likely.dollars();
         without += cost;
@@ -267,7 +269,7 @@ mod tests {
             ["note: --prompt-cache 1h adds no cache mark: no two rows share a prefix that is long enough"]
         );
         assert_eq!(told(&survey, PromptCache::Auto), Vec::<String>::new());
-        assert_eq!(note_of_pipe(PromptCache::Off), None);
-        assert!(note_of_pipe(PromptCache::Auto).is_some_and(|note| note.contains("in the pipe")));
+        assert_eq!(note_of_pipe(PromptCache::Off, false), None);
+        assert!(note_of_pipe(PromptCache::Auto, false).is_some_and(|note| note.contains("in the pipe")));
     }
 }

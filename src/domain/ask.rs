@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use super::{Caching, Cost, Expense, Interval, Money, PoolId, Prefixes, Request, Terms};
+use super::{Caching, Cost, Expense, Interval, PoolId, Prefixes, Request, Terms};
 
 /// A request for a row, with its route and its expected cost.
 #[derive(Clone, Debug)]
@@ -52,18 +52,21 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// Raises the highest cost of an answer, both online and in a batch. Adds the cost of writing the marked prefixes
-    /// to the prompt cache. `lifetime` is the longest lifetime of the request's cache marks.
+    /// Raises the highest cost of an online answer by the cost of writing the marked prefixes to the prompt cache. The
+    /// highest cost in a batch does not change, because the program adds no cache marks to requests in batches.
+    /// `lifetime` is the longest lifetime of the request's cache marks.
     pub(crate) fn expect_writes(&mut self, prefixes: &Prefixes, lifetime: Caching) {
-        let [minutes, hour] = prefixes.extra_most;
         if let Some(expense) = &mut self.expense {
-            let more = match lifetime {
-                Caching::None => Money::ZERO,
-                Caching::FiveMinutes => minutes,
-                Caching::Hour => hour,
-            };
-            expense.most += more;
-            expense.most_in_batch += more.half();
+            expense.most += prefixes.extra_most_of(lifetime);
+        }
+    }
+
+    /// Makes sure that the program adds no cache marks to the request. Marks of the row itself stay.
+    pub(crate) fn leave_unmarked(&mut self) {
+        let Some(prefixes) = self.prefixes.take_if(|prefixes| !prefixes.are_own()) else { return };
+        let longest = prefixes.levels.iter().map(|level| level.lifetime).max().unwrap_or_default();
+        if let Some(expense) = &mut self.expense {
+            expense.most = expense.most.less(prefixes.extra_most_of(longest));
         }
     }
 }

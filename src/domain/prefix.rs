@@ -123,6 +123,16 @@ impl Prefixes {
         self.levels.iter().any(|level| level.place == MarkPlace::Own)
     }
 
+    /// Returns the amount by which cache marks with this lifetime raise the highest possible cost of an answer.
+    pub(crate) fn extra_most_of(&self, lifetime: Caching) -> Money {
+        let [minutes, hour] = self.extra_most;
+        match lifetime {
+            Caching::None => Money::ZERO,
+            Caching::FiveMinutes => minutes,
+            Caching::Hour => hour,
+        }
+    }
+
     /// Returns the levels that are in `marks`.
     pub fn marked(&self, marks: Marks) -> impl DoubleEndedIterator<Item = &Level> {
         self.levels.iter().enumerate().filter(move |(at, _)| marks.has(*at)).map(|(_, level)| level)

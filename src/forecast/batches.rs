@@ -116,7 +116,8 @@ impl Forecast {
         let (mut totals, mut time) = (batches.totals.clone(), batches.time);
         if let Some(left) = left.filter(|left| *left < time.high) {
             totals.cost = totals.cost.zip(self.totals.cost).map(|(own, online)| Interval {
-                low: own.low,
+                // With the prompt cache, online requests can cost less than batches.
+                low: own.low.min(online.low),
                 likely: own.likely,
                 high: own.high.max(online.high),
             });

@@ -77,7 +77,6 @@ struct Measured {
     expense: Option<Expense>,
     max_tokens: u32,
     template: u64,
-    terms: Terms,
     prefixes: Option<Arc<Prefixes>>,
     has_own_marks: bool,
 }
@@ -260,7 +259,7 @@ impl Planner {
     /// The errors are the same as for [`Planner::plan`].
     pub fn measure(&mut self, identified: Identified) -> Result<Planned, Box<Rejected>> {
         let is_overridden = self.overrides.1 == Overridden::All;
-        self.measure_with(identified, is_overridden)
+        self.measure_with(identified, is_overridden, false)
     }
 
     /// Makes the job of a row that is run again because its answer was truncated or was a refusal. The new request is
@@ -270,12 +269,15 @@ impl Planner {
     /// # Errors
     /// The errors are the same as for [`Planner::plan`].
     pub(crate) fn measure_rerun(&mut self, identified: Identified) -> Result<Planned, Box<Rejected>> {
-        let mut planned = self.measure_with(identified, true)?;
-        planned.ask.terms.is_online_only = true;
-        Ok(planned)
+        self.measure_with(identified, true, true)
     }
 
-    fn measure_with(&mut self, identified: Identified, is_overridden: bool) -> Result<Planned, Box<Rejected>> {
+    fn measure_with(
+        &mut self,
+        identified: Identified,
+        is_overridden: bool,
+        is_rerun: bool,
+    ) -> Result<Planned, Box<Rejected>> {
         let Identified { id, custom_id, key, identity, row, params: mut own, extra, origin, index } = identified;
         own.0.retain(|(name, _)| &**name != "stream");
         let defaults = std::mem::take(&mut self.defaults);
@@ -284,7 +286,7 @@ impl Planner {
         let ask = checks::columns(&self.conditions, &extra).and_then(|()| {
             match is_overridden && !self.overrides.0.is_empty() {
                 true => self.overridden_ask(params),
-                false => self.ask_of_row(params, &request),
+                false => self.ask_of_row(params, &request, is_rerun),
             }
         });
         self.defaults = defaults;
@@ -304,21 +306,19 @@ impl Planner {
     /// contain only the row's own request.
     fn overridden_ask(&mut self, params: Merged<'_>) -> Result<Ask, Fault> {
         let replaced = self.overrides.0.over(params);
-        let mut ask = self.ask_of_row((&replaced).into(), &Request::of(&replaced))?;
-        ask.terms.is_online_only = true;
-        Ok(ask)
+        self.ask_of_row((&replaced).into(), &Request::of(&replaced), true)
     }
 
     /// Returns the first request that is sent for a row. Without a [`Shaping`], the first request is the row's own
-    /// request.
-    fn ask_of_row(&mut self, params: Merged<'_>, request: &Request) -> Result<Ask, Fault> {
+    /// request. With `is_online_only`, the request is not sent in a batch.
+    fn ask_of_row(&mut self, params: Merged<'_>, request: &Request, is_online_only: bool) -> Result<Ask, Fault> {
         match &self.shaping {
             Some(shape) => {
                 let Shaped { params, schema_method } = shape(params);
-                let ask = self.ask_of((&params).into(), Request::of(&params), Purpose::First)?;
+                let ask = self.ask_of((&params).into(), Request::of(&params), Purpose::First, is_online_only)?;
                 Ok(Ask { schema_method, ..ask })
             }
-            None => self.ask_of(params, request.clone(), Purpose::First),
+            None => self.ask_of(params, request.clone(), Purpose::First, is_online_only),
         }
     }
 
@@ -332,20 +332,27 @@ impl Planner {
         schema_method: Option<SchemaMethod>,
         purpose: Purpose,
     ) -> Result<Ask, String> {
-        let ask = self.ask_of(params.into(), Request::of(params), purpose).map_err(|fault| fault.message)?;
+        let ask = self.ask_of(params.into(), Request::of(params), purpose, false).map_err(|fault| fault.message)?;
         Ok(Ask { schema_method, ..ask })
     }
 
-    fn ask_of(&mut self, params: Merged<'_>, request: Request, purpose: Purpose) -> Result<Ask, Fault> {
+    fn ask_of(
+        &mut self,
+        params: Merged<'_>,
+        request: Request,
+        purpose: Purpose,
+        is_online_only: bool,
+    ) -> Result<Ask, Fault> {
         let body_bytes = request.json().len();
         let may_exceed = raises_output_cap(&self.dialect);
         if let Some(rules) = &mut self.rules {
             rules.check(request.json(), &mut self.models.notices)?;
         }
         let Self { models, templates, prefixes, .. } = self;
-        let measured = measured(params, body_bytes, may_exceed, models, templates, prefixes)?;
-        let Measured { model, terms, pool, input_tokens, expense, max_tokens, template, prefixes, has_own_marks } =
-            measured;
+        let mut terms = Terms::of(params);
+        terms.is_online_only |= is_online_only;
+        let measured = measured(params, body_bytes, may_exceed, terms, models, templates, prefixes)?;
+        let Measured { model, pool, input_tokens, expense, max_tokens, template, prefixes, has_own_marks } = measured;
         let body_bytes = u32::try_from(body_bytes).unwrap_or(u32::MAX);
         let cost = Cost { requests: 1, input_tokens: input_tokens.likely, output_tokens: max_tokens };
         Ok(Ask {
@@ -396,7 +403,7 @@ impl Planner {
             self.models.replace(&mut params, model);
         }
         let request = Request::of(&params);
-        let ask = self.ask_of_row((&params).into(), &request).map_err(|fault| fault.message)?;
+        let ask = self.ask_of_row((&params).into(), &request, false).map_err(|fault| fault.message)?;
         Ok(Ask { purpose: Purpose::Fallback, ..ask })
     }
 
@@ -441,11 +448,11 @@ fn measured(
     params: Merged<'_>,
     body_bytes: usize,
     may_exceed: bool,
+    terms: Terms,
     models: &mut Models,
     templates: &mut Templates,
     prefixes: &mut PrefixFinder,
 ) -> Result<Measured, Fault> {
-    let terms = Terms::of(params);
     let known = models.meant(params)?;
     let max_tokens = checks::max_tokens(params, known.model.as_ref(), may_exceed)?;
     let (estimate, parts) =
@@ -456,7 +463,8 @@ fn measured(
     marks::check(params, estimate.caching)?;
     let pricing = Pricing::of(params, &estimate, known, terms, max_tokens);
     let cost_if = |caching: Caching| pricing.as_ref().map(|pricing| pricing.expense(caching.max(estimate.caching)));
-    let found = parts.and_then(|parts| prefixes.find(params, parts, &estimate, known.cache_min_tokens));
+    let least = known.cache_min_tokens;
+    let found = parts.and_then(|parts| prefixes.find(params, parts, &estimate, least, terms.is_online_only));
     let (expense, prefixes) = match found {
         Some(found) => {
             let most_if = |caching| pricing.as_ref().map_or(Money::ZERO, |pricing| pricing.most(caching));
@@ -472,7 +480,6 @@ fn measured(
         expense,
         max_tokens,
         template: templates.mark(params),
-        terms,
         prefixes,
         has_own_marks: estimate.caching != Caching::None,
     })

@@ -47,7 +47,7 @@ impl<'a> Pricing<'a> {
         let high = ways.iter().map(|way| cost(tokens.high, *way)).max().unwrap_or(likely).max(likely);
         let input = Interval { low, likely, high };
         let output_token = prices.output_token(terms, tokens.likely.into());
-        Expense { input, output_token, most, most_in_batch: self.most_in_batch(caching) }
+        Expense { input, output_token, most, most_in_batch: self.most_in_batch() }
     }
 
     /// Returns the highest cost of an answer. `caching` is the longest lifetime of the cache marks in the request.
@@ -61,10 +61,9 @@ impl<'a> Pricing<'a> {
     }
 
     /// Returns the highest cost of an answer from a batch. No other model can answer, because batches do not accept
-    /// `fallbacks`.
-    fn most_in_batch(&self, caching: Caching) -> Money {
-        let bound = self.bound.usage_in_batch;
-        self.prices.most(self.terms.in_batch(), &UsageBound { caching: bound.caching.max(caching), ..bound })
+    /// `fallbacks`. The request in the batch has no cache marks except those that the row itself contains.
+    fn most_in_batch(&self) -> Money {
+        self.prices.most(self.terms.in_batch(), &self.bound.usage_in_batch)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::clock::Instant;
 use crate::domain::{Ask, ErrorClass, Failure, HaltReason, Lane, Money, PoolId, RateLimits, Terms, Usage};
 
 use super::budget::Room;
+use super::entry::Entry;
 use super::fallback::case_of_halt;
 use super::state::Scheduler;
 
@@ -41,6 +42,14 @@ impl Scheduler {
     pub(crate) fn cost_in_batch(&self, ask: &Ask, usage: &Usage) -> Option<Money> {
         let ask = Ask { terms: Terms { lane: Lane::Batch, ..ask.terms }, ..ask.clone() };
         (self.config.real_cost)(&ask, usage)
+    }
+
+    /// Returns whether online rows wait for money that is reserved for batches: nothing is in flight, and the budget has
+    /// no room for the next row of any pool.
+    pub(crate) fn waits_for_money_of_batches(&self) -> bool {
+        let mut next = self.pools.iter().filter_map(|state| state.ready.front()).peekable();
+        let most = |entry: &Entry| entry.planned.ask.expense.map_or(Money::ZERO, |expense| expense.most);
+        self.in_flight() == 0 && next.peek().is_some() && next.all(|entry| !self.config.budget.has_money(most(entry)))
     }
 
     /// Records that a row failed in a batch. The `--halt` rule counts the failure.

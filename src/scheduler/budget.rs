@@ -76,7 +76,7 @@ impl Budget {
             return Room::Never(format!("--max-requests {most} is used up"));
         }
         if let Some(most) = self.max_cost
-            && self.spent + self.reserved + worst > most
+            && !self.has_money(worst)
         {
             if self.reserved > Money::ZERO {
                 return Room::Later;
@@ -93,6 +93,17 @@ impl Budget {
         self.reserved += worst;
         self.requests += 1;
         Room::Yes
+    }
+
+    /// Returns whether the budget has room now for a request that costs at most `worst`.
+    pub(super) fn has_money(&self, worst: Money) -> bool {
+        self.max_cost.is_none_or(|most| self.spent + self.reserved + worst <= most)
+    }
+
+    /// Returns whether the budget can have room for a request that costs at most `worst`: now, or after all reserved
+    /// money has become free.
+    pub(super) fn can_have_money(&self, worst: Money) -> bool {
+        self.max_cost.is_none_or(|most| self.spent + worst <= most)
     }
 
     /// Reserves money for requests that earlier runs sent.

@@ -203,7 +203,10 @@ impl Scheduler {
                 {
                     self.halt(HaltReason::Budget(why));
                 }
-                return Err((Instant::NEVER, Reason::Budget));
+                // A row that costs too much in any case waits for no money. If only batches are left, the run waits for
+                // these batches, and then it halts.
+                let is_last = self.in_flight() == 0 && !self.config.budget.can_have_money(money);
+                return Err((Instant::NEVER, if is_last { Reason::Draining } else { Reason::Budget }));
             }
         }
         let mut entry = state.ready.remove(at).expect("the queue has a row at this place");

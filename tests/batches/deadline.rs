@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use claude_batch::batches::Demand;
 use claude_batch::clock::Instant;
-use claude_batch::domain::{LaneChoice, Money, RateLimits};
+use claude_batch::domain::{Caching, LaneChoice, Level, MarkPlace, Money, Planned, PrefixId, Prefixes, RateLimits};
 use claude_batch::sim::config::{BatchConfig, BatchTime};
 
 use crate::judge::log;
@@ -207,4 +207,42 @@ pub fn page(size: Size) -> Vec<Seen> {
          twice",
         format!("{seeds} cases: all met; cost {mean:.3} of the cheapest way on average, {dearest:.3} at most"),
     )]
+}
+
+/// All rows share a long prefix. The row that tests whether the API accepts its kind is sent online alone, so nobody would
+/// read what the row writes to the prompt cache: it gets no cache mark. If a deadline makes the run send all rows online,
+/// the first row writes the prefix, and the others read it.
+pub fn cache_marks() {
+    const ROWS: u64 = 40;
+    fn with_prefix(number: u64) -> Planned {
+        let mut planned = row(number);
+        let system = format!("{:?}", "Read the text with care. ".repeat(2_000));
+        crate::support::ask(&mut planned, "system", system.clone());
+        let json = String::from_utf8(planned.ask.request.json().to_vec()).expect("it is text");
+        let start = json.find(&system).expect("the request has it");
+        let place = MarkPlace::Text { start: start as u32, end: (start + system.len()) as u32 };
+        let level = Level { id: PrefixId(1), tokens: 10_000, place, lifetime: Caching::FiveMinutes };
+        let prefixes = Prefixes { levels: vec![level], least_tokens: 4_096, extra_most: [Money::ZERO; 2] };
+        planned.ask.prefixes = Some(prefixes.into());
+        planned
+    }
+    let minute = Duration::from_secs(60);
+    for (lane, deadline, writes, reads) in
+        [(LaneChoice::Batch, None, 0, 0), (LaneChoice::Auto, None, 0, 0), (LaneChoice::Auto, Some(minute), 1, ROWS - 1)]
+    {
+        let time = BatchTime::Fixed(if deadline.is_some() { 10 * minute } else { minute });
+        play(NO_FAULTS, BatchConfig { time, ..BatchConfig::default() }, async |world| {
+            world.row = with_prefix;
+            let mut unread = Demand::default();
+            (0..ROWS).for_each(|number| unread.add(&with_prefix(number).ask));
+
+            let ended = world.run(&Run { lane, deadline, unread, window: 16, ..Run::of(0..ROWS) }).await;
+
+            let model = world.api();
+            let books = model.books();
+            let what = format!("{lane:?} {deadline:?}: {ended:?} {:?}", books.billed);
+            assert_eq!((ended.finish().pending, books.billed_calls), (0, ROWS), "{what}");
+            assert_eq!((books.cache_writes, books.cache_reads), (writes, reads), "{what}");
+        });
+    }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use claude_batch::domain::{ErrorClass, HaltReason, Identity, Job, JobKey, LaneChoice, Money, Planned, RowId};
+use claude_batch::domain::{
+    ErrorClass, Expense, HaltReason, Identity, Job, JobKey, LaneChoice, Money, Planned, Reason, RowId,
+};
 use claude_batch::journal::Start;
 use claude_batch::scheduler::HaltRule;
 use claude_batch::sim::config::{BatchConfig, BatchTime};
@@ -485,6 +487,42 @@ pub fn a_small_budget() {
             let next = world.run(&Run::of(0..201)).await;
             assert!(next.finish().halted.is_none());
             assert_complete(world, &run.rows, &answers(&run.rows, row), &what);
+        });
+    }
+}
+
+/// The first row of another kind must be sent online, and the money for it is not there. The run does not wait with the
+/// rows that the budget has room for: it submits them at once. If the money is there after their batch, the row is
+/// sent. Otherwise, the run stops, and nobody is told that the row waited for money.
+pub fn a_row_that_waits_for_the_money_of_a_batch() {
+    const DEAR: u64 = 19;
+    fn with_a_dear_row(number: u64) -> Planned {
+        let mut planned = row(number);
+        if number == DEAR {
+            crate::support::ask(&mut planned, "temperature", "0.5".to_owned());
+            let most = Money(MOST_IN_BATCH.0 * 60);
+            planned.ask.expense = planned.ask.expense.map(|expense| Expense { most, ..expense });
+        }
+        planned
+    }
+    for (rows_that_fit, is_sent) in [(30, false), (70, true)] {
+        play(NO_FAULTS, taking(10), async |world| {
+            world.row = with_a_dear_row;
+            let most = Money(MOST_IN_BATCH.0 * rows_that_fit);
+            let run = Run { max_cost: Some(most), window: 1, ..Run::of(0..=DEAR) };
+
+            let ended = world.run(&run).await;
+
+            let what = format!("{rows_that_fit} rows fit");
+            let is_halted = matches!(ended.finish().halted, Some(HaltReason::Budget(_)));
+            assert_eq!((is_halted, ended.finish().pending), (!is_sent, u64::from(!is_sent)), "{what}: {ended:?}");
+            assert_eq!(labels(&world.disk, RESULTS).len() as u64, DEAR + u64::from(is_sent), "{what}");
+            assert_within(world, most, &what);
+            assert!(world.now().as_secs_f64() < 60.0, "{what}: the run took {} s", world.now().as_secs_f64());
+            let longest =
+                ended.reasons.iter().max_by(|one, other| one.1.total_cmp(&other.1)).map(|(reason, _)| *reason);
+            let expected = if is_sent { Reason::Budget } else { Reason::Batches };
+            assert_eq!(longest, Some(expected), "{what}: {:?}", ended.reasons);
         });
     }
 }

@@ -189,6 +189,11 @@ fn a_small_budget_makes_batches_small_and_is_never_exceeded() {
 }
 
 #[test]
+fn rows_are_submitted_at_once_if_only_their_batch_can_free_the_money_for_the_next_row() {
+    faults::a_row_that_waits_for_the_money_of_a_batch();
+}
+
+#[test]
 fn several_runs_together_never_exceed_the_budget() {
     faults::a_budget_over_several_runs();
 }
@@ -251,6 +256,11 @@ fn every_row_is_answered_by_the_deadline_at_nearly_the_lowest_cost() {
 #[test]
 fn a_deadline_that_no_lane_can_meet_is_reported_and_both_lanes_work() {
     deadline::too_early();
+}
+
+#[test]
+fn only_rows_that_are_sent_online_together_get_cache_marks() {
+    deadline::cache_marks();
 }
 
 #[test]

@@ -15,8 +15,8 @@ use std::time::Duration;
 use claude_batch::batches::{Demand, Lane, LaneSettings, Opened};
 use claude_batch::clock::{Instant, RunClock};
 use claude_batch::domain::{
-    EventBody, Expense, Identity, Job, JobKey, LaneChoice, ModelClass, Money, Planned, PoolId, RateLimits, RowId,
-    RunEvent, Speed, SteeredBy,
+    EventBody, Expense, Identity, Job, JobKey, LaneChoice, ModelClass, Money, Planned, PoolId, RateLimits, Reason,
+    RowId, RunEvent, Speed, SteeredBy,
 };
 use claude_batch::journal::{InputRead, Journal, JournalOptions, MemDisk, Recovered, RowState, Start, StoredAnswers};
 use claude_batch::provider::anthropic::Anthropic;
@@ -124,6 +124,8 @@ pub struct Ended {
     pub said: Vec<String>,
     /// The error classes of the failed rows, as the run reported them.
     pub failed: Vec<claude_batch::domain::ErrorClass>,
+    /// The reasons why the run was not faster, each with its share of the run's time.
+    pub reasons: Vec<(Reason, f64)>,
     /// How many rows were in flight online when the previous run died. These rows were possibly billed twice.
     pub dead_in_flight: u64,
     /// The number of calls of the batch endpoints that the run made.
@@ -374,6 +376,7 @@ impl World {
         }
         let said = std::mem::take(&mut *said.lock().expect("nobody panics"));
         (ended.said, ended.failed, ended.finish) = (said.texts, said.failed, Some(finish));
+        ended.reasons = said.reasons;
     }
 
     /// The start of a run fails only if the process dies.
@@ -566,6 +569,7 @@ pub fn lines(disk: &MemDisk, path: &str) -> Vec<Value> {
 struct Said {
     texts: Vec<String>,
     failed: Vec<claude_batch::domain::ErrorClass>,
+    reasons: Vec<(Reason, f64)>,
 }
 
 /// A reporter that keeps the messages of a run.
@@ -577,6 +581,7 @@ impl Reporter for Listener {
         match &event.body {
             EventBody::Warned(text) | EventBody::Noted(text) => said.texts.push(text.clone()),
             EventBody::Failed { class, .. } => said.failed.push(*class),
+            EventBody::Ended { reasons, .. } => said.reasons.clone_from(reasons),
             _ => {}
         }
     }

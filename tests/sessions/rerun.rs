@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use claude_batch::sim::config::{BatchConfig, BatchTime};
 use serde_json::Value;
 
 #[cfg(unix)]
@@ -41,6 +42,27 @@ fn rows_without_a_name_get_longer_answers_in_one_command() {
     let usual = folder.run_at(&api, &[&["run", "in.csv", "-s", "Be brief."][..], &TEMPLATE, &SHORT].concat());
     usual.ends_with(0).tells(&["nothing to do: all 4 rows are answered"]);
     assert_eq!(api.books().billed_calls, 8);
+}
+
+#[test]
+fn rows_that_are_asked_again_use_the_prompt_cache_in_a_run_with_batches_too() {
+    let folder = Folder::new();
+    let time = BatchTime::Fixed(Duration::from_millis(100));
+    let api = Api::new(quick().with_batches(BatchConfig { time, ..BatchConfig::default() }));
+    folder.write("rules.txt", &"A ticket that mentions an order goes to the first team. ".repeat(800));
+    folder.write("prompts.jsonl", &rows(20).replace("32", "5"));
+    folder.run_at(&api, &[&["run", "prompts.jsonl", "-s", "@rules.txt", "--lane", "batch"][..], &SHORT].concat());
+    let before = api.books();
+
+    let plan = folder.run_at(&api, &[&["plan", "prompts.jsonl", "--lane", "batch"][..], &AGAIN].concat());
+    let said = folder.run_at(&api, &[&["run", "prompts.jsonl", "--lane", "batch"][..], &AGAIN].concat());
+
+    let planned = "cache    all 20 requests get cache marks, at 1 prefix that rows share (kept for 5 min)";
+    assert!(plan.out.contains(planned), "{}", plan.out);
+    said.ends_with(0).tells(&["all 20 requests get cache marks", "(hit rate 9"]);
+    let after = api.books();
+    assert_eq!((before.cache_writes, before.cache_reads), (0, 0), "the test row and the batch have no marks");
+    assert_eq!((after.cache_writes, after.cache_reads), (1, 19));
 }
 
 #[test]

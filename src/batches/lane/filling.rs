@@ -35,7 +35,7 @@ impl Lane {
             return Some(planned);
         }
         match self.trials.admit(planned) {
-            Trial::First(planned) => Some(planned),
+            Trial::First(planned) => Some(self.as_test(planned)),
             Trial::Waits => None,
             Trial::Proven(planned) if self.deadline.takes_row() => Some(planned),
             Trial::Proven(planned) => {
@@ -43,6 +43,15 @@ impl Lane {
                 None
             }
         }
+    }
+
+    /// Returns the first row of a shape, as it is sent online. Batches do not read what an online request writes to the
+    /// prompt cache. So the row gets no cache marks, unless rows after it are sent online too.
+    fn as_test(&self, mut planned: Planned) -> Planned {
+        if !self.deadline.is_moving {
+            planned.ask.leave_unmarked();
+        }
+        planned
     }
 
     /// Records that a row is sent online although batches would accept the row.
@@ -100,7 +109,7 @@ impl Lane {
         let mut online = Vec::new();
         while let Some(planned) = self.trials.next_freed() {
             match self.trials.admit(planned) {
-                Trial::First(planned) => online.push(planned),
+                Trial::First(planned) => online.push(self.as_test(planned)),
                 Trial::Waits => {}
                 Trial::Proven(planned) => self.push(planned, 0),
             }
@@ -135,7 +144,7 @@ impl Lane {
                 }
             }
         }
-        self.seal_if_due(is_at_end, now)?;
+        self.seal_if_due(is_at_end, scheduler.waits_for_money_of_batches(), now)?;
         Ok(online)
     }
 
@@ -183,12 +192,15 @@ impl Lane {
         most - if varies { self.next_chunk % VARIATION } else { 0 }
     }
 
-    /// Completes the chunk that is being filled, if it must be submitted now.
-    fn seal_if_due(&mut self, is_at_end: bool, now: Instant) -> Result<(), DiskFailure> {
+    /// Completes the chunk that is being filled, if it must be submitted now. With `is_money_awaited`, online rows wait
+    /// for money that is reserved for batches. The chunk then waits for nothing, because its own rows keep this money
+    /// back until their batch has ended.
+    fn seal_if_due(&mut self, is_at_end: bool, is_money_awaited: bool, now: Instant) -> Result<(), DiskFailure> {
         let Some(building) = &self.building else { return Ok(()) };
         let is_quiet = is_at_end && !self.trials.is_busy() && self.reopened.is_empty() && !self.is_merging();
         let is_late = now.since(building.since) >= LONGEST_FILL;
-        if is_late || self.is_blocked || (is_quiet && self.rows.is_empty()) { self.seal(now) } else { Ok(()) }
+        let is_due = is_late || self.is_blocked || is_money_awaited || (is_quiet && self.rows.is_empty());
+        if is_due { self.seal(now) } else { Ok(()) }
     }
 
     /// Completes the chunk that is being filled.

@@ -7,7 +7,7 @@ use super::super::caching::{
     marks_words, model_of, order_words, own_words, real_input, uncertain_words, unmarked_words,
 };
 use super::Plan;
-use crate::domain::{Lane, Money, PromptCache};
+use crate::domain::{Money, PromptCache};
 use crate::forecast::{Alternative, Change};
 use crate::plan::{GroupCaching, Unmarked, UnmarkedReason};
 use crate::report::text::{ListRow, count, rough_duration};
@@ -54,9 +54,7 @@ struct Left {
 /// Returns the member `cache` of a plan in JSON.
 pub(super) fn of(plan: &Plan<'_>) -> Cache {
     let caching = plan.caching;
-    // Batches share no cache with online requests, and a plan assumes that batches use no cache.
-    let is_online = plan.forecast.lane == Lane::Online;
-    let [write_5m_tokens, write_1h_tokens, read_tokens] = if is_online { expected(plan) } else { [0; 3] };
+    let [write_5m_tokens, write_1h_tokens, read_tokens] = expected(plan);
     let left = |left: &Unmarked| Left {
         reason: match left.reason {
             UnmarkedReason::TooShort => "too short",
@@ -86,15 +84,12 @@ pub(super) fn of(plan: &Plan<'_>) -> Cache {
 
 /// Returns whether requests get cache marks when they are sent online.
 pub(super) fn is_planned(plan: &Plan<'_>) -> bool {
-    plan.prompt_cache != PromptCache::Off && plan.caching.prefixes > 0
+    plan.prompt_cache != PromptCache::Off && plan.caching.prefixes + plan.caching.prefixes_outside_batches > 0
 }
 
-/// Returns the lines of the plan about the prompt cache. If the rows are planned for batches, returns no lines, because
-/// batches share no cache with online requests.
+/// Returns the lines of the plan about the prompt cache. The lines are about the rows that are sent online, because a
+/// plan assumes that batches use no cache.
 pub(super) fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
-    if plan.forecast.lane == Lane::Batch {
-        return Vec::new();
-    }
     let caching = plan.caching;
     let mut texts = Vec::new();
     if plan.prompt_cache == PromptCache::Off {

@@ -67,7 +67,8 @@ impl NewRun<'_> {
             models::notes_of_pipe(&self.config).iter().for_each(|text| self.say(text));
             columns::of_templates(&self.plan).iter().for_each(|text| self.say(text));
             self.note_answers(std::iter::once(model), catalog);
-            caching::note_of_pipe(self.prompt_cache()).iter().for_each(|text| self.say(text));
+            let in_batches = self.config.lane.uses_batches();
+            caching::note_of_pipe(self.prompt_cache(), in_batches).iter().for_each(|text| self.say(text));
             self.note_standard_output();
             return;
         };
@@ -111,7 +112,7 @@ impl NewRun<'_> {
             let system = self.config.request.system_text();
             columns::lines(&self.plan, survey, system).iter().for_each(|text| self.say(text));
         }
-        if forecast.lane == Lane::Online {
+        if forecast.lane == Lane::Online || survey.caching.prefixes > 0 {
             let real_input = caching::real_input(&survey.load, forecast);
             caching::notes(survey, self.prompt_cache(), real_input, catalog).iter().for_each(|text| self.say(text));
         }

@@ -11,11 +11,15 @@ use super::new_run::NewRun;
 use crate::batches::{BATCH_BYTES, BatchesError, Demand, Lane, LaneSettings, Opened, QUEUE, folder_of_batches};
 use crate::catalog::Catalog;
 use crate::clock::{Instant, RunClock};
-use crate::domain::{Identity, LaneChoice, ModelClass, PoolId, PromptCache, RowId, Speed};
+use crate::domain::{Identity, Job, LaneChoice, ModelClass, Planned, PoolId, PromptCache, RowId, Speed};
 use crate::journal::{RealDisk, Recovered, RowState, Start};
+use crate::plan::{Rejected, StreamCensus};
 use crate::report::text::{escape, plural};
 use crate::runner::LaneParts;
 use crate::runner::input::{Earlier, Survey};
+
+/// A function that plans a row again after the row was read back from the files of a batch.
+type Replan = Box<dyn FnMut(Job) -> Result<Planned, Box<Rejected>> + Send>;
 
 impl NewRun<'_> {
     /// Opens the files that describe the batches of earlier runs. Returns `None` if results go to standard output. In a
@@ -152,10 +156,8 @@ impl NewRun<'_> {
             nonce: nonce(),
             origin: self.origin.clone(),
         };
-        // With this planner, a row that is sent in another batch gets the same request as before.
-        let mut planner =
-            parts::planner(&self.config.provider.name, &self.config.request, &self.config.dialect, catalog)
-                .with_shaping(answers::shaping(&self.config.answers, catalog, self.config.provider.features));
+        // A survey does not include the rows in the batches of earlier runs.
+        let replan = self.replan(catalog, survey.filter(|_| opened.open_batches() == 0), clock);
         let route = PoolId {
             provider: self.config.provider.name.clone(),
             account: "".into(),
@@ -164,19 +166,45 @@ impl NewRun<'_> {
         };
         Some(LaneParts {
             lane: Lane::new(settings, opened, recovered.done.clone(), clock),
-            replan: Box::new(move |job| planner.measure_again(job)),
+            replan,
             route: route.into(),
             leaves_rows: false,
         })
     }
 
-    /// Prints a note if the user chose a lifetime for the prompt cache, because this choice has no effect in a run with
+    /// Returns the function that plans a row again. A row that is sent in another batch gets the same request as before.
+    /// A row that is sent online gets cache marks. `survey` is the survey that contains the row; `None` if there is none.
+    fn replan(&self, catalog: &Arc<Catalog>, survey: Option<&Survey>, clock: RunClock) -> Replan {
+        let mut planner =
+            parts::planner(&self.config.provider.name, &self.config.request, &self.config.dialect, catalog)
+                .with_shaping(answers::shaping(&self.config.answers, catalog, self.config.provider.features));
+        let (cache, fixed_starts) = (self.prompt_cache(), self.plan.options.fixed_starts());
+        if cache == PromptCache::Off {
+            return Box::new(move |job| planner.measure_again(job));
+        }
+        if let Some(survey) = survey {
+            let mut planner = planner.with_caching(survey.caching.clone(), &fixed_starts);
+            return Box::new(move |job| planner.measure_again(job));
+        }
+        let (mut planner, mut census) = (planner.finding_prefixes(&fixed_starts), StreamCensus::of_batches(cache));
+        Box::new(move |job| {
+            let mut planned = planner.measure_again(job)?;
+            let now = u32::try_from(clock.now().since(Instant::ZERO).as_secs()).unwrap_or(u32::MAX);
+            if let Some(prefixes) = planned.ask.prefixes.clone() {
+                let before = census.add(&prefixes, now);
+                census.mark(&mut planned.ask, &before);
+            }
+            Ok(planned)
+        })
+    }
+
+    /// Prints a note if the user chose a lifetime for the prompt cache, because this choice has no effect on requests in
     /// batches.
     pub(super) fn note_cache(&self) {
         let is_asked = matches!(self.config.prompt_cache, PromptCache::FiveMinutes | PromptCache::Hour);
         if is_asked && self.config.lane.uses_batches() {
             self.say(&format!(
-                "note: --prompt-cache {} adds no cache marks in a run with batches, because the hit rate of the cache \
+                "note: --prompt-cache {} adds no cache marks to requests in batches, because the hit rate of the cache \
                  in batches is not known; cache marks that rows contain are sent",
                 self.config.prompt_cache.name()
             ));

@@ -62,6 +62,10 @@ pub(crate) struct CacheSetting<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct CachePlan {
     chosen: HashMap<u64, Caching, BuildHasherDefault<AsItIs>>,
+    /// The prefixes that get marks only in rows that batches accept, if such a row is sent online after all.
+    chosen_outside_batches: HashMap<u64, Caching, BuildHasherDefault<AsItIs>>,
+    /// The number of prefixes that would get marks if all rows that batches accept were sent online.
+    pub(crate) prefixes_outside_batches: u64,
     /// Whether rows are read group by group, so that cache entries do not expire too early.
     pub is_ordered: bool,
     /// The number of prefixes that get marks.
@@ -341,11 +345,21 @@ impl CachePlan {
         self.chosen.get(&prefix.0).copied()
     }
 
-    /// Removes the unmarked prefixes of a row, and sets the lifetime of each remaining prefix.
-    pub(super) fn keep_chosen(&self, prefixes: &mut Prefixes) {
+    /// Adds the plan for rows that batches accept. Such rows get marks only if they are sent online after all. Returns
+    /// the plan for all rows.
+    pub(crate) fn with_rows_of_batches(self, rows: Self) -> Self {
+        Self { chosen_outside_batches: rows.chosen, prefixes_outside_batches: rows.prefixes, ..self }
+    }
+
+    /// Removes the unmarked prefixes of a row, and sets the lifetime of each remaining prefix. `is_online_only` says
+    /// whether batches do not accept the row.
+    pub(super) fn keep_chosen(&self, prefixes: &mut Prefixes, is_online_only: bool) {
         let are_own = prefixes.are_own();
+        // A row that is certainly sent online can share a prefix with rows that batches accept. A mark on this prefix
+        // would be wasted, because the other rows are probably sent in batches.
+        let outside = |id: PrefixId| self.chosen_outside_batches.get(&id.0).filter(|_| !is_online_only).copied();
         prefixes.levels.retain_mut(|level| {
-            let chosen = self.lifetime(level.id);
+            let chosen = self.lifetime(level.id).or_else(|| outside(level.id));
             level.lifetime = chosen.filter(|_| !are_own).unwrap_or(level.lifetime);
             chosen.is_some()
         });
@@ -367,7 +381,7 @@ impl CachePlan {
 
     /// Returns whether the plan caches no prefix.
     pub fn is_empty(&self) -> bool {
-        self.chosen.is_empty()
+        self.chosen.is_empty() && self.chosen_outside_batches.is_empty()
     }
 
     fn add_unmarked(&mut self, node: &Node, reason: UnmarkedReason) {
@@ -521,7 +535,7 @@ mod tests {
         let lifetimes = [1, 2].map(|id| plan.lifetime(PrefixId(id)));
 
         let mut marked = both;
-        plan.keep_chosen(&mut marked);
+        plan.keep_chosen(&mut marked, false);
 
         let (minutes, hour) = (Caching::FiveMinutes, Caching::Hour);
         assert_eq!(lifetimes, [Some(minutes), Some(hour)]);

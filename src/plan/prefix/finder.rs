@@ -52,18 +52,19 @@ impl PrefixFinder {
     }
 
     /// Returns the wanted prefixes of a request; `None` if the request has no wanted prefix. The arguments are the same
-    /// as for [`LevelFinder::find`].
+    /// as for [`LevelFinder::find`]. `is_online_only` says whether batches do not accept the request.
     pub(in crate::plan) fn find(
         &mut self,
         params: Merged<'_>,
         parts: Vec<Part>,
         estimate: &Estimate,
         least: u32,
+        is_online_only: bool,
     ) -> Option<Found> {
         let mut prefixes = self.levels.find(params, parts, estimate, least)?;
         let Wanted::Chosen(plan) = &self.wanted else { return Some(Found { prefixes, caching: Caching::None }) };
         let are_own = prefixes.are_own();
-        plan.keep_chosen(&mut prefixes);
+        plan.keep_chosen(&mut prefixes, is_online_only);
         let longest = prefixes.levels.iter().map(|level| level.lifetime).max()?;
         Some(Found { prefixes, caching: if are_own { Caching::None } else { longest } })
     }

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 
 use super::census::PrefixCensus;
-use crate::domain::{Caching, Level, PrefixId, Prefixes, PromptCache};
+use crate::domain::{Ask, Caching, Level, PrefixId, Prefixes, PromptCache};
 
 /// The time, in seconds, during which later rows can read the cache entry that a row wrote. `FIVE_MINUTES` is for
 /// entries that are kept for five minutes, and `HOUR` for entries that are kept for an hour.
@@ -28,6 +28,8 @@ const MOST_COUNTED: usize = 8;
 #[derive(Debug)]
 pub(crate) struct StreamCensus {
     cache: PromptCache,
+    /// Whether later rows are read ahead before the marks of a row are decided.
+    reads_ahead: bool,
     census: PrefixCensus,
     /// For each prefix, the time of its last mark, in seconds since the start of the run.
     marked: HashMap<PrefixId, u32>,
@@ -52,11 +54,18 @@ impl StreamCensus {
     pub(crate) fn new(cache: PromptCache) -> Self {
         Self {
             cache,
+            reads_ahead: true,
             census: PrefixCensus::default(),
             marked: HashMap::new(),
             firsts: HashMap::new(),
             with_rows: [0; MOST_COUNTED + 1],
         }
+    }
+
+    /// Returns a census of rows that leave their batches, without rows. These rows are not read ahead. But the rows of a
+    /// batch are alike and leave the batch together. So a prefix is marked as soon as a second row has it.
+    pub(crate) fn of_batches(cache: PromptCache) -> Self {
+        Self { reads_ahead: false, ..Self::new(cache) }
     }
 
     /// Adds a row. `now` is the time since the start of the run, in seconds.
@@ -79,10 +88,21 @@ impl StreamCensus {
         Before { now, rows: before }
     }
 
+    /// Decides which prefixes of a request get cache marks, and removes the other prefixes from the request. `before` comes
+    /// from [`StreamCensus::add`].
+    pub(crate) fn mark(&mut self, ask: &mut Ask, before: &Before) {
+        let Some(prefixes) = ask.prefixes.take() else { return };
+        let mut prefixes = Prefixes::clone(&prefixes);
+        if let Some(lifetime) = self.decide(&mut prefixes, before) {
+            ask.expect_writes(&prefixes, lifetime);
+            ask.prefixes = Some(prefixes.into());
+        }
+    }
+
     /// Removes a row's prefixes that are not worth a mark, and sets how long the remaining prefixes are cached.
     /// `before` comes from [`StreamCensus::add`]. The method must be called for the rows in the order in which they
     /// were added. Returns the longest lifetime of the remaining prefixes; `None` if no prefix is left.
-    pub(crate) fn decide(&mut self, prefixes: &mut Prefixes, before: &Before) -> Option<Caching> {
+    fn decide(&mut self, prefixes: &mut Prefixes, before: &Before) -> Option<Caching> {
         if prefixes.are_own() {
             let own = prefixes.levels.iter().map(|level| level.lifetime).max();
             return own.map(|_| Caching::None);
@@ -102,7 +122,8 @@ impl StreamCensus {
             let may_be_long_enough = u64::from(level.tokens) * 3 >= u64::from(least) * 2;
             let is_near = rows == 0 || ago <= within;
             let is_written = self.marked.get(&level.id).is_some_and(|last| now - last <= within);
-            may_be_long_enough && (is_written || is_behind || (is_near && self.is_likely_to_come(rows)))
+            let will_come = self.is_likely_to_come(rows) || (rows > 0 && !self.reads_ahead);
+            may_be_long_enough && (is_written || is_behind || (is_near && will_come))
         });
         let extra = prefixes.levels.len().saturating_sub(Prefixes::MOST);
         prefixes.levels.drain(..extra);
@@ -157,7 +178,10 @@ mod tests {
     /// For each row, returns the prefixes that get a cache mark. `ahead` is the number of rows that are read ahead.
     /// Each item of `rows` begins with the time of the row, in seconds.
     fn marked(rows: &[(u32, &[u64])], ahead: usize) -> Vec<Vec<u64>> {
-        let mut census = StreamCensus::new(PromptCache::Auto);
+        marked_by(StreamCensus::new(PromptCache::Auto), rows, ahead)
+    }
+
+    fn marked_by(mut census: StreamCensus, rows: &[(u32, &[u64])], ahead: usize) -> Vec<Vec<u64>> {
         let mut window = std::collections::VecDeque::new();
         let mut marked = Vec::new();
         let mut rows = rows.iter();
@@ -194,6 +218,17 @@ mod tests {
             1,
             "only the first row is not marked: {marked:?}"
         );
+    }
+
+    #[test]
+    fn the_second_row_that_leaves_a_batch_is_marked_and_its_own_end_is_not() {
+        let ids: Vec<[u64; 2]> = (10..30).map(|id| [1, id]).collect();
+        let rows: Vec<(u32, &[u64])> = ids.iter().map(|ids| (0, &ids[..])).collect();
+
+        let marked = marked_by(StreamCensus::of_batches(PromptCache::Auto), &rows, 0);
+
+        assert_eq!(marked[0], Vec::<u64>::new());
+        assert!(marked[1..].iter().all(|ids| *ids == [1]), "{marked:?}");
     }
 
     #[test]

@@ -152,7 +152,7 @@ impl Feeder<'_> {
         let Ok(reads) = pipe::read_on_a_thread(Reading::whole(plan)) else {
             return self.feed_alternately(plan, vec![Reading::whole(plan)]);
         };
-        let mut window = Window::new(cache);
+        let mut window = Window::new(cache, self.earlier.in_batches);
         loop {
             let read = pipe::next(&reads, &mut window);
             let (mut all, mut is_over, mut failed) = (false, false, None);

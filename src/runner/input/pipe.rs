@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
-use crate::domain::{Planned, Prefixes, PromptCache};
+use crate::domain::{PromptCache, Terms};
 use crate::plan::{Before, StreamCensus};
 use crate::source::SourceError;
 
@@ -32,6 +32,9 @@ const READ_AHEAD: usize = 64;
 /// The rows that were read and have not been passed to the loop.
 pub(super) struct Window {
     census: StreamCensus,
+    /// In a run with batches: the census of the rows that batches accept. Such rows get cache marks only if they are sent
+    /// online after all.
+    census_of_batches: Option<StreamCensus>,
     items: VecDeque<Item>,
     bytes: usize,
     begun: Instant,
@@ -50,9 +53,11 @@ struct Item {
 }
 
 impl Window {
-    pub(super) fn new(cache: PromptCache) -> Self {
+    pub(super) fn new(cache: PromptCache, in_batches: bool) -> Self {
         let (items, begun) = (VecDeque::new(), Instant::now());
-        Self { census: StreamCensus::new(cache), items, bytes: 0, begun, waited: Duration::ZERO }
+        let census_of_batches = in_batches.then(|| StreamCensus::new(cache));
+        let census = StreamCensus::new(cache);
+        Self { census, census_of_batches, items, bytes: 0, begun, waited: Duration::ZERO }
     }
 
     /// Returns whether any rows wait here until further rows come.
@@ -64,10 +69,12 @@ impl Window {
         self.bytes += item.bytes();
         let now = u32::try_from(self.begun.elapsed().as_secs()).unwrap_or(u32::MAX);
         let prefixes = match &item {
-            Incoming::Planned(planned) | Incoming::Rerun(planned) => planned.ask.prefixes.as_ref(),
+            Incoming::Planned(planned) | Incoming::Rerun(planned) => {
+                planned.ask.prefixes.clone().map(|prefixes| (prefixes, planned.ask.terms))
+            }
             _ => None,
         };
-        let before = prefixes.map(|prefixes| self.census.add(prefixes, now));
+        let before = prefixes.map(|(prefixes, terms)| self.census_of(terms).add(&prefixes, now));
         self.items.push_back(Item { incoming: item, before, came: self.waited });
     }
 
@@ -83,19 +90,17 @@ impl Window {
         let Item { incoming: mut item, before, .. } = self.items.pop_front()?;
         self.bytes -= item.bytes();
         if let (Incoming::Planned(planned) | Incoming::Rerun(planned), Some(before)) = (&mut item, before) {
-            decide(planned, &before, &mut self.census);
+            self.census_of(planned.ask.terms).mark(&mut planned.ask, &before);
         }
         Some(item)
     }
-}
 
-/// Decides which prefixes of a row get cache marks, and removes the other prefixes from the row.
-fn decide(planned: &mut Planned, before: &Before, census: &mut StreamCensus) {
-    let Some(prefixes) = planned.ask.prefixes.take() else { return };
-    let mut prefixes = Prefixes::clone(&prefixes);
-    if let Some(lifetime) = census.decide(&mut prefixes, before) {
-        planned.ask.expect_writes(&prefixes, lifetime);
-        planned.ask.prefixes = Some(prefixes.into());
+    /// Returns the census of the rows that have these terms.
+    fn census_of(&mut self, terms: Terms) -> &mut StreamCensus {
+        match &mut self.census_of_batches {
+            Some(census) if !terms.is_online_only => census,
+            _ => &mut self.census,
+        }
     }
 }
 
@@ -133,7 +138,7 @@ pub(super) fn next(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Caching, Level, MarkPlace, Money, PrefixId};
+    use crate::domain::{Caching, Level, MarkPlace, Money, PrefixId, Prefixes};
     use crate::scheduler::tests::planned;
 
     fn row(prefix: u64) -> Incoming {
@@ -151,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_row_waits_for_at_most_a_second_although_other_rows_keep_coming() {
-        let mut window = Window::new(PromptCache::Auto);
+        let mut window = Window::new(PromptCache::Auto, false);
         let mut passed = Vec::new();
         for number in 0..30 {
             window.push(row(number));

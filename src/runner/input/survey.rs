@@ -68,9 +68,17 @@ pub struct Survey {
     pub(crate) models: BTreeMap<Arc<str>, ModelSum>,
     /// Sums over all rows to be sent, and a sample of these rows.
     pub(crate) load: Load,
-    /// The shared prefixes of the rows to be sent.
+    /// The shared prefixes of the rows to be sent. In a run with batches, only rows that batches do not accept are
+    /// included.
     pub prefixes: PrefixCensus,
-    /// The plan for the prompt cache. The plan is made after the survey.
+    /// In a run with batches: the shared prefixes of the rows that batches accept.
+    pub(crate) prefixes_of_batches: PrefixCensus,
+    /// In a run with batches: the number of rows that batches do not accept.
+    pub(crate) online_only: u64,
+    /// Whether rows are sent in batches.
+    pub(crate) in_batches: bool,
+    /// The plan for the prompt cache. The plan is made after the survey. In a run with batches, the counts of the plan
+    /// include only rows that batches do not accept.
     pub caching: Arc<CachePlan>,
     /// A label that two rows have; `None` if all labels are different.
     pub duplicate: Option<DuplicateLabel>,
@@ -144,7 +152,7 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     shown: usize,
     requests: usize,
 ) -> Result<(Survey, Vec<u64>), SourceError> {
-    let mut survey = Survey { load: Load::keeping(requests), ..Survey::default() };
+    let mut survey = Survey { load: Load::keeping(requests), in_batches: earlier.in_batches, ..Survey::default() };
     let mut labels = LabelCensus::default();
     let mut requests = if earlier.dedupes { RequestCensus::recognizing() } else { RequestCensus::counting() };
     loop {
@@ -317,20 +325,27 @@ impl Survey {
             // The row is sent, because its existing answers are not accepted.
             () if matches!(state, RowState::Rerun(_)) => {
                 requests.add(key);
-                self.add_to_send(place, planned, earlier.in_batches);
+                self.add_to_send(place, planned);
             }
             () if earlier.has_answer_for(planned) => self.reused += 1,
             () if requests.add(key) => self.copied += 1,
-            () => self.add_to_send(place, planned, earlier.in_batches),
+            () => self.add_to_send(place, planned),
         }
     }
 
     /// Counts a row to be sent, and adds its amounts and its place.
-    fn add_to_send(&mut self, place: RowPlace, planned: &Planned, in_batches: bool) {
+    fn add_to_send(&mut self, place: RowPlace, planned: &Planned) {
         self.to_send += 1;
+        let is_in_batch = self.in_batches && !planned.ask.terms.is_online_only;
+        self.online_only += u64::from(self.in_batches && !is_in_batch);
         let group = self.load.add(planned);
         if let Some(prefixes) = &planned.ask.prefixes {
-            self.prefixes.add(self.to_send, group, prefixes);
+            // Batches share no cache with online requests, so each lane has a census and an order of its own.
+            match is_in_batch {
+                true => self.prefixes_of_batches.add(self.to_send - self.online_only, group, prefixes),
+                false if self.in_batches => self.prefixes.add(self.online_only, group, prefixes),
+                false => self.prefixes.add(self.to_send, group, prefixes),
+            }
         }
         self.layout.add(place, &planned.ask.pool, planned.ask.cost);
         let sum = self.models.entry(planned.ask.model.clone()).or_default();
@@ -339,7 +354,6 @@ impl Survey {
         sum.max_tokens = sum.max_tokens.max(planned.ask.max_tokens);
         match planned.ask.expense {
             Some(expense) => {
-                let is_in_batch = in_batches && !planned.ask.terms.is_online_only;
                 let most = if is_in_batch { expense.most_in_batch } else { expense.most };
                 sum.most += most;
                 self.cheapest = Some(self.cheapest.map_or(most, |money| money.min(most)));

@@ -7,9 +7,9 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::answer::Decision;
 use crate::catalog::Catalog;
-use crate::domain::{ErrorClass, Failure, PromptCache, Quality, RateLimits};
+use crate::domain::{Ask, ErrorClass, Failure, PromptCache, Quality, RateLimits};
 use crate::journal::{MemDisk, StoredFile, Usable};
-use crate::plan::{Dialect, Planner, Repeats, RequestDefaults};
+use crate::plan::{CachePlan, Dialect, Planner, Repeats, RequestDefaults};
 use crate::runner::Progress;
 use crate::source::Condition;
 
@@ -426,6 +426,50 @@ fn rows_of_many_prefixes_are_read_group_by_group_with_their_own_numbers_and_line
         _ => true,
     };
     assert!(by_group.iter().all(is_right));
+}
+
+#[test]
+fn in_a_run_with_batches_rows_that_are_certainly_sent_online_have_a_cache_plan_of_their_own() {
+    let text = |letter: &str| format!("{letter}: {}", "Read the text with care. ".repeat(400));
+    let row = |(at, (letter, more)): (usize, (&str, &str))| {
+        let system = text(letter);
+        format!(r#"{{"id":{at},"system":"{system}","prompt":"Text {at}","model":"claude-sonnet-5"{more}}}"#) + "\n"
+    };
+    const REFUSED: &str = r#","max_tokens":0"#;
+    let rows = [vec![("a", ""); 30], vec![("a", REFUSED)], vec![("b", REFUSED); 5]].concat();
+    let (plan, _file) = file(".jsonl", &rows.into_iter().enumerate().map(row).collect::<String>());
+    let survey_of = |in_batches: bool| {
+        let earlier = Earlier { in_batches, ..Earlier::none() };
+        let mut survey = survey(&plan, &mut planner().finding_prefixes(&[]), &earlier, 1, &Progress::default())
+            .expect("the file can be read");
+        survey.decide_caching(PromptCache::Auto, &Catalog::builtin(), &|_| RateLimits::new(50, 1_000_000, 1_000_000));
+        survey
+    };
+    let (online, in_batches) = (survey_of(false), survey_of(true));
+
+    let counts =
+        |survey: &Survey| (survey.caching.prefixes, survey.caching.rows, survey.caching.prefixes_outside_batches);
+    assert_eq!((counts(&online), counts(&in_batches)), ((2, 36, 0), (1, 5, 1)));
+    let asks = |caching: &Arc<CachePlan>| {
+        let mut planner = planner().with_caching(caching.clone(), &[]);
+        let (out, mut arrived) = mpsc::channel(64);
+        feed(&plan, InputOrder::AsWritten, &mut planner, &Earlier::none(), &out);
+        drop(out);
+        std::iter::from_fn(|| arrived.blocking_recv())
+            .filter_map(|fed| match fed {
+                Incoming::Planned(planned) => Some(planned.ask),
+                _ => None,
+            })
+            .collect::<Vec<_>>()
+    };
+    let (online, mut in_batches, plain) = (asks(&online.caching), asks(&in_batches.caching), asks(&Arc::default()));
+    let unmarked = |asks: &[Ask]| (0..asks.len()).filter(|at| asks[*at].prefixes.is_none()).collect::<Vec<_>>();
+    assert_eq!((unmarked(&online), unmarked(&in_batches)), (vec![], vec![30]), "nobody reads what row 30 would write");
+    let most = |ask: &Ask| ask.expense.map(|expense| (expense.most, expense.most_in_batch)).expect("it has a price");
+    let (marked, plain) = (most(&in_batches[0]), most(&plain[0]));
+    assert!(marked.0 > plain.0 && marked.1 == plain.1, "only online requests get marks: {marked:?} {plain:?}");
+    in_batches[0].leave_unmarked();
+    assert_eq!(most(&in_batches[0]), plain, "without marks, nothing is written");
 }
 
 #[test]
