@@ -54,7 +54,7 @@ pub(super) fn verdicts(stats: &Stats) -> (Option<Verdict>, Option<Verdict>) {
 }
 
 fn compared(stats: &Stats) -> Option<Compared> {
-    let forecast = stats.forecast.as_ref().filter(|forecast| forecast.rows > 0)?;
+    let forecast = stats.plan()?;
     let ending = stats.ending.as_ref()?;
     let is_judged = ending.halt.is_none() && stats.remaining().unwrap_or(0).max(ending.pending) == 0;
     let cost = forecast.cost.filter(|_| stats.unpriced == 0 || !is_judged).map(|planned| {
@@ -177,7 +177,7 @@ mod tests {
         let cost = cost.map(|(low, high)| Interval { low, likely: low, high }.map(Money::from_dollars));
         let time = time.map(|(low, high)| Interval { low, likely: low, high }.map(Duration::from_secs));
         stats.fold(&at(0, started(Some(rows), 0)));
-        stats.fold(&at(0, EventBody::Forecast(RunForecast { rows, cost, at_most: None, time })));
+        stats.fold(&at(0, EventBody::Forecast(RunForecast { rows, cost, at_most: None, time, leaves_out_batches: false })));
         (0..done).for_each(|_| stats.fold(&at(1, succeeded(Quality::Ok))));
         stats
     }
