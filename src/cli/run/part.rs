@@ -178,3 +178,55 @@ fn outside(all: &InputRows, own: &Own, is_inside: bool, answered: u64) -> Outsid
     };
     Outside { lacks_total: total.is_none(), answered, failed, in_batches, pending }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stopped(pending: u64) -> InputRows {
+        InputRows { range: Some(RowRange::default()), total: Some(300), failed: 13, pending, ..InputRows::default() }
+    }
+
+    #[test]
+    fn the_rows_outside_of_an_error_log_stay_pending() {
+        let log = Own { rows: 13, failed: 13, ..Own::default() };
+
+        let found = outside(&stopped(240), &log, true, 47);
+
+        assert_eq!(found, Outside { answered: 47, pending: 240, ..Outside::default() });
+    }
+
+    #[test]
+    fn rows_of_a_part_are_no_longer_pending_outside_of_it() {
+        // Of the first 100 rows, 47 are answered, 13 have failed, and 40 are pending.
+        let part = Own { rows: 100, done: 47, failed: 13, submitted: 0, fresh: 40 };
+
+        let inside = outside(&stopped(240), &part, true, 47);
+        let of_other_rows = outside(&stopped(240), &part, false, 60);
+
+        assert_eq!(inside, Outside { pending: 200, ..Outside::default() });
+        let expected = Outside { lacks_total: true, answered: 13, pending: 240, ..Outside::default() };
+        assert_eq!(of_other_rows, expected);
+    }
+
+    #[test]
+    fn after_a_kill_the_files_have_newer_numbers_than_the_state() {
+        let before = |has_ended| Before { rows: stopped(240), has_ended, errors: Vec::new() };
+        let recovered = Recovered::default();
+
+        let ended = before(true).at_start(&recovered, 20, 0);
+        let killed = before(false).at_start(&recovered, 80, 0);
+
+        assert_eq!((ended.failed, ended.pending), (13, 240));
+        assert_eq!((killed.failed, killed.pending), (80, 220));
+    }
+
+    #[test]
+    fn rows_of_batches_that_are_gone_are_pending() {
+        let rows = InputRows { in_batches: 39, pending: 0, ..stopped(0) };
+
+        let found = Before { rows, has_ended: true, errors: Vec::new() }.at_start(&Recovered::default(), 13, 0);
+
+        assert_eq!((found.in_batches, found.pending), (0, 39));
+    }
+}

@@ -29,5 +29,7 @@ mod tests;
 
 pub(crate) use document::{About, Part, VERSION};
 pub(crate) use input::{InputRows, RowRange};
-pub(crate) use read::{Shown, ShownError, ShownEta, ShownMoney, ShownPool, ShownProgress, ShownProvider, ShownUse, read_status};
+pub(crate) use read::{
+    Shown, ShownError, ShownEta, ShownMoney, ShownPool, ShownProgress, ShownProvider, ShownUse, read_status,
+};
 pub(crate) use recorder::Recorder;
