@@ -22,7 +22,7 @@ pub struct RunForecast {
 
 impl RunForecast {
     /// Returns whether the forecast is about all rows that the run does. Otherwise, it is not the plan of the run.
-    pub fn is_of_whole_run(&self) -> bool {
+    pub(crate) fn is_of_whole_run(&self) -> bool {
         self.rows > 0 && !self.leaves_out_batches
     }
 }

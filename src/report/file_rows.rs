@@ -5,7 +5,6 @@
 
 use serde::Serialize;
 
-use super::headline::{left, pending};
 use super::stats::Stats;
 
 /// What is known about the rows of the file that a run does not work on. Such rows exist if the run works on a part of
@@ -71,6 +70,19 @@ impl FileRows {
     pub(crate) fn done(&self) -> u64 {
         self.answered + self.failed
     }
+}
+
+/// Returns the number of pending rows, without those that this run does not work on. A pending row has no line in the
+/// results or the error log, and is in no open batch.
+pub(super) fn pending(stats: &Stats) -> u64 {
+    let read = stats.ending.as_ref().map_or(0, |ending| ending.pending);
+    let unfinished = stats.remaining().filter(|_| stats.total.is_some()).unwrap_or(0);
+    unfinished.saturating_sub(left(stats).1).max(read)
+}
+
+/// Returns the number of batches that are open or not collected at the end of the run, and the number of their rows.
+pub(super) fn left(stats: &Stats) -> (u64, u64) {
+    stats.ending.as_ref().map_or((0, 0), |ending| (ending.batches.left, ending.batches.left_rows))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The first line of the summary: how the run ended, how long it took, and how many rows of the file are done.
 
-use super::file_rows::FileRows;
+use super::file_rows::{FileRows, left, pending};
 use super::stats::Stats;
 use super::summary_context::SummaryContext;
 use super::text::{count, duration, plural};
@@ -44,19 +44,6 @@ fn counts(stats: &Stats, context: &SummaryContext) -> String {
 /// Returns how many rows earlier runs answered.
 pub(super) fn answered_before(stats: &Stats, context: &SummaryContext) -> u64 {
     context.rows(stats).answered.saturating_sub(stats.succeeded_total())
-}
-
-/// Returns the number of pending rows, without those that this run does not work on. A pending row has no line in the
-/// results or the error log, and is in no open batch.
-pub(super) fn pending(stats: &Stats) -> u64 {
-    let read = stats.ending.as_ref().map_or(0, |ending| ending.pending);
-    let unfinished = stats.remaining().filter(|_| stats.total.is_some()).unwrap_or(0);
-    unfinished.saturating_sub(left(stats).1).max(read)
-}
-
-/// Returns the number of batches that are open or not collected at the end of the run, and the number of their rows.
-pub(super) fn left(stats: &Stats) -> (u64, u64) {
-    stats.ending.as_ref().map_or((0, 0), |ending| (ending.batches.left, ending.batches.left_rows))
 }
 
 /// Returns a text with the number of batches that are open at the end of the run. Returns `None` if no batch is open.

@@ -53,8 +53,14 @@ impl NewRun<'_> {
     }
 
     fn part(&self, recovered: &Recovered, survey: Option<&Survey>, in_batches: u64) -> Part {
-        let own = self.own(survey);
-        let retried = survey.map_or(0, |survey| survey.retried);
+        // The log has an entry for each row that waits for its next request. Such a row is pending, and has not failed.
+        let unfinished = recovered.unfinished.len() as u64;
+        let own = self.own(survey, unfinished);
+        let failed_before = survey.map_or(0, |survey| survey.failed_before);
+        let retried = match self.start {
+            Start::Resume => own.failed,
+            Start::Continue | Start::Fresh => survey.map_or(0, |survey| survey.retried),
+        };
         let range = self.range();
         let of_run = Part { range, fresh: own.fresh, retried, reason: self.reason(), ..Part::default() };
         let before = self.before();
@@ -71,7 +77,7 @@ impl NewRun<'_> {
             },
         };
         let (retries, log) = self.log_outside(&recovered.failed);
-        let in_log: u64 = recovered.failed.values().sum();
+        let in_log = recovered.failed.values().sum::<u64>().saturating_sub(unfinished);
         let outside = match &before {
             Some(before) => {
                 let rows = before.at_start(recovered, in_log, in_batches);
@@ -86,7 +92,7 @@ impl NewRun<'_> {
         };
         let (earlier, mut errors) = before.map_or((InputRows::default(), Vec::new()), |it| (it.rows, it.errors));
         errors.retain(|error| !retries && !self.only.iter().any(|class| class.name() == error.class));
-        if errors.iter().map(|error| error.rows).sum::<u64>() > outside.failed + own.failed {
+        if errors.iter().map(|error| error.rows).sum::<u64>() > outside.failed + failed_before {
             errors.clear();
         }
         let may_retry = outside.failed > 0 && !failures::worth_retrying(&log, &Stats::default()).is_empty();
@@ -108,13 +114,23 @@ impl NewRun<'_> {
         }
     }
 
-    fn own(&self, survey: Option<&Survey>) -> Own {
+    fn own(&self, survey: Option<&Survey>, unfinished: u64) -> Own {
         let Some(survey) = survey else { return Own { fresh: u64::MAX, ..Own::default() } };
         let Survey { rows, done, submitted, failed_before, retried, unusable, changed, rerun, .. } = survey;
-        let (with_line, of_log) = (rows - submitted, self.start == Start::Resume && !self.is_collecting);
-        let failed = if of_log { with_line } else { failed_before + retried + unusable };
-        let others = done + failed + submitted + changed + rerun.values().sum::<u64>();
-        Own { rows: *rows, done: *done, failed, submitted: *submitted, fresh: rows.saturating_sub(others) }
+        let known = done + submitted + changed + rerun.values().sum::<u64>();
+        let (failed, fresh) = match self.start {
+            // Every row of an error log has failed or is unfinished, also if its request has new parameters.
+            Start::Resume => {
+                let in_log = rows.saturating_sub(known);
+                let fresh = in_log.saturating_sub(*retried).min(unfinished);
+                (in_log - fresh, fresh)
+            }
+            Start::Continue | Start::Fresh => {
+                let failed = failed_before + retried + unusable;
+                (failed, rows.saturating_sub(known + failed))
+            }
+        };
+        Own { rows: *rows, done: *done, failed, submitted: *submitted, fresh }
     }
 
     /// Returns whether this run tries all failed rows of its part again, and the failed rows in the error log that it

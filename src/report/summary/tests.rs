@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::answers::tests::answers_of_all_kinds;
-use super::super::headline::pending;
+use super::super::file_rows::pending;
 use super::super::stats::tests::{at, failed, failed_with, in_batch, retried, started, succeeded};
 use super::super::summary_context::EarlierRuns;
 use super::super::text::width;

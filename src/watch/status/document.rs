@@ -9,8 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::input::{InputRows, RowRange};
-use super::read::ShownError;
+use super::input::{InputRows, RowRange, ShownError};
 use crate::domain::{Dimension, Interval, Money, PoolId, RateLimits, Reason};
 use crate::report::failures;
 use crate::report::json::Progress;

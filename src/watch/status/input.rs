@@ -1,4 +1,4 @@
-//! What `status.json` keeps about the whole input. A later run that works on a part of the rows reads it, because such a
+//! What `status.json` keeps about the whole input and its failures. A later run that works on a part of the rows reads it, because such a
 //! run can't count the other rows.
 
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,24 @@ pub(crate) struct InputRows {
     pub(crate) pending: u64,
     /// The command that sends the pending rows; `None` if it is not known.
     pub(crate) resume: Option<PrintedCommand>,
+}
+
+/// Failures of the same error class with the same message.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct ShownError {
+    /// Its class.
+    pub(crate) class: String,
+    /// A message.
+    pub(crate) message: String,
+    /// The number of rows with this failure.
+    pub(crate) rows: u64,
+    /// The id of one of the failed rows, as an example.
+    pub(crate) row: String,
+    /// The HTTP status of the failure.
+    pub(crate) status: Option<u16>,
+    /// Whether the rows may succeed if they are run again without a change.
+    pub(crate) retryable: bool,
 }
 
 #[cfg(test)]

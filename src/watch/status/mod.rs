@@ -28,8 +28,6 @@ mod writer;
 mod tests;
 
 pub(crate) use document::{About, Part, VERSION};
-pub(crate) use input::{InputRows, RowRange};
-pub(crate) use read::{
-    Shown, ShownError, ShownEta, ShownMoney, ShownPool, ShownProgress, ShownProvider, ShownUse, read_status,
-};
+pub(crate) use input::{InputRows, RowRange, ShownError};
+pub(crate) use read::{Shown, ShownEta, ShownMoney, ShownPool, ShownProgress, ShownProvider, ShownUse, read_status};
 pub(crate) use recorder::Recorder;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::document::VERSION;
-use super::input::InputRows;
+use super::input::{InputRows, ShownError};
 use crate::domain::Interval;
 use crate::journal::Disk;
 use crate::watch::files::{Found, read, status_path};
@@ -214,24 +214,6 @@ pub(crate) struct ShownEta {
     pub(crate) interval_s: Option<ShownInterval>,
     /// A text that says what the estimate is based on.
     pub(crate) basis: String,
-}
-
-/// Failures of the same error class with the same message.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub(crate) struct ShownError {
-    /// Its class.
-    pub(crate) class: String,
-    /// A message.
-    pub(crate) message: String,
-    /// The number of rows with this failure.
-    pub(crate) rows: u64,
-    /// The id of one of the failed rows, as an example.
-    pub(crate) row: String,
-    /// The HTTP status of the failure.
-    pub(crate) status: Option<u16>,
-    /// Whether the rows may succeed if they are run again without a change.
-    pub(crate) retryable: bool,
 }
 
 /// The commands that continue a run.
