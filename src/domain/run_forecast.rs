@@ -15,4 +15,14 @@ pub struct RunForecast {
     pub at_most: Option<Money>,
     /// The expected duration of the run; `None` if the duration can't be estimated.
     pub time: Option<Interval<Duration>>,
+    /// Whether the run also collects batches that earlier runs submitted. The forecast does not include their rows, so
+    /// the cost and the time of the run can't be compared with it.
+    pub leaves_out_batches: bool,
+}
+
+impl RunForecast {
+    /// Returns whether the forecast is about all rows that the run does. Otherwise, it is not the plan of the run.
+    pub(crate) fn is_of_whole_run(&self) -> bool {
+        self.rows > 0 && !self.leaves_out_batches
+    }
 }

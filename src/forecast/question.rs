@@ -109,6 +109,7 @@ impl Forecast {
             at_most: self.totals.at_most,
             // The time of a run in batches is not known, because the API only promises that a batch ends within a day.
             time: (self.totals.rows > 0 && self.lane == Lane::Online).then_some(self.time.time),
+            leaves_out_batches: false,
         }
     }
 }

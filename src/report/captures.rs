@@ -358,6 +358,7 @@ fn forecast() -> EventBody {
         cost: Some(interval(180.0, 198.0, 215.0).map(Money::from_dollars)),
         at_most: None,
         time: Some(interval(1_500.0, 1_900.0, 2_400.0).map(Duration::from_secs_f64)),
+        leaves_out_batches: false,
     })
 }
 

@@ -1,5 +1,6 @@
 //! The first line of the summary: how the run ended, how long it took, and how many rows of the file are done.
 
+use super::file_rows::{FileRows, left, pending};
 use super::stats::Stats;
 use super::summary_context::SummaryContext;
 use super::text::{count, duration, plural};
@@ -17,7 +18,7 @@ pub(super) fn headline(stats: &Stats, context: &SummaryContext) -> String {
         Some(halt) => format!("stopped ({})", halt_words(halt)),
         None if pending(stats) > 0 => "ended early".to_owned(),
         None if let Some(open) = left_words(stats) => format!("ended with {open}"),
-        None if failed(stats, context) > 0 => "finished with failures".to_owned(),
+        None if stats.failed_total() + context.failed_before > 0 => "finished with failures".to_owned(),
         None => "finished".to_owned(),
     };
     let simulated = if context.is_simulated { ", simulated" } else { "" };
@@ -27,40 +28,22 @@ pub(super) fn headline(stats: &Stats, context: &SummaryContext) -> String {
 /// Returns the numbers of answered, failed and pending rows over all runs on this file. If there were earlier runs, the
 /// number of rows that this run answered is added in brackets.
 fn counts(stats: &Stats, context: &SummaryContext) -> String {
-    let (own, before) = (stats.succeeded_total(), answered_before(stats, context));
-    let is_part = before > 0 || pending(stats) > 0;
-    let of = stats.total.filter(|_| is_part).map(|total| format!(" of {}", count(total))).unwrap_or_default();
+    let FileRows { total, answered, failed, in_open_batches, pending } = context.rows(stats);
+    let own = stats.succeeded_total();
+    let before = answered.saturating_sub(own);
+    let is_part = before > 0 || pending > 0;
+    let of = total.filter(|_| is_part).map(|total| format!(" of {}", count(total))).unwrap_or_default();
     let this_run = if before > 0 { format!(" (this run: {})", count(own)) } else { String::new() };
-    let mut parts = vec![format!("{}{of} answered{this_run}", count(before + own))];
-    let failed = failed(stats, context);
+    let mut parts = vec![format!("{}{of} answered{this_run}", count(answered))];
     parts.extend((failed > 0).then(|| format!("{} failed", count(failed))));
-    parts.extend(left_words(stats).map(|open| format!("{} in {open}", count(left(stats).1))));
-    let pending = pending(stats);
+    parts.extend(left_words(stats).map(|open| format!("{} in {open}", count(in_open_batches))));
     parts.extend((pending > 0).then(|| format!("{} pending", count(pending))));
     parts.iter().map(|part| part.replace(' ', FIXED_BLANK)).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns how many rows earlier runs answered.
 pub(super) fn answered_before(stats: &Stats, context: &SummaryContext) -> u64 {
-    stats.already_done().saturating_sub(context.failed_before)
-}
-
-/// Returns how many rows failed, in this run or in earlier runs.
-pub(super) fn failed(stats: &Stats, context: &SummaryContext) -> u64 {
-    stats.failed_total() + context.failed_before
-}
-
-/// Returns the number of pending rows. A pending row has no line in the results or the error log, and is in no open
-/// batch.
-pub(super) fn pending(stats: &Stats) -> u64 {
-    let read = stats.ending.as_ref().map_or(0, |ending| ending.pending);
-    let unfinished = stats.remaining().filter(|_| stats.total.is_some()).unwrap_or(0);
-    unfinished.saturating_sub(left(stats).1).max(read)
-}
-
-/// Returns the number of batches that are open or not collected at the end of the run, and the number of their rows.
-pub(super) fn left(stats: &Stats) -> (u64, u64) {
-    stats.ending.as_ref().map_or((0, 0), |ending| (ending.batches.left, ending.batches.left_rows))
+    context.rows(stats).answered.saturating_sub(stats.succeeded_total())
 }
 
 /// Returns a text with the number of batches that are open at the end of the run. Returns `None` if no batch is open.

@@ -20,6 +20,7 @@ mod caching;
 #[cfg(test)]
 mod captures;
 pub(crate) mod failures;
+mod file_rows;
 pub(crate) mod harmless;
 mod headline;
 pub(crate) mod histogram;
@@ -59,6 +60,7 @@ pub(crate) mod use_of_limits;
 mod view;
 pub(crate) mod words;
 
+pub(crate) use file_rows::{FileRows, Outside};
 pub use notes::Verbosity;
 pub use open::{ProgressKind, Report, ViewOptions, open};
 pub use stats::Stats;

@@ -1,6 +1,5 @@
 //! Chooses the command that the summary recommends after a run.
 
-use super::headline::pending;
 use super::stats::Stats;
 use super::summary_context::{PrintedCommand, SummaryContext};
 use crate::domain::Quality;
@@ -43,11 +42,11 @@ impl NextKind {
 /// command resumes the run. Otherwise, the command sends rows again: failed rows that may succeed, or rows with
 /// truncated answers. If nothing is left to do, the command shows the answers.
 pub(super) fn next_step<'a>(stats: &Stats, context: &'a SummaryContext) -> Option<NextStep<'a>> {
-    let is_stopped = pending(stats) > 0;
+    let is_stopped = context.rows(stats).pending > 0;
     // If the input was a pipe and the run was stopped, the command takes the pending rows from the error log.
     let of_pipe = context.resume_command.as_ref().filter(|_| context.results.is_none());
     let has_truncated = stats.succeeded_as(Quality::Truncated) > 0;
-    let has_answers = stats.succeeded_total() + stats.already_done() > context.failed_before;
+    let has_answers = context.rows(stats).answered > 0;
     let steps = [
         (NextKind::Continue, context.rerun_command.as_ref().or(of_pipe).filter(|_| is_stopped)),
         (NextKind::Retry, context.resume_command.as_ref()),

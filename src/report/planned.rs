@@ -54,7 +54,7 @@ pub(super) fn verdicts(stats: &Stats) -> (Option<Verdict>, Option<Verdict>) {
 }
 
 fn compared(stats: &Stats) -> Option<Compared> {
-    let forecast = stats.forecast.as_ref().filter(|forecast| forecast.rows > 0)?;
+    let forecast = stats.plan()?;
     let ending = stats.ending.as_ref()?;
     let is_judged = ending.halt.is_none() && stats.remaining().unwrap_or(0).max(ending.pending) == 0;
     let cost = forecast.cost.filter(|_| stats.unpriced == 0 || !is_judged).map(|planned| {
@@ -159,6 +159,18 @@ mod tests {
         assert_eq!(line(&stats), None);
     }
 
+    #[test]
+    fn a_run_that_also_collects_batches_of_earlier_runs_is_not_compared() {
+        let mut stats = stats(1, 1, Some((0.0002, 0.0003)), None);
+        let forecast = stats.forecast.map(|forecast| RunForecast { leaves_out_batches: true, ..forecast });
+        stats.fold(&at(2, ended(30, None)));
+        assert_eq!(line(&stats).as_deref(), Some("cost above the planned $0.0002–0.0003"));
+
+        stats.forecast = forecast;
+
+        assert_eq!((line(&stats), verdicts(&stats)), (None, (None, None)));
+    }
+
     fn run(
         rows: u64,
         done: u64,
@@ -177,7 +189,10 @@ mod tests {
         let cost = cost.map(|(low, high)| Interval { low, likely: low, high }.map(Money::from_dollars));
         let time = time.map(|(low, high)| Interval { low, likely: low, high }.map(Duration::from_secs));
         stats.fold(&at(0, started(Some(rows), 0)));
-        stats.fold(&at(0, EventBody::Forecast(RunForecast { rows, cost, at_most: None, time })));
+        stats.fold(&at(
+            0,
+            EventBody::Forecast(RunForecast { rows, cost, at_most: None, time, leaves_out_batches: false }),
+        ));
         (0..done).for_each(|_| stats.fold(&at(1, succeeded(Quality::Ok))));
         stats
     }

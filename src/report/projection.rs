@@ -429,7 +429,10 @@ mod tests {
         if let Some((low, likely, high)) = cost {
             let cost = Some(Interval { low, likely, high }.map(Money::from_dollars));
             let time = Some(Interval { low: 540, likely: 600, high: 720 }.map(Duration::from_secs));
-            stats.fold(&at(0, EventBody::Forecast(RunForecast { rows, cost, at_most: None, time })));
+            stats.fold(&at(
+                0,
+                EventBody::Forecast(RunForecast { rows, cost, at_most: None, time, leaves_out_batches: false }),
+            ));
         }
         stats.fold(&at(0, status(Reason::Window, Vec::new())));
         stats

@@ -214,6 +214,11 @@ impl Stats {
         (self.cost > Money::ZERO || self.unpriced == 0).then_some(self.cost)
     }
 
+    /// Returns the forecast if it is the plan of the whole run; `None` if there was no plan.
+    pub(crate) fn plan(&self) -> Option<&RunForecast> {
+        self.forecast.as_ref().filter(|forecast| forecast.is_of_whole_run())
+    }
+
     /// Returns the reason why the run ended before its rows were done, as text. Returns `None` if the run has not ended
     /// yet, or if all its rows were done.
     pub(crate) fn end_reason(&self) -> Option<Cow<'static, str>> {

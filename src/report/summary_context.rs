@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
+use super::file_rows::{FileRows, Outside};
+use super::stats::Stats;
 use crate::domain::{ErrorClass, Money, Usage};
 
 /// The format of the summary at the end of a run (`--summary`).
@@ -55,6 +59,8 @@ pub(crate) struct SummaryContext {
     pub maybe_paid_earlier: u64,
     /// The number of rows that failed in earlier runs.
     pub failed_before: u64,
+    /// The rows of the file that this run does not work on; `None` if it works on the whole file.
+    pub outside: Option<Outside>,
     /// The tokens and the cost of earlier runs; `None` if they used no tokens.
     pub earlier: Option<EarlierRuns>,
     /// The number of answers that earlier runs got from each provider. The largest number comes first.
@@ -67,8 +73,16 @@ pub(crate) struct SummaryContext {
     pub has_chart: bool,
 }
 
-/// A command that is printed for the user.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+impl SummaryContext {
+    /// Returns the numbers of rows of the file, over this run and all earlier runs.
+    pub(super) fn rows(&self, stats: &Stats) -> FileRows {
+        FileRows::of(stats, self.failed_before, self.outside.as_ref())
+    }
+}
+
+/// A command that is printed for the user. The run folder also contains such commands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct PrintedCommand {
     /// The command as text for a shell, with quotation marks where a shell needs them.
     pub text: String,

@@ -129,7 +129,7 @@ fn collect_writes_the_results_of_ended_batches_and_sends_nothing() {
     let again = folder.run_at(&api, &["batches", "collect", "prompts.jsonl"]);
     let run = folder.run_at(&api, &["run", "prompts.jsonl", "--lane", "batch"]);
 
-    collected.ends_with(0).tells(&["collecting 2 batches with 20 rows", "20 answered"]);
+    collected.ends_with(0).tells(&["collecting 2 batches with 20 rows", "21 of 21 answered (this run: 20)"]);
     again.ends_with(0).tells(&["nothing to do", "collected", "prompts.results.jsonl"]);
     run.ends_with(0).tells(&["nothing to do", "21 rows"]);
     let results = folder.read("prompts.results.jsonl");
@@ -153,7 +153,7 @@ fn collect_leaves_open_batches_alone_or_waits_for_them() {
 
     early.ends_with(4).tells(&["nothing was collected", "2 batches with 20 rows have not ended", "--wait"]);
     assert_eq!(ids(&before), ["r0"]);
-    waited.ends_with(0).tells(&["20 answered"]);
+    waited.ends_with(0).tells(&["21 of 21 answered (this run: 20)"]);
     assert_each_once(&folder.read("prompts.results.jsonl"), 21);
 }
 
@@ -252,7 +252,7 @@ fn a_batch_whose_record_was_lost_is_adopted() {
 
     early.ends_with(4).tells(&["has not ended", "within an hour", "again"]);
     known.ends_with(2).tells(&["is an open batch of prompts.results.jsonl", "collect"]);
-    adopted.ends_with(0).tells(&["10 answers are taken", "10 answered"]);
+    adopted.ends_with(0).tells(&["10 answers are taken", "11 of 21 answered (this run: 10), 10 pending"]);
     again.ends_with(0).tells(&["0 answers are taken", "10 rows have an answer already"]);
     other.ends_with(2).tells(&["10 answers belong to no row of the input"]);
     second.ends_with(0).tells(&["10 answers are taken"]);

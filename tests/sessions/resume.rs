@@ -229,7 +229,9 @@ fn resume_is_proposed_only_for_rows_that_may_succeed_and_the_rest_get_advice() {
         "claude-batch resume prompts.errors.jsonl --only server --max-retries 0\n",
         "invalid_request: the API will refuse these rows again",
     ]);
-    resumed.ends_with(3).tells(&["1 answered", "invalid_request: the API will refuse these rows again"]);
+    resumed
+        .ends_with(3)
+        .tells(&["29 of 30 answered (this run: 1), 1 failed", "invalid_request: the API will refuse these rows again"]);
     assert!(!resumed.err.contains("claude-batch resume"), "{}", resumed.err);
     again.ends_with(3).tells(&[
         "nothing to do",
@@ -285,7 +287,7 @@ fn missing_logs_are_left_out_if_several_logs_are_given() {
 
     let resumed = folder.run_at(&api, &["resume", "a.errors.jsonl", "good.errors.jsonl"]);
 
-    resumed.ends_with(0).tells(&["1 answered", "there is no good.errors.jsonl"]);
+    resumed.ends_with(0).tells(&["4 of 4 answered (this run: 1)", "there is no good.errors.jsonl"]);
     assert_eq!(ids(&folder.read("a.jsonl")).len(), 4);
 }
 

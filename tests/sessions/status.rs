@@ -103,6 +103,46 @@ fn failed_rows_are_shown_with_an_example_and_a_command() {
 }
 
 #[test]
+fn after_a_run_on_a_part_of_the_rows_the_other_rows_are_still_counted() {
+    let folder = Folder::with_rows(40);
+    let faults = r#"{"rules":[{"status":500,"contains":"number 3.","times":1},{"status":400,"contains":"number 5."}]}"#;
+    let api = Api::with_faults(faults);
+    let flags = ["--max-retries", "0", "--max-requests", "12", "-c1"];
+    folder.run_at(&api, &[&["run", "prompts.jsonl"], &flags[..]].concat()).ends_with(4);
+    let is_shown = |rows: &str, code: i32, parts: &[&str]| {
+        let status = folder.run(&["status", "prompts.jsonl"]);
+        status.ends_with(code);
+        for part in [&[rows], parts].concat() {
+            assert!(status.out.contains(part), "{part:?} is missing in:\n{}", status.out);
+        }
+        assert_fits("status", &serde_json::from_str(&folder.read(STATUS)).expect("it is JSON"));
+    };
+    let resume = "claude-batch run prompts.jsonl --max-retries 0 --max-requests 12 -c1";
+    is_shown("12 of 40 rows done, 2 failed", 4, &[resume]);
+
+    // The log has two rows, and --only leaves one of them out.
+    let resumed = ["resume", "prompts.errors.jsonl", "--only", "server", "-q", "--summary", "json"];
+    let summary = folder.run_at(&api, &resumed);
+    summary.ends_with(3);
+    let summary: Value = serde_json::from_str(summary.err.lines().last().unwrap_or_default()).expect("it is JSON");
+    let rows = serde_json::json!({"total": 40, "answered": 11, "failed": 1, "in_open_batches": 0, "pending": 28});
+    assert_eq!(summary["rows"], rows);
+    assert_eq!((&summary["next"]["kind"], &summary["next"]["argv"][2]), (&"continue".into(), &"prompts.jsonl".into()));
+    assert_fits("summary", &summary);
+    is_shown("12 of 40 rows done, 1 failed", 4, &["only failed rows were run again", resume, "(row r5)"]);
+
+    folder.run_at(&api, &["run", "prompts.jsonl", "--limit", "20"]).tells(&["19 of 40 answered"]);
+    is_shown("20 of 40 rows done, 1 failed", 4, &["only the rows of --skip and --limit were run", resume]);
+
+    folder.run(&["report", "prompts.jsonl", "-o", "r.html"]).ends_with(0);
+    let page = folder.read("r.html");
+    assert!(page.contains("19 of 40 rows answered, 1 failed") && page.contains("of 40 in the input"), "{page}");
+
+    folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(3);
+    is_shown("40 of 40 rows done, 1 failed", 3, &["claude-batch resume prompts.errors.jsonl"]);
+}
+
+#[test]
 fn a_budget_stops_a_run_and_several_runs_have_a_line_each() {
     let (folder, api) = (Folder::with_rows(20), Api::quick());
     folder.run_at(&api, &["run", "prompts.jsonl", "-o", "a.jsonl"]).ends_with(0);

@@ -120,9 +120,11 @@ impl NewRun<'_> {
         self.check_interrupted()?;
         let key = self.keys()?;
         self.config.detach = true;
+        let survey = Survey { rows, submitted: rows, repeats, ..Survey::default() };
+        self.find_part(&recovered, Some(&survey), Some(&batches))?;
         let lane = self.lane(Some(batches), &recovered, &catalog, None, clock);
         let lane = lane.map(|lane| LaneParts { leaves_rows: true, ..lane });
-        let known = (catalog, recovered, Some(Survey { rows, submitted: rows, repeats, ..Survey::default() }));
+        let known = (catalog, recovered, Some(survey));
         // The output is made from the whole input, but no row of the input is sent.
         let nothing = InputPlan { inputs: Vec::new(), ..self.plan.clone() };
         let plan = std::mem::replace(&mut self.plan, nothing);

@@ -126,9 +126,11 @@ impl NewRun<'_> {
             plural(rows, "row", "rows")
         ));
         let earlier = self.note_submitted(Some(&batches), &mut recovered, &catalog)?;
+        let survey = Survey { rows, submitted: rows, ..Survey::default() };
+        self.find_part(&recovered, Some(&survey), Some(&batches))?;
         let lane = self.lane(Some(batches), &recovered, &catalog, None, clock);
         let lane = lane.map(|lane| LaneParts { leaves_rows: true, ..lane });
-        let known = (catalog, recovered, Some(Survey { rows, submitted: rows, ..Survey::default() }));
+        let known = (catalog, recovered, Some(survey));
         let ended =
             self.send_rows(Ready { key, clock, journal: *journal, commits, earlier, forecast: None, lane }, &known)?;
         let (halted, left) = (ended.0.halted.is_some(), ended.0.pending);

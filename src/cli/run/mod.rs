@@ -25,6 +25,7 @@ mod new_run;
 mod nothing;
 mod notices;
 mod output;
+mod part;
 mod planning;
 mod providers;
 mod refuse;
@@ -51,6 +52,7 @@ use super::parts;
 use super::plan::Asked;
 use super::projection::Projection;
 use super::reuse::with_inputs;
+use crate::domain::RunForecast;
 use crate::journal::{ErrorLog, RealDisk, RunPaths, Start};
 use crate::report::text::escape;
 use crate::runner::input::{InputPlan, Survey, is_seekable};
@@ -204,6 +206,7 @@ impl NewRun<'_> {
             return self.end_without_rows();
         }
         let has_open = batches.as_ref().is_some_and(|batches| batches.open_batches() > 0);
+        self.find_part(&recovered, survey.as_ref(), batches.as_ref())?;
         self.accept_survey(survey.as_ref(), &catalog, &recovered, has_open)?;
         if let Opened::Run(journal) = &mut opened {
             journal.accept()?;
@@ -229,7 +232,7 @@ impl NewRun<'_> {
         self.check_interrupted()?;
         let lane = self.lane(batches, &recovered, &catalog, survey.as_ref(), clock);
         let known = (catalog, recovered, survey);
-        let forecast = forecast.map(|forecast| forecast.of_run());
+        let forecast = forecast.map(|forecast| RunForecast { leaves_out_batches: has_open, ..forecast.of_run() });
         let ended =
             self.send_rows(Ready { key, clock, journal: *journal, commits, earlier, forecast, lane }, &known)?;
         self.finish(ended, &known)

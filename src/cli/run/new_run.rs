@@ -18,6 +18,7 @@ use crate::report::text::escape;
 use crate::runner::input::{InputPlan, is_seekable};
 use crate::runner::{EarlySignals, Progress};
 use crate::watch::notices::Outbox;
+use crate::watch::status::Part;
 
 /// A run that has not begun yet.
 pub(super) struct NewRun<'a> {
@@ -44,6 +45,8 @@ pub(super) struct NewRun<'a> {
     pub(super) only: Vec<ErrorClass>,
     /// How many entries of the resumed error log can't be read as rows.
     pub(super) unreadable: u64,
+    /// How the rows of the run are related to the whole input.
+    pub(super) part: Part,
     /// The commands that are printed for the user.
     pub(super) commands: Commands,
     /// The copy of a resumed error log, if there is no run folder for it.
@@ -97,6 +100,7 @@ impl<'a> NewRun<'a> {
             is_collecting: false,
             only: Vec::new(),
             unreadable: 0,
+            part: Part::default(),
             copy: None,
             stored: None,
             origin: String::new(),

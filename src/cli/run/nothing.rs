@@ -75,7 +75,11 @@ impl NewRun<'_> {
             (_, 0) if survey.done > 0 => {
                 format!("nothing to do: all {} are answered", plural(survey.done, "row", "rows"))
             }
-            _ => format!("nothing to do: {} answered, {} failed", count(survey.done), count(failed)),
+            _ => {
+                // The error log also has the failed rows that --skip and --limit leave out.
+                let own = if self.part.outside.is_some() { survey.failed_before } else { failed };
+                format!("nothing to do: {} answered, {} failed", count(survey.done), count(own))
+            }
         };
         if let Some(results) = results {
             said.push_str(&format!("; the answers are in {results}"));

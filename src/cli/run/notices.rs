@@ -59,6 +59,7 @@ impl NewRun<'_> {
             results: results.map(|path| path.display().to_string()),
             before: Money::ZERO,
             max_cost: self.config.max_cost,
+            outside: self.part.outside,
         }
     }
 

@@ -26,7 +26,7 @@ use crate::scheduler::{Config, Scheduler};
 use crate::transport::http::HttpTransport;
 use crate::transport::{Authorization, Transport};
 use crate::watch::files::Found;
-use crate::watch::status::{About, Recorder, read_status};
+use crate::watch::status::{About, Recorder, Shown, read_status};
 
 /// The highest number of rows that wait in the channel between the reader and the loop.
 const FEED: usize = 256;
@@ -175,20 +175,24 @@ impl NewRun<'_> {
             results: results.display().to_string(),
             spent_before: recovered.totals.spend,
             failed_before: survey.map_or(0, |survey| survey.failed_before),
-            resume: commands.again().text,
+            resume: commands.again(),
             retry_failed: commands.resume(&self.paths, None).text,
+            part: self.part.clone(),
         };
         let disk = Arc::new(RealDisk::new(self.config.owners));
         Ok(Some(Recorder::start(about, disk, folder)?))
     }
 
-    /// Records in the run folder that the run has nothing to send. If the status in the run folder already says that
-    /// the run is complete, records nothing. An earlier run may have been killed after its last row, or an older
-    /// version may have written the status.
+    /// Records in the run folder that the run has nothing to send. If the status in the run folder already has these
+    /// numbers of rows, records nothing. An earlier run may have been killed after its last row, may have worked on a
+    /// part of the rows, or an older version may have written the status.
     pub(super) fn record_nothing_to_send(&self, recovered: &Recovered, survey: &Survey) -> Result<()> {
         let Some(folder) = self.paths.folder() else { return Ok(()) };
         let disk = RealDisk::new(self.config.owners);
-        if matches!(read_status(&disk, &folder), Found::Good((_, shown)) if shown.is_complete()) {
+        if let Found::Good((_, Shown { progress, end: Some(end), .. })) = read_status(&disk, &folder)
+            && (self.part.outside.is_some()
+                || (progress.total == Some(survey.rows) && end.is_complete() && end.failed == survey.failed_before))
+        {
             return Ok(());
         }
         let Some(recorder) = self.recorder(recovered, Some(survey))? else { return Ok(()) };

@@ -92,7 +92,9 @@ impl NewRun<'_> {
         SummaryContext {
             resume_command: self.command_for_failures(of_input, stats, survey.as_ref(), catalog),
             longer_command: survey.as_ref().and_then(|survey| self.longer_command(survey, catalog)),
-            rerun_command: (has_more && !is_pipe && !self.is_collecting).then(|| self.commands.again()),
+            rerun_command: (has_more && !is_pipe && !self.is_collecting)
+                .then(|| self.commands.again())
+                .or_else(|| self.part.resume.clone().filter(|_| !has_more)),
             price_date: Some(catalog.price_date().to_owned()),
             unpriced_models,
             maybe_paid: finish.maybe_paid,
@@ -127,6 +129,7 @@ impl NewRun<'_> {
                 Concurrency::Auto => None,
                 Concurrency::Fixed(most) => Some(most.get()),
             },
+            outside: self.part.outside,
             is_simulated: self.config.simulate,
             has_chart: self.config.has_blocks,
             answers_by: recovered.map(|recovered| recovered.answers_by.by_size()).unwrap_or_default(),

@@ -24,7 +24,7 @@ pub(super) fn block(run: &FoundRun, now: Timestamp, columns: usize) -> String {
     rows.extend(run.note.iter().map(|note| ListRow::text("note", escape(note))));
     rows.extend(run.files.iter().map(|files| ListRow::text("files", escape(files))));
     if let Some(shown) = run.shown() {
-        rows.push(ListRow::text("rows", rows_words(run.state, &shown.progress)));
+        rows.push(ListRow::text("rows", rows_words(run.state, shown)));
         rows.extend(progress_rows(run.state, shown));
         rows.extend(shown.progress.providers.iter().take(MOST_POOLS).map(provider_row));
         rows.extend(limit_rows(&shown.pools, shown.progress.providers.len() > 1));
@@ -74,13 +74,16 @@ fn done(progress: &ShownProgress) -> u64 {
     [ok, truncated, refused, unknown, failed].into_iter().fold(*already_done, |sum, rows| sum.saturating_add(*rows))
 }
 
-fn rows_words(state: State, progress: &ShownProgress) -> String {
+fn rows_words(state: State, shown: &Shown) -> String {
+    let progress = &shown.progress;
+    // At the end, the rows that failed in earlier runs are known too.
+    let failed = shown.end.as_ref().map_or(progress.failed, |end| end.failed);
     let all = done(progress);
     let mut parts = vec![match progress.total {
         Some(total) => format!("{} of {} done", count(all), plural(total, "row", "rows")),
         None => format!("{} done", plural(all, "row", "rows")),
     }];
-    let kinds = [(progress.truncated, "truncated"), (progress.refused, "refused"), (progress.failed, "failed")];
+    let kinds = [(progress.truncated, "truncated"), (progress.refused, "refused"), (failed, "failed")];
     parts.extend(kinds.iter().filter(|(rows, _)| *rows > 0).map(|(rows, name)| format!("{} {name}", count(*rows))));
     let rate = progress.rows_per_minute.filter(|_| state.is_in_progress());
     parts.extend(rate.map(|rate| format!("{} rows/min", rate_words(rate))));

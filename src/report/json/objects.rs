@@ -411,6 +411,14 @@ impl Progress {
     }
 }
 
+impl Progress {
+    /// Changes the number of rows, and adds rows to those that earlier runs finished. So the numbers are about the whole
+    /// input of a run that works on a part of its rows.
+    pub(crate) fn in_file(self, total: Option<u64>, before: u64) -> Self {
+        Self { total, already_done: self.already_done + before, ..self }
+    }
+}
+
 impl Pool {
     fn of(status: &PoolStatus) -> Self {
         Self {

@@ -201,7 +201,10 @@ fn with_plan() -> Stats {
     stats.fold(&at(0, started(Some(1_000), 0)));
     let cost = Some(Interval { low: 1.2, likely: 1.4, high: 1.8 }.map(Money::from_dollars));
     let time = Some(Interval { low: 100, likely: 140, high: 200 }.map(Duration::from_secs));
-    stats.fold(&at(0, EventBody::Forecast(RunForecast { rows: 1_000, cost, at_most: None, time })));
+    stats.fold(&at(
+        0,
+        EventBody::Forecast(RunForecast { rows: 1_000, cost, at_most: None, time, leaves_out_batches: false }),
+    ));
     (1..=90).for_each(|second| stats.fold(&at(second, succeeded(Quality::Ok))));
     stats.fold(&at(90, status(Reason::Window, vec![pool("haiku-4.5", [Some(0.5), None, Some(0.1)])])));
     assert!(stats.projected_cost().is_some() && stats.projected_end().is_some());

@@ -17,9 +17,9 @@ use super::providers::{ProviderNow, providers};
 use super::tokens::Tokens;
 use crate::domain::event::EVENT_VERSION;
 use crate::domain::{ErrorClass, Interval, Money, Quality};
+use crate::report::FileRows;
 use crate::report::failures;
 use crate::report::harmless;
-use crate::report::headline::{answered_before, failed, left, pending};
 use crate::report::next_step::{NextStep, next_step};
 use crate::report::planned::verdicts;
 use crate::report::stats::Stats;
@@ -85,20 +85,6 @@ struct Summary<'a> {
     providers: Vec<ProviderNow>,
     files: Files<'a>,
     next: Option<Next<'a>>,
-}
-
-/// The numbers of rows of the input, after this run and all earlier runs on the same file.
-#[derive(Serialize)]
-struct FileRows {
-    /// The number of rows in the file; null if the input is a pipe.
-    total: Option<u64>,
-    answered: u64,
-    failed: u64,
-    /// The number of rows in batches that are open or not collected. Rows with a line in the results or the error log
-    /// are left out.
-    in_open_batches: u64,
-    /// The number of pending rows: rows without a line in the results or the error log, and in no open batch.
-    pending: u64,
 }
 
 /// The numbers of rows that this run finished.
@@ -193,7 +179,7 @@ impl<'a> Summary<'a> {
         let ending = stats.ending.as_ref();
         let elapsed = stats.elapsed();
         let (cost, time) = verdicts(stats);
-        let planned_s = stats.forecast.and_then(|forecast| forecast.time).map(|time| time.map(seconds));
+        let planned_s = stats.plan().and_then(|plan| plan.time).map(|time| time.map(seconds));
         let mut all_usage = stats.usage;
         all_usage += context.earlier.map(|earlier| earlier.usage).unwrap_or_default();
         let bound = ending.iter().flat_map(|ending| &ending.reasons);
@@ -207,7 +193,7 @@ impl<'a> Summary<'a> {
             reason: end.reason,
             simulated: context.is_simulated,
             elapsed_s: seconds(elapsed),
-            rows: FileRows::of(stats, context),
+            rows: context.rows(stats),
             this_run: RunRows::of(stats),
             failures: failures::by_size(stats).into_iter().map(Failures::of).collect(),
             failed_in_log: named(&context.failed_in_log),
@@ -244,18 +230,6 @@ impl<'a> Summary<'a> {
     }
 }
 
-impl FileRows {
-    fn of(stats: &Stats, context: &SummaryContext) -> Self {
-        Self {
-            total: stats.total,
-            answered: answered_before(stats, context) + stats.succeeded_total(),
-            failed: failed(stats, context),
-            in_open_batches: left(stats).1,
-            pending: pending(stats),
-        }
-    }
-}
-
 impl<'a> RunRows<'a> {
     fn of(stats: &'a Stats) -> Self {
         Self {
@@ -280,7 +254,7 @@ impl<'a> Cost<'a> {
         Self {
             spent_usd: spent.map(dollars),
             spent_in_all_runs_usd: spent.map(|spent| dollars(spent + before)),
-            planned_usd: stats.forecast.and_then(|forecast| forecast.cost).map(|cost| cost.map(dollars)),
+            planned_usd: stats.plan().and_then(|plan| plan.cost).map(|cost| cost.map(dollars)),
             compared: None,
             unpriced_rows: stats.unpriced,
             prices_of: context.price_date.as_deref(),

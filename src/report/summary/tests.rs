@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::answers::tests::answers_of_all_kinds;
-use super::super::headline::pending;
+use super::super::file_rows::pending;
 use super::super::stats::tests::{at, failed, failed_with, in_batch, retried, started, succeeded};
 use super::super::summary_context::EarlierRuns;
 use super::super::text::width;
@@ -232,7 +232,10 @@ fn ordinary(quality: Quality, halt: Option<HaltReason>) -> Stats {
     stats.fold(&at(0, started(Some(318), 0)));
     let cost = Some(Interval { low: 0.1, likely: 0.5, high: 4.0 }.map(Money::from_dollars));
     let time = Some(Interval { low: 1, likely: 20, high: 240 }.map(Duration::from_secs));
-    stats.fold(&at(0, EventBody::Forecast(RunForecast { rows: 318, cost, at_most: None, time })));
+    stats.fold(&at(
+        0,
+        EventBody::Forecast(RunForecast { rows: 318, cost, at_most: None, time, leaves_out_batches: false }),
+    ));
     let rows_of_seconds = [0, 4, 30, 40, 42, 41, 40, 44, 40, 20, 9, 5, 2, 1];
     let rows = (0..).zip(rows_of_seconds).flat_map(|(second, rows)| (0..rows).map(move |row| (second, row)));
     for (second, row) in rows {
@@ -355,7 +358,10 @@ fn mixed() -> Stats {
     stats.fold(&at(0, started(Some(200), 50)));
     let cost = Some(Interval { low: 1.2, likely: 1.4, high: 1.8 }.map(Money::from_dollars));
     let time = Some(Interval { low: 100, likely: 140, high: 200 }.map(Duration::from_secs));
-    stats.fold(&at(0, EventBody::Forecast(RunForecast { rows: 150, cost, at_most: None, time })));
+    stats.fold(&at(
+        0,
+        EventBody::Forecast(RunForecast { rows: 150, cost, at_most: None, time, leaves_out_batches: false }),
+    ));
     (1..=90).for_each(|second| stats.fold(&at(second, succeeded_after(Quality::Ok, 1_100 + 40 * second as u64))));
     stats.fold(&at(90, succeeded(Quality::Truncated)));
     stats.fold(&at(90, succeeded(Quality::Refused)));

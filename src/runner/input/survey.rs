@@ -47,6 +47,8 @@ pub struct Survey {
     pub(crate) submitted: u64,
     /// The number of rows that failed before and are not run again.
     pub(crate) failed_before: u64,
+    /// The number of rows that failed before and are run again.
+    pub(crate) retried: u64,
     /// The number of answered rows whose request has changed since the answer.
     pub(crate) changed: u64,
     /// A description of the first answered row whose request has changed since the answer.
@@ -308,6 +310,7 @@ impl Survey {
             }
             RowState::Failed(_) => {
                 self.failed_before += u64::from(!earlier.reruns_failed);
+                self.retried += u64::from(earlier.reruns_failed);
                 earlier.reruns_failed
             }
             RowState::Changed { .. } => {

@@ -139,6 +139,7 @@ struct Use {
 impl<'a> Document<'a> {
     fn new(happened: &Happened, event: &'a RunEvent, stats: &Stats, facts: &'a RunFacts, text: &'a str) -> Self {
         let (threshold, value) = threshold(happened);
+        let (total, done) = facts.rows(stats);
         let (pool, limit) = match happened {
             Happened::Limit(crossing) => (Some(crossing.pool.clone()), Some(crossing.dimension.name())),
             Happened::Held { pool, .. } => (Some(pool.clone()), None),
@@ -164,13 +165,13 @@ impl<'a> Document<'a> {
             },
             text,
             rows: Rows {
-                total: stats.total,
-                done: stats.finished(),
+                total,
+                done,
                 ok: stats.succeeded_as(Quality::Ok),
                 truncated: stats.succeeded_as(Quality::Truncated),
                 refused: stats.succeeded_as(Quality::Refused),
                 failed: stats.failed_total(),
-                left: stats.remaining(),
+                left: total.map(|total| total.saturating_sub(done)).or_else(|| stats.remaining()),
             },
             cost: Cost {
                 usd: stats.known_cost().map(Money::dollars),

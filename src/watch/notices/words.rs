@@ -98,8 +98,8 @@ fn with_message(reason: &HaltReason) -> String {
 
 /// Returns the numbers of rows, the cost and the duration of the run so far, as text.
 fn so_far(stats: &Stats, facts: &RunFacts) -> String {
-    let done = stats.finished();
-    let mut parts = vec![match stats.total {
+    let (total, done) = facts.rows(stats);
+    let mut parts = vec![match total {
         Some(total) => format!("{} of {} done", count(done), plural(total, "row", "rows")),
         None => format!("{} done", plural(done, "row", "rows")),
     }];

@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::input::{InputRows, RowRange, ShownError};
 use crate::domain::{Dimension, Interval, Money, PoolId, RateLimits, Reason};
 use crate::report::failures;
 use crate::report::json::Progress;
@@ -19,6 +20,7 @@ use crate::report::stats::Stats;
 use crate::report::tracker::RecentUse;
 use crate::report::use_of_limits::Level;
 use crate::report::words::doing_words;
+use crate::report::{FileRows, Outside, PrintedCommand};
 
 /// The version of the file's format.
 pub(crate) const VERSION: u32 = 1;
@@ -41,9 +43,32 @@ pub(crate) struct About {
     /// The number of rows that failed in earlier runs, and that this run does not try again.
     pub(crate) failed_before: u64,
     /// The command that resumes the run.
-    pub(crate) resume: String,
+    pub(crate) resume: PrintedCommand,
     /// The command that sends the failed rows again.
     pub(crate) retry_failed: String,
+    /// How the rows of the run are related to the whole input.
+    pub(crate) part: Part,
+}
+
+/// How the rows that a run works on are related to the rows of the whole input.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Part {
+    /// The rows of the input that the run does not work on; `None` if it works on all rows.
+    pub(crate) outside: Option<Outside>,
+    /// Says that only a part of the rows was run; shown as the reason why other rows are pending.
+    pub(crate) reason: &'static str,
+    /// The rows that the number of all rows counts; `None` if they are not one range.
+    pub(crate) range: Option<RowRange>,
+    /// How many rows of the run had no line when the run began, and were in no batch.
+    pub(crate) fresh: u64,
+    /// How many rows of the run had failed before, and are run again.
+    pub(crate) retried: u64,
+    /// The command that sends the pending rows outside of the part; `None` if it is not known.
+    pub(crate) resume: Option<PrintedCommand>,
+    /// The known failures of the rows outside of the part.
+    pub(crate) errors: Vec<ShownError>,
+    /// Whether failed rows outside of the part may succeed if they are run again without a change.
+    pub(crate) may_retry: bool,
 }
 
 /// The state of a run, as the content of `status.json`.
@@ -73,6 +98,7 @@ pub(super) struct Document {
     errors: Vec<Failures>,
     #[serde(rename = "continue")]
     how_to_continue: HowToContinue,
+    input: InputRows,
 }
 
 /// How a run ended: the reason and the final numbers.
@@ -148,7 +174,7 @@ struct Eta {
 
 #[derive(Debug, Serialize)]
 struct Failures {
-    class: &'static str,
+    class: Cow<'static, str>,
     message: String,
     rows: u64,
     /// The id of one of the failed rows, as an example.
@@ -175,10 +201,12 @@ impl Document {
     /// Returns the document with the state of a run; `None` before the first event of the run.
     pub(super) fn of(about: &About, stats: &Stats) -> Option<Self> {
         let (started_at, at) = stats.times()?;
-        let About { run, origin, results, resume, mut retry_failed, .. } = about.clone();
+        let About { run, origin, results, mut retry_failed, .. } = about.clone();
         if !may_retry(about, stats) {
             retry_failed.clear();
         }
+        let rows = about.rows(stats);
+        let resume = about.resume_at(stats).text.clone();
         let dollars = |cost: Interval<Money>| cost.map(Money::dollars);
         Some(Self {
             v: VERSION,
@@ -190,26 +218,90 @@ impl Document {
             started_at,
             at,
             state: state(stats),
-            end: end(about, stats),
-            progress: Progress::of(stats),
+            end: end(about, stats, &rows),
+            progress: progress(about, stats, &rows),
             pools: pools(stats),
             money: Spending {
                 spent_usd: stats.known_cost().map(Money::dollars),
                 spent_before_usd: about.spent_before.dollars(),
-                planned_usd: stats.forecast.and_then(|forecast| forecast.cost).map(dollars),
+                planned_usd: stats.plan().and_then(|plan| plan.cost).map(dollars),
                 projected_usd: stats.projected_cost().map(dollars),
             },
             eta: eta(stats),
-            errors: errors(stats),
+            errors: errors(about, stats),
             how_to_continue: HowToContinue { resume, retry_failed },
+            input: input(about, stats, &rows),
         })
+    }
+}
+
+impl About {
+    /// Returns the numbers of rows of the input, over this run and all earlier runs.
+    fn rows(&self, stats: &Stats) -> FileRows {
+        FileRows::of(stats, self.failed_before, self.part.outside.as_ref())
+    }
+
+    /// Returns the command that resumes the run. If only rows outside of the part are pending, this is the command of
+    /// an earlier run.
+    fn resume_at(&self, stats: &Stats) -> &PrintedCommand {
+        let is_own = stats.ending.is_none() || stats.end_reason().is_some() || own_pending(stats) > 0;
+        let of_others = self.part.resume.as_ref().filter(|_| !is_own && self.part.outside.is_some());
+        of_others.unwrap_or(&self.resume)
+    }
+
+    /// Returns the reason why the run ended before all rows of the input were done.
+    pub(super) fn end_reason(&self, stats: &Stats) -> Option<Cow<'static, str>> {
+        let others = self.part.outside.as_ref().filter(|outside| stats.ending.is_some() && outside.pending > 0);
+        stats.end_reason().or_else(|| others.map(|_| self.part.reason.into()))
+    }
+
+    /// Returns the number of rows in the input; `None` if it is not known.
+    pub(super) fn total(&self, stats: &Stats) -> Option<u64> {
+        self.rows(stats).total
+    }
+}
+
+/// Returns how many rows of this run are pending or in open batches.
+fn own_pending(stats: &Stats) -> u64 {
+    let read = stats.ending.as_ref().map_or(0, |ending| ending.pending);
+    stats.remaining().unwrap_or(0).max(read)
+}
+
+/// Returns the counters of the run. The total and the number of rows that earlier runs finished are those of the whole
+/// input.
+fn progress(about: &About, stats: &Stats, rows: &FileRows) -> Progress {
+    let progress = Progress::of(stats);
+    match &about.part.outside {
+        Some(outside) => progress.in_file(rows.total, outside.answered + outside.failed),
+        None => progress,
+    }
+}
+
+/// Returns what a later run on a part of the rows has to know about the input.
+fn input(about: &About, stats: &Stats, rows: &FileRows) -> InputRows {
+    let Part { outside, range, fresh, retried, resume, .. } = &about.part;
+    let in_batches = match (&stats.ending, outside) {
+        (Some(_), _) => rows.in_open_batches,
+        (None, Some(outside)) => outside.in_batches,
+        (None, None) => 0,
+    };
+    // Rows that are run again still have their old lines. Until they are done, they are not pending, but failed or
+    // answered.
+    let with_line = own_pending(stats).saturating_sub(in_batches).saturating_sub(*fresh);
+    InputRows {
+        range: *range,
+        total: rows.total,
+        failed: rows.failed + with_line.min(*retried),
+        in_batches,
+        pending: rows.pending.saturating_sub(with_line),
+        resume: resume.clone().or_else(|| Some(about.resume.clone()).filter(|_| outside.is_none())),
     }
 }
 
 /// Returns whether some failed rows may succeed if they are run again without a change. If rows failed in earlier runs,
 /// returns true, because nothing is known about these rows.
 fn may_retry(about: &About, stats: &Stats) -> bool {
-    about.failed_before > 0 || stats.failed.values().any(|failed| failed.retryable > 0)
+    about.failed_before > 0 || about.part.may_retry || stats.failed.values().any(|failed| failed.retryable > 0)
 }
 
 fn state(stats: &Stats) -> &'static str {
@@ -222,13 +314,16 @@ fn state(stats: &Stats) -> &'static str {
     }
 }
 
-fn end(about: &About, stats: &Stats) -> Option<End> {
+fn end(about: &About, stats: &Stats, rows: &FileRows) -> Option<End> {
     let ending = stats.ending.as_ref()?;
     let bound = |(reason, share): &(Reason, f64)| Bound { reason: reason.name(), share: rounded(*share) };
     Some(End {
-        reason: stats.end_reason(),
-        pending: stats.remaining().unwrap_or(0).max(ending.pending),
-        failed: stats.failed_total() + about.failed_before,
+        reason: about.end_reason(stats),
+        pending: match about.part.outside {
+            Some(_) => rows.pending + rows.in_open_batches,
+            None => own_pending(stats),
+        },
+        failed: rows.failed,
         batches: ending.batches.left,
         elapsed_s: rounded(ending.elapsed.as_secs_f64()),
         bound_by: ending.reasons.iter().map(bound).collect(),
@@ -282,11 +377,11 @@ fn basis(stats: &Stats) -> String {
     rate.into_iter().chain(bound.map(str::to_owned)).collect::<Vec<_>>().join(", ")
 }
 
-fn errors(stats: &Stats) -> Vec<Failures> {
+fn errors(about: &About, stats: &Stats) -> Vec<Failures> {
     let mut errors: Vec<Failures> = Vec::new();
     for (class, failed) in failures::by_size(stats) {
         errors.extend(failed.faults.by_size().into_iter().map(|group| Failures {
-            class: class.name(),
+            class: class.name().into(),
             message: group.first.message.clone(),
             rows: group.rows,
             row: group.first.label.clone(),
@@ -294,6 +389,10 @@ fn errors(stats: &Stats) -> Vec<Failures> {
             retryable: group.first.is_retryable,
         }));
     }
+    errors.extend(about.part.errors.iter().cloned().map(|before| {
+        let ShownError { class, message, rows, row, status, retryable } = before;
+        Failures { class: class.into(), message, rows, row, status, retryable }
+    }));
     errors.sort_by_key(|own| std::cmp::Reverse(own.rows));
     errors.truncate(MOST_ERRORS);
     errors

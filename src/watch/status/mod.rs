@@ -13,11 +13,13 @@
 //! | file | content |
 //! |---|---|
 //! | `document.rs` | the content of `status.json` |
+//! | `input.rs` | what the file keeps about the whole input, for later runs on a part of the rows |
 //! | `read.rs` | reads `status.json` |
 //! | `recorder.rs` | the view that passes the state of the run to the thread |
 //! | `writer.rs` | the thread that writes the files |
 
 mod document;
+mod input;
 mod read;
 mod recorder;
 mod writer;
@@ -25,6 +27,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use document::{About, VERSION};
+pub(crate) use document::{About, Part, VERSION};
+pub(crate) use input::{InputRows, RowRange, ShownError};
 pub(crate) use read::{Shown, ShownEta, ShownMoney, ShownPool, ShownProgress, ShownProvider, ShownUse, read_status};
 pub(crate) use recorder::Recorder;

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::document::VERSION;
+use super::input::{InputRows, ShownError};
 use crate::domain::Interval;
 use crate::journal::Disk;
 use crate::watch::files::{Found, read, status_path};
@@ -45,12 +46,14 @@ pub(crate) struct Shown {
     /// The commands that continue the run.
     #[serde(rename = "continue")]
     pub(crate) commands: ShownCommands,
+    /// The rows of the input; `None` if an older version of the program wrote the file.
+    pub(crate) input: Option<InputRows>,
 }
 
 impl Shown {
     /// Returns whether the run ended after all its rows were done.
     pub(crate) fn is_complete(&self) -> bool {
-        self.end.as_ref().is_some_and(|end| end.reason.is_none() && end.pending == 0 && end.batches == 0)
+        self.end.as_ref().is_some_and(ShownEnd::is_complete)
     }
 }
 
@@ -68,6 +71,13 @@ pub(crate) struct ShownEnd {
     pub(crate) batches: u64,
     /// The duration of the run, in seconds.
     pub(crate) elapsed_s: f64,
+}
+
+impl ShownEnd {
+    /// Returns whether the run ended after all its rows were done.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.reason.is_none() && self.pending == 0 && self.batches == 0
+    }
 }
 
 /// The counters of a run.
@@ -204,20 +214,6 @@ pub(crate) struct ShownEta {
     pub(crate) interval_s: Option<ShownInterval>,
     /// A text that says what the estimate is based on.
     pub(crate) basis: String,
-}
-
-/// Failures of the same error class with the same message.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub(crate) struct ShownError {
-    /// Its class.
-    pub(crate) class: String,
-    /// A message.
-    pub(crate) message: String,
-    /// The number of rows with this failure.
-    pub(crate) rows: u64,
-    /// The id of one of the failed rows, as an example.
-    pub(crate) row: String,
 }
 
 /// The commands that continue a run.

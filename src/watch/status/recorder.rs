@@ -81,7 +81,7 @@ impl Recorder {
         let (started_at, ended_at) = stats.times().unwrap_or_default();
         let ending = stats.ending.as_ref();
         let three = |low, likely, high| [low, likely, high];
-        let forecast = stats.forecast.as_ref();
+        let forecast = stats.plan();
         let cost = forecast.and_then(|forecast| forecast.cost).map(|cost| cost.map(Money::dollars));
         let time = forecast.and_then(|forecast| forecast.time).map(|time| time.map(|time| time.as_secs_f64()));
         RunSpan {
@@ -89,8 +89,8 @@ impl Recorder {
             started_at,
             ended_at,
             has_ended: ending.is_some(),
-            reason: stats.end_reason().map(Into::into),
-            total: stats.total,
+            reason: self.about.end_reason(stats).map(Into::into),
+            total: self.about.total(stats),
             planned_usd: cost.map(|cost| three(cost.low, cost.likely, cost.high)),
             planned_s: time.map(|time| three(time.low, time.likely, time.high)),
             max_in_flight: ending.map_or(self.max_in_flight, |end| end.max_in_flight as u64),
