@@ -121,7 +121,7 @@ pub fn survey(
 ) -> Result<Survey, SourceError> {
     let (mut survey, suspects) = std::thread::scope(|scope| {
         let mut rows = PlannedRows::new(read_ahead(plan, progress, scope), plan.skip);
-        read_all(&mut rows, planner, earlier, shown, plan.requests)
+        read_all(&mut rows, planner, earlier, shown, plan)
     })?;
     survey.is_random_access = plan.inputs.iter().all(|input| is_random_access(input, plan));
     if !survey.is_random_access {
@@ -141,11 +141,15 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     planner: &mut Planner,
     earlier: &Earlier,
     shown: usize,
-    requests: usize,
+    plan: &InputPlan,
 ) -> Result<(Survey, Vec<u64>), SourceError> {
-    let mut survey = Survey { load: Load::keeping(requests), ..Survey::default() };
+    let mut survey = Survey { load: Load::keeping(plan.requests), ..Survey::default() };
     let mut labels = LabelCensus::default();
     let mut keys = KeyCensus::default();
+    let said = |origin: &Origin, label: &str, message: &str| match plan.is_copy_of_log {
+        true => format!("row {label}: {message}"),
+        false => at(origin, message),
+    };
     let mut requests = if earlier.dedupes { RequestCensus::recognizing() } else { RequestCensus::counting() };
     loop {
         let Step { recognized, warnings, place, row, mapped } = match rows.next(planner, earlier) {
@@ -189,16 +193,18 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
                 let job = &planned.job;
                 survey.note((&job.identity, &job.custom_id, job.key), &mut labels, &mut keys);
                 match (earlier.refuse)(&planned) {
-                    Some(message) => survey.add_unusable(shown, &message, || at(&planned.job.origin, &message)),
+                    Some(message) => {
+                        survey.add_unusable(shown, &message, || said(&job.origin, &job.custom_id, &message));
+                    }
                     None => survey.add(place, &planned, state, earlier, &mut requests),
                 }
             }
             Some(RowDecision::Rejected(rejected)) => {
-                let Rejected { origin, message, .. } = &*rejected;
+                let Rejected { origin, custom_id, message, .. } = &*rejected;
                 if rejected.identity == Identity::Named {
                     labels.add(&rejected.custom_id);
                 }
-                survey.add_unusable(shown, message, || at(origin, message));
+                survey.add_unusable(shown, message, || said(origin, custom_id, message));
             }
             Some(RowDecision::Broken(broken)) => survey.add_unusable(shown, &broken.message, || describe(&broken)),
         }
