@@ -114,13 +114,15 @@ pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: 
 /// Appends the error line of a row that was rejected before it was sent. `now` is the time at which the row was
 /// rejected.
 ///
-/// The line has no `error.key`, because no request of the row was sent.
+/// Only the line of a row without a label has `error.key`, because a later run can't recognize such a row by its label.
+/// The member `error.source` shows that no request of the row was sent.
 pub(crate) fn rejected_line(rejected: &Rejected, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
     let mut line = row(&rejected.custom_id, &rejected.request, out);
     extra_members(&mut line, &rejected.extra);
     let mut error = Object::new(line.member(name!("error")));
     error.text(name!("class"), rejected.class.name());
     if let Identity::Nth(occurrence) = rejected.identity {
+        error.text(name!("key"), &*rejected.key.to_string());
         error.number(name!("occurrence"), u64::from(occurrence));
     }
     renamed_members(&mut error, &rejected.extra);
@@ -378,8 +380,8 @@ mod tests {
     }
 
     #[test]
-    fn a_rejected_line_is_a_valid_row_without_a_key() {
-        let rejected = Rejected {
+    fn a_rejected_line_is_a_valid_row_with_a_key_only_if_the_row_has_no_label() {
+        let mut rejected = Rejected {
             custom_id: "big".to_owned(),
             origin: origin(),
             index: 41,
@@ -399,7 +401,12 @@ mod tests {
         assert_eq!(line["customer"], 7);
         assert_eq!(line["error"]["class"], "too_large");
         assert_eq!((&line["error"]["occurrence"], &line["error"]["index"]), (&2.into(), &41.into()));
-        assert_eq!(line["error"].get("key"), None);
+        assert_eq!(line["error"]["key"], "k1:00000000000000000000000000000000");
+
+        rejected.identity = Identity::Named;
+        out.clear();
+        rejected_line(&rejected, &context(), Instant::ZERO, &mut out);
+        assert_eq!((one_line(&out)["error"].get("key"), one_line(&out)["error"].get("occurrence")), (None, None));
     }
 
     fn rendered(outcome: &Outcome) -> Value {

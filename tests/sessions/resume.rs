@@ -145,6 +145,22 @@ fn a_row_that_can_not_be_sent_again_keeps_its_entry_with_the_paid_answer() {
 }
 
 #[test]
+fn a_row_without_an_id_that_could_not_be_sent_is_answered_once() {
+    for again in [&["resume", "p.errors.jsonl", "--require", "text != ''"][..], &["run", "p.jsonl"]] {
+        let (folder, api) = (Folder::new(), Api::quick());
+        folder.write("p.jsonl", "{\"prompt\":\"one\"}\n{\"prompt\":\"one\"}\n{\"prompt\":\"two\",\"note\":\"n\"}\n");
+        let first = folder.run_at(&api, &["run", "p.jsonl", "--require", "row.note != text"]);
+
+        let resumed = folder.run_at(&api, again);
+
+        first.ends_with(3).tells(&["1 answered", "invalid_input (2)"]);
+        resumed.ends_with(0);
+        assert_eq!(folder.read("p.results.jsonl").lines().count(), 3);
+        assert_eq!((api.books().requests, folder.read_log("p.errors.jsonl")), (3, String::new()));
+    }
+}
+
+#[test]
 fn rows_of_a_pipe_that_can_not_be_sent_again_stay_in_the_log() {
     let (folder, api) = (Folder::new(), Api::quick());
     let run = ["run", "--format", "csv", "-t", "{{body}}", "--max-requests", "1", "--errors", "e.jsonl"];

@@ -229,11 +229,12 @@ impl Unresolved {
         counts
     }
 
-    /// Returns the key and the class of each entry, by label, for [`super::DoneSet`]. An unfinished row gets the class
-    /// `Canceled`, as if it had not been sent. The reason is that a later run finishes such a row without a special
-    /// flag.
+    /// Returns the key and the class of each entry, by label, for [`super::DoneSet`]. A row that was not sent gets the
+    /// class `Canceled`, and an unfinished row too. The reason is that a later run sends or finishes such a row without
+    /// a special flag.
     pub(crate) fn keys_and_classes(&self) -> HashMap<u64, (u64, ErrorClass)> {
-        let class = |entry: &Entry| if entry.unfinished.is_some() { ErrorClass::Canceled } else { entry.class };
+        let is_waiting = |entry: &Entry| entry.is_unsent || entry.unfinished.is_some();
+        let class = |entry: &Entry| if is_waiting(entry) { ErrorClass::Canceled } else { entry.class };
         self.rows.iter().map(|(&label, entry)| (label, (entry.key, class(entry)))).collect()
     }
 }

@@ -201,8 +201,9 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
             }
             Some(RowDecision::Rejected(rejected)) => {
                 let Rejected { origin, custom_id, message, .. } = &*rejected;
-                if rejected.identity == Identity::Named {
-                    labels.add(&rejected.custom_id);
+                match rejected.identity {
+                    Identity::Named => labels.add(&rejected.custom_id),
+                    Identity::Nth(_) => keys.add(rejected.key),
                 }
                 survey.add_unusable(shown, message, || said(origin, custom_id, message));
             }
