@@ -144,7 +144,7 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     plan: &InputPlan,
 ) -> Result<(Survey, Vec<u64>), SourceError> {
     let mut survey = Survey { load: Load::keeping(plan.requests), ..Survey::default() };
-    let mut labels = LabelCensus::default();
+    let mut labels = LabelCensus::of(plan.inputs.iter().map(Input::name).collect());
     let mut keys = KeyCensus::default();
     let said = |origin: &Origin, label: &str, message: &str| match plan.is_copy_of_log {
         true => format!("row {label}: {message}"),
@@ -240,7 +240,7 @@ fn find_duplicate(
     planner: &mut Planner,
     suspects: &[u64],
 ) -> Result<Option<DuplicateLabel>, SourceError> {
-    let mut named = Vec::new();
+    let mut labels = Vec::new();
     let mut rows = PlannedRows::new(reading, plan.skip);
     loop {
         let row = match rows.next(planner, &Earlier::none()) {
@@ -249,21 +249,18 @@ fn find_duplicate(
             Ok(None) | Err(SourceError::Damaged { .. }) => break,
             Err(error) => return Err(error),
         };
-        let (identity, label, origin) = match row {
-            Some(RowDecision::Done(named) | RowDecision::Submitted(named)) => {
-                (named.identity, named.custom_id, named.origin)
-            }
-            Some(RowDecision::Planned(_, planned, _)) => {
-                (planned.job.identity, planned.job.custom_id, planned.job.origin)
-            }
-            Some(RowDecision::Rejected(rejected)) => (rejected.identity, rejected.custom_id, rejected.origin),
+        // A row without a label has its file and line as its label, and another row can have the same label.
+        let (label, origin) = match row {
+            Some(RowDecision::Done(row) | RowDecision::Submitted(row)) => (row.custom_id, row.origin),
+            Some(RowDecision::Planned(_, planned, _)) => (planned.job.custom_id, planned.job.origin),
+            Some(RowDecision::Rejected(rejected)) => (rejected.custom_id, rejected.origin),
             Some(RowDecision::Broken(_)) | None => continue,
         };
-        if identity == Identity::Named && is_suspect(&label, suspects) {
-            named.push((label, origin));
+        if is_suspect(&label, suspects) {
+            labels.push((label, origin));
         }
     }
-    Ok(first_duplicate(named, suspects))
+    Ok(first_duplicate(labels, suspects))
 }
 
 impl Survey {
