@@ -161,7 +161,14 @@ pub fn planner(catalog: &Arc<Catalog>) -> Planner {
 
 /// Returns a plan for reading one input from start to end, with default options.
 pub fn input_plan(input: Input) -> InputPlan {
-    InputPlan { inputs: vec![input], options: Options::default(), skip: 0, limit: None, requests: 0 }
+    InputPlan {
+        inputs: vec![input],
+        options: Options::default(),
+        skip: 0,
+        limit: None,
+        requests: 0,
+        is_copy_of_log: false,
+    }
 }
 
 /// A run over one input.

@@ -57,6 +57,7 @@ pub(crate) fn input_plan(config: &Config) -> Result<InputPlan> {
         skip: config.source.skip,
         limit: config.source.limit,
         requests: 0,
+        is_copy_of_log: false,
     })
 }
 

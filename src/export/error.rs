@@ -45,6 +45,18 @@ pub(crate) enum ExportError {
         /// The results.
         results: String,
     },
+    /// Two rows in the results have the same file and line, and nothing else distinguishes rows without an id.
+    #[error(
+        "{results}: two rows have the label {label}, because the input changed between two runs; without the run folder, \
+         rows without an id can't be found in the input: choose fields that need no input: --order done --fields \
+         id,text,error"
+    )]
+    SharedLabel {
+        /// The results.
+        results: String,
+        /// The label.
+        label: String,
+    },
     /// `--fields` contains a column that the input does not have.
     #[error("--fields names {field}, but the input has no such column; the columns are: {columns}")]
     NoColumn {
@@ -84,6 +96,7 @@ impl ExportError {
             | Self::Busy { .. }
             | Self::NoInput { .. }
             | Self::NoColumn { .. }
+            | Self::SharedLabel { .. }
             | Self::NoResults { .. }
             | Self::OneField { .. }
             | Self::NoTables => false,

@@ -182,6 +182,9 @@ pub(crate) struct Index {
     begins: Vec<u32>,
     /// One bit per entry: whether the row of the entry was found in the input.
     found: Vec<u64>,
+    /// A line of a row whose label is also the label of another row; `None` if labels are unique. Only an index by label
+    /// can have such a line.
+    pub(crate) shared: Option<Place>,
 }
 
 /// The average number of entries whose labels begin with the same bits.
@@ -199,19 +202,32 @@ impl Index {
         known_by: KnownBy,
     ) -> Result<Self, ExportError> {
         let mut entries = Vec::new();
+        let mut identities = Vec::new();
+        let mut note = |line: &Read, place: Place| {
+            let identity = line.identity.filter(|_| known_by == KnownBy::Label);
+            identities.extend(identity.map(|identity| (line.label, identity, place)));
+        };
         if let (Some(file), Some(path)) = (files.of(Log::Errors), errors) {
             let take = |lines: Vec<Read>| {
-                entries.extend(lines.into_iter().map(|line| (line.label, Place::failure(line.offset, line.class))));
+                entries.extend(lines.into_iter().map(|line| {
+                    let place = Place::failure(line.offset, line.class);
+                    note(&line, place);
+                    (line.label, place)
+                }));
             };
             read_lines(file, path, Log::Errors, known_by, take)?;
         }
         if let (Some(file), Some(path)) = (files.of(Log::Results), results) {
             let take = |lines: Vec<Read>| {
-                entries.extend(lines.into_iter().map(|line| (line.label, Place::answer(line.offset, line.quality))));
+                entries.extend(lines.into_iter().map(|line| {
+                    let place = Place::answer(line.offset, line.quality);
+                    note(&line, place);
+                    (line.label, place)
+                }));
             };
             read_lines(file, path, Log::Results, known_by, take)?;
         }
-        Ok(Self::of(entries))
+        Ok(Self { shared: shared(identities), ..Self::of(entries) })
     }
 
     fn of(mut entries: Vec<(u64, Place)>) -> Self {
@@ -228,7 +244,7 @@ impl Index {
         });
         let found = vec![0; entries.len().div_ceil(64)];
         let begins = begins(&entries);
-        Self { entries, begins, found }
+        Self { entries, begins, found, shared: None }
     }
 
     /// Returns the position of the entry with this label.
@@ -256,6 +272,11 @@ impl Index {
         std::hint::black_box(sum);
     }
 
+    /// Returns whether there is an entry with this label.
+    pub(crate) fn has(&self, label: u64) -> bool {
+        self.position(label).is_some()
+    }
+
     /// Finds a row by the label of its identity, and returns the place of the row's line. Each place is returned only
     /// once: if two rows have the same label, only the first row gets the line.
     pub(crate) fn find(&mut self, label: u64) -> Option<Place> {
@@ -281,6 +302,13 @@ impl Index {
         places.sort_unstable_by_key(|place| place.in_order());
         places
     }
+}
+
+/// Returns the place of a line whose label two different rows have. `lines` contains the label, the identity and the
+/// place of each line.
+fn shared(mut lines: Vec<(u64, u64, Place)>) -> Option<Place> {
+    lines.sort_unstable_by_key(|(label, identity, _)| (*label, *identity));
+    lines.windows(2).find(|pair| pair[0].0 == pair[1].0 && pair[0].1 != pair[1].1).map(|pair| pair[1].2)
 }
 
 /// Returns a list with one index for each value of the first bits of a label: the index of the first entry with this

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::index::Index;
 use super::line::{value, within};
 use super::{ExportError, Value};
 use crate::domain::{JobId, Origin, RowId};
@@ -20,13 +21,18 @@ pub(crate) struct RunInput {
     pub(crate) inputs: Vec<Input>,
     /// The settings with which the run read the inputs.
     pub(crate) options: Options,
-    /// A function that makes a planner with the settings of the run; `None` if the settings are not known.
+    /// A function that makes a planner; `None` if there are no settings for it.
     pub(crate) planner: Option<Box<dyn Fn() -> Planner>>,
+    /// Whether the planner has the settings of the run. Otherwise, it has the default settings, and
+    /// [`RunInput::recognizes`] finds out whether the run had these settings too.
+    pub(crate) has_settings: bool,
 }
 
 /// The label and the place of a row, which are used to find its line in the journal.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownRow {
+    /// Whether the row can be read, but is only known by its place.
+    pub(crate) is_only_placed: bool,
     /// The label of the row's identity; `None` for a row that can't be read.
     pub(crate) label: Option<u64>,
     /// The input that contains the row, and the line of the row in this input.
@@ -49,6 +55,8 @@ impl KnownRow {
 pub(crate) struct InputLine<'a> {
     /// The label and the place of the row.
     pub(crate) known: KnownRow,
+    /// Whether a planner identified the row.
+    is_planned: bool,
     input: Option<InputRow>,
     wanted: &'a [Wanted],
 }
@@ -83,9 +91,16 @@ impl InputLine<'_> {
 }
 
 impl RunInput {
-    /// Returns how the journal identifies the rows of this input.
-    pub(crate) fn known_by(&self) -> KnownBy {
-        if self.planner.is_some() { KnownBy::Identity } else { KnownBy::Label }
+    /// Returns whether at least one row without a label is in the index, which contains the identities of rows. If so,
+    /// the planner has the settings of the run, because it made the same request.
+    pub(crate) fn recognizes(&self, index: &Index) -> bool {
+        let mut is_found = false;
+        let each = |row: &InputLine<'_>| {
+            is_found |= row.is_planned && row.known.label.is_some_and(|label| index.has(label));
+            Ok(())
+        };
+        // Without the settings of the run, it is possible that the input can't be read as rows.
+        self.planner.is_some() && self.each(&[], KnownBy::Identity, each).is_ok() && is_found
     }
 
     /// Returns the columns of all headers, each column once. The list is empty if no input has a header.
@@ -122,20 +137,23 @@ impl RunInput {
         self.columns().map(Some)
     }
 
-    /// Calls `each` with every row, in order. `wanted` is the list of the columns whose cells `each` needs.
+    /// Calls `each` with every row, in order. `wanted` is the list of the columns whose cells `each` needs. Only with
+    /// [`KnownBy::Identity`], a planner identifies rows without a label.
     ///
     /// # Errors
     /// [`ExportError::Source`], and the errors of `each`.
     pub(crate) fn each(
         &self,
         wanted: &[String],
+        known_by: KnownBy,
         mut each: impl FnMut(&InputLine<'_>) -> Result<(), ExportError>,
     ) -> Result<(), ExportError> {
         let mut wanted: Vec<Wanted> = wanted
             .iter()
             .map(|name| Wanted { name: name.clone(), path: name.split('.').map(str::to_owned).collect(), at: None })
             .collect();
-        let mut rows = Rows { input: self, keeps_input: !wanted.is_empty(), planner: None, index: 0 };
+        let may_plan = known_by == KnownBy::Identity;
+        let mut rows = Rows { input: self, keeps_input: !wanted.is_empty(), may_plan, planner: None, index: 0 };
         for input in &self.inputs {
             let mut reader = rows.open(input)?;
             let header: Option<Vec<Arc<str>>> = reader.header().map(<[_]>::to_vec);
@@ -156,8 +174,8 @@ impl RunInput {
                     item => item,
                 };
                 read += 1;
-                let (known, input) = rows.identified(item);
-                each(&InputLine { known, input, wanted: &wanted })?;
+                let (known, is_planned, input) = rows.identified(item);
+                each(&InputLine { known, is_planned, input, wanted: &wanted })?;
             }
         }
         Ok(())
@@ -178,6 +196,8 @@ struct Rows<'a> {
     input: &'a RunInput,
     /// Whether the cells of rows are needed.
     keeps_input: bool,
+    /// Whether a planner may be made.
+    may_plan: bool,
     /// The planner. A planner makes the whole request of each row, which is slow. So this field is `None` until a row
     /// needs the planner.
     planner: Option<Planner>,
@@ -198,7 +218,7 @@ impl Rows<'_> {
     /// the planner.
     fn begin_planning(&mut self) -> bool {
         match (&self.planner, &self.input.planner) {
-            (None, Some(make)) => {
+            (None, Some(make)) if self.may_plan => {
                 self.planner = Some(make());
                 true
             }
@@ -206,20 +226,22 @@ impl Rows<'_> {
         }
     }
 
-    fn identified(&mut self, item: Item) -> (KnownRow, Option<InputRow>) {
+    fn identified(&mut self, item: Item) -> (KnownRow, bool, Option<InputRow>) {
         self.index += 1;
         match item {
-            Item::Broken(row) => (KnownRow { label: None, origin: row.origin }, row.input),
+            Item::Broken(row) => {
+                (KnownRow { is_only_placed: false, label: None, origin: row.origin }, false, row.input)
+            }
             Item::Row(mut row) => {
                 let (input, origin) = (row.input.take(), row.origin.clone());
-                let label = match (&row.custom_id, &row.error, &mut self.planner) {
+                let (label, is_planned) = match (&row.custom_id, &row.error, &mut self.planner) {
                     (Some(custom_id), None, _) | (Some(custom_id), Some(_), None) => {
-                        Some(RowId::named(custom_id, None).label)
+                        (Some(RowId::named(custom_id, None).label), false)
                     }
-                    (_, _, Some(planner)) => Some(planner.identify(*row, JobId(self.index - 1)).row.label),
-                    (None, _, None) => None,
+                    (_, _, Some(planner)) => (Some(planner.identify(*row, JobId(self.index - 1)).row.label), true),
+                    (None, _, None) => (None, false),
                 };
-                (KnownRow { label, origin }, input)
+                (KnownRow { is_only_placed: label.is_none(), label, origin }, is_planned, input)
             }
         }
     }

@@ -156,6 +156,14 @@ impl<'a> Line<'a> {
         Value::Text(format!("{}:{}", part("source"), part("line")).into())
     }
 
+    /// Returns the label as text, for messages.
+    pub(crate) fn label(&self) -> String {
+        match self.id() {
+            Value::Text(label) | Value::Json(label) => label.into_owned(),
+            Value::Missing => String::new(),
+        }
+    }
+
     /// Returns how many requests for the row were answered. If the row failed after at most one request, the number is
     /// not known.
     pub(crate) fn steps(&self) -> Value<'a> {

@@ -81,6 +81,9 @@ pub(crate) struct Made {
     /// How many rows of the journal are no longer in the input. Rows that are no longer in the input are left out of
     /// the output.
     pub(crate) not_in_input: u64,
+    /// How many rows without a label were found only by their file and line, because the settings of the run are not
+    /// known. If the input has changed, these rows can have the answers of other rows.
+    pub(crate) by_place: u64,
 }
 
 impl Request {
@@ -173,15 +176,24 @@ pub(crate) fn project(
     for run in runs {
         let files = JournalFiles::open(disk, run.results.as_deref(), run.errors.as_deref())?;
         let input = run.input.as_ref().filter(|_| request.needs_input());
-        let known_by = input.map_or(KnownBy::Identity, RunInput::known_by);
-        let index = Index::read(&files, run.results.as_deref(), run.errors.as_deref(), known_by)?;
+        let read = |known_by| Index::read(&files, run.results.as_deref(), run.errors.as_deref(), known_by);
         let mut lines = Lines::new(&files);
+        let (mut index, mut known_by) = (read(KnownBy::Identity)?, KnownBy::Identity);
+        if input.is_some_and(|input| !input.has_settings && !input.recognizes(&index)) {
+            (index, known_by) = (read(KnownBy::Label)?, KnownBy::Label);
+            if let Some(place) = index.shared {
+                let label = Line::parse(lines.at(place).map_err(read_error)?, Needed::default()).label();
+                let results = run.results.as_ref().or(run.errors.as_ref());
+                let results = results.map(|path| path.display().to_string()).unwrap_or_default();
+                return Err(ExportError::SharedLabel { results, label });
+            }
+        }
         made.not_in_input += match input {
-            Some(input) => rows.joined(input, index, &mut lines, request)?,
+            Some(input) => rows.joined((input, known_by), index, &mut lines, request)?,
             None => rows.in_order_of_completion(index, &mut lines, request)?,
         };
     }
-    made.rows = rows.rows;
+    (made.rows, made.by_place) = (rows.rows, rows.by_place);
     rows.finish()?;
     Ok(made)
 }
@@ -259,6 +271,8 @@ struct RowWriter<'f> {
     reads_json: bool,
     kind: Kind,
     rows: u64,
+    /// How many rows were found only by their file and line.
+    by_place: u64,
 }
 
 enum Kind {
@@ -284,7 +298,7 @@ impl<'f> RowWriter<'f> {
             _ => None,
         });
         let reads_json = fields.iter().any(|field| matches!(field.of, Of::Json(_)));
-        Ok(Self { fields, wanted: wanted.collect(), needed: needed(fields), reads_json, kind, rows: 0 })
+        Ok(Self { fields, wanted: wanted.collect(), needed: needed(fields), reads_json, kind, rows: 0, by_place: 0 })
     }
 
     /// Writes the rows of a run whose input is not needed or not known.
@@ -304,22 +318,23 @@ impl<'f> RowWriter<'f> {
     /// not in the input.
     fn joined(
         &mut self,
-        input: &RunInput,
+        (input, known_by): (&RunInput, KnownBy),
         mut index: Index,
         lines: &mut Lines<'_>,
         request: &Request,
     ) -> Result<u64, ExportError> {
         let include = request.include();
         if self.wanted.is_empty() && request.order == Order::Input {
-            self.in_order_of_input(input, &mut index, lines, include)?;
+            self.in_order_of_input((input, known_by), &mut index, lines, include)?;
             return Ok(index.rest());
         }
         let wanted = self.wanted.clone();
         let mut sorter = Sorter::default();
         let mut record = Vec::new();
-        input.each(&wanted, |row| {
+        input.each(&wanted, known_by, |row| {
             let place = row.known.found(|label| index.find(label));
             let Some(place) = place.filter(|place| place.is_in(include)) else { return Ok(()) };
+            self.by_place += u64::from(row.known.is_only_placed);
             match request.order {
                 Order::Input => self.write(lines, place, row.cells()),
                 Order::Done => {
@@ -338,7 +353,7 @@ impl<'f> RowWriter<'f> {
     /// in one go, because a single lookup mostly waits for memory.
     fn in_order_of_input(
         &mut self,
-        input: &RunInput,
+        (input, known_by): (&RunInput, KnownBy),
         index: &mut Index,
         lines: &mut Lines<'_>,
         include: Include,
@@ -349,12 +364,13 @@ impl<'f> RowWriter<'f> {
             for row in waiting.drain(..) {
                 let place = row.found(|label| index.find(label));
                 if let Some(place) = place.filter(|place| place.is_in(include)) {
+                    self.by_place += u64::from(row.is_only_placed);
                     self.write(lines, place, std::iter::empty())?;
                 }
             }
             Ok(())
         };
-        input.each(&[], |row| {
+        input.each(&[], known_by, |row| {
             waiting.push(row.known.clone());
             if waiting.len() == AT_ONCE { write(&mut waiting) } else { Ok(()) }
         })?;

@@ -226,12 +226,20 @@ impl Journal {
 
     /// Appends the line of a row that was rejected before it was sent. `now` is the time at which the row was rejected.
     ///
+    /// If the row was sent in an earlier run, no line is written, and the row's entry of that run stays. That entry can
+    /// contain an answer that was paid for. The reason for the rejection is in the report of this run.
+    ///
     /// # Errors
     /// [`JournalError::Disk`] with the failure that stopped the writer.
     pub(crate) fn append_rejected(&mut self, rejected: &Rejected, now: Instant, seq: u64) -> Result<(), JournalError> {
+        let Rejected { custom_id, key, identity, class, .. } = rejected;
+        let row = RowId::of(custom_id, *key, identity);
+        if self.unresolved.outlasts_rejection(row) {
+            return Ok(self.writer.append_parts(Log::Errors, seq, &[])?);
+        }
         self.line.clear();
         sink::rejected_line(rejected, &self.context, now, &mut self.line);
-        self.append_error(RowId::named(&rejected.custom_id, None), rejected.class, EntryKind::Rejected, seq)
+        self.append_error(row, *class, EntryKind::Rejected, seq)
     }
 
     /// Fills a slot. The slot then records that a request of the job is in flight. `at_most` is the highest possible

@@ -112,18 +112,41 @@ pub(crate) fn half(key: JobKey) -> u64 {
 
 /// Collects the labels that users gave.
 #[derive(Debug, Default)]
-pub(crate) struct LabelCensus(Vec<u64>);
+pub(crate) struct LabelCensus {
+    /// The names of the inputs.
+    sources: Vec<String>,
+    labels: Vec<u64>,
+    /// The labels that rows without a label can have too: `<source>:<line>`.
+    places: Vec<u64>,
+}
 
 impl LabelCensus {
-    /// Adds a row's label.
-    pub(crate) fn add(&mut self, label: &str) {
-        self.0.push(label_hash(label));
+    /// Returns an empty list. `sources` are the names of the inputs.
+    pub(crate) fn of(sources: Vec<String>) -> Self {
+        Self { sources, ..Self::default() }
     }
 
-    /// Returns the hashes of labels that occurred more than once, sorted. [`first_duplicate`] takes these hashes as
-    /// `suspects`.
+    /// Adds a row's label.
+    pub(crate) fn add(&mut self, label: &str) {
+        let hash = label_hash(label);
+        self.labels.push(hash);
+        let is_line = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if let Some((source, line)) = label.rsplit_once(':')
+            && is_line(line)
+            && self.sources.iter().any(|own| own == source)
+        {
+            self.places.push(hash);
+        }
+    }
+
+    /// Returns the hashes of labels that two rows can have, sorted: labels that occurred more than once, and labels that
+    /// look like the label of a row without a label of its own. [`first_duplicate`] takes these hashes as `suspects`.
     pub(crate) fn finish(self) -> Vec<u64> {
-        repeated(self.0)
+        let mut suspects = repeated(self.labels);
+        suspects.extend(self.places);
+        suspects.sort_unstable();
+        suspects.dedup();
+        suspects
     }
 }
 
@@ -229,6 +252,14 @@ mod tests {
 
         assert_eq!(suspects.len(), 2);
         assert_eq!(found, Some(DuplicateLabel { label: "b".to_owned(), first: at(3), second: at(6) }));
+    }
+
+    #[test]
+    fn a_label_that_looks_like_a_line_of_an_input_is_compared_with_rows_without_a_label() {
+        let mut census = LabelCensus::of(vec!["p.jsonl".to_owned()]);
+        ["p.jsonl:1", "q.jsonl:1", "p.jsonl:", "p.jsonl", "p.jsonl:1a"].iter().for_each(|label| census.add(label));
+
+        assert_eq!(census.finish(), [label_hash("p.jsonl:1")]);
     }
 
     #[test]

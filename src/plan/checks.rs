@@ -10,7 +10,7 @@ use crate::domain::json::first_byte;
 use crate::domain::{
     ErrorClass, MAX_BODY_BYTES, MemberFinder, Merged, Params, RequestRules, quoted, shortened, too_large_words,
 };
-use crate::source::{Condition, found_list};
+use crate::source::{Condition, found_list, restore_column};
 
 /// The highest number of messages that the API accepts in one request. Source: API documentation, "Errors", request
 /// size limits (2026-10).
@@ -61,6 +61,17 @@ pub(super) fn columns(conditions: &[Condition], extra: &Params) -> Result<(), Fa
         }
     }
     Ok(())
+}
+
+/// In an error-log entry of an earlier version, gives the columns that the conditions need their own names back.
+pub(super) fn restore_columns(conditions: &[Condition], extra: &mut Params) {
+    for condition in conditions {
+        for column in condition.columns() {
+            if extra.get(column).is_none() {
+                restore_column(extra, column);
+            }
+        }
+    }
 }
 
 /// Reads `max_tokens`. The value 0 is allowed, because a request with `max_tokens` 0 fills the prompt cache.

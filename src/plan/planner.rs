@@ -104,7 +104,8 @@ pub struct Identified {
     pub index: u64,
 }
 
-/// The parts of an error-log entry that identify a row: its number among equal rows, and its position in the input.
+/// The parts of an error-log entry that identify a row (its number among equal rows, and its position in the input), and
+/// the list of its renamed columns.
 ///
 /// Each part is parsed separately. So if one of the two parts has a wrong value, the other one can still be read.
 #[derive(Default, Deserialize)]
@@ -113,6 +114,9 @@ struct ErrorMark<'a> {
     occurrence: Option<&'a RawValue>,
     #[serde(borrow)]
     index: Option<&'a RawValue>,
+    /// The list of renamed columns; `None` in an entry of an earlier version, which wrote no such list.
+    #[serde(borrow)]
+    renamed: Option<&'a RawValue>,
 }
 
 impl ErrorMark<'_> {
@@ -247,6 +251,9 @@ impl Planner {
         let mark = row.error.as_ref().and_then(|error| serde_json::from_str(error.get()).ok()).unwrap_or_default();
         let identity = self.identity_of(&row, &mark, key);
         let index = mark.index().unwrap_or(id.0);
+        if row.error.is_some() && mark.renamed.is_none() {
+            checks::restore_columns(&self.conditions, &mut row.extra);
+        }
         let Row { origin, custom_id, params, extra, error: _, input: _ } = row;
         let custom_id = custom_id.unwrap_or_else(|| format!("{}:{}", origin.source, origin.line));
         let row = RowId::of(&custom_id, key, &identity);
@@ -889,6 +896,27 @@ mod tests {
              you mean note?)"
         );
         assert_eq!(rejected.class, ErrorClass::InvalidInput);
+    }
+
+    #[test]
+    fn in_entries_of_earlier_versions_a_condition_finds_a_renamed_column() {
+        let entry = |extra: &str, error: &str| Row {
+            extra: params(extra),
+            error: Some(RawValue::from_string(error.to_owned()).expect("it is JSON")),
+            ..row(HI)
+        };
+        let found = |text: &str, row: Row| {
+            let condition = Condition::parse(text).expect("a good condition");
+            planner().with_conditions(vec![condition]).plan(row, JobId(0)).map(|planned| shown(&planned.job.extra)).ok()
+        };
+        let (old, new) = (r#"{"class":"truncated"}"#, r#"{"class":"truncated","renamed":[]}"#);
+
+        let renamed = Some(r#"{"body":"b"}"#.to_owned());
+        assert_eq!(found("row.body != ''", entry(r#"{"_body":"b"}"#, old)), renamed);
+        let own = Some(r#"{"_body":"b","_id":7}"#.to_owned());
+        assert_eq!(found("row._body != row.id", entry(r#"{"_body":"b","_id":7}"#, old)), own);
+        assert_eq!(found("row.body != ''", entry(r#"{"_body":"b"}"#, new)), None);
+        assert_eq!(found("row.body != ''", Row { extra: params(r#"{"_body":"b"}"#), ..row(HI) }), None);
     }
 
     #[test]

@@ -5,17 +5,12 @@
 use crate::clock::Instant;
 use crate::domain::{ErrorClass, Failure, Identity, Money, Outcome, Params, Purpose, Request, Usage};
 use crate::plan::Rejected;
-use crate::source::{BrokenRow, KEPT_BYTES};
+use crate::source::{BrokenRow, KEPT_BYTES, looks_renamed, name_in_log};
 
 use super::context::RecordContext;
 use super::hint::hint;
 use super::json::{Object, name};
 use super::steps::{has_asked, write_asked};
-
-/// Names that have a meaning of their own in an error line. An extra member of the row must not be written under one of
-/// these names.
-const RESERVED: [&str; 11] =
-    ["custom_id", "id", "params", "message", "error", "result", "method", "url", "body", "prompt", "messages"];
 
 /// The failure of a row.
 pub(super) struct Fault<'a> {
@@ -34,6 +29,8 @@ pub(super) struct Fault<'a> {
 /// answer, the line has no member `message`. `error` can have `schema` and `steps`, which [`super::steps`] describes.
 ///
 /// A later run identifies the row by `error.key`, and also by `error.occurrence` if the row has no label.
+///
+/// Members with a reserved name are written under another name, and `error.renamed` lists the new names.
 ///
 /// `error.provider` is the provider that the last request was sent to. The line of a row that was not sent has no
 /// `error.provider`.
@@ -68,6 +65,7 @@ pub(super) fn error_line(
         Identity::Named => {}
         Identity::Nth(occurrence) => error.number(name!("occurrence"), u64::from(occurrence)),
     }
+    renamed_members(&mut error, &job.extra);
     error.number(name!("index"), job.index);
     error.number(name!("maybe_paid"), u64::from(outcome.maybe_paid()));
     if outcome.maybe_cost() > Money::ZERO {
@@ -116,15 +114,18 @@ pub fn broken_line(row: &BrokenRow, context: &RecordContext, now: Instant, out: 
 /// Appends the error line of a row that was rejected before it was sent. `now` is the time at which the row was
 /// rejected.
 ///
-/// The line has no `error.key`, because no request of the row was sent.
+/// Only the line of a row without a label has `error.key`, because a later run can't recognize such a row by its label.
+/// The member `error.source` shows that no request of the row was sent.
 pub(crate) fn rejected_line(rejected: &Rejected, context: &RecordContext, now: Instant, out: &mut Vec<u8>) {
     let mut line = row(&rejected.custom_id, &rejected.request, out);
     extra_members(&mut line, &rejected.extra);
     let mut error = Object::new(line.member(name!("error")));
     error.text(name!("class"), rejected.class.name());
     if let Identity::Nth(occurrence) = rejected.identity {
+        error.text(name!("key"), &*rejected.key.to_string());
         error.number(name!("occurrence"), u64::from(occurrence));
     }
+    renamed_members(&mut error, &rejected.extra);
     error.text(name!("source"), &*rejected.origin.source);
     error.number(name!("line"), rejected.origin.line);
     error.number(name!("index"), rejected.index);
@@ -144,20 +145,19 @@ fn row<'a>(custom_id: &str, request: &Request, out: &'a mut Vec<u8>) -> Object<'
 
 fn extra_members(line: &mut Object<'_>, extra: &Params) {
     for (name, value) in &extra.0 {
-        match RESERVED.contains(&&**name) {
-            true => line.raw(&free_name(name, extra), value.get().as_bytes()),
-            false => line.raw(name, value.get().as_bytes()),
-        }
+        line.raw(&name_in_log(name, extra), value.get().as_bytes());
     }
 }
 
-/// Adds leading underscores to `name` until the name is unique.
-fn free_name(name: &str, extra: &Params) -> String {
-    let mut free = format!("_{name}");
-    while extra.get(&free).is_some() {
-        free.insert(0, '_');
+/// Adds the list of the members whose names in the line are not the names in the row. Without a member whose name could
+/// be in such a list, there is no list.
+fn renamed_members(error: &mut Object<'_>, extra: &Params) {
+    let names = || extra.0.iter().map(|(name, _)| (&**name, name_in_log(name, extra)));
+    if names().any(|(_, in_log)| looks_renamed(&in_log)) {
+        let renamed: Vec<_> = names().filter(|(own, in_log)| own != in_log).map(|(_, in_log)| in_log).collect();
+        let json = serde_json::to_vec(&renamed).unwrap_or_default();
+        error.json(name!("renamed"), &json);
     }
-    free
 }
 
 fn members_of_failure(error: &mut Object<'_>, fault: &Fault<'_>) {
@@ -246,6 +246,7 @@ mod tests {
             assert_eq!(line["error"]["message"], text);
             assert_eq!(line["error"]["results"], "out.jsonl");
             assert_eq!(line["error"].get("occurrence"), None);
+            assert_eq!(line["error"]["renamed"], serde_json::json!(["_error"]));
         }
     }
 
@@ -265,6 +266,18 @@ mod tests {
         let text = String::from_utf8(out).expect("it is UTF-8");
         assert!(text.contains(r#", "x": 1.50"#) && text.contains(r#"},"error":{"class":"#), "{text}");
         assert_eq!((before.get("message"), &before["_message"]), (None, &"of the row".into()));
+    }
+
+    #[test]
+    fn an_error_line_has_a_list_of_renamed_members_only_if_a_name_could_be_in_it() {
+        let renamed = |names: &[&str]| {
+            let mut outcome = outcome("a", Identity::Named, failed("no"));
+            names.iter().for_each(|name| outcome.job.extra.set(name, raw("1")));
+            rendered(&outcome)["error"].get("renamed").cloned()
+        };
+
+        assert_eq!((renamed(&["note", "_note"]), renamed(&["_body"])), (None, Some(serde_json::json!([]))));
+        assert_eq!(renamed(&["_body", "body", "url"]), Some(serde_json::json!(["__body", "_url"])));
     }
 
     #[test]
@@ -367,8 +380,8 @@ mod tests {
     }
 
     #[test]
-    fn a_rejected_line_is_a_valid_row_without_a_key() {
-        let rejected = Rejected {
+    fn a_rejected_line_is_a_valid_row_with_a_key_only_if_the_row_has_no_label() {
+        let mut rejected = Rejected {
             custom_id: "big".to_owned(),
             origin: origin(),
             index: 41,
@@ -388,7 +401,12 @@ mod tests {
         assert_eq!(line["customer"], 7);
         assert_eq!(line["error"]["class"], "too_large");
         assert_eq!((&line["error"]["occurrence"], &line["error"]["index"]), (&2.into(), &41.into()));
-        assert_eq!(line["error"].get("key"), None);
+        assert_eq!(line["error"]["key"], "k1:00000000000000000000000000000000");
+
+        rejected.identity = Identity::Named;
+        out.clear();
+        rejected_line(&rejected, &context(), Instant::ZERO, &mut out);
+        assert_eq!((one_line(&out)["error"].get("key"), one_line(&out)["error"].get("occurrence")), (None, None));
     }
 
     fn rendered(outcome: &Outcome) -> Value {

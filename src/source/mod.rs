@@ -33,6 +33,7 @@ mod input;
 mod json;
 mod jsonl;
 mod lines;
+mod log_names;
 mod names;
 mod openai;
 #[cfg(feature = "tables")]
@@ -67,6 +68,7 @@ pub use self::error::SourceError;
 pub use self::format::Columns;
 pub use self::identity::{InputIdentity, identity, is_seekable};
 pub use self::input::Input;
+pub(crate) use self::log_names::{looks_renamed, name_in_log, restore_column};
 pub(crate) use self::names::{found_list, nearest, nearest_names};
 pub(crate) use self::raw::KEPT_BYTES;
 pub use self::reader::{Reader, open, open_at};

@@ -20,6 +20,7 @@ use serde_json::value::RawValue;
 
 use super::fields::{self, Warnings, Within};
 use super::json::{self, Member, Nested, Object};
+use super::log_names;
 use super::names::{LONGEST_NAME, found_list, is_misspelt, name_list, short};
 use super::raw::{Fault, Parts};
 use super::template::{Cell, Template};
@@ -168,6 +169,9 @@ impl Line<'_, '_> {
                 }
                 parts.extra.0.push((name.as_ref().into(), (*value).to_owned()));
             }
+        }
+        if let Some(error) = parts.error.as_deref().filter(|_| is_entry) {
+            log_names::restore(&mut parts.extra, error);
         }
         Ok(parts)
     }
@@ -343,6 +347,22 @@ mod tests {
         }
         let kept = extra(line(answer, r#"{"class":"truncated"}"#), &templated);
         assert!(kept.contains(r#""_message":7"#) && !kept.contains("msg_1"), "{kept}");
+    }
+
+    #[test]
+    fn the_columns_of_an_entry_have_the_names_that_they_had_in_the_row() {
+        let extra = |renamed: &str| {
+            let error = format!(r#"{{"class":"server"{renamed}}}"#);
+            let line = format!(
+                r#"{{"custom_id":"a","params":{{"messages":[1]}},"_body":"b","_error":[1.50],"_url":"u","error":{error}}}"#
+            );
+            shown(&row("p.errors.jsonl", &line, &Options::default()).extra)
+        };
+
+        assert_eq!(extra(r#","renamed":["_body","_error"]"#), r#"{"body":"b","error":[1.50],"_url":"u"}"#);
+        for renamed in ["", r#","renamed":[]"#, r#","renamed":7"#] {
+            assert_eq!(extra(renamed), r#"{"_body":"b","_error":[1.50],"_url":"u"}"#);
+        }
     }
 
     #[test]

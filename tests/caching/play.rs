@@ -134,6 +134,7 @@ impl<'c> Session<'c> {
             skip: 0,
             limit: None,
             requests: 0,
+            is_copy_of_log: false,
         };
         let catalog = Arc::new(Catalog::builtin());
         let limits = self.case.limits;

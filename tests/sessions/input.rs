@@ -391,3 +391,17 @@ fn an_input_that_ends_in_the_middle_of_a_line_loses_only_that_line() {
     whole.ends_with(0);
     assert_each_once(&whole.out, 3);
 }
+
+#[test]
+fn an_id_that_is_the_file_and_line_of_a_row_without_an_id_stops_the_run() {
+    for rows in [["", r#""id":"p.jsonl:1","#], [r#""id":"p.jsonl:2","#, ""]] {
+        let (folder, api) = (Folder::new(), Api::quick());
+        let line = |id: &str| format!("{{{id}\"prompt\":\"one\"}}\n");
+        folder.write("p.jsonl", &rows.map(line).concat());
+
+        let run = folder.run_at(&api, &["run", "p.jsonl"]);
+
+        run.ends_with(2).tells(&["p.jsonl:2 repeats the id", "first used at p.jsonl:1"]);
+        assert_eq!(api.books().requests, 0);
+    }
+}

@@ -87,6 +87,96 @@ fn an_entry_with_an_answer_that_was_not_accepted_is_a_row_for_resume_and_for_run
     assert!(folder.read("out.errors.jsonl").contains("msg_old"), "the entry that is left is whole");
 }
 
+/// A table with columns whose names have a meaning of their own in the error log.
+const BODIES: &str = "id,body,url,_error\nr0,one,u0,e0\nr1,two,u1,e1\nr2,three,u2,e2\n";
+
+/// A condition that is true for every answer, if the columns are found.
+const COLUMNS: &str = "text|length > row.body|length - 99 and row.url != row._error";
+
+/// An answer to a request with fewer than 40 tokens is truncated.
+fn short_answers_are_truncated() -> Api {
+    let answers = r#"{"rules": [{"max_tokens_below": 40, "truncated": true}]}"#;
+    Api::new(SimConfig { answers: AnswerPlan::parse(answers, "answers").expect("an answer plan"), ..quick() })
+}
+
+#[test]
+fn resume_finds_each_column_under_its_own_name() {
+    let (folder, api) = (Folder::new(), short_answers_are_truncated());
+    folder.write("t.csv", BODIES);
+    let run = ["run", "t.csv", "-t", "Sum up: {{body}}", "--require", COLUMNS, "--max-tokens", "8", "-o", "o.jsonl"];
+    let resume = ["resume", "o.errors.jsonl", "--require", COLUMNS, "--max-tokens"];
+
+    let first = folder.run_at(&api, &run);
+    let still_short = folder.run_at(&api, &[&resume[..], &["9"]].concat());
+    let log = folder.read("o.errors.jsonl");
+    let last = folder.run_at(&api, &[&resume[..], &["400"]].concat());
+
+    first.ends_with(3).tells(&["truncated (3)"]);
+    still_short.ends_with(3).tells(&["truncated (3)"]);
+    let renamed = r#""_body":"one","_url":"u0","_error":"e0","#;
+    assert!(log.contains(renamed) && log.contains(r#""renamed":["_body","_url"]"#), "{log}");
+    last.ends_with(0).tells(&["3 answered"]);
+    assert_each_once(&folder.read("o.jsonl"), 3);
+}
+
+#[test]
+fn a_row_that_can_not_be_sent_again_keeps_its_entry_with_the_paid_answer() {
+    let (folder, api) = (Folder::new(), short_answers_are_truncated());
+    folder.write("t.csv", BODIES);
+    folder.write("p.jsonl", "{\"prompt\":\"one\",\"body\":\"b\"}\n");
+    let table = ["run", "t.csv", "-t", "{{body}}", "--on-truncate", "fail", "--max-tokens", "8", "-o", "t.jsonl"];
+    let rows = ["run", "p.jsonl", "--on-truncate", "fail", "--max-tokens", "8", "-o", "p.out.jsonl"];
+    for (run, log, count) in [(&table[..], "t.errors.jsonl", 3), (&rows[..], "p.out.errors.jsonl", 1)] {
+        folder.run_at(&api, run).ends_with(3);
+        let before = folder.read(log);
+        let wrong = ["--require", "row.nothing != text", "--max-tokens", "400"];
+
+        let rejected = folder.run_at(&api, &[&["resume", log][..], &wrong[..]].concat());
+        let after = folder.read(log);
+        let resumed = folder.run_at(&api, &["resume", log, "--require", "text != ''", "--max-tokens", "400"]);
+
+        rejected.ends_with(3).tells(&["no column \"nothing\" is kept", "row "]);
+        assert!(!rejected.err.contains("resume.jsonl"), "{}", rejected.err);
+        assert_eq!(after, before);
+        assert_eq!(after.matches("\"message\":{").count(), count);
+        resumed.ends_with(0);
+        assert_eq!(folder.read_log(log), "");
+    }
+}
+
+#[test]
+fn a_row_without_an_id_that_could_not_be_sent_is_answered_once() {
+    for again in [&["resume", "p.errors.jsonl", "--require", "text != ''"][..], &["run", "p.jsonl"]] {
+        let (folder, api) = (Folder::new(), Api::quick());
+        folder.write("p.jsonl", "{\"prompt\":\"one\"}\n{\"prompt\":\"one\"}\n{\"prompt\":\"two\",\"note\":\"n\"}\n");
+        let first = folder.run_at(&api, &["run", "p.jsonl", "--require", "row.note != text"]);
+
+        let resumed = folder.run_at(&api, again);
+
+        first.ends_with(3).tells(&["1 answered", "invalid_input (2)"]);
+        resumed.ends_with(0);
+        assert_eq!(folder.read("p.results.jsonl").lines().count(), 3);
+        assert_eq!((api.books().requests, folder.read_log("p.errors.jsonl")), (3, String::new()));
+    }
+}
+
+#[test]
+fn rows_of_a_pipe_that_can_not_be_sent_again_stay_in_the_log() {
+    let (folder, api) = (Folder::new(), Api::quick());
+    let run = ["run", "--format", "csv", "-t", "{{body}}", "--max-requests", "1", "--errors", "e.jsonl"];
+    feed(folder.command_at(&api, &run), BODIES);
+    let before = folder.read("e.jsonl");
+
+    let rejected = folder.run_at(&api, &["resume", "e.jsonl", "--require", "row.nothing != text"]);
+    let after = folder.read("e.jsonl");
+    let resumed = folder.run_at(&api, &["resume", "e.jsonl", "--require", COLUMNS]);
+
+    assert_eq!(before.lines().count(), 2, "{before}");
+    rejected.ends_with(3).tells(&["2 failed"]);
+    assert_eq!(after, before);
+    resumed.ends_with(0).tells(&["2 answered"]);
+}
+
 /// The first answer to each row is truncated. At the request with this number, the API stops accepting the key, and the
 /// run stops.
 fn stopped_at(request: u64) -> Api {

@@ -296,3 +296,40 @@ fn an_input_that_was_changed_after_the_run_is_reported() {
 
     assert!(told(folder.run(&["results", "o.csv", "--output-format", "csv"]).ends_with(0)));
 }
+
+#[test]
+fn without_the_run_folder_rows_without_an_id_get_their_own_answers_or_none() {
+    for (flags, is_recognized) in [(&[][..], true), (&["-s", "Be brief."], false)] {
+        let (folder, api) = (Folder::new(), Api::quick());
+        let run = || folder.run_at(&api, &[&["run", "p.jsonl"][..], flags].concat()).ends_with(0).err.clone();
+        let table =
+            || folder.run(&["results", "p.results.jsonl", "--input", "p.jsonl", "--fields", "input.prompt,key"]);
+        folder.write("p.jsonl", "\"one\"\n{\"prompt\":\"two\"}\n");
+        run();
+        folder.write("p.jsonl", "\"zero\"\n\"one\"\n{\"prompt\":\"two\"}\n");
+        run();
+        let before = table();
+        std::fs::remove_dir_all(folder.path("p.results.jsonl.run")).expect("there is a run folder");
+
+        let after = table();
+
+        assert_eq!(before.out.lines().count(), 3, "{before:?}");
+        if is_recognized {
+            assert_eq!((after.code, &after.out), (before.code, &before.out), "{after:?}");
+        } else {
+            after.ends_with(2).tells(&["two rows have the label p.jsonl:1", "--order done"]);
+        }
+    }
+}
+
+#[test]
+fn rows_that_are_found_only_by_their_line_are_announced() {
+    let (folder, api) = (Folder::new(), Api::quick());
+    folder.write("p.jsonl", "{\"prompt\":\"one\"}\n{\"prompt\":\"two\"}\n");
+    folder.run_at(&api, &["run", "p.jsonl", "-s", "Be brief."]).ends_with(0);
+    std::fs::remove_dir_all(folder.path("p.results.jsonl.run")).expect("there is a run folder");
+
+    let table = folder.run(&["results", "p.jsonl", "--fields", "input.prompt,text", "--output-format", "csv"]);
+
+    table.ends_with(0).tells(&["2 rows without an id are found by file and line"]);
+}

@@ -105,13 +105,10 @@ fn is_input_of(named: &Path, results: Option<&Path>, world: &World) -> bool {
 /// settings.
 fn run_input(inputs: &[Input], config: &Config, has_settings: bool) -> Result<RunInput> {
     let plan = parts::input_plan(config)?;
-    let planner = has_settings.then(|| {
-        let (provider, request, dialect) =
-            (config.provider.name.clone(), config.request.clone(), config.dialect.clone());
-        let catalog = std::sync::Arc::new(Catalog::builtin());
-        Box::new(move || parts::planner(&provider, &request, &dialect, &catalog)) as Box<dyn Fn() -> _>
-    });
-    Ok(RunInput { inputs: inputs.to_vec(), options: plan.options, planner })
+    let (provider, request, dialect) = (config.provider.name.clone(), config.request.clone(), config.dialect.clone());
+    let catalog = std::sync::Arc::new(Catalog::builtin());
+    let planner = Box::new(move || parts::planner(&provider, &request, &dialect, &catalog)) as Box<dyn Fn() -> _>;
+    Ok(RunInput { inputs: inputs.to_vec(), options: plan.options, planner: Some(planner), has_settings })
 }
 
 /// The input that is named in a run folder.

@@ -64,6 +64,14 @@ pub(crate) fn results(args: &ResultsArgs, world: &World) -> Result<Exit> {
     }
     check(&projection, &runs, &disk)?;
     let made = projection.make(&disk, &runs)?;
+    if made.by_place > 0 {
+        say::err(&format!(
+            "note: without the run folder, {} without an id {} found by file and line; if the input has changed since the \
+             run, answers can be in wrong rows",
+            plural(made.by_place, "row", "rows"),
+            if made.by_place == 1 { "is" } else { "are" }
+        ));
+    }
     if projection.target != Target::Stdout || made.not_in_input > 0 {
         say::err(&made_words(&projection, made));
     } else if made.rows == 0 && !args.include.is_empty() {

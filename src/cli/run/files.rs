@@ -83,6 +83,7 @@ impl NewRun<'_> {
         self.note(&recovered.notes);
         if self.start == Start::Resume && !self.is_collecting {
             self.plan.inputs = vec![Input::File(self.resume_input(&opened)?)];
+            self.plan.is_copy_of_log = true;
         }
         Ok(Files { opened, recovered, commits, clock })
     }

@@ -33,7 +33,8 @@ impl NewRun<'_> {
             return Ok(());
         };
         projection.request.check()?;
-        let input = RunInput { inputs: self.plan.inputs.clone(), options: self.plan.options.clone(), planner: None };
+        let (inputs, options) = (self.plan.inputs.clone(), self.plan.options.clone());
+        let input = RunInput { inputs, options, planner: None, has_settings: true };
         projection.request.check_columns(&input)?;
         let disk = RealDisk::new(self.config.owners);
         if let Target::File(path) = &projection.target {
@@ -103,6 +104,7 @@ impl NewRun<'_> {
             inputs: self.plan.inputs.iter().map(again).collect(),
             options: self.plan.options.clone(),
             planner: Some(Box::new(planner)),
+            has_settings: true,
         };
         let schema = self.config.answers.schema.as_ref();
         Run {

@@ -62,7 +62,8 @@ impl Place {
         change: impl FnOnce(&mut Request),
     ) -> Result<(String, Made), ExportError> {
         let options = Options::default();
-        let input = input.map(|path| RunInput { inputs: vec![Input::File(path.to_owned())], options, planner: None });
+        let inputs = |path: &Path| vec![Input::File(path.to_owned())];
+        let input = input.map(|path| RunInput { inputs: inputs(path), options, planner: None, has_settings: false });
         let run = Run { results: Some("r".into()), errors: Some("e".into()), input, json_fields: names_of(members) };
         let mut request = Request {
             form: Form::plain(OutputFormat::Csv),
@@ -99,7 +100,7 @@ fn rows_come_in_the_order_of_the_input_with_its_columns() {
 
     let expected = "id,subject,text,error\n1,one,\"first\nline\",\n2,\"two, more\",,it failed\n3,'=three,third,\n";
     assert_eq!(table, expected);
-    assert_eq!(made, Made { rows: 3, not_in_input: 1 });
+    assert_eq!(made, Made { rows: 3, not_in_input: 1, by_place: 0 });
 }
 
 #[test]
@@ -111,7 +112,7 @@ fn rows_come_in_the_order_of_completion_with_the_same_cells() {
 
     let expected = "id,subject,text,error\n3,'=three,third,\n1,one,\"first\nline\",\n2,\"two, more\",,it failed\n";
     assert_eq!(table, expected);
-    assert_eq!(made, Made { rows: 3, not_in_input: 1 });
+    assert_eq!(made, Made { rows: 3, not_in_input: 1, by_place: 0 });
 }
 
 #[test]
@@ -122,7 +123,7 @@ fn without_the_input_rows_have_their_label() {
     let in_order = place.made(None, |_| {});
 
     assert_eq!(table, "id,text,error\n3,third,\n1,\"first\nline\",\n9,is gone,\n2,,it failed\n");
-    assert_eq!(made, Made { rows: 4, not_in_input: 0 });
+    assert_eq!(made, Made { rows: 4, not_in_input: 0, by_place: 0 });
     assert!(matches!(in_order, Err(ExportError::NoInput { .. })));
 }
 
@@ -183,6 +184,29 @@ fn without_settings_an_unnamed_row_is_found_by_its_line() {
         folder.made(Some(&input), |request| request.fields = fields(&["text", "error"])).expect("all is well");
 
     assert_eq!((&*table, made.not_in_input), ("text,error\nfirst,\nsecond,\n,it failed\n", 0));
+    assert_eq!(made.by_place, 2);
+}
+
+#[test]
+fn without_settings_no_row_gets_the_answer_of_another_row_with_the_same_label() {
+    let folder = usual();
+    let input = folder.input("t.jsonl", "\"zero\"\n\"one\"\n");
+    let place = format!("{}:1", input.display());
+    let unnamed = |key: char| {
+        let line = answer(&place, "ok", "text").replace("\"key\"", "\"occurrence\":0,\"key\"");
+        line.replace(&"0".repeat(31), &key.to_string().repeat(31)) + "\n"
+    };
+    let table = |order| folder.made(Some(&input), |request| (request.fields, request.order) = (fields(&["id"]), order));
+
+    folder.disk.put("r", [unnamed('1'), unnamed('1')].concat().as_bytes());
+    let same = table(Order::Input);
+    folder.disk.put("r", [unnamed('1'), unnamed('2')].concat().as_bytes());
+    let (refused, done) = (table(Order::Input), table(Order::Done));
+
+    let made = same.expect("all is well").1;
+    assert_eq!(made, Made { rows: 1, not_in_input: 1, by_place: 1 });
+    assert!(matches!(&refused, Err(ExportError::SharedLabel { label, .. }) if *label == place), "{refused:?}");
+    assert_eq!(done.map(|(_, made)| made.rows).ok(), Some(3));
 }
 
 #[test]
@@ -223,7 +247,7 @@ fn several_runs_follow_each_other() {
         project(&place.disk, &[run(), run()], &request, out)
     });
 
-    assert_eq!(made.ok(), Some(Made { rows: 6, not_in_input: 0 }));
+    assert_eq!(made.ok(), Some(Made { rows: 6, not_in_input: 0, by_place: 0 }));
     let text = place.disk.content("o").expect("it was made");
     assert_eq!(String::from_utf8_lossy(&text), "third\nfirst\\nline\nis gone\n".repeat(2));
 }

@@ -159,7 +159,8 @@ pub(crate) fn parse_error(line: &[u8]) -> Parsed<ErrorRecord> {
         class,
         label: custom_id.map_or_else(place, Cow::into_owned),
         is_broken,
-        is_unsent: key.is_none(),
+        // Only the line of a row that was not sent has a source. Such a line has a key if its row has no label.
+        is_unsent: key.is_none() || error.source.is_some(),
         is_step: error.next.is_some(),
         is_unfinished: error.next.is_some() && has_answers(line),
         is_row,
@@ -226,6 +227,16 @@ mod tests {
         assert!(record.is_row && !record.is_broken);
         assert_eq!((record.class, record.charges.usage), (ErrorClass::Truncated, Usage::default()));
         assert_eq!(record.charges.spend, Money::from_dollars(0.5));
+    }
+
+    #[test]
+    fn the_line_of_a_row_without_a_label_that_was_not_sent_has_a_key_and_a_source() {
+        let line = r#"{"custom_id":"p.jsonl:1","params":{},"error":{"class":"invalid_input","key":"k1:00000000000000000000000000000001","occurrence":2,"source":"p.jsonl","line":1}}"#;
+
+        let Parsed::Record(record) = parse_error(line.as_bytes()) else { panic!("it is a record") };
+
+        assert!(record.is_unsent && record.is_row);
+        assert_eq!(record.row, RowId::nth(2, JobKey(1_u128.to_be_bytes())));
     }
 
     #[test]

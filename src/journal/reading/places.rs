@@ -18,6 +18,9 @@ pub(crate) struct Read {
     /// A hash of what identifies the row: see [`KnownBy`]. A broken row is always identified by its input and line
     /// number.
     pub(crate) label: u64,
+    /// The label of the row's identity; `None` for a row that was never sent. Two rows without a label of their own can
+    /// have the same `label` if the input changed between two runs, but their identities are different.
+    pub(crate) identity: Option<u64>,
     /// The quality of the answer; `Ok` for a failure.
     pub(crate) quality: Quality,
     /// The class of a failure; `None` for an answer.
@@ -79,19 +82,20 @@ pub(crate) fn read_lines(
     take: impl FnMut(Vec<Read>),
 ) -> Result<(), JournalError> {
     let read = |line: &Line<'_>, lines: &mut Vec<Read>| -> Parsed<()> {
-        let mut add = |label: Option<&str>, row: RowId, quality, class| {
+        let mut add = |label: Option<&str>, row: RowId, is_sent: bool, quality, class| {
             let label = label.map_or(row, |label| RowId::named(label, None)).label;
-            lines.push(Read { label, quality, class, offset: line.offset });
+            lines.push(Read { label, identity: is_sent.then_some(row.label), quality, class, offset: line.offset });
         };
         let by_label = known_by == KnownBy::Label;
         match log {
             Log::Results => parse_result(line.bytes).handed_to(|record| {
-                add(by_label.then_some(&record.label), record.row, record.quality, None);
+                add(by_label.then_some(&record.label), record.row, true, record.quality, None);
             }),
             Log::Errors => parse_error(line.bytes).handed_to(|record| {
                 add(
                     (by_label || record.is_broken).then_some(&record.label),
                     record.row,
+                    !record.is_unsent,
                     Quality::Ok,
                     Some(record.class),
                 );

@@ -32,6 +32,8 @@ struct Entry {
     /// Offset of the entry's line in the error log.
     offset: u64,
     is_unsent: bool,
+    /// Whether the line has charges. If so, it can also contain the answer that was paid for.
+    is_paid: bool,
     is_row: bool,
     is_of_this_run: bool,
     /// The charges of the line, if the row is not finished. A later line of the row also contains these charges.
@@ -58,6 +60,7 @@ impl Unresolved {
             class: record.class,
             offset,
             is_unsent: record.is_unsent,
+            is_paid: record.charges != Charges::default(),
             is_row: record.is_row,
             is_of_this_run: false,
             unfinished: record.is_unfinished.then_some(record.charges),
@@ -96,6 +99,7 @@ impl Unresolved {
             class,
             offset,
             is_unsent: matches!(kind, EntryKind::Rejected | EntryKind::Broken),
+            is_paid: false,
             is_row: kind != EntryKind::Broken,
             is_of_this_run: true,
             // The charges of this run's lines are counted elsewhere. Here, the member `unfinished` only says whether
@@ -170,6 +174,14 @@ impl Unresolved {
         self.rows.get(&row.label).is_some_and(|entry| entry.key == row.key && entry.unfinished.is_some())
     }
 
+    /// Returns whether the entry of a row stays although this run has rejected the row before it was sent. The entry of a
+    /// row that was sent stays, because the rejection says nothing new about the row's request. If the request has
+    /// changed, the entry stays only if it was paid for.
+    pub(crate) fn outlasts_rejection(&self, row: RowId) -> bool {
+        let outlasts = |entry: &Entry| !entry.is_unsent && (entry.key == row.key || entry.is_paid);
+        self.rows.get(&row.label).is_some_and(outlasts)
+    }
+
     /// For each unfinished row, returns the offset of its line.
     pub(crate) fn unfinished(&self) -> Vec<u64> {
         self.rows.values().filter(|entry| entry.unfinished.is_some()).map(|entry| entry.offset).collect()
@@ -225,11 +237,12 @@ impl Unresolved {
         counts
     }
 
-    /// Returns the key and the class of each entry, by label, for [`super::DoneSet`]. An unfinished row gets the class
-    /// `Canceled`, as if it had not been sent. The reason is that a later run finishes such a row without a special
-    /// flag.
+    /// Returns the key and the class of each entry, by label, for [`super::DoneSet`]. A row that was not sent gets the
+    /// class `Canceled`, and an unfinished row too. The reason is that a later run sends or finishes such a row without
+    /// a special flag.
     pub(crate) fn keys_and_classes(&self) -> HashMap<u64, (u64, ErrorClass)> {
-        let class = |entry: &Entry| if entry.unfinished.is_some() { ErrorClass::Canceled } else { entry.class };
+        let is_waiting = |entry: &Entry| entry.is_unsent || entry.unfinished.is_some();
+        let class = |entry: &Entry| if is_waiting(entry) { ErrorClass::Canceled } else { entry.class };
         self.rows.iter().map(|(&label, entry)| (label, (entry.key, class(entry)))).collect()
     }
 }
@@ -324,6 +337,20 @@ mod tests {
         };
 
         assert_eq!((class(STEP), class(FAILURE)), (ErrorClass::Canceled, ErrorClass::InvalidOutput));
+    }
+
+    #[test]
+    fn the_entry_of_a_row_that_was_sent_outlasts_a_rejection() {
+        let outlasts = |spend, is_unsent, key| {
+            let mut unresolved = Unresolved::default();
+            unresolved.read(&ErrorRecord { is_unsent, ..entry(1, FAILURE, spend) }, 0);
+            unresolved.outlasts_rejection(row(key))
+        };
+
+        assert!(outlasts(5, false, 1) && outlasts(0, false, 1));
+        assert!(outlasts(5, false, 2), "the answer to the earlier request was paid for");
+        assert!(!outlasts(0, false, 2) && !outlasts(0, true, 1));
+        assert!(!Unresolved::default().outlasts_rejection(row(1)));
     }
 
     fn row(key: u64) -> RowId {

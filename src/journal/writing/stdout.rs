@@ -44,6 +44,8 @@ struct Group {
     answered: Vec<u8>,
     /// Number of the last line in the group.
     up_to: u64,
+    /// Whether `up_to` is set. A group can have a number without a line.
+    has_number: bool,
 }
 
 impl Group {
@@ -55,7 +57,7 @@ impl Group {
         };
         own.reserve(parts.iter().map(|part| part.len()).sum());
         parts.iter().for_each(|part| own.extend_from_slice(part));
-        self.up_to = seq;
+        (self.up_to, self.has_number) = (seq, true);
     }
 
     fn bytes(&self) -> usize {
@@ -69,6 +71,7 @@ impl Group {
     }
 
     fn clear(&mut self) {
+        self.has_number = false;
         for bytes in [&mut self.results, &mut self.errors, &mut self.answered] {
             bytes.clear();
             bytes.shrink_to(KEPT_BYTES);
@@ -158,11 +161,11 @@ impl Shared {
         while let Some(left) = left().filter(|_| queue.may_wait()) {
             queue = self.wake.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        while queue.group.bytes() == 0 && !queue.is_closed {
+        while !queue.group.has_number && !queue.is_closed {
             queue.is_asleep = true;
             queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
-        let is_over = queue.group.bytes() == 0 || self.syncer.failure().is_some();
+        let is_over = !queue.group.has_number || self.syncer.failure().is_some();
         (!is_over).then(|| std::mem::replace(&mut queue.group, emptied))
     }
 
@@ -247,6 +250,16 @@ mod tests {
         shared.queue().is_hurried = true;
 
         assert!(shared.next_group(Group::default(), never()).is_some_and(|group| group.up_to == 1));
+    }
+
+    #[test]
+    fn a_number_without_a_line_is_reported_too() {
+        let shared = Shared::new(Arc::default());
+        shared.queue().group.push(Log::Errors, &[], 3);
+        shared.queue().is_closed = true;
+
+        assert!(shared.next_group(Group::default(), never()).is_some_and(|group| group.up_to == 3));
+        assert!(shared.next_group(Group::default(), never()).is_none());
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl Writer {
     }
 
     /// Appends a line that is too long to copy. The caller passes the line in parts, and the line is written
-    /// immediately.
+    /// immediately. Without parts, no line is written, but `seq` is reported when all earlier lines are durable.
     ///
     /// # Errors
     /// The failure that stopped the writer.

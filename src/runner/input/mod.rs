@@ -59,6 +59,9 @@ pub struct InputPlan {
     pub limit: Option<u64>,
     /// The number of requests that the survey keeps, so that their tokens can be counted.
     pub requests: usize,
+    /// Whether the input is the copy of an error log that `resume` reads. The user does not know this copy, so messages
+    /// name its rows by their labels.
+    pub is_copy_of_log: bool,
 }
 
 /// A function that returns the reason why a row must not be sent; `None` if the row can be sent.

@@ -93,7 +93,14 @@ mod tests {
         let one = vec![file("rows.jsonl".to_owned(), prompt(&row).repeat(50))];
         let many = (0..50).map(|at| file(format!("{at}.txt"), row.clone())).collect();
         for inputs in [one, many] {
-            let plan = InputPlan { inputs, options: Options::default(), skip: 0, limit: None, requests: 0 };
+            let plan = InputPlan {
+                inputs,
+                options: Options::default(),
+                skip: 0,
+                limit: None,
+                requests: 0,
+                is_copy_of_log: false,
+            };
             let mut reading = Reading::whole(&plan);
 
             let bundle = bundle_of(&mut reading, &Progress::default());

@@ -132,7 +132,7 @@ pub fn survey(
 ) -> Result<Survey, SourceError> {
     let (mut survey, suspects) = std::thread::scope(|scope| {
         let mut rows = PlannedRows::new(read_ahead(plan, progress, scope), plan.skip);
-        read_all(&mut rows, planner, earlier, shown, plan.requests)
+        read_all(&mut rows, planner, earlier, shown, plan)
     })?;
     survey.is_random_access = plan.inputs.iter().all(|input| is_random_access(input, plan));
     if !survey.is_random_access {
@@ -152,10 +152,15 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     planner: &mut Planner,
     earlier: &Earlier,
     shown: usize,
-    requests: usize,
+    plan: &InputPlan,
 ) -> Result<(Survey, Vec<u64>), SourceError> {
-    let mut survey = Survey { load: Load::keeping(requests), in_batches: earlier.in_batches, ..Survey::default() };
-    let mut labels = LabelCensus::default();
+    let mut survey =
+        Survey { load: Load::keeping(plan.requests), in_batches: earlier.in_batches, ..Survey::default() };
+    let mut labels = LabelCensus::of(plan.inputs.iter().map(Input::name).collect());
+    let said = |origin: &Origin, label: &str, message: &str| match plan.is_copy_of_log {
+        true => format!("row {label}: {message}"),
+        false => at(origin, message),
+    };
     let mut requests = if earlier.dedupes { RequestCensus::recognizing() } else { RequestCensus::counting() };
     loop {
         let Step { recognized, warnings, place, row, mapped } = match rows.next(planner, earlier) {
@@ -199,16 +204,18 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
                 let job = &planned.job;
                 survey.note(&job.identity, &job.custom_id, &mut labels);
                 match (earlier.refuse)(&planned) {
-                    Some(message) => survey.add_unusable(shown, &message, || at(&planned.job.origin, &message)),
+                    Some(message) => {
+                        survey.add_unusable(shown, &message, || said(&job.origin, &job.custom_id, &message));
+                    }
                     None => survey.add(place, &planned, state, earlier, &mut requests),
                 }
             }
             Some(RowDecision::Rejected(rejected)) => {
-                let Rejected { origin, message, .. } = &*rejected;
+                let Rejected { origin, custom_id, message, .. } = &*rejected;
                 if rejected.identity == Identity::Named {
-                    labels.add(&rejected.custom_id);
+                    labels.add(custom_id);
                 }
-                survey.add_unusable(shown, message, || at(origin, message));
+                survey.add_unusable(shown, message, || said(origin, custom_id, message));
             }
             Some(RowDecision::Broken(broken)) => survey.add_unusable(shown, &broken.message, || describe(&broken)),
         }
@@ -243,7 +250,7 @@ fn find_duplicate(
     planner: &mut Planner,
     suspects: &[u64],
 ) -> Result<Option<DuplicateLabel>, SourceError> {
-    let mut named = Vec::new();
+    let mut labels = Vec::new();
     let mut rows = PlannedRows::new(reading, plan.skip);
     loop {
         let row = match rows.next(planner, &Earlier::none()) {
@@ -252,21 +259,18 @@ fn find_duplicate(
             Ok(None) | Err(SourceError::Damaged { .. }) => break,
             Err(error) => return Err(error),
         };
-        let (identity, label, origin) = match row {
-            Some(RowDecision::Done(named) | RowDecision::Submitted(named)) => {
-                (named.identity, named.custom_id, named.origin)
-            }
-            Some(RowDecision::Planned(_, planned, _)) => {
-                (planned.job.identity, planned.job.custom_id, planned.job.origin)
-            }
-            Some(RowDecision::Rejected(rejected)) => (rejected.identity, rejected.custom_id, rejected.origin),
+        // A row without a label has its file and line as its label, and another row can have the same label.
+        let (label, origin) = match row {
+            Some(RowDecision::Done(row) | RowDecision::Submitted(row)) => (row.custom_id, row.origin),
+            Some(RowDecision::Planned(_, planned, _)) => (planned.job.custom_id, planned.job.origin),
+            Some(RowDecision::Rejected(rejected)) => (rejected.custom_id, rejected.origin),
             Some(RowDecision::Broken(_)) | None => continue,
         };
-        if identity == Identity::Named && is_suspect(&label, suspects) {
-            named.push((label, origin));
+        if is_suspect(&label, suspects) {
+            labels.push((label, origin));
         }
     }
-    Ok(first_duplicate(named, suspects))
+    Ok(first_duplicate(labels, suspects))
 }
 
 impl Survey {

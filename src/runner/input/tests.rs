@@ -363,7 +363,7 @@ fn file<T: AsRef<[u8]> + ?Sized>(suffix: &str, text: &T) -> (InputPlan, tempfile
     file.write_all(text.as_ref()).expect("it can be written");
     let path = file.into_temp_path();
     let inputs = vec![Input::File(path.to_path_buf())];
-    (InputPlan { inputs, options: Options::default(), skip: 0, limit: None, requests: 0 }, path)
+    (InputPlan { inputs, options: Options::default(), skip: 0, limit: None, requests: 0, is_copy_of_log: false }, path)
 }
 
 fn every_third_row_is_new() -> Earlier {

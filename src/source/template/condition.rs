@@ -182,8 +182,12 @@ impl Condition {
     /// Returns the first column that the condition needs but a row does not have. A column that the condition tests
     /// with `is defined` or replaces with `default` is not needed.
     pub(crate) fn missing_column(&self, extra: &Params) -> Option<&str> {
-        let has = |column: &str| LABEL.contains(&column) || extra.get(column).is_some();
-        self.inner.columns.iter().map(String::as_str).find(|column| !has(column))
+        self.columns().find(|column| extra.get(column).is_none())
+    }
+
+    /// Returns the columns that every row must have, because the condition needs them. The label is not included.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = &str> {
+        self.inner.columns.iter().map(String::as_str)
     }
 
     /// Returns whether the condition is true for an answer.
@@ -258,11 +262,12 @@ fn unknown_name(names: &Names<'_>) -> Option<(Span, String)> {
 }
 
 /// Returns the columns that every row must have. A column may be missing if the condition also tests whether it is
-/// there.
+/// there. Every row has the names of the label.
 fn needed_columns(names: &Names<'_>) -> Vec<String> {
     let is_tested = |column: &String| names.of_row.contains(&(column.clone(), Missing::IsTolerated));
     let needed: BTreeSet<&String> = names.of_row.iter().map(|(column, _)| column).collect();
-    needed.into_iter().filter(|column| !is_tested(column)).cloned().collect()
+    let is_label = |column: &String| LABEL.contains(&column.as_str());
+    needed.into_iter().filter(|column| !is_tested(column) && !is_label(column)).cloned().collect()
 }
 
 /// Returns the error about a filter or a test that does not exist, with the place in the expression.

@@ -128,6 +128,7 @@ fn run(input: &Path, folder: &Path) {
         skip: 0,
         limit: None,
         requests: 0,
+        is_copy_of_log: false,
     };
     let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };
     let catalog = Arc::new(Catalog::builtin());
