@@ -70,6 +70,7 @@ pub use self::input::Input;
 pub(crate) use self::names::{found_list, nearest, nearest_names};
 pub(crate) use self::raw::KEPT_BYTES;
 pub use self::reader::{Reader, open, open_at};
+pub(crate) use self::sniff::wide_text;
 pub use self::template::{Condition, ConditionError, Facts, Template, TemplateError};
 pub(crate) use self::template::{Placeholder, placeholders, row_of};
 pub use self::texts::Texts;

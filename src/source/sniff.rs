@@ -123,14 +123,23 @@ const TAR: (usize, &[u8]) = (257, b"ustar");
 const RECODE_16: &str = "save it as UTF-8, for example with: iconv -f UTF-16 -t UTF-8 FILE";
 const RECODE_32: &str = "save it as UTF-8, for example with: iconv -f UTF-32 -t UTF-8 FILE";
 
-fn binary_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
+/// Recognizes text in UTF-16 or UTF-32 by its first bytes. Returns what the text seems to be, and what to do.
+pub(crate) fn wide_text(head: &[u8]) -> Option<(&'static str, &'static str)> {
     match head {
-        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => return Some(("UTF-32 text", RECODE_32)),
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return Some(("UTF-16 text", RECODE_16)),
-        [0, 0, 0, 1..=255, ..] | [1..=255, 0, 0, 0, ..] => return Some(("UTF-32 text", RECODE_32)),
-        [0, 1..=255, 0, 1..=255, ..] | [1..=255, 0, 1..=255, 0, ..] => return Some(("UTF-16 text", RECODE_16)),
-        [0, ..] => return Some(("binary data (it begins with a NUL byte)", "give a file of prompts")),
-        _ => {}
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some(("UTF-32 text", RECODE_32)),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some(("UTF-16 text", RECODE_16)),
+        [0, 0, 0, 1..=255, ..] | [1..=255, 0, 0, 0, ..] => Some(("UTF-32 text", RECODE_32)),
+        [0, 1..=255, 0, 1..=255, ..] | [1..=255, 0, 1..=255, 0, ..] => Some(("UTF-16 text", RECODE_16)),
+        _ => None,
+    }
+}
+
+fn binary_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
+    if let Some(found) = wide_text(head) {
+        return Some(found);
+    }
+    if head.first() == Some(&0) {
+        return Some(("binary data (it begins with a NUL byte)", "give a file of prompts"));
     }
     if head.get(TAR.0..).is_some_and(|rest| rest.starts_with(TAR.1)) {
         return Some(("a tar archive", "unpack it with: tar -xf FILE, and give the files or the folder in it"));
