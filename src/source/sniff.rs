@@ -60,8 +60,14 @@ impl Peeked {
 
     /// Returns the first non-blank line, or the part of it that was read.
     pub(super) fn first_line(&self) -> &[u8] {
+        self.first_whole_line().trim_ascii_end()
+    }
+
+    /// Returns the first non-blank line with the blanks at its end, but without its line end.
+    pub(super) fn first_whole_line(&self) -> &[u8] {
         let text = self.head.trim_ascii_start();
-        text.split(|&byte| byte == b'\n').next().unwrap_or(text).trim_ascii_end()
+        let line = text.split(|&byte| byte == b'\n').next().unwrap_or(text);
+        line.strip_suffix(b"\r").unwrap_or(line)
     }
 }
 
@@ -212,10 +218,19 @@ fn by_extension(name: &str) -> Option<InputFormat> {
     }
 }
 
+/// Returns whether a text begins as the body of a request that creates a batch: `{"requests": [`.
+fn is_batches_body(head: &[u8]) -> bool {
+    [&b"{"[..], b"\"requests\"", b":", b"["]
+        .iter()
+        .try_fold(head, |rest, part| rest.trim_ascii_start().strip_prefix(*part))
+        .is_some()
+}
+
 fn refuse_document(name: &str, peeked: &Peeked) -> Result<(), SourceError> {
     let first = peeked.first_line();
     let goes_on = peeked.head.trim_ascii_start().len() > first.len();
     let (what, filter) = match first {
+        _ if is_batches_body(&peeked.head) => ("the body of a Message Batches request", "'.requests[]'"),
         [b'['] if goes_on => ("one JSON array", "'.[]'"),
         [b'[', rest @ ..] if rest.trim_ascii_start().starts_with(b"{") => ("one JSON array", "'.[]'"),
         [b'{'] if goes_on => ("JSON spread over lines", "."),
@@ -339,6 +354,15 @@ mod tests {
 
     #[test]
     fn json_that_is_not_in_lines_is_refused_with_advice() {
+        for text in ["{\"requests\":[{\"custom_id\":\"a\"}]}", "{\n  \"requests\" : [\n {"] {
+            let chosen = choose(InputFormat::Auto, "p.json", &peek(text.as_bytes()).expect("text"));
+
+            let message = chosen.expect_err("it is one document").to_string();
+            assert!(
+                message.contains("a Message Batches request") && message.contains("jq -c '.requests[]'"),
+                "{message}"
+            );
+        }
         for text in ["[\n  {\"prompt\": \"a\"}\n]", "[{\"prompt\":\"a\"}]", "{\n  \"prompt\": \"a\"\n}"] {
             let chosen = choose(InputFormat::Auto, "p.json", &peek(text.as_bytes()).expect("text"));
 

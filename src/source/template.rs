@@ -24,6 +24,7 @@
 //! A chain of assignments can make a value that contains the same list many times. The fuel does not limit the size of
 //! such a value. So a watchdog uses [`Template::pulse`] to notice if a template takes too long to fill in.
 
+mod blocks;
 mod columns_as_json;
 mod condition;
 mod engine;
@@ -214,7 +215,7 @@ impl Template {
         let (mut names, mut row_columns, mut is_whole_row) = (BTreeSet::new(), BTreeSet::new(), false);
         let mut placeholders = Vec::new();
         for (at, (part, text)) in sources.into_iter().enumerate() {
-            let explained = |error: TemplateError| with_remedy(error.of_part(part), text);
+            let explained = |error: TemplateError| with_remedy(error.of_part(part), text, &config);
             shape::check(text, &config).map_err(explained)?;
             let uses = uses::of(text, Within::Text, &config).map_err(explained)?;
             let found = on_a_deep_stack(|| engine::add(&mut environment, Source { at, text }, &config));
@@ -389,13 +390,11 @@ fn remedy(placeholder: Option<&Placeholder>) -> String {
 }
 
 /// Adds a hint to an error: what the author of the template probably meant.
-fn with_remedy(error: TemplateError, text: &str) -> TemplateError {
-    match (error, uses::misspelt(text)) {
-        (TemplateError::Syntax { line, message }, Some(meant)) => {
-            TemplateError::Syntax { line, message: format!("{message}; {}", remedy(Some(&meant))) }
-        }
-        (error, _) => error,
-    }
+fn with_remedy(error: TemplateError, text: &str, config: &SyntaxConfig) -> TemplateError {
+    let TemplateError::Syntax { line, message } = error else { return error };
+    let hint = blocks::remedy(text, config).or_else(|| uses::misspelt(text).map(|meant| remedy(Some(&meant))));
+    let message = hint.map_or(message.clone(), |hint| format!("{message}; {hint}"));
+    TemplateError::Syntax { line, message }
 }
 
 /// Returns the columns that a template uses but an input does not have.
@@ -560,6 +559,7 @@ mod tests {
             ("Classify {{body}", "write {{ body }} instead of {{body}"),
             ("Classify {{{body}}}", "write {{ body }} instead of {{{body}}}"),
             ("Classify {% body %}", "write {{ body }} instead of {% body %}"),
+            ("Classify {% if body %}{{ body }}", "add {% endif %}: it ends {% if body %} on line 1"),
             ("Classify {{ first name }}", "write {{ row[\"first name\"] }} instead of {{ first name }}"),
         ] {
             let error = Template::parse(text).expect_err(text).to_string();
