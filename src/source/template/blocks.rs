@@ -3,8 +3,10 @@
 use minijinja::machinery::{Span, Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
-use super::uses::LOOKED_AT;
 use crate::domain::shortened;
+
+/// How many bytes of a source are searched for the place of a mistake.
+pub(super) const LOOKED_AT: usize = 64 << 10;
 
 /// The words that begin a block, and the words that end it.
 const BLOCKS: [(&str, &str); 6] = [
