@@ -284,6 +284,29 @@ fn a_json_file_with_a_list_of_blocks_is_the_system_prompt_as_blocks() {
 }
 
 #[test]
+fn a_byte_order_mark_in_a_file_is_no_part_of_its_text() {
+    let place = Place::new();
+    let utf16: Vec<u8> = "\u{feff}Hi {{name}}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    fs::write(place.path("marked.txt"), "\u{feff}[Hi] {{name}}\n").expect("the folder is there");
+    fs::write(place.path("wide.txt"), utf16).expect("the folder is there");
+    let texts = |place: &Place, args: &[&str]| {
+        let config = place.run(args).expect("it is good");
+        (config.source.template_text, config.request.system)
+    };
+    let expected = Some("[Hi] {{name}}\n".to_owned());
+
+    let typed = texts(&place, &["a.csv", "-t", "@marked.txt", "-s", "@marked.txt"]);
+    let error = place.error(&["a.csv", "-t", "@wide.txt"]);
+    place.folder_file("template = '@marked.txt'\nsystem = '@marked.txt'\n");
+
+    assert_eq!(typed, (expected.clone(), expected.clone()));
+    assert_eq!(texts(&place, &["a.csv"]), (expected.clone(), expected));
+    for part in ["--template: can't read wide.txt", "looks like UTF-16 text", "iconv -f UTF-16 -t UTF-8"] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
 fn every_flag_is_either_allowed_or_refused_in_a_file_in_the_working_folder() {
     let command = Cli::command();
     let run = command.find_subcommand("run").expect("there is run");

@@ -44,6 +44,7 @@ mod simulator;
 mod simulator;
 mod status;
 mod usage;
+mod written;
 
 use std::io::{self, ErrorKind};
 use std::panic::catch_unwind;

@@ -9,7 +9,7 @@ use anyhow::{Result, anyhow, bail};
 use serde_json::{Map, Value};
 
 use super::config::{Config, FormConfig, OutputArg};
-use super::say;
+use super::{say, written};
 use crate::export::{
     Compression, ExportError, Form, Include, Made, Order, OutputFormat, Request, Run, packed, project, whole_file,
 };
@@ -112,7 +112,10 @@ impl Projection {
     pub(crate) fn make(&self, disk: &dyn Disk, runs: &[Run]) -> Result<Made, ExportError> {
         match &self.target {
             Target::File(path) => {
-                whole_file(disk, path, self.request.form.compression, |out| project(disk, runs, &self.request, out))
+                let form = self.request.form;
+                let made = whole_file(disk, path, form.compression, |out| project(disk, runs, &self.request, out))?;
+                written::remember(path, runs.iter().filter_map(|run| run.results.as_deref()), disk);
+                Ok(made)
             }
             Target::Stdout => {
                 let out = packed(say::results(), Compression::None).map_err(ExportError::Output)?;

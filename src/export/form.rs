@@ -87,6 +87,14 @@ pub(crate) enum FormError {
         /// The extension of the output.
         extension: &'static str,
     },
+    /// The extension belongs to a kind of compression that this program can't write.
+    #[error("{name}: this program does not write {extension} files; a compressed output ends in .gz or .zst")]
+    Packed {
+        /// The path of the output, as the user gave it.
+        name: String,
+        /// The extension of the output.
+        extension: &'static str,
+    },
     /// The name of the output shows that the format is Parquet, but the name ends in the extension of a compression
     /// format. The data inside a Parquet file is already compressed.
     #[error("{name}: a Parquet file is compressed inside; leave out {extension}")]
@@ -100,10 +108,15 @@ pub(crate) enum FormError {
 
 /// Extensions of formats that this program can't write. The program rejects an output with one of these extensions,
 /// because the file would not have the format that the user expects.
-const NOT_WRITTEN: [&str; 18] = [
-    "arrow", "avro", "db", "doc", "docx", "feather", "html", "ods", "odt", "orc", "pdf", "sql", "sqlite", "xls",
-    "xlsx", "xml", "yaml", "yml",
+const NOT_WRITTEN: [&str; 36] = [
+    "arrow", "avro", "db", "dbf", "doc", "docx", "duckdb", "feather", "htm", "html", "markdown", "md", "msgpack",
+    "numbers", "ods", "odt", "orc", "pages", "pdf", "pickle", "pkl", "ppt", "pptx", "rtf", "sql", "sqlite", "sqlite3",
+    "tex", "toml", "xls", "xlsb", "xlsm", "xlsx", "xml", "yaml", "yml",
 ];
+
+/// Extensions of compressed files and archives that this program can't write.
+const NOT_PACKED: [&str; 14] =
+    ["7z", "br", "bz2", "gzip", "lz", "lz4", "lzma", "rar", "tar", "tgz", "xz", "z", "zip", "zstd"];
 
 impl Form {
     /// Returns the form of the output at `path`. `asked` is the format that the user asked for. Returns `None` if the
@@ -121,6 +134,9 @@ impl Form {
         let ending = stem.rsplit_once('.').map(|(_, ending)| ending);
         if let Some(extension) = NOT_WRITTEN.into_iter().find(|known| Some(*known) == ending) {
             return Err(FormError::Unknown { name: path.display().to_string(), extension });
+        }
+        if let Some(extension) = NOT_PACKED.into_iter().find(|known| Some(*known) == ending) {
+            return Err(FormError::Packed { name: path.display().to_string(), extension });
         }
         let named = stem.rsplit_once('.').and_then(|(_, extension)| OutputFormat::of_extension(extension));
         let shown = || path.display().to_string();
@@ -162,8 +178,12 @@ mod tests {
         assert_eq!(of("a.txt"), form(OutputFormat::Text, Compression::None));
         assert_eq!(of("a.parquet"), form(OutputFormat::Parquet, Compression::None));
         assert_eq!((of("a.out"), of("a"), of(".csv.run")), (None, None, None));
-        for name in ["a.xlsx", "A.DOCX", "a.pdf.gz"] {
-            assert!(Form::of(Path::new(name), None).is_err_and(|error| error.to_string().contains("choose .csv")));
+        let error = |name: &str| Form::of(Path::new(name), None).expect_err(name).to_string();
+        for name in ["a.xlsx", "A.DOCX", "a.pdf.gz", "a.md"] {
+            assert!(error(name).contains("choose .csv"), "{name}");
+        }
+        for name in ["a.csv.bz2", "a.jsonl.XZ", "a.zip", "a.tar.gz"] {
+            assert!(error(name).ends_with("files; a compressed output ends in .gz or .zst"), "{}", error(name));
         }
     }
 

@@ -13,7 +13,7 @@ const LOOKED_AT: usize = 100;
 pub(crate) struct Recognized {
     /// The format and the compression of the input, as a text for messages.
     pub(crate) kind: String,
-    /// The columns; `None` if the input has none, or if the template does not show which columns are sent.
+    /// The columns; `None` if the input has none.
     pub(crate) columns: Option<Columns>,
 }
 
@@ -27,13 +27,7 @@ pub(crate) fn recognize(input: &Input, options: &Options) -> Result<Option<Recog
     }
     let reader = open(input, options)?;
     let kind = reader.kind();
-    let columns = if templates(options).any(Template::is_of_whole_row) {
-        None
-    } else if reader.format() == InputFormat::Jsonl {
-        of_rows(input, options)?
-    } else {
-        reader.columns()
-    };
+    let columns = if reader.format() == InputFormat::Jsonl { of_rows(input, options)? } else { reader.columns() };
     Ok(Some(Recognized { kind, columns }))
 }
 
@@ -44,7 +38,8 @@ fn of_rows(input: &Input, options: &Options) -> Result<Option<Columns>, SourceEr
     // its place.
     let template = options.template.as_ref().map(|_| Template::plain());
     let plain = Options { template, system: None, ..options.clone() };
-    let mut columns = Columns::default();
+    let is_whole_row = templates(options).any(Template::is_of_whole_row);
+    let mut columns = Columns { is_whole_row, ..Columns::default() };
     for item in open(input, &plain)?.take(LOOKED_AT) {
         // Faults of rows are ignored here, because another part of the program reports them.
         let Ok(Item::Row(row)) = item else { continue };
@@ -53,15 +48,16 @@ fn of_rows(input: &Input, options: &Options) -> Result<Option<Columns>, SourceEr
             None => row.extra.0.iter().for_each(|(name, _)| add(&mut columns.unsent, name)),
         }
     }
-    Ok((columns != Columns::default()).then_some(columns))
+    Ok((!columns.sent.is_empty() || !columns.unsent.is_empty()).then_some(columns))
 }
 
 fn add_of_templates(columns: &mut Columns, row: &Row, options: &Options) {
-    let is_named = |name: &str| templates(options).any(|template| template.columns().any(|own| own == name));
+    let is_named = |name: &str| templates(options).any(|template| template.can_send(name));
     let of_row = row.extra.0.iter().chain(&row.params.0).map(|(name, _)| &**name);
-    // The reader makes `messages` from the template. So `messages` is a column of the row only if the template uses
+    // The reader makes `messages` from the template. So `messages` is a column of the row only if the template names
     // this column.
-    for name in of_row.filter(|name| *name != "messages" || is_named(name)) {
+    let names_messages = templates(options).any(|template| template.columns().any(|own| own == "messages"));
+    for name in of_row.filter(|name| *name != "messages" || names_messages) {
         let is_sent = is_named(name) || row.params.get(name).is_some();
         add(if is_sent { &mut columns.sent } else { &mut columns.unsent }, name);
     }
@@ -98,7 +94,13 @@ mod tests {
                 Some("columns sent: subject, body; id is the label; not sent: date"),
             ),
             (".csv", csv, Some("{{ id }} {{ body }}"), Some("columns sent: id, body; not sent: subject, date")),
-            (".csv", csv, Some("{% for n, v in row|items %}{{ v }}{% endfor %}"), None),
+            (
+                ".csv",
+                csv,
+                Some("{% for n, v in row|items %}{{ v }}{% endfor %}"),
+                Some("columns that can be sent: id, subject, body, date"),
+            ),
+            (".jsonl", json, Some("{{ row }}"), Some("columns that can be sent: body, note, max_tokens, late")),
             (".csv", prompts, None, Some("columns sent: prompt, max_tokens; id is the label; not sent: note")),
             (".jsonl", json, Some("{{ body }}"), Some("columns sent: body, max_tokens; not sent: note, late")),
             (".jsonl", "{\"prompt\":\"a\",\"note\":1}\n{broken\n", None, Some("not sent: note")),

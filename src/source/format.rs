@@ -85,6 +85,8 @@ pub struct Columns {
     pub label: Option<String>,
     /// The columns that are kept with the row and not sent.
     pub unsent: Vec<String>,
+    /// Whether a template uses the whole row, so that only the template says which columns in `sent` are sent.
+    pub is_whole_row: bool,
 }
 
 impl Columns {
@@ -98,7 +100,8 @@ impl fmt::Display for Columns {
     /// Writes `columns sent: subject, body; id is the label; not sent: date`. Groups without columns are left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |names: &[String]| name_list(names.iter().map(String::as_str));
-        let sent = (!self.sent.is_empty()).then(|| format!("columns sent: {}", list(&self.sent)));
+        let what = if self.is_whole_row { "columns that can be sent" } else { "columns sent" };
+        let sent = (!self.sent.is_empty()).then(|| format!("{what}: {}", list(&self.sent)));
         let label = self.label.as_ref().map(|label| format!("{} is the label", name_list([label.as_str()])));
         let unsent = (!self.unsent.is_empty()).then(|| format!("not sent: {}", list(&self.unsent)));
         f.write_str(&[sent, label, unsent].into_iter().flatten().collect::<Vec<_>>().join("; "))

@@ -101,9 +101,10 @@ impl Header {
         let by_name = [self.prompt, self.system, self.model, self.max_tokens];
         let is_sent = |at: usize, name: &str| {
             let mut templates = template.into_iter().chain(&self.system_template);
-            by_name.contains(&Some(at)) || templates.any(|own| own.columns().any(|column| column == name))
+            by_name.contains(&Some(at)) || templates.any(|own| own.can_send(name))
         };
-        let mut columns = Columns::default();
+        let is_whole_row = template.into_iter().chain(&self.system_template).any(Template::is_of_whole_row);
+        let mut columns = Columns { is_whole_row, ..Columns::default() };
         for (at, name) in self.columns.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             match (is_sent(at, name), self.label == Some(at)) {
                 (true, _) => columns.sent.push(name.to_string()),

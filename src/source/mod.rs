@@ -72,6 +72,7 @@ pub(crate) use self::log_names::{looks_renamed, name_in_log, restore_column};
 pub(crate) use self::names::{found_list, nearest, nearest_names};
 pub(crate) use self::raw::KEPT_BYTES;
 pub use self::reader::{Reader, open, open_at};
+pub(crate) use self::sniff::wide_text;
 pub use self::template::{Condition, ConditionError, Facts, Template, TemplateError};
 pub(crate) use self::template::{Placeholder, placeholders, row_of};
 pub use self::texts::Texts;

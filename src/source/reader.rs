@@ -270,7 +270,7 @@ fn rows(
         (Kind::File(_), Some(_)) | (Kind::Stream, _) => None,
     };
     let keeps_input = options.keeps_input;
-    let delimiter = if format == InputFormat::Tsv { b'\t' } else { csv::sniff_delimiter(peeked.first_line()) };
+    let delimiter = csv::sniff_delimiter(peeked.first_whole_line(), format == InputFormat::Tsv);
     let split = |peeked: Peeked, cut| {
         let skipped = peeked.skipped;
         Splitter::new(name.clone(), peeked.into_read(), cut, options.max_line_bytes, skipped)

@@ -272,6 +272,12 @@ fn no_prompt(object: &Object<'_>) -> Fault {
     if object.has("result") {
         return Fault::new("is a line of a results file, not a row; give the input or the errors file");
     }
+    if object.get("requests").is_some_and(|requests| is_filled_array(requests.get().as_bytes())) {
+        return Fault::new(
+            "has a list of requests, not one row; write each request on a line of its own, for example with: \
+             jq -c '.requests[]' FILE",
+        );
+    }
     let names = || object.members.iter().map(|(name, _)| &**name);
     let found = if object.members.is_empty() {
         "is an empty object".to_owned()

@@ -60,8 +60,14 @@ impl Peeked {
 
     /// Returns the first non-blank line, or the part of it that was read.
     pub(super) fn first_line(&self) -> &[u8] {
+        self.first_whole_line().trim_ascii_end()
+    }
+
+    /// Returns the first non-blank line with the blanks at its end, but without its line end.
+    pub(super) fn first_whole_line(&self) -> &[u8] {
         let text = self.head.trim_ascii_start();
-        text.split(|&byte| byte == b'\n').next().unwrap_or(text).trim_ascii_end()
+        let line = text.split(|&byte| byte == b'\n').next().unwrap_or(text);
+        line.strip_suffix(b"\r").unwrap_or(line)
     }
 }
 
@@ -123,14 +129,23 @@ const TAR: (usize, &[u8]) = (257, b"ustar");
 const RECODE_16: &str = "save it as UTF-8, for example with: iconv -f UTF-16 -t UTF-8 FILE";
 const RECODE_32: &str = "save it as UTF-8, for example with: iconv -f UTF-32 -t UTF-8 FILE";
 
-fn binary_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
+/// Recognizes text in UTF-16 or UTF-32 by its first bytes. Returns what the text seems to be, and what to do.
+pub(crate) fn wide_text(head: &[u8]) -> Option<(&'static str, &'static str)> {
     match head {
-        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => return Some(("UTF-32 text", RECODE_32)),
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return Some(("UTF-16 text", RECODE_16)),
-        [0, 0, 0, 1..=255, ..] | [1..=255, 0, 0, 0, ..] => return Some(("UTF-32 text", RECODE_32)),
-        [0, 1..=255, 0, 1..=255, ..] | [1..=255, 0, 1..=255, 0, ..] => return Some(("UTF-16 text", RECODE_16)),
-        [0, ..] => return Some(("binary data (it begins with a NUL byte)", "give a file of prompts")),
-        _ => {}
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some(("UTF-32 text", RECODE_32)),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some(("UTF-16 text", RECODE_16)),
+        [0, 0, 0, 1..=255, ..] | [1..=255, 0, 0, 0, ..] => Some(("UTF-32 text", RECODE_32)),
+        [0, 1..=255, 0, 1..=255, ..] | [1..=255, 0, 1..=255, 0, ..] => Some(("UTF-16 text", RECODE_16)),
+        _ => None,
+    }
+}
+
+fn binary_kind(head: &[u8]) -> Option<(&'static str, &'static str)> {
+    if let Some(found) = wide_text(head) {
+        return Some(found);
+    }
+    if head.first() == Some(&0) {
+        return Some(("binary data (it begins with a NUL byte)", "give a file of prompts"));
     }
     if head.get(TAR.0..).is_some_and(|rest| rest.starts_with(TAR.1)) {
         return Some(("a tar archive", "unpack it with: tar -xf FILE, and give the files or the folder in it"));
@@ -203,10 +218,19 @@ fn by_extension(name: &str) -> Option<InputFormat> {
     }
 }
 
+/// Returns whether a text begins as the body of a request that creates a batch: `{"requests": [`.
+fn is_batches_body(head: &[u8]) -> bool {
+    [&b"{"[..], b"\"requests\"", b":", b"["]
+        .iter()
+        .try_fold(head, |rest, part| rest.trim_ascii_start().strip_prefix(*part))
+        .is_some()
+}
+
 fn refuse_document(name: &str, peeked: &Peeked) -> Result<(), SourceError> {
     let first = peeked.first_line();
     let goes_on = peeked.head.trim_ascii_start().len() > first.len();
     let (what, filter) = match first {
+        _ if is_batches_body(&peeked.head) => ("the body of a Message Batches request", "'.requests[]'"),
         [b'['] if goes_on => ("one JSON array", "'.[]'"),
         [b'[', rest @ ..] if rest.trim_ascii_start().starts_with(b"{") => ("one JSON array", "'.[]'"),
         [b'{'] if goes_on => ("JSON spread over lines", "."),
@@ -330,6 +354,15 @@ mod tests {
 
     #[test]
     fn json_that_is_not_in_lines_is_refused_with_advice() {
+        for text in ["{\"requests\":[{\"custom_id\":\"a\"}]}", "{\n  \"requests\" : [\n {"] {
+            let chosen = choose(InputFormat::Auto, "p.json", &peek(text.as_bytes()).expect("text"));
+
+            let message = chosen.expect_err("it is one document").to_string();
+            assert!(
+                message.contains("a Message Batches request") && message.contains("jq -c '.requests[]'"),
+                "{message}"
+            );
+        }
         for text in ["[\n  {\"prompt\": \"a\"}\n]", "[{\"prompt\":\"a\"}]", "{\n  \"prompt\": \"a\"\n}"] {
             let chosen = choose(InputFormat::Auto, "p.json", &peek(text.as_bytes()).expect("text"));
 

@@ -24,6 +24,7 @@
 //! A chain of assignments can make a value that contains the same list many times. The fuel does not limit the size of
 //! such a value. So a watchdog uses [`Template::pulse`] to notice if a template takes too long to fill in.
 
+mod blocks;
 mod columns_as_json;
 mod condition;
 mod engine;
@@ -32,7 +33,9 @@ mod filling;
 mod filters;
 mod messages;
 mod shape;
+mod spelling;
 mod uses;
+mod values;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -212,7 +215,7 @@ impl Template {
         let (mut names, mut row_columns, mut is_whole_row) = (BTreeSet::new(), BTreeSet::new(), false);
         let mut placeholders = Vec::new();
         for (at, (part, text)) in sources.into_iter().enumerate() {
-            let explained = |error: TemplateError| with_remedy(error.of_part(part), text);
+            let explained = |error: TemplateError| with_remedy(error.of_part(part), text, &config);
             shape::check(text, &config).map_err(explained)?;
             let uses = uses::of(text, Within::Text, &config).map_err(explained)?;
             let found = on_a_deep_stack(|| engine::add(&mut environment, Source { at, text }, &config));
@@ -270,6 +273,11 @@ impl Template {
     /// of the prompt.
     pub(crate) fn is_of_whole_row(&self) -> bool {
         self.inner.is_whole_row
+    }
+
+    /// Returns whether a column can be part of the text that the template makes.
+    pub(crate) fn can_send(&self, column: &str) -> bool {
+        self.is_of_whole_row() || self.columns().any(|own| own == column)
     }
 
     /// Returns how many messages the template has; `None` if the template is one text.
@@ -382,13 +390,11 @@ fn remedy(placeholder: Option<&Placeholder>) -> String {
 }
 
 /// Adds a hint to an error: what the author of the template probably meant.
-fn with_remedy(error: TemplateError, text: &str) -> TemplateError {
-    match (error, uses::misspelt(text)) {
-        (TemplateError::Syntax { line, message }, Some(meant)) => {
-            TemplateError::Syntax { line, message: format!("{message}; {}", remedy(Some(&meant))) }
-        }
-        (error, _) => error,
-    }
+fn with_remedy(error: TemplateError, text: &str, config: &SyntaxConfig) -> TemplateError {
+    let TemplateError::Syntax { line, message } = error else { return error };
+    let hint = blocks::remedy(text, config).or_else(|| uses::misspelt(text).map(|meant| remedy(Some(&meant))));
+    let message = hint.map_or(message.clone(), |hint| format!("{message}; {hint}"));
+    TemplateError::Syntax { line, message }
 }
 
 /// Returns the columns that a template uses but an input does not have.
@@ -431,6 +437,70 @@ mod tests {
         let prompt = template.render(&columns.map(|(name, json)| (name, Cell::Json(json))));
 
         assert_eq!(prompt.as_deref(), Ok("a\né|42|1.5|true||1;two;|v|{\"k\":\"v\"}|[1,\"two\"]|1e999"));
+    }
+
+    #[test]
+    fn json_is_written_as_spelled_and_templates_still_calculate() {
+        let columns = [
+            ("price", "2.50"),
+            ("wei", "1.000000000000000001"),
+            ("uuid", "340282366920938463463374607431768211455"),
+            ("q", r#"{ "z":1, "a": 1.20, "list": [1e3, 0.10, {"b":-0}], "t":"\u00e9" }"#),
+            ("items", r#"[{"name":"x","n":2.0},{"name":"y","n":1.50}]"#),
+            ("prices", "[2.50,1.20]"),
+            ("huge", r#"{"label":"keep","score":1e400}"#),
+        ];
+        for (text, expected) in [
+            ("{{price}} | {{wei}} | {{uuid}}", "2.50 | 1.000000000000000001 | 340282366920938463463374607431768211455"),
+            ("{{q}}", r#"{"z":1,"a":1.20,"list":[1e3,0.10,{"b":-0}],"t":"é"}"#),
+            ("{{q.a}} {{q['list'][0]}} {{q.list[2].b}} {{row.q.a}}", "1.20 1e3 -0 1.20"),
+            ("{% for k, v in q|items %}{{k}}={{v}};{% endfor %}", r#"z=1;a=1.20;list=[1e3,0.10,{"b":-0}];t=é;"#),
+            ("{% for k in row %}{{k}} {% endfor %}", "price wei uuid q items prices huge "),
+            ("{{ price * 2 }} {{ (price) * 2 }} {{ -price }} {{ price|default(0) + 1 }}", "5.0 5.0 -2.5 3.5"),
+            ("{{ (price or 0) * 2 }} {{ (price if price else 0) * 2 }}", "5.0 5.0"),
+            ("{{ 'more' if price > 2 else 'less' }} {{ price if price > 2 else '' }}", "more 2.50"),
+            ("{% if price > 2 and price < 3 and price == 2.5 %}{{ price }}{% endif %}", "2.50"),
+            ("{% if price in [2.5] and price is number and price is ge 2 %}{{ price ~ ' $' }}{% endif %}", "2.50 $"),
+            ("{{ price|default('none') }} {{ gone|default('none') }} {{ price|string }}", "2.50 none 2.50"),
+            ("{{ price|round(1) }} {{ price|int }} {{ prices|sum }} {{ prices|sort|first }}", "2.5 2 3.7 1.2"),
+            (
+                "{{ prices|join(', ') }}: {% for p in prices %}{{ p }} {{ p * 2 }};{% endfor %}",
+                "2.50, 1.20: 2.50 5.0;1.20 2.4;",
+            ),
+            ("{% for p in prices if p > 2 %}{{ p }}{% endfor %}", "2.50"),
+            (
+                "{% for i in items|sort(attribute='n') %}{{ i.name }} {{ i.n }} {{ i.n * 2 }};{% endfor %}",
+                "y 1.50 3.0;x 2.0 4.0;",
+            ),
+            ("{{ items|map(attribute='n')|join(' ') }} {{ items|map(attribute='n')|sum }}", "2.0 1.50 3.5"),
+            (
+                "{% set p = price %}{{ p }} {{ p * 2 }}{% set o = q|fromjson %} {{ o.a }} {{ (q|fromjson).a * 2 }}",
+                "2.50 5.0 1.20 2.4",
+            ),
+            ("{% with p = price, d = price * 2 %}{{ p }} {{ d }}{% endwith %}", "2.50 5.0"),
+            (
+                "{{ [price, q.a] }} {{ {'p': price} }} {{ prices[1] }} {{ prices[-1] }}",
+                r#"[2.50,1.20] {"p":2.5} 1.20 1.2"#,
+            ),
+            (
+                "{{ huge.label|default('none') }} {{ huge.score }} {{ huge }}",
+                r#"keep 1e400 {"label":"keep","score":1e400}"#,
+            ),
+            (
+                "{{ 4 is divisibleby price }}{{ 5.0 is divisibleby(price) }} {{ {'recursive': price}.recursive * 2 }}",
+                "falsetrue 5.0",
+            ),
+            ("{% if huge.label == 'keep' %}{{ huge.label }}{% endif %}", "keep"),
+        ] {
+            let filled = parse(text).render(&columns.map(|(name, json)| (name, Cell::Json(json))));
+
+            assert_eq!(filled.as_deref(), Ok(expected), "{text}");
+        }
+        for text in ["{{ huge.score * 2 }}", "{% if huge.score > 2 %}x{% endif %}"] {
+            let error = parse(text).render(&columns.map(|(name, json)| (name, Cell::Json(json)))).expect_err(text);
+
+            assert!(error.to_string().contains("the number 1e400 is too large to calculate with"), "{error}");
+        }
     }
 
     #[test]
@@ -489,6 +559,7 @@ mod tests {
             ("Classify {{body}", "write {{ body }} instead of {{body}"),
             ("Classify {{{body}}}", "write {{ body }} instead of {{{body}}}"),
             ("Classify {% body %}", "write {{ body }} instead of {% body %}"),
+            ("Classify {% if body %}{{ body }}", "add {% endif %}: it ends {% if body %} on line 1"),
             ("Classify {{ first name }}", "write {{ row[\"first name\"] }} instead of {{ first name }}"),
         ] {
             let error = Template::parse(text).expect_err(text).to_string();

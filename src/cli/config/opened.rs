@@ -17,8 +17,13 @@ use std::path::{Component, Path};
 
 use anyhow::{Context, Result, bail};
 
+use crate::source::wide_text;
+
 /// The highest number of bytes in a configuration file.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
+
+/// The byte order mark.
+const MARK: char = '\u{feff}';
 
 /// A configuration file that was found and read.
 #[derive(Debug)]
@@ -53,7 +58,8 @@ pub(crate) fn configuration(path: &Path) -> Result<Option<Opened>> {
     let file = open(path)?;
     let metadata = file.metadata()?;
     ordinary(&metadata)?;
-    let text = text_of(file, MAX_CONFIG_BYTES)?;
+    let bytes = bytes_of(file, MAX_CONFIG_BYTES)?;
+    let text = String::from_utf8(bytes).ok().context("the file is not UTF-8")?;
     Ok(Some(Opened { text, is_link, writers: writers(path, &metadata) }))
 }
 
@@ -88,7 +94,22 @@ pub(super) fn inside(folder: &Path, path: &Path, most: u64) -> Result<String> {
     if has_second_name(&metadata) {
         bail!("the file has another name (a hard link), which could be outside the folder; use a copy");
     }
-    text_of(file, most)
+    plain_text(bytes_of(file, most)?)
+}
+
+/// Returns the text of a file, without a byte order mark. Editors write this mark, and it is no part of a prompt.
+///
+/// # Errors
+/// Fails if the text is not in UTF-8.
+pub(super) fn plain_text(bytes: Vec<u8>) -> Result<String> {
+    if let Some((what, remedy)) = wide_text(&bytes) {
+        bail!("the file looks like {what}, not like text in UTF-8; {remedy}");
+    }
+    let mut text = String::from_utf8(bytes).ok().context("the file is not UTF-8 text; save it as UTF-8")?;
+    if text.starts_with(MARK) {
+        text.drain(..MARK.len_utf8());
+    }
+    Ok(text)
 }
 
 /// Returns whether an error means that the file does not exist.
@@ -104,13 +125,13 @@ fn ordinary(metadata: &Metadata) -> Result<()> {
     }
 }
 
-fn text_of(file: File, most: u64) -> Result<String> {
+fn bytes_of(file: File, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
         bail!("the file is larger than {} MiB", most >> 20);
     }
-    String::from_utf8(bytes).ok().context("the file is not UTF-8")
+    Ok(bytes)
 }
 
 #[cfg(unix)]

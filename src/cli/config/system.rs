@@ -24,11 +24,10 @@ pub(super) fn system_of(given: Option<Text>, params: &mut Params, world: &World)
     if params.get("system").is_some() {
         bail!("the system prompt is given twice, with --system and with --param system; keep one");
     }
-    let list = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let Some(path) = path.filter(|path| is_json(path) && list.trim_start().starts_with('[')) else {
+    let Some(path) = path.filter(|path| is_json(path) && text.trim_start().starts_with('[')) else {
         return Ok(Some(text));
     };
-    let value = blocks(list).map_err(|fault| {
+    let value = blocks(&text).map_err(|fault| {
         anyhow!(
             "--system: {}:{}:{}: {fault}; if the file contains a text, change its ending .json",
             path.display(),

@@ -38,9 +38,7 @@ pub(crate) fn named_file(flag: &str, path: Option<PathBuf>, world: &World) -> Re
 }
 
 fn read_text(flag: &str, path: &Path, world: &World) -> Result<String> {
-    let bytes = world.read(path).with_context(|| about(flag, path))?;
-    let text = String::from_utf8(bytes).ok().context("the file is not UTF-8 text; save it as UTF-8");
-    text.with_context(|| about(flag, path))
+    world.read(path).and_then(opened::plain_text).with_context(|| about(flag, path))
 }
 
 /// Returns the beginning of a message about a file whose path is the value of a flag.

@@ -90,27 +90,35 @@ const MOST_FILES: usize = 10_000;
 
 /// Finds the runs that read this input, according to their run folders, and returns their results files. The run
 /// folders are searched for in the input's folder and in the working folder.
-fn runs_with_input(input: &Path, disk: &dyn Disk) -> Vec<PathBuf> {
+pub(super) fn runs_with_input(input: &Path, disk: &dyn Disk) -> Vec<PathBuf> {
     let Ok(wanted) = input.canonicalize() else { return Vec::new() };
     let mut found: Vec<PathBuf> = Vec::new();
-    let whole = |folder: &Path| Path::new(".").join(folder).canonicalize().ok();
-    let beside = Some(folder_of(input)).filter(|folder| whole(folder) != whole(Path::new("")));
-    for folder in [Path::new("")].into_iter().chain(beside) {
-        let listed = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        let entries = std::fs::read_dir(listed).into_iter().flatten().take(MOST_FILES).flatten();
-        for results in entries.filter_map(|entry| results_of_folder(Path::new(&entry.file_name()))) {
-            let results = folder.join(results);
-            // A run whose manifest can't be read is left out.
-            let Ok(Some(manifest)) = read_manifest(&with_suffix(&results, ".run"), disk) else { continue };
-            let is_input = |recorded: &Path| recorded.canonicalize().is_ok_and(|recorded| recorded == wanted);
-            let has_input =
-                manifest.inputs.iter().any(|own| is_input(Path::new(&own.path)) || is_input(&folder.join(&own.path)));
-            if has_input && !found.iter().any(|own| disk.is_same_file(own, &results)) {
-                found.push(results);
-            }
+    for results in runs_beside(input) {
+        // A run whose manifest can't be read is left out.
+        let Ok(Some(manifest)) = read_manifest(&with_suffix(&results, ".run"), disk) else { continue };
+        let is_input = |recorded: &Path| recorded.canonicalize().is_ok_and(|recorded| recorded == wanted);
+        let beside = |recorded: &str| folder_of(&results).join(recorded);
+        let has_input =
+            manifest.inputs.iter().any(|own| is_input(Path::new(&own.path)) || is_input(&beside(&own.path)));
+        if has_input && !found.iter().any(|own| disk.is_same_file(own, &results)) {
+            found.push(results);
         }
     }
     found.sort();
+    found
+}
+
+/// Returns the results files of the runs whose run folders are in the working folder or in the folder of a file.
+pub(super) fn runs_beside(path: &Path) -> Vec<PathBuf> {
+    let whole = |folder: &Path| Path::new(".").join(folder).canonicalize().ok();
+    let beside = Some(folder_of(path)).filter(|folder| whole(folder) != whole(Path::new("")));
+    let mut found: Vec<PathBuf> = Vec::new();
+    for folder in [Path::new("")].into_iter().chain(beside) {
+        let listed = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let entries = std::fs::read_dir(listed).into_iter().flatten().take(MOST_FILES).flatten();
+        let results = entries.filter_map(|entry| results_of_folder(Path::new(&entry.file_name())));
+        found.extend(results.map(|results| folder.join(results)));
+    }
     found
 }
 

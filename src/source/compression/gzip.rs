@@ -80,10 +80,13 @@ impl<R: Read> Unpacked<R> {
         if !self.is_first && self.is_padding()? {
             return Ok(Next::End);
         }
-        let [id1, id2, method, flags, ..] = self.bytes::<10>()?;
-        if (id1, id2) != (0x1f, 0x8b) {
-            return Err(Damage::error("the bytes after the gzip data are not gzip"));
+        // The first bytes are read one by one, because other data after a member can be shorter than a header.
+        for expected in [0x1f, 0x8b] {
+            if self.bytes()? != [expected] {
+                return Err(Damage::error("the bytes after the gzip data are not gzip; remove them"));
+            }
         }
+        let [method, flags, ..] = self.bytes::<8>()?;
         if method != 8 || flags & RESERVED != 0 {
             return Err(Damage::error("the gzip header is wrong"));
         }
@@ -252,7 +255,8 @@ mod tests {
             (changed(10, 0xff), "wrong here"),
             (changed(end - 8, !whole[end - 8]), "checksum does not match"),
             (changed(end - 1, 1), "checksum does not match"),
-            ([&whole[..], b"more"].concat(), "too early"),
+            ([&whole[..], b"m"].concat(), "are not gzip"),
+            ([&whole[..], b"\x1f\x8b\x08"].concat(), "too early"),
             ([&whole[..], b"more than ten bytes"].concat(), "are not gzip"),
         ] {
             let (_, damage) = unpack(Unpacked::new(&*packed));

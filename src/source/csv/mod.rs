@@ -78,32 +78,50 @@ impl Record for ::csv::StringRecord {
 
 fn read_header(records: &mut Splitter, parser: &mut Parser, input: &str) -> Result<Option<Vec<Arc<str>>>, SourceError> {
     let Some(raw) = records.next_row()? else { return Ok(None) };
+    let raw = match named_delimiter(raw.bytes) {
+        Some(_) => match records.next_row()? {
+            Some(raw) => raw,
+            None => return Ok(None),
+        },
+        None => raw,
+    };
     match raw.plain_text().and_then(|text| parser.parse(text)) {
         Ok(record) => Ok(Some(record.iter().map(|name| name.trim().into()).collect())),
         Err(Fault { message, .. }) => Err(SourceError::Header { name: input.to_owned(), line: raw.line, message }),
     }
 }
 
-/// Returns the separator that a header uses. Bytes inside quotes are ignored. If the header contains a comma, the
-/// separator is a comma. If the header has no comma, but has a `;` or a tab, then the `;` or the tab is the separator.
-/// If the header has no comma, no `;` and no tab, the separator is a comma.
-pub(super) fn sniff_delimiter(header: &[u8]) -> u8 {
+/// Returns the separator that a line such as `sep=;` names. Excel writes and reads this line before the header.
+fn named_delimiter(line: &[u8]) -> Option<u8> {
+    match line.trim_ascii_start() {
+        [name @ .., delimiter] if name.eq_ignore_ascii_case(b"sep=") && DELIMITERS.contains(delimiter) => {
+            Some(*delimiter)
+        }
+        _ => None,
+    }
+}
+
+/// The possible separators. If a header has several of them, the first one in this list is the separator.
+const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
+
+/// Returns the separator that the first line of a file names or uses. Bytes inside quotes are ignored. A header without
+/// any separator has one column. In a TSV file, the separator is a tab if the first line names no other.
+pub(super) fn sniff_delimiter(first_line: &[u8], is_tsv: bool) -> u8 {
+    if let Some(delimiter) = named_delimiter(first_line) {
+        return delimiter;
+    }
+    if is_tsv {
+        return b'\t';
+    }
     let mut is_quoted = false;
-    let mut found = [false; 3];
-    for byte in header {
-        match byte {
-            b'"' => is_quoted = !is_quoted,
-            b',' if !is_quoted => found[0] = true,
-            b';' if !is_quoted => found[1] = true,
-            b'\t' if !is_quoted => found[2] = true,
-            _ => {}
+    let mut found = [false; DELIMITERS.len()];
+    for byte in first_line {
+        is_quoted ^= *byte == b'"';
+        if let Some(at) = DELIMITERS.iter().position(|own| own == byte && !is_quoted) {
+            found[at] = true;
         }
     }
-    match found {
-        [false, true, _] => b';',
-        [false, false, true] => b'\t',
-        _ => b',',
-    }
+    found.iter().position(|is_found| *is_found).map_or(DELIMITERS[0], |at| DELIMITERS[at])
 }
 
 #[cfg(test)]
@@ -167,6 +185,12 @@ mod tests {
         assert_eq!(content("t.tsv", "a,id\tprompt\n1\tx, y\n"), expected);
         assert_eq!(content("t.csv", "\"a;b\",prompt\n1,\"x, y\"\n"), expected);
         assert_eq!(content("t.csv", "\u{feff}prompt\n\"x, y\"\n"), expected);
+        assert_eq!(content("t.csv", "id|prompt\n1|x, y\n"), expected);
+        assert_eq!(content("t.csv", "\u{feff}sep=;\r\na,id;prompt\r\n1;x, y\r\n"), expected);
+        assert_eq!(content("t.csv", "sep=\t\nid\tprompt\n1\tx, y\n"), expected);
+        assert_eq!(content("t.tsv", "SEP=,\nid,prompt\n1,\"x, y\"\n"), expected);
+        assert_eq!(row("t.csv", "sep=;\nid;prompt\n1;a\n", &Options::default()).origin.line, 3);
+        assert_eq!(items("t.csv", "sep=;\n", &Options::default()).len(), 0);
     }
 
     #[test]

@@ -20,16 +20,20 @@ use minijinja::{Environment, ErrorKind, State, Value};
 
 use super::error::{JSON_BYTES_OF_FUEL, TemplateError};
 use super::uses::ROW;
+use super::values::{self, View, seen};
 use crate::domain::shortened;
 
 /// Users can call the filter by either of these two names.
-const FROM_JSON: [&str; 2] = ["fromjson", "from_json"];
+pub(super) const FROM_JSON: [&str; 2] = ["fromjson", "from_json"];
+/// The filter that takes their place where a template calculates.
+pub(super) const PLAIN_FROM_JSON: &str = "__plain_from_json";
 /// The filter that is added to loops.
 const LOOPED: &str = "__looped";
 
 /// Adds the filters to an environment.
 pub(super) fn add_filters(environment: &mut Environment<'_>) {
     FROM_JSON.into_iter().for_each(|name| environment.add_filter(name, from_json));
+    environment.add_filter(PLAIN_FROM_JSON, plain_from_json);
     environment.add_filter(LOOPED, looped);
 }
 
@@ -38,6 +42,10 @@ fn from_json(state: &State<'_, '_>, value: Value) -> Result<Value, minijinja::Er
         Some(text) => read(state, text).map_err(|error| error.raised(Use::Filter)),
         None => Ok(value),
     }
+}
+
+fn plain_from_json(state: &State<'_, '_>, value: Value) -> Result<Value, minijinja::Error> {
+    Ok(seen(&from_json(state, value)?, View::Plain))
 }
 
 fn looped(state: &State<'_, '_>, value: Value) -> Result<Value, minijinja::Error> {
@@ -58,7 +66,7 @@ fn read(state: &State<'_, '_>, text: &str) -> Result<Value, Unread> {
         return Ok(Value::from(()));
     }
     state.consume_fuel(text.len() as u64 / JSON_BYTES_OF_FUEL).map_err(Unread::Fuel)?;
-    serde_json::from_str(text).map_err(|error| {
+    values::read(text).map_or_else(|| serde_json::from_str(text), Ok).map_err(|error| {
         let what = format!("is not JSON ({})", shortened(&error.to_string()));
         Unread::Json(NotJson { text: text.to_owned(), what, used: Use::Filter })
     })

@@ -31,6 +31,7 @@ use super::super::names::{nearest, short};
 use super::error::{FUEL, TemplateError, syntax, told};
 use super::filters::check_names;
 use super::shape::{self, Within};
+use super::values::{self, View, seen};
 use super::{engine, on_a_deep_stack, uses};
 use crate::domain::json::string_value;
 use crate::domain::{Job, Params, Usage, shortened};
@@ -221,7 +222,7 @@ impl Condition {
                         continue;
                     }
                 },
-                "row" => serde_json::from_str(facts.row).map_err(|error| format!("the row is not JSON: {error}"))?,
+                "row" => plain(facts.row).map_err(|error| format!("the row is not JSON: {error}"))?,
                 "usage" => Value::from_pairs(members_of(facts.usage)),
                 "stop_reason" => Value::from(facts.stop_reason),
                 _ => Value::from(facts.model),
@@ -234,7 +235,12 @@ impl Condition {
 
 fn read(json: Option<&str>) -> Result<Value, String> {
     let Some(json) = json else { return Err("the answer is not JSON".to_owned()) };
-    serde_json::from_str(json).map_err(|error| format!("the answer is not JSON: {}", shortened(&error.to_string())))
+    plain(json).map_err(|error| format!("the answer is not JSON: {}", shortened(&error.to_string())))
+}
+
+/// Returns the value of a JSON text. A condition compares and calculates, so it sees numbers of the engine.
+fn plain(json: &str) -> Result<Value, serde_json::Error> {
+    values::read(json).map_or_else(|| serde_json::from_str(json), |value| Ok(seen(&value, View::Plain)))
 }
 
 fn compiled(text: &'static str) -> Result<(Instructions<'static>, Names<'static>), Error> {

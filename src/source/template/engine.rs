@@ -9,6 +9,8 @@ use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, UndefinedBeha
 
 use super::columns_as_json;
 use super::error::{FUEL, JSON_BYTES_OF_FUEL, TemplateError, syntax};
+use super::spelling;
+use super::values::write_json;
 
 /// Returns an environment without templates.
 pub(super) fn environment(config: &SyntaxConfig) -> Environment<'static> {
@@ -20,6 +22,7 @@ pub(super) fn environment(config: &SyntaxConfig) -> Environment<'static> {
     environment.set_fuel(Some(FUEL));
     environment.add_function("namespace", no_namespace);
     columns_as_json::add_filters(&mut environment);
+    spelling::add_functions(&mut environment);
     environment
 }
 
@@ -52,6 +55,7 @@ pub(super) fn add(
     };
     let names = add(source.text.to_owned()).map_err(|error| syntax(&error))?;
     let changed = columns_as_json::with_json_loops(source.text, config, &names).map_err(|error| syntax(&error))?;
+    let changed = spelling::with_views(&changed, config).map_err(|error| syntax(&error))?;
     if changed != source.text {
         add(changed).map_err(|error| syntax(&error))?;
     }
@@ -81,7 +85,7 @@ fn show(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Resul
 fn json_of(value: &Value, state: &State<'_, '_>) -> Result<String, minijinja::Error> {
     let left = state.fuel_levels().map_or(FUEL, |(_, left)| left).saturating_mul(JSON_BYTES_OF_FUEL);
     let mut json = Bounded::new(usize::try_from(left).unwrap_or(usize::MAX));
-    let written = serde_json::to_writer(&mut json, value);
+    let written = write_json(value, &mut json);
     state.consume_fuel(json.bytes.len() as u64 / JSON_BYTES_OF_FUEL)?;
     match written {
         Ok(()) => Ok(String::from_utf8(json.bytes).expect("JSON is UTF-8")),

@@ -10,7 +10,7 @@ use super::super::names::{found_list, name_list};
 use super::engine::{self, Bounded};
 use super::error::{FUEL, MAX_PROMPT_BYTES, Part, TemplateError, fill};
 use super::uses::ROW;
-use super::{Cell, Form, Template, columns_as_json};
+use super::{Cell, Form, Template, columns_as_json, values};
 
 impl Template {
     /// Fills the columns of a row into each text of the template.
@@ -57,9 +57,8 @@ impl Template {
         let mut context: BTreeMap<String, Value> =
             named.map(|(name, cell)| ((*name).to_owned(), cell.value())).collect();
         if names.contains(ROW) {
-            let row: BTreeMap<String, Value> =
-                columns.iter().map(|(name, cell)| ((*name).to_owned(), cell.value())).collect();
-            context.insert(ROW.to_owned(), Value::from_object(row));
+            let row = columns.iter().map(|(name, cell)| ((*name).into(), cell.value())).collect();
+            context.insert(ROW.to_owned(), values::object(row));
         }
         Value::from_object(context)
     }
@@ -93,8 +92,8 @@ impl Cell<'_> {
     fn value(&self) -> Value {
         match self {
             Self::Text(text) => Value::from(*text),
-            // A number that is too large for a floating-point number becomes a text with its original digits.
-            Self::Json(json) => serde_json::from_str(json).unwrap_or_else(|_| Value::from(*json)),
+            // JSON that can't be read, for example because it is nested too deeply, is a text.
+            Self::Json(json) => values::read(json).unwrap_or_else(|| Value::from(*json)),
         }
     }
 }

@@ -7,6 +7,7 @@ use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
 use super::super::names::LONGEST_NAME;
+use super::blocks;
 use super::error::{TemplateError, syntax};
 use super::shape::Within;
 
@@ -150,14 +151,11 @@ fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_alphabetic() || c == '_') && text.chars().all(is_fit)
 }
 
-/// How many bytes of a source are searched for a misspelt placeholder.
-const LOOKED_AT: usize = 64 << 10;
-
 /// Searches the source of a template that can't be parsed. Returns the first place where the author probably meant
 /// `{{body}}` but wrote something like `{{body}`, `{{{body}}}`, `{% body %}` or `{{ first name }}`.
 pub(super) fn misspelt(text: &str) -> Option<Placeholder> {
     // Longer sources are not searched, because they are written by programs, which need no hint.
-    let end = (0..=LOOKED_AT.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let end = (0..=blocks::LOOKED_AT.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let text = &text[..end];
     let starts = text.match_indices('{').filter(|(at, _)| !text[..*at].ends_with('{'));
     let mut found = starts.filter_map(|(at, _)| {
@@ -169,7 +167,8 @@ pub(super) fn misspelt(text: &str) -> Option<Placeholder> {
         let end = &inner[length..inner.len() - inner[length..].trim_start_matches(['}', '%']).len()];
         let is_fine = begin.trim_end() == "{{" && end == "}}" && !column.contains(' ');
         let written = &near[..begin.len() + length + end.len()];
-        let is_meant = column.len() <= LONGEST_NAME && is_name(column) && begin.len() > 1 && !is_fine;
+        let is_tag = begin.contains('%') && column.split(' ').next().is_some_and(blocks::is_word);
+        let is_meant = column.len() <= LONGEST_NAME && is_name(column) && begin.len() > 1 && !is_fine && !is_tag;
         is_meant.then(|| Placeholder { written: written.to_owned(), column: column.to_owned() })
     });
     found.next()
