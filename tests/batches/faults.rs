@@ -335,7 +335,7 @@ pub fn refused_results_of_one_batch() {
 /// A gateway always answers with a page of its own instead of results. A run that does not wait for its batches says so
 /// and ends.
 pub fn a_page_instead_of_results() {
-    play(r#"{"rules":[{"kind":"html","calls":"results"}]}"#, taking(20), async |world| {
+    play(r#"{"rules":[{"kind":"html","status":200,"calls":"results"}]}"#, taking(20), async |world| {
         let run = Run { detach: true, ..Run::of(0..41) };
         world.run(&run).await;
         world.wait(MINUTE).await;

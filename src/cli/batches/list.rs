@@ -26,8 +26,8 @@ use crate::report::text::{escape, plural};
 const LIMIT: u32 = 20;
 
 /// What happens to a batch that the API does not know.
-pub(super) const GIVEN_UP: &str = "to give up a missing batch: wait with run or collect --wait; if the API still does not know the batch after 10 \
-     minutes, its rows are sent again, and may be billed twice";
+pub(super) const GIVEN_UP: &str = "to give up a missing batch: wait with run or collect --wait; \
+                                   after 10 minutes, its rows are sent again, and may be billed twice";
 
 /// Lists batches.
 pub(super) fn list(args: &ListArgs, world: &World) -> Result<Exit> {
