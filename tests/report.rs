@@ -220,7 +220,9 @@ fn script() -> Vec<RunEvent> {
     events.insert(20, at(9, held));
     events.push(at(24, retried));
     let row = Box::new(FailedRow::new("r25", Some(500), "Internal\x1b[2J error", true));
-    events.push(at(24, EventBody::Failed { class: ErrorClass::Server, row, usage: Usage::default(), cost: None }));
+    let usage = Usage::default();
+    let failed = EventBody::Failed { class: ErrorClass::Server, row, usage, cost: None, without_cache: None };
+    events.push(at(24, failed));
     events.push(at(25, EventBody::Draining { in_flight: 3, reason: Some(Box::new(HaltReason::Signal(2))) }));
     events.push(at(
         26,

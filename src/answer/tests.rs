@@ -249,6 +249,15 @@ fn without_rules_every_answer_is_kept_and_is_not_read() {
 }
 
 #[test]
+fn truncated_answers_and_refusals_that_the_user_keeps_are_not_checked() {
+    let rules: fn(&mut Rules) = |rules| (rules.form, rules.on_invalid) = (Form::Json, OnInvalid::Fail);
+
+    for stop_reason in ["max_tokens", "refusal"] {
+        assert!(matches!(Row::new(HAIKU, rules, "{}").gets(&text("{"), stop_reason), Did::Kept), "{stop_reason}");
+    }
+}
+
+#[test]
 fn rules_that_fail_say_why_and_keep_the_answer() {
     let rules: fn(&mut Rules) = |rules| {
         (rules.form, rules.on_invalid) = (Form::Json, OnInvalid::Fail);

@@ -259,6 +259,8 @@ pub enum EventBody {
         usage: Usage,
         /// The cost of this usage; `None` when the model has no price.
         cost: Option<Money>,
+        /// The cost that this usage would have had without a prompt cache: see [`EventBody::Succeeded`].
+        without_cache: Option<Money>,
     },
     /// A row took its answer from another line, and nothing was sent for the row. The row's own line is on disk.
     Taken {
@@ -281,6 +283,8 @@ pub enum EventBody {
         usage: Usage,
         /// The cost of this usage; `None` when the model has no price.
         cost: Option<Money>,
+        /// The cost that this usage would have had without a prompt cache: see [`EventBody::Succeeded`].
+        without_cache: Option<Money>,
     },
     /// The state of the scheduler. This event is sent a few times per second.
     Status {

@@ -95,7 +95,13 @@ pub(super) mod tests {
     /// Returns the event of a row that failed because its answer was not accepted.
     fn not_accepted(class: ErrorClass, message: &str) -> EventBody {
         let row = FailedRow { max_tokens: 64, ..FailedRow::new("r9", Some(200), message, false) };
-        EventBody::Failed { class, row: Box::new(row), usage: Usage::default(), cost: Some(Money::ZERO) }
+        EventBody::Failed {
+            class,
+            row: Box::new(row),
+            usage: Usage::default(),
+            cost: Some(Money::ZERO),
+            without_cache: None,
+        }
     }
 
     /// Returns a run with answers of all kinds.

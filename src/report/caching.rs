@@ -77,7 +77,7 @@ pub(super) mod tests {
 
     use super::super::stats::tests::at;
     use super::*;
-    use crate::domain::{EventBody, Quality, Usage};
+    use crate::domain::{ErrorClass, EventBody, FailedRow, Purpose, Quality, Usage};
 
     #[test]
     fn the_words_say_what_was_saved_or_lost() {
@@ -115,6 +115,37 @@ pub(super) mod tests {
         let used = stats.caching().expect("tokens were read");
         assert_eq!(used.money, Some((Money::from_dollars(1.1), Money::from_dollars(1.9))));
         assert_eq!(used.saved_dollars().map(|saved| (saved * 100.0).round()), Some(80.0));
+    }
+
+    #[test]
+    fn failed_rows_and_answers_that_were_not_accepted_save_as_much_as_answered_rows() {
+        let saved = |bodies: &[fn() -> EventBody]| {
+            let mut stats = Stats::default();
+            bodies.iter().for_each(|body| stats.fold(&at(1, body())));
+            stats.caching().expect("tokens were read").money
+        };
+        let money = |spent, without| Some((Money::from_dollars(spent), Money::from_dollars(without)));
+        let answered = || cached(900, Some(0.1), Some(0.9));
+        let failed = || EventBody::Failed {
+            class: ErrorClass::InvalidOutput,
+            row: Box::new(FailedRow::new("r2", Some(200), "no", false)),
+            usage: Usage { cache_read_tokens: 900, ..Usage::default() },
+            cost: Some(Money::from_dollars(0.1)),
+            without_cache: Some(Money::from_dollars(0.9)),
+        };
+        let mending = || EventBody::Mending {
+            row: "r3".into(),
+            pool: None,
+            purpose: Purpose::First,
+            usage: Usage { cache_read_tokens: 900, ..Usage::default() },
+            cost: Some(Money::from_dollars(0.1)),
+            without_cache: Some(Money::from_dollars(0.9)),
+        };
+
+        assert_eq!(saved(&[answered, answered]), money(0.2, 1.8));
+        assert_eq!(saved(&[answered, failed]), money(0.2, 1.8));
+        assert_eq!(saved(&[failed, failed]), money(0.2, 1.8));
+        assert_eq!(saved(&[answered, mending]), money(0.2, 1.8));
     }
 
     /// Returns the event of an answer that read tokens from the cache.

@@ -277,7 +277,10 @@ mod tests {
         for max_tokens in [64, 1_024, 300] {
             let row = Box::new(FailedRow { max_tokens, ..FailedRow::new("r0", Some(200), "cut off", false) });
             let class = ErrorClass::Truncated;
-            stats.fold(&at(1, EventBody::Failed { class, row, usage: Usage::default(), cost: None }));
+            stats.fold(&at(
+                1,
+                EventBody::Failed { class, row, usage: Usage::default(), cost: None, without_cache: None },
+            ));
         }
 
         assert_eq!(longest_truncated(&stats), Some(1_024));
@@ -310,7 +313,7 @@ mod tests {
             let row = Box::new(FailedRow::new(&label, None, &message, true));
             let class = ErrorClass::Network;
             let mut stats = Stats::default();
-            stats.fold(&at(1, EventBody::Failed { class, row, usage: Usage::default(), cost: None }));
+            stats.fold(&at(1, EventBody::Failed { class, row, usage: Usage::default(), cost: None, without_cache: None }));
             let log = BTreeMap::from([(class, 1)]);
 
             let shown = [reasons(&stats), in_one_line(&log, &stats, &label).into_iter().collect()].concat().concat();
@@ -326,7 +329,10 @@ mod tests {
         stats.fold(&at(0, started(Some(1_000), 0)));
         for (class, message, is_retryable) in rows {
             let row = Box::new(FailedRow::new("r0", Some(500), message, is_retryable));
-            stats.fold(&at(1, EventBody::Failed { class, row, usage: Usage::default(), cost: None }));
+            stats.fold(&at(
+                1,
+                EventBody::Failed { class, row, usage: Usage::default(), cost: None, without_cache: None },
+            ));
         }
         stats
     }

@@ -317,7 +317,7 @@ mod tests {
         let failed = |message: &str| {
             let row = Box::new(FailedRow::new("r9", Some(400), message, false));
             let class = ErrorClass::InvalidRequest;
-            let body = EventBody::Failed { class, row, usage: Usage::default(), cost: None };
+            let body = EventBody::Failed { class, row, usage: Usage::default(), cost: None, without_cache: None };
             Notes::new(Verbosity::Verbose).of(&at(0, body)).unwrap_or_default()
         };
         assert_eq!(failed("too\nlong"), r"failed: row r9: 400 invalid_request: too\nlong");

@@ -274,9 +274,9 @@ pub(super) mod tests {
     pub(in super::super) fn at_provider(provider: &str, body: EventBody) -> EventBody {
         let id = Arc::new(of(provider, [None; 3]).pool);
         match body {
-            EventBody::Failed { class, mut row, usage, cost } => {
+            EventBody::Failed { class, mut row, usage, cost, without_cache } => {
                 row.pool = Some(id);
-                EventBody::Failed { class, row, usage, cost }
+                EventBody::Failed { class, row, usage, cost, without_cache }
             }
             EventBody::Succeeded {
                 row,

@@ -132,7 +132,8 @@ impl Stats {
                     }
                 }
             }
-            EventBody::Mending { pool, usage, cost, .. } => {
+            EventBody::Mending { pool, usage, cost, without_cache, .. } => {
+                self.cached_rows.add(*cost, *without_cache);
                 self.providers.used(pool.as_deref(), *usage, *cost);
                 self.finish_row(*usage, *cost);
             }
@@ -141,7 +142,8 @@ impl Stats {
                 *self.succeeded.entry(*quality).or_default() += 1;
                 self.taken.add(*from, *saved);
             }
-            EventBody::Failed { class, row, usage, cost } => {
+            EventBody::Failed { class, row, usage, cost, without_cache } => {
+                self.cached_rows.add(*cost, *without_cache);
                 self.providers.failed(row.pool.as_deref(), *usage, *cost);
                 self.failed.entry(*class).or_default().add(row);
                 self.finish_row(*usage, *cost);
@@ -601,7 +603,7 @@ pub(crate) mod tests {
     /// retryable.
     pub(crate) fn failed_with(class: ErrorClass, usage: Usage, cost: Option<Money>) -> EventBody {
         let row = FailedRow::new("r7", Some(500), "it went wrong", class.may_pass());
-        EventBody::Failed { class, row: Box::new(row), usage, cost }
+        EventBody::Failed { class, row: Box::new(row), usage, cost, without_cache: None }
     }
 
     /// Returns the status of a run with 3 of 16 requests in flight.

@@ -276,6 +276,7 @@ fn fault_of(why: &str) -> CallFault {
 
 /// Returns the fault for a call with this verdict.
 fn fault_of_verdict(verdict: Verdict) -> CallFault {
+    let is_rejected = matches!(verdict, Verdict::Rejected { .. });
     let (failure, retry_after, halt) = match verdict {
         Verdict::Limited { failure, retry_after, .. }
         | Verdict::Overloaded { failure, retry_after, .. }
@@ -287,5 +288,5 @@ fn fault_of_verdict(verdict: Verdict) -> CallFault {
         Verdict::Halt(reason) => (reason.failure().cloned().unwrap_or_default(), None, Some(reason)),
         Verdict::Answered(_) | Verdict::Aborted => (Failure::default(), None, None),
     };
-    CallFault { failure: failure.into(), retry_after, halt: halt.map(Box::new), disk: None }
+    CallFault { failure: failure.into(), retry_after, halt: halt.map(Box::new), is_rejected, disk: None }
 }

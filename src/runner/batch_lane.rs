@@ -204,6 +204,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         self.collect_synced();
         let Some(lane) = &self.lane else { return };
         self.finish.batches = lane.lane.left_open();
+        [self.finish.ended_batches, self.finish.missing_batches] = lane.lane.left_at_rest();
         self.finish.pending += lane.lane.rows_to_send_again();
         self.finish.maybe_paid += lane.lane.lost_rows();
     }

@@ -143,17 +143,16 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         usage: Usage,
         unknown: Option<Money>,
     ) -> AttemptRecord {
-        let cost = self.scheduler.cost_in_batch(ask, &usage);
-        let cost = if record.is_free { cost.map(|_| Money::ZERO) } else { cost };
+        let cost_of = |usage: &Usage| {
+            let cost = self.scheduler.cost_in_batch(ask, usage);
+            if record.is_free { cost.map(|_| Money::ZERO) } else { cost }
+        };
+        let cost = cost_of(&usage);
+        let without_cache = if is_cached(&usage) { cost_of(&usage.without_cache()) } else { None };
         let spent = cost.unwrap_or_default() + unknown.unwrap_or_default();
         if let Some(lane) = &mut self.lane {
             lane.lane.settle(merged.chunk, merged.row.at_most, spent, &mut self.scheduler);
         }
-        let without_cache = if is_cached(&usage) && !record.is_free {
-            self.scheduler.cost_in_batch(ask, &usage.without_cache())
-        } else {
-            None
-        };
         AttemptRecord {
             started_at: merged.opened,
             maybe_paid: unknown.is_some(),

@@ -77,9 +77,10 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     /// sent.
     pub(super) fn record_step(&mut self, ticket: Option<Ticket>, step: &Outcome, purpose: Purpose) {
         let (usage, cost) = (usage_of(step.unrecorded()), cost_of(step.unrecorded()));
+        let without_cache = without_cache_of(step.unrecorded());
         let row = step.job.custom_id.as_str().into();
         let pool = pool_of(step);
-        let seq = self.unsynced.push(EventBody::Mending { row, pool, purpose, usage, cost });
+        let seq = self.unsynced.push(EventBody::Mending { row, pool, purpose, usage, cost, without_cache });
         self.ledger.write_step(seq, ticket, step, purpose);
     }
 
@@ -114,14 +115,14 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
 /// Returns the event of a row that has ended.
 pub(super) fn event_of(outcome: &Outcome) -> EventBody {
     let (usage, cost) = (usage_of(outcome.unrecorded()), cost_of(outcome.unrecorded()));
+    let without_cache = without_cache_of(outcome.unrecorded());
     match &outcome.ended {
         Ended::Succeeded(message) => {
             let first = outcome.attempts.first().map_or(Instant::ZERO, |attempt| attempt.started_at);
             let last = outcome.attempts.last().map_or(first, |attempt| attempt.ended_at);
             let model = outcome.attempts.last().map_or_else(|| "".into(), |attempt| attempt.model.clone());
             let is_online = outcome.attempts.last().is_none_or(|attempt| attempt.lane == Lane::Online);
-            let (without_cache, latency) =
-                (without_cache_of(outcome.unrecorded()), is_online.then(|| last.since(first)));
+            let latency = is_online.then(|| last.since(first));
             let purpose = outcome.attempts.last().map(|attempt| attempt.purpose);
             // If a row has only one answer, the row does not count as repaired, even if the next provider of a chain
             // gave this answer.
@@ -142,7 +143,7 @@ pub(super) fn event_of(outcome: &Outcome) -> EventBody {
             let max_tokens = outcome.attempts.last().map_or(0, |attempt| attempt.max_tokens);
             let row = FailedRow::new(label, failure.status, &failure.message, *is_retryable);
             let row = FailedRow { max_tokens, pool: pool_of(outcome), ..row };
-            EventBody::Failed { class: *class, row: Box::new(row), usage, cost }
+            EventBody::Failed { class: *class, row: Box::new(row), usage, cost, without_cache }
         }
     }
 }

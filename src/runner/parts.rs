@@ -78,6 +78,10 @@ pub struct Finish {
     pub maybe_paid: u64,
     /// How many batches are open or not collected, and how many rows they contain.
     pub batches: (u64, u64),
+    /// How many of these batches have ended, and how many rows they contain.
+    pub ended_batches: (u64, u64),
+    /// How many of these batches the API does not list, and how many rows they contain.
+    pub missing_batches: (u64, u64),
     /// An error of the input itself, as text. After such an error, the run read no more rows.
     pub input_error: Option<String>,
     /// What the run learned about the limits of each pool from response heads.

@@ -79,5 +79,5 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
 /// Returns the event of a row that failed without being sent.
 fn unsent(class: ErrorClass, label: &str, message: &str) -> EventBody {
     let row = Box::new(FailedRow::new(label, None, message, false));
-    EventBody::Failed { class, row, usage: Usage::default(), cost: Some(Money::ZERO) }
+    EventBody::Failed { class, row, usage: Usage::default(), cost: Some(Money::ZERO), without_cache: None }
 }

@@ -54,11 +54,12 @@ impl Scheduler {
         let flight = self.flights.remove(ticket).expect("an attempt ends once, while it is in flight");
         let usage = verdict.usage();
         let is_free = matches!(&verdict, Verdict::Answered(message) if message.is_free());
-        let cost = (self.config.real_cost)(flight.ask(), &usage);
-        let cost = if is_free { cost.map(|_| Money::ZERO) } else { cost };
-        let is_cached = !is_free && (usage.cache_read_tokens > 0 || usage.cache_write_tokens() > 0);
-        let without_cache =
-            if is_cached { (self.config.real_cost)(flight.ask(), &usage.without_cache()) } else { None };
+        let cost_of = |usage: &Usage| {
+            (self.config.real_cost)(flight.ask(), usage).map(|cost| if is_free { Money::ZERO } else { cost })
+        };
+        let cost = cost_of(&usage);
+        let is_cached = usage.cache_read_tokens > 0 || usage.cache_write_tokens() > 0;
+        let without_cache = if is_cached { cost_of(&usage.without_cache()) } else { None };
         let Flight { sent, pool, reservation, money, sent_at, stream, mut head, plan } = flight;
         let endpoint = self.pools[pool].endpoint;
         self.endpoints[endpoint].in_flight -= 1;

@@ -295,6 +295,62 @@ pub fn an_endpoint_that_is_down() {
     }
 }
 
+/// The API refuses the results of all batches. The run says why, once, and stops instead of waiting. If the API later
+/// sends the results, the next run collects them.
+pub fn refused_results() {
+    for detach in [false, true] {
+        play(NO_FAULTS, taking(20), async |world| {
+            world.run(&Run { detach: true, ..Run::of(0..41) }).await;
+            world.wait(MINUTE).await;
+            let text = r#"{"type":"error","error":{"type":"invalid_request_error","message":"The key is disabled",
+                "details":{"error_code":"cmek_key_disabled"}}}"#;
+            world.traffic().refusals.push((Call::Results, 400, text, u64::MAX));
+            let begun = world.now();
+
+            let ended = world.run(&Run { detach, ..Run::of(0..41) }).await;
+
+            assert!(matches!(ended.finish().halted, Some(HaltReason::Forbidden(_))), "{ended:?}");
+            assert!(world.now().since(begun) < MINUTE, "{ended:?}");
+            assert!(ended.says("can't be read (status 400, cmek_key_disabled: The key is disabled)"), "{ended:?}");
+            let told = ended.said.iter().filter(|said| said.contains("can't be read")).count();
+            assert_eq!(told, if detach { 2 } else { 1 }, "{ended:?}");
+            assert_eq!((ended.finish().batches, ended.finish().ended_batches), ((2, 40), (2, 40)), "{ended:?}");
+            world.traffic().refusals.clear();
+            let (_, found) = run_to_end(world, &Run::of(0..41), "readable again").await;
+            assert_eq!(found, Verdict::default());
+        });
+    }
+}
+
+/// The API refuses the results of one batch. The run collects the other batches before it stops.
+pub fn refused_results_of_one_batch() {
+    play(NO_FAULTS, taking(20), async |world| {
+        let text = r#"{"type":"error","error":{"type":"invalid_request_error","message":"no"}}"#;
+        world.traffic().refusals.push((Call::Results, 400, text, 1));
+        let (ended, found) = run_to_end(world, &Run::of(0..41), "one refusal").await;
+
+        assert_eq!(found, Verdict::default(), "{ended:?}");
+        assert!(ended.says("can't be read (status 400, invalid_request_error: no); the run keeps trying"), "{ended:?}");
+    });
+}
+
+/// A gateway always answers with a page of its own instead of results. A run that does not wait for its batches says so
+/// and ends.
+pub fn a_page_instead_of_results() {
+    play(r#"{"rules":[{"kind":"html","status":200,"calls":"results"}]}"#, taking(20), async |world| {
+        let run = Run { detach: true, ..Run::of(0..41) };
+        world.run(&run).await;
+        world.wait(MINUTE).await;
+        let begun = world.now();
+
+        let ended = world.run(&run).await;
+
+        assert!(ended.finish().halted.is_none() && world.now().since(begun) < MINUTE, "{ended:?}");
+        assert!(ended.says("can't be read (status 200"), "{ended:?}");
+        assert_eq!(ended.finish().ended_batches, (2, 40), "{ended:?}");
+    });
+}
+
 /// The API answers 404 for batches that exist: at first always, and later at random.
 pub fn batches_that_are_not_found() {
     let faults = r#"{"rules":[
@@ -428,11 +484,15 @@ pub fn a_batch_that_somebody_deletes() {
         world.wait(MINUTE).await;
         let id = submissions(world).values().find_map(|all| Some(all.first()?.batch.clone())).expect("a batch");
         world.call(http::Method::DELETE, &format!("/{id}"), "");
+        let ended = world.run(&Run { detach: true, ..Run::of(0..41) }).await;
+        assert_eq!((ended.finish().batches, ended.finish().missing_batches), ((1, 20), (1, 20)), "{ended:?}");
 
         let (ended, found) = run_to_end(world, &Run::of(0..41), "deleted").await;
 
         assert_eq!((found.billed_again, found.told), (20, 20), "{ended:?}");
         assert_eq!(ended.finish().maybe_paid, 20);
+        let told = ended.said.iter().filter(|said| said.contains("1 batch is not in the list of the API")).count();
+        assert!(told == 1 && ended.says("after 10 minutes, the batch is given up"), "{ended:?}");
         let again = world.run(&Run::of(0..41)).await;
         assert!(again.finish().halted.is_none() && again.calls == 0, "{again:?}");
     });

@@ -224,6 +224,21 @@ fn batches_begin_only_after_a_row_of_the_same_kind_is_answered() {
 }
 
 #[test]
+fn results_that_the_api_refuses_are_named_and_stop_the_run() {
+    faults::refused_results();
+}
+
+#[test]
+fn a_single_refusal_of_results_is_named_and_the_run_continues() {
+    faults::refused_results_of_one_batch();
+}
+
+#[test]
+fn a_run_that_does_not_wait_ends_if_results_cannot_be_read() {
+    faults::a_page_instead_of_results();
+}
+
+#[test]
 fn rows_that_batches_refuse_are_sent_online() {
     faults::rows_that_batches_refuse();
 }

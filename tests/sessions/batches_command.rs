@@ -177,6 +177,20 @@ fn rows_that_must_be_sent_again_are_left_for_the_next_run() {
 }
 
 #[test]
+fn collect_ends_and_says_why_the_results_of_ended_batches_cannot_be_read() {
+    let faults = r#"{"rules": [{"calls": ["results"], "status": 400, "error_code": "cmek_key_disabled",
+        "message": "The key is disabled."}]}"#;
+    let (folder, api) = detached_from(SOON, faults);
+    wait_for(&folder, &api, "ended");
+
+    let collected = folder.run_at(&api, &["batches", "collect", "prompts.jsonl"]);
+
+    let why = "can't be read (status 400, cmek_key_disabled: The key is disabled.)";
+    collected.ends_with(5).tells(&[why, "2 batches with 20 rows have ended, and their answers are not collected"]);
+    assert!(!collected.err.contains("keep running") && !collected.err.contains("batches cancel"), "{}", collected.err);
+}
+
+#[test]
 fn canceled_batches_keep_the_answers_that_were_finished() {
     let (folder, api) = detached(BatchTime::Fixed(Duration::from_secs(3_600)));
 

@@ -65,6 +65,8 @@ pub(crate) struct CallFault {
     pub(crate) retry_after: Option<Duration>,
     /// The reason why the run must stop; `None` if it can continue.
     pub(crate) halt: Option<Box<HaltReason>>,
+    /// Whether the server rejected the call itself, so that the same call will be rejected again.
+    pub(crate) is_rejected: bool,
     /// The disk failure, if writing to the disk failed.
     pub(crate) disk: Option<Box<DiskFailure>>,
 }

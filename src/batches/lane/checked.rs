@@ -6,6 +6,7 @@ use super::super::log::Record;
 use super::call::{Call, CallFault};
 use super::chunk_state::State;
 use super::state::Lane;
+use super::trouble::words;
 use crate::clock::Instant;
 use crate::domain::HaltReason;
 use crate::journal::DiskFailure;
@@ -18,8 +19,6 @@ use crate::scheduler::Scheduler;
 /// Source: anthropic-sdk-python#1432 (2026-04-21): the API answered 404 during the first second of a new batch's life,
 /// and also between successful calls.
 const MAY_BE_MISSING: Duration = Duration::from_secs(600);
-/// The longest wait between two attempts to download results.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
 impl Lane {
     pub(super) fn on_listed(
@@ -36,7 +35,7 @@ impl Lane {
                 if failing.is_zero() && fault.halt.is_none() {
                     self.warn(format!(
                         "the state of the batches can't be read ({}); the run keeps trying",
-                        fault.failure.message
+                        words(&fault.failure)
                     ));
                 }
                 if failing > scheduler.retry_for() && fault.halt.is_none() {
@@ -58,6 +57,7 @@ impl Lane {
                 None => self.on_missing(number, now),
             }
         }
+        self.tell_missing(now);
         Ok(())
     }
 
@@ -140,7 +140,7 @@ impl Lane {
         let Some(chunk) = self.chunks.get_mut(&number) else { return Ok(()) };
         let fault = match downloaded {
             Ok(()) => {
-                (chunk.state, chunk.missing_since) = (State::Saved, None);
+                (chunk.state, chunk.missing_since, chunk.is_stuck) = (State::Saved, None, false);
                 return Ok(());
             }
             Err(fault) => fault,
@@ -148,22 +148,13 @@ impl Lane {
         if let Some(failure) = fault.disk {
             return Err(*failure);
         }
-        chunk.downloads += 1;
-        chunk.state = State::Ended;
-        let backoff = Duration::from_secs(2 << chunk.downloads.min(6)).min(LONGEST_WAIT);
-        chunk.not_before = now + backoff.max(fault.retry_after.unwrap_or_default());
         if fault.failure.status == Some(404) {
             let since = *chunk.missing_since.get_or_insert(now);
             if now.since(since) >= MAY_BE_MISSING {
                 return self.on_gone(number, scheduler);
             }
         }
-        let failing = self.chunks.get_mut(&number).map(|chunk| now.since(*chunk.failing_since.get_or_insert(now)));
-        if failing.unwrap_or_default() > scheduler.retry_for() && fault.halt.is_none() {
-            scheduler.halt_batches(HaltReason::Endpoint(*fault.failure), now);
-            return Ok(());
-        }
-        self.halt_with(fault, scheduler, now);
+        self.on_unread(number, fault, scheduler, now);
         Ok(())
     }
 

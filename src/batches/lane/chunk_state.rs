@@ -53,6 +53,14 @@ pub(super) struct Chunk {
     pub(super) downloads: u32,
     /// The time at which the downloads began to fail; `None` if the last download worked.
     pub(super) failing_since: Option<Instant>,
+    /// Whether the last download failed, and a run that does not wait for its batches can leave this batch.
+    pub(super) is_stuck: bool,
+    /// Whether the API refuses to send the results.
+    pub(super) is_refused: bool,
+    /// Whether the user was told why the results can't be read.
+    pub(super) is_told: bool,
+    /// Whether the user was told that the API does not list the batch.
+    pub(super) is_told_missing: bool,
     /// The number of downloads that finished without an error, but whose results lacked rows. `incomplete_since` says
     /// when the first of these downloads ended.
     pub(super) incomplete: u32,
@@ -128,6 +136,10 @@ impl Chunk {
             not_before: Instant::ZERO,
             downloads: 0,
             failing_since: None,
+            is_stuck: false,
+            is_refused: false,
+            is_told: false,
+            is_told_missing: false,
             incomplete: 0,
             incomplete_since: None,
             merge: None,

@@ -5,11 +5,12 @@ use std::time::Duration;
 use super::super::chunk::{ChunkRow, results_path};
 use super::super::ids::ItemId;
 use super::again::Why;
+use super::call::CallFault;
 use super::chunk_state::{DOWNLOADS, State};
 use super::results::Results;
 use super::state::Lane;
 use crate::clock::Instant;
-use crate::domain::{Failure, HaltReason, JobId, Money};
+use crate::domain::{Failure, JobId, Money};
 use crate::journal::{DiskFailure, OpenMode, RowState};
 use crate::provider::{BatchApi, BatchEnd};
 use crate::scheduler::Scheduler;
@@ -167,16 +168,9 @@ impl Lane {
     /// Handles a downloaded file that does not contain the results of the batch. A gateway may have answered with a
     /// page of its own. The download is tried again, and no row is given up.
     fn on_bad_results(&mut self, number: u32, scheduler: &mut Scheduler, now: Instant) {
-        let Some(chunk) = self.chunks.get_mut(&number) else { return };
-        chunk.downloads += 1;
-        let wait = Duration::from_secs(2 << chunk.downloads.min(6));
-        (chunk.state, chunk.not_before) = (State::Ended, now + wait);
-        let failing = now.since(*chunk.failing_since.get_or_insert(now));
-        if failing > scheduler.retry_for() {
-            let name = chunk.batch.as_ref().map(|batch| batch.id.clone()).unwrap_or_default();
-            let message = format!("the results that the endpoint sends for {name} contain no line of this batch");
-            scheduler.halt(HaltReason::Endpoint(Failure { status: Some(200), message, ..Failure::default() }));
-        }
+        let message = "the results contain no line of this batch".to_owned();
+        let failure = Failure { status: Some(200), message, ..Failure::default() };
+        self.on_unread(number, CallFault { failure: failure.into(), ..CallFault::default() }, scheduler, now);
     }
 
     /// Notes that some rows of a chunk are missing from the results. The missing rows are sent again.

@@ -35,6 +35,7 @@ mod outlook;
 mod results;
 mod state;
 mod status;
+mod trouble;
 
 pub(crate) use again::{Route, Why};
 pub(crate) use call::{Call, CallFault, CallResult, CreateEnd};

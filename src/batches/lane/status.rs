@@ -39,6 +39,21 @@ impl Lane {
         })
     }
 
+    /// Of the batches in [`Lane::left_open`], returns those that have ended, and those that the API does not list.
+    pub(crate) fn left_at_rest(&self) -> [(u64, u64); 2] {
+        let is_missing = |chunk: &Chunk| chunk.is_told_missing && chunk.missing_since.is_some();
+        let sum = |is_wanted: &dyn Fn(&Chunk) -> bool| {
+            let left = self.chunks.values().filter(|chunk| is_wanted(chunk));
+            left.fold((0, 0), |(batches, rows), chunk| {
+                (batches + 1, rows + u64::from(chunk.unseen_count()) + chunk.reopen.len() as u64)
+            })
+        };
+        [
+            sum(&|chunk| is_collecting(chunk.state)),
+            sum(&|chunk| matches!(chunk.state, State::Open | State::Doubtful) && is_missing(chunk)),
+        ]
+    }
+
     /// Returns the state of the batches at the end of the run. Returns `None` if no batch is left and batches accepted
     /// every row.
     pub(crate) fn end(&self) -> Option<BatchesEnd> {
@@ -61,7 +76,8 @@ impl Lane {
                 .chunks
                 .values()
                 .any(|chunk| matches!(chunk.state, State::Sealed | State::Posting | State::Unclear(_)));
-        let is_collecting = self.chunks.values().any(|chunk| is_collecting(chunk.state));
+        let is_left = |chunk: &Chunk| self.settings.detach && chunk.state == State::Ended && chunk.is_stuck;
+        let is_collecting = self.chunks.values().any(|chunk| is_collecting(chunk.state) && !is_left(chunk));
         let is_waiting = self.chunks.values().any(|chunk| matches!(chunk.state, State::Open | State::Doubtful));
         let leaves = self.settings.detach && self.was_looked_at();
         is_submitting || is_collecting || (is_waiting && !leaves)

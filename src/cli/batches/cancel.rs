@@ -11,6 +11,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::find::RunWithBatches;
 use super::known::{KnownBatch, State};
+use super::list::GIVEN_UP;
 use super::seen::{Seen, seen};
 use super::workspace::Workspace;
 use crate::batches::{BatchLog, Fate, Record, folder_of_batches, history};
@@ -158,7 +159,7 @@ fn ask(args: &CancelArgs, due: &[&KnownBatch], world: &World) -> Result<()> {
 fn send(due: &[&KnownBatch], found: &RunWithBatches, disk: &RealDisk, world: &World) -> Result<Exit> {
     let workspace = Workspace::open(&found.config, world)?;
     let (mut log, _) = BatchLog::open(disk, &folder_of_batches(&found.results))?;
-    let mut exit = Exit::Done;
+    let (mut exit, mut has_missing) = (Exit::Done, false);
     for batch in due {
         let (Some(id), Some(owner)) = (&batch.id, &batch.owner) else { continue };
         log.append(Record::Canceling { chunk: owner.chapter.submitted.chunk })?;
@@ -167,8 +168,12 @@ fn send(due: &[&KnownBatch], found: &RunWithBatches, disk: &RealDisk, world: &Wo
             Err(stopped) => {
                 say::err(&message::lines(&format!("{} was not canceled: {}", escape(id), stopped.message)));
                 exit = if exit == Exit::Done { stopped.exit } else { exit };
+                has_missing |= batch.state == State::Missing;
             }
         }
+    }
+    if has_missing {
+        say::err(GIVEN_UP);
     }
     Ok(exit)
 }

@@ -25,6 +25,10 @@ use crate::report::text::{escape, plural};
 /// How many batches of a workspace are listed.
 const LIMIT: u32 = 20;
 
+/// What happens to a batch that the API does not know.
+pub(super) const GIVEN_UP: &str = "to give up a missing batch: wait with run or collect --wait; \
+                                   after 10 minutes, its rows are sent again, and may be billed twice";
+
 /// Lists batches.
 pub(super) fn list(args: &ListArgs, world: &World) -> Result<Exit> {
     match &args.run {
@@ -121,6 +125,7 @@ fn hints(batches: &[KnownBatch], results: &Path) -> Vec<String> {
             "{batches} not in the list of the API: perhaps it does not list them yet, the key belongs to another \
              workspace, or somebody deleted them"
         ));
+        hints.push(GIVEN_UP.to_owned());
     }
     if ended > 0 {
         let batches = plural(ended, "batch has ended and is", "batches have ended and are");

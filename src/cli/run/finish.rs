@@ -77,7 +77,7 @@ impl NewRun<'_> {
         if !matches!(finish.halted, Some(HaltReason::Disk(_))) {
             self.make_output(catalog, survey.as_ref().map(|survey| &survey.repeats))?;
         }
-        self.say_left_batches(finish.batches);
+        self.say_left_batches(finish);
         if stats.elapsed() >= LONG_RUN {
             self.make_report();
         }

@@ -256,7 +256,7 @@ fn with_failures() -> Stats {
     for row in 0..84 {
         let row = Box::new(FailedRow::new(&format!("t-{row:04}\x1b[2J"), Some(400), message, false));
         let (class, usage) = (ErrorClass::InvalidRequest, Default::default());
-        stats.fold(&at(60, EventBody::Failed { class, row, usage, cost: Some(Money::ZERO) }));
+        stats.fold(&at(60, EventBody::Failed { class, row, usage, cost: Some(Money::ZERO), without_cache: None }));
     }
     (0..3).for_each(|_| stats.fold(&at(61, failed(ErrorClass::Server))));
     stats.fold(&at(92, ended(0, None)));

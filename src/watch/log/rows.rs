@@ -126,7 +126,7 @@ fn body(event: &EventBody) -> Option<Body<'_>> {
             first_byte_s: first_byte.map(seconds),
             mended: mended.map(|purpose| purpose.name()),
         },
-        EventBody::Mending { row, pool, purpose, usage, cost } => Body::Mending {
+        EventBody::Mending { row, pool, purpose, usage, cost, without_cache: _ } => Body::Mending {
             row,
             provider: provider(pool),
             pool: name(pool),
@@ -143,7 +143,7 @@ fn body(event: &EventBody) -> Option<Body<'_>> {
             quality: quality.name(),
             saved_usd: saved.dollars(),
         },
-        EventBody::Failed { class, row, usage, cost } => Body::Failed {
+        EventBody::Failed { class, row, usage, cost, without_cache: _ } => Body::Failed {
             row: &row.label,
             provider: provider(&row.pool),
             pool: name(&row.pool),
