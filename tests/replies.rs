@@ -121,6 +121,7 @@ fn usage_is_read_from_whole_answers() {
         cache_read_tokens: 20_000,
         output_tokens: 14,
         web_searches: 0,
+        is_unknown: false,
     };
     assert_eq!(message.usage, expected);
 }

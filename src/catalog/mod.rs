@@ -566,6 +566,7 @@ mod tests {
             cache_read_tokens: 4_000,
             output_tokens: 500,
             web_searches: 2,
+            is_unknown: false,
         };
 
         let cost = Catalog::builtin().cost("claude-haiku-4-5", &usage);
@@ -663,6 +664,7 @@ mod tests {
                     cache_write_5m_tokens: cached - for_an_hour - read,
                     output_tokens: random.u64(0..=bound.output_tokens),
                     web_searches: random.u64(0..=bound.web_searches),
+                    is_unknown: false,
                 };
                 let lane = [Lane::Online, Lane::Batch][random.usize(0..2)];
                 let terms = Terms { speed, is_us_only: random.bool(), lane, ..Terms::default() };

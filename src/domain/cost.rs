@@ -85,9 +85,19 @@ pub struct Usage {
     /// The number of web searches. The API bills each search.
     #[serde(default)]
     pub web_searches: u64,
+    /// Whether more was used than the numbers say, because an answer did not say how many tokens it used. The cost of
+    /// such a usage is unknown.
+    #[serde(skip)]
+    pub is_unknown: bool,
 }
 
 impl Usage {
+    /// Returns this usage as the usage of an answer that is not whole. Its numbers are the least that was used.
+    #[must_use]
+    pub(crate) fn so_far(self) -> Self {
+        Self { is_unknown: false, ..self }
+    }
+
     /// Returns the length of the whole prompt, in tokens.
     pub(crate) fn prompt_tokens(&self) -> u64 {
         self.limited_input_tokens().saturating_add(self.cache_read_tokens)
@@ -127,6 +137,7 @@ impl Usage {
             cache_read_tokens: self.cache_read_tokens.saturating_sub(other.cache_read_tokens),
             output_tokens: self.output_tokens.saturating_sub(other.output_tokens),
             web_searches: self.web_searches.saturating_sub(other.web_searches),
+            is_unknown: self.is_unknown,
         }
     }
 }
@@ -142,6 +153,7 @@ impl AddAssign for Usage {
         add(&mut self.cache_read_tokens, other.cache_read_tokens);
         add(&mut self.output_tokens, other.output_tokens);
         add(&mut self.web_searches, other.web_searches);
+        self.is_unknown = self.is_unknown || other.is_unknown;
     }
 }
 

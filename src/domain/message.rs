@@ -59,7 +59,7 @@ impl Message {
     ///
     /// Source: API documentation, "Refusals and fallback" (2026-08).
     pub(crate) fn is_free(&self) -> bool {
-        self.quality == Quality::Refused && self.usage.output_tokens == 0
+        self.quality == Quality::Refused && self.usage.output_tokens == 0 && !self.usage.is_unknown
     }
 
     /// Returns the API's reason why the answer stopped. This method parses the message, so call it only for the few

@@ -19,11 +19,12 @@ pub struct AttemptRecord {
     /// Whether the API has possibly billed the attempt although its answer is not kept.
     pub maybe_paid: bool,
     /// The highest amount that the API has possibly billed for the attempt, in addition to `cost`. The amount is zero
-    /// if `maybe_paid` is false, or if the model has no price.
+    /// if the model has no price. It is also zero if `maybe_paid` is false, unless the usage of the answer is unknown
+    /// ([`Usage::is_unknown`]).
     pub maybe_cost: Money,
     /// The known usage of the attempt.
     pub usage: Usage,
-    /// The cost of this usage; `None` for a model without a price.
+    /// The cost of this usage; `None` for a model without a price, or if the usage is unknown.
     pub cost: Option<Money>,
     /// The cost that the usage would have had without a prompt cache. The value is `None` if the attempt used no cached
     /// tokens, or if the model has no price.
@@ -100,13 +101,13 @@ impl AttemptRecord {
     /// Adds the usage and the cost of an earlier attempt to this record. The caller can then remove the record of the
     /// earlier attempt.
     pub(crate) fn take_over(&mut self, earlier: &Self) {
-        self.usage += earlier.usage;
         let without = |attempt: &Self| attempt.without_cache.or(attempt.cost);
         let is_cached = self.without_cache.is_some() || earlier.without_cache.is_some();
         let both = without(self).zip(without(earlier)).map(|(own, theirs)| own + theirs);
         self.without_cache = both.filter(|_| is_cached);
-        self.cost = self.cost.zip(earlier.cost).map(|(own, theirs)| own + theirs);
-        self.maybe_cost += earlier.maybe_cost;
+        let both = [&*self, earlier];
+        (self.maybe_cost, self.cost) = (maybe_cost_of(both.into_iter()), cost_of(both.into_iter()));
+        self.usage += earlier.usage;
         self.maybe_paid |= earlier.maybe_paid;
     }
 
@@ -152,7 +153,7 @@ impl Outcome {
     /// Returns the highest amount that the API has possibly billed in addition to [`Outcome::cost`], for all attempts
     /// together.
     pub fn maybe_cost(&self) -> Money {
-        self.attempts.iter().fold(Money::ZERO, |sum, attempt| sum + attempt.maybe_cost)
+        maybe_cost_of(self.attempts.iter())
     }
 
     /// Returns the attempts that are not yet in a line of the error log.
@@ -165,7 +166,7 @@ impl Outcome {
         usage_of(self.attempts.iter())
     }
 
-    /// Returns the cost of all attempts; `None` for a model without a price. The price of each attempt depends on the
+    /// Returns the cost of all attempts; `None` for a model without a price, or if a usage is unknown. The price of each attempt depends on the
     /// length of its own prompt, not on the total length of all prompts.
     pub fn cost(&self) -> Option<Money> {
         cost_of(self.attempts.iter())
@@ -185,7 +186,14 @@ pub(crate) fn usage_of<'a>(attempts: impl Iterator<Item = &'a AttemptRecord>) ->
     sum
 }
 
-/// Returns the cost of these attempts; `None` if at least one of the attempts has no price.
+/// Returns the highest amount that the API has possibly billed for these attempts in addition to their cost. If a usage
+/// is unknown, the sum of the costs is unknown too, so this amount includes the costs that are known.
+pub(crate) fn maybe_cost_of<'a>(attempts: impl Iterator<Item = &'a AttemptRecord> + Clone) -> Money {
+    let is_unknown = attempts.clone().any(|attempt| attempt.usage.is_unknown);
+    attempts.fold(Money::ZERO, |sum, attempt| sum + if is_unknown { attempt.at_most() } else { attempt.maybe_cost })
+}
+
+/// Returns the cost of these attempts; `None` if at least one of the attempts has no price or an unknown usage.
 pub(crate) fn cost_of<'a>(mut attempts: impl Iterator<Item = &'a AttemptRecord>) -> Option<Money> {
     attempts.try_fold(Money::ZERO, |sum, attempt| Some(sum + attempt.cost?))
 }
@@ -213,6 +221,17 @@ mod tests {
             max_tokens: 5,
             ..AttemptRecord::new("anthropic", "m")
         }
+    }
+
+    #[test]
+    fn the_known_costs_beside_an_unknown_usage_are_not_lost() {
+        let mut last = attempt(None, None);
+        (last.usage.is_unknown, last.maybe_cost) = (true, Money(100));
+        let both = [attempt(Some(5), None), last.clone()];
+
+        assert_eq!((cost_of(both.iter()), maybe_cost_of(both.iter())), (None, Money(105)));
+        last.take_over(&both[0]);
+        assert_eq!((last.cost, last.maybe_cost), (None, Money(105)));
     }
 
     #[test]

@@ -55,8 +55,8 @@ pub enum Verdict {
         /// The failure.
         failure: Failure,
     },
-    /// The request is forbidden (403). If no earlier request has succeeded, the key is the cause of the 403. If an
-    /// earlier request has succeeded, the row is the cause of the 403.
+    /// The request is forbidden (403). If other requests succeed, the row is the cause of the 403. If no request
+    /// succeeds, the key is the cause.
     Forbidden(Failure),
     /// The model is unknown or retired (404). The rows of this model wait for a later run.
     NoModel(Failure),

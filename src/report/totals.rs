@@ -29,12 +29,17 @@ fn tokens(usage: &Usage) -> String {
         0 => String::new(),
         tokens => format!(" ({} read from the cache)", count(tokens)),
     };
-    format!("{} in{cached}, {} out", count(usage.prompt_tokens()), count(usage.output_tokens))
+    let at_least = if usage.is_unknown { "at least " } else { "" };
+    format!("{at_least}{} in{cached}, {} out", count(usage.prompt_tokens()), count(usage.output_tokens))
 }
 
 fn cost(stats: &Stats, context: &SummaryContext) -> String {
     let models = some_of(&context.unpriced_models);
-    let unpriced = if models.is_empty() { "no price is known".to_owned() } else { format!("no price for {models}") };
+    let unpriced = match models.is_empty() {
+        true if stats.usage.is_unknown => "answers did not say how many tokens they used".to_owned(),
+        true => "no price is known".to_owned(),
+        false => format!("no price for {models}"),
+    };
     let dated = context.price_date.as_ref().map(|date| format!(" (prices of {date})")).unwrap_or_default();
     let earlier = context.earlier.as_ref();
     let Some(cost) = stats.known_cost() else {
@@ -69,11 +74,11 @@ fn some_of(names: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::stats::tests::{at, started, succeeded, without_price};
+    use super::super::stats::tests::{at, failed_with, started, succeeded, without_price};
     use super::super::summary_context::EarlierRuns;
     use super::super::text::list;
     use super::*;
-    use crate::domain::Quality;
+    use crate::domain::{ErrorClass, Quality};
 
     #[test]
     fn after_earlier_runs_the_sums_over_all_runs_come_first() {
@@ -105,6 +110,16 @@ mod tests {
 
         assert_eq!(cost(&unknown, &context(0.5)), "unknown (no price is known); $0.5000 in earlier runs");
         assert_eq!(cost(&known, &context(0.0)), "$0.0100 in this run, the cost of earlier runs is unknown");
+    }
+
+    #[test]
+    fn answers_of_unknown_usage_are_not_shown_as_free() {
+        let mut stats = Stats::default();
+        let usage = Usage { is_unknown: true, ..Usage::default() };
+        stats.fold(&at(1, failed_with(ErrorClass::Server, usage, None)));
+
+        assert_eq!(cost(&stats, &SummaryContext::default()), "unknown (answers did not say how many tokens they used)");
+        assert_eq!(tokens(&stats.usage), "at least 0 in, 0 out");
     }
 
     /// Returns the counters of a resumed run: earlier runs finished seven of the twelve rows.

@@ -39,7 +39,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
     /// Tells the batch lane about the end of a row that was sent online.
     pub(super) fn note_online_end(&mut self, job: JobId, answered: Option<&AttemptRecord>) {
         if let Some(lane) = &mut self.lane {
-            answered.iter().for_each(|attempt| lane.lane.learn(attempt.estimated_input, &attempt.usage));
+            let known = answered.iter().filter(|attempt| !attempt.usage.is_unknown);
+            known.for_each(|attempt| lane.lane.learn(attempt.estimated_input, &attempt.usage));
             let noted = lane.lane.on_online_end(job, answered.is_some());
             self.check_lane(noted);
         }

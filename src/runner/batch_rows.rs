@@ -115,10 +115,14 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
             lane.lane.settle(merged.chunk, merged.row.at_most, Money::ZERO, &mut self.scheduler);
             return self.finish_row(Planned { job: Box::new(merged.row.job), ask }, unfinished);
         }
-        lane.lane.learn(ask.cost.input_tokens, &usage);
+        if !usage.is_unknown {
+            lane.lane.learn(ask.cost.input_tokens, &usage);
+        }
+        self.scheduler.tell_unknown_usage(usage);
+        let unknown = usage.is_unknown.then_some(merged.row.at_most);
         let record =
             Answered { failed: None, quality: Some(message.quality), is_free: message.is_free(), request_id: None };
-        let attempt = self.settle_row(&merged, &ask, record, usage, None);
+        let attempt = self.settle_row(&merged, &ask, record, usage, unknown);
         let planned = Planned { job: Box::new(merged.row.job), ask };
         self.offer_answered(AnsweredRow { planned, attempts: vec![attempt], message, paused }, merged.ended);
     }
@@ -155,7 +159,7 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
         AttemptRecord {
             started_at: merged.opened,
-            maybe_paid: unknown.is_some(),
+            maybe_paid: unknown.is_some() && !usage.is_unknown,
             maybe_cost: unknown.unwrap_or_default(),
             usage,
             cost,

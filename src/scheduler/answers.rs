@@ -1,8 +1,10 @@
 //! Decides what happens to the endpoint and to the row after an answer, or after a rejection with status 403 or 404.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::answer::{Decision, RequestResult};
+use crate::clock::Instant;
 use crate::domain::{Ask, ErrorClass, EventBody, Failure, FallbackCase, HaltReason, Message};
 use crate::limiter::Pool;
 
@@ -21,7 +23,10 @@ impl Scheduler {
         endpoint.retries.on_success();
         endpoint.access.on_answer(&entry.planned.ask.model);
         endpoint.canary.on_row_answer();
-        self.pools[end.pool].prediction.learn(&entry.planned.ask, &message.usage);
+        self.queue_forbidden(end.endpoint, end.now);
+        if !message.usage.is_unknown {
+            self.pools[end.pool].prediction.learn(&entry.planned.ask, &message.usage);
+        }
         let then = self.decision(&entry, RequestResult::Answer(&message));
         if matches!(then, Decision::Keep | Decision::Fail { class: ErrorClass::Refused, .. })
             && let Some((ask, failure)) = self.after_refusal(&entry, &entry.planned.ask.pool.provider, &message)
@@ -87,15 +92,23 @@ impl Scheduler {
         self.pools.iter_mut().filter(move |state| state.endpoint == endpoint).map(|state| &mut state.pool)
     }
 
-    /// Handles a 403: either the server accepts no request with this key, or it forbids only this row.
+    /// Handles a 403: either the server accepts no request with this key, or it forbids only this row. Before the first
+    /// answer, this is unclear, and the row waits: see [`Scheduler::judge_forbidden`].
     pub(super) fn on_forbidden(&mut self, entry: Box<Entry>, failure: Failure, end: &End) -> Next {
         self.on_works(entry.at_fault.is_some(), end);
-        let access = &mut self.endpoints[end.endpoint].access;
+        let forbidden = self.endpoints[end.endpoint].access.on_forbidden(&failure);
         let leaves = Leaves { case: FallbackCase::Model, class: ErrorClass::Auth, status: failure.status, limit: None };
-        match access.on_forbidden() {
-            Forbidden::Key => self.halt_with(entry, HaltReason::Key(failure), end),
+        match forbidden {
+            Forbidden::Unclear if self.is_halted(end) => self.leave_halted(entry, end),
+            Forbidden::Unclear => {
+                let row = entry.retried(failure.status, Duration::ZERO);
+                let (maybe_paid, keeps_mark) = (failure.status == Some(200), entry.keeps_mark());
+                self.forbidden.push(entry);
+                Next::Again { row, class: ErrorClass::Auth, limit: None, maybe_paid, keeps_mark }
+            }
             Forbidden::All => self.halt_with(entry, HaltReason::Forbidden(failure), end),
             Forbidden::Row => {
+                let access = &self.endpoints[end.endpoint].access;
                 let may_have_model = access.has_answered(&entry.planned.ask.model);
                 if !may_have_model && let Ok(ask) = self.next_ask(&entry, end.endpoint, leaves.case) {
                     return self.leave_with_model(entry, *ask, &leaves, end);
@@ -103,6 +116,44 @@ impl Scheduler {
                 self.leave_or_fail(entry, &leaves, failure, false, end)
             }
         }
+    }
+
+    /// Decides what the forbidden requests of endpoints without an answer show. Nothing is decided while requests are in
+    /// flight, because a firewall forbids a row sooner than a model answers. After that, further rows are sent one at a
+    /// time. If several rows in a row are forbidden, or no other row is left, the endpoint forbids everything. If an
+    /// earlier run got answers, a few forbidden rows at the end are the cause themselves.
+    pub(super) fn judge_forbidden(&mut self, now: Instant) {
+        if self.forbidden.is_empty() {
+            return;
+        }
+        let may_get_rows = !self.is_input_closed && !self.is_full();
+        for at in 0..self.endpoints.len() {
+            let is_last = !may_get_rows && self.ready() == 0 && self.later.len() == 0 && self.in_flight() == 0;
+            let endpoint = &mut self.endpoints[at];
+            let Some(failure) = endpoint.access.forbids_all(is_last).filter(|_| endpoint.in_flight == 0) else {
+                continue;
+            };
+            let failure = failure.clone();
+            if !self.config.has_worked_before {
+                self.halt_endpoint(at, HaltReason::Key(failure), now);
+            } else if endpoint.access.are_few_forbidden() {
+                endpoint.access.blame_rows();
+                self.queue_forbidden(at, now);
+            } else {
+                self.halt_endpoint(at, HaltReason::Forbidden(failure), now);
+            }
+        }
+    }
+
+    /// Queues the rows that an endpoint has forbidden before its first answer. The endpoint now shows whether it forbids
+    /// only these rows.
+    fn queue_forbidden(&mut self, endpoint: usize, now: Instant) {
+        if self.forbidden.is_empty() {
+            return;
+        }
+        let id = self.endpoints[endpoint].id.clone();
+        let its: Vec<_> = self.forbidden.extract_if(.., |entry| id.is_of(entry)).collect();
+        its.into_iter().for_each(|entry| self.queue_last(entry, now));
     }
 
     /// Handles a 404 for a model. The ready rows of that model are sent to the next endpoint of the chain. If no

@@ -40,6 +40,9 @@ impl Scheduler {
 
     /// Returns the cost of an answer in a batch; `None` for a model without a price.
     pub(crate) fn cost_in_batch(&self, ask: &Ask, usage: &Usage) -> Option<Money> {
+        if usage.is_unknown {
+            return None;
+        }
         let ask = Ask { terms: Terms { lane: Lane::Batch, ..ask.terms }, ..ask.clone() };
         (self.config.real_cost)(&ask, usage)
     }

@@ -21,8 +21,8 @@ pub struct Budget {
     max_time: Option<Duration>,
     /// The money spent by this run and by earlier runs with the same results file, including `unsure`.
     pub(super) spent: Money,
-    /// The part of `spent` that is for attempts without a kept answer. Attempts without a kept answer were possibly
-    /// billed.
+    /// The part of `spent` that is for attempts without a kept answer or without a known usage. Attempts without a kept
+    /// answer were possibly billed.
     unsure: Money,
     reserved: Money,
     requests: u64,
@@ -83,7 +83,9 @@ impl Budget {
             }
             let unsure = match self.unsure {
                 Money::ZERO => String::new(),
-                unsure => format!(" ({unsure} is kept back for lost answers that may have been billed)"),
+                unsure => format!(
+                    " ({unsure} is kept back for lost answers that may have been billed or answers of unknown cost)"
+                ),
             };
             return Room::Never(format!(
                 "--max-cost {most} leaves {}{unsure} and the next row can cost up to {worst}",
@@ -128,7 +130,8 @@ impl Budget {
         self.spent += cost;
     }
 
-    /// Settles a request whose answer is lost. The request was possibly billed, so all of `reserved` counts as spent.
+    /// Settles a request whose answer is lost or does not say what it used. The request was possibly billed, so all of
+    /// `reserved` counts as spent.
     pub(super) fn settle_lost(&mut self, reserved: Money) {
         self.settle(reserved, reserved);
         self.unsure += reserved;

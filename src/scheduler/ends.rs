@@ -55,7 +55,8 @@ impl Scheduler {
         let usage = verdict.usage();
         let is_free = matches!(&verdict, Verdict::Answered(message) if message.is_free());
         let cost_of = |usage: &Usage| {
-            (self.config.real_cost)(flight.ask(), usage).map(|cost| if is_free { Money::ZERO } else { cost })
+            let cost = if usage.is_unknown { None } else { (self.config.real_cost)(flight.ask(), usage) };
+            cost.map(|cost| if is_free { Money::ZERO } else { cost })
         };
         let cost = cost_of(&usage);
         let is_cached = usage.cache_read_tokens > 0 || usage.cache_write_tokens() > 0;
@@ -70,14 +71,16 @@ impl Scheduler {
         let used = used(&verdict, reservation.cost());
         let reserved = reservation.cost();
         self.pools[pool].pool.settle(reservation, used, head.is_some(), now);
-        match verdict.is_maybe_paid() {
+        let costs_most = verdict.is_maybe_paid() || usage.is_unknown;
+        self.tell_unknown_usage(usage);
+        match costs_most {
             true => self.config.budget.settle_lost(money),
             false => self.config.budget.settle(money, charged(&verdict, cost)),
         }
         let mut entry = match sent {
             Sent::Row(entry) => entry,
             Sent::Canary(_) => {
-                self.canary_spend += if verdict.is_maybe_paid() { money } else { charged(&verdict, cost) };
+                self.canary_spend += if costs_most { money } else { charged(&verdict, cost) };
                 self.on_canary_end(verdict, &End { pool, endpoint, reserved, sent_at, head, plan, now });
                 return Next::NoRow;
             }
@@ -164,22 +167,23 @@ impl Scheduler {
 
 /// Returns how much of each limit an attempt used. If the attempt was answered, the amounts are the usage of the
 /// answer. If the server refused the attempt, the attempt counts as one request and no tokens. If an attempt has no
-/// answer but was possibly processed, the attempt counts as one request, its input tokens, and a part of its predicted
-/// output tokens.
+/// answer but was possibly processed, or its answer has no usage that can be read, the attempt counts as one request,
+/// its input tokens, and a part of its predicted output tokens.
 ///
 /// An answer can break off at any point, so the number of output tokens that it used is not known. Half of the
 /// predicted output counts as used. If no output counted as used, the program would send the row again too early. The
 /// server would then reject the row because of the output limit.
 fn used(verdict: &Verdict, reserved: Cost) -> Cost {
     let small = |tokens: u64| u32::try_from(tokens).unwrap_or(u32::MAX);
+    let usage = verdict.usage();
     match verdict {
-        Verdict::Answered(message) | Verdict::Paused { message, .. } => Cost {
+        Verdict::Answered(message) | Verdict::Paused { message, .. } if !usage.is_unknown => Cost {
             requests: reserved.requests,
             input_tokens: small(message.usage.limited_input_tokens()),
             output_tokens: small(message.usage.output_tokens),
         },
-        _ if verdict.is_maybe_paid() => {
-            let known = small(verdict.usage().output_tokens);
+        _ if verdict.is_maybe_paid() || usage.is_unknown => {
+            let known = small(usage.output_tokens);
             Cost { output_tokens: known.max(reserved.output_tokens / 2), ..reserved }
         }
         _ => Cost { requests: reserved.requests, ..Cost::default() },
@@ -239,7 +243,7 @@ fn remember(
     // If an attempt has its own line, the attempt is never replaced, because the line contains the attempt's usage.
     let is_full = entry.attempts.len() >= REMEMBERED;
     let replaced = if is_full { entry.attempts.pop_if(|last| !last.is_recorded) } else { None };
-    let maybe_cost = if maybe_paid { most.less(cost.unwrap_or(Money::ZERO)) } else { Money::ZERO };
+    let maybe_cost = if maybe_paid || usage.is_unknown { most.less(cost.unwrap_or(Money::ZERO)) } else { Money::ZERO };
     // Nearly every row has only one attempt. Without `reserve_exact`, the list would have room for four attempts.
     entry.attempts.reserve_exact(1);
     let mut record = AttemptRecord {

@@ -47,6 +47,10 @@ impl Scheduler {
         if let Some(step) = self.wait_paused().filter(|_| self.pause.is_on()) {
             return step;
         }
+        self.judge_forbidden(now);
+        if self.halted.is_some() {
+            return self.drain();
+        }
         self.wake(now);
         if let Some(step) = self.send_canary(now) {
             return step;

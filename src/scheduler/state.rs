@@ -37,6 +37,9 @@ pub struct Scheduler {
     pub(super) max_in_flight: usize,
     pub(super) later: Later,
     pub(super) gates: Gates,
+    /// The rows that an endpoint has forbidden before its first answer. They are sent again after that answer, because
+    /// only then it is clear that the rows are the cause, not the key.
+    pub(super) forbidden: Vec<Box<Entry>>,
     pub(super) warmth: Warmth,
     /// The size in bytes of all rows that wait or are in flight.
     pub(super) row_bytes: usize,
@@ -68,6 +71,8 @@ pub struct Scheduler {
     pub(super) events: Vec<EventBody>,
     /// Whether the run has already warned that an answer stopped for an unknown reason.
     pub(super) is_unknown_end_told: bool,
+    /// Whether the run has already warned that an answer has no usage that can be read.
+    pub(super) is_unknown_usage_told: bool,
     /// Whether the run has already said that the API does not cache a prefix.
     pub(super) is_uncached_told: bool,
     /// The reason why nothing is sent at present, and the time when this reason began.
@@ -94,6 +99,7 @@ impl Scheduler {
             max_in_flight: 0,
             later: Later::default(),
             gates: Gates::default(),
+            forbidden: Vec::new(),
             warmth: Warmth::default(),
             row_bytes: 0,
             is_input_closed: false,
@@ -111,6 +117,7 @@ impl Scheduler {
             canary_spend: Money::ZERO,
             events: Vec::new(),
             is_unknown_end_told: false,
+            is_unknown_usage_told: false,
             is_uncached_told: false,
             bound_by: None,
             bound_for: BTreeMap::new(),
@@ -223,23 +230,26 @@ impl Scheduler {
     }
 
     /// Returns the number of waiting rows. A row can wait in a ready queue, for its next try, or behind a gate (for a
-    /// prefix in the prompt cache).
+    /// prefix in the prompt cache), or until it is clear why it was forbidden.
     pub(super) fn waiting(&self) -> usize {
-        self.ready() + self.later.len() + self.gates.waiting()
+        self.ready() + self.later.len() + self.gates.waiting() + self.forbidden.len()
     }
 
-    /// Returns all waiting rows: the rows in ready queues, the rows that wait for their next try, and the rows behind
-    /// gates.
+    /// Returns all waiting rows: the rows in ready queues, the rows that wait for their next try, the rows behind gates,
+    /// and the rows that were forbidden before the first answer.
     pub(super) fn waiting_rows(&self) -> impl Iterator<Item = &Entry> {
         let ready = self.pools.iter().flat_map(|state| &state.ready).map(|entry| &**entry);
-        ready.chain(self.later.rows()).chain(self.gates.rows())
+        let forbidden = self.forbidden.iter().map(|entry| &**entry);
+        ready.chain(self.later.rows()).chain(self.gates.rows()).chain(forbidden)
     }
 
     /// Removes and returns the waiting rows for which `is_wanted` returns true. The rows come from the ready queues,
-    /// from the gates, and from the rows that wait until their next try.
+    /// from the gates, from the rows that wait until their next try, and from the rows that were forbidden before the
+    /// first answer.
     pub(super) fn take_waiting(&mut self, is_wanted: impl Fn(&Entry) -> bool) -> Vec<Box<Entry>> {
         let mut taken = self.take_ready(&is_wanted);
         taken.extend(self.later.take(&is_wanted));
+        taken.extend(self.forbidden.extract_if(.., |entry| is_wanted(entry)));
         taken.extend(self.gates.take(is_wanted));
         taken
     }

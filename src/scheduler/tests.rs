@@ -12,8 +12,8 @@ use crate::answer::{Decision, Policy};
 use crate::catalog::Catalog;
 use crate::clock::Instant;
 use crate::domain::{
-    Ask, Cost, Ended, ErrorClass, Expense, Failure, HaltReason, Identity, Interval, Job, JobId, JobKey, LimitKind,
-    LimitSignal, Message, ModelClass, Money, Origin, Params, Planned, PoolId, Purpose, Quality, RateLimits,
+    Ask, Cost, Ended, ErrorClass, EventBody, Expense, Failure, HaltReason, Identity, Interval, Job, JobId, JobKey,
+    LimitKind, LimitSignal, Message, ModelClass, Money, Origin, Params, Planned, PoolId, Purpose, Quality, RateLimits,
     RateSignals, Reason, Request, RowId, Speed, Terms, Usage, Verdict,
 };
 use crate::limiter::{Admission, Headroom};
@@ -385,21 +385,125 @@ fn a_wrong_key_stops_the_run_and_every_row_stays_pending() {
 }
 
 #[test]
-fn a_403_stops_the_run_before_the_first_success_and_fails_only_its_row_later() {
-    let forbidden = || Verdict::Forbidden(Failure { status: Some(403), ..Failure::default() });
-    let mut before = scheduler_with(5, config(RateLimits::NONE, 5));
+fn a_403_after_the_first_success_fails_only_its_row() {
     let mut after = scheduler_with(5, config(RateLimits::NONE, 5));
-    let tickets = dispatched(&mut before, Instant::ZERO);
     let others = dispatched(&mut after, Instant::ZERO);
-
-    assert!(matches!(before.on_end(tickets[0], forbidden(), Instant::ZERO), Next::Pending { .. }));
-    assert!(matches!(before.halted(), Some(HaltReason::Key(_))));
 
     after.on_end(others[0], answer(), Instant::ZERO);
     assert!(matches!(after.on_end(others[1], forbidden(), Instant::ZERO), Next::Finished(_)));
     assert!(matches!(after.on_end(others[2], forbidden(), Instant::ZERO), Next::Finished(_)));
     assert!(matches!(after.on_end(others[3], forbidden(), Instant::ZERO), Next::Pending { .. }));
     assert!(matches!(after.halted(), Some(HaltReason::Forbidden(_))));
+}
+
+fn forbidden() -> Verdict {
+    Verdict::Forbidden(Failure { status: Some(403), ..Failure::default() })
+}
+
+/// Sends all rows of a scheduler. The server forbids the rows with these labels as soon as it gets them, and answers the
+/// other rows one second after they were sent. Returns the number of requests, and the labels of the failed rows.
+fn run_with_forbidden(scheduler: &mut Scheduler, forbids: impl Fn(&str) -> bool) -> (usize, Vec<String>) {
+    let (mut now, mut requests, mut failed) = (Instant::ZERO, 0, Vec::new());
+    loop {
+        let tickets = dispatched(scheduler, now);
+        if tickets.is_empty() {
+            assert!(matches!(scheduler.poll(now), Step::Drained), "{:?}", scheduler.poll(now));
+            return (requests, failed);
+        }
+        requests += tickets.len();
+        let is_bad = |scheduler: &Scheduler, ticket| forbids(&scheduler.sent(ticket).job.custom_id);
+        let (bad, good): (Vec<_>, Vec<_>) = tickets.into_iter().partition(|ticket| is_bad(scheduler, *ticket));
+        for (tickets, verdict) in [(bad, forbidden as fn() -> Verdict), (good, answer)] {
+            for ticket in tickets {
+                let next = scheduler.on_end(ticket, verdict(), now);
+                if let Next::Finished(outcome) = next
+                    && matches!(outcome.ended, Ended::Failed { .. })
+                {
+                    failed.push(outcome.job.custom_id.clone());
+                }
+            }
+            now = now + Duration::from_secs(1);
+        }
+    }
+}
+
+#[test]
+fn a_row_that_is_forbidden_before_the_first_answer_fails_alone() {
+    for window in [1, 2, 5] {
+        let mut scheduler = scheduler_with(20, config(RateLimits::NONE, window));
+
+        let (requests, failed) = run_with_forbidden(&mut scheduler, |row| row == "0");
+
+        assert_eq!((requests, failed), (21, vec!["0".to_owned()]), "window {window}");
+        assert!(scheduler.halted().is_none());
+    }
+}
+
+#[test]
+fn several_forbidden_rows_do_not_stop_a_run_while_another_row_is_in_flight() {
+    let mut scheduler = scheduler_with(20, config(RateLimits::NONE, 5));
+    let tickets = dispatched(&mut scheduler, Instant::ZERO);
+
+    for ticket in &tickets[..4] {
+        assert!(matches!(scheduler.on_end(*ticket, forbidden(), Instant::ZERO), Next::Again { .. }));
+        assert!(matches!(scheduler.poll(Instant::ZERO), Step::Wait { reason: Reason::Draining, .. }));
+    }
+    scheduler.on_end(tickets[4], answer(), Instant::from_secs(9));
+
+    assert!(matches!(scheduler.poll(Instant::from_secs(9)), Step::Dispatch { .. }));
+}
+
+#[test]
+fn a_wrong_key_stops_the_run_after_a_few_requests_and_all_rows_stay_pending() {
+    for (rows, window, sent) in [(20, 1, 3), (20, 5, 5), (2, 1, 2), (1, 5, 1)] {
+        let mut scheduler = scheduler_with(rows, config(RateLimits::NONE, window));
+
+        let (requests, failed) = run_with_forbidden(&mut scheduler, |_| true);
+
+        assert_eq!((requests, failed.len()), (sent, 0), "{rows} rows, window {window}");
+        assert!(matches!(scheduler.halted(), Some(HaltReason::Key(_))));
+        assert_eq!(scheduler.take_set_aside().len(), rows);
+    }
+}
+
+#[test]
+fn if_earlier_runs_got_answers_the_last_forbidden_rows_are_not_blamed_on_the_key() {
+    let with = |rows| scheduler_with(rows, Config { has_worked_before: true, ..config(RateLimits::NONE, 1) });
+    let (mut few, mut many) = (with(2), with(9));
+
+    assert_eq!(run_with_forbidden(&mut few, |_| true), (4, vec!["0".to_owned(), "1".to_owned()]));
+    assert!(few.halted().is_none());
+    assert_eq!(run_with_forbidden(&mut many, |_| true), (3, vec![]));
+    assert!(matches!(many.halted(), Some(HaltReason::Forbidden(_))));
+}
+
+/// Returns an answer that does not say how many tokens it used.
+fn answered_without_usage() -> Verdict {
+    answered(Usage { is_unknown: true, ..Usage::default() })
+}
+
+#[test]
+fn an_answer_of_unknown_usage_is_kept_and_costs_the_most_against_the_budget() {
+    let budget = Budget::new(Some(Money(150)), None, None, Money::ZERO);
+    let mut scheduler = Scheduler::new(Config { budget, ..config(RateLimits::NONE, 1) });
+    for row in ["a", "b"] {
+        let mut planned = planned(row, 100, 100);
+        planned.ask.expense = Some(Expense { most: Money(100), ..Expense::default() });
+        scheduler.offer(planned, Instant::ZERO);
+    }
+    scheduler.close_input();
+    let tickets = dispatched(&mut scheduler, Instant::ZERO);
+
+    let Next::Finished(outcome) = scheduler.on_end(tickets[0], answered_without_usage(), Instant::ZERO) else {
+        panic!("the row is not finished")
+    };
+
+    assert!(matches!(outcome.ended, Ended::Succeeded(_)));
+    assert_eq!((outcome.cost(), outcome.maybe_cost(), outcome.maybe_paid()), (None, Money(100), 0));
+    assert_eq!(scheduler.spent(), Money(100));
+    assert!(matches!(scheduler.poll(Instant::ZERO), Step::Drained), "the budget has no room for the second row");
+    let warnings = scheduler.take_events();
+    assert_eq!(warnings.iter().filter(|event| matches!(event, EventBody::Warned(_))).count(), 1);
 }
 
 #[test]

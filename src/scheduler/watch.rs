@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::clock::Instant;
-use crate::domain::{Backoffs, EventBody, LearnedPool, LimitUse, Message, Outage, PoolStatus, Quality, Reason, quoted};
+use crate::domain::{
+    Backoffs, EventBody, LearnedPool, LimitUse, Message, Outage, PoolStatus, Quality, Reason, Usage, quoted,
+};
 
 use super::pool::PoolState;
 use super::state::Scheduler;
@@ -32,6 +34,18 @@ impl Scheduler {
              say \"quality\":\"unknown\"",
             quoted(&reason)
         )));
+    }
+
+    /// Warns the user if the usage of an answer is unknown. The user gets at most one such warning in a run.
+    pub(crate) fn tell_unknown_usage(&mut self, usage: Usage) {
+        if !usage.is_unknown || std::mem::replace(&mut self.is_unknown_usage_told, true) {
+            return;
+        }
+        self.events.push(EventBody::Warned(
+            "an answer does not say how many tokens it used (its usage has no readable input_tokens and output_tokens): such \
+             answers are kept, their cost is unknown, and --max-cost counts the highest cost of each of them"
+                .to_owned(),
+        ));
     }
 
     /// Returns the state of the run, for reporters.

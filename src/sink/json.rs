@@ -132,6 +132,7 @@ impl<'a> Object<'a> {
             cache_read_tokens,
             output_tokens,
             web_searches,
+            is_unknown: _,
         } = *usage;
         let mut object = Object::new(self.member(name));
         object.number(name!("input_tokens"), input_tokens);
@@ -307,6 +308,7 @@ mod tests {
             cache_read_tokens: 4,
             output_tokens: 5,
             web_searches: 6,
+            is_unknown: false,
         };
         let mut out = Vec::new();
 

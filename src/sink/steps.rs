@@ -14,7 +14,7 @@
 //! | `quality` | the quality of the answer: [`Quality::name`](crate::domain::Quality::name); null if no answer came |
 //! | `failed` | the class of the failure: [`ErrorClass::name`](crate::domain::ErrorClass::name), only if no answer came |
 //! | `lane` | `batch`, only if the request was sent in a batch |
-//! | `usage`, `cost_usd` | the tokens of the request, and their cost; the cost is null for a model without a price |
+//! | `usage`, `cost_usd` | the tokens of the request, and their cost; the cost is null for a model without a price, or if the usage is unknown |
 //! | `request_id` | the API's id of the answer |
 //!
 //! Requests without an answer are not listed. There are two exceptions for rows that were sent to several providers.

@@ -246,6 +246,7 @@ fn usage(at: &mut Cursor<'_>) -> Option<Usage> {
         cache_read_tokens: member(b",\"cache_read_tokens\":")?,
         output_tokens: member(b",\"output_tokens\":")?,
         web_searches: member(b",\"web_searches\":")?,
+        is_unknown: false,
     })
 }
 
@@ -289,6 +290,7 @@ mod tests {
             cache_read_tokens: random_in(1),
             output_tokens: random_in(1 << 40),
             web_searches: random_in(3),
+            is_unknown: false,
         };
         let pick = |random: &mut fastrand::Rng| TEXTS[random.usize(0..TEXTS.len())].to_owned();
         let label = LABELS[random.usize(0..LABELS.len())];

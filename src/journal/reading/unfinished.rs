@@ -78,11 +78,14 @@ pub(super) fn has_answers(line: &[u8]) -> bool {
 /// Reads the line of an unfinished row; `None` if the line has no answer or no list of answers. `charges` are the
 /// charges in the line.
 pub(super) fn unfinished_row(line: &[u8], charges: Charges) -> Option<UnfinishedRow> {
-    let Answers { message, quality, steps } = answers(line)?;
+    let Answers { message, quality, mut steps } = answers(line)?;
     let last = steps.last()?;
     let json = Bytes::copy_from_slice(message.get().as_bytes());
     let message = Message { json, usage: last.usage, quality, content: 0..0 };
     let mut attempts = unanswered(charges, &steps, last);
+    if attempts.is_empty() {
+        keep_unknown_cost(charges, &mut steps);
+    }
     attempts.extend(steps);
     Some(UnfinishedRow { message, attempts })
 }
@@ -122,6 +125,16 @@ fn unanswered(charges: Charges, steps: &[AttemptRecord], like: &AttemptRecord) -
     (0..charges.maybe_paid.clamp(u64::from(is_billed), 64)).map(attempt).collect()
 }
 
+/// Gives the possible cost of a line to the first of its answers without a cost, because the usage of this answer is
+/// unknown.
+fn keep_unknown_cost(charges: Charges, steps: &mut [AttemptRecord]) {
+    let known = steps.iter().fold(Money::ZERO, |sum, step| sum + step.cost.unwrap_or(Money::ZERO));
+    let unknown = charges.maybe_spend.less(known);
+    if let Some(step) = steps.iter_mut().find(|step| step.cost.is_none() && unknown > Money::ZERO) {
+        (step.usage.is_unknown, step.maybe_cost) = (true, unknown);
+    }
+}
+
 fn attempt(step: &Step<'_>, schema_method: Option<SchemaMethod>) -> Option<AttemptRecord> {
     Some(AttemptRecord {
         usage: step.usage,
@@ -147,6 +160,18 @@ mod tests {
         r#""cost_usd":0.5,"request_id":"req_1"},{"purpose":"more_room","model":"m","max_tokens":20,"quality":"ok","#,
         r#""lane":"batch","usage":{"output_tokens":7},"cost_usd":0.25,"request_id":"req_2"}],"next":"repair"}}"#
     );
+
+    #[test]
+    fn an_answer_of_unknown_cost_keeps_its_possible_cost() {
+        let line = LINE.replace(r#""cost_usd":0.25"#, r#""cost_usd":null"#);
+        let charges = Charges { maybe_spend: Money::from_dollars(0.75), ..Charges::default() };
+
+        let row = unfinished_row(line.as_bytes(), charges).expect("the line is whole");
+
+        let [_, last] = &row.attempts[..] else { panic!("{:?}", row.attempts) };
+        assert!(last.usage.is_unknown && !last.maybe_paid);
+        assert_eq!((last.cost, last.maybe_cost), (None, Money::from_dollars(0.25)));
+    }
 
     #[test]
     fn a_row_is_continued_from_its_last_answer_with_all_its_attempts() {

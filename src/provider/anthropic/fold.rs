@@ -182,7 +182,7 @@ impl Fold {
 
     /// Returns the usage known so far.
     pub(super) fn usage(&self) -> Usage {
-        str::from_utf8(&members::text(&self.usage)).ok().and_then(usage::read).unwrap_or_default()
+        str::from_utf8(&members::text(&self.usage)).ok().and_then(usage::read).unwrap_or_default().so_far()
     }
 
     /// Returns the message of a stream that ended with [`End::Stop`].

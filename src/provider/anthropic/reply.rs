@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use http::header::CONTENT_ENCODING;
 
 use super::error_body::{error, failure_of, is_error};
 use super::growth::Growing;
@@ -56,6 +57,8 @@ impl Decoder for WholeDecoder {
         // A large body is put on one line here. If the body were put on one line later, it would have to be copied.
         body.large_mut().into_iter().for_each(put_on_one_line);
         let body = if body.is_empty() { first } else { body.into_bytes() };
+        // Some gateways begin the body with a byte order mark.
+        let body = body.strip_prefix(b"\xef\xbb\xbf").map_or(body.clone(), |rest| body.slice_ref(rest));
         if head.is_success() { answer(body, head, asked) } else { error(&body, head) }
     }
 }
@@ -85,7 +88,7 @@ pub(super) fn answer(body: Bytes, head: &ReplyHead, asked: &Request) -> Reply {
     if let Some(message) = scanned(&body, traits, asked) {
         return Reply::Message(message);
     }
-    let Ok(json) = str::from_utf8(&body) else { return broken(head, "the body is not UTF-8", Usage::default()) };
+    let Ok(json) = str::from_utf8(&body) else { return broken(head, not_utf8(head), Usage::default()) };
     let shape: Shape<'_> = match serde_json::from_str(json) {
         Ok(shape) => shape,
         Err(error) => return broken(head, unreadable(&body, &error), Usage::default()),
@@ -96,7 +99,7 @@ pub(super) fn answer(body: Bytes, head: &ReplyHead, asked: &Request) -> Reply {
     let usage = shape.usage().unwrap_or_default();
     match shape.judge(json, asked) {
         Ok(quality) => Reply::Message(Message { usage, quality, content: content_of(&shape, json), json: body }),
-        Err(Refused::Broken(why)) => broken(head, why, usage),
+        Err(Refused::Broken(why)) => broken(head, why, usage.so_far()),
         Err(Refused::Paused) => Reply::Unfinished {
             message: Message {
                 usage,
@@ -151,6 +154,16 @@ fn trimmed(body: Bytes) -> Bytes {
     body.slice_ref(range)
 }
 
+fn not_utf8(head: &ReplyHead) -> String {
+    // The transport removes this header when it unpacks a body.
+    match head.headers.get(CONTENT_ENCODING).map(|packed| String::from_utf8_lossy(packed.as_bytes())) {
+        Some(packed) => {
+            format!("the body is packed with the content-encoding {packed:?}, and only \"gzip\" can be read")
+        }
+        None => "the body is not UTF-8".to_owned(),
+    }
+}
+
 pub(super) fn unreadable(body: &[u8], error: &serde_json::Error) -> String {
     if body.starts_with(b"{") {
         return error.to_string();
@@ -200,6 +213,35 @@ mod tests {
         match decode(status, body.as_bytes()) {
             Reply::Error { failure, retry_after, .. } => (failure, retry_after),
             other => panic!("not an error: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_message_or_an_error() {
+        let marked = |body: &str| format!("\u{feff}{body}");
+
+        assert_eq!(message(&marked(WHOLE)).json, WHOLE.as_bytes());
+        let (failure, _) = failed(400, &marked(r#"{"type":"error","error":{"type":"a","message":"b"}}"#));
+        assert_eq!((failure.kind.as_deref(), &*failure.message), (Some("a"), "b"));
+    }
+
+    #[test]
+    fn a_packed_body_that_can_not_be_read_names_its_encoding() {
+        let mut decoder = Box::new(WholeDecoder::default());
+        decoder.push(b"\x1f\x8b\x08");
+        let mut head = head(200);
+        head.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("br"));
+
+        let Reply::Broken { failure } = decoder.finish(&head, &Request::default()) else { panic!("not broken") };
+
+        assert!(failure.message.contains("content-encoding \"br\""), "{}", failure.message);
+    }
+
+    #[test]
+    fn an_answer_without_a_readable_usage_is_kept_and_its_usage_is_unknown() {
+        let usage = r#"{"input_tokens":1,"output_tokens":2}"#;
+        for (counts, is_unknown) in [("{}", true), (r#"{"prompt_tokens":1}"#, true), (usage, false)] {
+            assert_eq!(message(&WHOLE.replace(usage, counts)).usage.is_unknown, is_unknown, "{counts}");
         }
     }
 

@@ -168,16 +168,16 @@ fn read_usage(cursor: &mut Cursor<'_>) -> Option<Usage> {
 /// Reads an object whose members are counts, and passes the name and the count of each member to `show`.
 fn read_counts(cursor: &mut Cursor<'_>, mut show: impl FnMut(&[u8], u64)) -> Option<()> {
     cursor.plain_object(|cursor, name| {
-        show(name, read_count(cursor)?);
+        show(name, read_count(cursor)?.unwrap_or(0));
         Some(())
     })
 }
 
-/// Reads a JSON value of any type as a count.
-fn read_count(cursor: &mut Cursor<'_>) -> Option<u64> {
+/// Reads a JSON value of any type as a count; `Some(None)` if the value is not a whole number.
+fn read_count(cursor: &mut Cursor<'_>) -> Option<Option<u64>> {
     match cursor.count() {
-        Some(count) => Some(usage::capped(count)),
-        None => Some(usage::count(cursor.value(DEEPEST)?)),
+        Some(count) => Some(Some(usage::capped(count))),
+        None => Some(usage::whole_number(cursor.value(DEEPEST)?)),
     }
 }
 
@@ -193,7 +193,7 @@ mod tests {
     fn a_message_in_the_usual_form_of_the_api_is_scanned() {
         let scanned = message(WHOLE.as_bytes()).expect("a message");
 
-        let usage = Usage { input_tokens: 1, ..Usage::default() };
+        let usage = Usage { input_tokens: 1, is_unknown: true, ..Usage::default() };
         let content = WHOLE.find('[').expect("the message has content")
             ..WHOLE.find(",\"stop_reason").expect("the content ends there");
         assert_eq!(scanned, Scanned { quality: Quality::Ok, usage, content, calls: vec![&b"save"[..]] });

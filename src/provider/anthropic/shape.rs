@@ -14,7 +14,7 @@
 //! | a `tool_use` block | its `name` is the name of a tool of the request, and its `input` is an object | rejected |
 //! | a `server_tool_use` or `mcp_tool_use` block | its `name` is a string, its `input` is an object | rejected |
 //! | a block of another type | not checked: unknown types are accepted | |
-//! | `usage` | an object, with any members | rejected |
+//! | `usage` | an object; without readable `input_tokens` and `output_tokens` the usage is unknown, but the answer is kept | rejected |
 //! | `stop_reason` | a string that is not empty; its meaning is in the next table | rejected |
 //! | the other members (`id`, `role`, `model`, …) | not checked; they can be missing | |
 //!

@@ -10,14 +10,16 @@ use crate::domain::Usage;
 
 /// Reads the member `usage` of a message; returns `None` when its value is not an object.
 ///
-/// A member that is missing, null or not a number is read as zero, so no answer is discarded because of a wrong usage.
-/// A count above 2³²−1 is read as 2³²−1, so that sums of hostile counts can't overflow.
+/// No answer is discarded because of a wrong usage, because the answer is paid for. If `input_tokens` or `output_tokens`
+/// is missing or not a whole number, the usage is unknown ([`Usage::is_unknown`]). Every other member that is missing,
+/// null or not a number is read as zero. A count above 2³²−1 is read as 2³²−1, so that sums of hostile counts can't
+/// overflow.
 pub(super) fn read(json: &str) -> Option<Usage> {
     let mut counts = Counts::default();
     visit(json, &mut |name, value| match name {
         "cache_creation" => counts.read_split(value),
         "server_tool_use" => counts.read_tools(value),
-        _ => counts.note(name.as_bytes(), count(value.as_bytes())),
+        _ => counts.note(name.as_bytes(), whole_number(value.as_bytes())),
     })?;
     Some(counts.usage())
 }
@@ -25,23 +27,23 @@ pub(super) fn read(json: &str) -> Option<Usage> {
 /// The counts in the members that were read. If a name occurs more than once, its last value is used.
 #[derive(Default)]
 pub(super) struct Counts {
-    input: u64,
+    input: Option<u64>,
     cache_write: u64,
     cache_read: u64,
-    output: u64,
+    output: Option<u64>,
     split_5m: u64,
     split_1h: u64,
     web_searches: u64,
 }
 
 impl Counts {
-    /// Stores the count of a member of the usage object. Callers use this function only for members whose value is not
-    /// an object.
-    pub(super) fn note(&mut self, name: &[u8], count: u64) {
+    /// Stores the count of a member of the usage object; `None` for a value that is not a whole number. Callers use this
+    /// function only for members whose value is not an object.
+    pub(super) fn note(&mut self, name: &[u8], count: Option<u64>) {
         match name {
             b"input_tokens" => self.input = count,
-            b"cache_creation_input_tokens" => self.cache_write = count,
-            b"cache_read_input_tokens" => self.cache_read = count,
+            b"cache_creation_input_tokens" => self.cache_write = count.unwrap_or(0),
+            b"cache_read_input_tokens" => self.cache_read = count.unwrap_or(0),
             b"output_tokens" => self.output = count,
             _ => {}
         }
@@ -79,12 +81,13 @@ impl Counts {
     pub(super) fn usage(&self) -> Usage {
         let is_split = self.split_5m + self.split_1h > 0;
         Usage {
-            input_tokens: self.input,
+            input_tokens: self.input.unwrap_or(0),
             cache_write_5m_tokens: if is_split { self.split_5m } else { self.cache_write },
             cache_write_1h_tokens: self.split_1h,
             cache_read_tokens: self.cache_read,
-            output_tokens: self.output,
+            output_tokens: self.output.unwrap_or(0),
             web_searches: self.web_searches,
+            is_unknown: self.input.is_none() || self.output.is_none(),
         }
     }
 
@@ -101,9 +104,20 @@ impl Counts {
 }
 
 /// Returns a JSON value as a count; zero if the value is not a whole number.
-pub(super) fn count(json: &[u8]) -> u64 {
-    let number = str::from_utf8(json).ok().and_then(|text| text.parse::<u64>().ok());
-    capped(number.unwrap_or(0))
+fn count(json: &[u8]) -> u64 {
+    whole_number(json).unwrap_or(0)
+}
+
+/// Returns a JSON value as a count; `None` if the value is not a whole number. Some gateways write whole numbers as
+/// `1000.0` or `1e3`.
+pub(super) fn whole_number(json: &[u8]) -> Option<u64> {
+    let text = str::from_utf8(json).ok()?;
+    let as_float = || {
+        let number = text.parse::<f64>().ok().filter(|number| *number >= 0.0 && number.fract() == 0.0)?;
+        // A number that is too large for the type becomes its largest value.
+        text.starts_with(|first: char| first.is_ascii_digit()).then_some(number as u64)
+    };
+    text.parse().ok().or_else(as_float).map(capped)
 }
 
 /// Returns the count, or 2³²−1 if the count is higher. Real counts are never higher than 2³²−1.
@@ -159,6 +173,7 @@ mod tests {
             cache_read_tokens: 7,
             output_tokens: 5,
             web_searches: 2,
+            is_unknown: false,
         };
         assert_eq!(usage, Some(expected));
     }
@@ -174,11 +189,37 @@ mod tests {
 
     #[test]
     fn nulls_and_odd_forms_count_as_zero() {
-        let usage =
-            read(r#"{"input_tokens":null,"output_tokens":-4,"cache_read_input_tokens":"9","server_tool_use":null}"#);
+        let usage = read(
+            r#"{"input_tokens":3,"output_tokens":0,"cache_read_input_tokens":"9","cache_creation_input_tokens":null,
+                "server_tool_use":null}"#,
+        );
 
-        assert_eq!(usage, Some(Usage::default()));
+        assert_eq!(usage, Some(Usage { input_tokens: 3, ..Usage::default() }));
         assert_eq!(read("[1]"), None);
+    }
+
+    #[test]
+    fn a_usage_without_a_readable_count_of_input_and_output_is_unknown() {
+        for json in [
+            "{}",
+            r#"{"prompt_tokens":1000,"completion_tokens":1000,"total_tokens":2000}"#,
+            r#"{"input_tokens":1000}"#,
+            r#"{"output_tokens":1000}"#,
+            r#"{"input_tokens":1000,"output_tokens":null}"#,
+            r#"{"input_tokens":"1000","output_tokens":5}"#,
+            r#"{"input_tokens":-4,"output_tokens":5}"#,
+            r#"{"input_tokens":4.5,"output_tokens":5}"#,
+            r#"{"input_tokens":4,"output_tokens":5,"output_tokens":[5]}"#,
+        ] {
+            assert!(read(json).is_some_and(|usage| usage.is_unknown), "{json}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_can_be_written_as_floats() {
+        let usage = read(r#"{"input_tokens":1000.0,"output_tokens":2e3}"#);
+
+        assert_eq!(usage, Some(Usage { input_tokens: 1000, output_tokens: 2000, ..Usage::default() }));
     }
 
     #[test]

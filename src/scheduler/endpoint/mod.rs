@@ -125,6 +125,10 @@ impl Endpoint {
             let until = if self.in_flight > 0 { Instant::NEVER } else { probe_at };
             return (self.in_flight > 0 || now < probe_at).then_some((until, Reason::Probe));
         }
+        // One request at a time shows whether the endpoint forbids everything.
+        if self.access.is_unclear() && self.in_flight > 0 {
+            return Some((Instant::NEVER, Reason::Draining));
+        }
         if self.in_flight >= self.window.size() {
             self.window.on_full();
             return Some((next_wake, Reason::Window));

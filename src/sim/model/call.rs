@@ -124,6 +124,7 @@ impl Call {
             cache_read_tokens: self.split.read,
             output_tokens: self.output_tokens,
             web_searches: self.searches,
+            is_unknown: false,
         }
     }
 }

@@ -128,7 +128,19 @@ pub(super) fn too_large(max_bytes: usize) -> WireError {
 /// URL.
 pub(super) fn described(error: &reqwest::Error) -> String {
     let first = chain(error).find(|cause| !is_wrapping(*cause));
-    first.map_or_else(|| "the HTTP client gave no reason".to_owned(), causes)
+    with_advice(first.map_or_else(|| "the HTTP client gave no reason".to_owned(), causes))
+}
+
+/// Adds what to do if the server's own certificate is a CA certificate. Certificates that `openssl req -x509` makes by
+/// default are CA certificates, and `--ca-file` can't help with them.
+fn with_advice(cause: String) -> String {
+    if !cause.contains("CaUsedAsEndEntity") {
+        return cause;
+    }
+    format!(
+        "{cause}. The server's own certificate is a CA certificate, so it is not accepted as a server's certificate, \
+         even if --ca-file has it. Create the certificate again with `-addext basicConstraints=critical,CA:FALSE`"
+    )
 }
 
 /// Returns the chain of causes of a failure. The outermost cause comes first.

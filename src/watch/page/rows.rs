@@ -239,7 +239,7 @@ fn spent(facts: &RunFacts) -> String {
     if answers.unpriced > 0 {
         let rows = plural(answers.unpriced, "answer has", "answers have");
         out.push_str(&paragraph(&format!(
-            "{rows} no known price and {} not in this sum.",
+            "{rows} no known price or usage and {} not in this sum.",
             if answers.unpriced == 1 { "is" } else { "are" }
         )));
     }

@@ -135,6 +135,7 @@ impl Model {
             cache_read_tokens: split.read,
             output_tokens: answer.output_tokens,
             web_searches: answer.searches,
+            is_unknown: false,
         };
         // A refusal before the first output is free, both in batches and outside batches.
         let mut billed = crate::domain::Money::ZERO;

@@ -13,6 +13,7 @@ const FACTS: Facts<'_> = Facts {
         cache_read_tokens: 0,
         output_tokens: 20,
         web_searches: 0,
+        is_unknown: false,
     },
     stop_reason: Some("end_turn"),
     model: "claude-haiku-4-5",
