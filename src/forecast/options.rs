@@ -106,7 +106,7 @@ impl Question<'_> {
         let changed = Question { load: &load, ..*self };
         let sizes = changed.sizes();
         let time = changed.timing(&sizes).likely_time();
-        let Totals { cost, at_most, .. } = totals(load.groups().iter().zip(&sizes), self.history.count());
+        let Totals { cost, at_most, .. } = totals(load.groups().iter().zip(&sizes), self.history.count(), self.catalog);
         Some(Alternative { change: Change::NoCache, cost, at_most, time: like(base, time) })
     }
 
@@ -153,7 +153,7 @@ impl Question<'_> {
         let sizes: Vec<_> = self.load.groups().iter().zip(sizes).map(with_factor).collect();
         let changed = Question { load: &load, ..*self };
         let time = changed.timing(&sizes).likely_time();
-        let Totals { cost, at_most, .. } = totals(load.groups().iter().zip(&sizes), self.history.count());
+        let Totals { cost, at_most, .. } = totals(load.groups().iter().zip(&sizes), self.history.count(), self.catalog);
         let change = Change::Model { from, to: name.to_string() };
         Alternative { change, cost, at_most, time: like(base, time) }
     }
@@ -233,7 +233,7 @@ impl Question<'_> {
         };
         let sizes: Vec<_> = self.load.groups().iter().zip(sizes).map(with).collect();
         let time = Question { load: &load, ..*self }.timing(&sizes).likely_time();
-        let Totals { cost, at_most, .. } = totals(load.groups().iter().zip(&sizes), self.history.count());
+        let Totals { cost, at_most, .. } = totals(load.groups().iter().zip(&sizes), self.history.count(), self.catalog);
         let from =
             (self.load.groups().iter().map(|group| group.max_tokens).sum::<u64>() / self.load.rows().max(1)) as u32;
         Alternative { change: Change::MaxTokens { to, from }, cost, at_most, time: like(base, time) }

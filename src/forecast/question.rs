@@ -75,9 +75,9 @@ impl<'a> Question<'a> {
         groups.iter().enumerate().for_each(|(at, group)| by_model.entry(&group.model).or_default().push(at));
         let of_model = |(model, places): (&str, Vec<usize>)| {
             let places = places.into_iter().map(|at| (&groups[at], &sizes[at]));
-            (model.to_owned(), totals(places, answers))
+            (model.to_owned(), totals(places, answers, self.catalog))
         };
-        (totals(groups.iter().zip(sizes), answers), by_model.into_iter().map(of_model).collect())
+        (totals(groups.iter().zip(sizes), answers, self.catalog), by_model.into_iter().map(of_model).collect())
     }
 
     pub(super) fn sizes(&self) -> Vec<Sizes> {

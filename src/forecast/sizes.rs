@@ -60,6 +60,9 @@ pub(super) struct Quantity {
 pub(super) struct Sizes {
     /// The real input tokens, divided by the estimated input tokens.
     pub(super) input: Quantity,
+    /// How the ratio of real to estimated input tokens differs between rows: the ratio of each row of the sample,
+    /// divided by the mean ratio, in ascending order. If there is no sample, the list is empty.
+    pub(super) input_spread: Vec<f32>,
     /// The share of the real input, from 0 to 1, that counts against the input limit.
     pub(super) limited_share: f64,
     /// The real cost of prompts and searches, divided by the cost of the prompts without a cache. If this share is not
@@ -139,8 +142,10 @@ impl<'a> Known<'a> {
         // Truncated answers make the mean length too low. `factor` corrects this.
         let max_tokens = group.max_tokens as f64 / group.rows.max(1) as f64;
         let factor = Truncated::of(kept, max_tokens).factor();
+        let (input, input_spread) = self.input(group, kept, counted);
         Sizes {
-            input: self.input(group, kept, counted),
+            input,
+            input_spread,
             limited_share: planned
                 .map(|planned| planned.limited)
                 .or_else(|| share(|seen| seen.limited_share).filter(|_| is_marked))
@@ -153,10 +158,14 @@ impl<'a> Known<'a> {
         }
     }
 
-    fn input(&self, group: &Group, kept: &[Seen], counted: Option<Vec<(f64, f64)>>) -> Quantity {
-        if let Some(sampled) = counted.and_then(|pairs| ratio(&pairs, group.rows)) {
+    /// Returns two values: the ratio of real to estimated input tokens, and [`Sizes::input_spread`].
+    fn input(&self, group: &Group, kept: &[Seen], counted: Option<Vec<(f64, f64)>>) -> (Quantity, Vec<f32>) {
+        if let Some(pairs) = counted
+            && let Some(sampled) = ratio(&pairs, group.rows)
+        {
             let error = sampled.error + COUNTING_ERROR * sampled.mean;
-            return Quantity::of(Sampled { error, ..sampled }, Basis::Counts, hash(&group.model));
+            let quantity = Quantity::of(Sampled { error, ..sampled }, Basis::Counts, hash(&group.model));
+            return (quantity, spread(&pairs, sampled.mean));
         }
         let of_text = group.input_tokens.map(|tokens| tokens as f64 / group.input_tokens.likely.max(1) as f64);
         let known = kept.iter().filter(|seen| seen.estimated > 0);
@@ -164,10 +173,12 @@ impl<'a> Known<'a> {
         if let Some(sampled) =
             Some(&pairs).filter(|pairs| pairs.len() >= ENOUGH).and_then(|pairs| ratio(pairs, group.rows))
         {
-            return Quantity::of(sampled, self.basis, self.source).within(of_text);
+            let quantity = Quantity::of(sampled, self.basis, self.source).within(of_text);
+            return (quantity, spread(&pairs, sampled.mean));
         }
         let Interval { low, likely, high } = of_text;
-        Quantity { mean: likely, errors: (likely - low, high - likely), basis: Basis::Assumption, source: None }
+        let errors = (likely - low, high - likely);
+        (Quantity { mean: likely, errors, basis: Basis::Assumption, source: None }, Vec::new())
     }
 
     /// Returns two values: the mean length of answers in tokens, and how many tokens an answer gains for each estimated
@@ -281,6 +292,14 @@ impl Quantity {
         let error = sampled.error.max(LEAST_ERROR * sampled.mean);
         Self { mean: sampled.mean, errors: (error, error), basis, source: Some(source) }
     }
+}
+
+/// Returns the ratio of each pair, divided by the mean ratio, in ascending order.
+fn spread(pairs: &[(f64, f64)], mean: f64) -> Vec<f32> {
+    let ratios = pairs.iter().filter(|(estimated, _)| *estimated > 0.0 && mean > 0.0);
+    let mut ratios: Vec<f32> = ratios.map(|(estimated, real)| (real / estimated / mean) as f32).collect();
+    ratios.sort_unstable_by(f32::total_cmp);
+    ratios
 }
 
 /// Returns a hash of a name. The number is compared only with other numbers of the same plan.

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use super::price_steps::Stepped;
 use super::sizes::{Quantity, Sizes};
+use crate::catalog::Catalog;
 use crate::domain::{Interval, Money};
 use crate::plan::Group;
 
@@ -91,7 +93,11 @@ pub struct Totals {
 }
 
 /// Returns the totals of all groups. `answers` is the number of answered rows in the history.
-pub(super) fn totals<'a>(groups: impl Iterator<Item = (&'a Group, &'a Sizes)>, answers: u64) -> Totals {
+pub(super) fn totals<'a>(
+    groups: impl Iterator<Item = (&'a Group, &'a Sizes)>,
+    answers: u64,
+    catalog: &Catalog,
+) -> Totals {
     const INPUT: u8 = 0;
     const OUTPUT: u8 = 1;
     let (mut input, mut output, mut cost) = (Sum::default(), Sum::default(), Sum::default());
@@ -107,6 +113,16 @@ pub(super) fn totals<'a>(groups: impl Iterator<Item = (&'a Group, &'a Sizes)>, a
         output.least += group.rows as f64;
         let in_cost = group.input_cost.map(Money::dollars);
         is_bounded &= group.most > Money::ZERO || (in_cost.high == 0.0 && group.output_token == Money::ZERO);
+        if let Some(stepped) = Stepped::of(group, sizes, catalog) {
+            prompts.add(&sizes.input, stepped.input, INPUT);
+            // The error of a price step has two ends and few values between, so it must not be narrowed or be averaged
+            // with other errors.
+            prompts.assumed.0 += stepped.errors.0;
+            prompts.assumed.1 += stepped.errors.1;
+            cost.add(&sizes.output, stepped.output_token, OUTPUT);
+            cost.least += stepped.least_output_token;
+            continue;
+        }
         match sizes.price_share {
             Some(share) => prompts.add(&sizes.input, in_cost.likely * share, INPUT),
             None => {

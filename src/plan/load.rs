@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
 
+use super::lengths::Lengths;
 use super::prefix::{CachePlan, CacheRates, GroupCaching};
 use crate::domain::{Caching, Interval, Money, Planned, PoolId, Request, Terms};
 
@@ -55,6 +56,8 @@ pub struct Group {
     pub unpriced: u64,
     /// The estimated input tokens of all rows.
     pub input_tokens: Interval<u64>,
+    /// The rows by their likely estimated input tokens.
+    pub(crate) lengths: Lengths,
     /// The cost of the prompts of all rows that have a price.
     pub input_cost: Interval<Money>,
     /// The price of one output token, added up over all rows.
@@ -175,6 +178,7 @@ impl Load {
         sums.own_marks += u64::from(ask.has_own_marks);
         sums.rows += 1;
         sums.input_tokens += ask.input_tokens.map(u64::from);
+        sums.lengths.add(ask.input_tokens.likely);
         sums.max_tokens += u64::from(ask.max_tokens);
         match ask.expense {
             Some(expense) => {
@@ -379,6 +383,7 @@ impl Group {
             rows: 0,
             unpriced: 0,
             input_tokens: Interval::default(),
+            lengths: Lengths::default(),
             input_cost: Interval::default(),
             output_token: Money::ZERO,
             max_tokens: 0,
