@@ -146,9 +146,16 @@ impl Question<'_> {
             }
             _ => Interval::exact(1.0),
         };
-        let with_factor = |(group, sizes): (&Group, &Sizes)| match is_changed(group) {
-            true => sizes.times(factor(group), group.max_tokens as f64 / group.rows.max(1) as f64),
-            false => sizes.clone(),
+        let with_factor = |(group, sizes): (&Group, &Sizes)| {
+            if !is_changed(group) {
+                return sizes.clone();
+            }
+            let mut sizes = sizes.times(factor(group), group.max_tokens as f64 / group.rows.max(1) as f64);
+            let before = self.catalog.model(&group.model).map(price).filter(|price| *price > Money::ZERO);
+            if let (Some([.., cost]), Some(before)) = (&mut sizes.follow_ups, before) {
+                cost.scale(price(to).dollars() / before.dollars());
+            }
+            sizes
         };
         let sizes: Vec<_> = self.load.groups().iter().zip(sizes).map(with_factor).collect();
         let changed = Question { load: &load, ..*self };
@@ -257,6 +264,7 @@ impl Sizes {
         Self {
             input: scaled(&self.input, f64::INFINITY),
             output: scaled(&self.output, max_tokens),
+            follow_ups: self.follow_ups.as_ref().map(|all| all.each_ref().map(|of| scaled(of, f64::INFINITY))),
             output_slope: self.output_slope * factor.likely,
             ..self.clone()
         }

@@ -74,6 +74,9 @@ pub(super) struct Sizes {
     pub(super) output_slope: f64,
     /// The mean number of estimated input tokens per row in the group.
     pub(super) mean_estimated: f64,
+    /// The follow-ups of a row: their input tokens, their output tokens and their cost in dollars, at online prices.
+    /// `None` if the earlier rows had no follow-ups, or if there are no earlier rows.
+    pub(super) follow_ups: Option<[Quantity; 3]>,
     /// The lengths of earlier answers, relative to their expected lengths. If there are no earlier answers, the list is
     /// empty.
     pub(super) lengths: Vec<f32>,
@@ -154,6 +157,7 @@ impl<'a> Known<'a> {
             output,
             output_slope,
             mean_estimated,
+            follow_ups: self.follow_ups(group, kept),
             lengths: lengths.iter().map(|seen| (f64::from(seen.output) * factor / expected(seen)) as f32).collect(),
         }
     }
@@ -179,6 +183,20 @@ impl<'a> Known<'a> {
         let Interval { low, likely, high } = of_text;
         let errors = (likely - low, high - likely);
         (Quantity { mean: likely, errors, basis: Basis::Assumption, source: None }, Vec::new())
+    }
+
+    fn follow_ups(&self, group: &Group, kept: &[Seen]) -> Option<[Quantity; 3]> {
+        if kept.iter().all(|seen| seen.follow_ups == [0.0; 3]) {
+            return None;
+        }
+        let of = |at: usize| {
+            let values: Vec<f64> = kept.iter().map(|seen| seen.follow_ups[at]).collect();
+            let quantity = Quantity::of(mean(&values, group.rows)?, self.basis, self.source);
+            let mut quantity = if self.basis == Basis::Model { quantity.of_other_template() } else { quantity };
+            quantity.errors.0 = quantity.errors.0.min(quantity.mean);
+            Some(quantity)
+        };
+        Some([of(0)?, of(1)?, of(2)?])
     }
 
     /// Returns two values: the mean length of answers in tokens, and how many tokens an answer gains for each estimated
@@ -215,10 +233,7 @@ impl<'a> Known<'a> {
         quantity.errors.0 += truncated.likely - truncated.seen;
         quantity.errors.1 += truncated.most - truncated.likely;
         if self.basis == Basis::Model {
-            let (below, above) = quantity.errors;
-            let mean = quantity.mean;
-            quantity.errors = (below + mean * (1.0 - 1.0 / OTHER_TEMPLATE), above + mean * (OTHER_TEMPLATE - 1.0));
-            quantity.source = None;
+            quantity = quantity.of_other_template();
         }
         quantity.errors.0 = quantity.errors.0.min(quantity.mean);
         quantity.errors.1 = quantity.errors.1.min(max_tokens - quantity.mean);
@@ -278,6 +293,19 @@ impl Truncated {
 }
 
 impl Quantity {
+    /// Multiplies the quantity by `factor`.
+    pub(super) fn scale(&mut self, factor: f64) {
+        self.mean *= factor;
+        self.errors = (self.errors.0 * factor, self.errors.1 * factor);
+    }
+
+    /// Returns the quantity for rows of another template than the rows of the sample.
+    fn of_other_template(self) -> Self {
+        let (mean, (below, above)) = (self.mean, self.errors);
+        let errors = (below + mean * (1.0 - 1.0 / OTHER_TEMPLATE), above + mean * (OTHER_TEMPLATE - 1.0));
+        Self { errors, source: None, ..self }
+    }
+
     /// Reduces the errors, so that the quantity stays inside an interval that is known without a sample. If the mean is
     /// outside this interval, the interval is wrong, and the errors stay unchanged.
     fn within(mut self, known: Interval<f64>) -> Self {

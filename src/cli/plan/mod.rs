@@ -112,6 +112,9 @@ pub(super) struct Plan<'a> {
     pub(super) load: &'a Load,
     /// The money that earlier runs with the same results file have spent.
     pub(super) spent: Money,
+    /// How many follow-ups the rows can have, and whether the cost includes them, in words; `None` if the rows have no
+    /// follow-ups.
+    pub(super) follow_ups: Option<String>,
     pub(super) max_cost: Option<Money>,
     pub(super) max_requests: Option<u64>,
     pub(super) max_time: Option<Duration>,

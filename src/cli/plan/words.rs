@@ -68,6 +68,7 @@ fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
     rows.push(ListRow::text("tokens", format!("{input} in, {output} out")));
     let prices = format!("; prices of {}", plan.catalog.price_date());
     rows.push(ListRow::text("cost", format!("{}{prices}", cost_of(totals.cost, totals.at_most, totals.unpriced))));
+    rows.extend(plan.follow_ups.as_ref().map(|words| ListRow::text("", words.clone())));
     rows.extend(plan.paid_twice().map(|most| {
         let requests = plural(forecast.time.max_in_flight, "request", "requests");
         ListRow::text(
@@ -140,11 +141,11 @@ fn cost_of(cost: Option<Interval<Money>>, at_most: Option<Money>, unpriced: u64)
         return UNKNOWN.to_owned();
     };
     let Interval { low, likely, high } = cost.map(|amount| amount.to_string());
-    let most = at_most.map(|most| most.rounded_up().to_string()).unwrap_or_default();
-    let known = match low == high {
-        true if likely == most => format!("at most {most}"),
-        true => format!("about {likely}, at most {most}"),
-        false => format!("about {likely} ({low} to {high}), at most {most}"),
+    let about = if low == high { format!("about {likely}") } else { format!("about {likely} ({low} to {high})") };
+    let known = match at_most.map(|most| most.rounded_up().to_string()) {
+        Some(most) if low == high && likely == most => format!("at most {most}"),
+        Some(most) => format!("{about}, at most {most}"),
+        None => about,
     };
     match unpriced {
         0 => known,
@@ -178,6 +179,9 @@ fn max_cost_words(plan: &Plan<'_>, most: Money) -> String {
     };
     let by = |more: Money, less: Money| more.less(less).rounded_up();
     match Fit::of(cost, left) {
+        Fit::Fits if plan.follow_ups.is_some() && plan.forecast.totals.follow_ups == Money::ZERO => {
+            format!("--max-cost {most}{of}: enough for one answer per row; the cost of follow-ups is not known")
+        }
         Fit::Fits if plan.forecast.totals.at_most.is_some_and(|at_most| at_most <= left) => {
             format!("--max-cost {most}{of}: enough, even if every answer is as long as max_tokens allows")
         }

@@ -53,7 +53,7 @@ impl NewRun<'_> {
             self.say(&format!("{origin}, {}: rows from a pipe, whose cost is not known yet", escape(model)));
             models::notes_of_pipe(&self.config).iter().for_each(|text| self.say(text));
             columns::of_templates(&self.plan).iter().for_each(|text| self.say(text));
-            self.note_answers(std::iter::once(model), catalog);
+            self.note_answers(std::iter::once(model), catalog, Money::ZERO);
             caching::note_of_pipe(self.prompt_cache()).iter().for_each(|text| self.say(text));
             if self.paths.results.is_none() {
                 self.say(&format!(
@@ -84,7 +84,8 @@ impl NewRun<'_> {
             self.say(&words);
         }
         if survey.to_send > 0 {
-            self.note_answers(survey.models.keys().map(|model| &**model), catalog);
+            let known = forecast.totals.follow_ups;
+            self.note_answers(survey.models.keys().map(|model| &**model), catalog, known);
         }
         if survey.unusable > 0 {
             faults::before_a_run(survey).iter().for_each(|line| self.say(line));
@@ -117,13 +118,15 @@ impl NewRun<'_> {
     }
 
     /// Prints how a schema is sent, and how many extra requests the rules for answers can cause per row.
-    fn note_answers<'m>(&self, models: impl Iterator<Item = &'m str>, catalog: &Catalog) {
+    /// `known` is the part of the expected cost that is for follow-ups.
+    fn note_answers<'m>(&self, models: impl Iterator<Item = &'m str>, catalog: &Catalog, known: Money) {
         let notes = answer_notes::notes(
             &self.config.answers,
             &self.config.request.params,
             models,
             catalog,
             self.config.provider.features,
+            known,
         );
         notes.iter().for_each(|text| self.say(text));
     }

@@ -10,7 +10,7 @@ use jiff::{Timestamp, ZonedDateTime};
 use super::super::exit::Exit;
 use super::super::plan::{Counted, Learned, Plan, Rows, count, document, learn, words};
 use super::super::results::find;
-use super::super::{parts, say};
+use super::super::{answer_notes, parts, say};
 use super::new_run::NewRun;
 use crate::catalog::{Catalog, Preset};
 use crate::clock::RunClock;
@@ -123,6 +123,7 @@ impl NewRun<'_> {
                 alternatives.extend(batches.as_ref().map(InBatches::alternative));
                 (online, batches, alternatives)
             });
+        let forecast = self.in_lane(&online, batches.as_ref(), now.timestamp());
         let plan = Plan {
             inputs: self.input_names(),
             rows: Rows {
@@ -136,7 +137,8 @@ impl NewRun<'_> {
                 asked_again: survey.rerun.values().sum(),
                 unusable: survey.unusable,
             },
-            forecast: self.in_lane(&online, batches.as_ref(), now.timestamp()),
+            follow_ups: answer_notes::follow_up_words(&self.config.answers, forecast.totals.follow_ups),
+            forecast,
             online,
             batches,
             lane: self.config.lane,
