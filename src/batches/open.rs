@@ -134,6 +134,11 @@ impl Opened {
         self.files.len() as u64
     }
 
+    /// Returns the highest possible cost of the rows in open batches.
+    pub(crate) fn most_of_open(&self) -> Money {
+        self.replayed.open.values().fold(Money::ZERO, |sum, chunk| sum + chunk.at_most)
+    }
+
     /// Returns the number of rows that may have been billed although their answers are lost, and the highest possible
     /// cost of these answers.
     pub fn lost(&self) -> (u64, Money) {

@@ -76,8 +76,9 @@ fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
             format!("if the run is killed, about {requests} in flight are possibly billed twice: at most {most}"),
         )
     }));
-    if plan.spent > Money::ZERO {
-        rows.push(ListRow::text("", format!("earlier runs on these results have spent {} in addition", plan.spent)));
+    let spent = plan.purse.spent;
+    if spent > Money::ZERO {
+        rows.push(ListRow::text("", format!("earlier runs on these results have spent {spent} in addition")));
     }
     rows.extend(plan.max_cost.map(|most| ListRow::text("", max_cost_words(plan, most))));
     rows.extend(plan.max_requests.map(|most| ListRow::text("", max_requests_words(plan, most))));
@@ -116,6 +117,7 @@ fn rows_words(plan: &Plan<'_>) -> String {
     let mut words = format!("{} to send of {}", count(rows.to_send), plan.inputs);
     for (number, what) in [
         (rows.done, "answered by earlier runs"),
+        (rows.submitted, "in open batches of earlier runs"),
         (rows.reused, "reused from earlier results"),
         (rows.copied, "copied from equal rows"),
         (rows.failed_before, "failed before and are not sent again"),
@@ -173,7 +175,8 @@ fn deadline_moment(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
 
 fn max_cost_words(plan: &Plan<'_>, most: Money) -> String {
     let left = plan.money_left().unwrap_or(most);
-    let of = if left == most { String::new() } else { format!(", of which {left} is left") };
+    let kept = plan.purse.kept_words();
+    let of = if left == most { String::new() } else { format!(", of which {left} is left{kept}") };
     let Some(cost) = plan.forecast.totals.cost else {
         return format!("--max-cost {most}{of}: not known whether it is enough");
     };
