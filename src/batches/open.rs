@@ -129,6 +129,11 @@ impl Opened {
         self.replayed.open.values().any(|chunk| chunk.batch.as_ref().is_some_and(|batch| batch.id == id))
     }
 
+    /// Returns the shapes (the kinds of requests) that the API has accepted online.
+    pub(crate) fn proven(&self) -> &HashSet<String> {
+        &self.replayed.proven
+    }
+
     /// Returns how many batches are open.
     pub fn open_batches(&self) -> u64 {
         self.files.len() as u64

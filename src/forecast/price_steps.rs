@@ -3,7 +3,7 @@
 
 use super::sizes::Sizes;
 use crate::catalog::{Catalog, Prices};
-use crate::domain::{Money, Terms};
+use crate::domain::{Lane, Money, Terms};
 use crate::plan::Group;
 
 /// The width of one side of a 95 % interval, divided by the standard deviation.
@@ -102,7 +102,12 @@ impl Rows<'_> {
 
     /// Adds rows whose prompts have `tokens` real tokens on average.
     fn add(&self, sum: &mut Cost, rows: u64, tokens: f64) {
-        let terms: Terms = self.group.terms;
+        let group = self.group;
+        let terms: Terms = group.terms;
+        // In a run with batches, the first row of each kind has the full price, which is twice the price in batches.
+        let full =
+            if terms.lane == Lane::Batch { group.online_tests.rows as f64 / group.rows.max(1) as f64 } else { 0.0 };
+        let dollars = |price: Money| (1.0 + full) * dollars(rows, price);
         let real = |spread: f32| (tokens * f64::from(spread)).round() as u64;
         let spread = &self.sizes.input_spread[..];
         let spread = match spread {
@@ -112,8 +117,8 @@ impl Rows<'_> {
         };
         let of = |spread: &f32| {
             let length = real(*spread);
-            let prompts = tokens * self.share * dollars(rows, self.prices.input_token(terms, length));
-            (prompts, dollars(rows, self.prices.output_token(terms, length)))
+            let prompts = tokens * self.share * dollars(self.prices.input_token(terms, length));
+            (prompts, dollars(self.prices.output_token(terms, length)))
         };
         let samples = spread.len() as f64;
         let all: Vec<(f64, f64)> = spread.iter().map(of).collect();

@@ -16,6 +16,7 @@ use super::planned_rows::{PlannedRows, RowDecision, Step};
 use super::read_ahead::read_ahead;
 use super::reading::{Read, Reading, RowPlace};
 use super::{Earlier, InputPlan};
+use crate::batches::Trials;
 use crate::runner::Progress;
 
 /// The result of a survey (the first reading of the whole input).
@@ -25,6 +26,8 @@ pub struct Survey {
     pub rows: u64,
     /// The number of rows of each input, in the order of the inputs. The last inputs can be missing from the list.
     pub(crate) rows_of_inputs: Vec<u64>,
+    /// The shapes (the kinds of requests) of the rows so far.
+    pub(crate) shapes: Trials,
     /// The number of rows to be sent.
     pub(crate) to_send: u64,
     /// The number of rows that can't be read or can't be sent.
@@ -143,7 +146,8 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     shown: usize,
     requests: usize,
 ) -> Result<(Survey, Vec<u64>), SourceError> {
-    let mut survey = Survey { load: Load::keeping(requests), ..Survey::default() };
+    let shapes = Trials::new(earlier.proven.clone().unwrap_or_default());
+    let mut survey = Survey { load: Load::keeping(requests), shapes, ..Survey::default() };
     let mut labels = LabelCensus::default();
     let mut keys = KeyCensus::default();
     let mut requests = if earlier.dedupes { RequestCensus::recognizing() } else { RequestCensus::counting() };
@@ -321,18 +325,21 @@ impl Survey {
             // The row is sent, because its existing answers are not accepted.
             () if matches!(state, RowState::Rerun(_)) => {
                 requests.add(key);
-                self.add_to_send(place, planned, earlier.in_batches);
+                self.add_to_send(place, planned, earlier);
             }
             () if earlier.has_answer_for(planned) => self.reused += 1,
             () if requests.add(key) => self.copied += 1,
-            () => self.add_to_send(place, planned, earlier.in_batches),
+            () => self.add_to_send(place, planned, earlier),
         }
     }
 
     /// Counts a row to be sent, and adds its amounts and its place.
-    fn add_to_send(&mut self, place: RowPlace, planned: &Planned, in_batches: bool) {
+    fn add_to_send(&mut self, place: RowPlace, planned: &Planned, earlier: &Earlier) {
         self.to_send += 1;
         let group = self.load.add(planned);
+        if earlier.proven.is_some() && !planned.ask.terms.is_online_only && self.shapes.is_first(planned) {
+            self.load.add_online_test(group, planned);
+        }
         if let Some(prefixes) = &planned.ask.prefixes {
             self.prefixes.add(self.to_send, group, prefixes);
         }
@@ -343,7 +350,7 @@ impl Survey {
         sum.max_tokens = sum.max_tokens.max(planned.ask.max_tokens);
         match planned.ask.expense {
             Some(expense) => {
-                let is_in_batch = in_batches && !planned.ask.terms.is_online_only;
+                let is_in_batch = earlier.in_batches && !planned.ask.terms.is_online_only;
                 let most = if is_in_batch { expense.most_in_batch } else { expense.most };
                 sum.most += most;
                 self.cheapest = Some(self.cheapest.map_or(most, |money| money.min(most)));
