@@ -190,6 +190,7 @@ fn difference(after: Usage, before: Usage) -> Usage {
         cache_read_tokens: after.cache_read_tokens - before.cache_read_tokens,
         output_tokens: after.output_tokens - before.output_tokens,
         web_searches: after.web_searches - before.web_searches,
+        is_unknown: after.is_unknown,
     }
 }
 
@@ -576,6 +577,7 @@ impl Prompt {
             cache_write_5m_tokens: cached - hour - read,
             output_tokens: output,
             web_searches: random.u64(0..=self.most_searches),
+            is_unknown: false,
         }
     }
 }

@@ -59,3 +59,4 @@ pub(crate) use log::{BatchLog, Record};
 pub use open::Opened;
 pub(crate) use open::folder_of_batches;
 pub use settings::{BATCH_BYTES, LaneSettings, QUEUE};
+pub(crate) use shape::Trials;

@@ -129,9 +129,19 @@ impl Opened {
         self.replayed.open.values().any(|chunk| chunk.batch.as_ref().is_some_and(|batch| batch.id == id))
     }
 
+    /// Returns the shapes (the kinds of requests) that the API has accepted online.
+    pub(crate) fn proven(&self) -> &HashSet<String> {
+        &self.replayed.proven
+    }
+
     /// Returns how many batches are open.
     pub fn open_batches(&self) -> u64 {
         self.files.len() as u64
+    }
+
+    /// Returns the highest possible cost of the rows in open batches.
+    pub(crate) fn most_of_open(&self) -> Money {
+        self.replayed.open.values().fold(Money::ZERO, |sum, chunk| sum + chunk.at_most)
     }
 
     /// Returns the number of rows that may have been billed although their answers are lost, and the highest possible

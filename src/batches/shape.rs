@@ -51,6 +51,12 @@ impl Trials {
         Self { proven, ..Self::default() }
     }
 
+    /// Returns whether the row is the first of its shape. From now on, the shape counts as accepted.
+    pub(crate) fn is_first(&mut self, planned: &Planned) -> bool {
+        let shape = self.shape_of(planned);
+        self.proven.insert(shape)
+    }
+
     /// Decides whether a row is put into a batch, is sent online, or waits.
     pub(crate) fn admit(&mut self, planned: Planned) -> Trial {
         let shape = self.shape_of(&planned);

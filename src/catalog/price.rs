@@ -96,6 +96,22 @@ impl Prices {
         on(terms, step(&self.steps, prompt_tokens).map(|step| step.output).unwrap_or_default())
     }
 
+    /// Returns the price of one token of plain input on `terms`, for a prompt of `prompt_tokens` tokens.
+    pub(crate) fn input_token(&self, terms: Terms, prompt_tokens: u64) -> Money {
+        on(terms, step(&self.steps, prompt_tokens).map(|step| step.input).unwrap_or_default())
+    }
+
+    /// Returns whether the prices depend on the length of the prompt.
+    pub(crate) fn has_steps(&self) -> bool {
+        self.steps.len() > 1
+    }
+
+    /// Returns whether the same price step applies to prompts of these two lengths.
+    pub(crate) fn is_same_step(&self, one: u64, other: u64) -> bool {
+        let above = |prompt_tokens| step(&self.steps, prompt_tokens).map(|step| step.above_prompt_tokens);
+        above(one) == above(other)
+    }
+
     /// Returns the prices for writing a token to the five-minute cache, writing it to the one-hour cache, and reading
     /// it from a cache. Each price is given as a multiple of the price of plain input. Returns `None` if plain input is
     /// free.

@@ -7,23 +7,24 @@ use super::config::AnswerConfig;
 use crate::answer::{OnInvalid, OnRefusal, OnTruncate};
 use crate::catalog::Catalog;
 use crate::domain::json::string_value;
-use crate::domain::{Merged, Params, ProviderFeatures, SchemaMethod};
+use crate::domain::{Merged, Money, Params, ProviderFeatures, SchemaMethod};
 use crate::report::text::{escape, plural};
 
 /// A note lists at most this number of models, and at most this number of schema changes.
 const MOST: usize = 2;
 
 /// Returns at most three notes about answers, to print before the run. `params` are the parameters of all rows
-/// (`--param`).
+/// (`--param`). `known` is the part of the expected cost that is for follow-ups.
 pub(super) fn notes<'m>(
     config: &AnswerConfig,
     params: &Params,
     models: impl Iterator<Item = &'m str>,
     catalog: &Catalog,
     features: ProviderFeatures,
+    known: Money,
 ) -> Vec<String> {
     let mut notes = schema_notes(config, params, models, catalog, features);
-    notes.extend(follow_up_note(config));
+    notes.extend(follow_up_words(config, known).map(|words| format!("note: {words}")));
     notes
 }
 
@@ -60,9 +61,9 @@ pub(super) fn schema_notes<'m>(
     sent.into_iter().chain(changed).collect()
 }
 
-/// Returns a note that says how many extra requests per row the rules can cause; `None` if the rules cause no extra
-/// requests.
-fn follow_up_note(config: &AnswerConfig) -> Option<String> {
+/// Returns a text that says how many extra requests per row the rules can cause, and whether the expected cost includes
+/// them; `None` if the rules cause no extra requests. `known` is the part of the expected cost that is for follow-ups.
+pub(super) fn follow_up_words(config: &AnswerConfig, known: Money) -> Option<String> {
     let after_invalid = config.is_checked()
         && match config.on_invalid {
             OnInvalid::Repair | OnInvalid::Retry => true,
@@ -77,12 +78,18 @@ fn follow_up_note(config: &AnswerConfig) -> Option<String> {
         OnRefusal::Keep | OnRefusal::Fail => false,
     };
     let sends_more = config.max_follow_ups > 0 && (after_invalid || after_cut || after_refusal);
-    sends_more.then(|| {
-        format!(
-            "note: the cost is for one answer per row; follow-ups can add up to {} per row (--max-follow-ups)",
-            plural(config.max_follow_ups.into(), "more request", "more requests")
-        )
-    })
+    let most = plural(config.max_follow_ups.into(), "more request", "more requests");
+    match (sends_more, known > Money::ZERO) {
+        (true, false) => Some(format!(
+            "the cost is for one answer per row; follow-ups can add up to {most} per row (--max-follow-ups)"
+        )),
+        (true, true) => Some(format!(
+            "the cost includes about {known} for follow-ups, as in earlier answers; up to {most} per row are possible \
+             (--max-follow-ups)"
+        )),
+        (false, true) => Some(format!("the cost includes about {known} for follow-ups, as in earlier answers")),
+        (false, false) => None,
+    }
 }
 
 fn method_words(schema_method: SchemaMethod) -> &'static str {
@@ -128,7 +135,7 @@ mod tests {
 
     fn told(config: &AnswerConfig, params: &str, models: &[&str]) -> Vec<String> {
         let params = Params::of_object(params).expect("it is an object");
-        notes(config, &params, models.iter().copied(), &Catalog::builtin(), ProviderFeatures::ALL)
+        notes(config, &params, models.iter().copied(), &Catalog::builtin(), ProviderFeatures::ALL, Money::ZERO)
     }
 
     #[test]
@@ -182,5 +189,17 @@ mod tests {
         assert!(told(&kept, "{}", &["claude-haiku-4-5"]).is_empty());
         assert!(told(&grown, "{}", &[])[0].contains("up to 1 more request per row"));
         assert_eq!(told(&other, "{}", &[]).len(), 1);
+    }
+
+    #[test]
+    fn follow_ups_that_are_known_from_earlier_answers_are_part_of_the_cost() {
+        let plain = config(None);
+        let grown = AnswerConfig { on_truncate: OnTruncate::Continue, ..plain.clone() };
+
+        let known = [&grown, &plain].map(|config| follow_up_words(config, Money::from_dollars(0.07)));
+
+        let about = "the cost includes about $0.0700 for follow-ups, as in earlier answers";
+        let most = "; up to 2 more requests per row are possible (--max-follow-ups)";
+        assert_eq!(known, [Some(format!("{about}{most}")), Some(about.to_owned())]);
     }
 }

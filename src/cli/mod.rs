@@ -30,6 +30,7 @@ mod parts;
 mod plan;
 mod projection;
 mod providers;
+mod purse;
 mod report;
 mod results;
 mod reuse;

@@ -31,6 +31,8 @@ pub struct InBatches {
     pub rows: u64,
     /// The number of rows that batches do not accept.
     pub online_rows: u64,
+    /// The number of rows that are sent online because each is the first of its kind.
+    pub online_tests: u64,
     /// The number of rounds: how many times the queue for batches is filled. The rows of a round are submitted after
     /// all rows of the previous round are done.
     pub rounds: u64,
@@ -43,11 +45,13 @@ pub struct InBatches {
 }
 
 impl Question<'_> {
-    /// Returns the forecast of the run in batches; `None` if batches accept none of the rows. `queue` is the largest
+    /// Returns the forecast of the run in batches; `None` if no row is in a batch. `queue` is the largest
     /// number of rows that can be in batches at once; `None` if it is not known.
     pub(crate) fn in_batches(&self, queue: Option<u32>) -> Option<InBatches> {
         let is_in_batch = |group: &&Group| !group.terms.is_online_only;
-        let rows: u64 = self.load.groups().iter().filter(is_in_batch).map(|group| group.rows).sum();
+        let accepted: u64 = self.load.groups().iter().filter(is_in_batch).map(|group| group.rows).sum();
+        let online_tests = self.load.online_tests();
+        let rows = accepted.saturating_sub(online_tests);
         if rows == 0 {
             return None;
         }
@@ -61,7 +65,8 @@ impl Question<'_> {
             totals,
             by_model,
             rows,
-            online_rows: self.load.rows() - rows,
+            online_rows: self.load.rows() - accepted,
+            online_tests,
             rounds,
             time: Interval { low: Duration::ZERO, likely: all(MOST_END), high: all(ALL_END) },
             break_even: largest.and_then(|group| self.break_even(group)),
@@ -142,7 +147,7 @@ mod tests {
     use super::super::question::tests::{ask, prompts};
     use super::super::{Counts, History};
     use super::*;
-    use crate::plan::load_tests::load;
+    use crate::plan::load_tests::{load, load_with_tests};
 
     const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -167,6 +172,26 @@ mod tests {
         assert_eq!(batches.totals.output_tokens, online.totals.output_tokens);
         assert_eq!((batches.rows, batches.online_rows, batches.rounds), (500, 0, 1));
         assert_eq!(batches.time, Interval { low: Duration::ZERO, likely: HOUR, high: 24 * HOUR });
+    }
+
+    #[test]
+    fn the_first_row_of_each_kind_has_the_full_price() {
+        let totals = |rest: &str, tests: usize| {
+            let load = load_with_tests(prompts(10, rest), 0, tests);
+            ask(&load, &History::default(), &Counts::new(), 100, |question| question.in_batches(None))
+        };
+
+        for rest in ["", r#","model":"claude-haiku-5-5""#] {
+            let [none, two, all] = [0, 2, 10].map(|tests| totals(rest, tests));
+
+            let (none, two) = (none.expect("10 rows are in batches"), two.expect("8 rows are in batches"));
+            assert_eq!((two.rows, two.online_rows, two.online_tests), (8, 0, 2));
+            let ratio = |none: Money, two: Money| two.dollars() / none.dollars();
+            let cost = ratio(none.totals.cost.expect("a price").likely, two.totals.cost.expect("a price").likely);
+            let most = ratio(none.totals.at_most.expect("a price"), two.totals.at_most.expect("a price"));
+            assert!((cost - 1.2).abs() < 0.01 && (most - 1.2).abs() < 0.01, "{cost} {most}");
+            assert_eq!(all, None, "no row is in a batch");
+        }
     }
 
     #[test]

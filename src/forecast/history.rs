@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::domain::Usage;
+use crate::domain::{Money, Usage};
 
 /// The largest number of answers that are stored per template, and per model.
 const KEPT: usize = 512;
@@ -26,14 +26,17 @@ pub struct PastAnswer<'a> {
     pub template: Option<u64>,
     /// The row's estimated input tokens; `None` in lines that early versions of the program wrote.
     pub estimated_input: Option<u32>,
-    /// The tokens that the answer used.
+    /// The tokens that the first request of the row used.
     pub usage: Usage,
+    /// The tokens and the cost of the requests that followed the first request of the row, at online prices. The cost
+    /// is zero without a price.
+    pub follow_ups: (Usage, Money),
     /// The cost of the row's prompt and searches, divided by what the prompt would cost without a cache; `None` without
     /// a price.
     pub price_share: Option<f64>,
     /// The time from the request to the answer; `None` if the row was sent more than once.
     pub latency: Option<Duration>,
-    /// Whether the answer was truncated at `max_tokens`.
+    /// Whether the answer to the first request was truncated at `max_tokens`.
     pub is_truncated: bool,
 }
 
@@ -53,6 +56,8 @@ pub(super) struct Seen {
     /// The value of [`PastAnswer::latency`], in milliseconds; 0 if it is not known.
     pub(super) latency_ms: u32,
     pub(super) is_truncated: bool,
+    /// The input tokens, the output tokens and the cost in dollars of the row's follow-ups.
+    pub(super) follow_ups: [f64; 3],
 }
 
 /// The answers to one template, or the answers of one model.
@@ -82,6 +87,7 @@ impl History {
     /// Adds an answered row.
     pub fn add(&mut self, answer: &PastAnswer<'_>) {
         let small = |tokens: u64| u32::try_from(tokens).unwrap_or(u32::MAX);
+        let (more, more_cost) = answer.follow_ups;
         let (prompt, limited) = (answer.usage.prompt_tokens(), answer.usage.limited_input_tokens());
         let seen = Seen {
             estimated: answer.estimated_input.unwrap_or(0),
@@ -91,6 +97,7 @@ impl History {
             price_share: answer.price_share.map_or(1.0, |share| share as f32),
             latency_ms: answer.latency.map_or(0, |latency| small(latency.as_millis().try_into().unwrap_or(u64::MAX))),
             is_truncated: answer.is_truncated,
+            follow_ups: [more.prompt_tokens() as f64, more.output_tokens as f64, more_cost.dollars()],
         };
         self.count += 1;
         let rng = &mut self.rng;
@@ -148,6 +155,7 @@ pub(super) mod tests {
             price_share: Some(1.0),
             latency: Some(Duration::from_millis(600 + 8 * output)),
             is_truncated: false,
+            follow_ups: Default::default(),
         }
     }
 

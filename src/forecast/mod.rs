@@ -16,6 +16,7 @@
 //! | `prior` | the assumptions that are used when nothing is known |
 //! | `statistics` | means, ratios and regressions, with their errors |
 //! | `sizes` | the real sizes of the rows of each group, and the sources of these figures |
+//! | `price_steps` | the cost of rows whose prices depend on the length of the prompt |
 //! | `totals` | the tokens and the cost of many rows, as intervals |
 //! | `play` | simulates a run on virtual time ("plays" it), with the real scheduler and the simulated API |
 //! | `time` | how long a run takes: which rows are simulated, and how the time of the other rows is added |
@@ -42,6 +43,7 @@ mod batches;
 mod history;
 mod options;
 mod play;
+mod price_steps;
 mod prior;
 mod question;
 mod sizes;

@@ -106,7 +106,7 @@ impl Question<'_> {
         let changed = Question { load: &load, ..*self };
         let sizes = changed.sizes();
         let time = changed.timing(&sizes).likely_time();
-        let Totals { cost, at_most, .. } = totals(load.groups().iter().zip(&sizes), self.history.count());
+        let Totals { cost, at_most, .. } = totals(load.groups().iter().zip(&sizes), self.history.count(), self.catalog);
         Some(Alternative { change: Change::NoCache, cost, at_most, time: like(base, time) })
     }
 
@@ -146,14 +146,21 @@ impl Question<'_> {
             }
             _ => Interval::exact(1.0),
         };
-        let with_factor = |(group, sizes): (&Group, &Sizes)| match is_changed(group) {
-            true => sizes.times(factor(group), group.max_tokens as f64 / group.rows.max(1) as f64),
-            false => sizes.clone(),
+        let with_factor = |(group, sizes): (&Group, &Sizes)| {
+            if !is_changed(group) {
+                return sizes.clone();
+            }
+            let mut sizes = sizes.times(factor(group), group.max_tokens as f64 / group.rows.max(1) as f64);
+            let before = self.catalog.model(&group.model).map(price).filter(|price| *price > Money::ZERO);
+            if let (Some([.., cost]), Some(before)) = (&mut sizes.follow_ups, before) {
+                cost.scale(price(to).dollars() / before.dollars());
+            }
+            sizes
         };
         let sizes: Vec<_> = self.load.groups().iter().zip(sizes).map(with_factor).collect();
         let changed = Question { load: &load, ..*self };
         let time = changed.timing(&sizes).likely_time();
-        let Totals { cost, at_most, .. } = totals(load.groups().iter().zip(&sizes), self.history.count());
+        let Totals { cost, at_most, .. } = totals(load.groups().iter().zip(&sizes), self.history.count(), self.catalog);
         let change = Change::Model { from, to: name.to_string() };
         Alternative { change, cost, at_most, time: like(base, time) }
     }
@@ -233,7 +240,7 @@ impl Question<'_> {
         };
         let sizes: Vec<_> = self.load.groups().iter().zip(sizes).map(with).collect();
         let time = Question { load: &load, ..*self }.timing(&sizes).likely_time();
-        let Totals { cost, at_most, .. } = totals(load.groups().iter().zip(&sizes), self.history.count());
+        let Totals { cost, at_most, .. } = totals(load.groups().iter().zip(&sizes), self.history.count(), self.catalog);
         let from =
             (self.load.groups().iter().map(|group| group.max_tokens).sum::<u64>() / self.load.rows().max(1)) as u32;
         Alternative { change: Change::MaxTokens { to, from }, cost, at_most, time: like(base, time) }
@@ -257,6 +264,7 @@ impl Sizes {
         Self {
             input: scaled(&self.input, f64::INFINITY),
             output: scaled(&self.output, max_tokens),
+            follow_ups: self.follow_ups.as_ref().map(|all| all.each_ref().map(|of| scaled(of, f64::INFINITY))),
             output_slope: self.output_slope * factor.likely,
             ..self.clone()
         }

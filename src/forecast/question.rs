@@ -75,9 +75,9 @@ impl<'a> Question<'a> {
         groups.iter().enumerate().for_each(|(at, group)| by_model.entry(&group.model).or_default().push(at));
         let of_model = |(model, places): (&str, Vec<usize>)| {
             let places = places.into_iter().map(|at| (&groups[at], &sizes[at]));
-            (model.to_owned(), totals(places, answers))
+            (model.to_owned(), totals(places, answers, self.catalog))
         };
-        (totals(groups.iter().zip(sizes), answers), by_model.into_iter().map(of_model).collect())
+        (totals(groups.iter().zip(sizes), answers, self.catalog), by_model.into_iter().map(of_model).collect())
     }
 
     pub(super) fn sizes(&self) -> Vec<Sizes> {
@@ -123,7 +123,7 @@ pub(super) mod tests {
     use super::super::{Counts, History};
     use super::*;
     use crate::catalog::Catalog;
-    use crate::domain::{Interval, Money, PoolId, RateLimits, Reason, Tier};
+    use crate::domain::{Interval, Money, PoolId, RateLimits, Reason, Tier, Usage};
     use crate::forecast::PastAnswer;
     use crate::plan::load_tests::{load, row};
     use crate::scheduler::{Config, LimitsOf, Window};
@@ -378,6 +378,33 @@ pub(super) mod tests {
         let tokens = some.totals.output_tokens;
         assert_eq!(some.output_basis, [(Basis::Template, 200)].into());
         assert!(tokens.likely > 2_200 && tokens.high > 3_000, "{tokens:?}");
+    }
+
+    #[test]
+    fn follow_ups_of_earlier_answers_are_part_of_the_cost_which_then_has_no_upper_bound() {
+        let load = load(prompts(200, ""), 0);
+        let template = load.groups()[0].template.expect("one template");
+        let mut history = History::default();
+        let more = Usage { input_tokens: 30, output_tokens: 400, ..Usage::default() };
+        (0..50).for_each(|number| {
+            let follow_ups =
+                if number % 2 == 0 { (more, Money::from_dollars(0.002)) } else { (Usage::default(), Money::ZERO) };
+            history.add(&PastAnswer { follow_ups, ..past(template, 20, 20, 40) });
+        });
+        let without = forecast(&load, &self::history(&load, |_| 40), &Counts::new()).totals;
+
+        let (online, batches) = ask(&load, &history, &Counts::new(), 1_000, |question| {
+            (question.forecast().totals, question.in_batches(None).expect("they can be in batches").totals)
+        });
+
+        let dollars = |totals: &Totals| totals.cost.expect("a price").map(Money::dollars);
+        assert_eq!((without.follow_ups, without.at_most.is_some()), (Money::ZERO, true));
+        assert_eq!((online.follow_ups.to_string().as_str(), online.at_most), ("$0.2000", None));
+        assert!(online.output_tokens.contains(200 * (40 + 200)), "{online:?}");
+        let cost = dollars(&online);
+        let [answers, all] = [200.0 * (20.0 + 5.0 * 40.0) / 1e6, 0.2];
+        assert!(cost.contains(answers + all) && cost.high > answers + 1.1 * all && cost.low > answers, "{cost:?}");
+        assert_eq!(batches.follow_ups.to_string(), "$0.1000");
     }
 
     #[test]

@@ -60,6 +60,9 @@ pub(super) struct Quantity {
 pub(super) struct Sizes {
     /// The real input tokens, divided by the estimated input tokens.
     pub(super) input: Quantity,
+    /// How the ratio of real to estimated input tokens differs between rows: the ratio of each row of the sample,
+    /// divided by the mean ratio, in ascending order. If there is no sample, the list is empty.
+    pub(super) input_spread: Vec<f32>,
     /// The share of the real input, from 0 to 1, that counts against the input limit.
     pub(super) limited_share: f64,
     /// The real cost of prompts and searches, divided by the cost of the prompts without a cache. If this share is not
@@ -71,6 +74,9 @@ pub(super) struct Sizes {
     pub(super) output_slope: f64,
     /// The mean number of estimated input tokens per row in the group.
     pub(super) mean_estimated: f64,
+    /// The follow-ups of a row: their input tokens, their output tokens and their cost in dollars, at online prices.
+    /// `None` if the earlier rows had no follow-ups, or if there are no earlier rows.
+    pub(super) follow_ups: Option<[Quantity; 3]>,
     /// The lengths of earlier answers, relative to their expected lengths. If there are no earlier answers, the list is
     /// empty.
     pub(super) lengths: Vec<f32>,
@@ -139,8 +145,10 @@ impl<'a> Known<'a> {
         // Truncated answers make the mean length too low. `factor` corrects this.
         let max_tokens = group.max_tokens as f64 / group.rows.max(1) as f64;
         let factor = Truncated::of(kept, max_tokens).factor();
+        let (input, input_spread) = self.input(group, kept, counted);
         Sizes {
-            input: self.input(group, kept, counted),
+            input,
+            input_spread,
             limited_share: planned
                 .map(|planned| planned.limited)
                 .or_else(|| share(|seen| seen.limited_share).filter(|_| is_marked))
@@ -149,14 +157,19 @@ impl<'a> Known<'a> {
             output,
             output_slope,
             mean_estimated,
+            follow_ups: self.follow_ups(group, kept),
             lengths: lengths.iter().map(|seen| (f64::from(seen.output) * factor / expected(seen)) as f32).collect(),
         }
     }
 
-    fn input(&self, group: &Group, kept: &[Seen], counted: Option<Vec<(f64, f64)>>) -> Quantity {
-        if let Some(sampled) = counted.and_then(|pairs| ratio(&pairs, group.rows)) {
+    /// Returns two values: the ratio of real to estimated input tokens, and [`Sizes::input_spread`].
+    fn input(&self, group: &Group, kept: &[Seen], counted: Option<Vec<(f64, f64)>>) -> (Quantity, Vec<f32>) {
+        if let Some(pairs) = counted
+            && let Some(sampled) = ratio(&pairs, group.rows)
+        {
             let error = sampled.error + COUNTING_ERROR * sampled.mean;
-            return Quantity::of(Sampled { error, ..sampled }, Basis::Counts, hash(&group.model));
+            let quantity = Quantity::of(Sampled { error, ..sampled }, Basis::Counts, hash(&group.model));
+            return (quantity, spread(&pairs, sampled.mean));
         }
         let of_text = group.input_tokens.map(|tokens| tokens as f64 / group.input_tokens.likely.max(1) as f64);
         let known = kept.iter().filter(|seen| seen.estimated > 0);
@@ -164,10 +177,26 @@ impl<'a> Known<'a> {
         if let Some(sampled) =
             Some(&pairs).filter(|pairs| pairs.len() >= ENOUGH).and_then(|pairs| ratio(pairs, group.rows))
         {
-            return Quantity::of(sampled, self.basis, self.source).within(of_text);
+            let quantity = Quantity::of(sampled, self.basis, self.source).within(of_text);
+            return (quantity, spread(&pairs, sampled.mean));
         }
         let Interval { low, likely, high } = of_text;
-        Quantity { mean: likely, errors: (likely - low, high - likely), basis: Basis::Assumption, source: None }
+        let errors = (likely - low, high - likely);
+        (Quantity { mean: likely, errors, basis: Basis::Assumption, source: None }, Vec::new())
+    }
+
+    fn follow_ups(&self, group: &Group, kept: &[Seen]) -> Option<[Quantity; 3]> {
+        if kept.iter().all(|seen| seen.follow_ups == [0.0; 3]) {
+            return None;
+        }
+        let of = |at: usize| {
+            let values: Vec<f64> = kept.iter().map(|seen| seen.follow_ups[at]).collect();
+            let quantity = Quantity::of(mean(&values, group.rows)?, self.basis, self.source);
+            let mut quantity = if self.basis == Basis::Model { quantity.of_other_template() } else { quantity };
+            quantity.errors.0 = quantity.errors.0.min(quantity.mean);
+            Some(quantity)
+        };
+        Some([of(0)?, of(1)?, of(2)?])
     }
 
     /// Returns two values: the mean length of answers in tokens, and how many tokens an answer gains for each estimated
@@ -204,10 +233,7 @@ impl<'a> Known<'a> {
         quantity.errors.0 += truncated.likely - truncated.seen;
         quantity.errors.1 += truncated.most - truncated.likely;
         if self.basis == Basis::Model {
-            let (below, above) = quantity.errors;
-            let mean = quantity.mean;
-            quantity.errors = (below + mean * (1.0 - 1.0 / OTHER_TEMPLATE), above + mean * (OTHER_TEMPLATE - 1.0));
-            quantity.source = None;
+            quantity = quantity.of_other_template();
         }
         quantity.errors.0 = quantity.errors.0.min(quantity.mean);
         quantity.errors.1 = quantity.errors.1.min(max_tokens - quantity.mean);
@@ -267,6 +293,19 @@ impl Truncated {
 }
 
 impl Quantity {
+    /// Multiplies the quantity by `factor`.
+    pub(super) fn scale(&mut self, factor: f64) {
+        self.mean *= factor;
+        self.errors = (self.errors.0 * factor, self.errors.1 * factor);
+    }
+
+    /// Returns the quantity for rows of another template than the rows of the sample.
+    fn of_other_template(self) -> Self {
+        let (mean, (below, above)) = (self.mean, self.errors);
+        let errors = (below + mean * (1.0 - 1.0 / OTHER_TEMPLATE), above + mean * (OTHER_TEMPLATE - 1.0));
+        Self { errors, source: None, ..self }
+    }
+
     /// Reduces the errors, so that the quantity stays inside an interval that is known without a sample. If the mean is
     /// outside this interval, the interval is wrong, and the errors stay unchanged.
     fn within(mut self, known: Interval<f64>) -> Self {
@@ -281,6 +320,14 @@ impl Quantity {
         let error = sampled.error.max(LEAST_ERROR * sampled.mean);
         Self { mean: sampled.mean, errors: (error, error), basis, source: Some(source) }
     }
+}
+
+/// Returns the ratio of each pair, divided by the mean ratio, in ascending order.
+fn spread(pairs: &[(f64, f64)], mean: f64) -> Vec<f32> {
+    let ratios = pairs.iter().filter(|(estimated, _)| *estimated > 0.0 && mean > 0.0);
+    let mut ratios: Vec<f32> = ratios.map(|(estimated, real)| (real / estimated / mean) as f32).collect();
+    ratios.sort_unstable_by(f32::total_cmp);
+    ratios
 }
 
 /// Returns a hash of a name. The number is compared only with other numbers of the same plan.

@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use super::price_steps::Stepped;
 use super::sizes::{Quantity, Sizes};
-use crate::domain::{Interval, Money};
+use crate::catalog::Catalog;
+use crate::domain::{Interval, Lane, Money};
 use crate::plan::Group;
 
 /// If there are at least this many answers, the two sides of a total's interval can be narrowed. The width of a
@@ -83,19 +85,28 @@ pub struct Totals {
     pub input_tokens: Interval<u64>,
     /// Output tokens.
     pub output_tokens: Interval<u64>,
-    /// The cost of the rows that have a price; `None` if no row has a price.
+    /// The cost of the rows that have a price, with the follow-ups that are known from earlier rows; `None` if no row
+    /// has a price.
     pub cost: Option<Interval<Money>>,
     /// The highest possible cost if each row with a price gets one paid answer; `None` if no row has a price, or if the
-    /// cost has no upper bound.
+    /// cost has no upper bound. If earlier rows had follow-ups, the cost has no upper bound.
     pub at_most: Option<Money>,
+    /// The likely part of the cost that is for follow-ups. Zero if the earlier rows had no follow-ups, or if there are
+    /// no earlier rows.
+    pub follow_ups: Money,
 }
 
 /// Returns the totals of all groups. `answers` is the number of answered rows in the history.
-pub(super) fn totals<'a>(groups: impl Iterator<Item = (&'a Group, &'a Sizes)>, answers: u64) -> Totals {
+pub(super) fn totals<'a>(
+    groups: impl Iterator<Item = (&'a Group, &'a Sizes)>,
+    answers: u64,
+    catalog: &Catalog,
+) -> Totals {
     const INPUT: u8 = 0;
     const OUTPUT: u8 = 1;
+    const MORE: u8 = 2;
     let (mut input, mut output, mut cost) = (Sum::default(), Sum::default(), Sum::default());
-    let mut prompts = Sum::default();
+    let (mut prompts, mut more) = (Sum::default(), Sum::default());
     let (mut rows, mut unpriced, mut most, mut is_bounded) = (0, 0, Money::ZERO, true);
     for (group, sizes) in groups {
         rows += group.rows;
@@ -105,8 +116,24 @@ pub(super) fn totals<'a>(groups: impl Iterator<Item = (&'a Group, &'a Sizes)>, a
         output.add(&sizes.output, group.rows as f64, OUTPUT);
         // A paid answer has at least one token.
         output.least += group.rows as f64;
+        if let Some([more_input, more_output, more_cost]) = &sizes.follow_ups {
+            input.add(more_input, group.rows as f64, MORE);
+            output.add(more_output, group.rows as f64, MORE);
+            let share = if group.terms.lane == Lane::Batch { 0.5 } else { 1.0 };
+            more.add(more_cost, share * (group.rows - group.unpriced) as f64, MORE);
+        }
         let in_cost = group.input_cost.map(Money::dollars);
         is_bounded &= group.most > Money::ZERO || (in_cost.high == 0.0 && group.output_token == Money::ZERO);
+        if let Some(stepped) = Stepped::of(group, sizes, catalog) {
+            prompts.add(&sizes.input, stepped.input, INPUT);
+            // The error of a price step has two ends and few values between, so it must not be narrowed or be averaged
+            // with other errors.
+            prompts.assumed.0 += stepped.errors.0;
+            prompts.assumed.1 += stepped.errors.1;
+            cost.add(&sizes.output, stepped.output_token, OUTPUT);
+            cost.least += stepped.least_output_token;
+            continue;
+        }
         match sizes.price_share {
             Some(share) => prompts.add(&sizes.input, in_cost.likely * share, INPUT),
             None => {
@@ -129,7 +156,11 @@ pub(super) fn totals<'a>(groups: impl Iterator<Item = (&'a Group, &'a Sizes)>, a
     let has_price = rows > unpriced || rows == 0;
     // A run with a changed model has no upper bound, because the bounds of its rows are not known.
     let most_dollars = if is_bounded { most.dollars() } else { f64::INFINITY };
-    let cost = cost.interval(answers).map(|dollars| Money::from_dollars(dollars.min(most_dollars)));
+    let mut cost = cost.interval(answers).map(|dollars| dollars.min(most_dollars));
+    let more = more.interval(answers);
+    cost += more;
+    let is_bounded = is_bounded && more.likely == 0.0;
+    let cost = cost.map(Money::from_dollars);
     Totals {
         rows,
         unpriced,
@@ -137,5 +168,6 @@ pub(super) fn totals<'a>(groups: impl Iterator<Item = (&'a Group, &'a Sizes)>, a
         output_tokens: output.interval(answers).map(whole),
         cost: has_price.then_some(cost),
         at_most: (has_price && is_bounded).then_some(most),
+        follow_ups: Money::from_dollars(more.likely),
     }
 }

@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
 
+use super::lengths::Lengths;
 use super::prefix::{CachePlan, CacheRates, GroupCaching};
 use crate::domain::{Caching, Interval, Money, Planned, PoolId, Request, Terms};
 
@@ -55,6 +56,8 @@ pub struct Group {
     pub unpriced: u64,
     /// The estimated input tokens of all rows.
     pub input_tokens: Interval<u64>,
+    /// The rows by their likely estimated input tokens.
+    pub(crate) lengths: Lengths,
     /// The cost of the prompts of all rows that have a price.
     pub input_cost: Interval<Money>,
     /// The price of one output token, added up over all rows.
@@ -65,6 +68,8 @@ pub struct Group {
     pub most: Money,
     /// The highest cost of the rows if all rows are sent in batches and the program adds no cache marks.
     pub most_in_batch: Money,
+    /// The rows that are sent online even in a run with batches, because each is the first of its kind.
+    pub(crate) online_tests: OnlineTests,
     /// The number of rows that have cache marks of their own.
     pub own_marks: u64,
     /// The number of rows to which the program can add cache marks.
@@ -74,6 +79,17 @@ pub struct Group {
     pub extra_most: [Money; 2],
     /// The expected effect of the prompt cache; `None` if no caching is planned.
     pub caching: Option<CachedShares>,
+}
+
+/// The rows of a group that a run with batches sends online, because each is the first of its kind.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct OnlineTests {
+    /// The number of rows.
+    pub(crate) rows: u64,
+    input_cost: Interval<Money>,
+    output_token: Money,
+    /// The amount by which the highest cost of the rows rises because they are sent online.
+    extra_most: Money,
 }
 
 /// The expected effect of the prompt cache on the rows of a group.
@@ -175,6 +191,7 @@ impl Load {
         sums.own_marks += u64::from(ask.has_own_marks);
         sums.rows += 1;
         sums.input_tokens += ask.input_tokens.map(u64::from);
+        sums.lengths.add(ask.input_tokens.likely);
         sums.max_tokens += u64::from(ask.max_tokens);
         match ask.expense {
             Some(expense) => {
@@ -196,6 +213,22 @@ impl Load {
             self.requests.add(&ask.model, Kept { hash, group, estimated, request: ask.request.clone() });
         }
         group
+    }
+
+    /// Notes that a run with batches sends this row online. `group` is the position of the row's group.
+    pub(crate) fn add_online_test(&mut self, group: usize, planned: &Planned) {
+        let tests = &mut self.groups[group].online_tests;
+        tests.rows += 1;
+        if let Some(expense) = planned.ask.expense {
+            tests.input_cost += expense.input;
+            tests.output_token += expense.output_token;
+            tests.extra_most += expense.most.less(expense.most_in_batch);
+        }
+    }
+
+    /// Returns how many rows a run with batches sends online, because each is the first of its kind.
+    pub(crate) fn online_tests(&self) -> u64 {
+        self.groups.iter().map(|group| group.online_tests.rows).sum()
     }
 
     /// Sets the expected effect of the prompt cache on each group. `rates` takes the position of a group and returns
@@ -239,14 +272,14 @@ impl Load {
     }
 
     /// Returns the load of a run in batches: prices are halved, and the program adds no cache marks. Rows stay online
-    /// if batches do not accept them.
+    /// if batches do not accept them. The first row of each kind has the full price, because it is sent online.
     pub(crate) fn in_batches(&self) -> Self {
         let plain = CachedShares { limited: 1.0, price: 1.0, extra_most: Money::ZERO };
         let in_batch = |group: &Group| Group {
             terms: group.terms.in_batch(),
-            input_cost: group.input_cost.map(Money::half),
-            output_token: group.output_token.half(),
-            most: group.most_in_batch,
+            input_cost: group.input_cost.map(Money::half) + group.online_tests.input_cost.map(Money::half),
+            output_token: group.output_token.half() + group.online_tests.output_token.half(),
+            most: group.most_in_batch + group.online_tests.extra_most,
             // Prompts in batches are counted as plain input, even if the prompts of earlier answers were read from a
             // cache. It is not known whether a batch can read cache entries of earlier requests.
             caching: Some(plain),
@@ -379,11 +412,13 @@ impl Group {
             rows: 0,
             unpriced: 0,
             input_tokens: Interval::default(),
+            lengths: Lengths::default(),
             input_cost: Interval::default(),
             output_token: Money::ZERO,
             max_tokens: 0,
             most: Money::ZERO,
             most_in_batch: Money::ZERO,
+            online_tests: OnlineTests::default(),
             own_marks: 0,
             markable: 0,
             extra_most: [Money::ZERO; 2],
@@ -463,6 +498,11 @@ pub(crate) mod tests {
 
     /// Returns the load of these rows, which are JSON objects of parameters.
     pub(crate) fn load(rows: impl Iterator<Item = String>, requests: usize) -> Load {
+        load_with_tests(rows, requests, 0)
+    }
+
+    /// Returns the load of these rows. A run with batches sends the first `tests` rows online.
+    pub(crate) fn load_with_tests(rows: impl Iterator<Item = String>, requests: usize, tests: usize) -> Load {
         let dialect = Dialect { api_version: "2023-06-01".to_owned(), betas: Vec::new() };
         let catalog = Arc::new(Catalog::builtin());
         let mut planner = Planner::new(RequestDefaults::default(), dialect, catalog, "anthropic".into(), "".into());
@@ -471,7 +511,11 @@ pub(crate) mod tests {
             let origin = Origin { source: "rows".into(), line: number as u64 + 1 };
             let (params, extra) = (params(&json), Params::default());
             let row = Row { origin, custom_id: None, params, extra, error: None, input: None };
-            load.add(&planner.plan(row, JobId(number as u64)).expect("the row is valid"));
+            let planned = planner.plan(row, JobId(number as u64)).expect("the row is valid");
+            let group = load.add(&planned);
+            if number < tests {
+                load.add_online_test(group, &planned);
+            }
         }
         load
     }

@@ -25,6 +25,7 @@ mod defaults;
 mod estimate;
 mod image;
 mod key;
+mod lengths;
 mod load;
 mod marks;
 mod media;

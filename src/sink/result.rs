@@ -69,8 +69,11 @@ fn members_of_meta(meta: &mut Object<'_>, outcome: &Outcome, message: &Message, 
     let last = outcome.attempts.last();
     members_of_row(meta, &outcome.job, context);
     meta.text(name!("model"), last.map(|attempt| &*attempt.model));
-    meta.hex(name!("template"), last.map(|attempt| attempt.template));
-    meta.number(name!("estimated_input"), last.map(|attempt| u64::from(attempt.estimated_input)));
+    // A plan learns from the row's own request, and not from a request that followed it. If an earlier run has sent the
+    // row's own request, its template is not known.
+    let own = outcome.attempts.iter().find(|attempt| attempt.template != 0).or(last);
+    meta.hex(name!("template"), own.map(|attempt| attempt.template));
+    meta.number(name!("estimated_input"), own.map(|attempt| u64::from(attempt.estimated_input)));
     meta.plain(name!("lane"), last.map_or_else(Lane::default, |attempt| attempt.lane).name());
     meta.text(name!("provider"), last.map(|attempt| &*attempt.provider));
     meta.number(name!("attempts"), outcome.attempts.len() as u64);

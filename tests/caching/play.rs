@@ -258,6 +258,7 @@ fn difference(before: &Books, after: &Books) -> Played {
             cache_read_tokens: new.cache_read_tokens - old.cache_read_tokens,
             output_tokens: new.output_tokens - old.output_tokens,
             web_searches: new.web_searches - old.web_searches,
+            is_unknown: false,
         },
         writes: after.cache_writes - before.cache_writes,
         reads: after.cache_reads - before.cache_reads,

@@ -242,6 +242,7 @@ impl Workload {
         for (row, usage, latency) in &whole.ledger.used {
             let ask = &self.rows[*row as usize].ask;
             history.add(&PastAnswer {
+                follow_ups: Default::default(),
                 model: catalog.model(&ask.model).map_or(&*ask.model, |model| &model.id).into(),
                 template: Some(ask.template),
                 estimated_input: Some(ask.cost.input_tokens),

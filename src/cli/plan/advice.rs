@@ -50,7 +50,7 @@ fn budget(plan: &Plan<'_>) -> Option<String> {
         Fit::Fits | Fit::ProbablyFits => None,
         Fit::ProbablyNot | Fit::No => {
             let rows = rows_within(plan.rows.to_send, left, cost.likely);
-            let enough = plan.spent + cost.high;
+            let enough = plan.purse.used() + cost.high;
             Some(format!(
                 "With --max-cost {most}, the run probably stops after about {} of {} rows; about {} is enough for all of them.",
                 count(rows),

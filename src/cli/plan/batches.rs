@@ -91,9 +91,15 @@ pub(super) fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
             let chosen = [sizes_words(plan, batches), stored_words()].into_iter().filter(|_| is_chosen);
             let mut texts: Vec<String> = chosen.collect();
             texts.extend(deadline_words(plan));
+            texts.extend(tests_words(batches.online_tests));
             texts.extend(refused_words(batches.online_rows, plan.rows.asked_again));
             texts.extend(cache_words(plan, batches));
             texts
+        }
+        None if is_chosen && plan.load.online_tests() > 0 => {
+            let tests = plan.load.online_tests();
+            let refused = refused_words(plan.rows.to_send.saturating_sub(tests), plan.rows.asked_again);
+            ["none: all rows are sent online".to_owned()].into_iter().chain(tests_words(tests)).chain(refused).collect()
         }
         None if is_chosen && plan.rows.to_send > 0 => match plan.rows.asked_again {
             0 => vec![format!("none: {REFUSED} in every row, so all rows are sent online")],
@@ -146,6 +152,12 @@ fn sizes_words(plan: &Plan<'_>, batches: &InBatches) -> String {
 
 fn stored_words() -> String {
     format!("the API stores batches for {STORED_DAYS} days (no zero data retention)")
+}
+
+/// Returns a line about the rows that are sent online because each is the first of its kind.
+fn tests_words(tests: u64) -> Option<String> {
+    (tests > 0)
+        .then(|| format!("{} online at the full price: the first row of each kind", plural(tests, "row", "rows")))
 }
 
 /// Returns lines that say why this many rows (`online`) are sent online: their earlier answers must be replaced, or the

@@ -108,6 +108,30 @@ struct Meta<'a> {
     latency_ms: Option<u64>,
     #[serde(borrow)]
     cost_usd: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    steps: Vec<Step<'a>>,
+}
+
+/// A request of a row that had several requests.
+#[derive(Deserialize)]
+struct Step<'a> {
+    #[serde(borrow)]
+    model: Cow<'a, str>,
+    #[serde(borrow)]
+    quality: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    lane: Option<Cow<'a, str>>,
+    usage: Usage,
+    #[serde(borrow)]
+    cost_usd: Option<&'a RawValue>,
+}
+
+impl Step<'_> {
+    /// Returns the cost of the request if it were sent online.
+    fn online_cost(&self) -> Money {
+        let cost = self.cost_usd.and_then(|raw| parse_usd(raw.get())).unwrap_or_default();
+        cost.times(if self.lane.as_deref() == Some(Lane::Batch.name()) { 2 } else { 1 })
+    }
 }
 
 /// Learns from a results file, and from the run folder beside it. Returns whether the file has answers. A file is read
@@ -202,25 +226,42 @@ fn parse<'a>(line: &'a [u8], catalog: &'a Catalog) -> Option<Past<'a>> {
     if meta.copied_from.is_some() || meta.reused_from.is_some() {
         return Some(Past::Nothing);
     }
-    let asked = meta.model?;
+    // The first request of a row shows what the row's own request needs. The requests that follow it are learned
+    // separately, because they can have another prompt, another max_tokens and another model.
+    let mut steps = meta.steps;
+    let is_answered = |step: &Step<'_>| step.quality.is_some();
+    let first = steps.iter().position(is_answered).map(|at| steps.remove(at)).unwrap_or(Step {
+        model: meta.model?,
+        quality: meta.quality,
+        lane: meta.lane,
+        usage: meta.usage,
+        // If the request was sent more than once, it was possibly paid for more than once. So its cost is not used.
+        cost_usd: meta.cost_usd.filter(|_| meta.attempts == 1),
+    });
+    let mut follow_ups = (Usage::default(), Money::ZERO);
+    for step in steps {
+        follow_ups.0 += step.usage;
+        follow_ups.1 += step.online_cost();
+    }
+    let asked = first.model;
     let model = catalog.model(&asked).map_or(asked, |model| Cow::Borrowed(&*model.id));
-    let usage = meta.usage;
+    let usage = first.usage;
     let prompt = Usage { input_tokens: usage.prompt_tokens(), ..Usage::default() };
     // An answer from a batch costs half the price, and its latency includes the wait for the whole batch.
-    let is_batch = meta.lane.as_deref() == Some(Lane::Batch.name());
+    let is_batch = first.lane.as_deref() == Some(Lane::Batch.name());
     let terms = if is_batch { Terms::default().in_batch() } else { Terms::default() };
     let uncached = catalog.cost_on(terms, &model, &prompt);
     let whole = catalog.cost_on(terms, &model, &Usage { output_tokens: usage.output_tokens, ..prompt });
-    let paid = meta.cost_usd.and_then(|raw| parse_usd(raw.get()));
+    let paid = first.cost_usd.and_then(|raw| parse_usd(raw.get()));
     Some(Past::Answer(PastAnswer {
         model,
         template: meta.template.and_then(|text| u64::from_str_radix(&text, 16).ok()),
         estimated_input: meta.estimated_input,
         usage,
-        // If a row was sent more than once, it was possibly paid for more than once. So the row's cost is not used.
-        price_share: share(paid.filter(|_| meta.attempts == 1), uncached, whole),
+        price_share: share(paid, uncached, whole),
         latency: meta.latency_ms.filter(|_| meta.attempts == 1 && !is_batch).map(Duration::from_millis),
-        is_truncated: meta.quality.as_deref() == Some("truncated"),
+        is_truncated: first.quality.as_deref() == Some("truncated"),
+        follow_ups,
     }))
 }
 
@@ -258,6 +299,35 @@ mod tests {
         // million. The prompt therefore cost 28 millionths of a dollar; without the cache, it would cost 100
         // millionths.
         assert!(answer.price_share.is_some_and(|share| (share - 0.28).abs() < 1e-9), "{:?}", answer.price_share);
+    }
+
+    #[test]
+    fn a_line_with_steps_says_what_the_first_request_needed_and_what_followed() {
+        let step = |rest: &str| format!(r#"{{"provider":"anthropic","max_tokens":50,"request_id":null,{rest}}}"#);
+        let steps = [
+            step(
+                r#""purpose":"first","model":"claude-haiku-4-5","quality":null,"failed":"server","usage":{},"cost_usd":null"#,
+            ),
+            step(
+                r#""purpose":"first","model":"claude-haiku-4-5","quality":"truncated","usage":{"input_tokens":100,"output_tokens":50},"cost_usd":0.00035"#,
+            ),
+            step(
+                r#""purpose":"more_room","model":"claude-opus-5","quality":"ok","lane":"batch","usage":{"input_tokens":110,"output_tokens":70},"cost_usd":0.001"#,
+            ),
+        ];
+        let text = line(&format!(
+            r#""model":"claude-opus-5","template":"00000000000000ff","estimated_input":90,"attempts":3,"usage":{{"input_tokens":210,"output_tokens":120}},"quality":"ok","latency_ms":900,"cost_usd":0.00135,"steps":[{}]"#,
+            steps.join(",")
+        ));
+
+        let catalog = Catalog::builtin();
+        let Some(Past::Answer(answer)) = parse(text.as_bytes(), &catalog) else { panic!("it is an answer") };
+
+        assert_eq!((&*answer.model, answer.template), ("claude-haiku-4-5-20251001", Some(255)));
+        assert_eq!((answer.usage.input_tokens, answer.usage.output_tokens, answer.is_truncated), (100, 50, true));
+        let (more, cost) = answer.follow_ups;
+        assert_eq!((more.input_tokens, more.output_tokens, cost), (110, 70, Money::from_dollars(0.002)));
+        assert!(answer.price_share.is_some_and(|share| (share - 1.0).abs() < 1e-9), "{:?}", answer.price_share);
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub(super) use self::history::{Learned, learn};
 pub(super) use self::phrases::rows_within;
 pub(super) use self::words::{cost_words, deadline_words, time_words, words};
 use super::args::{PlanArgs, RunArgs};
+use super::purse::Purse;
 use crate::catalog::Catalog;
 use crate::domain::{LaneChoice, Money, PromptCache, Tier};
 use crate::forecast::{Alternative, Forecast, InBatches};
@@ -65,6 +66,8 @@ pub(super) struct Rows {
     pub(super) to_send: u64,
     /// Rows that earlier runs have answered.
     pub(super) done: u64,
+    /// Rows in the open batches of earlier runs.
+    pub(super) submitted: u64,
     /// Rows that take their answer from the results of `--reuse`.
     pub(super) reused: u64,
     /// With `--dedupe`: rows that copy the answer of an equal row.
@@ -110,8 +113,11 @@ pub(super) struct Plan<'a> {
     pub(super) prompt_cache: PromptCache,
     /// The rows to be sent, in groups.
     pub(super) load: &'a Load,
-    /// The money that earlier runs with the same results file have spent.
-    pub(super) spent: Money,
+    /// The money that earlier runs with the same results file have spent, or that is kept back for their requests.
+    pub(super) purse: Purse,
+    /// How many follow-ups the rows can have, and whether the cost includes them, in words; `None` if the rows have no
+    /// follow-ups.
+    pub(super) follow_ups: Option<String>,
     pub(super) max_cost: Option<Money>,
     pub(super) max_requests: Option<u64>,
     pub(super) max_time: Option<Duration>,
@@ -139,7 +145,7 @@ impl Plan<'_> {
 
     /// Returns how much of `--max-cost` is left.
     fn money_left(&self) -> Option<Money> {
-        self.max_cost.map(|most| most.less(self.spent))
+        self.max_cost.map(|most| self.purse.left_of(most))
     }
 }
 

@@ -68,6 +68,7 @@ fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
     rows.push(ListRow::text("tokens", format!("{input} in, {output} out")));
     let prices = format!("; prices of {}", plan.catalog.price_date());
     rows.push(ListRow::text("cost", format!("{}{prices}", cost_of(totals.cost, totals.at_most, totals.unpriced))));
+    rows.extend(plan.follow_ups.as_ref().map(|words| ListRow::text("", words.clone())));
     rows.extend(plan.paid_twice().map(|most| {
         let requests = plural(forecast.time.max_in_flight, "request", "requests");
         ListRow::text(
@@ -75,8 +76,9 @@ fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
             format!("if the run is killed, about {requests} in flight are possibly billed twice: at most {most}"),
         )
     }));
-    if plan.spent > Money::ZERO {
-        rows.push(ListRow::text("", format!("earlier runs on these results have spent {} in addition", plan.spent)));
+    let spent = plan.purse.spent;
+    if spent > Money::ZERO {
+        rows.push(ListRow::text("", format!("earlier runs on these results have spent {spent} in addition")));
     }
     rows.extend(plan.max_cost.map(|most| ListRow::text("", max_cost_words(plan, most))));
     rows.extend(plan.max_requests.map(|most| ListRow::text("", max_requests_words(plan, most))));
@@ -115,6 +117,7 @@ fn rows_words(plan: &Plan<'_>) -> String {
     let mut words = format!("{} to send of {}", count(rows.to_send), plan.inputs);
     for (number, what) in [
         (rows.done, "answered by earlier runs"),
+        (rows.submitted, "in open batches of earlier runs"),
         (rows.reused, "reused from earlier results"),
         (rows.copied, "copied from equal rows"),
         (rows.failed_before, "failed before and are not sent again"),
@@ -140,11 +143,11 @@ fn cost_of(cost: Option<Interval<Money>>, at_most: Option<Money>, unpriced: u64)
         return UNKNOWN.to_owned();
     };
     let Interval { low, likely, high } = cost.map(|amount| amount.to_string());
-    let most = at_most.map(|most| most.rounded_up().to_string()).unwrap_or_default();
-    let known = match low == high {
-        true if likely == most => format!("at most {most}"),
-        true => format!("about {likely}, at most {most}"),
-        false => format!("about {likely} ({low} to {high}), at most {most}"),
+    let about = if low == high { format!("about {likely}") } else { format!("about {likely} ({low} to {high})") };
+    let known = match at_most.map(|most| most.rounded_up().to_string()) {
+        Some(most) if low == high && likely == most => format!("at most {most}"),
+        Some(most) => format!("{about}, at most {most}"),
+        None => about,
     };
     match unpriced {
         0 => known,
@@ -172,12 +175,16 @@ fn deadline_moment(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
 
 fn max_cost_words(plan: &Plan<'_>, most: Money) -> String {
     let left = plan.money_left().unwrap_or(most);
-    let of = if left == most { String::new() } else { format!(", of which {left} is left") };
+    let kept = plan.purse.kept_words();
+    let of = if left == most { String::new() } else { format!(", of which {left} is left{kept}") };
     let Some(cost) = plan.forecast.totals.cost else {
         return format!("--max-cost {most}{of}: not known whether it is enough");
     };
     let by = |more: Money, less: Money| more.less(less).rounded_up();
     match Fit::of(cost, left) {
+        Fit::Fits if plan.follow_ups.is_some() && plan.forecast.totals.follow_ups == Money::ZERO => {
+            format!("--max-cost {most}{of}: enough for one answer per row; the cost of follow-ups is not known")
+        }
         Fit::Fits if plan.forecast.totals.at_most.is_some_and(|at_most| at_most <= left) => {
             format!("--max-cost {most}{of}: enough, even if every answer is as long as max_tokens allows")
         }

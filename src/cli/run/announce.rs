@@ -10,6 +10,7 @@ use anyhow::{Context, Result, anyhow};
 use jiff::ZonedDateTime;
 
 use super::super::plan::{batch_time_words, cost_words, deadline_words, rows_within, time_words};
+use super::super::purse::Purse;
 use super::super::{answer_notes, caching, columns, faults, models, say};
 use super::new_run::NewRun;
 use crate::catalog::Catalog;
@@ -52,13 +53,13 @@ impl NewRun<'_> {
 
     /// Prints where requests are sent, what they contain and what they will probably cost.
     ///
-    /// `spent` is the money that earlier runs with this results file have spent.
+    /// `purse` is the money that earlier runs with this results file have spent, or that is kept back.
     pub(super) fn announce(
         &self,
         survey: Option<&Survey>,
         forecast: Option<&Forecast>,
         catalog: &Catalog,
-        spent: Money,
+        purse: Purse,
     ) {
         let origin = self.servers();
         let (Some(survey), Some(forecast)) = (survey, forecast) else {
@@ -66,7 +67,7 @@ impl NewRun<'_> {
             self.say(&format!("{origin}, {}: rows from a pipe, whose cost is not known yet", escape(model)));
             models::notes_of_pipe(&self.config).iter().for_each(|text| self.say(text));
             columns::of_templates(&self.plan).iter().for_each(|text| self.say(text));
-            self.note_answers(std::iter::once(model), catalog);
+            self.note_answers(std::iter::once(model), catalog, Money::ZERO);
             let in_batches = self.config.lane.uses_batches();
             caching::note_of_pipe(self.prompt_cache(), in_batches).iter().for_each(|text| self.say(text));
             self.note_standard_output();
@@ -91,11 +92,12 @@ impl NewRun<'_> {
         if self.stored.as_ref().is_some_and(|stored| !stored.is_empty()) && survey.reused + survey.done == 0 {
             self.say("note: --reuse: these results have no answers to the requests of this run, so all rows are sent");
         }
-        if let Some(words) = self.budget_words(forecast, spent) {
+        if let Some(words) = self.budget_words(forecast, purse) {
             self.say(&words);
         }
         if survey.to_send > 0 {
-            self.note_answers(survey.models.keys().map(|model| &**model), catalog);
+            let known = forecast.totals.follow_ups;
+            self.note_answers(survey.models.keys().map(|model| &**model), catalog, known);
         }
         if survey.unusable > 0 {
             faults::before_a_run(survey).iter().for_each(|line| self.say(line));
@@ -128,13 +130,15 @@ impl NewRun<'_> {
     }
 
     /// Prints how a schema is sent, and how many extra requests the rules for answers can cause per row.
-    fn note_answers<'m>(&self, models: impl Iterator<Item = &'m str>, catalog: &Catalog) {
+    /// `known` is the part of the expected cost that is for follow-ups.
+    fn note_answers<'m>(&self, models: impl Iterator<Item = &'m str>, catalog: &Catalog, known: Money) {
         let notes = answer_notes::notes(
             &self.config.answers,
             &self.config.request.params,
             models,
             catalog,
             self.config.provider.features,
+            known,
         );
         notes.iter().for_each(|text| self.say(text));
     }
@@ -169,13 +173,13 @@ impl NewRun<'_> {
     }
 
     /// Returns a warning if `--max-cost` will probably stop the run.
-    fn budget_words(&self, forecast: &Forecast, spent: Money) -> Option<String> {
+    fn budget_words(&self, forecast: &Forecast, purse: Purse) -> Option<String> {
         let (most, cost) = (self.config.max_cost?, forecast.totals.cost?);
-        let left = most.less(spent);
+        let (left, kept) = (purse.left_of(most), purse.kept_words());
         let rows = forecast.totals.rows;
         (cost.likely > left).then(|| {
             format!(
-                "warning: {left} of --max-cost {most} is left, which is below the likely cost: the run will stop after \
+                "warning: {left} of --max-cost {most} is left{kept}, which is below the likely cost: the run will stop after \
                  about {} of {} rows; to continue the run, use the same command with a higher --max-cost",
                 count(rows_within(rows, left, cost.likely)),
                 count(rows)
@@ -193,7 +197,7 @@ impl NewRun<'_> {
         if !is_expensive(&forecast) {
             return Ok(None);
         }
-        self.announce(Some(survey), Some(&forecast), catalog, Money::ZERO);
+        self.announce(Some(survey), Some(&forecast), catalog, Purse::default());
         self.ask(Some(&forecast))?;
         Ok(Some(forecast))
     }

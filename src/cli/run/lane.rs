@@ -106,7 +106,10 @@ impl NewRun<'_> {
         let (rows, money) = opened.lost();
         recovered.totals.maybe_paid += rows;
         recovered.totals.maybe_spend += money;
-        let earlier = self.earlier(recovered, catalog);
+        let mut earlier = self.earlier(recovered, catalog);
+        if let Some(proven) = &mut earlier.proven {
+            proven.clone_from(opened.proven());
+        }
         let (rows, names) = opened.rows_and_names()?;
         if rows.is_empty() {
             return Ok(earlier);

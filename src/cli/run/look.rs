@@ -1,6 +1,6 @@
 //! Reads the input before the run: counts the rows, finds mistakes in them, and estimates their cost.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -34,6 +34,7 @@ impl NewRun<'_> {
             stored: self.stored.clone(),
             policy: answers::policy_of_reuse(&self.config.answers, catalog),
             in_batches: self.config.lane.uses_batches(),
+            proven: self.counts_online_tests().then(HashSet::new),
             dedupes: self.config.dedupe,
             ..Earlier::none()
         };
@@ -103,8 +104,15 @@ impl NewRun<'_> {
             unfinished: Arc::new(recovered.unfinished.keys().copied().collect()),
             policy: answers::policy_of_reuse(&self.config.answers, catalog),
             in_batches: self.config.lane.uses_batches(),
+            proven: self.counts_online_tests().then(HashSet::new),
             dedupes: self.config.dedupe,
         }
+    }
+
+    /// Returns whether the survey counts the rows that a run with batches sends online, because each is the first of
+    /// its kind.
+    fn counts_online_tests(&self) -> bool {
+        self.config.lane.uses_batches() || self.planning.is_some()
     }
 
     /// Reads the whole input once, and returns a survey of its rows.

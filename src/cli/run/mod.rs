@@ -51,6 +51,7 @@ use super::exit::Exit;
 use super::parts;
 use super::plan::Asked;
 use super::projection::Projection;
+use super::purse::Purse;
 use super::reuse::with_inputs;
 use crate::domain::RunForecast;
 use crate::journal::{ErrorLog, RealDisk, RunPaths, Start};
@@ -211,8 +212,9 @@ impl NewRun<'_> {
         if let Opened::Run(journal) = &mut opened {
             journal.accept()?;
         }
+        let purse = Purse::of(&recovered, batches.as_ref(), self.config.simulate);
         if self.planning.is_some() {
-            return self.end_plan(survey.as_ref(), &catalog, &recovered);
+            return self.end_plan(survey.as_ref(), &catalog, purse);
         }
         if let Some(survey) = survey.as_ref().filter(|survey| has_nothing_to_do(survey) && !has_open) {
             return self.end_with_nothing_to_send(survey, opened, &recovered, &catalog);
@@ -220,13 +222,13 @@ impl NewRun<'_> {
         let was_asked = asked.is_some();
         let forecast = asked.or_else(|| Some(self.forecast(survey.as_ref()?, &catalog, Some(&recovered))));
         let Opened::Run(journal) = opened else {
-            return self.end_dry_run(survey.as_ref(), forecast.as_ref(), &catalog, &recovered);
+            return self.end_dry_run(survey.as_ref(), forecast.as_ref(), &catalog, purse);
         };
 
         let key = if self.is_resuming { self.keys()? } else { early_key };
         self.note_other_providers(&recovered);
         if !was_asked {
-            self.announce(survey.as_ref(), forecast.as_ref(), &catalog, recovered.totals.spend);
+            self.announce(survey.as_ref(), forecast.as_ref(), &catalog, purse);
             self.ask(forecast.as_ref())?;
         }
         self.check_interrupted()?;

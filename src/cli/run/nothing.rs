@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::super::exit::Exit;
+use super::super::purse::Purse;
 use super::failures::FailedInLog;
 use super::files::Opened;
 use super::new_run::NewRun;
@@ -42,9 +43,9 @@ impl NewRun<'_> {
         survey: Option<&Survey>,
         forecast: Option<&Forecast>,
         catalog: &Catalog,
-        recovered: &Recovered,
+        purse: Purse,
     ) -> Result<Exit> {
-        self.announce(survey, forecast, catalog, recovered.totals.spend);
+        self.announce(survey, forecast, catalog, purse);
         self.say("dry run: nothing was sent");
         Ok(if survey.is_some_and(|survey| survey.damage.is_some()) { Exit::Usage } else { Exit::Done })
     }

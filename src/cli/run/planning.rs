@@ -9,8 +9,9 @@ use jiff::{Timestamp, ZonedDateTime};
 
 use super::super::exit::Exit;
 use super::super::plan::{Counted, Learned, Plan, Rows, count, document, learn, words};
+use super::super::purse::Purse;
 use super::super::results::find;
-use super::super::{parts, say};
+use super::super::{answer_notes, parts, say};
 use super::new_run::NewRun;
 use crate::catalog::{Catalog, Preset};
 use crate::clock::RunClock;
@@ -64,12 +65,7 @@ impl NewRun<'_> {
     }
 
     /// Ends the command `plan`: prints the plan, and returns the exit code.
-    pub(super) fn end_plan(
-        &self,
-        survey: Option<&Survey>,
-        catalog: &Arc<Catalog>,
-        recovered: &Recovered,
-    ) -> Result<Exit> {
+    pub(super) fn end_plan(&self, survey: Option<&Survey>, catalog: &Arc<Catalog>, purse: Purse) -> Result<Exit> {
         let Some(asked) = &self.planning else { bail!("a plan was asked for") };
         let Some(survey) = survey else { bail!("the input of a plan is always read") };
         let now = ZonedDateTime::now();
@@ -123,12 +119,14 @@ impl NewRun<'_> {
                 alternatives.extend(batches.as_ref().map(InBatches::alternative));
                 (online, batches, alternatives)
             });
+        let forecast = self.in_lane(&online, batches.as_ref(), now.timestamp());
         let plan = Plan {
             inputs: self.input_names(),
             rows: Rows {
                 total: survey.rows,
                 to_send: survey.to_send,
                 done: survey.done,
+                submitted: survey.submitted,
                 reused: survey.reused,
                 copied: survey.copied,
                 repeated: survey.repeated,
@@ -136,7 +134,8 @@ impl NewRun<'_> {
                 asked_again: survey.rerun.values().sum(),
                 unusable: survey.unusable,
             },
-            forecast: self.in_lane(&online, batches.as_ref(), now.timestamp()),
+            follow_ups: answer_notes::follow_up_words(&self.config.answers, forecast.totals.follow_ups),
+            forecast,
             online,
             batches,
             lane: self.config.lane,
@@ -152,7 +151,7 @@ impl NewRun<'_> {
             caching: &survey.caching,
             prompt_cache: self.prompt_cache(),
             load: &survey.load,
-            spent: recovered.totals.spend,
+            purse,
             max_cost: self.config.max_cost,
             max_requests: self.config.max_requests,
             max_time: self.config.max_time,

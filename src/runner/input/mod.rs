@@ -93,6 +93,9 @@ pub struct Earlier {
     pub policy: Option<Policy>,
     /// Whether rows are sent in batches, which cost less.
     pub in_batches: bool,
+    /// The shapes (the kinds of requests) that the API has accepted online. The first row of any other shape is sent
+    /// online. `None` if these rows are not counted.
+    pub proven: Option<HashSet<String>>,
     /// Whether only one of several rows with equal requests is sent (`--dedupe`).
     pub dedupes: bool,
 }
@@ -110,6 +113,7 @@ impl Earlier {
             unfinished: Arc::default(),
             policy: None,
             in_batches: false,
+            proven: None,
             dedupes: false,
         }
     }

@@ -16,6 +16,7 @@ use super::planned_rows::{PlannedRows, RowDecision, Step};
 use super::read_ahead::read_ahead;
 use super::reading::{Read, Reading, RowPlace};
 use super::{Earlier, InputPlan};
+use crate::batches::Trials;
 use crate::runner::Progress;
 
 /// The result of a survey (the first reading of the whole input).
@@ -25,6 +26,8 @@ pub struct Survey {
     pub rows: u64,
     /// The number of rows of each input, in the order of the inputs. The last inputs can be missing from the list.
     pub(crate) rows_of_inputs: Vec<u64>,
+    /// The shapes (the kinds of requests) of the rows so far.
+    pub(crate) shapes: Trials,
     /// The number of rows to be sent.
     pub(crate) to_send: u64,
     /// The number of rows that can't be read or can't be sent.
@@ -154,8 +157,9 @@ fn read_all<R: Iterator<Item = Result<Read, SourceError>>>(
     shown: usize,
     plan: &InputPlan,
 ) -> Result<(Survey, Vec<u64>), SourceError> {
+    let shapes = Trials::new(earlier.proven.clone().unwrap_or_default());
     let mut survey =
-        Survey { load: Load::keeping(plan.requests), in_batches: earlier.in_batches, ..Survey::default() };
+        Survey { load: Load::keeping(plan.requests), in_batches: earlier.in_batches, shapes, ..Survey::default() };
     let mut labels = LabelCensus::of(plan.inputs.iter().map(Input::name).collect());
     let said = |origin: &Origin, label: &str, message: &str| match plan.is_copy_of_log {
         true => format!("row {label}: {message}"),
@@ -332,20 +336,23 @@ impl Survey {
             // The row is sent, because its existing answers are not accepted.
             () if matches!(state, RowState::Rerun(_)) => {
                 requests.add(key);
-                self.add_to_send(place, planned);
+                self.add_to_send(place, planned, earlier);
             }
             () if earlier.has_answer_for(planned) => self.reused += 1,
             () if requests.add(key) => self.copied += 1,
-            () => self.add_to_send(place, planned),
+            () => self.add_to_send(place, planned, earlier),
         }
     }
 
     /// Counts a row to be sent, and adds its amounts and its place.
-    fn add_to_send(&mut self, place: RowPlace, planned: &Planned) {
+    fn add_to_send(&mut self, place: RowPlace, planned: &Planned, earlier: &Earlier) {
         self.to_send += 1;
         let is_in_batch = self.in_batches && !planned.ask.terms.is_online_only;
         self.online_only += u64::from(self.in_batches && !is_in_batch);
         let group = self.load.add(planned);
+        if earlier.proven.is_some() && !planned.ask.terms.is_online_only && self.shapes.is_first(planned) {
+            self.load.add_online_test(group, planned);
+        }
         if let Some(prefixes) = &planned.ask.prefixes {
             // Batches share no cache with online requests, so each lane has a census and an order of its own.
             match is_in_batch {
