@@ -82,7 +82,7 @@ impl Rows<'_> {
         sum
     }
 
-    /// Returns the lowest and the highest cost that the prompts can have because of cache marks of their own, divided by
+    /// Returns the lowest and the highest cost that the prompts can have because of their own cache marks, divided by
     /// their cost without a cache.
     fn with_own_marks(&self) -> (f64, f64) {
         let group = self.group;

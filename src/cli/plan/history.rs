@@ -211,7 +211,7 @@ pub(super) fn has_answers(path: &Path) -> bool {
 
 /// What the plan learns from a line of results.
 enum Past<'a> {
-    Answer(PastAnswer<'a>),
+    Answer(Box<PastAnswer<'a>>),
     /// A row that teaches nothing: it was not answered, or it took its answer from another line.
     Nothing,
 }
@@ -253,7 +253,7 @@ fn parse<'a>(line: &'a [u8], catalog: &'a Catalog) -> Option<Past<'a>> {
     let uncached = catalog.cost_on(terms, &model, &prompt);
     let whole = catalog.cost_on(terms, &model, &Usage { output_tokens: usage.output_tokens, ..prompt });
     let paid = first.cost_usd.and_then(|raw| parse_usd(raw.get()));
-    Some(Past::Answer(PastAnswer {
+    Some(Past::Answer(Box::new(PastAnswer {
         model,
         template: meta.template.and_then(|text| u64::from_str_radix(&text, 16).ok()),
         estimated_input: meta.estimated_input,
@@ -262,7 +262,7 @@ fn parse<'a>(line: &'a [u8], catalog: &'a Catalog) -> Option<Past<'a>> {
         latency: meta.latency_ms.filter(|_| meta.attempts == 1 && !is_batch).map(Duration::from_millis),
         is_truncated: first.quality.as_deref() == Some("truncated"),
         follow_ups,
-    }))
+    })))
 }
 
 /// Returns the price that was paid for a prompt, divided by the cost of this prompt without the prompt cache. `paid` is
