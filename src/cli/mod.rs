@@ -45,7 +45,6 @@ mod simulator;
 mod simulator;
 mod status;
 mod usage;
-mod written;
 
 use std::io::{self, ErrorKind};
 use std::panic::catch_unwind;

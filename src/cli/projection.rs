@@ -9,7 +9,7 @@ use anyhow::{Result, anyhow, bail};
 use serde_json::{Map, Value};
 
 use super::config::{Config, FormConfig, OutputArg};
-use super::{say, written};
+use super::say;
 use crate::export::{
     Compression, ExportError, Form, Include, Made, Order, OutputFormat, Request, Run, packed, project, whole_file,
 };
@@ -113,9 +113,7 @@ impl Projection {
         match &self.target {
             Target::File(path) => {
                 let form = self.request.form;
-                let made = whole_file(disk, path, form.compression, |out| project(disk, runs, &self.request, out))?;
-                written::remember(path, runs.iter().filter_map(|run| run.results.as_deref()), disk);
-                Ok(made)
+                whole_file(disk, path, form.compression, |out| project(disk, runs, &self.request, out))
             }
             Target::Stdout => {
                 let out = packed(say::results(), Compression::None).map_err(ExportError::Output)?;

@@ -153,18 +153,11 @@ impl Bucket {
     }
 
     /// Changes the limit per minute. The number of missing tokens (burst minus level) stays the same. The new limit
-    /// changes only how long the refill of the missing tokens takes. If the burst is above the new limit, the burst is
-    /// lowered to the limit. The level then stays the same, or is lowered to the new burst. Otherwise, an empty bucket
-    /// with a large burst would be in debt after its limit was lowered.
+    /// changes only how long the refill of the missing tokens takes.
     pub fn set_limit(&mut self, limit_per_minute: u32, now: Instant) {
-        let level = self.level(now);
         self.limit_per_minute = limit_per_minute.max(1);
-        let is_burst_lower = self.burst > self.limit_per_minute;
         self.burst = self.burst.min(self.limit_per_minute);
         self.requota(now);
-        if is_burst_lower {
-            self.set_level(level.min(i64::from(self.burst)), now);
-        }
     }
 
     /// Sets which share of the limit is left unused, as a number from 0 to 1.
@@ -323,17 +316,6 @@ mod tests {
         bucket.set_limit(120, at(5000));
 
         assert_eq!(bucket.take(1, at(5000)), Err(at(7500)));
-    }
-
-    #[test]
-    fn an_empty_bucket_is_not_in_debt_after_its_burst_had_to_be_lowered_to_the_limit() {
-        let mut bucket = Bucket::new(100_000, 5_000);
-        bucket.clamp(0, at(0));
-
-        bucket.set_limit(60, at(0));
-
-        assert_eq!((bucket.level(at(0)), bucket.burst()), (0, 60));
-        assert_eq!(bucket.level(at(2_000)), 2);
     }
 
     #[test]

@@ -756,6 +756,23 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_that_is_learned_in_place_of_a_far_higher_one_leaves_no_debt() {
+        let id = pool(RateLimits::NONE).id().clone();
+        let preset = RateLimits::new(1_000, 2_000_000, 400_000);
+        let mut pool = Pool::new(id, preset, RateLimits::NONE, Headroom::Fixed(0.0), Instant::ZERO);
+        for second in 0..20 {
+            let now = Instant::from_secs(second);
+            (0..5).for_each(|_| pool.on_accepted(Cost { input_tokens: 8, ..ONE }, now, now));
+            pool.on_refusal(ONE, &RateSignals::default(), false, now);
+        }
+
+        let limits = pool.limits();
+        assert!(limits.itpm.is_some_and(|limit| limit < 3_000), "{limits:?}");
+        let level = pool.level(Dimension::InputTokens, Instant::from_secs(19)).expect("a limit");
+        assert!((-1..=0).contains(&level), "{level} tokens");
+    }
+
+    #[test]
     fn refusals_that_the_headers_do_not_explain_teach_a_limit() {
         let silent = RateSignals { retry_after: Some(Duration::from_secs(1)), ..RateSignals::default() };
         let learned_after = |refusal: &RateSignals| {

@@ -14,6 +14,14 @@ pub struct Dialect {
     pub betas: Vec<String>,
 }
 
+impl Dialect {
+    /// Returns whether the dialect has a beta, such as `output-300k-2026-03-24`, that raises the limit of `max_tokens`.
+    /// Only the API knows the raised limit.
+    pub(super) fn raises_output_cap(&self) -> bool {
+        self.betas.iter().any(|beta| beta.starts_with("output-"))
+    }
+}
+
 /// Returns the key of a request: 128 bits of the SHA-256 of its content. The key does not depend on white space, or on
 /// whether the answer is streamed.
 ///

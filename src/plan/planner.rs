@@ -351,7 +351,7 @@ impl Planner {
         is_online_only: bool,
     ) -> Result<Ask, Fault> {
         let body_bytes = request.json().len();
-        let may_exceed = raises_output_cap(&self.dialect);
+        let may_exceed = self.dialect.raises_output_cap();
         if let Some(rules) = &mut self.rules {
             rules.check(request.json(), &mut self.models.notices)?;
         }
@@ -495,12 +495,6 @@ fn measured(
 /// Reads the members of a request that this program wrote.
 fn raw_members(json: &[u8]) -> Params {
     str::from_utf8(json).ok().and_then(Params::of_object).unwrap_or_default()
-}
-
-/// Returns whether the dialect has a beta, such as `output-300k-2026-03-24`, that raises the limit of `max_tokens`.
-/// Only the API knows the raised limit.
-fn raises_output_cap(dialect: &Dialect) -> bool {
-    dialect.betas.iter().any(|beta| beta.starts_with("output-"))
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ pub(super) fn runs_with_input(input: &Path, disk: &dyn Disk) -> Vec<PathBuf> {
 }
 
 /// Returns the results files of the runs whose run folders are in the working folder or in the folder of a file.
-pub(super) fn runs_beside(path: &Path) -> Vec<PathBuf> {
+fn runs_beside(path: &Path) -> Vec<PathBuf> {
     let whole = |folder: &Path| Path::new(".").join(folder).canonicalize().ok();
     let beside = Some(folder_of(path)).filter(|folder| whole(folder) != whole(Path::new("")));
     let mut found: Vec<PathBuf> = Vec::new();

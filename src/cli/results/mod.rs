@@ -16,13 +16,13 @@ use super::config::world::World;
 use super::exit::Exit;
 use super::parts;
 use super::projection::{Projection, Target};
-use super::{say, written};
+use super::say;
 use crate::export::{Include, Made, RowKind, Run};
 use crate::journal::{Disk, LineKind, RealDisk, RunPaths, folder_of, line_kind, manifest_path, with_suffix};
 use crate::report::text::{escape, plural};
 use crate::source;
 
-use self::find::{runs_beside, runs_with_input};
+use self::find::runs_with_input;
 
 pub(crate) use self::find::{Files, find, results_of_folder};
 pub(crate) use self::input::run_of;
@@ -100,7 +100,7 @@ pub(crate) fn made_words(projection: &Projection, made: Made) -> String {
     said
 }
 
-/// Checks that the output is not one of the files that are read, and that it replaces no file of the user.
+/// Checks that the output is not one of the files that are read, and not the input of another run.
 fn check(projection: &Projection, runs: &[Run], disk: &dyn Disk) -> Result<()> {
     let Target::File(output) = &projection.target else { return Ok(()) };
     for run in runs {
@@ -112,11 +112,11 @@ fn check(projection: &Projection, runs: &[Run], disk: &dyn Disk) -> Result<()> {
     if belongs_to_a_run(output, disk)? {
         bail!("{} belongs to a run and would be overwritten; name another output with -o", output.display());
     }
-    check_replaced(output, runs, disk)
+    check_replaced(output, disk)
 }
 
-/// If the output exists, checks that it is empty or is an unchanged output of a run, and that no run has read it.
-fn check_replaced(output: &Path, runs: &[Run], disk: &dyn Disk) -> Result<()> {
+/// Checks that the output is not the input of another run.
+fn check_replaced(output: &Path, disk: &dyn Disk) -> Result<()> {
     if source::identity(output).map_or(0, |state| state.len) == 0 {
         return Ok(());
     }
@@ -125,15 +125,6 @@ fn check_replaced(output: &Path, runs: &[Run], disk: &dyn Disk) -> Result<()> {
             "{} is the input of a run (its results are in {}) and would be overwritten; name another output with -o",
             output.display(),
             results.display()
-        );
-    }
-    let beside = runs_beside(output);
-    let known = runs.iter().filter_map(|run| run.results.as_deref()).chain(beside.iter().map(PathBuf::as_path));
-    if !written::is_output(output, known, disk) {
-        bail!(
-            "{} would be overwritten, and it is not an output of a run, or was changed since it was written; \
-             remove it, or name another output with -o",
-            output.display()
         );
     }
     Ok(())
