@@ -331,7 +331,7 @@ fn a_price_file_with_a_mistake_is_refused() {
     for (text, expected) in [
         (entry.as_bytes(), &["--prices p.toml", "line 4", "output of claude-haiku-4-5 is -5", "write a number"][..]),
         (b"", &["--prices p.toml", "no [[price]] entry", "write one"]),
-        (b"\xff\xfe", &["--prices", "p.toml", "not UTF-8", "save it as UTF-8"]),
+        (b"\xff\xfe", &["--prices", "p.toml", "looks like UTF-16 text, not like text in UTF-8", "save it as UTF-8"]),
     ] {
         folder.write("p.toml", text);
 

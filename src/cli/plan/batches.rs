@@ -91,7 +91,7 @@ pub(super) fn rows(plan: &Plan<'_>) -> Vec<ListRow> {
             let chosen = [sizes_words(plan, batches), stored_words()].into_iter().filter(|_| is_chosen);
             let mut texts: Vec<String> = chosen.collect();
             texts.extend(deadline_words(plan));
-            texts.extend(tests_words(batches.online_tests));
+            texts.extend(tests_words(batches.online_tests).filter(|_| is_chosen));
             texts.extend(refused_words(batches.online_rows, plan.rows.asked_again));
             texts.extend(cache_words(plan, batches));
             texts
