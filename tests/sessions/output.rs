@@ -135,6 +135,27 @@ fn a_closed_standard_output_is_an_error_before_anything_is_sent() {
     thrown_away.ends_with(0);
 }
 
+/// `sed -i` and editors write a copy of a file, and give it the name of the file.
+#[cfg(unix)]
+#[test]
+fn a_results_file_that_another_program_replaces_stops_the_run() {
+    let folder = Folder::with_rows(400);
+    let api = Api::slow(std::time::Duration::from_millis(20));
+    let child = folder.command_at(&api, &["run", "prompts.jsonl", "-c", "4"]).spawn().expect("it starts");
+    let results = folder.path("prompts.results.jsonl");
+    while std::fs::read(&results).is_ok_and(|bytes| bytes.len() < 1000) || !results.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+
+    std::fs::copy(&results, folder.path("copy")).expect("there is room");
+    std::fs::rename(folder.path("copy"), &results).expect("it has a name");
+    let said = finish(child);
+
+    said.ends_with(7).tells(&["prompts.results.jsonl: another program replaced, moved or removed the file"]);
+    folder.run_at(&api, &["run", "prompts.jsonl"]).ends_with(0).tells(&["possibly billed twice"]);
+    assert_each_once(&folder.read("prompts.results.jsonl"), 400);
+}
+
 #[test]
 fn progress_as_json_is_a_line_of_json_for_each_event() {
     let folder = Folder::with_rows(3);

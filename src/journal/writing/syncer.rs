@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::commit::{Commit, OnCommit};
+use super::target::make_durable;
 use crate::domain::WriteFault;
 use crate::journal::disk::{DiskFailure, DiskFile};
 use crate::sink::Log;
@@ -147,7 +148,7 @@ impl Syncer {
             earliest = Instant::now() + SYNC_EVERY;
             let wanted = [(&results, written.is_in_results), (&errors, written.is_in_errors)];
             let mut files = wanted.into_iter().filter(|(_, is_in)| *is_in).filter_map(|(file, _)| file.as_ref());
-            let done = files.try_for_each(|(file, path)| file.sync().map_err(DiskFailure::of("sync", path)));
+            let done = files.try_for_each(|(file, path)| make_durable(&**file, path));
             if let Err(failure) = done {
                 let fault = WriteFault::from(&failure);
                 self.fail(failure);

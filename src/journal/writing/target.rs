@@ -1,7 +1,7 @@
 //! Where lines are written: to two files, or to standard output and a file.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::commit::Fsync;
@@ -35,7 +35,7 @@ impl Target {
     /// Makes the written lines durable. Does nothing for standard output, which can't be synced.
     fn sync(&self) -> Result<(), DiskFailure> {
         match self {
-            Self::File { file, path, .. } => file.sync().map_err(DiskFailure::of("sync", path)),
+            Self::File { file, path, .. } => make_durable(&**file, path),
             Self::Stdout(_) => Ok(()),
         }
     }
@@ -46,6 +46,25 @@ impl Target {
             Self::File { file, path, .. } => Some((Arc::clone(file), path.clone())),
             Self::Stdout(_) => None,
         }
+    }
+}
+
+/// Makes the written lines of a file durable, and checks that `path` still leads to this file.
+///
+/// An editor or `sed -i` replaces a file by another one with the same name. Lines that are written after that go to a
+/// file that has no name, and are lost when the run ends.
+///
+/// # Errors
+/// The system's error, or a failure that says that another program replaced or removed the file.
+pub(super) fn make_durable(file: &dyn DiskFile, path: &Path) -> Result<(), DiskFailure> {
+    file.sync().map_err(DiskFailure::of("sync", path))?;
+    match file.is_at(path) {
+        Ok(false) => {
+            let fault = io::Error::other("another program replaced, moved or removed the file during the run");
+            Err(DiskFailure::of("write", path)(fault))
+        }
+        // If the system can't say where the file is, the lines are still durable.
+        Ok(true) | Err(_) => Ok(()),
     }
 }
 
