@@ -58,7 +58,7 @@ pub(super) fn init(args: &InitArgs, world: &World) -> Result<Exit> {
     let shown = path.display().to_string();
     say::out(&format!("wrote {}", escape(&shown)))?;
     let folder = "This file contains only some settings: a claude-batch.toml in the working folder could come from \
-         another person, so the program ignores other settings in it.";
+         another person, so other settings in it are an error.";
     is_of_folder.then(|| say::out(folder)).transpose()?;
     let check = ["config".into(), "show".into(), "--set".into()];
     let config = [Path::new("--config").into(), shell::file(&path)];
