@@ -166,8 +166,8 @@ impl Outcome {
         usage_of(self.attempts.iter())
     }
 
-    /// Returns the cost of all attempts; `None` for a model without a price, or if a usage is unknown. The price of each attempt depends on the
-    /// length of its own prompt, not on the total length of all prompts.
+    /// Returns the cost of all attempts; `None` for a model without a price, or if a usage is unknown. The price of
+    /// each attempt depends on the length of its own prompt, not on the total length of all prompts.
     pub fn cost(&self) -> Option<Money> {
         cost_of(self.attempts.iter())
     }

@@ -182,8 +182,8 @@ pub(crate) struct Index {
     begins: Vec<u32>,
     /// One bit per entry: whether the row of the entry was found in the input.
     found: Vec<u64>,
-    /// A line of a row whose label is also the label of another row; `None` if labels are unique. Only an index by label
-    /// can have such a line.
+    /// A line of a row whose label is also the label of another row; `None` if labels are unique. Only an index by
+    /// label can have such a line.
     pub(crate) shared: Option<Place>,
 }
 

@@ -79,8 +79,8 @@ impl Journal {
         }
         let records_answers = start == Start::Resume && folder.is_none();
         if left.has_files {
-            // The slots of the last `resume` stay until this `resume` writes its own. So if this `resume` ends before it
-            // sends a request, the next one counts these slots.
+            // The slots of the last `resume` stay until this `resume` writes its own. So if this `resume` ends before
+            // it sends a request, the next one counts these slots.
             remove_left(&*disk, &paths.errors, records_answers)?;
         }
         let is_log_ours = match paths.results.as_deref() {

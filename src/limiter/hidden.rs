@@ -28,7 +28,7 @@ use crate::domain::Cost;
 /// `LONGEST` long. At least `LEAST_ACCEPTED` requests must be accepted in the period.
 const LEAST: Duration = Duration::from_secs(10);
 const LEAST_ACCEPTED: u64 = 3;
-const LONGEST: Duration = Duration::from_secs(60);
+pub(super) const LONGEST: Duration = Duration::from_secs(60);
 /// How the rate changes over time, as a share of the limit that was found. The rate begins at `FIRST`, reaches `FLAT`
 /// after `FLAT_AFTER`, and hardly changes after that.
 const FIRST: f64 = 0.98;

@@ -139,8 +139,9 @@ impl LabelCensus {
         }
     }
 
-    /// Returns the hashes of labels that two rows can have, sorted: labels that occurred more than once, and labels that
-    /// look like the label of a row without a label of its own. [`first_duplicate`] takes these hashes as `suspects`.
+    /// Returns the hashes of labels that two rows can have, sorted: labels that occurred more than once, and labels
+    /// that look like the label of a row without a label of its own. [`first_duplicate`] takes these hashes as
+    /// `suspects`.
     pub(crate) fn finish(self) -> Vec<u64> {
         let mut suspects = repeated(self.labels);
         suspects.extend(self.places);

@@ -104,8 +104,8 @@ pub struct Identified {
     pub index: u64,
 }
 
-/// The parts of an error-log entry that identify a row (its number among equal rows, and its position in the input), and
-/// the list of its renamed columns.
+/// The parts of an error-log entry that identify a row (its number among equal rows, and its position in the input),
+/// and the list of its renamed columns.
 ///
 /// Each part is parsed separately. So if one of the two parts has a wrong value, the other one can still be read.
 #[derive(Default, Deserialize)]

@@ -14,8 +14,8 @@ pub(super) struct CachedRows {
 }
 
 impl CachedRows {
-    /// Adds a row that was answered, failed, or gets another request. `without` is what the row would have cost without a cache; `None` if the row did not use
-    /// the cache or has no known price.
+    /// Adds a row that was answered, failed, or gets another request. `without` is what the row would have cost without
+    /// a cache; `None` if the row did not use the cache or has no known price.
     pub(super) fn add(&mut self, cost: Option<Money>, without: Option<Money>) {
         let Some((cost, without)) = cost.zip(without) else { return };
         self.spent += cost;

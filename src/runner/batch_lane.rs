@@ -186,8 +186,8 @@ impl<T: Transport, L: Ledger, R: Reporter> Run<T, L, R> {
         }
     }
 
-    /// Restores the batches of earlier runs and reserves the money for them. Decides whether the deadline is so near that
-    /// the first rows must be sent online.
+    /// Restores the batches of earlier runs and reserves the money for them. Decides whether the deadline is so near
+    /// that the first rows must be sent online.
     pub(super) fn restore_batches(&mut self) {
         let Some(RunLane { lane, replan, .. }) = &mut self.lane else { return };
         self.scheduler.restore_batches(lane.restored_money());

@@ -118,10 +118,10 @@ impl Scheduler {
         }
     }
 
-    /// Decides what the forbidden requests of endpoints without an answer show. Nothing is decided while requests are in
-    /// flight, because a firewall forbids a row sooner than a model answers. After that, further rows are sent one at a
-    /// time. If several rows in a row are forbidden, or no other row is left, the endpoint forbids everything. If an
-    /// earlier run got answers, a few forbidden rows at the end are the cause themselves.
+    /// Decides what the forbidden requests of endpoints without an answer show. Nothing is decided while requests are
+    /// in flight, because a firewall forbids a row sooner than a model answers. After that, further rows are sent one
+    /// at a time. If several rows in a row are forbidden, or no other row is left, the endpoint forbids everything. If
+    /// an earlier run got answers, a few forbidden rows at the end are the cause themselves.
     pub(super) fn judge_forbidden(&mut self, now: Instant) {
         if self.forbidden.is_empty() {
             return;
@@ -145,8 +145,8 @@ impl Scheduler {
         }
     }
 
-    /// Queues the rows that an endpoint has forbidden before its first answer. The endpoint now shows whether it forbids
-    /// only these rows.
+    /// Queues the rows that an endpoint has forbidden before its first answer. The endpoint now shows whether it
+    /// forbids only these rows.
     fn queue_forbidden(&mut self, endpoint: usize, now: Instant) {
         if self.forbidden.is_empty() {
             return;

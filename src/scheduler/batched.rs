@@ -47,8 +47,8 @@ impl Scheduler {
         (self.config.real_cost)(&ask, usage)
     }
 
-    /// Returns whether online rows wait for money that is reserved for batches: nothing is in flight, and the budget has
-    /// no room for the next row of any pool.
+    /// Returns whether online rows wait for money that is reserved for batches: nothing is in flight, and the budget
+    /// has no room for the next row of any pool.
     pub(crate) fn waits_for_money_of_batches(&self) -> bool {
         let mut next = self.pools.iter().filter_map(|state| state.ready.front()).peekable();
         let most = |entry: &Entry| entry.planned.ask.expense.map_or(Money::ZERO, |expense| expense.most);

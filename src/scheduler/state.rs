@@ -235,8 +235,8 @@ impl Scheduler {
         self.ready() + self.later.len() + self.gates.waiting() + self.forbidden.len()
     }
 
-    /// Returns all waiting rows: the rows in ready queues, the rows that wait for their next try, the rows behind gates,
-    /// and the rows that were forbidden before the first answer.
+    /// Returns all waiting rows: the rows in ready queues, the rows that wait for their next try, the rows behind
+    /// gates, and the rows that were forbidden before the first answer.
     pub(super) fn waiting_rows(&self) -> impl Iterator<Item = &Entry> {
         let ready = self.pools.iter().flat_map(|state| &state.ready).map(|entry| &**entry);
         let forbidden = self.forbidden.iter().map(|entry| &**entry);

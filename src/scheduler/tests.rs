@@ -400,8 +400,8 @@ fn forbidden() -> Verdict {
     Verdict::Forbidden(Failure { status: Some(403), ..Failure::default() })
 }
 
-/// Sends all rows of a scheduler. The server forbids the rows with these labels as soon as it gets them, and answers the
-/// other rows one second after they were sent. Returns the number of requests, and the labels of the failed rows.
+/// Sends all rows of a scheduler. The server forbids the rows with these labels as soon as it gets them, and answers
+/// the other rows one second after they were sent. Returns the number of requests, and the labels of the failed rows.
 fn run_with_forbidden(scheduler: &mut Scheduler, forbids: impl Fn(&str) -> bool) -> (usize, Vec<String>) {
     let (mut now, mut requests, mut failed) = (Instant::ZERO, 0, Vec::new());
     loop {

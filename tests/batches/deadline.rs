@@ -209,9 +209,9 @@ pub fn page(size: Size) -> Vec<Seen> {
     )]
 }
 
-/// All rows share a long prefix. The row that tests whether the API accepts its kind is sent online alone, so nobody would
-/// read what the row writes to the prompt cache: it gets no cache mark. If a deadline makes the run send all rows online,
-/// the first row writes the prefix, and the others read it.
+/// All rows share a long prefix. The row that tests whether the API accepts its kind is sent online alone, so nobody
+/// would read what the row writes to the prompt cache: it gets no cache mark. If a deadline makes the run send all rows
+/// online, the first row writes the prefix, and the others read it.
 pub fn cache_marks() {
     const ROWS: u64 = 40;
     fn with_prefix(number: u64) -> Planned {

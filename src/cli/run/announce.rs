@@ -38,8 +38,8 @@ impl NewRun<'_> {
         if others.is_empty() { first } else { format!("{first}, then {}", others.join(", then ")) }
     }
 
-    /// If results go to standard output, says that the run can't be resumed. A `resume` to standard output records which
-    /// rows are answered, so it can be resumed.
+    /// If results go to standard output, says that the run can't be resumed. A `resume` to standard output records
+    /// which rows are answered, so it can be resumed.
     fn note_standard_output(&self) {
         if self.paths.results.is_some() || self.start == Start::Resume {
             return;

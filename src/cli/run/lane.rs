@@ -175,8 +175,9 @@ impl NewRun<'_> {
         })
     }
 
-    /// Returns the function that plans a row again. A row that is sent in another batch gets the same request as before.
-    /// A row that is sent online gets cache marks. `survey` is the survey that contains the row; `None` if there is none.
+    /// Returns the function that plans a row again. A row that is sent in another batch gets the same request as
+    /// before. A row that is sent online gets cache marks. `survey` is the survey that contains the row; `None` if
+    /// there is none.
     fn replan(&self, catalog: &Arc<Catalog>, survey: Option<&Survey>, clock: RunClock) -> Replan {
         let mut planner =
             parts::planner(&self.config.provider.name, &self.config.request, &self.config.dialect, catalog)
@@ -201,8 +202,8 @@ impl NewRun<'_> {
         })
     }
 
-    /// Prints a note if the user chose a lifetime for the prompt cache, because this choice has no effect on requests in
-    /// batches.
+    /// Prints a note if the user chose a lifetime for the prompt cache, because this choice has no effect on requests
+    /// in batches.
     pub(super) fn note_cache(&self) {
         let is_asked = matches!(self.config.prompt_cache, PromptCache::FiveMinutes | PromptCache::Hour);
         if is_asked && self.config.lane.uses_batches() {

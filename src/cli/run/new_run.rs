@@ -128,9 +128,9 @@ impl<'a> NewRun<'a> {
         }
     }
 
-    /// Returns the setting for the prompt cache. The setting applies to requests that are sent online. Batches and online
-    /// requests do not share cache entries, and it is not known how many rows of a batch will find an entry. So requests
-    /// in batches have only the cache marks that their rows already contain.
+    /// Returns the setting for the prompt cache. The setting applies to requests that are sent online. Batches and
+    /// online requests do not share cache entries, and it is not known how many rows of a batch will find an entry. So
+    /// requests in batches have only the cache marks that their rows already contain.
     ///
     /// The sources are anthropics/skills#1475, #1477 and #1601 (2026-08-17).
     pub(super) fn prompt_cache(&self) -> PromptCache {

@@ -86,8 +86,8 @@ impl NewRun<'_> {
     fn own_run(&self, catalog: &Arc<Catalog>, repeats: Option<&Repeats>) -> Run {
         let (request, dialect, catalog) = (self.config.request.clone(), self.config.dialect.clone(), catalog.clone());
         let provider = self.config.provider.name.clone();
-        // The output is made from all rows of the input. With --limit, the survey did not see the later rows, so it does
-        // not know which of them are equal to earlier rows.
+        // The output is made from all rows of the input. With --limit, the survey did not see the later rows, so it
+        // does not know which of them are equal to earlier rows.
         let repeats = repeats.filter(|_| self.config.source.limit.is_none()).cloned();
         let planner = move || {
             let planner = parts::planner(&provider, &request, &dialect, &catalog);

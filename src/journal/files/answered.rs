@@ -2,8 +2,8 @@
 //!
 //! Such a run has no results file that tells a later run which rows are answered. So `<log>.answered` records each row
 //! whose answer was written to standard output, and `<log>.inflight` contains the slots of the requests in flight. The
-//! next run that uses the log removes the answered rows from the log, counts the rows in flight, and removes both files.
-//! A run that ends normally removes both files, too. Both files are created when the run first writes to them.
+//! next run that uses the log removes the answered rows from the log, counts the rows in flight, and removes both
+//! files. A run that ends normally removes both files, too. Both files are created when the run first writes to them.
 //!
 //! A row is recorded after its answer was written. If the process dies between these two writes, the row is sent again,
 //! and its slot is counted. What was written to a pipe stays readable when this process dies. Only the reader of the

@@ -174,8 +174,8 @@ impl Unresolved {
         self.rows.get(&row.label).is_some_and(|entry| entry.key == row.key && entry.unfinished.is_some())
     }
 
-    /// Returns whether the entry of a row stays although this run has rejected the row before it was sent. The entry of a
-    /// row that was sent stays, because the rejection says nothing new about the row's request. If the request has
+    /// Returns whether the entry of a row stays although this run has rejected the row before it was sent. The entry of
+    /// a row that was sent stays, because the rejection says nothing new about the row's request. If the request has
     /// changed, the entry stays only if it was paid for.
     pub(crate) fn outlasts_rejection(&self, row: RowId) -> bool {
         let outlasts = |entry: &Entry| !entry.is_unsent && (entry.key == row.key || entry.is_paid);

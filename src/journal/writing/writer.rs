@@ -28,8 +28,8 @@ pub(crate) struct Writer {
     /// Lines that wait for the next flush. All these lines belong to the same log.
     lines: Vec<u8>,
     log: Log,
-    /// The records of answered rows that wait for the next flush; `None` if answered rows are not recorded. The lines of
-    /// these rows wait for the same flush, or are already written.
+    /// The records of answered rows that wait for the next flush; `None` if answered rows are not recorded. The lines
+    /// of these rows wait for the same flush, or are already written.
     answered: Option<Vec<u8>>,
     /// Number of the last line that was appended.
     up_to: u64,

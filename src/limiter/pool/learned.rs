@@ -1,23 +1,20 @@
 //! Connects a pool with its hidden limits (limits that no response header shows). The pool tells `hidden` what happens,
 //! and applies the limits that `hidden` learns.
 //!
-//! A proxy can have a limit that is lower than those of the API, and pass on the headers of the API. The headers then show
-//! enough room, but requests are refused. After [`UNEXPLAINED`] such refusals, limits are learned as if there were no
-//! headers. They apply until the rate has risen to the limits in the headers.
-
-use std::time::Duration;
+//! A proxy can have a limit that is lower than those of the API, and pass on the headers of the API. The headers then
+//! show enough room, but requests are refused. After [`UNEXPLAINED`] such refusals, limits are learned as if there were
+//! no headers. They apply until the rate has risen to the limits in the headers.
 
 use crate::clock::Instant;
 use crate::domain::{Cost, Dimension};
 
 use super::super::dimension::DimensionState;
+use super::super::hidden::LONGEST;
 use super::Pool;
 
 /// After this many holds (waits after a refusal) that the limits in the headers can't explain, limits are learned from
 /// refusals. One refusal has other causes too: a limit that has just changed, or another client.
 const UNEXPLAINED: u32 = 2;
-/// Unexplained refusals that are further apart do not belong together.
-const TOGETHER: Duration = Duration::from_secs(60);
 
 impl Pool {
     /// Call this after a refusal if no header shows which limit was exceeded.
@@ -25,7 +22,7 @@ impl Pool {
         let is_first_of_hold = self.held_until <= now;
         if !self.learns && is_first_of_hold {
             let (count, last_at) = self.unexplained;
-            let count = if now.since(last_at) > TOGETHER { 1 } else { count + 1 };
+            let count = if now.since(last_at) > LONGEST { 1 } else { count + 1 };
             self.unexplained = (count, now);
             self.learns = count >= UNEXPLAINED;
         }

@@ -62,8 +62,8 @@ impl StreamCensus {
         }
     }
 
-    /// Returns a census of rows that leave their batches, without rows. These rows are not read ahead. But the rows of a
-    /// batch are alike and leave the batch together. So a prefix is marked as soon as a second row has it.
+    /// Returns a census of rows that leave their batches, without rows. These rows are not read ahead. But the rows of
+    /// a batch are alike and leave the batch together. So a prefix is marked as soon as a second row has it.
     pub(crate) fn of_batches(cache: PromptCache) -> Self {
         Self { reads_ahead: false, ..Self::new(cache) }
     }
@@ -88,8 +88,8 @@ impl StreamCensus {
         Before { now, rows: before }
     }
 
-    /// Decides which prefixes of a request get cache marks, and removes the other prefixes from the request. `before` comes
-    /// from [`StreamCensus::add`].
+    /// Decides which prefixes of a request get cache marks, and removes the other prefixes from the request. `before`
+    /// comes from [`StreamCensus::add`].
     pub(crate) fn mark(&mut self, ask: &mut Ask, before: &Before) {
         let Some(prefixes) = ask.prefixes.take() else { return };
         let mut prefixes = Prefixes::clone(&prefixes);

@@ -10,10 +10,10 @@ use crate::domain::Usage;
 
 /// Reads the member `usage` of a message; returns `None` when its value is not an object.
 ///
-/// No answer is discarded because of a wrong usage, because the answer is paid for. If `input_tokens` or `output_tokens`
-/// is missing or not a whole number, the usage is unknown ([`Usage::is_unknown`]). Every other member that is missing,
-/// null or not a number is read as zero. A count above 2³²−1 is read as 2³²−1, so that sums of hostile counts can't
-/// overflow.
+/// No answer is discarded because of a wrong usage, because the answer is paid for. If `input_tokens` or
+/// `output_tokens` is missing or not a whole number, the usage is unknown ([`Usage::is_unknown`]). Every other member
+/// that is missing, null or not a number is read as zero. A count above 2³²−1 is read as 2³²−1, so that sums of hostile
+/// counts can't overflow.
 pub(super) fn read(json: &str) -> Option<Usage> {
     let mut counts = Counts::default();
     visit(json, &mut |name, value| match name {
@@ -37,8 +37,8 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Stores the count of a member of the usage object; `None` for a value that is not a whole number. Callers use this
-    /// function only for members whose value is not an object.
+    /// Stores the count of a member of the usage object; `None` for a value that is not a whole number. Callers use
+    /// this function only for members whose value is not an object.
     pub(super) fn note(&mut self, name: &[u8], count: Option<u64>) {
         match name {
             b"input_tokens" => self.input = count,

@@ -412,8 +412,8 @@ impl Progress {
 }
 
 impl Progress {
-    /// Changes the number of rows, and adds rows to those that earlier runs finished. So the numbers are about the whole
-    /// input of a run that works on a part of its rows.
+    /// Changes the number of rows, and adds rows to those that earlier runs finished. So the numbers are about the
+    /// whole input of a run that works on a part of its rows.
     pub(crate) fn in_file(self, total: Option<u64>, before: u64) -> Self {
         Self { total, already_done: self.already_done + before, ..self }
     }

@@ -32,8 +32,8 @@ const READ_AHEAD: usize = 64;
 /// The rows that were read and have not been passed to the loop.
 pub(super) struct Window {
     census: StreamCensus,
-    /// In a run with batches: the census of the rows that batches accept. Such rows get cache marks only if they are sent
-    /// online after all.
+    /// In a run with batches: the census of the rows that batches accept. Such rows get cache marks only if they are
+    /// sent online after all.
     census_of_batches: Option<StreamCensus>,
     items: VecDeque<Item>,
     bytes: usize,

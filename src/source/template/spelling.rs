@@ -4,8 +4,9 @@
 //! `{% if price > 2 %}` need a number. The engine has no value that is both. So each variable in the source is put into a
 //! function: [`SPELLED`] in parts that only write values, and [`PLAIN`] in all other parts.
 //!
-//! A part is the inside of a tag. The words `if` and `else` split a tag into parts: in `{{ price if price > 2 else "" }}`
-//! the first `price` is written as in the row. A part only writes values if it has nothing but names, constants, `~`,
+//! A part is the inside of a tag. The words `if` and `else` split a tag into parts: in `{{ price if price > 2 else ""
+//! }}` the first `price` is written as in the row. A part only writes values if it has nothing but names, constants,
+//! `~`,
 //! `and`, `or`, `not` and the filters in [`WRITING`]. In doubt, a part calculates, because a number is then written in
 //! the way of the engine (`2.5`), while a spelling in a calculation would be an error.
 

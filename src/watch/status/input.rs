@@ -1,5 +1,5 @@
-//! What `status.json` keeps about the whole input and its failures. A later run that works on a part of the rows reads it, because such a
-//! run can't count the other rows.
+//! What `status.json` keeps about the whole input and its failures. A later run that works on a part of the rows reads
+//! it, because such a run can't count the other rows.
 
 use serde::{Deserialize, Serialize};
 
